@@ -1,0 +1,31 @@
+"""Recurrent cells, one file each: the equations as their papers write them.
+
+`names()` lists them, `load("lstm")` gives one. A file `cells/<name>.py` that defines a `Cell` called `<name>` is all it
+takes to add one.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from functools import cache
+
+from cells.cell import Cell, CellError, cell
+
+__all__ = ["Cell", "CellError", "cell", "load", "names"]
+
+_GRAMMAR = {"cell", "functions", "twin"}
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every cell in the tree, by name, in alphabetical order."""
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _GRAMMAR))
+
+
+def load(name: str) -> Cell:
+    """The cell called `name`. Raises KeyError, naming the nearest match, if there is none."""
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}"
+        raise KeyError(f"no cell is called {name!r}: {hint}")
+    return getattr(importlib.import_module(f"cells.{name}"), name)

@@ -1,0 +1,147 @@
+"""A cell: one function of states, an input and learned values, and what its signature says.
+
+    def minimal(h, x, W, b):
+        z = tanh(W.z(x) + b.z)
+        u = sigmoid(W.uh(h) + W.uz(z) + b.u)
+        return u * h + (1 - u) * z
+
+What stands before `x` are the states, the first of which is the output. `W.name(v)` applies a learned matrix, `b.name`
+and `p.name` are learned vectors of width H (`b` is what `bias=False` drops). The function returns the next states.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cells.twin import Twin
+
+
+class CellError(ValueError):
+    """A cell function that breaks the grammar; the message names the function and what to write instead."""
+
+
+class Learned:
+    """`W`, `b` or `p` inside a cell: an attribute for every learned value."""
+
+    def __init__(self, read: Callable[[str], Any]):
+        self._read = read
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._read(name)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A recurrence and what is known about it.
+
+    `parameters` is the paper's count as a formula in D and H; `twin` the torch.nn module of the same equations;
+    `init` overrides the initialisation, by parameter ("b.f") or by kind ("W"): a value to fill with, or a
+    `(low, high)` pair to draw from. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn does.
+    """
+
+    step: Callable[..., Any]
+    paper: str = ""
+    parameters: str = ""
+    twin: Twin | None = None
+    init: Mapping[str, float | tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.step.__name__
+
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        """The states' names, the output first."""
+        names = list(inspect.signature(self.step).parameters)
+        if "x" not in names or names.index("x") == 0:
+            raise CellError(f"{self.name}: write the states, then `x`: def {self.name}(h, x, W, b)")
+        unknown = set(names[names.index("x") + 1 :]) - {"W", "b", "p"}
+        if unknown:
+            raise CellError(f"{self.name}: after `x` come only W, b and p, not {', '.join(sorted(unknown))}")
+        return tuple(names[: names.index("x")])
+
+    def __call__(self, states: Sequence[Any], x: Any, W: Any, b: Any, p: Any) -> tuple[Any, ...]:
+        """The next states from `states` and the input `x` of one time step."""
+        wanted = inspect.signature(self.step).parameters
+        learned = {key: value for key, value in (("W", W), ("b", b), ("p", p)) if key in wanted}
+        result = self.step(*states, x, **learned)
+        result = result if isinstance(result, tuple) else (result,)
+        if len(result) != len(self.states):
+            raise CellError(
+                f"{self.name}: returns {len(result)} states, its signature has {len(self.states)}: "
+                f"return the next {', '.join(self.states)}, in that order"
+            )
+        return result
+
+    def shapes(self, D: int, H: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+        """Every learned value by name ("W.z", "b.u"), in the order the equations first use it, and its shape."""
+        found: dict[str, tuple[int, ...]] = {}
+
+        def note(key: str, shape: tuple[int, ...]) -> None:
+            if found.setdefault(key, shape) != shape:
+                raise CellError(f"{self.name}: {key} is applied to widths {found[key][1]} and {shape[1]}: use two names")
+
+        def matrix(name: str) -> Callable[[Tensor], Tensor]:
+            def apply(v: Tensor) -> Tensor:
+                note(f"W.{name}", (H, v.shape[-1]))
+                return v.new_zeros(*v.shape[:-1], H)
+
+            return apply
+
+        def vector(kind: str) -> Callable[[str], Tensor | float]:
+            def read(name: str) -> Tensor | float:
+                if kind == "b" and not bias:
+                    return 0.0
+                note(f"{kind}.{name}", (H,))
+                return torch.zeros(H, device="meta")
+
+            return read
+
+        def zeros(width: int) -> Tensor:
+            return torch.zeros(1, width, device="meta")
+
+        self([zeros(H) for _ in self.states], zeros(D), Learned(matrix), Learned(vector("b")), Learned(vector("p")))
+        return found
+
+    def initialise(self, parameters: Mapping[str, Tensor]) -> None:
+        """Fill `parameters` (by name, as in `shapes`) in place, from torch's global generator."""
+        for name, value in parameters.items():
+            bound = 1 / math.sqrt(value.shape[0])
+            rule = self.init.get(name, self.init.get(name[0], (-bound, bound)))
+            low, high = rule if isinstance(rule, tuple) else (rule, rule)
+            with torch.no_grad():
+                value.uniform_(low, high) if low < high else value.fill_(low)
+
+    def unroll(
+        self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The reference: the equations with tensors, one time step after another, in any dtype.
+
+        `x` is (T, B, D), each state (B, H). Returns the outputs (T, B, H) and the final states.
+        """
+        W = Learned(lambda name: lambda v: F.linear(v, parameters[f"W.{name}"]))
+        b = Learned(lambda name: parameters.get(f"b.{name}", 0.0))
+        p = Learned(lambda name: parameters[f"p.{name}"])
+
+        def outputs() -> Iterator[Tensor]:
+            nonlocal states
+            for x_t in x.unbind(0):
+                states = self(states, x_t, W, b, p)
+                yield states[0]
+
+        y = list(outputs())
+        return torch.stack(y) if y else x.new_zeros(0, *states[0].shape), tuple(states)
+
+
+def cell(**facts: Any) -> Callable[[Callable[..., Any]], Cell]:
+    """Make a function a `Cell`, with what is known about it: `@cell(paper=…, parameters=…)`."""
+    return lambda step: Cell(step, **facts)

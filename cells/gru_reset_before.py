@@ -1,0 +1,22 @@
+"""The gated recurrent unit with the reset gate before the product: Cho et al. 2014 (v1), and as MinimalRNN and CFN cite it.
+
+    r, u = σ(W_·x x_t + W_·h h_{t-1} + b_·)
+    n = tanh(W_nx x_t + W_nh (r ⊙ h_{t-1}) + b_n)
+    h_t = u ⊙ h_{t-1} + (1 - u) ⊙ n
+
+The second product waits for the first: two stages in every step. The GRU of torch and cuDNN is `gru`.
+"""
+
+from cells.cell import cell
+from cells.functions import sigmoid, tanh
+
+
+@cell(
+    paper="Cho et al. 2014, reset before the product",
+    parameters="3*(H*D + H**2 + H)",
+)
+def gru_reset_before(h, x, W, b):
+    r = sigmoid(W.rx(x) + W.rh(h) + b.r)
+    u = sigmoid(W.ux(x) + W.uh(h) + b.u)
+    n = tanh(W.nx(x) + W.nh(r * h) + b.n)
+    return u * h + (1 - u) * n

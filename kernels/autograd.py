@@ -1,0 +1,117 @@
+"""The one autograd function: the feeds, the loop, and their gradients, whatever the cell and the schedule.
+
+The backward loop emits the gradients of the terms; those of the matrices are a few large products after it.
+"""
+
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from kernels.layout import Layout, layout
+from kernels.loop import Gradients, Loop, Trajectory
+from kernels.plan import Plan
+
+
+class Recurrence(torch.autograd.Function):
+    """(plan, schedule, keep, *tensors) → (y (T, B, H), final states (B, H)…).
+
+    The tensors, in order: for each feed its argument (T, B, K), weight (G·H, K) and bias (G·H) or None; a feed without a
+    weight is given its rows (T, B, G·H) instead of an argument. Then the other hoisted values (T, B, H), vectors (H), the
+    groups' weights (P·H, H), and the initial states (B, H). `keep` says whether a backward pass may follow.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        place = layout(plan)
+        feeds, values, vectors, weights, states = split(plan, place, tensors)
+        T, B = (feeds[0][0] if feeds else values[0]).shape[:2]
+        H = states[0].shape[1]
+        rows = [v if W is None else F.linear(v, W, bias) for v, W, bias in feeds]
+        hoisted: list[Tensor | None] = [r.view(T, B, -1, H) for r in rows] + [v.contiguous().unsqueeze(2) for v in values]
+        terms: list[Tensor] = []
+        if keep:
+            given = [W is None for _, W, _ in feeds]
+            terms = [torch.empty_like(h) if own else h for h, own in zip(hoisted, given + [False] * len(values), strict=True)]
+        if place.alone:
+            hoisted.append(None)
+            terms += [states[0].new_empty(T, B, len(place.alone), H)] if keep else []
+        loop = Loop(plan, T, hoisted, terms, vectors, weights, states)
+        trajectory = schedule.forward(loop)
+        y, *others = trajectory.history
+        if keep:
+            ctx.set_materialize_grads(False)
+            ctx.plan, ctx.schedule = plan, schedule
+            ctx.counts = len(tensors), len(terms), 1 + len(others)
+            ctx.save_for_backward(*tensors, *terms, y, *others, *trajectory.arguments)
+        return y, *(h[-1].clone() for h in trajectory.history)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
+        plan, place = ctx.plan, layout(ctx.plan)
+        take = iter(ctx.saved_tensors)
+        tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
+        trajectory = Trajectory(history, list(take))
+        feeds, values, vectors, weights, states = split(plan, place, tensors)
+        loop = Loop(plan, len(history[0]), [], terms, vectors, weights, states)
+        d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
+        dy = None if dy is None else dy.contiguous()
+        gradients: Gradients = ctx.schedule.backward(loop, trajectory, dy, d_states)
+
+        needs = iter(ctx.needs_input_grad[3:])
+        result: list[Tensor | None] = []
+        for (v, W, bias), d in zip(feeds, gradients.terms, strict=False):
+            rows = d.flatten(2)
+            wanted = [next(needs) for _ in range(3)]
+            if W is None:
+                result += [rows, None, None]
+                continue
+            flat = rows.flatten(0, 1)
+            result.append((flat @ W).view(v.shape) if wanted[0] else None)
+            result.append(flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None)
+            result.append(flat.sum(0) if wanted[2] and bias is not None else None)
+        result += [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
+        result += gradients.vectors
+        wanted = [next(needs) for _ in range(len(values) + len(vectors) + len(weights))][len(values) + len(vectors) :]
+        for g, W in enumerate(weights):
+            result.append(weight_gradient(place, g, loop, trajectory, gradients.terms) if wanted[g] else None)
+        return None, None, None, *result, *gradients.states
+
+
+def weight_gradient(place: Layout, g: int, loop: Loop, trajectory: Trajectory, d_terms: list[Tensor]) -> Tensor:
+    """The gradient (P·H, H) of a group's weight: one product over all T·B rows for each run of neighbouring terms."""
+    T, B, H = loop.shape
+    group = place.groups[g]
+    d_weight = d_terms[0].new_empty(len(group.terms) * H, H)
+    for first, count, buffer, slot in runs([place.slots[i] for i in group.terms]):
+        d = d_terms[buffer].view(T * B, -1)[:, slot * H : (slot + count) * H]
+        out = d_weight[first * H : (first + count) * H]
+        if group.computed >= 0:
+            torch.mm(d.t(), trajectory.arguments[group.computed].flatten(0, 1), out=out)
+        else:
+            torch.mm(d[:B].t(), loop.states[group.state], out=out)
+            out.addmm_(d[B:].t(), trajectory.history[group.state][:-1].flatten(0, 1))
+    return d_weight
+
+
+def runs(slots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Neighbouring slots of one buffer together: (index of the first, how many, buffer, its slot)."""
+    first = 0
+    for k in range(1, len(slots) + 1):
+        buffer, slot = slots[first]
+        if k == len(slots) or slots[k] != (buffer, slot + k - first):
+            yield first, k - first, buffer, slot
+            first = k
+
+
+def split(plan: Plan, place: Layout, tensors: Sequence[Any]) -> tuple[Any, ...]:
+    """The tensors of `Recurrence` by what they are."""
+    take = iter(tensors)
+    feeds = [(next(take), next(take), next(take)) for _ in place.feeds]
+    counts = (len(place.values), len(plan.vectors), len(place.groups), len(plan.states))
+    return feeds, *([next(take) for _ in range(n)] for n in counts)

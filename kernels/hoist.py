@@ -1,0 +1,83 @@
+"""In front of the loop: what no state reaches, computed with tensors for all T·B rows at once."""
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cells.functions import FUNCTIONS
+from kernels.autograd import Recurrence
+from kernels.graph import Node
+from kernels.layout import layout
+from kernels.plan import Plan, Term, addends
+
+ARITHMETIC = {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg}
+
+
+def run(
+    plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One layer over a sequence, as `Cell.unroll`: x (T, B, D), states (B, H) → y (T, B, H) and the final states.
+
+    `parameters` holds every learned value by name ("W.z", "b.u"). Differentiable in all of them, `x` and `states`.
+    """
+    inputs = hoist(plan, x, parameters)
+    tensors = [*inputs, *(s.contiguous() for s in states)]
+    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    y, *final = Recurrence.apply(plan, schedule, keep, *tensors)
+    return y, tuple(final)
+
+
+def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
+    """The inputs of `Recurrence`, but for the initial states."""
+    place = layout(plan)
+    done: dict[Node, Tensor] = {}
+
+    def value(node: Node) -> Tensor:
+        if node not in done:
+            done[node] = compute(node)
+        return done[node]
+
+    def compute(node: Node) -> Tensor:
+        if node.op == "x":
+            return x
+        if node.op in ("b", "p"):
+            return parameters[f"{node.op}.{node.label}"]
+        if node.value is not None:
+            return x.new_tensor(node.value)
+        if node.op == "product":
+            return F.linear(value(node.args[0]), parameters[f"W.{node.label}"])
+        if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
+            return F.linear(value(node.args[0].args[0]), parameters[f"W.{node.args[0].label}"], value(node.args[1]))
+        if node.op == "call":
+            return FUNCTIONS[node.label](value(node.args[0]))
+        return ARITHMETIC[node.op](*map(value, node.args))
+
+    def bias(term: Term) -> Tensor | None:
+        found = [value(n) for n in addends(term.hoisted) if n.op in ("b", "p")]
+        return sum(found[1:], found[0]) if found else None
+
+    tensors: list[Tensor | None] = []
+    for argument, members in place.feeds:
+        terms = [plan.terms[i] for i in members]
+        v = value(argument)
+        tensors += [v, join([parameters[f"W.{t.feed.label}"] for t in terms])]
+        biases = [bias(t) for t in terms]
+        some = next((b for b in biases if b is not None), None)
+        tensors.append(None if some is None else join([torch.zeros_like(some) if b is None else b for b in biases]))
+    T, B, H = *x.shape[:2], plan_width(plan, parameters)
+    tensors += [value(plan.terms[i].hoisted).expand(T, B, H) for i in place.values]
+    tensors += [value(node).expand(H).contiguous() for node in plan.vector_values]
+    tensors += [join([parameters[f"W.{plan.terms[i].matrix}"] for i in group.terms]) for group in place.groups]
+    return tensors
+
+
+def plan_width(plan: Plan, parameters: Mapping[str, Tensor]) -> int:
+    """H: every learned value has it as its first size."""
+    return next(iter(parameters.values())).shape[0]
+
+
+def join(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

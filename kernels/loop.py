@@ -1,0 +1,70 @@
+"""What a schedule's loop is given, and what it returns: the interface between autograd and the schedules.
+
+Letters: T time, B batch, H hidden width, G the terms of a buffer, P the products of a group. All tensors are contiguous,
+of one dtype and on one device.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from kernels.layout import Layout, layout
+from kernels.plan import Plan
+
+
+@dataclass
+class Loop:
+    """One pass over a sequence.
+
+    `hoisted` (T, B, G, H) for each buffer of the layout, None for the terms that are a product alone; `terms`, the same
+    with every recurrent product added, is written by the forward pass for the backward pass, and is empty where no
+    gradient is wanted. A buffer may be the same tensor in both. `vectors` (H), `weights` (P·H, H) for each group of
+    recurrent products, `states` (B, H): the initial ones.
+    """
+
+    plan: Plan
+    T: int
+    hoisted: list[Tensor | None]
+    terms: list[Tensor]
+    vectors: list[Tensor]
+    weights: list[Tensor]
+    states: list[Tensor]
+
+    @property
+    def keep(self) -> bool:
+        return bool(self.terms)
+
+    @property
+    def layout(self) -> Layout:
+        return layout(self.plan)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        B, H = self.states[0].shape
+        return self.T, B, H
+
+    def trajectory(self) -> "Trajectory":
+        """The tensors a forward pass fills."""
+        T, B, H = self.shape
+        lengths = [T if self.keep or s == 0 else 1 for s in range(len(self.states))]
+        computed = sum(group.computed >= 0 for group in self.layout.groups) if self.keep else 0
+        empty = self.states[0].new_empty
+        return Trajectory([empty(n, B, H) for n in lengths], [empty(T, B, H) for _ in range(computed)])
+
+
+@dataclass
+class Trajectory:
+    """What a forward pass leaves. `history`: each state after every step (T, B, H); where no gradient is wanted, of all
+    but the output only the last (1, B, H). `arguments` (T, B, H): what the computed groups of products were applied to."""
+
+    history: list[Tensor]
+    arguments: list[Tensor]
+
+
+@dataclass
+class Gradients:
+    """What a backward pass returns, shaped like the `Loop`'s terms, vectors and states."""
+
+    terms: list[Tensor]
+    vectors: list[Tensor]
+    states: list[Tensor]

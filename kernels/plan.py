@@ -1,0 +1,278 @@
+"""The plan: what of a cell can leave the loop over time, and what each step does.
+
+    hoisted    what no state reaches, computed for all T·B rows in front of the loop
+    terms      what a step reads: a hoisted value, a recurrent product, or their sum
+    stages     the recurrent products, grouped by what they are applied to; a product of an expression that itself
+               holds a recurrent product waits for it, and makes a second stage
+    step       one pointwise function F(states, terms, vectors) → next states
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import sympy
+
+from cells.cell import Cell
+from kernels.graph import LEAVES, Graph, Node, trace, walk
+
+D, H = sympy.symbols("D H", positive=True, integer=True)
+
+
+@dataclass(frozen=True)
+class Term:
+    """What F reads under one name: hoisted + matrix · argument, either of which may be missing."""
+
+    name: str
+    hoisted: Node | None = None
+    matrix: str = ""
+
+    @property
+    def feed(self) -> Node | None:
+        """The product in front of the loop whose rows are this term's hoisted part, if it is one (plus vectors)."""
+        parts = [] if self.hoisted is None else [n for n in addends(self.hoisted) if n.op not in ("b", "p")]
+        return parts[0] if len(parts) == 1 and parts[0].op == "product" else None
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """A function of elements: `inputs` are leaves, `outputs` expressions over them."""
+
+    name: str
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Recurrent products that can run together. `argument` computes what they are applied to, where that is not a state;
+    `groups` holds, for each argument, its leaf (a state, or the output of `argument`) and the terms of its products."""
+
+    argument: Pointwise | None
+    groups: tuple[tuple[Node, tuple[int, ...]], ...]
+
+
+def addends(node: Node) -> list[Node]:
+    """The terms of a sum, in the order written."""
+    return [n for arg in node.args for n in addends(arg)] if node.op == "add" else [node]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a cell runs fast. Made by `plan(cell)`."""
+
+    cell: Cell
+    bias: bool
+    graph: Graph
+    outputs: tuple[Node, ...]
+    states: tuple[Node, ...]
+    terms: tuple[Term, ...]
+    vectors: tuple[Node, ...]
+    vector_values: tuple[Node, ...]
+    stages: tuple[Stage, ...]
+    step: Pointwise
+
+    @property
+    def term_leaves(self) -> tuple[Node, ...]:
+        return tuple(self.graph.leaf("term", term.name) for term in self.terms)
+
+    @cached_property
+    def products(self) -> tuple[Node, ...]:
+        """Every product of the cell, in the loop or not."""
+        return tuple(n for n in self.written if n.op == "product")
+
+    @property
+    def written(self) -> list[Node]:
+        """Every node of the cell, in the order its equations are written."""
+        return sorted(walk(self.outputs), key=lambda n: n.index)
+
+    @cached_property
+    def recurrent(self) -> tuple[str, ...]:
+        """The matrices of the products left in the loop."""
+        return tuple(term.matrix for term in self.terms if term.matrix)
+
+    @cached_property
+    def square(self) -> bool:
+        """Whether the cell uses x unit by unit, which takes D = H."""
+        return any(n.width == "D=H" for n in walk(self.outputs)) or any(n.width == "D" for n in self.outputs)
+
+    @cached_property
+    def sizes(self) -> dict[str, sympy.Expr]:
+        """Every learned value and its size as a formula, in the order of the equations."""
+        found: dict[str, sympy.Expr] = {}
+        for node in self.written:
+            if node.op == "product":
+                found[f"W.{node.label}"] = H * (D if node.args[0].width == "D" else H)
+            elif node.op in ("b", "p"):
+                found[f"{node.op}.{node.label}"] = H
+        return found
+
+    @cached_property
+    def parameters(self) -> sympy.Expr:
+        """The parameter count as a formula in D and H."""
+        return sympy.expand(sum(self.sizes.values(), sympy.Integer(0)))
+
+    @cached_property
+    def flops(self) -> dict[str, sympy.Expr]:
+        """Operations per time step and sequence of a forward pass: products count 2 per weight, everything else 1 per
+        element. Keys: "hoisted", "recurrent" (the products), "pointwise" (the step)."""
+        recurrent = set(self.recurrent)
+        size = {n: 2 * self.sizes[f"W.{n.label}"] for n in self.products}
+        pointwise = [self.step, *(s.argument for s in self.stages if s.argument)]
+        operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs)) + len(self.recurrent)
+        return {
+            "hoisted": sympy.Add(*(s for n, s in size.items() if n.label not in recurrent)),
+            "recurrent": sympy.Add(*(s for n, s in size.items() if n.label in recurrent)),
+            "pointwise": operations * H,
+        }
+
+    @cached_property
+    def elements(self) -> sympy.Expr:
+        """Elements read or written per time step and sequence by a forward step that keeps what training needs, the
+        recurrent weights staying on chip: terms in, terms with a product out again, states in and out."""
+        return (len(self.terms) + len(self.recurrent) + 2 * len(self.states)) * H
+
+
+@cache
+def plan(cell: Cell, bias: bool = True) -> Plan:
+    """Trace `cell` and split it. The same cell gives the same plan object."""
+    graph, outputs = trace(cell, bias)
+    return _Splitter(cell, bias, graph, outputs).plan()
+
+
+class _Splitter:
+    def __init__(self, cell: Cell, bias: bool, graph: Graph, outputs: tuple[Node, ...]):
+        self.cell, self.bias, self.graph, self.outputs = cell, bias, graph, outputs
+        nodes = list(walk(outputs))
+        self.stateful: set[int] = set()
+        self.fed: set[int] = set()
+        for node in nodes:
+            if node.op == "state" or any(id(a) in self.stateful for a in node.args):
+                self.stateful.add(id(node))
+            if node.op == "x" or any(id(a) in self.fed for a in node.args):
+                self.fed.add(id(node))
+        self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
+        self.terms: dict[str, Term] = {}
+        self.products: dict[str, Node] = {}
+        self.vectors: dict[Node, Node] = {}
+        self.done: dict[int, Node] = {}
+
+    def plan(self) -> Plan:
+        step = tuple(self.rewrite(node) for node in self.outputs)
+        order = self.order()
+        terms = tuple(self.terms[name] for name in order)
+        states = tuple(self.graph.leaf("state", name) for name in self.cell.states)
+        leaves = (*states, *(self.graph.leaf("term", name) for name in order), *self.vectors)
+        return Plan(
+            self.cell, self.bias, self.graph, self.outputs, states, terms, tuple(self.vectors),
+            tuple(self.vectors.values()), self.stages(terms), Pointwise("step", leaves, step),
+        )  # fmt: skip
+
+    def rewrite(self, node: Node) -> Node:
+        """The node over states, terms and vectors."""
+        if id(node) not in self.done:
+            self.done[id(node)] = new = self._rewrite(node)
+            if new.op not in LEAVES and not new.name:
+                new.name = node.name
+        return self.done[id(node)]
+
+    def _rewrite(self, node: Node) -> Node:
+        if node.op in ("state", "const"):
+            return node
+        if id(node) not in self.stateful:
+            return self.term(node) if id(node) in self.fed else self.vector(node)
+        if node.op == "product":
+            return self.term(None, node)
+        if node.op == "add":
+            return self.sum(node)
+        return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
+
+    def sum(self, node: Node) -> Node:
+        """A sum that a state reaches: what no state reaches is added up in front of the loop, and joins the first
+        recurrent product as one term. Constants and vectors alone stay where they were written."""
+        parts = self.flatten(node)
+        hoisted = [n for n in parts if id(n) not in self.stateful and n.op != "const"]
+        if not any(id(n) in self.fed for n in hoisted):
+            return self.graph.node("add", *(self.rewrite(a) for a in node.args))
+        outside = hoisted[0]
+        for n in hoisted[1:]:
+            outside = self.graph.node("add", outside, n)
+            self.fed.add(id(outside))
+        linear = Term("", outside).feed is not None
+        product = next((n for n in parts if n.op == "product" and id(n) in self.stateful), None)
+        joined = product if linear and product is not None and self.uses[id(product)] == 1 else None
+        total = self.term(outside, joined)
+        for n in parts:
+            if n is not joined and n not in hoisted:
+                total = self.graph.node("add", total, self.rewrite(n))
+        return total
+
+    def flatten(self, node: Node) -> list[Node]:
+        """A sum's addends, down to what is used elsewhere too."""
+
+        def inner(a: Node) -> list[Node]:
+            return self.flatten(a) if a.op == "add" and self.uses[id(a)] == 1 else [a]
+
+        return [n for a in node.args for n in inner(a)]
+
+    def term(self, hoisted: Node | None, product: Node | None = None) -> Node:
+        matrix = "" if product is None else product.label
+        name = matrix or self.label(hoisted)
+        if name in self.terms and (self.terms[name].hoisted is not hoisted or self.terms[name].matrix != matrix):
+            name = f"{name}_{len(self.terms)}"
+        self.terms[name] = Term(name, hoisted, matrix)
+        if product is not None:
+            self.products[name] = product
+        return self.graph.leaf("term", name)
+
+    @staticmethod
+    def label(node: Node | None) -> str:
+        """A name for a hoisted value: the cell's own, or one made of its functions and its first matrix."""
+        assert node is not None
+        if node.name or node.op in ("product", "x"):
+            return node.name or node.label
+        inner = _Splitter.label(next((a for a in node.args if a.op not in ("const", "b", "p")), node.args[0]))
+        return f"{node.label}_{inner}" if node.op == "call" else inner
+
+    def vector(self, node: Node) -> Node:
+        leaf = self.graph.leaf("vector", node.name or f"v{len(self.vectors)}")
+        self.vectors[leaf] = node
+        return leaf
+
+    def order(self) -> list[str]:
+        """The terms' names: those with a product first, each in the order the equations are written."""
+        for name in list(self.products):
+            self.rewrite(self.products[name].args[0])
+
+        def place(name: str) -> tuple[bool, int]:
+            of = (self.products.get(name), self.terms[name].feed, self.terms[name].hoisted)
+            return name not in self.products, next(n.index for n in of if n is not None)
+
+        return sorted(self.terms, key=place)
+
+    def stages(self, terms: tuple[Term, ...]) -> tuple[Stage, ...]:
+        level: dict[str, int] = {}
+        for term in terms:
+            self.level(term.name, level)
+        return tuple(
+            self.stage(k, [i for i, t in enumerate(terms) if level.get(t.name) == k], terms)
+            for k in range(1, max(level.values(), default=0) + 1)
+        )
+
+    def level(self, name: str, level: dict[str, int]) -> int:
+        """In which stage a term is complete: 0 without a product."""
+        if name not in self.products:
+            return 0
+        if name not in level:
+            needs = [n.label for n in walk([self.rewrite(self.products[name].args[0])]) if n.op == "term"]
+            level[name] = 1 + max((self.level(n, level) for n in needs), default=0)
+        return level[name]
+
+    def stage(self, k: int, members: list[int], terms: tuple[Term, ...]) -> Stage:
+        groups: dict[Node, list[int]] = {}
+        for i in members:
+            groups.setdefault(self.rewrite(self.products[terms[i].name].args[0]), []).append(i)
+        computed = [a for a in groups if a.op != "state"]
+        inputs = tuple(n for n in walk(computed) if n.op in ("state", "term", "vector"))
+        argument = Pointwise(f"stage{k}", inputs, tuple(computed)) if computed else None
+        return Stage(argument, tuple((a, tuple(g)) for a, g in groups.items()))

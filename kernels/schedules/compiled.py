@@ -1,0 +1,182 @@
+"""On a CPU: the step and its adjoint printed as C++ into the loop of `loop.cpp`, built once for each cell and dtype.
+
+T, B, D and H are run-time values. The library is kept in the user's cache folder under a hash of its source, compiler and
+processor, so a cell is built once for a machine.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kernels.derive import CPP, adjoint, source
+from kernels.layout import layout
+from kernels.loop import Gradients, Loop, Trajectory
+from kernels.plan import Plan, Pointwise
+
+HERE = Path(__file__).parent
+REAL = {torch.float32: "float", torch.float64: "double"}
+FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
+
+
+def compiler() -> str | None:
+    """The C++ compiler: $CXX, else g++, else clang++; None without one."""
+    return next((found for name in (os.environ.get("CXX"), "g++", "clang++") if name and (found := shutil.which(name))), None)
+
+
+def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device) -> str | None:
+    if device.type != "cpu":
+        return f"runs on a CPU, not on {device.type}"
+    if dtype not in REAL:
+        return f"computes in float32 or float64, not {str(dtype).removeprefix('torch.')}"
+    if compiler() is None:
+        return "no C++ compiler found: install g++, or set CXX"
+    return None
+
+
+def program(plan: Plan, dtype: torch.dtype) -> str:
+    """The whole C++ source for a plan: its tables and functions, then the loop."""
+    place = layout(plan)
+    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR"}
+    index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors) for i, leaf in enumerate(leaves)}
+
+    def struct(name: str, f: Pointwise, last: bool) -> str:
+        leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
+        reverse = adjoint(f)
+        bodies = source(f, CPP).replace(f"void {f.name}(", "void run("), source(reverse, CPP).replace(f"void {reverse.name}(", "void adjoint(")
+        functions = "".join("static " + body for body in bodies)
+        return (
+            f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
+            f"static constexpr bool last = {str(last).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
+        )
+
+    def slot(i: int) -> str:
+        buffer, slot = place.slots[i]
+        term = plan.terms[i]
+        return f"{{{buffer}, {slot}, {place.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
+
+    longest = max([len(g.terms) for g in place.groups], default=1)
+    groups = ", ".join(
+        f"{{{g.stage}, {g.state}, {g.computed}, {int(g.leads)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}" for g in place.groups
+    )
+    stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
+    return "\n".join([
+        "#include <cstdint>\n#include <type_traits>",
+        f"typedef {REAL[dtype]} real;",
+        (HERE / "vector.h").read_text(),
+        f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
+        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)};",
+        "enum Kind { STATE, TERM, VECTOR };",
+        "struct Leaf { Kind kind; int index; };",
+        "struct Slot { int buffer, slot, width; bool hoisted, product; };",
+        f"struct Group {{ int stage, state, computed; bool leads; int count, terms[{longest}]; }};",
+        f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
+        f"static constexpr Group groups[GROUPS + 1] = {{{groups}}};",
+        *(struct(f"Stage{k}", f, False) for k, f in stages),
+        struct("Step", plan.step, True),
+        "template <class Do> static void with_stage(int stage, Do go) {",
+        *(f"    if (stage == {k}) go(Stage{k}{{}});" for k, _ in stages),
+        "}",
+        (HERE / "loop.cpp").read_text(),
+    ])  # fmt: skip
+
+
+def openmp() -> list[str]:
+    """Link flags that share torch's own OpenMP runtime: two in one process would fight over the cores."""
+    bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")) + sorted(
+        (Path(torch.__file__).parents[1] / "torch.libs").glob("libgomp*.so*")
+    )
+    return [str(bundled[0]), f"-Wl,-rpath,{bundled[0].parent}"] if bundled else []
+
+
+@cache
+def library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
+    """Build and load a plan's loop. Raises RuntimeError with the compiler's words if it fails."""
+    text, cxx = program(plan, dtype), compiler()
+    assert cxx is not None
+    command = [cxx, *FLAGS, *openmp()]
+    machine = [platform.machine(), processor(), subprocess.run([cxx, "--version"], capture_output=True, text=True).stdout]
+    key = hashlib.sha256("\0".join([text, *command, *machine]).encode()).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recurrent-bench"
+    built = folder / f"{plan.cell.name}-{key}.so"
+    if not built.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            path = Path(work) / "loop.cpp"
+            path.write_text(text)
+            done = subprocess.run([cxx, *FLAGS, str(path), *openmp(), "-o", f"{work}/loop.so"], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{cxx} could not build the loop of {plan.cell.name}:\n{done.stderr}")
+            os.replace(f"{work}/loop.so", built)
+    return ctypes.CDLL(str(built))
+
+
+def processor() -> str:
+    """The processor's feature flags: `-march=native` means another thing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+class Call(ctypes.Structure):
+    """`struct Call` of loop.cpp."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("T", "B", "H", "block", "threads")] + [
+        (name, ctypes.c_void_p)
+        for name in ("hoisted", "terms", "vectors", "weights", "initial", "history", "stride", "arguments")
+    ]
+
+
+def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * (len(tensors) + 1))(*(None if t is None else t.data_ptr() for t in tensors), None)
+
+
+def call(loop: Loop, trajectory: Trajectory) -> Call:
+    """The arguments of both directions. Rows are dealt out in blocks of at most 32, at least one for every thread."""
+    T, B, H = loop.shape
+    threads = min(torch.get_num_threads(), B)
+    rounds = -(-B // (32 * threads))
+    strides = [B * H if len(h) == T else 0 for h in trajectory.history]
+    made = Call(T, B, H, -(-B // (threads * rounds)), threads)
+    made.held = {  # the arrays live as long as the call
+        "hoisted": pointers(loop.hoisted),
+        "terms": pointers(loop.terms) if loop.keep else None,
+        "vectors": pointers(loop.vectors),
+        "weights": pointers(loop.weights),
+        "initial": pointers(loop.states),
+        "history": pointers(trajectory.history),
+        "stride": (ctypes.c_int64 * len(strides))(*strides),
+        "arguments": pointers(trajectory.arguments) if loop.keep else None,
+    }
+    for name, value in made.held.items():
+        setattr(made, name, ctypes.cast(value, ctypes.c_void_p))
+    return made
+
+
+def forward(loop: Loop) -> Trajectory:
+    trajectory = loop.trajectory()
+    library(loop.plan, loop.states[0].dtype).forward(ctypes.byref(call(loop, trajectory)))
+    return trajectory
+
+
+def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+    made = call(loop, trajectory)
+    d_states = [d.clone() for d in d_final]
+    d_terms = [torch.empty_like(t) for t in loop.terms]
+    d_vectors = [v.new_zeros(-(-made.B // made.block), made.H) for v in loop.vectors]
+    library(loop.plan, d_states[0].dtype).backward(
+        ctypes.byref(made), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
+        pointers(d_states), pointers(d_terms), pointers(d_vectors),
+    )  # fmt: skip
+    return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states)

@@ -1,0 +1,231 @@
+// The loop over time on a CPU, forward and backward, for any plan. What is printed in front of this file: `real`; STATES,
+// TERMS, GROUPS, COMPUTED; the tables `slots` and `groups`; a struct Step, and one for each stage that computes arguments,
+// with the function (`run`), its `adjoint` and its `inputs`; and with_stage(), which finds the latter by number.
+//
+// Each thread runs whole sequences for a block of rows. The recurrent matrices are packed once per call into panels of NR
+// columns, which a register tile of up to MR rows walks through; a state row never leaves the cache between two steps.
+
+static V load(const real* p, int64_t n) {
+    V v = {};
+    if (n >= VL) __builtin_memcpy(&v, p, sizeof(V));
+    else __builtin_memcpy(&v, p, n * sizeof(real));
+    return v;
+}
+
+static void store(real* p, V v, int64_t n) {
+    if (n >= VL) __builtin_memcpy(p, &v, sizeof(V));
+    else __builtin_memcpy(p, &v, n * sizeof(real));
+}
+
+static int64_t round_up(int64_t n, int64_t m) { return (n + m - 1) / m * m; }
+
+// panels[n / NR][k][n % NR] = w(n, k), zero past N.
+template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
+#pragma omp for
+    for (int64_t n0 = 0; n0 < N; n0 += NR)
+        for (int64_t k = 0; k < K; k++)
+            for (int64_t n = n0; n < n0 + NR; n++) panels[n0 * K + k * NR + n - n0] = n < N ? w(n, k) : real(0);
+}
+
+template <int ROWS> static void tile(int64_t K, const real* a, int64_t lda, const real* panel, real* c, int64_t ldc, bool add) {
+    V acc[ROWS][2] = {};
+    for (int64_t k = 0; k < K; k++) {
+        V p[2];
+        __builtin_memcpy(p, panel + k * NR, sizeof p);
+#pragma GCC unroll 16
+        for (int m = 0; m < ROWS; m++) {
+            const V x = splat(a[m * lda + k]);
+            acc[m][0] += x * p[0];
+            acc[m][1] += x * p[1];
+        }
+    }
+    for (int m = 0; m < ROWS; m++)
+        for (int j = 0; j < 2; j++) {
+            real* out = c + m * ldc + j * VL;
+            store(out, add ? acc[m][j] + load(out, VL) : acc[m][j], VL);
+        }
+}
+
+template <int ROWS> static void tiles(int rows, int64_t K, const real* a, int64_t lda, const real* panel, real* c, int64_t ldc, bool add) {
+    if (rows == ROWS) tile<ROWS>(K, a, lda, panel, c, ldc, add);
+    else if constexpr (ROWS > 1) tiles<ROWS - 1>(rows, K, a, lda, panel, c, ldc, add);
+}
+
+// c (rows, N) = or += a (rows, K) · panels; c has room for round_up(N, NR) columns.
+static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, const real* panels, real* c, int64_t ldc, bool add) {
+    const int64_t count = (rows + MR - 1) / MR;
+    for (int64_t n = 0; n < N; n += NR)
+        for (int64_t i = 0; i < count; i++) {
+            const int64_t first = i * rows / count, last = (i + 1) * rows / count;
+            tiles<MR>(int(last - first), K, a + first * lda, lda, panels + n * K, c + first * ldc + n, ldc, add);
+        }
+}
+
+struct Call {  // what both directions are given
+    int64_t T, B, H, block, threads;
+    real** hoisted;         // the hoisted parts of the terms, (T, B, G, H) for each buffer
+    real** terms;           // the whole terms in the same layout, or null where none are kept
+    const real** vectors;   // (H) each
+    const real** weights;   // (P·H, H) for each group
+    const real** initial;   // (B, H) for each state
+    real** history;         // the states after each step
+    const int64_t* stride;  // from one time to the next in `history`: B·H, or 0 where only the last is kept
+    real** arguments;       // (T, B, H) for each computed argument, or null
+
+    int64_t products(int g) const { return groups[g].count * H; }
+    real* term(real** of, int i, int64_t t, int64_t row) const {
+        return of[slots[i].buffer] + ((t * B + row) * slots[i].width + slots[i].slot) * H;
+    }
+    const real* before(int s, int64_t t, int64_t row) const { return t ? after(s, t - 1, row) : initial[s] + row * H; }
+    real* after(int s, int64_t t, int64_t row) const { return history[s] + t * stride[s] + row * H; }
+};
+
+struct Scratch {  // one thread's products, or their gradients: the groups side by side
+    int64_t width = 0, column[TERMS], start[GROUPS + 1];
+    real* values;
+    Scratch(const Call& c) {
+        for (int g = 0; g < GROUPS; g++) {
+            start[g] = width;
+            for (int k = 0; k < groups[g].count; k++) column[groups[g].terms[k]] = width + k * c.H;
+            width += round_up(c.products(g), NR);
+        }
+        values = new real[c.block * width + 1]();
+    }
+    ~Scratch() { delete[] values; }
+    real* at(int64_t m, int64_t n) const { return values + m * width + n; }
+};
+
+extern "C" void forward(const Call* call) {
+    const Call& c = *call;
+    const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;
+    real* packed[GROUPS + 1];
+    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(c.products(g), NR) * H];
+#pragma omp parallel num_threads(c.threads)
+    {
+        for (int g = 0; g < GROUPS; g++) pack(c.products(g), H, packed[g], [&](int64_t n, int64_t k) { return c.weights[g][n * H + k]; });
+        Scratch products(c);
+        real* arguments = new real[(COMPUTED + 1) * c.block * H];
+
+        auto pointwise = [&](auto function, int64_t t, int64_t first, int64_t rows, auto write) {
+            using F = decltype(function);
+            for (int64_t m = 0; m < rows; m++)
+                for (int64_t j = 0; j < H; j += VL) {
+                    V in[F::count], out[F::outputs];
+#pragma GCC unroll 64
+                    for (int k = 0; k < F::count; k++) {
+                        const Leaf leaf = F::inputs[k];
+                        if (leaf.kind == STATE) in[k] = load(c.before(leaf.index, t, first + m) + j, H - j);
+                        if (leaf.kind == VECTOR) in[k] = load(c.vectors[leaf.index] + j, H - j);
+                        if (leaf.kind != TERM) continue;
+                        const bool hoisted = slots[leaf.index].hoisted, product = slots[leaf.index].product;
+                        in[k] = hoisted ? load(c.term(c.hoisted, leaf.index, t, first + m) + j, H - j) : V{};
+                        if (product) in[k] += load(products.at(m, products.column[leaf.index] + j), H - j);
+                        if (product && c.terms && F::last) store(c.term(c.terms, leaf.index, t, first + m) + j, in[k], H - j);
+                    }
+                    F::run(in, out);
+#pragma GCC unroll 64
+                    for (int k = 0; k < F::outputs; k++) write(k, m, j, out[k]);
+                }
+        };
+
+#pragma omp for schedule(static)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t first = block * c.B / blocks, rows = (block + 1) * c.B / blocks - first;
+            for (int64_t t = 0; t < c.T; t++) {
+                for (int g = 0; g < GROUPS; g++) {
+                    const Group& group = groups[g];
+                    if (group.leads) with_stage(group.stage, [&](auto stage) {
+                        pointwise(stage, t, first, rows, [&](int k, int64_t m, int64_t j, V v) {
+                            const int n = group.computed + k;
+                            if (c.arguments) store(c.arguments[n] + (t * c.B + first + m) * H + j, v, H - j);
+                            store(arguments + (n * c.block + m) * H + j, v, H - j);
+                        });
+                    });
+                    const real* a = group.computed < 0 ? c.before(group.state, t, first) : arguments + group.computed * c.block * H;
+                    product(rows, c.products(g), H, a, H, packed[g], products.at(0, products.start[g]), products.width, false);
+                }
+                pointwise(Step{}, t, first, rows, [&](int k, int64_t m, int64_t j, V v) {
+                    store(c.after(k, t, first + m) + j, v, H - j);
+                });
+            }
+        }
+        delete[] arguments;
+    }
+    for (int g = 0; g < GROUPS; g++) delete[] packed[g];
+}
+
+// dy (T, B, H) or null; carried: the gradients of the final states in, of the initial states out, (B, H) each;
+// d_buffers like buffers; d_vectors (blocks, H) each, a partial sum for every block of rows.
+extern "C" void backward(const Call* call, const real* dy, real** carried, real** d_buffers, real** d_vectors) {
+    const Call& c = *call;
+    const int64_t H = c.H, Hp = round_up(H, NR), blocks = (c.B + c.block - 1) / c.block;
+    real* packed[GROUPS + 1];
+    for (int g = 0; g < GROUPS; g++) packed[g] = new real[Hp * c.products(g)];
+#pragma omp parallel num_threads(c.threads)
+    {
+        for (int g = 0; g < GROUPS; g++) pack(H, c.products(g), packed[g], [&](int64_t n, int64_t k) { return c.weights[g][k * H + n]; });
+        Scratch d_products(c);
+        real* d_states = new real[STATES * c.block * Hp];
+        real* d_arguments = new real[(COMPUTED + 1) * c.block * Hp];
+        auto d_state = [&](int s, int64_t m) { return d_states + (s * c.block + m) * Hp; };
+
+        // The last function's adjoint reaches every leaf first and writes; a stage's adds to what is there.
+        auto adjoint = [&](auto function, int64_t t, int64_t first, int64_t rows, int64_t block, auto upstream) {
+            using F = decltype(function);
+            for (int64_t m = 0; m < rows; m++)
+                for (int64_t j = 0; j < H; j += VL) {
+                    V in[F::count + F::outputs], out[F::count];
+#pragma GCC unroll 64
+                    for (int k = 0; k < F::count; k++) {
+                        const Leaf leaf = F::inputs[k];
+                        if (leaf.kind == STATE) in[k] = load(c.before(leaf.index, t, first + m) + j, H - j);
+                        if (leaf.kind == VECTOR) in[k] = load(c.vectors[leaf.index] + j, H - j);
+                        if (leaf.kind == TERM) in[k] = load(c.term(c.terms, leaf.index, t, first + m) + j, H - j);
+                    }
+#pragma GCC unroll 64
+                    for (int k = 0; k < F::outputs; k++) in[F::count + k] = upstream(k, m, j);
+                    F::adjoint(in, out);
+#pragma GCC unroll 64
+                    for (int k = 0; k < F::count; k++) {
+                        const Leaf leaf = F::inputs[k];
+                        auto add = [&](real* to, bool over) { store(to + j, over ? out[k] : out[k] + load(to + j, H - j), H - j); };
+                        if (leaf.kind == STATE) add(d_state(leaf.index, m), F::last);
+                        if (leaf.kind == VECTOR) add(d_vectors[leaf.index] + block * H, false);
+                        if (leaf.kind != TERM) continue;
+                        add(c.term(d_buffers, leaf.index, t, first + m), F::last);
+                        if (slots[leaf.index].product) add(d_products.at(m, d_products.column[leaf.index]), F::last);
+                    }
+                }
+        };
+
+#pragma omp for schedule(static)
+        for (int64_t block = 0; block < blocks; block++) {
+            const int64_t first = block * c.B / blocks, rows = (block + 1) * c.B / blocks - first;
+            for (int s = 0; s < STATES; s++)
+                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(d_state(s, m), carried[s] + (first + m) * H, H * sizeof(real));
+            for (int64_t t = c.T - 1; t >= 0; t--) {
+                adjoint(Step{}, t, first, rows, block, [&](int s, int64_t m, int64_t j) {
+                    V d = load(d_state(s, m) + j, H - j);
+                    if (s == 0 && dy) d += load(dy + (t * c.B + first + m) * H + j, H - j);
+                    return d;
+                });
+                for (int g = GROUPS - 1; g >= 0; g--) {
+                    const Group& group = groups[g];
+                    const int64_t K = c.products(g);
+                    real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.block * Hp;
+                    product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, packed[g], out, Hp, group.computed < 0);
+                    if (group.leads) with_stage(group.stage, [&](auto stage) {
+                        adjoint(stage, t, first, rows, block, [&](int k, int64_t m, int64_t j) {
+                            return load(d_arguments + ((group.computed + k) * c.block + m) * Hp + j, H - j);
+                        });
+                    });
+                }
+            }
+            for (int s = 0; s < STATES; s++)
+                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(carried[s] + (first + m) * H, d_state(s, m), H * sizeof(real));
+        }
+        delete[] d_states;
+        delete[] d_arguments;
+    }
+    for (int g = 0; g < GROUPS; g++) delete[] packed[g];
+}
