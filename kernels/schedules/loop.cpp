@@ -5,14 +5,14 @@
 // Each thread runs whole sequences for a block of rows. The recurrent matrices are packed once per call into panels of NR
 // columns, which a register tile of up to MR rows walks through; a state row never leaves the cache between two steps.
 
-static V load(const real* p, int64_t n) {
+static inline V load(const real* p, int64_t n) {
     V v = {};
     if (n >= VL) __builtin_memcpy(&v, p, sizeof(V));
     else __builtin_memcpy(&v, p, n * sizeof(real));
     return v;
 }
 
-static void store(real* p, V v, int64_t n) {
+static inline void store(real* p, V v, int64_t n) {
     if (n >= VL) __builtin_memcpy(p, &v, sizeof(V));
     else __builtin_memcpy(p, &v, n * sizeof(real));
 }
@@ -30,16 +30,17 @@ template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
 template <int ROWS> static void tile(int64_t K, const real* a, int64_t lda, const real* panel, real* c, int64_t ldc, bool add) {
     V acc[ROWS][2] = {};
     for (int64_t k = 0; k < K; k++) {
-        V p[2];
-        __builtin_memcpy(p, panel + k * NR, sizeof p);
+        const V left = load(panel + k * NR, VL), right = load(panel + k * NR + VL, VL);
 #pragma GCC unroll 16
         for (int m = 0; m < ROWS; m++) {
             const V x = splat(a[m * lda + k]);
-            acc[m][0] += x * p[0];
-            acc[m][1] += x * p[1];
+            acc[m][0] += x * left;
+            acc[m][1] += x * right;
         }
     }
-    for (int m = 0; m < ROWS; m++)
+#pragma GCC unroll 16
+    for (int m = 0; m < ROWS; m++)  // unrolled like the other, or the sums would live in memory
+#pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
             real* out = c + m * ldc + j * VL;
             store(out, add ? acc[m][j] + load(out, VL) : acc[m][j], VL);

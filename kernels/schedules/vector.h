@@ -3,7 +3,7 @@
 #include <limits>
 
 #if defined(__AVX512F__)
-constexpr int BYTES = 64, MR = 8;
+constexpr int BYTES = 64, MR = 12;
 #elif defined(__AVX__)
 constexpr int BYTES = 32, MR = 6;
 #else
