@@ -20,8 +20,8 @@ from kernels.plan import Plan
 class Recurrence(torch.autograd.Function):
     """(plan, schedule, keep, *tensors) → (y (T, B, H), final states (B, H)…).
 
-    The tensors, in order: for each feed its argument (T, B, K), weight (G·H, K) and bias (G·H) or None; a feed without a
-    weight is given its rows (T, B, G·H) instead of an argument. Then the other hoisted values (T, B, H), vectors (H), the
+    The tensors, in order: for each feed its argument (T, B, K), or None where it is one of the values; its weight
+    (G·H, K); its bias (G·H) or None. A feed without a weight is given its rows (T, B, G·H) for an argument. Then the other hoisted values (T, B, H), vectors (H), the
     groups' weights (P·H, H), and the initial states (B, H). `keep` says whether a backward pass may follow.
     """
 
@@ -29,8 +29,7 @@ class Recurrence(torch.autograd.Function):
     def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         place = layout(plan)
         feeds, values, vectors, weights, states = split(plan, place, tensors)
-        T, B = (feeds[0][0] if feeds else values[0]).shape[:2]
-        H = states[0].shape[1]
+        T, B, H = *(values[0] if values else feeds[0][0]).shape[:2], states[0].shape[1]
         rows = [v if W is None else F.linear(v, W, bias) for v, W, bias in feeds]
         hoisted: list[Tensor | None] = [r.view(T, B, -1, H) for r in rows] + [v.contiguous().unsqueeze(2) for v in values]
         terms: list[Tensor] = []
@@ -65,17 +64,20 @@ class Recurrence(torch.autograd.Function):
 
         needs = iter(ctx.needs_input_grad[3:])
         result: list[Tensor | None] = []
-        for (v, W, bias), d in zip(feeds, gradients.terms, strict=False):
+        d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
+        for feed, (v, W, bias), d in zip(place.feeds, feeds, gradients.terms, strict=False):
             rows = d.flatten(2)
             wanted = [next(needs) for _ in range(3)]
             if W is None:
                 result += [rows, None, None]
                 continue
             flat = rows.flatten(0, 1)
+            if feed.value >= 0:
+                d_values[feed.value].flatten(0, 1).addmm_(flat, W)
             result.append((flat @ W).view(v.shape) if wanted[0] else None)
             result.append(flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None)
-            result.append(flat.sum(0) if wanted[2] and bias is not None else None)
-        result += [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
+            result.append(flat.sum(0) if wanted[2] else None)
+        result += d_values
         result += gradients.vectors
         wanted = [next(needs) for _ in range(len(values) + len(vectors) + len(weights))][len(values) + len(vectors) :]
         for g, W in enumerate(weights):
@@ -114,4 +116,6 @@ def split(plan: Plan, place: Layout, tensors: Sequence[Any]) -> tuple[Any, ...]:
     take = iter(tensors)
     feeds = [(next(take), next(take), next(take)) for _ in place.feeds]
     counts = (len(place.values), len(plan.vectors), len(place.groups), len(plan.states))
-    return feeds, *([next(take) for _ in range(n)] for n in counts)
+    values, *rest = ([next(take) for _ in range(n)] for n in counts)
+    feeds = [(v if feed.value < 0 else values[feed.value], W, b) for feed, (v, W, b) in zip(place.feeds, feeds, strict=True)]
+    return feeds, values, *rest

@@ -60,23 +60,17 @@ def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tenso
         return sum(found[1:], found[0]) if found else None
 
     tensors: list[Tensor | None] = []
-    for argument, members in place.feeds:
-        terms = [plan.terms[i] for i in members]
-        v = value(argument)
-        tensors += [v, join([parameters[f"W.{t.feed.label}"] for t in terms])]
+    for feed in place.feeds:
+        terms = [plan.terms[i] for i in feed.terms]
+        tensors += [None if feed.value >= 0 else value(feed.argument), join([parameters[f"W.{t.feed.label}"] for t in terms])]
         biases = [bias(t) for t in terms]
         some = next((b for b in biases if b is not None), None)
         tensors.append(None if some is None else join([torch.zeros_like(some) if b is None else b for b in biases]))
-    T, B, H = *x.shape[:2], plan_width(plan, parameters)
+    T, B, H = *x.shape[:2], next(iter(parameters.values())).shape[0]
     tensors += [value(plan.terms[i].hoisted).expand(T, B, H) for i in place.values]
     tensors += [value(node).expand(H).contiguous() for node in plan.vector_values]
     tensors += [join([parameters[f"W.{plan.terms[i].matrix}"] for i in group.terms]) for group in place.groups]
     return tensors
-
-
-def plan_width(plan: Plan, parameters: Mapping[str, Tensor]) -> int:
-    """H: every learned value has it as its first size."""
-    return next(iter(parameters.values())).shape[0]
 
 
 def join(parts: list[Tensor]) -> Tensor:

@@ -28,11 +28,21 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """`feeds` holds each feed's argument and terms; `values` the terms with any other hoisted part; `alone` the rest.
-    `slots[i]` is term i's (buffer, slot), `widths` each buffer's G."""
+class Feed:
+    """The products of one `argument` in front of the loop, for `terms`. Where the argument is also a value that the step
+    reads (MinimalRNN's z), `value` is its place among the layout's values, otherwise -1."""
 
-    feeds: tuple[tuple[Node, tuple[int, ...]], ...]
+    argument: Node
+    terms: tuple[int, ...]
+    value: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`values` are the terms whose hoisted part is no product, `alone` those without one. `slots[i]` is term i's
+    (buffer, slot), `widths` each buffer's G."""
+
+    feeds: tuple[Feed, ...]
     values: tuple[int, ...]
     alone: tuple[int, ...]
     slots: tuple[tuple[int, int], ...]
@@ -52,6 +62,8 @@ def layout(plan: Plan) -> Layout:
     buffers = [*feeds.values(), *([i] for i in values), *([alone] if alone else [])]
     slots = {i: (k, slot) for k, members in enumerate(buffers) for slot, i in enumerate(members)}
 
+    place = {plan.terms[i].hoisted: k for k, i in enumerate(values)}
+
     groups: list[Group] = []
     computed = 0
     for number, stage in enumerate(plan.stages):
@@ -63,7 +75,7 @@ def layout(plan: Plan) -> Layout:
                 groups.append(Group(terms, number, -1, computed, computed == first))
                 computed += 1
     return Layout(
-        tuple((node, tuple(members)) for node, members in feeds.items()),
+        tuple(Feed(node, tuple(members), place.get(node, -1)) for node, members in feeds.items()),
         tuple(values), tuple(alone), tuple(slots[i] for i in range(len(plan.terms))),
         tuple(map(len, buffers)), tuple(groups),
     )  # fmt: skip

@@ -1,0 +1,192 @@
+"""What a run leaves behind: one JSON line for the run, then one for every measurement, as they finish.
+
+    records.jsonl:   {"kind": "run", …}  {"kind": "case", …}  {"kind": "gradients", …}  …
+
+Raw samples are kept; whatever a report shows is derived from them. Seconds, bytes and counts, without prefixes.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+SCHEMA = 1
+
+Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout", "crashed", "failed"]
+Mode = Literal["inference", "training"]
+
+
+class RecordError(ValueError):
+    """A records file that can't be read; the message names the file, the line and the fault."""
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Environment(Model):
+    """Where a run ran. Versions are empty where a thing is missing. `sgemm_flops` is the rate, in flop/s, of torch's own
+    float product of (4096, 1024) and (1024, 1024) on that device, measured in the run."""
+
+    device: str
+    device_kind: Literal["cpu", "cuda"]
+    processor: str
+    cores: int
+    threads: int
+    memory_bytes: int
+    system: str
+    python: str
+    torch: str
+    triton: str = ""
+    cuda: str = ""
+    cudnn: str = ""
+    driver: str = ""
+    compiler: str = ""
+    torchrecurrent: str = ""
+    commit: str = ""
+    dirty: bool = False
+    sgemm_flops: float = 0.0
+
+
+class Run(Model):
+    """The first line of a records file. `started` is UTC, ISO 8601; `command` runs it again."""
+
+    kind: Literal["run"] = "run"
+    schema_version: int = SCHEMA
+    started: str
+    command: str
+    seed: int
+    environment: Environment
+
+
+class Case(Model):
+    """One thing to measure: a cell at a size on a backend.
+
+    T time steps, B sequences, D input width, H hidden width. `mode` "training" is forward and backward with the gradient of
+    the input; `input_product` says whether the products of the input are inside the time. `precision` is that of every
+    fp32 product ("ieee" or "tf32"). `stands_for` names the cell whose parameter count this row's H was chosen to equal:
+    the vendor's GRU standing in for a cell the vendor doesn't have.
+    """
+
+    cell: str
+    backend: str
+    mode: Mode
+    T: int
+    B: int
+    D: int
+    H: int
+    dtype: str
+    precision: str
+    input_product: bool = True
+    stands_for: str = ""
+
+
+class Errors(Model):
+    """max|Δ| / max|reference| against the float64 reference at this very shape: of the outputs and final states, and of the
+    worst gradient, which is named ("x", "h_0", "W.ih", …)."""
+
+    output: float
+    gradient: float | None = None
+    worst: str = ""
+
+
+class Memory(Model):
+    """Bytes. `saved`: kept between forward and backward, by unique storage, without weights and inputs. `peak`: highest
+    allocation during the call over what was allocated before it."""
+
+    weights: int
+    saved: int
+    peak: int
+
+
+class CaseRecord(Model):
+    """The outcome of a case. `samples` are seconds per call, in the order taken, `rounds` the interleaved round each was
+    taken in; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and where and at which size
+    a "verified" one was checked. `parameters` counts learned values; `flops` is of one forward step of one sequence."""
+
+    kind: Literal["case"] = "case"
+    case: Case
+    status: Status
+    reason: str = ""
+    errors: Errors | None = None
+    samples: list[float] = Field(default_factory=list)
+    rounds: list[int] = Field(default_factory=list)
+    build_seconds: float = 0.0
+    memory: Memory | None = None
+    parameters: int = 0
+    formula: str = ""
+    flops: int = 0
+
+
+class GradientRecord(Model):
+    """Gradient norms of one cell at one length: a fixed seed, L = Σ y ⊙ g / √B with g standard normal at the last step only.
+
+    `by_lag[k]` is ‖∂L/∂h_{T-k}‖ averaged over sequences, k = 0 … T, so the last is ‖∂L/∂h_0‖. `parameters` are the norms of the
+    learned values' gradients by name. `non_finite` counts entries, over all of them, that are not finite; they are left out of the norms.
+    """
+
+    kind: Literal["gradients"] = "gradients"
+    cell: str
+    T: int
+    B: int
+    D: int
+    H: int
+    dtype: str
+    seed: int
+    loss: str
+    by_lag: list[float]
+    parameters: dict[str, float]
+    non_finite: int = 0
+
+
+Line = Annotated[Run | CaseRecord | GradientRecord, Field(discriminator="kind")]
+_LINE: TypeAdapter[Run | CaseRecord | GradientRecord] = TypeAdapter(Line)
+
+
+class Records(Model):
+    """A records file, read."""
+
+    run: Run
+    cases: list[CaseRecord]
+    gradients: list[GradientRecord]
+
+
+def write(stream: IO[str], line: Run | CaseRecord | GradientRecord) -> None:
+    """Append one record and flush it: what is measured survives whatever happens next."""
+    stream.write(line.model_dump_json() + "\n")
+    stream.flush()
+
+
+def read(path: Path) -> Records:
+    """Read a records file, or the one in a folder. Raises RecordError on a line that is cut short or of another schema."""
+    path = path / "records.jsonl" if path.is_dir() else path
+    try:
+        lines = list(_parse(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: can't be read ({error})") from None
+    if not lines or not isinstance(lines[0], Run):
+        raise RecordError(f"{path}: line 1 is not a run: is this a records.jsonl that `bench all` wrote?")
+    return Records(
+        run=lines[0],
+        cases=[line for line in lines if isinstance(line, CaseRecord)],
+        gradients=[line for line in lines if isinstance(line, GradientRecord)],
+    )
+
+
+def _parse(path: Path) -> Iterator[Run | CaseRecord | GradientRecord]:
+    for number, text in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            raw = json.loads(text)
+        except json.JSONDecodeError:
+            raise RecordError(f"{path}: line {number} is cut short or not JSON: delete that line to read the rest") from None
+        version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
+        if version != SCHEMA:
+            raise RecordError(f"{path}: line {number} has schema {version}, this version reads {SCHEMA}")
+        try:
+            yield _LINE.validate_python(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RecordError(f"{path}: line {number}: {where}: {first['msg']}") from None
