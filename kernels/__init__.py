@@ -1,0 +1,11 @@
+"""Fused kernels, forward and backward, derived from a cell's equations.
+
+    from kernels import RNN
+    layer = RNN("minimal", input_size=64, hidden_size=256)
+    y, h = layer(x)          # x (T, B, 64) → y (T, B, 256), h (1, B, 256)
+"""
+
+from kernels.exchange import from_torch, to_torch
+from kernels.rnn import RNN
+
+__all__ = ["RNN", "from_torch", "to_torch"]

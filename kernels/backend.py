@@ -1,0 +1,34 @@
+"""Which schedule runs a plan where: by name, or the best that can."""
+
+import warnings
+from functools import cache
+from types import ModuleType
+
+import torch
+
+from kernels.plan import Plan
+from kernels.schedules import compiled, stepwise
+
+SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
+NAMES = ("auto", "eager", *SCHEDULES)
+
+
+def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device) -> ModuleType | None:
+    """The schedule for `backend`, or None for the eager reference: asked for by name, or because nothing else can run.
+
+    Warns once for each reason where a backend that was asked for, or a CPU's default, can't run.
+    """
+    if backend == "eager":
+        return None
+    wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else "stepwise"
+    reason = SCHEDULES[wanted].unsupported(plan, dtype, device)
+    if reason is None:
+        return SCHEDULES[wanted]
+    if backend != "auto" or "compiler" in reason:
+        _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs the eager reference instead, which is slow")
+    return None
+
+
+@cache
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -1,0 +1,112 @@
+"""One Triton kernel for every pointwise function of every plan: F's inputs are sums of what is loaded, and any of its
+inputs or outputs can be stored. The functions themselves are printed by `kernels.derive`.
+"""
+
+import itertools
+import linecache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.derive import TRITON, source
+from kernels.plan import Pointwise
+
+BLOCK = 256
+
+
+@triton.jit
+def sigmoid(v):
+    return 1.0 / (1.0 + tl.exp(-v))
+
+
+@triton.jit
+def tanh(v):
+    return 1.0 - 2.0 / (1.0 + tl.exp(2.0 * v))
+
+
+@triton.jit
+def relu(v):
+    return tl.where(v <= 0.0, 0.0, v)  # NaN stays NaN
+
+
+@triton.jit
+def positive(v):
+    return tl.where(v > 0.0, 1.0, 0.0)
+
+
+@triton.jit(do_not_specialize=["t", "B"])
+def kernel(
+    F: tl.constexpr, N: tl.constexpr, loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr,
+    TO: tl.constexpr, ADD: tl.constexpr, t, B, H: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    # One element of (B, H) per lane. FROM[j] and TO[j]: (row stride, time: 0 none, 1 at t, -1 at t - 1).
+    n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    row, column = n // H, n % H
+    inside = row < B
+    values = ()
+    for k in tl.static_range(N):
+        value = tl.zeros([BLOCK], tl.float32)
+        for j in tl.static_range(len(INTO)):
+            if INTO[j] == k:
+                at = row
+                if FROM[j][1] == 1:
+                    at = row + t.to(tl.int64) * B
+                if FROM[j][1] == -1:
+                    at = row + (t.to(tl.int64) - 1) * B
+                value += tl.load(loads[j] + at * FROM[j][0] + column, mask=inside, other=0.0).to(tl.float32)
+        values = values + (value,)
+    values = values + F(*values)
+    for j in tl.static_range(len(OF)):
+        at = row
+        if TO[j][1] == 1:
+            at = row + t.to(tl.int64) * B
+        place = stores[j] + at * TO[j][0] + column
+        value = values[OF[j]]
+        if ADD[j]:
+            value += tl.load(place, mask=inside, other=0.0).to(tl.float32)
+        tl.store(place, value, mask=inside)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor as the kernel addresses it: rows of B, `width`·H elements apart (0: one row for all), at time `time`."""
+
+    tensor: Tensor
+    width: int = 1
+    time: int = 0
+
+
+@cache
+def function(f: Pointwise) -> Any:
+    """`f` as a `triton.jit` function. Its source is registered with `linecache`, where Triton reads it."""
+    text = source(f, TRITON)
+    name = f"<derived {f.name} {next(_numbers)}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    scope = {"triton": triton, "tl": tl, "sigmoid": sigmoid, "tanh": tanh, "relu": relu, "positive": positive, "__name__": __name__}
+    exec(compile(text, name, "exec"), scope)
+    return scope[f.name]
+
+
+_numbers = itertools.count()
+
+
+def launch(
+    f: Pointwise, loads: Sequence[tuple[int, Operand]], stores: Sequence[tuple[int, Operand, bool]], t: int, B: int, H: int
+) -> None:
+    """Run `f` on (B, H) elements at time t.
+
+    `loads` are (input of f, where): an input is the sum of its loads. `stores` are (value, where, add): value k is input k,
+    or output k - len(f.inputs); with `add`, it is added to what is there.
+    """
+    kernel[(triton.cdiv(B * H, BLOCK),)](
+        function(f), len(f.inputs),
+        tuple(o.tensor for _, o in loads), tuple(k for k, _ in loads), tuple((o.width * H, o.time) for _, o in loads),
+        tuple(o.tensor for _, o, _ in stores), tuple(k for k, _, _ in stores),
+        tuple((o.width * H, o.time) for _, o, _ in stores), tuple(add for _, _, add in stores),
+        t, B, H, BLOCK,
+    )  # fmt: skip
