@@ -2,7 +2,7 @@
 inputs or outputs can be stored. The functions themselves are printed by `kernels.derive`.
 """
 
-import itertools
+import hashlib
 import linecache
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,25 +85,30 @@ class Operand:
 def function(f: Pointwise) -> Any:
     """`f` as a `triton.jit` function. Its source is registered with `linecache`, where Triton reads it."""
     text = source(f, TRITON)
-    name = f"<derived {f.name} {next(_numbers)}>"
-    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    scope = {"triton": triton, "tl": tl, "sigmoid": sigmoid, "tanh": tanh, "relu": relu, "positive": positive, "__name__": __name__}
-    exec(compile(text, name, "exec"), scope)
-    return scope[f.name]
+    name = f"{f.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"  # Triton tells functions apart by name
+    text = text.replace(f"def {f.name}(", f"def {name}(")
+    linecache.cache[f"<{name}>"] = (len(text), None, text.splitlines(keepends=True), f"<{name}>")
+    scope = {**globals(), "__name__": __name__}
+    exec(compile(text, f"<{name}>", "exec"), scope)
+    return scope[name]
 
 
-_numbers = itertools.count()
+Load = tuple[int, Operand]
+Store = tuple[int, Operand, bool]
 
 
-def launch(
-    f: Pointwise, loads: Sequence[tuple[int, Operand]], stores: Sequence[tuple[int, Operand, bool]], t: int, B: int, H: int
-) -> None:
+def launch(f: Pointwise, loads: Sequence[Load], stores: Sequence[Store], t: int, B: int, H: int) -> None:
     """Run `f` on (B, H) elements at time t.
 
     `loads` are (input of f, where): an input is the sum of its loads. `stores` are (value, where, add): value k is input k,
     or output k - len(f.inputs); with `add`, it is added to what is there.
     """
-    kernel[(triton.cdiv(B * H, BLOCK),)](
+    kernel[(triton.cdiv(B * H, BLOCK),)](*arguments(f, loads, stores, t, B, H), enable_fp_fusion=True)
+
+
+def arguments(f: Pointwise, loads: Sequence[Load], stores: Sequence[Store], t: int, B: int, H: int) -> tuple[Any, ...]:
+    """What `kernel` is called with to do what `launch` says."""
+    return (
         function(f), len(f.inputs),
         tuple(o.tensor for _, o in loads), tuple(k for k, _ in loads), tuple((o.width * H, o.time) for _, o in loads),
         tuple(o.tensor for _, o, _ in stores), tuple(k for k, _, _ in stores),
