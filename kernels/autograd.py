@@ -32,10 +32,13 @@ class Recurrence(torch.autograd.Function):
         T, B, H = *(values[0] if values else feeds[0][0]).shape[:2], states[0].shape[1]
         rows = [v if W is None else F.linear(v, W, bias) for v, W, bias in feeds]
         hoisted: list[Tensor | None] = [r.view(T, B, -1, H) for r in rows] + [v.contiguous().unsqueeze(2) for v in values]
-        terms: list[Tensor] = []
-        if keep:
-            given = [W is None for _, W, _ in feeds]
-            terms = [torch.empty_like(h) if own else h for h, own in zip(hoisted, given + [False] * len(values), strict=True)]
+        terms = list(hoisted) if keep else []
+        for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
+            if keep and W is None:  # given rows stay as they are: the loop writes elsewhere
+                if all(plan.terms[i].matrix for i in feed.terms):
+                    terms[k] = torch.empty_like(terms[k])
+                else:
+                    terms[k] = hoisted[k] = terms[k].clone()
         if place.alone:
             hoisted.append(None)
             terms += [states[0].new_empty(T, B, len(place.alone), H)] if keep else []

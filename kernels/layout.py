@@ -49,6 +49,11 @@ class Layout:
     widths: tuple[int, ...]
     groups: tuple[Group, ...]
 
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The buffers that the loop writes into: those with a recurrent product in a slot."""
+        return tuple(sorted({self.slots[i][0] for group in self.groups for i in group.terms}))
+
 
 @cache
 def layout(plan: Plan) -> Layout:

@@ -34,7 +34,7 @@ class Term:
         return parts[0] if len(parts) == 1 and parts[0].op == "product" else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pointwise:
     """A function of elements: `inputs` are leaves, `outputs` expressions over them."""
 
@@ -43,7 +43,7 @@ class Pointwise:
     outputs: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stage:
     """Recurrent products that can run together. `argument` computes what they are applied to, where that is not a state;
     `groups` holds, for each argument, its leaf (a state, or the output of `argument`) and the terms of its products."""
@@ -57,7 +57,7 @@ def addends(node: Node) -> list[Node]:
     return [n for arg in node.args for n in addends(arg)] if node.op == "add" else [node]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """How a cell runs fast. Made by `plan(cell)`."""
 
