@@ -5,10 +5,13 @@
 Raw samples are kept; whatever a report shows is derived from them. Seconds, bytes and counts, without prefixes.
 """
 
+import errno
 import json
+import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -121,10 +124,11 @@ class CaseRecord(Model):
 
 
 class GradientRecord(Model):
-    """Gradient norms of one cell at one length: a fixed seed, L = Σ y ⊙ g / √B with g standard normal at the last step only.
+    """Gradient norms of one cell at one length, at its initialisation, from a fixed seed. `loss` states L in words.
 
-    `by_lag[k]` is ‖∂L/∂h_{T-k}‖ averaged over sequences, k = 0 … T, so the last is ‖∂L/∂h_0‖. `parameters` are the norms of the
-    learned values' gradients by name. `non_finite` counts entries, over all of them, that are not finite; they are left out of the norms.
+    `by_lag[k]` is the mean over sequences of ‖∂L_b/∂s_{T-k}‖, k = 0 … T, where s holds all states of the cell (h, and c of an
+    LSTM): the last is that of the initial states. `parameters` are the norms of ∂L/∂(a learned value), L the mean of L_b, by
+    name. `non_finite` counts the entries of all these gradients that are not finite; they are left out of the norms.
     """
 
     kind: Literal["gradients"] = "gradients"
@@ -153,10 +157,17 @@ class Records(Model):
     gradients: list[GradientRecord]
 
 
-def write(stream: IO[str], line: Run | CaseRecord | GradientRecord) -> None:
-    """Append one record and flush it: what is measured survives whatever happens next."""
-    stream.write(line.model_dump_json() + "\n")
-    stream.flush()
+def write(stream: FileIO, line: Run | CaseRecord | GradientRecord) -> None:
+    """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and
+    OSError is raised."""
+    data = line.model_dump_json().encode() + b"\n"
+    end = stream.tell()
+    try:
+        if stream.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        stream.truncate(end)
+        raise
 
 
 def read(path: Path) -> Records:

@@ -29,18 +29,22 @@ class Twin:
             raise TypeError(f"expected nn.{self.module} with {dict(self.options)}, got {module}")
         if getattr(module, "proj_size", 0):
             raise ValueError("proj_size is not supported: the cells' states have one width, hidden_size")
-
-        def chunks(key: str) -> dict[str, Tensor]:
-            packed = getattr(module, key + suffix).detach().clone()
-            return dict(zip(self.gates, packed.chunk(len(self.gates)), strict=True))
-
-        weights = {f"W.{g}x": w for g, w in chunks("weight_ih").items()}
-        weights |= {f"W.{g}h": w for g, w in chunks("weight_hh").items()}
+        keys = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if module.bias else 2]
+        weights = self.split({key: getattr(module, key + suffix).detach().clone() for key in keys})
         if module.bias:
-            b_ih, b_hh = chunks("bias_ih"), chunks("bias_hh")
-            for g in self.gates:
-                weights |= {f"b.{g}": b_ih[g] + b_hh[g], f"b.{g}x": b_ih[g], f"b.{g}h": b_hh[g]}
+            weights |= {f"b.{g}": weights[f"b.{g}x"] + weights[f"b.{g}h"] for g in self.gates}
         return weights
+
+    def split(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """torch's packed tensors of a layer, or their gradients, by gate; the gradient of a merged bias is that of either."""
+        split: dict[str, Tensor] = {}
+        for key, kind, side in (("weight_ih", "W", "x"), ("weight_hh", "W", "h"), ("bias_hh", "b", "h"), ("bias_ih", "b", "x")):
+            if key in packed:
+                for g, part in zip(self.gates, packed[key].chunk(len(self.gates)), strict=True):
+                    split[f"{kind}.{g}{side}"] = part
+                    if kind == "b":
+                        split[f"b.{g}"] = part
+        return split
 
     def write(self, weights: Mapping[str, Tensor], module: nn.RNNBase, suffix: str = "_l0") -> None:
         """The inverse of `read`: copy a layer's `weights` into `module`. A merged bias goes to `bias_ih`."""

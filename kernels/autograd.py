@@ -75,7 +75,7 @@ class Recurrence(torch.autograd.Function):
                 result += [rows, None, None]
                 continue
             flat = rows.flatten(0, 1)
-            if feed.value >= 0:
+            if feed.value >= 0:  # its argument is among the values, not here
                 d_values[feed.value].flatten(0, 1).addmm_(flat, W)
             result.append((flat @ W).view(v.shape) if wanted[0] else None)
             result.append(flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None)
@@ -120,5 +120,5 @@ def split(plan: Plan, place: Layout, tensors: Sequence[Any]) -> tuple[Any, ...]:
     feeds = [(next(take), next(take), next(take)) for _ in place.feeds]
     counts = (len(place.values), len(plan.vectors), len(place.groups), len(plan.states))
     values, *rest = ([next(take) for _ in range(n)] for n in counts)
-    feeds = [(v if feed.value < 0 else values[feed.value], W, b) for feed, (v, W, b) in zip(place.feeds, feeds, strict=True)]
+    feeds = [(values[feed.value] if v is None else v, W, b) for feed, (v, W, b) in zip(place.feeds, feeds, strict=True)]
     return feeds, values, *rest

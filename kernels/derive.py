@@ -18,7 +18,7 @@ def adjoint(f: Pointwise) -> Pointwise:
     Reverse accumulation, node by node: an expression nested eight deep stays as small as its graph.
     """
     graph = f.outputs[0].graph
-    upstream = tuple(graph.leaf("upstream", f"d_out{k}" if k else "d_out") for k in range(len(f.outputs)))
+    upstream = tuple(graph.leaf("upstream", f"d_{name}") for name in f.results)
     gradient: dict[Node, Node] = {}
 
     def accumulate(node: Node, value: Node) -> None:
@@ -36,7 +36,8 @@ def adjoint(f: Pointwise) -> Pointwise:
             if arg.op != "const":
                 accumulate(arg, d * graph.wrap(partial))
     zero = graph.wrap(0.0)
-    return Pointwise(f"{f.name}_adjoint", f.inputs + upstream, tuple(gradient.get(n, zero) for n in f.inputs))
+    outputs = tuple(gradient.get(n, zero) for n in f.inputs)
+    return Pointwise(f"{f.name}_adjoint", f.inputs + upstream, outputs, tuple(f"d_{n.label}" for n in f.inputs))
 
 
 @dataclass(frozen=True)

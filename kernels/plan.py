@@ -36,11 +36,12 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Pointwise:
-    """A function of elements: `inputs` are leaves, `outputs` expressions over them."""
+    """A function of elements: `inputs` are leaves, `outputs` expressions over them, called `results`."""
 
     name: str
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
+    results: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +166,7 @@ class _Splitter:
         leaves = (*states, *(self.graph.leaf("term", name) for name in order), *self.vectors)
         return Plan(
             self.cell, self.bias, self.graph, self.outputs, states, terms, tuple(self.vectors),
-            tuple(self.vectors.values()), self.stages(terms), Pointwise("step", leaves, step),
+            tuple(self.vectors.values()), self.stages(terms), Pointwise("step", leaves, step, tuple(f"{name}_next" for name in self.cell.states)),
         )  # fmt: skip
 
     def rewrite(self, node: Node) -> Node:
@@ -274,5 +275,6 @@ class _Splitter:
             groups.setdefault(self.rewrite(self.products[terms[i].name].args[0]), []).append(i)
         computed = [a for a in groups if a.op != "state"]
         inputs = tuple(n for n in walk(computed) if n.op in ("state", "term", "vector"))
-        argument = Pointwise(f"stage{k}", inputs, tuple(computed)) if computed else None
+        results = tuple(f"stage{k}_{n}" for n in range(len(computed)))
+        argument = Pointwise(f"stage{k}", inputs, tuple(computed), results) if computed else None
         return Stage(argument, tuple((a, tuple(g)) for a, g in groups.items()))

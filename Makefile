@@ -1,0 +1,27 @@
+# Everything runs in .venv, an environment of its own: the project installs a top-level package `kernels`, which would shadow
+# the package of that name on PyPI for whoever shared an environment with it. ARGS are passed on: make bench ARGS=--quick
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup bench test lint
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is not: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Installing into .venv: a few minutes the first time"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[test,lint,peers]'
+	@touch $@
+
+bench: setup
+	@$(BIN)/python -m bench all $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy

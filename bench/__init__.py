@@ -1,0 +1,1 @@
+"""Measuring: Case → Samples → Summary → Record → Report. `python -m bench --help` starts here."""

@@ -1,0 +1,186 @@
+"""The contestants: for each backend, how a problem becomes something to run. Add one by adding a function."""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.problem import Answer, Problem
+from kernels import RNN
+from kernels.autograd import Recurrence
+from kernels.backend import SCHEDULES
+from kernels.hoist import hoist
+from kernels.layout import layout
+from kernels.plan import plan
+
+
+class Unsupported(Exception):
+    """A backend can't run a case; the message is the reason."""
+
+
+@dataclass
+class Workload:
+    """A case, ready to run. `forward(*inputs, states)` gives y and the final states; `learned` are its learned tensors,
+    `named` their gradients by the cell's names. `inputs` is x, or the rows in front of the loop where those are given; then
+    `rows` computes them, for the check alone."""
+
+    problem: Problem
+    forward: Callable[[list[Tensor], list[Tensor]], tuple[Tensor, tuple[Tensor, ...]]]
+    inputs: list[Tensor]
+    learned: list[Tensor]
+    named: Callable[[list[Tensor]], dict[str, Tensor]]
+    check: Callable[[], Answer] | None = None
+
+    def infer(self) -> Tensor:
+        with torch.no_grad():
+            return self.forward(self.inputs, self.problem.states)[0]
+
+    def train(self) -> tuple[Tensor, ...]:
+        y, _ = self.forward(self.inputs, self.problem.states)
+        return torch.autograd.grad(y, [*self.inputs, *self.learned], self.problem.dy, allow_unused=True)
+
+    def answer(self) -> Answer:
+        """Outputs and every gradient, through y and the final states, to be held against the reference."""
+        if self.check:
+            return self.check()
+        states = [s.clone().requires_grad_() for s in self.problem.states]
+        y, final = self.forward(self.inputs, states)
+        leaves = [*self.inputs, *states, *self.learned]
+        gradients = list(torch.autograd.grad([y, *final], leaves, [self.problem.dy, *self.problem.d_final]))
+        names = ["x", *(f"{s}_0" for s in self.problem.cell.states)]
+        found = dict(zip(names, gradients, strict=False)) | self.named(gradients[len(names) :])
+        return Answer([y.detach(), *(f.detach() for f in final)], found)
+
+
+def build(backend: str, problem: Problem, input_product: bool = True) -> Workload:
+    """The workload of a case. Raises Unsupported with the reason where there is none."""
+    if not input_product:
+        if backend not in SCHEDULES:
+            raise Unsupported("always computes the input product")
+        return given_rows(backend, problem)
+    if backend == "vendor":
+        return vendor(problem)
+    if backend == "torchrecurrent":
+        return torchrecurrent(problem)
+    return ours(backend, problem)
+
+
+def ours(backend: str, problem: Problem) -> Workload:
+    """`kernels.RNN` on one of its schedules, or the eager reference."""
+    supported(backend, problem)
+    rnn = RNN(problem.cell, problem.D, problem.H, backend=backend, device=problem.device, dtype=problem.dtype)
+    weights = rnn.weights()
+    with torch.no_grad():
+        for name, parameter in weights.items():
+            parameter.copy_(problem.weights[name])
+    return Workload(
+        problem, lambda inputs, states: unpack(rnn(inputs[0], pack(states))), [leaf(problem.x)],
+        list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
+    )  # fmt: skip
+
+
+def given_rows(backend: str, problem: Problem) -> Workload:
+    """A schedule's loop alone: what runs in front of it is given."""
+    supported(backend, problem)
+    made, schedule = plan(problem.cell), SCHEDULES[backend]
+    weights = {name: leaf(value) for name, value in problem.weights.items()}
+    feeds = layout(made).feeds
+
+    def rows(x: Tensor) -> list[Tensor | None]:
+        tensors = hoist(made, x, weights)
+        values = tensors[3 * len(feeds) :]
+        for k, feed in enumerate(feeds):
+            v, W, bias = tensors[3 * k : 3 * k + 3]
+            v = values[feed.value] if feed.value >= 0 else v
+            tensors[3 * k : 3 * k + 3] = [F.linear(v, W, bias), None, None]
+        return tensors
+
+    given = [None if t is None else leaf(t) for t in rows(problem.x)]
+    inputs = [t for t in given if t is not None]
+
+    def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        take = iter(inputs)
+        tensors = [None if t is None else next(take) for t in given]
+        y, *final = Recurrence.apply(made, schedule, torch.is_grad_enabled(), *tensors, *states)
+        return y, tuple(final)
+
+    def check() -> Answer:
+        x = leaf(problem.x)
+        whole = Workload(problem, lambda _, states: forward([t for t in rows(x) if t is not None], states), [x],
+                         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)))  # fmt: skip
+        return whole.answer()
+
+    return Workload(problem, forward, inputs, [], lambda _: {}, check)
+
+
+def vendor(problem: Problem) -> Workload:
+    """torch.nn: cuDNN on a GPU, torch's own kernels on a CPU."""
+    twin = problem.cell.twin
+    if twin is None:
+        raise Unsupported("torch.nn has no such cell")
+    module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)
+    twin.write(problem.weights, module)
+    names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
+    return Workload(
+        problem, lambda inputs, states: unpack(module(inputs[0], pack(states))), [leaf(problem.x)],
+        list(module.parameters()), lambda gradients: twin.split(dict(zip(names, gradients, strict=True))),
+    )  # fmt: skip
+
+
+PEERS: dict[str, tuple[str, dict[str, Any], dict[str, list[str]]]] = {
+    "minimal": ("MinimalRNN", {}, {"weight_ih": ["W.z"], "bias_ih": ["b.z"], "weight_hh": ["W.uh"], "weight_mm": ["W.uz"], "bias_hh": ["b.u"]}),
+    "cfn": ("CFN", {"bias": False}, {
+        "weight_ih": ["W.theta_x", "W.eta_x", "W.x"], "weight_hh": ["W.theta_h", "W.eta_h"], "bias_hh": ["b.theta", "b.eta"],
+    }),
+}  # fmt: skip
+
+
+def torchrecurrent(problem: Problem) -> Workload:
+    """The package of that name: cells in eager torch, without the input bias of its CFN, which the paper doesn't have."""
+    if importlib.util.find_spec("torchrecurrent") is None:
+        raise Unsupported("torchrecurrent is not installed: pip install torchrecurrent")
+    if problem.cell.name not in PEERS:
+        raise Unsupported("not compared: only its MinimalRNN and CFN are")
+    import torchrecurrent as package
+
+    name, options, names = PEERS[problem.cell.name]
+    module = getattr(package, name)(problem.D, problem.H, **options).to(problem.device, problem.dtype)
+    parameters = dict(module.cells[0].named_parameters())
+    with torch.no_grad():
+        for key, parts in names.items():
+            parameters[key].copy_(torch.cat([problem.weights[part] for part in parts]))
+
+    def named(gradients: list[Tensor]) -> dict[str, Tensor]:
+        found = dict(zip(names, gradients, strict=True))
+        return {p: part for k, parts in names.items() for p, part in zip(parts, found[k].chunk(len(parts)), strict=True)}
+
+    return Workload(
+        problem, lambda inputs, states: unpack(module(inputs[0], pack(states))), [leaf(problem.x)],
+        [parameters[key] for key in names], named,
+    )  # fmt: skip
+
+
+def supported(backend: str, problem: Problem) -> None:
+    if backend in SCHEDULES:
+        reason = SCHEDULES[backend].unsupported(plan(problem.cell), problem.dtype, problem.device)
+        if reason:
+            raise Unsupported(reason)
+
+
+def leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_()
+
+
+def pack(states: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    """States (B, H) as nn.LSTM takes them: (1, B, H), a tuple where there are several."""
+    packed = tuple(s.unsqueeze(0) for s in states)
+    return packed if len(packed) > 1 else packed[0]
+
+
+def unpack(result: tuple[Tensor, Any]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    y, final = result
+    return y, tuple(s.squeeze(0) for s in (final if isinstance(final, tuple) else (final,)))

@@ -1,0 +1,133 @@
+"""The command line: `python -m bench <verb>`. Every fault of its user is one line on stderr and exit code 2."""
+
+import datetime
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from bench.record import RecordError
+from bench.settings import BACKENDS, DTYPES, PRECISIONS, Settings, SettingsError, choice, choices, folder, size, sizes
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.pass_context
+def app(context: click.Context) -> None:
+    """Recurrent cells, fused from their equations, measured against torch.nn and cuDNN."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@app.command("all")
+@click.option("--cells", default="", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
+@click.option("--backends", default=",".join(BACKENDS), metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all]")
+@click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [16,32,64,128; on a GPU 128,512,2048]")
+@click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
+@click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
+@click.option("--input", default="", metavar="D", help="Input width. [as --hidden]")
+@click.option("--dtype", default="float32", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float32]")
+@click.option("--precision", default="ieee", metavar="NAME", help="Of float32 products: ieee, or on a GPU tf32. [ieee]")
+@click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
+@click.option("--seed", default="0", metavar="N", help="Of inputs, weights and the order of turns. [0]")
+@click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
+@click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
+@click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
+def run_all(
+    cells: str, backends: str, seq_lens: str, batch: str, hidden: str, input: str, dtype: str, precision: str, device: str,
+    seed: str, quick: bool, out: Path | None, dry_run: bool,
+) -> None:  # fmt: skip
+    """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
+    from bench import session
+
+    kind = session.device(choice(device, ("cpu", "cuda"), "device") if device else "")
+    gpu = kind == "cuda"
+    import cells as tree
+
+    settings = Settings(
+        cells=choices(cells, tree.names(), "cell") if cells else tree.names(),
+        backends=choices(backends, BACKENDS, "backend"),
+        seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "16,32,64,128"), "--seq-lens"),
+        batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
+        hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
+        input=size(input or hidden or ("32" if quick else "512" if gpu else "256"), "--input"),
+        dtype=choice(dtype, DTYPES, "dtype"),
+        precision=choice(precision, PRECISIONS, "precision"),
+        device=kind,
+        seed=size(seed, "--seed") if seed != "0" else 0,
+        quick=quick,
+    )
+    if settings.precision == "tf32" and not gpu:
+        raise SettingsError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
+    if dry_run:
+        session.dry_run(settings)
+        return
+    today = datetime.datetime.now(datetime.UTC)
+    target = folder(out, Path("reports") / f"{today:%Y-%m-%d}-{session.nickname(settings.device)}")
+    session.measure(settings, target, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]))
+
+
+@app.command("list")
+def list_cells() -> None:
+    """The cells, their backends here, and where their equations come from."""
+    from bench import show
+
+    show.listing()
+
+
+@app.command()
+@click.argument("cell")
+def show(cell: str) -> None:
+    """A cell: its equations, its plan, its parameters, and the functions derived from it."""
+    import cells as tree
+    from bench import show
+
+    show.show(choice(cell, tree.names(), "cell"))
+
+
+@app.command()
+def doctor() -> None:
+    """What this machine can run, and what is missing."""
+    from bench import doctor
+
+    doctor.report()
+
+
+@app.command()
+@click.argument("path", type=Path)
+@click.option("--out", type=Path, metavar="FOLDER", help="Where to write report.md and its plots. [beside the records]")
+def report(path: Path, out: Path | None) -> None:
+    """Render a report again from a records.jsonl, or its folder. Needs neither torch nor triton."""
+    from rich.console import Console
+
+    from bench import console, record
+    from bench import report as reports
+
+    records = record.read(path)
+    target = out or (path if path.is_dir() else path.parent)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        written = reports.write(target, records)
+    except OSError as error:
+        raise SettingsError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
+    terminal = Console()
+    for table in console.tables(records):
+        terminal.print(table)
+    click.echo(f"wrote {', '.join(str(p) for p in written)}", err=True)
+
+
+def main() -> None:
+    try:
+        code = app(standalone_mode=False)
+    except (SettingsError, RecordError) as error:
+        code = fail(str(error))
+    except click.ClickException as error:
+        code = fail(error.format_message())
+    except click.Abort:
+        code = 130
+    sys.exit(code or 0)
+
+
+def fail(message: str) -> int:
+    click.echo(f"bench: {message}", err=True)
+    return 2

@@ -1,0 +1,94 @@
+"""Timing: the contestants of one shape take turns, in random order, until each has its samples."""
+
+import gc
+import random
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+
+
+@dataclass
+class Samples:
+    """Seconds per call, and the round each was taken in."""
+
+    seconds: list[float] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a contestant has enough: `most` samples, or at least `fewest` and `seconds` spent on it."""
+
+    fewest: int = 5
+    most: int = 20
+    seconds: float = 0.4
+
+    def done(self, samples: Samples) -> bool:
+        n = len(samples.seconds)
+        return n >= self.most or (n >= self.fewest and sum(samples.seconds) >= self.seconds)
+
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def interleave(
+    contestants: Mapping[Key, Callable[[], object]],
+    rule: Rule,
+    seed: int,
+    device: torch.device,
+    turn: Callable[[Key], None],
+    done: Callable[[Key, Samples], None],
+    failed: Callable[[Key, Exception], None],
+) -> None:
+    """Time every contestant, one call each a round, in an order drawn anew for every round from `seed`.
+
+    `turn` is told whose turn is next, outside the timed window; `done` gets a contestant's samples once it has enough. One
+    that raises is out of the race, and `failed` is told. If the run is interrupted, `done` gets the samples of everyone who
+    has the fewest that will do. The garbage collector is off meanwhile.
+    """
+    taken = {key: Samples() for key in contestants}
+    waiting = list(contestants)
+    order = random.Random(seed)
+    number = 0
+    gc.collect()
+    gc.disable()
+    try:
+        while waiting:
+            for key in order.sample(waiting, len(waiting)):
+                turn(key)
+                try:
+                    taken[key].seconds.append(once(contestants[key], device))
+                except Exception as error:
+                    waiting.remove(key)
+                    failed(key, error)
+                    continue
+                taken[key].rounds.append(number)
+                if rule.done(taken[key]):
+                    waiting.remove(key)
+                    done(key, taken[key])
+            number += 1
+    except KeyboardInterrupt:
+        for key in waiting:
+            if len(taken[key].seconds) >= rule.fewest:
+                done(key, taken[key])
+        raise
+    finally:
+        gc.enable()
+
+
+def once(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds from the call to the end of its work on the device."""
+    if device.type == "cuda":
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        torch.cuda.synchronize(device)
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize(device)
+        return start.elapsed_time(end) / 1e3
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin

@@ -1,0 +1,83 @@
+"""Where a run runs: the device, the libraries and their versions, and how fast its own matrix product is."""
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+from pathlib import Path
+
+import torch
+
+from bench.clock import once
+from bench.record import Environment
+from kernels.schedules.compiled import compiler
+
+
+def capture(device: torch.device) -> Environment:
+    cuda = device.type == "cuda"
+    return Environment(
+        device=torch.cuda.get_device_name(device) if cuda else processor(),
+        device_kind="cuda" if cuda else "cpu",
+        processor=processor(), cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        threads=torch.get_num_threads(), memory_bytes=memory(), system=platform.platform(aliased=True, terse=True),
+        python=platform.python_version(), torch=torch.__version__, triton=version("triton"),
+        cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
+        driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
+        commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
+        sgemm_flops=sgemm(device),
+    )  # fmt: skip
+
+
+def version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def compiler_version() -> str:
+    found = compiler()
+    return output([found, "--version"]).partition("\n")[0] if found else ""
+
+
+def driver() -> str:
+    return output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]).partition("\n")[0]
+
+
+def git(*arguments: str) -> str:
+    return output(["git", "-C", str(Path(__file__).parent), *arguments])
+
+
+def output(command: list[str]) -> str:
+    """What a command prints, or "" if it can't be run or fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def sgemm(device: torch.device) -> float:
+    """flop/s of torch's own float32 product of (4096, 1024) and (1024, 1024): the median of twenty."""
+    a, b = torch.randn(4096, 1024, device=device), torch.randn(1024, 1024, device=device)
+    seconds = [once(lambda: a @ b, device) for _ in range(22)][2:]
+    return 2 * 4096 * 1024 * 1024 / statistics.median(seconds)
+
+

@@ -1,0 +1,60 @@
+"""No speed without its error: a backend's outputs and gradients against the float64 reference, before it is timed.
+
+The error of a tensor is max|Δ| / max|reference|. At a kink (relu at 0) a rounding error may flip a sign and so a derivative;
+that is not an error. Where a cell has a kink and a gradient is off, what a flip could do is measured: the reference with all
+biases shifted by ±KINK. A gradient may differ by as much as those two do.
+"""
+
+import torch
+from torch import Tensor
+
+from bench.problem import Answer, Problem
+from bench.record import Errors
+from kernels.plan import plan
+
+TOLERANCE = {
+    ("float64", "ieee"): 1e-10,
+    ("float32", "ieee"): 5e-5,
+    ("float32", "tf32"): 1e-2,
+    ("float16", "ieee"): 2e-2,
+    ("bfloat16", "ieee"): 1e-1,
+}
+KINK = 4e-6
+
+
+def tolerance(dtype: str, precision: str) -> float:
+    return TOLERANCE[dtype, precision if dtype == "float32" else "ieee"]
+
+
+def compare(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
+    """The errors, and in words why the answer is wrong, or "" where it is right."""
+    reference = problem.answer
+    outputs = max(error(a, r) for a, r in zip(answer.outputs, reference.outputs, strict=True))
+    gradients = {name: error(answer.gradients[name], g) for name, g in reference.gradients.items()}
+    worst = max(gradients, key=lambda name: gradients[name])
+    errors = Errors(output=outputs, gradient=gradients[worst], worst=worst)
+    if not outputs <= allowed:
+        return errors, f"outputs are off by {outputs:.1e} of the largest, allowed is {allowed:.0e}"
+    over = {name: e for name, e in gradients.items() if not e <= allowed}
+    if over and kinked(problem):
+        up, down = problem.reference(KINK).gradients, problem.reference(-KINK).gradients
+        over = {name: e for name, e in over.items() if not e <= allowed + flip(up[name], down[name], reference.gradients[name])}
+    if over:
+        name = max(over, key=lambda name: over[name])
+        return errors, f"the gradient of {name} is off by {over[name]:.1e} of the largest, allowed is {allowed:.0e}"
+    return errors, ""
+
+
+def error(value: Tensor, reference: Tensor) -> float:
+    """max|Δ| / max|reference|, infinite where a value is not finite; against a reference of zeros, max|Δ|."""
+    difference = (value.double() - reference).abs().max().item()
+    scale = reference.abs().max().item() or 1.0
+    return difference / scale if torch.isfinite(value).all() else float("inf")
+
+
+def flip(up: Tensor, down: Tensor, reference: Tensor) -> float:
+    return ((up - down).abs().max() / reference.abs().max().clamp_min(1e-300)).item()
+
+
+def kinked(problem: Problem) -> bool:
+    return any(n.op == "call" and n.label == "relu" for n in plan(problem.cell).written)

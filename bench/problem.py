@@ -1,0 +1,110 @@
+"""What all backends of a cell and a size are given, and the float64 answer they are held to."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+import cells
+from cells.cell import Cell
+
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Outputs (y, then the final states) and gradients by name: "x", each state at t = 0, each learned value."""
+
+    outputs: list[Tensor]
+    gradients: dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A cell at a size: random, materialised inputs, initial states, weights and upstream gradients, from a seed.
+
+    x (T, B, D); states and d_final (B, H); dy (T, B, H).
+    """
+
+    cell: Cell
+    T: int
+    B: int
+    D: int
+    H: int
+    dtype: torch.dtype
+    device: torch.device
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.D != self.H and _square(self.cell):
+            raise ValueError(f"{self.cell.name} uses x unit by unit: it takes D = H, not D={self.D} and H={self.H}")
+
+    @cached_property
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self._generator).to(self.dtype).to(self.device)
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            values = {name: torch.empty(shape) for name, shape in self.cell.shapes(self.D, self.H).items()}
+            self.cell.initialise(values)
+        return {name: value.to(self.dtype).to(self.device) for name, value in values.items()}
+
+    @cached_property
+    def _tensors(self) -> tuple[Tensor, list[Tensor], Tensor, list[Tensor]]:
+        T, B, D, H = self.T, self.B, self.D, self.H
+        count = len(self.cell.states)
+        x, dy = self._normal(T, B, D), self._normal(T, B, H)
+        return x, [self._normal(B, H) for _ in range(count)], dy, [self._normal(B, H) for _ in range(count)]
+
+    @property
+    def x(self) -> Tensor:
+        return self._tensors[0]
+
+    @property
+    def states(self) -> list[Tensor]:
+        return self._tensors[1]
+
+    @property
+    def dy(self) -> Tensor:
+        return self._tensors[2]
+
+    @property
+    def d_final(self) -> list[Tensor]:
+        return self._tensors[3]
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The reference in float64, from the very numbers the backends are given."""
+        return self.reference(0.0)
+
+    def reference(self, shift: float) -> Answer:
+        """The float64 reference with `shift` added to every bias."""
+        weights = {k: v.double() + (shift if k.startswith("b.") else 0.0) for k, v in self.weights.items()}
+        leaves = [self.x.double(), *(s.double() for s in self.states), *weights.values()]
+        for leaf in leaves:
+            leaf.requires_grad_()
+        x, *rest = leaves
+        states, learned = rest[: len(self.states)], rest[len(self.states) :]
+        y, final = self.cell.unroll(x, states, dict(zip(weights, learned, strict=True)))
+        outputs = [y, *final]
+        gradients = torch.autograd.grad(outputs, leaves, [self.dy.double(), *(d.double() for d in self.d_final)])
+        names = ["x", *(f"{s}_0" for s in self.cell.states), *weights]
+        return Answer([o.detach() for o in outputs], dict(zip(names, gradients, strict=True)))
+
+
+def _square(cell: Cell) -> bool:
+    try:
+        cell.shapes(1, 2)
+    except RuntimeError:
+        return True
+    return False
+
+
+def problem(name: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
+    return Problem(cells.load(name), T, B, D, H, DTYPES[dtype], torch.device(device), seed)

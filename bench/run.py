@@ -1,0 +1,164 @@
+"""A run: check every case against float64, time those of one length in turns, and hand out each record as it is done."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from bench import gate, gradients, memory
+from bench.backends import Unsupported, Workload, build
+from bench.cases import at_length, count, verified
+from bench.clock import Rule, Samples, interleave
+from bench.problem import Problem, problem
+from bench.record import Case, CaseRecord, Errors, GradientRecord, Memory, Status
+from bench.settings import Settings
+from cells import load
+from kernels.plan import plan
+
+Tell = Callable[[str, int], None]
+"""Called with what runs now, and how many pieces of work it has finished since it was last called."""
+
+
+@dataclass
+class Entry:
+    """A case that passed its gate, waiting for its samples."""
+
+    case: Case
+    work: Workload
+    errors: Errors
+    build_seconds: float
+    memory: Memory | None
+
+
+class Runner:
+    """Measures what `settings` ask for. `emit` gets each record as it is finished, `tell` what runs now."""
+
+    def __init__(self, settings: Settings, emit: Callable[[CaseRecord | GradientRecord], None], tell: Tell):
+        self.settings, self.emit, self.tell = settings, emit, tell
+        self.device = torch.device(settings.device)
+        self.rule = Rule(3, 5, 0.1) if settings.quick else Rule()
+
+    def run(self) -> None:
+        set_precision(self.settings.precision)
+        for case in verified(self.settings):
+            self.tell(f"checking {label(case)} in Triton's interpreter", 1)
+            entry = self.prepare(case, self.problem(case), {})
+            if entry:
+                where = f"in Triton's interpreter at T={case.T} B={case.B} D={case.D} H={case.H}: right, and without a time"
+                self.record(case, "verified", reason=where, entry=entry)
+        for name in self.settings.cells:
+            for T in self.settings.seq_lens:
+                self.tell(f"gradient norms of {name} T={T}", 1)
+                self.gradient(name, T)
+        for T in self.settings.seq_lens:
+            self.length(T)
+
+    def length(self, T: int) -> None:
+        """Everything at one sequence length: gates first, then the timing of all in turns."""
+        entries = dict(self.prepared(at_length(self.settings, T)))
+        calls = {case: e.work.train if case.mode == "training" else e.work.infer for case, e in entries.items()}
+
+        def turn(case: Case) -> None:
+            self.tell(f"timing T={T}: {label(case)}", 0)
+
+        def done(case: Case, samples: Samples) -> None:
+            self.tell(f"timing T={T}: {label(case)}", 1)
+            self.record(case, "ok", entry=entries[case], samples=samples)
+
+        def failed(case: Case, error: Exception) -> None:
+            self.tell(f"timing T={T}: {label(case)} failed", 1)
+            self.emit(self.fault(case, error))
+
+        interleave(calls, self.rule, self.settings.seed, self.device, turn, done, failed)
+
+    def prepared(self, cases: list[Case]) -> Iterator[tuple[Case, Entry]]:
+        """The cases that can run and are right. A gate and the memory of a workload are shared by both modes."""
+        problems: dict[tuple[str, int, int, int, int], Problem] = {}
+        known: dict[tuple[str, str, int, bool], Entry | CaseRecord] = {}
+        for case in cases:
+            self.tell(f"checking T={case.T}: {label(case)}", 1)
+            given = problems.setdefault((case.cell, case.T, case.B, case.D, case.H), self.problem(case))
+            entry = self.prepare(case, given, known)
+            if entry:
+                yield case, entry
+        for given in problems.values():
+            given.__dict__.pop("answer", None)  # the float64 gradients are no longer needed
+
+    def prepare(self, case: Case, given: Problem, known: dict[tuple[str, str, int, bool], Entry | CaseRecord]) -> Entry | None:
+        """Build a case and hold it to the reference; what can't run or is wrong is recorded instead."""
+        key = (case.cell, case.backend, case.H, case.input_product)
+        if key not in known:
+            known[key] = self.attempt(case, given)
+        found = known[key]
+        if isinstance(found, Entry):
+            return Entry(case, found.work, found.errors, found.build_seconds, found.memory)
+        self.emit(found.model_copy(update={"case": case}))
+        return None
+
+    def attempt(self, case: Case, given: Problem) -> Entry | CaseRecord:
+        try:
+            begin = time.perf_counter()
+            work = build(case.backend, given, case.input_product)
+            answer = work.answer()
+            seconds = time.perf_counter() - begin
+            errors, wrong = gate.compare(given, answer, gate.tolerance(case.dtype, case.precision))
+            if wrong:
+                return self.made(case, "incorrect", wrong, errors=errors)
+            return Entry(case, work, errors, seconds, memory.measure(work))
+        except Unsupported as reason:
+            return self.made(case, "unsupported", str(reason))
+        except Exception as error:
+            return self.fault(case, error)
+
+    def fault(self, case: Case, error: Exception) -> CaseRecord:
+        """The record of a case that raised."""
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+            return self.made(case, "oom", first_line(error) or "out of memory")
+        return self.made(case, "failed", f"{type(error).__name__}: {first_line(error)}")
+
+    def record(self, case: Case, status: Status, entry: Entry, reason: str = "", samples: Samples | None = None) -> None:
+        taken = samples or Samples()
+        self.emit(
+            self.made(
+                case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, memory=entry.memory,
+                build_seconds=entry.build_seconds,
+            )
+        )  # fmt: skip
+
+    def made(self, case: Case, status: Status, reason: str, errors: Errors | None = None, **measured: object) -> CaseRecord:
+        """A record, with what the plan knows of the cell."""
+        p = plan(load(case.cell))
+        return CaseRecord(
+            case=case, status=status, reason=reason, errors=errors, parameters=count(p.parameters, case.D, case.H),
+            formula=str(p.parameters).replace("**", "^"), flops=sum(count(f, case.D, case.H) for f in p.flops.values()), **measured,
+        )  # fmt: skip
+
+    def problem(self, case: Case) -> Problem:
+        return problem(case.cell, case.T, case.B, case.D, case.H, case.dtype, self.settings.device, self.settings.seed)
+
+    def gradient(self, name: str, T: int) -> None:
+        s = self.settings
+        self.emit(gradients.measure(problem(name, T, s.batch, s.input, s.hidden, s.dtype, s.device, s.seed)))
+
+
+def set_precision(precision: str) -> None:
+    """One setting for every fp32 product: cuBLAS, cuDNN and the kernels' own."""
+    tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
+def label(case: Case) -> str:
+    stand_in = f" (parameters of {case.stands_for})" if case.stands_for else ""
+    return f"{case.cell} {case.backend} {case.mode}{'' if case.input_product else ', rows given'}{stand_in}"
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def pieces(settings: Settings) -> int:
+    """How many pieces of work a run has, for its progress bar."""
+    timed = [case for T in settings.seq_lens for case in at_length(settings, T)]
+    return 2 * len(timed) + len(verified(settings)) + len(settings.cells) * len(settings.seq_lens)

@@ -1,0 +1,83 @@
+"""What a user asks for, checked: each fault is one line that names the fix."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+BACKENDS = ("eager", "compiled", "stepwise", "vendor", "torchrecurrent")
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+PRECISIONS = ("ieee", "tf32")
+
+
+class SettingsError(ValueError):
+    """A setting that can't be; the message names it and what would do."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width)."""
+
+    cells: tuple[str, ...]
+    backends: tuple[str, ...]
+    seq_lens: tuple[int, ...]
+    batch: int
+    hidden: int
+    input: int
+    dtype: str
+    precision: str
+    device: str
+    seed: int
+    quick: bool
+
+
+def choices(text: str, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """A comma list of names, each of them known."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise SettingsError(f"no {kind} named: choose from {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise SettingsError(f"no {kind} is called {name!r}: {hint}")
+    return names
+
+
+def choice(text: str, known: tuple[str, ...], kind: str) -> str:
+    if "," in text:
+        raise SettingsError(f"one {kind} at a time, not {text!r}: choose from {', '.join(known)}")
+    return choices(text, known, kind)[0]
+
+
+def sizes(text: str, flag: str) -> tuple[int, ...]:
+    """A comma list of positive whole numbers, in rising order."""
+    return tuple(sorted({size(part, flag) for part in text.split(",")}))
+
+
+def size(text: str, flag: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise SettingsError(f"{flag} takes whole numbers, not {text!r}: for example {flag} 64") from None
+    if number < 1:
+        raise SettingsError(f"{flag} must be at least 1, not {number}")
+    if number >= 2**31:
+        raise SettingsError(f"{flag} must be below 2³¹, not {number}")
+    return number
+
+
+def folder(out: Path | None, default: Path) -> Path:
+    """The folder a run writes to, made: `out`, which must be new or empty, or `default` with a number that makes it new."""
+    chosen = out or default
+    if out is None:
+        tries = (default.with_name(f"{default.name}-{n}") for n in range(2, 10_000))
+        chosen = default if not default.exists() else next(path for path in tries if not path.exists())
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SettingsError(f"--out {out} exists already: name a new folder, nothing was overwritten")
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+        probe = chosen / "records.jsonl"
+        probe.touch()
+    except OSError as error:
+        raise SettingsError(f"--out {chosen} can't be written ({error.strerror}): name a folder that can") from None
+    return chosen

@@ -1,0 +1,122 @@
+"""A cell, laid open: its equations, its plan, its parameters by gate, and the functions derived from it."""
+
+import inspect
+import sys
+import textwrap
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Column, Table
+from sympy import Expr
+
+import cells
+from kernels.derive import TRITON, adjoint, source
+from kernels.graph import Node
+from kernels.plan import Plan, plan
+
+
+def listing() -> None:
+    """Every cell: its states, products in the loop, stages, parameters, torch.nn's module for it, and its paper."""
+    table = Table(Column("cell", no_wrap=True), "states", "products\nin the loop", "stages", "parameters", "torch.nn", "paper", box=None)
+    for name in cells.names():
+        cell = cells.load(name)
+        p = plan(cell)
+        table.add_row(
+            name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), formula(p.parameters),
+            cell.twin.module if cell.twin else "–", cell.paper,
+        )  # fmt: skip
+    Console().print(table)
+
+
+def show(name: str) -> None:
+    cell = cells.load(name)
+    p = plan(cell)
+    out = Console(highlight=False)
+    out.rule(f"[bold]{name}")
+    out.print(inspect.getdoc(sys.modules[cell.step.__module__]), markup=False)
+    out.rule("as it is written")
+    out.print(Syntax(textwrap.dedent(inspect.getsource(cell.step)), "python", theme="ansi_dark", background_color="default"))
+    out.rule("plan")
+    out.print(outline(p), markup=False)
+    out.rule("parameters")
+    out.print(parameters(p))
+    out.rule("derived: the pointwise functions of a step and their adjoints, as Triton")
+    functions = [stage.argument for stage in p.stages if stage.argument] + [p.step]
+    text = "\n".join(source(f, TRITON) for function in functions for f in (function, adjoint(function)))
+    out.print(Syntax(text, "python", theme="ansi_dark", background_color="default"))
+
+
+def outline(p: Plan) -> str:
+    """What runs in front of the loop and what in it, in words."""
+    lines = ["in front of the loop, for all T·B rows:"]
+    lines += [f"    {name(t.hoisted)} = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
+    lines += [f"    {t.matrix}' = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
+    lines.append("in the loop, for every time step:")
+    for number, stage in enumerate(p.stages, start=1):
+        for argument, members in stage.groups:
+            what = argument.label if argument.op == "state" else text(argument)
+            for i in members:
+                t = p.terms[i]
+                hoisted = "" if t.hoisted is None else f" + {t.matrix}'"
+                lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
+    lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
+    flops = "  ".join(f"{kind} {formula(value)}" for kind, value in p.flops.items())
+    lines.append(f"flops per time step and sequence: {flops}")
+    lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(p.elements)}")
+    return "\n".join(lines)
+
+
+def name(node: Node) -> str:
+    return node.name or text(node)
+
+
+def text(node: Node) -> str:
+    """A node in the grammar of the cells, named values by their names."""
+
+    def inner(n: Node) -> str:
+        return n.name if n.name and n.op not in ("b", "p") and n is not node else text(n)
+
+    args = [inner(a) for a in node.args]
+    match node.op:
+        case "product":
+            return f"W.{node.label}({args[0]})"
+        case "call":
+            return f"{node.label}({args[0]})"
+        case "add" | "sub" | "mul" | "div":
+            return f" {dict(add='+', sub='-', mul='*', div='/')[node.op]} ".join(args)
+        case "neg":
+            return f"-{args[0]}"
+        case "b" | "p":
+            return f"{node.op}.{node.label}"
+    return node.label
+
+
+def parameters(p: Plan) -> Table:
+    """Every learned value with its size, by gate: what a matrix or vector belongs to is the value its product goes into."""
+    table = Table("value", "size", "in", box=None)
+    for key, size in p.sizes.items():
+        table.add_row(key, formula(size), owner(p, key))
+    table.add_section()
+    table.add_row("all", formula(p.parameters), "")
+    return table
+
+
+def owner(p: Plan, key: str) -> str:
+    """The named value of the cell that a learned value goes into first."""
+    kind, _, label = key.partition(".")
+    for node in p.written:
+        if node.op == ("product" if kind == "W" else kind) and node.label == label:
+            return climb(p, node)
+    return ""
+
+
+def climb(p: Plan, node: Node) -> str:
+    above = next((n for n in p.written if any(a is node for a in n.args)), None)
+    if above is None:
+        return p.cell.states[0]
+    return above.name if above.name and above.op not in ("b", "p") else climb(p, above)
+
+
+def formula(value: Expr) -> str:
+    """A formula in D and H as one writes it: 4·D·H + 4·H² + 4·H."""
+    return str(value).replace("**2", "²").replace("**3", "³").replace("*", "·")
