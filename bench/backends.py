@@ -95,8 +95,9 @@ def given_rows(backend: str, problem: Problem) -> Workload:
         values = tensors[3 * len(feeds) :]
         for k, feed in enumerate(feeds):
             v, W, bias = tensors[3 * k : 3 * k + 3]
-            v = values[feed.value] if feed.value >= 0 else v
-            tensors[3 * k : 3 * k + 3] = [F.linear(v, W, bias), None, None]
+            given = values[feed.value] if feed.value >= 0 else v
+            assert given is not None and W is not None
+            tensors[3 * k : 3 * k + 3] = [F.linear(given, W, bias), None, None]
         return tensors
 
     given = [None if t is None else leaf(t) for t in rows(problem.x)]
@@ -132,7 +133,9 @@ def vendor(problem: Problem) -> Workload:
 
 
 PEERS: dict[str, tuple[str, dict[str, Any], dict[str, list[str]]]] = {
-    "minimal": ("MinimalRNN", {}, {"weight_ih": ["W.z"], "bias_ih": ["b.z"], "weight_hh": ["W.uh"], "weight_mm": ["W.uz"], "bias_hh": ["b.u"]}),
+    "minimal": ("MinimalRNN", {}, {
+        "weight_ih": ["W.z"], "bias_ih": ["b.z"], "weight_hh": ["W.uh"], "weight_mm": ["W.uz"], "bias_hh": ["b.u"],
+    }),
     "cfn": ("CFN", {"bias": False}, {
         "weight_ih": ["W.theta_x", "W.eta_x", "W.x"], "weight_hh": ["W.theta_h", "W.eta_h"], "bias_hh": ["b.theta", "b.eta"],
     }),

@@ -5,7 +5,7 @@ from functools import cache
 from sympy import Expr
 
 import cells
-from bench.record import Case
+from bench.record import Case, Mode
 from bench.settings import Settings
 from kernels.plan import D, H, plan
 
@@ -18,9 +18,11 @@ def cases(settings: Settings) -> list[Case]:
 
 
 def at_length(settings: Settings, T: int) -> list[Case]:
+    modes: tuple[Mode, ...] = ("training", "inference")
     found = [
         make(settings, cell, backend, T, mode, input_product)
-        for mode, input_product in (("training", True), ("inference", True), ("training", False), ("inference", False))
+        for input_product in (True, False)
+        for mode in modes
         for cell in settings.cells
         for backend in settings.backends
         if (input_product or backend in ("compiled", "stepwise")) and not interpreted(settings, backend)
@@ -28,7 +30,7 @@ def at_length(settings: Settings, T: int) -> list[Case]:
     if "vendor" in settings.backends and "gru" in cells.names():
         without = [name for name in settings.cells if cells.load(name).twin is None]
         have = {(c.cell, c.mode) for c in found if c.backend == "vendor"}
-        for mode in ("training", "inference") if without else ():
+        for mode in modes if without else ():
             if ("gru", mode) not in have:
                 found.append(make(settings, "gru", "vendor", T, mode))
             found += [make(settings, "gru", "vendor", T, mode, stands_for=name) for name in without]
@@ -38,18 +40,14 @@ def at_length(settings: Settings, T: int) -> list[Case]:
 def verified(settings: Settings) -> list[Case]:
     """The cases that Triton's interpreter checks on a machine without a GPU: small ones, without a time."""
     names = [backend for backend in settings.backends if interpreted(settings, backend)]
-    return [
-        make(settings, cell, backend, SMALL["T"], "training").model_copy(update=SMALL)
-        for cell in settings.cells
-        for backend in names
-    ]
+    return [make(settings, cell, backend, SMALL["T"], "training").model_copy(update=SMALL) for cell in settings.cells for backend in names]
 
 
 def interpreted(settings: Settings, backend: str) -> bool:
     return backend == "stepwise" and settings.device == "cpu"
 
 
-def make(settings: Settings, cell: str, backend: str, T: int, mode: str, input_product: bool = True, stands_for: str = "") -> Case:
+def make(settings: Settings, cell: str, backend: str, T: int, mode: Mode, input_product: bool = True, stands_for: str = "") -> Case:
     width = settings.hidden if not stands_for else equal_parameters(stands_for, settings.input, settings.hidden)
     return Case(
         cell=cell, backend=backend, mode=mode, T=T, B=settings.batch, D=settings.input, H=width, dtype=settings.dtype,

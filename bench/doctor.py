@@ -38,4 +38,5 @@ def report() -> None:
     for name, schedule in SCHEDULES.items():
         reason = schedule.unsupported(plan(cells.load("minimal")), torch.float32, device)
         out.print(f"  {name}: {'runs every cell' if reason is None else reason}")
-    out.print(f"  vendor: torch.nn's RNN, LSTM and GRU, on {'cuDNN' if gpu else 'torch’s own CPU kernels'}")
+    where = "cuDNN" if gpu else "torch's own CPU kernels"
+    out.print(f"  vendor: torch.nn's RNN, LSTM and GRU, on {where}")

@@ -79,5 +79,3 @@ def sgemm(device: torch.device) -> float:
     a, b = torch.randn(4096, 1024, device=device), torch.randn(1024, 1024, device=device)
     seconds = [once(lambda: a @ b, device) for _ in range(22)][2:]
     return 2 * 4096 * 1024 * 1024 / statistics.median(seconds)
-
-

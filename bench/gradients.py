@@ -14,10 +14,10 @@ def measure(problem: Problem) -> GradientRecord:
     """Unroll the equations and differentiate the last output by every state on the way there."""
     cell, weights = problem.cell, {k: v.clone().requires_grad_() for k, v in problem.weights.items()}
     W = Learned(lambda name: lambda v: torch.nn.functional.linear(v, weights[f"W.{name}"]))
-    b, p = (Learned(lambda name, kind=kind: weights[f"{kind}.{name}"]) for kind in "bp")
+    b, p = Learned(lambda name: weights[f"b.{name}"]), Learned(lambda name: weights[f"p.{name}"])
     path: list[tuple[Tensor, ...]] = [tuple(s.clone().requires_grad_() for s in problem.states)]
     for x_t in problem.x.unbind(0):
-        path.append(tuple(cell(path[-1], x_t, W, b, p)))
+        path.append(tuple(s.clone() for s in cell(path[-1], x_t, W, b, p)))  # c_t itself, not also what h_t takes from it
     loss = (path[-1][0] * problem.dy[-1]).sum()
     flat = [state for states in path for state in states]
     gradients = torch.autograd.grad(loss, [*flat, *weights.values()], allow_unused=True)

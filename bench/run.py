@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -126,7 +127,7 @@ class Runner:
             )
         )  # fmt: skip
 
-    def made(self, case: Case, status: Status, reason: str, errors: Errors | None = None, **measured: object) -> CaseRecord:
+    def made(self, case: Case, status: Status, reason: str, errors: Errors | None = None, **measured: Any) -> CaseRecord:
         """A record, with what the plan knows of the cell."""
         p = plan(load(case.cell))
         return CaseRecord(

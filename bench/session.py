@@ -63,7 +63,8 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
     terminal = Console(stderr=True)
     path = folder / "records.jsonl"
     count, end = 0, ""
-    columns = (SpinnerColumn(), BarColumn(20), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    numbers = (MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (SpinnerColumn(), BarColumn(20), *numbers, TextColumn("{task.description}"))
     try:
         with FileIO(path, "w") as stream, Progress(*columns, console=terminal, transient=True) as progress:
             task = progress.add_task("reading the machine", total=pieces(settings))

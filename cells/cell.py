@@ -121,9 +121,7 @@ class Cell:
             with torch.no_grad():
                 value.uniform_(low, high) if low < high else value.fill_(low)
 
-    def unroll(
-        self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def unroll(self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The reference: the equations with tensors, one time step after another, in any dtype.
 
         `x` is (T, B, D), each state (B, H). Returns the outputs (T, B, H) and the final states.

@@ -1,6 +1,8 @@
 """The simple recurrent network: Elman, "Finding structure in time", Cognitive Science 1990; nn.RNN's equations.
 
     h_t = tanh(W_x x_t + W_h h_{t-1} + b)
+
+The nonlinearity is the only one; `vanilla_relu` has the other of nn.RNN.
 """
 
 from cells.cell import cell

@@ -1,6 +1,8 @@
 """The simple recurrent network with a rectifier, as DeepBench and the persistent kernels of Diamos et al. (ICML 2016) run it.
 
     h_t = max(0, W_x x_t + W_h h_{t-1} + b)
+
+At a pre-activation of 0 the derivative is 0, as in torch.
 """
 
 from cells.cell import cell

@@ -3,6 +3,8 @@
     from kernels import RNN
     layer = RNN("minimal", input_size=64, hidden_size=256)
     y, h = layer(x)          # x (T, B, 64) → y (T, B, 256), h (1, B, 256)
+
+`from_torch` and `to_torch` exchange weights with nn.RNN, nn.LSTM and nn.GRU.
 """
 
 from kernels.exchange import from_torch, to_torch

@@ -18,21 +18,22 @@ from kernels.plan import Plan
 
 
 class Recurrence(torch.autograd.Function):
-    """(plan, schedule, keep, *tensors) → (y (T, B, H), final states (B, H)…).
+    """Called with plan, schedule, keep, *tensors; returns y (T, B, H) and the final states (B, H).
 
-    The tensors, in order: for each feed its argument (T, B, K), or None where it is one of the values; its weight
-    (G·H, K); its bias (G·H) or None. A feed without a weight is given its rows (T, B, G·H) for an argument. Then the other hoisted values (T, B, H), vectors (H), the
-    groups' weights (P·H, H), and the initial states (B, H). `keep` says whether a backward pass may follow.
+    The tensors, in order: for each feed its argument (T, B, K), or None where it is one of the values; its weight (G·H, K);
+    its bias (G·H) or None. A feed without a weight is given its rows (T, B, G·H) for an argument. Then the other hoisted
+    values (T, B, H), the vectors (H), the groups' weights (P·H, H) and the initial states (B, H). `keep` says whether a
+    backward pass may follow.
     """
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         place = layout(plan)
         feeds, values, vectors, weights, states = split(plan, place, tensors)
-        T, B, H = *(values[0] if values else feeds[0][0]).shape[:2], states[0].shape[1]
+        T, (B, H) = len(values[0] if values else feeds[0][0]), states[0].shape
         rows = [v if W is None else F.linear(v, W, bias) for v, W, bias in feeds]
-        hoisted: list[Tensor | None] = [r.view(T, B, -1, H) for r in rows] + [v.contiguous().unsqueeze(2) for v in values]
-        terms = list(hoisted) if keep else []
+        hoisted: list[Any] = [r.view(T, B, -1, H) for r in rows] + [v.contiguous().unsqueeze(2) for v in values]
+        terms: list[Any] = list(hoisted) if keep else []
         for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
             if keep and W is None:  # given rows stay as they are: the loop writes elsewhere
                 if all(plan.terms[i].matrix for i in feed.terms):
@@ -68,7 +69,7 @@ class Recurrence(torch.autograd.Function):
         needs = iter(ctx.needs_input_grad[3:])
         result: list[Tensor | None] = []
         d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
-        for feed, (v, W, bias), d in zip(place.feeds, feeds, gradients.terms, strict=False):
+        for feed, (v, W, _), d in zip(place.feeds, feeds, gradients.terms, strict=False):
             rows = d.flatten(2)
             wanted = [next(needs) for _ in range(3)]
             if W is None:
@@ -83,7 +84,7 @@ class Recurrence(torch.autograd.Function):
         result += d_values
         result += gradients.vectors
         wanted = [next(needs) for _ in range(len(values) + len(vectors) + len(weights))][len(values) + len(vectors) :]
-        for g, W in enumerate(weights):
+        for g in range(len(weights)):
             result.append(weight_gradient(place, g, loop, trajectory, gradients.terms) if wanted[g] else None)
         return None, None, None, *result, *gradients.states
 

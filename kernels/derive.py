@@ -96,7 +96,7 @@ def source(f: Pointwise, language: Language) -> str:
         return f"({result})" if loose else result
 
     inputs = [name(n, n.label) for n in f.inputs]
-    lines = []
+    lines: list[tuple[str, str]] = []
     for node in nodes:
         if node.op not in LEAVES and (node.name or uses[node] > 1):
             value = text(node)

@@ -141,9 +141,9 @@ class Graph:
     def node(self, op: str, *args: Node, label: str = "") -> Node:
         """The node for `op` on `args`; only a 0 or 1 that changes nothing is folded away."""
         numbers = [arg.value for arg in args]
-        if op in ("add", "sub") and numbers[1] == 0 or op in ("mul", "div") and numbers[1] == 1:
+        if (op in ("add", "sub") and numbers[1] == 0) or (op in ("mul", "div") and numbers[1] == 1):
             return args[0]
-        if op == "add" and numbers[0] == 0 or op == "mul" and numbers[0] == 1:
+        if (op == "add" and numbers[0] == 0) or (op == "mul" and numbers[0] == 1):
             return args[1]
         if op == "mul" and 0 in numbers:
             return self.wrap(0.0)

@@ -1,6 +1,6 @@
 """In front of the loop: what no state reaches, computed with tensors for all T·B rows at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 import torch
@@ -13,7 +13,7 @@ from kernels.graph import Node
 from kernels.layout import layout
 from kernels.plan import Plan, Term, addends
 
-ARITHMETIC = {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg}
+ARITHMETIC: dict[str, Callable[..., Tensor]] = {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg}
 
 
 def run(
@@ -35,7 +35,8 @@ def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tenso
     place = layout(plan)
     done: dict[Node, Tensor] = {}
 
-    def value(node: Node) -> Tensor:
+    def value(node: Node | None) -> Tensor:
+        assert node is not None
         if node not in done:
             done[node] = compute(node)
         return done[node]
@@ -52,7 +53,7 @@ def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tenso
         if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
             return F.linear(value(node.args[0].args[0]), parameters[f"W.{node.args[0].label}"], value(node.args[1]))
         if node.op == "call":
-            return FUNCTIONS[node.label](value(node.args[0]))
+            return FUNCTIONS[node.label].tensor(value(node.args[0]))
         return ARITHMETIC[node.op](*map(value, node.args))
 
     def bias(term: Term) -> Tensor | None:
@@ -62,7 +63,8 @@ def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tenso
     tensors: list[Tensor | None] = []
     for feed in place.feeds:
         terms = [plan.terms[i] for i in feed.terms]
-        tensors += [None if feed.value >= 0 else value(feed.argument), join([parameters[f"W.{t.feed.label}"] for t in terms])]
+        matrices = [t.feed.label for t in terms if t.feed is not None]
+        tensors += [None if feed.value >= 0 else value(feed.argument), join([parameters[f"W.{m}"] for m in matrices])]
         biases = [bias(t) for t in terms]
         some = next((b for b in biases if b is not None), None)
         tensors.append(None if some is None else join([torch.zeros_like(some) if b is None else b for b in biases]))

@@ -5,6 +5,8 @@
               A term's recurrent product is added into its own slot as the loop runs.
     groups    recurrent products on one argument: one matrix (P·H, H) each, in the order of the stages
     columns   a term's place among the P products of its group
+
+`layout(plan)` is made once for each plan.
 """
 
 from dataclasses import dataclass
@@ -58,7 +60,8 @@ class Layout:
 @cache
 def layout(plan: Plan) -> Layout:
     feeds: dict[Node, list[int]] = {}
-    values, alone = [], []
+    values: list[int] = []
+    alone: list[int] = []
     for i, term in enumerate(plan.terms):
         if term.feed is not None:
             feeds.setdefault(term.feed.args[0], []).append(i)

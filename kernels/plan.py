@@ -5,6 +5,8 @@
     stages     the recurrent products, grouped by what they are applied to; a product of an expression that itself
                holds a recurrent product waits for it, and makes a second stage
     step       one pointwise function F(states, terms, vectors) → next states
+
+Parameter, flop and byte counts come from it too.
 """
 
 from collections import Counter
@@ -30,7 +32,7 @@ class Term:
     @property
     def feed(self) -> Node | None:
         """The product in front of the loop whose rows are this term's hoisted part, if it is one (plus vectors)."""
-        parts = [] if self.hoisted is None else [n for n in addends(self.hoisted) if n.op not in ("b", "p")]
+        parts = [n for n in addends(self.hoisted) if n.op not in ("b", "p")]
         return parts[0] if len(parts) == 1 and parts[0].op == "product" else None
 
 
@@ -53,8 +55,10 @@ class Stage:
     groups: tuple[tuple[Node, tuple[int, ...]], ...]
 
 
-def addends(node: Node) -> list[Node]:
-    """The terms of a sum, in the order written."""
+def addends(node: Node | None) -> list[Node]:
+    """The terms of a sum, in the order written; of nothing, none."""
+    if node is None:
+        return []
     return [n for arg in node.args for n in addends(arg)] if node.op == "add" else [node]
 
 
@@ -164,9 +168,10 @@ class _Splitter:
         terms = tuple(self.terms[name] for name in order)
         states = tuple(self.graph.leaf("state", name) for name in self.cell.states)
         leaves = (*states, *(self.graph.leaf("term", name) for name in order), *self.vectors)
+        results = tuple(f"{name}_next" for name in self.cell.states)
         return Plan(
             self.cell, self.bias, self.graph, self.outputs, states, terms, tuple(self.vectors),
-            tuple(self.vectors.values()), self.stages(terms), Pointwise("step", leaves, step, tuple(f"{name}_next" for name in self.cell.states)),
+            tuple(self.vectors.values()), self.stages(terms), Pointwise("step", leaves, step, results),
         )  # fmt: skip
 
     def rewrite(self, node: Node) -> Node:

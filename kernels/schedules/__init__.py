@@ -2,4 +2,6 @@
 
     unsupported(plan, dtype, device) → None, or the reason why it can't run there
     forward(call) → the states over time          backward(call, …) → the gradients of what the loop read
+
+What they are given and return is in `kernels.loop`.
 """

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -51,9 +52,8 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
 
     def struct(name: str, f: Pointwise, last: bool) -> str:
         leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
-        reverse = adjoint(f)
-        bodies = source(f, CPP).replace(f"void {f.name}(", "void run("), source(reverse, CPP).replace(f"void {reverse.name}(", "void adjoint(")
-        functions = "".join("static " + body for body in bodies)
+        named = replace(f, name="run"), replace(adjoint(f), name="adjoint")
+        functions = "".join("static " + source(function, CPP) for function in named)
         return (
             f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
             f"static constexpr bool last = {str(last).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
@@ -133,8 +133,7 @@ class Call(ctypes.Structure):
     """`struct Call` of loop.cpp."""
 
     _fields_ = [(name, ctypes.c_int64) for name in ("T", "B", "H", "block", "threads")] + [
-        (name, ctypes.c_void_p)
-        for name in ("hoisted", "terms", "vectors", "weights", "initial", "history", "stride", "arguments")
+        (name, ctypes.c_void_p) for name in ("hoisted", "terms", "vectors", "weights", "initial", "history", "stride", "arguments")
     ]
 
 

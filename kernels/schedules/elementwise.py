@@ -59,7 +59,7 @@ def kernel(
                 if FROM[j][1] == -1:
                     at = row + (t.to(tl.int64) - 1) * B
                 value += tl.load(loads[j] + at * FROM[j][0] + column, mask=inside, other=0.0).to(tl.float32)
-        values = values + (value,)
+        values = values + (value,)  # type: ignore[assignment]
     values = values + F(*values)
     for j in tl.static_range(len(OF)):
         at = row

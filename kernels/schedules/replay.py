@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from kernels.loop import Loop, Trajectory
 from kernels.schedules.steps import Backward, Forward, Steps
@@ -43,10 +42,9 @@ def graph(steps: Steps) -> tuple[Steps, Callable[[], None]]:
     """The chunk to copy into, and what replays it."""
     state = steps.loop.states[0]
     backward = isinstance(steps, Backward)
-    key = (
-        backward, backward and steps.dy is None, steps.loop.keep, steps.plan, steps.B, steps.H, state.dtype, state.device,
-        torch.get_float32_matmul_precision(),
-    )  # fmt: skip
+    upstream = isinstance(steps, Backward) and steps.dy is not None
+    sizes = (steps.B, steps.H, state.dtype, state.device, torch.get_float32_matmul_precision())
+    key = (steps.plan, backward, upstream, steps.loop.keep, *sizes)
     if key not in _graphs:
         chunk = blank(steps)
         order = list(reversed(range(CHUNK)) if backward else range(CHUNK))
@@ -65,7 +63,7 @@ def graph(steps: Steps) -> tuple[Steps, Callable[[], None]]:
 def blank(steps: Steps) -> Steps:
     """The same steps over a sequence of CHUNK, on tensors of their own."""
 
-    def like(tensor: Tensor | None, T: int = CHUNK) -> Tensor | None:
+    def like(tensor: Any, T: int = CHUNK) -> Any:
         return None if tensor is None else tensor.new_zeros(T, *tensor.shape[1:])
 
     old = steps.loop

@@ -1,6 +1,8 @@
 """The work of one time step, forward and backward: a product for each group, a launch for each pointwise function."""
 
+from collections.abc import Sequence
 from functools import cache, cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +32,10 @@ class Steps:
         """Of a term with a product: its group, and its place in it."""
         return {i: (g, k) for g, group in enumerate(self.loop.layout.groups) for k, i in enumerate(group.terms)}
 
+    def run(self, t: int) -> None:
+        """The work of time step t."""
+        raise AssertionError("a direction defines its step")
+
     def functions(self, stage: int) -> Pointwise:
         argument = self.plan.step if stage == self.last else self.plan.stages[stage].argument
         assert argument is not None
@@ -39,7 +45,7 @@ class Steps:
         leaves = {"state": self.plan.states, "term": self.plan.term_leaves, "vector": self.plan.vectors}[leaf.op]
         return leaves.index(leaf)
 
-    def slot(self, buffers: list[Tensor], i: int) -> Operand:
+    def slot(self, buffers: Sequence[Any], i: int) -> Operand:
         buffer, slot = self.loop.layout.slots[i]
         return Operand(buffers[buffer][:, :, slot], self.loop.layout.widths[buffer], 1)
 

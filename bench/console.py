@@ -1,0 +1,192 @@
+"""A run as tables for a terminal, which wraps them to its own width."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.grid import FASTEST, TIED, Grid, grids
+from bench.record import CaseRecord, GradientRecord, Records
+from bench.summary import by_cell, rate, seconds, speed
+from bench.words import FAILURES, counted, mebibytes, milliseconds, power, size, task, times, two_grus
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+DECADES = 8
+PICTURE = 14
+NAME = 20
+
+
+def tables(records: Records) -> list[RenderableType]:
+    """What ran and what failed, then a table for each task, memory, parameters and gradient norms; none that would be empty."""
+    laid = grids(records.cases)
+    return [
+        header(records),
+        *failures(records.cases),
+        *map(times_table, laid),
+        *stand_ins(laid),
+        *memory(laid),
+        *parameters(records.cases),
+        *gradients(records.gradients),
+    ]
+
+
+def header(records: Records) -> Text:
+    here = records.run.environment
+    failed = any(record.status in FAILURES for record in records.cases)
+    text = Text(f"{here.device}, {here.threads} threads, torch {here.torch}\n")
+    text.append(counted(records.cases), style="bold red" if failed else "bold")
+    if here.device_kind == "cpu":
+        text.append("\nNo GPU was present: there are no GPU rows. Triton kernels were verified in its interpreter and carry no time.")
+    return text
+
+
+def failures(cases: Sequence[CaseRecord]) -> Iterator[Group]:
+    failed = [record for record in cases if record.status in FAILURES]
+    if failed:
+        table = columns("case", "T", "status", "reason", left=("case", "status", "reason"))
+        for record in failed:
+            case = record.case
+            table.add_row(f"{case.cell} {case.backend}, {task(case)}", str(case.T), Text(record.status, style="red"), Text(record.reason))
+        yield titled("Failed", table, "")
+
+
+def times_table(grid: Grid) -> Group:
+    """Milliseconds, and how many times as fast as the vendor; T across where there is but one backend to show."""
+    silent = grid.silent if len(grid.silent) < len(grid.backends) else {}
+    backends = [backend for backend in grid.backends if backend not in silent]
+    title = f"{task(grid.common)}, {size(grid.common)}"
+    note = " ".join([f"{backend}: {found}, no time." for backend, found in silent.items()] + [two_grus(grid.cells)])
+    if len(backends) == 1:
+        table = columns("cell", *(f"T={T}" for T in grid.lengths))
+        for cell in grid.cells:
+            table.add_row(cell, *(entry(grid, grid.entry(cell, T, backends[0]), "") for T in grid.lengths))
+        return titled(f"{title}, {backends[0]}", table, f"Median ms. {note}")
+    table = columns("cell", "T", *backends)
+    for cell, T in grid.rows:
+        marks = grid.marks(cell, T)
+        found = {backend: entry(grid, grid.entry(cell, T, backend), marks.get(backend, "")) for backend in backends}
+        if (gru := grid.peers(cell, T).width) and "vendor" in found:
+            found["vendor"] = Text(f"gru {milliseconds(seconds(gru).value)}", style="dim")
+        table.add_row(cell if grid.lengths[0] == T else "", str(T), *found.values(), end_section=grid.lengths[-1] == T)
+    caption = f"Median ms, and × the vendor's speed. {FASTEST} fastest of its row, {TIED} can't be told from the fastest, ≈ not from 1×."
+    if any(grid.peers(*row).width for row in grid.rows):
+        caption += ' "gru 12.3": torch.nn has no such cell, so × is against its gru of the same H.'
+    return titled(title, table, f"{caption} {note}")
+
+
+def entry(grid: Grid, found: CaseRecord | str, mark: str) -> Text:
+    if isinstance(found, str):
+        return Text(found, style="red" if found in FAILURES else "dim")
+    ratio = grid.speed(found)
+    parts = (mark, milliseconds(seconds(found).value), times(ratio) if ratio else "")
+    return Text(" ".join(filter(None, parts)), style="bold green" if mark == FASTEST else "green" if mark else "")
+
+
+def stand_ins(laid: Sequence[Grid]) -> Iterator[Group]:
+    """Cells that torch.nn doesn't have against its GRU, at the longest T."""
+    for grid in laid:
+        T = grid.lengths[-1]
+        rows = {cell: found for cell in grid.cells if (found := grid.peers(cell, T)).width or found.parameters}
+        backends = [b for b in grid.backends if b != "vendor" and any(b in grid.timed(cell, T) for cell in rows)]
+        if not backends:
+            continue
+        table = columns("cell", "gru's H", *backends)
+        for cell, found in rows.items():
+            entries = (grid.entry(cell, T, backend) for backend in backends)
+            ratios = (e if isinstance(e, str) else f"{against(e, found.width)} / {against(e, found.parameters)}" for e in entries)
+            table.add_row(cell, f"{grid.common.H} / {found.parameters.case.H if found.parameters else 'none'}", *ratios)
+        caption = "× the speed of the vendor's gru: of the same H / of the H that gives it as many parameters."
+        yield titled(f"Against torch.nn's gru, T={T}: {task(grid.common).lower()}", table, f"{caption} {two_grus(rows)}")
+
+
+def against(record: CaseRecord, peer: CaseRecord | None) -> str:
+    ratio = speed(record, peer) if peer else None
+    return times(ratio) if ratio else "not timed"
+
+
+def memory(laid: Sequence[Grid]) -> Iterator[Group]:
+    """Of a training step with the input product, at the longest T."""
+    for grid in (g for g in laid if g.common.mode == "training" and g.common.input_product):
+        T = grid.lengths[-1]
+        weights = {cell: r.memory.weights for cell in grid.cells for r in grid.timed(cell, T).values() if r.memory}
+        if not weights:
+            continue
+        backends = [backend for backend in grid.backends if any(backend in grid.timed(cell, T) for cell in grid.cells)]
+        table = columns("cell", "weights", *backends)
+        for cell, held in weights.items():
+            table.add_row(cell, mebibytes(held), *(saved_and_peak(grid.entry(cell, T, backend)) for backend in backends))
+        caption = "MiB (2^20 bytes): kept between forward and backward / highest during a step, over what was allocated before it."
+        yield titled(f"Memory of training, T={T} {size(grid.common)}", table, f"{caption} {two_grus(weights)}")
+
+
+def saved_and_peak(found: CaseRecord | str) -> str:
+    if isinstance(found, str):
+        return found
+    return f"{mebibytes(found.memory.saved)} / {mebibytes(found.memory.peak)}" if found.memory else "not measured"
+
+
+def parameters(cases: Sequence[CaseRecord]) -> Iterator[Group]:
+    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in cases if r.parameters and r.status != "verified"}
+    if known:
+        table = columns("cell", "H", "formula", "parameters", "flops", left=("cell", "formula"))
+        for (stands_for, cell, _, H), record in sorted(known.items(), key=lambda item: bool(item[0][0])):
+            name = f"{cell} (as many as {stands_for})" if stands_for else cell
+            table.add_row(name, str(H), record.formula, f"{record.parameters:,}", f"{record.flops:,}")
+        yield titled("Parameters", table, f"flops: of one forward step of one sequence. {two_grus(r.case.cell for r in known.values())}")
+
+
+def gradients(records: Sequence[GradientRecord]) -> Iterator[Group]:
+    if not records:
+        return
+    lengths, cells = sorted({record.T for record in records}), by_cell(records)
+    longest = {cell: found[max(found)] for cell, found in cells.items()}
+    low, high = span([norm for record in longest.values() for norm in record.by_lag])
+    table = columns("cell", "lag 0 to T", "nats/step", *(f"T={T}" for T in lengths), left=("cell", "lag 0 to T"))
+    for cell, found in cells.items():
+        slope = rate(longest[cell])
+        at_start = (norm_at_start(found[T]) if T in found else "not run" for T in lengths)
+        steep = "unknown" if slope is None else f"{slope:+.3f}"
+        table.add_row(cell, picture(longest[cell].by_lag, low, high), steep, *at_start)
+    lost = sum(record.non_finite for record in records)
+    caption = (
+        f"‖∂L/∂s‖ over lag, log scale: █ {power(high)}, ▁ {power(low)} or less, · zero. nats/step: slope of its logarithm. "
+        f"Under T=…: the norm at the initial states{f', ! where some of {lost:,} entries were not finite' if lost else ''}. "
+        f"{records[0].loss}. {two_grus(cells)}"
+    )
+    yield titled(f"Gradient norms, longest T={lengths[-1]}", table, caption)
+
+
+def norm_at_start(record: GradientRecord) -> str:
+    return ("!" if record.non_finite else "") + (power(record.by_lag[-1]) if record.by_lag else "none")
+
+
+def span(norms: Sequence[float]) -> tuple[float, float]:
+    """The scale of the pictures: from the smallest norm to the largest, and at most eight decades."""
+    positive = [norm for norm in norms if 0 < norm < np.inf] or [1.0]
+    return max(min(positive), max(positive) * 10.0**-DECADES), max(positive)
+
+
+def picture(norms: Sequence[float], low: float, high: float) -> str:
+    """Norms as a row of blocks whose height is their logarithm."""
+    if not norms:
+        return "none"
+    chosen = np.linspace(0, len(norms) - 1, min(PICTURE, len(norms))).round().astype(int)
+    room = np.log(high / low) or 1.0
+    heights = (len(BLOCKS) - 1) * np.log(np.clip(np.take(norms, chosen), low, high) / low) / room
+    return "".join(BLOCKS[round(h)] if norms[k] > 0 else "·" for h, k in zip(heights, chosen, strict=True))
+
+
+def columns(*names: str, left: Sequence[str] = ("cell",)) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for name in names:
+        table.add_column(name, justify="left" if name in left else "right", overflow="fold")
+    return table
+
+
+def titled(title: str, table: Table, caption: str) -> Group:
+    """A table under its title and over its caption. Where room is short, columns of numbers wrap before that of short names."""
+    table.columns[0].no_wrap = all(len(str(cell)) <= NAME for cell in table.columns[0].cells)
+    return Group("", Text(title, style="bold"), table, Text(caption.strip(), style="dim"))

@@ -1,0 +1,111 @@
+"""A run as SVG plots: the same bytes from the same records. Colours are those of Okabe and Ito (2008), told apart by colour-blind eyes."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from bench.grid import ORDER, Grid, grids
+from bench.record import CaseRecord, GradientRecord, Records
+from bench.summary import by_cell, timesteps_per_second
+from bench.words import MIB, size
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#999933")
+MARKERS = "osD^vP*X"
+PANELS_ACROSS = 4
+STYLE = {
+    "svg.hashsalt": "bench", "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "figure.facecolor": "white",
+    "figure.edgecolor": "0.6", "axes.facecolor": "white", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
+    "grid.color": "0.9", "lines.markersize": 4.5, "lines.linewidth": 1.5, "legend.frameon": False,
+}  # fmt: skip
+
+
+def draw(records: Records, folder: Path) -> list[Path]:
+    """Write the plots that there is something to draw in: throughput.svg, memory.svg and gradients.svg."""
+    training = [grid for grid in grids(records.cases) if grid.common.mode == "training" and grid.common.input_product][:1]
+    written = []
+    with matplotlib.rc_context(STYLE):
+        for grid in training:
+            title = f"training with the input product, {size(grid.common)}"
+            written += panels(grid, timesteps_per_second, f"Time steps per second, {title}", folder / "throughput.svg")
+            written += panels(grid, peak, f"Peak memory over the baseline in MiB (2^20 bytes), {title}", folder / "memory.svg")
+        written += gradients(records.gradients, folder / "gradients.svg")
+    return written
+
+
+def peak(record: CaseRecord) -> float | None:
+    return record.memory.peak / MIB if record.memory and record.memory.peak else None
+
+
+def panels(grid: Grid, value: Callable[[CaseRecord], float | None], title: str, path: Path) -> list[Path]:
+    """A quantity over T: a panel for each cell, a line for each backend, the vendor's GRU in grey where it has no such cell."""
+    lines = {cell: curves(grid, cell, value) for cell in grid.cells}
+    shown = [cell for cell in grid.cells if lines[cell]]
+    if not shown:
+        return []
+    across = min(PANELS_ACROSS, len(shown))
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(max(3 * across, 6), 2.3 * down + 1), linewidth=1.5, layout="constrained")
+    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for axis, cell in zip(axes.flat, shown, strict=False):
+        for name, points in lines[cell].items():
+            axis.plot(list(points), list(points.values()), label=name, **style(name))
+        axis.set(title=cell, xscale="log", yscale="log")
+        axis.set_xticks(grid.lengths, map(str, grid.lengths))
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:,.6g}")
+        axis.minorticks_off()
+    for axis in axes.flat[len(shown) :]:
+        axis.set_axis_off()
+    for k in range(across):
+        bottom = axes[(len(shown) - 1 - k) // across, k]
+        bottom.set_xlabel("T")
+        bottom.tick_params(labelbottom=True)
+    handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    names = sorted(handles, key=lambda name: (name not in ORDER, ORDER.index(name) if name in ORDER else 0, name))
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=len(names))
+    return [save(figure, title, path)]
+
+
+def curves(grid: Grid, cell: str, value: Callable[[CaseRecord], float | None]) -> dict[str, dict[int, float]]:
+    """The values of a cell over T, by backend; nothing for a backend without one."""
+    found: dict[str, dict[int, float]] = {}
+    for T in grid.lengths:
+        gru = grid.peers(cell, T).width
+        for name, record in {**({"vendor's gru": gru} if gru else {}), **grid.timed(cell, T)}.items():
+            known = value(record)
+            if known is not None:
+                found.setdefault(name, {})[T] = known
+    return found if set(found) - {"vendor's gru"} else {}
+
+
+def style(backend: str) -> dict[str, str]:
+    if backend == "vendor's gru":
+        return {"color": "0.6", "linestyle": "--"}
+    k = ORDER.index(backend) if backend in ORDER else len(ORDER)
+    return {"color": COLOURS[k], "marker": MARKERS[k]}
+
+
+def gradients(records: Sequence[GradientRecord], path: Path) -> list[Path]:
+    """The norm over lag at the longest T, a line for each cell, where it isn't zero."""
+    longest = {cell: found[max(found)] for cell, found in by_cell(records).items()}
+    lines = {cell: [norm if norm > 0 else float("nan") for norm in record.by_lag] for cell, record in longest.items() if any(record.by_lag)}
+    if not lines:
+        return []
+    figure = Figure(figsize=(8, 4.2), linewidth=1.5, layout="constrained")
+    axis = figure.subplots()
+    for k, (cell, norms) in enumerate(lines.items()):
+        apart = max(1, len(norms) // 12)
+        axis.plot(norms, label=cell, color=COLOURS[k % 8], marker=MARKERS[k % 8], markevery=(k % apart, apart))
+    T = max(record.T for record in longest.values())
+    axis.set(yscale="log", xlabel="lag k: steps back from the last", ylabel="mean over sequences of ‖∂L/∂s‖ at T - k")
+    figure.legend(loc="outside right center")
+    return [save(figure, f"Gradient norm over lag, T={T}: {next(iter(longest.values())).loss}", path)]
+
+
+def save(figure: Figure, title: str, path: Path) -> Path:
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    figure.savefig(path, format="svg", metadata={"Date": None, "Title": title}, edgecolor=figure.get_edgecolor())
+    return path

@@ -1,0 +1,145 @@
+"""What records say: medians with their intervals, rates, speed against a peer, and how fast a gradient shrinks.
+
+An interval covers the true median with 95% probability: percentiles of the medians of resamples drawn with replacement (Efron 1979),
+from a fixed seed. Below five samples there is none, and so it is unbounded: even the range of four holds the median only 87% of the time.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from bench.record import Case, CaseRecord, Environment, GradientRecord
+
+Verdict = Literal["faster", "slower", "tie"]
+
+FEWEST = 5
+TRAINING_FLOPS = 3
+"""Training over forward: each product W·v of the forward pass has two more in the backward, for the gradients of W and of v."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The median of `n` samples and its 95% interval, in the samples' unit."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def bounded(self) -> bool:
+        return math.isfinite(self.high)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of a ratio of speeds: a tie where the interval contains 1."""
+        return "faster" if self.low > 1 else "slower" if self.high < 1 else "tie"
+
+
+@cache
+def estimate(samples: tuple[float, ...]) -> Estimate:
+    """The median of positive samples, at least one."""
+    value = float(np.median(samples))
+    if len(samples) < FEWEST:
+        return Estimate(value, 0.0, math.inf, len(samples))
+    drawn = stats.bootstrap((samples,), np.median, n_resamples=1999, method="percentile", rng=np.random.default_rng(0))
+    low, high = drawn.confidence_interval
+    return Estimate(value, float(low), float(high), len(samples))
+
+
+def timed(record: CaseRecord) -> bool:
+    return record.status == "ok" and bool(record.samples)
+
+
+def seconds(record: CaseRecord) -> Estimate:
+    """Seconds per call of a timed case."""
+    return estimate(tuple(record.samples))
+
+
+def sequences_per_second(record: CaseRecord) -> float:
+    return record.case.B / seconds(record).value
+
+
+def timesteps_per_second(record: CaseRecord) -> float:
+    """Steps of single sequences: B·T in a call."""
+    return record.case.T * sequences_per_second(record)
+
+
+def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
+    """A case's flop/s over those of the machine's own matrix product; None where either is unknown.
+
+    Without the input product a case does fewer flops than its record counts, by as much as is hoisted: None there, too.
+    """
+    if not (timed(record) and record.flops and environment.sgemm_flops and record.case.input_product):
+        return None
+    passes = TRAINING_FLOPS if record.case.mode == "training" else 1
+    return passes * record.flops * timesteps_per_second(record) / environment.sgemm_flops
+
+
+def speed(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
+    """How many times as fast as its peer a case is: the median over the rounds both were timed in, None without any."""
+    theirs = dict(zip(peer.rounds, peer.samples, strict=False))
+    pairs = zip(record.rounds, record.samples, strict=False)
+    ratios = tuple(theirs[number] / taken for number, taken in pairs if number in theirs)
+    return estimate(ratios) if ratios and timed(record) and timed(peer) else None
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What the vendor has to set against a case: its same cell or, where it has none, its GRU twice: at the same hidden width H,
+    and at the H that gives it as many parameters. None is what was not timed."""
+
+    same: CaseRecord | None = None
+    width: CaseRecord | None = None
+    parameters: CaseRecord | None = None
+
+    @property
+    def first(self) -> CaseRecord | None:
+        return self.same or self.width
+
+
+def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
+    """The vendor's cases of the same T, B, D, mode, input product, dtype and precision."""
+    same = cases.get(case.model_copy(update={"backend": "vendor"}))
+    if same is None or same.status != "unsupported":
+        return Peers(same=same if same and timed(same) else None)
+    gru = {"backend": "vendor", "cell": "gru"}
+    width = cases.get(case.model_copy(update=gru))
+    sized = [
+        record
+        for other, record in cases.items()
+        if other.stands_for == case.cell and other == case.model_copy(update={**gru, "H": other.H, "stands_for": case.cell})
+    ]
+    return Peers(
+        width=width if width and timed(width) else None,
+        parameters=next((record for record in sized if timed(record)), None),
+    )
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return float(stats.gmean(values))
+
+
+def rate(record: GradientRecord) -> float | None:
+    """Growth of the gradient's norm with lag, in nats per step: the least-squares slope of its logarithm; negative where it vanishes.
+
+    Norms that are zero or not finite have no logarithm and are left out; None where fewer than two are left.
+    """
+    lags = [k for k, norm in enumerate(record.by_lag) if 0 < norm < math.inf]
+    if len(lags) < 2:
+        return None
+    return float(np.polyfit(lags, np.log([record.by_lag[k] for k in lags]), 1)[0])
+
+
+def by_cell(gradients: Sequence[GradientRecord]) -> dict[str, dict[int, GradientRecord]]:
+    """Gradient records by cell, and by T from the shortest."""
+    found: dict[str, dict[int, GradientRecord]] = {}
+    for record in sorted(gradients, key=lambda r: r.T):
+        found.setdefault(record.cell, {})[record.T] = record
+    order = dict.fromkeys(record.cell for record in gradients)
+    return {cell: found[cell] for cell in order}

@@ -1,0 +1,89 @@
+"""How numbers, sizes and statuses are written, the same in a terminal, a report and a plot."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import get_args
+
+from bench.record import Case, CaseRecord, Status
+from bench.summary import Estimate, timed
+
+MIB = 2**20
+FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
+MODES = {"training": "Training", "inference": "Inference"}
+
+
+def two_grus(cells: Iterable[str]) -> str:
+    """Which GRU is which, where a table shows one of them."""
+    if not {"gru", "gru_reset_before"} & set(cells):
+        return ""
+    return "gru resets after the product (torch.nn, cuDNN), gru_reset_before before it."
+
+
+def number(value: float, digits: int = 3) -> str:
+    """To `digits` significant digits, and every digit in front of the point."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "not finite"
+    decimals = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.1e}" if decimals > digits + 3 else f"{value:,.{max(0, decimals)}f}"
+
+
+def power(value: float) -> str:
+    """A quantity that spans decades: 3.2e-05."""
+    return "0" if value == 0 else f"{value:.1e}" if math.isfinite(value) else "not finite"
+
+
+def milliseconds(seconds: float) -> str:
+    return number(1e3 * seconds)
+
+
+def mebibytes(count: int) -> str:
+    """Bytes, in MiB."""
+    return number(count / MIB)
+
+
+def times(ratio: Estimate) -> str:
+    """A ratio of speeds; ≈ where it can't be told from 1."""
+    sign = "≈" if ratio.bounded and ratio.verdict == "tie" else ""
+    return f"{sign}{factor(ratio.value)}"
+
+
+def factor(value: float) -> str:
+    return f"{value:.2f}×" if value < 10 else f"{value:.1f}×"
+
+
+def interval(ratio: Estimate) -> str:
+    """A ratio of speeds with its 95% interval."""
+    spread = f" [{ratio.low:.2f}, {ratio.high:.2f}]" if ratio.bounded else f" ({plural(ratio.n, 'sample')})"
+    return times(ratio) + spread
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def word(record: CaseRecord) -> str:
+    """The status of a case without a time, in at most two or three words."""
+    if record.status == "unsupported":
+        known = (short for short in ("no such cell", "not compared", "not installed") if short in record.reason)
+        return next(known, "unsupported")
+    return "not timed" if record.status == "ok" and not timed(record) else record.status
+
+
+def counted(cases: Sequence[CaseRecord]) -> str:
+    """ "72 cases: 60 ok, 8 verified, 4 unsupported, no failures"."""
+    counts = Counter(record.status for record in cases)
+    parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
+    if not any(counts[status] for status in FAILURES):
+        parts.append("no failures")
+    return f"{plural(len(cases), 'case')}: {', '.join(parts)}"
+
+
+def size(case: Case) -> str:
+    """ "B=32 D=H=256, float32", the precision of its products where it is not that of the dtype."""
+    widths = f"D=H={case.H}" if case.D == case.H else f"D={case.D} H={case.H}"
+    return f"B={case.B} {widths}, {case.dtype}{', tf32 products' if case.precision == 'tf32' else ''}"
+
+
+def task(case: Case) -> str:
+    return f"{MODES[case.mode]} {'with' if case.input_product else 'without'} the input product"

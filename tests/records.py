@@ -1,0 +1,99 @@
+"""A run that never was, for the tests of what renders one: eight cells, five backends, four lengths, on a CPU without a GPU."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bench.record import Case, CaseRecord, Environment, Errors, GradientRecord, Memory, Records, Run
+
+B, D, H = 32, 256, 256
+LENGTHS = (16, 32, 64, 128)
+BACKENDS = ("eager", "compiled", "stepwise", "vendor", "torchrecurrent")
+PRODUCTS = {
+    "cfn": (3, 2), "gru": (3, 3), "gru_reset_before": (3, 3), "lstm": (4, 4),
+    "minimal": (2, 1), "minimal_deep": (3, 1), "vanilla": (1, 1), "vanilla_relu": (1, 1),
+}  # fmt: skip
+"""Products with an H×H or H×D matrix in a step: hoisted, and left in the loop."""
+
+VENDOR = {"gru": 1.12, "lstm": 1.08, "vanilla": 0.4, "vanilla_relu": 0.4}
+"""Milliseconds of the vendor's training step, per time step; cells that aren't here it doesn't have."""
+
+SPEED = {"eager": 0.9, "compiled": 1.7, "torchrecurrent": 0.8}
+"""Times as fast as one millisecond per gate and step."""
+
+DECAY = {"cfn": 0.31, "lstm": 0.07, "minimal": 0.02, "vanilla_relu": 0.9}
+"""Nats that a gradient loses in a step, where not a fifth."""
+
+ENVIRONMENT = Environment(
+    device="AMD EPYC 7B13", device_kind="cpu", processor="AMD EPYC 7B13", cores=2, threads=2, memory_bytes=24 * 2**30,
+    system="Linux-6.1-glibc2.36", python="3.11.2", torch="2.13.0+cpu", triton="3.9.0", compiler="g++ 12.2.0",
+    torchrecurrent="0.2.5", commit="0123456789abcdef", sgemm_flops=1.4e11,
+)  # fmt: skip
+RUN = Run(started="2026-03-01T12:00:00Z", command="python -m bench all", seed=0, environment=ENVIRONMENT)
+
+
+def case(cell: str = "gru", backend: str = "compiled", mode: str = "training", T: int = 128, **changes: object) -> Case:
+    return Case.model_validate(
+        {"cell": cell, "backend": backend, "mode": mode, "T": T, "B": B, "D": D, "H": H, "dtype": "float32", "precision": "ieee", **changes}
+    )
+
+
+def timed(case: Case, *seconds: float, **known: object) -> CaseRecord:
+    """A case that took these seconds, one sample a round."""
+    given = {"case": case, "status": "ok", "samples": list(seconds), "rounds": list(range(len(seconds)))}
+    return CaseRecord.model_validate(given | known)
+
+
+def records(*cases: CaseRecord, gradients: tuple[GradientRecord, ...] = ()) -> Records:
+    return Records(run=RUN, cases=list(cases), gradients=list(gradients))
+
+
+def whole() -> Records:
+    """What a run of everything leaves."""
+    return Records(run=RUN, cases=[*verified(), *measured()], gradients=[gradient(cell, T) for cell in PRODUCTS for T in LENGTHS])
+
+
+def verified() -> Iterator[CaseRecord]:
+    for cell in PRODUCTS:
+        small = case(cell, "stepwise", T=5, B=3, D=7, H=17)
+        errors = Errors(output=1.1e-7, gradient=4e-7, worst="W.uh")
+        yield CaseRecord(case=small, status="verified", reason="in Triton's interpreter at T=5 B=3 D=7 H=17", errors=errors)
+
+
+def measured() -> Iterator[CaseRecord]:
+    for T in LENGTHS:
+        for mode in ("training", "inference"):
+            for cell in PRODUCTS:
+                yield from (outcome(case(cell, backend, mode, T)) for backend in BACKENDS if backend != "stepwise")
+                yield outcome(case(cell, "compiled", mode, T, input_product=False))
+                if cell not in VENDOR:
+                    yield outcome(case("gru", "vendor", mode, T, H=20 + 45 * sum(PRODUCTS[cell]), stands_for=cell))
+
+
+def outcome(case: Case) -> CaseRecord:
+    if case.backend == "vendor" and case.cell not in VENDOR:
+        return CaseRecord(case=case, status="unsupported", reason="torch.nn has no such cell", **counts(case))
+    if case.backend == "torchrecurrent" and case.cell not in ("minimal", "cfn"):
+        return CaseRecord(case=case, status="unsupported", reason="not compared: only its MinimalRNN and CFN are", **counts(case))
+    gates = sum(PRODUCTS[case.cell]) / 6 if case.input_product else PRODUCTS[case.cell][1] / 6
+    per_step = VENDOR[case.cell] * (case.H / H) ** 2 if case.backend == "vendor" else gates / SPEED[case.backend]
+    typical = per_step * case.T * (1 if case.mode == "training" else 0.4) / 1e3
+    draw = np.random.default_rng([case.T, len(case.cell), len(case.backend)])
+    count = 5 if typical > 0.05 else 20
+    return timed(
+        case, *(typical * draw.normal(1, 0.01, count)), build_seconds=1.3, errors=Errors(output=3e-7, gradient=2.2e-6, worst="W.uh"),
+        memory=Memory(weights=4 * int(counts(case)["parameters"]), saved=case.T * B * H * 4 * 3, peak=case.T * B * H * 4 * 7), **counts(case),
+    )  # fmt: skip
+
+
+def counts(case: Case) -> dict[str, int | str]:
+    x, h = PRODUCTS[case.cell]
+    return {"parameters": x * D * case.H + h * case.H**2 + x * case.H, "formula": f"{x}*D*H + {h}*H^2 + {x}*H",
+            "flops": 2 * x * D * case.H + 2 * h * case.H**2 + 9 * case.H}  # fmt: skip
+
+
+def gradient(cell: str, T: int) -> GradientRecord:
+    return GradientRecord(
+        cell=cell, T=T, B=B, D=D, H=H, dtype="float32", seed=0, loss="L_b = y_T,b · g_b with g_b standard normal",
+        by_lag=[16 * float(np.exp(-DECAY.get(cell, 0.2) * k)) for k in range(T + 1)], parameters={"W.uh": 0.5, "b.u": 3e-3},
+    )  # fmt: skip

@@ -1,0 +1,40 @@
+"""pytest-benchmark's place: `pytest --benchmark-only` runs cell × backend at small sizes through the harness's own cases.
+
+A wrong kernel is not timed, the device is synchronised inside the timed call, and the environment stands in the JSON
+(`--benchmark-json FILE`). Numbers that people quote come from `python -m bench all`, where backends take turns.
+"""
+
+import pytest
+import torch
+
+import cells
+from bench import gate
+from bench.backends import Unsupported, build
+from bench.problem import problem
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+BACKENDS = ("eager", "compiled", "vendor") if DEVICE == "cpu" else ("eager", "stepwise", "vendor")
+SIZE = {"T": 32, "B": 16, "D": 64, "H": 64}
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("cell", cells.names())
+def test_speed(benchmark, cell, backend, mode):
+    given = problem(cell, **SIZE, dtype="float32", device=DEVICE, seed=0)
+    try:
+        work = build(backend, given)
+    except Unsupported as reason:
+        pytest.skip(str(reason))
+    errors, wrong = gate.compare(given, work.answer(), gate.tolerance("float32", "ieee"))
+    assert not wrong, wrong
+    call = work.train if mode == "training" else work.infer
+    benchmark.group = f"{mode} {cell}"
+    benchmark.extra_info |= {**SIZE, "cell": cell, "backend": backend, "dtype": "float32", "device": DEVICE, **errors.model_dump()}
+
+    def synchronised() -> None:
+        call()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+    benchmark(synchronised)

@@ -1,0 +1,194 @@
+"""The command line as its users meet it: what it prints, its exit codes, and that nothing measured is lost."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import cli, record
+from bench.run import Runner
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("all", "--quick", "--cells", "minimal,lstm", "--backends", "compiled,vendor,stepwise", "--seq-lens", "3", "--device", "cpu")
+
+
+@pytest.fixture
+def bench(monkeypatch, capfd):
+    """Call `python -m bench …` in this process. Returns its exit code, stdout and stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capfd.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["all", "--cells", "minmal"], "did you mean minimal?"),
+        (["all", "--backends", "cudnn"], "there are eager, compiled"),
+        (["all", "--backends", "eagre"], "did you mean eager?"),
+        (["all", "--cells", ","], "no cell named"),
+        (["all", "--seq-lens", "8,0"], "--seq-lens must be at least 1, not 0"),
+        (["all", "--seq-lens", "8,,9"], "--seq-lens takes whole numbers"),
+        (["all", "--batch", "-3"], "--batch must be at least 1, not -3"),
+        (["all", "--hidden", "1e3"], "--hidden takes whole numbers"),
+        (["all", "--input", "99999999999"], "--input must be below"),
+        (["all", "--dtype", "float8"], "no dtype is called 'float8'"),
+        (["all", "--dtype", "float32,float64"], "one dtype at a time"),
+        (["all", "--device", "tpu"], "no device is called 'tpu'"),
+        (["all", "--precision", "tf32", "--device", "cpu"], "needs a GPU"),
+        (["all", "--seed", "x"], "--seed takes whole numbers"),
+        (["all", "--out", "/proc/nowhere"], "can't be written"),
+        (["all", "--frobnicate"], "No such option"),
+        (["al"], "No such command"),
+        (["show", "gur"], "did you mean gru?"),
+        (["show"], "Missing argument"),
+        (["report", "nowhere"], "can't be read"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(bench, arguments, says):
+    code, out, err = bench(*arguments)
+    assert (code, out) == (2, "")
+    assert says in err and err.startswith("bench: ") and err.count("\n") == 1
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU")
+def test_cuda_without_a_gpu(bench):
+    code, _, err = bench("all", "--device", "cuda")
+    assert code == 2 and "no GPU" in err and "--device cpu" in err
+
+
+def test_help_list_show_doctor(bench):
+    assert "Usage" in bench()[1] and "--seq-lens" in bench("all", "--help")[1]
+    assert all(name in bench("list")[1] for name in ("cfn", "gru_reset_before", "minimal_deep", "vanilla_relu"))
+    shown = bench("show", "minimal")[1]
+    for part in ("u_t = σ(U_h h_{t-1} + U_z z_t + b_u)", "D·H + 2·H² + 2·H", "W.uz(z) + b.u", "def step(", "def step_adjoint("):
+        assert part in shown
+    assert all(part in bench("doctor")[1] for part in ("torch", "triton", "C++ compiler", "GPU", "cuDNN", "compiled"))
+
+
+def test_dry_run_measures_nothing(bench, tmp_path):
+    code, out, _ = bench("all", "--dry-run", "--cells", "minimal", "--device", "cpu", "--out", tmp_path / "new")
+    assert code == 0 and "none measured" in out and not (tmp_path / "new").exists()
+    assert "gru" in out, "MinimalRNN is compared with the vendor's GRU"
+
+
+def test_a_run_from_end_to_end(bench, tmp_path):
+    code, out, err = bench(*QUICK, "--out", tmp_path / "run")
+    assert code == 0, err
+    records = record.read(tmp_path / "run")
+    statuses = {(r.case.cell, r.case.backend, r.case.mode, r.case.input_product, r.case.stands_for): r.status for r in records.cases}
+    assert statuses["lstm", "vendor", "training", True, ""] == "ok"
+    assert statuses["lstm", "compiled", "inference", False, ""] == "ok"
+    assert statuses["minimal", "vendor", "training", True, ""] == "unsupported"
+    assert statuses["gru", "vendor", "training", True, "minimal"] == "ok"
+    assert statuses["minimal", "stepwise", "training", True, ""] == "verified"
+    for r in records.cases:
+        assert bool(r.samples) == (r.status == "ok")
+        assert r.status == "unsupported" or r.errors.gradient < 1e-5
+    assert {g.cell for g in records.gradients} == {"minimal", "lstm"}
+    assert "minimal" in out and (tmp_path / "run" / "report.md").read_text().startswith("# ")
+    report = (tmp_path / "run" / "report.md").read_bytes()
+    code, _, err = bench("report", tmp_path / "run")
+    assert code == 0 and (tmp_path / "run" / "report.md").read_bytes() == report, err
+    code, _, err = bench(*QUICK, "--out", tmp_path / "run")
+    assert code == 2 and "exists already" in err and (tmp_path / "run" / "report.md").read_bytes() == report
+
+
+def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("kernels.schedules.compiled.compiler", lambda: None)
+    monkeypatch.setattr("bench.environment.compiler", lambda: None)
+    code, *_ = bench(
+        "all",
+        "--quick",
+        "--cells",
+        "vanilla",
+        "--backends",
+        "compiled,eager",
+        "--seq-lens",
+        "2",
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "o",
+    )
+    cases = record.read(tmp_path / "o").cases
+    assert code == 0 and {r.status for r in cases if r.case.backend == "eager"} == {"ok"}
+    assert all("install g++" in r.reason for r in cases if r.case.backend == "compiled")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda text: text[:-40], "cut short"),
+        (lambda text: text.replace('"schema_version":1', '"schema_version":7', 1), "schema 7"),
+        (lambda text: "\n".join(text.split("\n")[1:]), "line 1 is not a run"),
+        (lambda text: text.replace('"status":"ok"', '"status":"fine"', 1), "status"),
+        (lambda text: "", "line 1 is not a run"),
+        (lambda text: "[1, 2]\n", "line 1"),
+    ],
+)
+def test_a_spoiled_records_file_is_named_with_its_line(bench, tmp_path, spoil, says):
+    from tests.records import whole
+
+    built = whole()
+    lines = [built.run, *built.cases, *built.gradients]
+    path = tmp_path / "records.jsonl"
+    path.write_text(spoil("".join(line.model_dump_json() + "\n" for line in lines)))
+    code, _, err = bench("report", path)
+    assert code == 2 and says in err and str(path) in err and err.count("\n") == 1
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    """The file may grow to 20 kB: the run ends with one line, and what was written before reads back."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    command = [sys.executable, "-B", "-m", "bench", *QUICK, "--backends", "vendor,eager", "--out", str(tmp_path / "full")]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr and "records before are in it" in done.stderr
+    assert record.read(tmp_path / "full").gradients
+
+
+def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypatch):
+    measured = Runner.length
+
+    def stop(self, T):
+        measured(self, T)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Runner, "length", stop)
+    code, _, err = bench(*QUICK[:-4], "--seq-lens", "2,3", "--device", "cpu", "--out", tmp_path / "cut")
+    assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err
+    assert {r.case.T for r in record.read(tmp_path / "cut").cases if r.status == "ok"} == {2}
+    assert (tmp_path / "cut" / "report.md").exists()
+
+
+def test_a_signal_in_the_middle_of_a_run(tmp_path):
+    command = [sys.executable, "-m", "bench", "all", "--device", "cpu", "--out", str(tmp_path / "cut")]
+    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    path = tmp_path / "cut" / "records.jsonl"
+    while not (path.exists() and path.read_text().count("\n") > 3):
+        assert run.poll() is None, run.communicate()[1]
+        time.sleep(0.1)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
+    assert len(record.read(path).cases) + len(record.read(path).gradients) >= 3
+    assert all(json.loads(line) for line in path.read_text().splitlines())

@@ -1,0 +1,159 @@
+"""The gate: what is right passes, and every way of being wrong is named and gets no time."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from bench import backends, gate, run
+from bench.backends import Unsupported, build
+from bench.problem import Answer, problem
+from bench.record import Case
+from bench.settings import Settings
+
+
+def small(cell="lstm", **sizes):
+    return problem(cell, **{"T": 6, "B": 3, "D": 5, "H": 4} | sizes, dtype="float32", device="cpu", seed=1)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled", "vendor"])
+def test_right_answers_pass(backend):
+    given = small()
+    errors, wrong = gate.compare(given, build(backend, given).answer(), 1e-5)
+    assert wrong == "" and errors.output < 1e-6 and errors.gradient < 1e-5 and errors.worst in given.answer.gradients
+
+
+@pytest.mark.parametrize("cell", ["minimal", "cfn"])
+def test_the_peers_compute_the_papers_equations(cell):
+    pytest.importorskip("torchrecurrent")
+    given = small(cell)
+    assert gate.compare(given, build("torchrecurrent", given).answer(), 1e-5)[1] == ""
+
+
+@pytest.mark.parametrize("cell", ["minimal", "lstm", "gru", "cfn", "gru_reset_before", "minimal_deep", "vanilla"])
+def test_the_loop_alone_is_held_to_the_same_answer(cell):
+    given = small(cell)
+    work = build("compiled", given, input_product=False)
+    before = [t.clone() for t in work.inputs]
+    assert gate.compare(given, work.answer(), 1e-5)[1] == ""
+    assert torch.allclose(work.infer().double(), given.answer.outputs[0], atol=1e-6)
+    work.train()
+    assert all(torch.equal(a, b) for a, b in zip(before, work.inputs, strict=True)), "what is given stays as it is"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda a: a.outputs[0].mul_(1.001), "outputs"),
+        (lambda a: a.outputs[1].add_(1.0), "outputs"),
+        (lambda a: a.outputs[0][0, 0].fill_(float("nan")), "outputs"),
+        (lambda a: a.gradients["W.fh"].mul_(1.01), "W.fh"),
+        (lambda a: a.gradients["x"][-1].zero_(), "gradient of x"),
+        (lambda a: a.gradients["c_0"].neg_(), "c_0"),
+        (lambda a: a.gradients["b.o"].fill_(float("inf")), "b.o"),
+    ],
+)
+def test_wrong_answers_are_named(spoil, says):
+    given = small()
+    right = build("eager", given).answer()
+    answer = Answer([o.clone() for o in right.outputs], {k: g.clone() for k, g in right.gradients.items()})
+    spoil(answer)
+    assert says in gate.compare(given, answer, 1e-5)[1]
+
+
+def test_a_missing_gradient_is_not_overlooked():
+    given = small()
+    answer = build("eager", given).answer()
+    with pytest.raises(KeyError):
+        gate.compare(given, Answer(answer.outputs, {k: v for k, v in answer.gradients.items() if k != "W.ix"}), 1e-5)
+
+
+def test_a_flip_at_a_kink_is_no_error_but_a_wrong_gradient_is():
+    given = small("vanilla_relu", T=3, B=1, D=4, H=4)
+    given.weights["b.h"][2] -= given.cell.unroll(given.x, given.states, given.weights)[0][0, 0, 2].detach() or 0.0
+    on, off = (given.reference(s) for s in (1e-9, -1e-9))
+    differ = {k: (on.gradients[k] - off.gradients[k]).abs().max() for k in on.gradients}
+    given.__dict__["answer"] = on
+    if max(differ.values()) > 1e-6:
+        assert gate.compare(given, off, 1e-6)[1] == ""
+    spoiled = Answer(off.outputs, {k: v * 1.5 for k, v in off.gradients.items()})
+    assert "gradient" in gate.compare(given, spoiled, 1e-6)[1]
+
+
+def runner(records):
+    settings = Settings(("vanilla",), ("eager", "compiled"), (3,), 2, 4, 4, "float32", "ieee", "cpu", 0, True)
+    return run.Runner(settings, records.append, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "oom"),
+        (MemoryError(), "oom"),
+        (ValueError("bad shape\nand more"), "failed"),
+        (Unsupported("not here"), "unsupported"),
+    ],
+)
+def test_a_fault_is_a_status_and_the_others_go_on(monkeypatch, fault, status):
+    honest = backends.build
+
+    def build(backend, problem, input_product=True):
+        if backend == "compiled":
+            raise fault
+        return honest(backend, problem, input_product)
+
+    monkeypatch.setattr(run, "build", build)
+    records: list = []
+    runner(records).length(3)
+    assert {r.status for r in records if r.case.backend == "compiled"} == {status}
+    assert {r.status for r in records if r.case.backend == "eager"} == {"ok"}
+    assert all("\n" not in r.reason and r.reason for r in records if r.status == status)
+
+
+def test_a_wrong_kernel_gets_no_time(monkeypatch):
+    honest = backends.build
+
+    def build(backend, problem, input_product=True):
+        work = honest(backend, problem, input_product)
+        if backend == "eager":
+            return work
+        forward = work.forward
+        return dataclasses.replace(work, forward=lambda *a: (lambda y, f: (y * 1.001, f))(*forward(*a)), check=None)
+
+    monkeypatch.setattr(run, "build", build)
+    records: list = []
+    runner(records).length(3)
+    wrong = [r for r in records if r.case.backend == "compiled" and r.case.input_product]
+    assert {r.status for r in wrong} == {"incorrect"} and not any(r.samples for r in wrong)
+    assert all(r.errors.output > 5e-4 and "off by" in r.reason for r in wrong)
+
+
+def test_a_call_that_fails_while_it_is_timed(monkeypatch):
+    calls = []
+
+    def train(self):
+        calls.append(1)
+        if len(calls) > 6:
+            raise RuntimeError("device lost")
+        return ()
+
+    monkeypatch.setattr(backends.Workload, "train", train)
+    records: list = []
+    runner(records).length(3)
+    assert "device lost" in {r.reason.removeprefix("RuntimeError: ") for r in records if r.status == "failed"}
+    assert {r.status for r in records if r.case.mode == "inference"} == {"ok"}
+
+
+def test_equal_parameter_counts():
+    from bench.cases import at_length, equal_parameters
+
+    H = equal_parameters("minimal", 256, 256)
+    ours, theirs = 256 * 256 * 3 + 2 * 256, 3 * (256 * H + H * H) + 4 * H
+    assert abs(ours - theirs) < 0.01 * ours
+    settings = Settings(("minimal",), ("vendor",), (4,), 2, 256, 256, "float32", "ieee", "cpu", 0, True)
+    cases = at_length(settings, 4)
+    assert (
+        Case(cell="gru", backend="vendor", mode="training", T=4, B=2, D=256, H=H, dtype="float32", precision="ieee", stands_for="minimal")
+        in cases
+    )
+    assert any(c.cell == "gru" and c.H == 256 and not c.stands_for for c in cases)
