@@ -132,6 +132,7 @@ def vendor(problem: Problem) -> Workload:
     )  # fmt: skip
 
 
+# By cell: torchrecurrent's class, its options, and its parameters as the cell's.
 PEERS: dict[str, tuple[str, dict[str, Any], dict[str, list[str]]]] = {
     "minimal": ("MinimalRNN", {}, {
         "weight_ih": ["W.z"], "bias_ih": ["b.z"], "weight_hh": ["W.uh"], "weight_mm": ["W.uz"], "bias_hh": ["b.u"],
@@ -146,8 +147,6 @@ def torchrecurrent(problem: Problem) -> Workload:
     """The package of that name: cells in eager torch, without the input bias of its CFN, which the paper doesn't have."""
     if importlib.util.find_spec("torchrecurrent") is None:
         raise Unsupported("torchrecurrent is not installed: pip install torchrecurrent")
-    if problem.cell.name not in PEERS:
-        raise Unsupported("not compared: only its MinimalRNN and CFN are")
     import torchrecurrent as package
 
     name, options, names = PEERS[problem.cell.name]

@@ -5,8 +5,10 @@ from functools import cache
 from sympy import Expr
 
 import cells
+from bench.backends import PEERS
 from bench.record import Case, Mode
 from bench.settings import Settings
+from kernels.backend import SCHEDULES
 from kernels.plan import D, H, plan
 
 SMALL = {"T": 5, "B": 3, "D": 7, "H": 17}
@@ -25,7 +27,7 @@ def at_length(settings: Settings, T: int) -> list[Case]:
         for mode in modes
         for cell in settings.cells
         for backend in settings.backends
-        if (input_product or backend in ("compiled", "stepwise")) and not interpreted(settings, backend)
+        if planned(settings, cell, backend, input_product)
     ]
     if "vendor" in settings.backends and "gru" in cells.names():
         without = [name for name in settings.cells if cells.load(name).twin is None]
@@ -35,6 +37,13 @@ def at_length(settings: Settings, T: int) -> list[Case]:
                 found.append(make(settings, "gru", "vendor", T, mode))
             found += [make(settings, "gru", "vendor", T, mode, stands_for=name) for name in without]
     return found
+
+
+def planned(settings: Settings, cell: str, backend: str, input_product: bool) -> bool:
+    """Whether a row makes sense: the loop alone is the schedules' own, and a peer has the cells it has."""
+    if interpreted(settings, backend) or (backend == "torchrecurrent" and cell not in PEERS):
+        return False
+    return input_product or backend in SCHEDULES
 
 
 def verified(settings: Settings) -> list[Case]:
@@ -65,3 +74,8 @@ def equal_parameters(cell: str, d: int, h: int) -> int:
 
 def count(formula: Expr, d: int, h: int) -> int:
     return int(formula.subs({D: d, H: h}))
+
+
+def formula(value: Expr) -> str:
+    """A formula in D and H as one writes it: 4·D·H + 4·H² + 4·H."""
+    return str(value).replace("**2", "²").replace("**3", "³").replace("*", "·")

@@ -11,7 +11,7 @@ from rich.text import Text
 from bench.grid import FASTEST, TIED, Grid, grids
 from bench.record import CaseRecord, GradientRecord, Records
 from bench.summary import by_cell, rate, seconds, speed
-from bench.words import FAILURES, counted, mebibytes, milliseconds, power, size, task, times, two_grus
+from bench.words import FAILURES, counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8
@@ -38,9 +38,7 @@ def header(records: Records) -> Text:
     failed = any(record.status in FAILURES for record in records.cases)
     text = Text(f"{here.device}, {here.threads} threads, torch {here.torch}\n")
     text.append(counted(records.cases), style="bold red" if failed else "bold")
-    if here.device_kind == "cpu":
-        text.append("\nNo GPU was present: there are no GPU rows. Triton kernels were verified in its interpreter and carry no time.")
-    return text
+    return text.append(f"\n{without_gpu(records)}".rstrip())
 
 
 def failures(cases: Sequence[CaseRecord]) -> Iterator[Group]:
@@ -122,19 +120,12 @@ def memory(laid: Sequence[Grid]) -> Iterator[Group]:
         yield titled(f"Memory of training, T={T} {size(grid.common)}", table, f"{caption} {two_grus(weights)}")
 
 
-def saved_and_peak(found: CaseRecord | str) -> str:
-    if isinstance(found, str):
-        return found
-    return f"{mebibytes(found.memory.saved)} / {mebibytes(found.memory.peak)}" if found.memory else "not measured"
-
-
 def parameters(cases: Sequence[CaseRecord]) -> Iterator[Group]:
     known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in cases if r.parameters and r.status != "verified"}
     if known:
         table = columns("cell", "H", "formula", "parameters", "flops", left=("cell", "formula"))
-        for (stands_for, cell, _, H), record in sorted(known.items(), key=lambda item: bool(item[0][0])):
-            name = f"{cell} (as many as {stands_for})" if stands_for else cell
-            table.add_row(name, str(H), record.formula, f"{record.parameters:,}", f"{record.flops:,}")
+        for record in sorted(known.values(), key=lambda r: (r.case.stands_for, r.case.cell)):
+            table.add_row(label(record.case), str(record.case.H), record.formula, f"{record.parameters:,}", f"{record.flops:,}")
         yield titled("Parameters", table, f"flops: of one forward step of one sequence. {two_grus(r.case.cell for r in known.values())}")
 
 

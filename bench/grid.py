@@ -86,7 +86,7 @@ def grids(records: Sequence[CaseRecord]) -> list[Grid]:
         Grid(
             common,
             cases,
-            cells=tuple(dict.fromkeys(case.cell for case in group)),
+            cells=tuple(sorted({case.cell for case in group})),
             lengths=tuple(sorted({case.T for case in group})),
             backends=ordered({case.backend for case in group} | {backend for _, backend in elsewhere[common.input_product]}),
             elsewhere=elsewhere[common.input_product],

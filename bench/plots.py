@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ from bench.words import MIB, size
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#999933")
 MARKERS = "osD^vP*X"
 PANELS_ACROSS = 4
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "bench", "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "figure.facecolor": "white",
     "figure.edgecolor": "0.6", "axes.facecolor": "white", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.color": "0.9", "lines.markersize": 4.5, "lines.linewidth": 1.5, "legend.frameon": False,

@@ -9,7 +9,7 @@ import torch
 
 from bench import gate, gradients, memory
 from bench.backends import Unsupported, Workload, build
-from bench.cases import at_length, count, verified
+from bench.cases import at_length, count, formula, verified
 from bench.clock import Rule, Samples, interleave
 from bench.problem import Problem, problem
 from bench.record import Case, CaseRecord, Errors, GradientRecord, Memory, Status
@@ -132,7 +132,7 @@ class Runner:
         p = plan(load(case.cell))
         return CaseRecord(
             case=case, status=status, reason=reason, errors=errors, parameters=count(p.parameters, case.D, case.H),
-            formula=str(p.parameters).replace("**", "^"), flops=sum(count(f, case.D, case.H) for f in p.flops.values()), **measured,
+            formula=formula(p.parameters), flops=sum(count(f, case.D, case.H) for f in p.flops.values()), **measured,
         )  # fmt: skip
 
     def problem(self, case: Case) -> Problem:

@@ -7,9 +7,9 @@ import textwrap
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Column, Table
-from sympy import Expr
 
 import cells
+from bench.cases import formula
 from kernels.derive import TRITON, adjoint, source
 from kernels.graph import Node
 from kernels.plan import Plan, plan
@@ -115,8 +115,3 @@ def climb(p: Plan, node: Node) -> str:
     if above is None:
         return p.cell.states[0]
     return above.name if above.name and above.op not in ("b", "p") else climb(p, above)
-
-
-def formula(value: Expr) -> str:
-    """A formula in D and H as one writes it: 4·D·H + 4·H² + 4·H."""
-    return str(value).replace("**2", "²").replace("**3", "³").replace("*", "·")

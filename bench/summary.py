@@ -11,13 +11,13 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from bench.record import Case, CaseRecord, Environment, GradientRecord
 
 Verdict = Literal["faster", "slower", "tie"]
 
 FEWEST = 5
+RESAMPLES = 2000
 TRAINING_FLOPS = 3
 """Training over forward: each product W·v of the forward pass has two more in the backward, for the gradients of W and of v."""
 
@@ -47,13 +47,13 @@ def estimate(samples: tuple[float, ...]) -> Estimate:
     value = float(np.median(samples))
     if len(samples) < FEWEST:
         return Estimate(value, 0.0, math.inf, len(samples))
-    drawn = stats.bootstrap((samples,), np.median, n_resamples=1999, method="percentile", rng=np.random.default_rng(0))
-    low, high = drawn.confidence_interval
+    resamples = np.random.default_rng(0).choice(samples, (RESAMPLES, len(samples)))
+    low, high = np.percentile(np.median(resamples, axis=1), (2.5, 97.5))
     return Estimate(value, float(low), float(high), len(samples))
 
 
 def timed(record: CaseRecord) -> bool:
-    return record.status == "ok" and bool(record.samples)
+    return record.status == "ok" and bool(record.samples) and min(record.samples) > 0
 
 
 def seconds(record: CaseRecord) -> Estimate:
@@ -121,10 +121,6 @@ def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
     )
 
 
-def geometric_mean(values: Sequence[float]) -> float:
-    return float(stats.gmean(values))
-
-
 def rate(record: GradientRecord) -> float | None:
     """Growth of the gradient's norm with lag, in nats per step: the least-squares slope of its logarithm; negative where it vanishes.
 
@@ -139,7 +135,6 @@ def rate(record: GradientRecord) -> float | None:
 def by_cell(gradients: Sequence[GradientRecord]) -> dict[str, dict[int, GradientRecord]]:
     """Gradient records by cell, and by T from the shortest."""
     found: dict[str, dict[int, GradientRecord]] = {}
-    for record in sorted(gradients, key=lambda r: r.T):
+    for record in sorted(gradients, key=lambda r: (r.cell, r.T)):
         found.setdefault(record.cell, {})[record.T] = record
-    order = dict.fromkeys(record.cell for record in gradients)
-    return {cell: found[cell] for cell in order}
+    return found

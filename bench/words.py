@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from bench.record import Case, CaseRecord, Status
+from bench.record import Case, CaseRecord, Records, Status
 from bench.summary import Estimate, timed
 
 MIB = 2**20
+NONE = "–"
 FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
 MODES = {"training": "Training", "inference": "Inference"}
 
@@ -17,7 +18,7 @@ def two_grus(cells: Iterable[str]) -> str:
     """Which GRU is which, where a table shows one of them."""
     if not {"gru", "gru_reset_before"} & set(cells):
         return ""
-    return "gru resets after the product (torch.nn, cuDNN), gru_reset_before before it."
+    return "gru resets after the product (as torch.nn and cuDNN), gru_reset_before before it (as the papers of MinimalRNN and CFN)."
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -72,11 +73,20 @@ def word(record: CaseRecord) -> str:
 
 def counted(cases: Sequence[CaseRecord]) -> str:
     """ "72 cases: 60 ok, 8 verified, 4 unsupported, no failures"."""
-    counts = Counter(record.status for record in cases)
+    counts = Counter[str](record.status for record in cases)
     parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
     if not any(counts[status] for status in FAILURES):
         parts.append("no failures")
     return f"{plural(len(cases), 'case')}: {', '.join(parts)}"
+
+
+def without_gpu(records: Records) -> str:
+    """Said of a run on a machine without a GPU; "" where there was one."""
+    if records.run.environment.device_kind != "cpu":
+        return ""
+    checked = any(record.status == "verified" for record in records.cases)
+    kernels = "; Triton kernels were verified in the interpreter and carry no time" if checked else ""
+    return f"No GPU was present: there are no GPU rows{kernels}."
 
 
 def size(case: Case) -> str:
@@ -87,3 +97,23 @@ def size(case: Case) -> str:
 
 def task(case: Case) -> str:
     return f"{MODES[case.mode]} {'with' if case.input_product else 'without'} the input product"
+
+
+def label(case: Case) -> str:
+    """A cell's name; of a stand-in, whose parameters it has as many as."""
+    return f"{case.cell} (as many as {case.stands_for})" if case.stands_for else case.cell
+
+
+def saved_and_peak(found: CaseRecord | str) -> str:
+    """MiB kept between forward and backward / at the peak; a word stays a word."""
+    if isinstance(found, str):
+        return found
+    return f"{mebibytes(found.memory.saved)} / {mebibytes(found.memory.peak)}" if found.memory else "not measured"
+
+
+def faults(record: CaseRecord) -> tuple[str, str, str]:
+    """The errors against float64: of the outputs, of the worst gradient, and which that is."""
+    if record.errors is None:
+        return "not checked", "not checked", NONE
+    gradient = record.errors.gradient
+    return power(record.errors.output), "not checked" if gradient is None else power(gradient), record.errors.worst or NONE

@@ -1,6 +1,7 @@
 """A run that never was, for the tests of what renders one: eight cells, five backends, four lengths, on a CPU without a GPU."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -80,16 +81,19 @@ def outcome(case: Case) -> CaseRecord:
     typical = per_step * case.T * (1 if case.mode == "training" else 0.4) / 1e3
     draw = np.random.default_rng([case.T, len(case.cell), len(case.backend)])
     count = 5 if typical > 0.05 else 20
-    return timed(
-        case, *(typical * draw.normal(1, 0.01, count)), build_seconds=1.3, errors=Errors(output=3e-7, gradient=2.2e-6, worst="W.uh"),
-        memory=Memory(weights=4 * int(counts(case)["parameters"]), saved=case.T * B * H * 4 * 3, peak=case.T * B * H * 4 * 7), **counts(case),
-    )  # fmt: skip
+    known = counts(case)
+    memory = Memory(weights=4 * known["parameters"], saved=case.T * B * H * 12, peak=case.T * B * H * 4 * len(case.backend))
+    errors = Errors(output=3e-7, gradient=2.2e-6, worst="W.uh")
+    return timed(case, *(typical * draw.normal(1, 0.01, count)), build_seconds=1.3, errors=errors, memory=memory, **known)
 
 
-def counts(case: Case) -> dict[str, int | str]:
+def counts(case: Case) -> dict[str, Any]:
     x, h = PRODUCTS[case.cell]
-    return {"parameters": x * D * case.H + h * case.H**2 + x * case.H, "formula": f"{x}*D*H + {h}*H^2 + {x}*H",
-            "flops": 2 * x * D * case.H + 2 * h * case.H**2 + 9 * case.H}  # fmt: skip
+    return {
+        "parameters": x * D * case.H + h * case.H**2 + x * case.H,
+        "formula": f"{x}*D*H + {h}*H^2 + {x}*H",
+        "flops": 2 * x * D * case.H + 2 * h * case.H**2 + 9 * case.H,
+    }
 
 
 def gradient(cell: str, T: int) -> GradientRecord:

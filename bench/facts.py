@@ -1,0 +1,92 @@
+"""The tables of a report that aren't about speed. Each is "" where it would have no rows."""
+
+from collections.abc import Iterable, Sequence
+
+from bench.grid import Grid
+from bench.markdown import table
+from bench.record import CaseRecord, Environment, GradientRecord
+from bench.summary import by_cell, rate, timed
+from bench.words import MIB, NONE, faults, label, mebibytes, power, saved_and_peak, size, task
+
+
+def memory(grid: Grid) -> str:
+    """MiB: the weights, then for each backend what is saved / the peak."""
+    rows = []
+    shown = [backend for backend in grid.backends if any(backend in grid.timed(*row) for row in grid.rows)]
+    for cell, T in grid.rows:
+        held = [record.memory.weights for record in grid.timed(cell, T).values() if record.memory]
+        if held:
+            rows.append([cell, str(T), mebibytes(held[0]), *(saved_and_peak(grid.entry(cell, T, backend)) for backend in shown)])
+    return table(["cell", "T", "weights", *shown], rows)
+
+
+def parameters(cases: Sequence[CaseRecord]) -> str:
+    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in cases if r.parameters and r.status != "verified"}
+    rows = [
+        [label(r.case), r.formula, str(r.case.D), str(r.case.H), f"{r.parameters:,}", f"{r.flops:,}"]
+        for r in sorted(known.values(), key=lambda r: (r.case.stands_for, r.case.cell))
+    ]
+    return table(("cell", "formula", "D", "H", "parameters", "flops per step"), rows, left=2)
+
+
+def gradients(records: Sequence[GradientRecord]) -> str:
+    """For each cell: how fast the norm of a state's gradient changes with lag at the longest T, and what is left of it at the start."""
+    lengths = sorted({record.T for record in records})
+    rows = []
+    for cell, found in by_cell(records).items():
+        slope = rate(found[max(found)])
+        at_start = [power(found[T].by_lag[-1]) if T in found and found[T].by_lag else NONE for T in lengths]
+        lost = sum(record.non_finite for record in found.values())
+        rows.append([cell, "unknown" if slope is None else f"{slope:+.4f}", *at_start, f"{lost:,}"])
+    return table(["cell", "nats per step", *(f"‖∂L/∂s₀‖ at T={T}" for T in lengths), "entries not finite"], rows)
+
+
+def parameter_norms(records: Sequence[GradientRecord]) -> str:
+    """The norm of the gradient of every learned value."""
+    lengths = sorted({record.T for record in records})
+    rows = []
+    for cell, found in by_cell(records).items():
+        for name in dict.fromkeys(name for record in found.values() for name in record.parameters):
+            norms = {T: record.parameters[name] for T, record in found.items() if name in record.parameters}
+            rows.append([cell, name, *(power(norms[T]) if T in norms else NONE for T in lengths)])
+    return table(["cell", "of", *(f"T={T}" for T in lengths)], rows, left=2)
+
+
+def verified(cases: Sequence[CaseRecord]) -> str:
+    headers = ("cell", "backend", "size", "where", "error of outputs", "of the worst gradient", "which is of")
+    found = [record for record in cases if record.status == "verified"]
+    return table(
+        headers, [[r.case.cell, r.case.backend, f"T={r.case.T} {size(r.case)}", r.reason or NONE, *faults(r)] for r in found], left=4
+    )
+
+
+def not_ok(cases: Sequence[CaseRecord]) -> str:
+    """Every case that has no time and wasn't verified. One row holds those that share backend, status and reason."""
+    groups: dict[tuple[str, str, str], list[CaseRecord]] = {}
+    for record in cases:
+        if not timed(record) and record.status != "verified":
+            reason = record.reason or ("no samples" if record.status == "ok" else "no reason was recorded")
+            groups.setdefault((record.status, record.case.backend, reason), []).append(record)
+    rows = [
+        [
+            status, backend, unique(label(r.case) for r in group), unique(task(r.case).lower() for r in group),
+            unique(str(r.case.T) for r in group), reason, str(len(group)),
+        ]
+        for (status, backend, reason), group in sorted(groups.items())
+    ]  # fmt: skip
+    return table(("status", "backend", "cells", "tasks", "T", "reason", "cases"), rows, left=6)
+
+
+def unique(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
+
+
+def environment(here: Environment) -> str:
+    given = here.model_dump(exclude={"device_kind", "sgemm_flops", "memory_bytes", "dirty"})
+    rows = [[name, str(value) or "none"] for name, value in given.items()]
+    rows += [
+        ["memory", f"{here.memory_bytes / 1024 / MIB:.1f} GiB" if here.memory_bytes else "not known"],
+        ["commit has changes", "yes" if here.dirty else "no"],
+        ["sgemm", f"{here.sgemm_flops / 1e9:,.1f} Gflop/s" if here.sgemm_flops else "not measured"],
+    ]
+    return table(("", ""), rows, left=2)

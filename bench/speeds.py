@@ -1,0 +1,96 @@
+"""The tables of times and speeds in a report. Each is "" where it would have no rows."""
+
+from collections.abc import Iterator, Sequence
+from statistics import geometric_mean
+
+from bench.grid import Grid
+from bench.markdown import table
+from bench.record import CaseRecord, Environment
+from bench.summary import seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
+from bench.words import NONE, factor, faults, interval, label, milliseconds, number, plural, times
+
+
+def throughput(grid: Grid) -> str:
+    """Milliseconds, half the width of their interval, and × the vendor's speed."""
+    rows = []
+    for cell, T in grid.rows:
+        marks = grid.marks(cell, T)
+        rows.append([cell, str(T), *(entry(grid, grid.entry(cell, T, b), marks.get(b, "")) for b in grid.backends)])
+    return table(["cell", "T", *grid.backends], rows)
+
+
+def entry(grid: Grid, found: CaseRecord | str, mark: str) -> str:
+    if isinstance(found, str):
+        return found
+    t, ratio = seconds(found), grid.speed(found)
+    spread = f" ±{number(1e3 * (t.high - t.low) / 2, 2)}" if t.bounded else ""
+    peer = " gru" if grid.peers(found.case.cell, found.case.T).width else ""
+    return " ".join(filter(None, (mark, milliseconds(t.value) + spread, f"({times(ratio)}{peer})" if ratio else "")))
+
+
+def means(grid: Grid) -> Iterator[str]:
+    """A line for each backend: the geometric mean of its speed, and over how many cases."""
+    for backend in grid.backends:
+        ratios: dict[str, list[float]] = {}
+        for cell, T in grid.rows:
+            record = grid.timed(cell, T).get(backend)
+            ratio = grid.speed(record) if record else None
+            if ratio:
+                peer = "the vendor's same cell" if grid.peers(cell, T).same else "the vendor's gru of equal H"
+                ratios.setdefault(peer, []).append(ratio.value)
+        for peer, values in ratios.items():
+            yield f"- {backend}: {factor(geometric_mean(values))} the speed of {peer} (geometric mean of {plural(len(values), 'case')})"
+
+
+def against_gru(grid: Grid, lengths: Sequence[int]) -> str:
+    """The timed cases of cells that torch.nn doesn't have, against its GRU."""
+    rows = []
+    for cell, T in grid.rows:
+        if T not in lengths:
+            continue
+        found = grid.peers(cell, T)
+        for backend, record in grid.timed(cell, T).items() if found.width or found.parameters else ():
+            H = str(found.parameters.case.H) if found.parameters else NONE
+            rows.append([cell, backend, str(T), against(record, found.width), against(record, found.parameters), H])
+    headers = ("cell", "backend", "T", f"speed × gru of H={grid.common.H}", "speed × gru of as many parameters", "its H")
+    return table(headers, rows, left=2)
+
+
+def against(record: CaseRecord, peer: CaseRecord | None) -> str:
+    ratio = speed(record, peer) if peer else None
+    return interval(ratio) if ratio else "not timed"
+
+
+def shares(grid: Grid, environment: Environment) -> str:
+    """Flop/s over those of the machine's own matrix product, in percent, at the longest T."""
+    T = grid.lengths[-1]
+    found = {cell: {b: sgemm_share(record, environment) for b, record in grid.timed(cell, T).items()} for cell in grid.cells}
+    shown = [b for b in grid.backends if any(shares.get(b) is not None for shares in found.values())]
+    rows = [[cell, *(percent(found[cell].get(b)) or word_of(grid.entry(cell, T, b)) for b in shown)] for cell in grid.cells]
+    return table(["cell", *shown], rows if shown else [])
+
+
+def word_of(found: CaseRecord | str) -> str:
+    return found if isinstance(found, str) else "not known"
+
+
+def percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+def every(cases: Sequence[CaseRecord], environment: Environment) -> str:
+    """Timed cases with their rates, and their errors against float64."""
+    headers = (
+        "cell", "backend", "T", "H", "ms", "95% interval", "samples", "sequences/s", "time steps/s", "of sgemm",
+        "error of outputs", "of the worst gradient", "which is of", "build s",
+    )  # fmt: skip
+    rows = []
+    for record in sorted(cases, key=lambda r: (r.case.T, r.case.cell, r.case.stands_for, r.case.backend)):
+        t, case = seconds(record), record.case
+        rows.append((
+            label(case), case.backend, str(case.T), str(case.H), milliseconds(t.value),
+            f"{milliseconds(t.low)} to {milliseconds(t.high)}" if t.bounded else "too few samples", str(t.n),
+            number(sequences_per_second(record)), number(timesteps_per_second(record)), percent(sgemm_share(record, environment)) or NONE,
+            *faults(record), number(record.build_seconds),
+        ))  # fmt: skip
+    return table(headers, rows, left=2)

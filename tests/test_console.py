@@ -1,0 +1,107 @@
+"""What a terminal shows."""
+
+import io
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from bench import console
+from bench.record import Records
+from bench.words import counted, number
+from tests.records import case, gradient, records, timed, whole
+
+
+def shown(run: Records, width: int = 140, **options: object) -> str:
+    stream = io.StringIO()
+    terminal = Console(file=stream, width=width, **options)
+    for table in console.tables(run):
+        terminal.print(table)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_nothing_is_cut_at_either_width(width):
+    lines = shown(whole(), width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    text = "\n".join(lines)
+    assert "…" not in text
+    for word in ("gru_reset_before", "torchrecurrent", "not compared", "no such cell", "stepwise: verified", "3.79×", "★"):
+        assert word in text
+
+
+@pytest.mark.parametrize("width", [24, 40])
+def test_a_narrow_terminal_folds(width):
+    lines = shown(whole(), width).splitlines()
+    assert "torchrecurrent" in "".join(line.strip() for line in lines) or any("torch" in line for line in lines)
+    assert "…" not in "".join(lines)
+
+
+def test_it_is_plain_where_there_is_no_terminal(monkeypatch):
+    assert "\x1b" not in shown(whole())
+    monkeypatch.setenv("NO_COLOR", "1")
+    bare = shown(whole(), force_terminal=True)
+    assert "\x1b[32m" not in bare and "\x1b[1;32m" not in bare
+    assert "★ 37.6 3.79×" in bare
+    monkeypatch.delenv("NO_COLOR")
+    assert "\x1b[1;32m★ 37.6 3.79×" in shown(whole(), force_terminal=True, color_system="standard")
+
+
+def test_rendering_twice_is_the_same():
+    assert shown(whole()) == shown(whole())
+
+
+def test_a_cell_that_torch_lacks_shows_the_gru_it_is_held_against():
+    lines = shown(whole()).splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("minimal "))
+    assert lines[at].split()[:6] == ["minimal", "16", "gru", "17.9", "8.87", "2.02×"]
+
+
+def test_failures_are_counted_and_told():
+    run = records(
+        *(timed(case(backend=status), status=status, reason=f"because of [{status}]") for status in ("oom", "crashed", "incorrect")),
+        timed(case(backend="eager"), 1.0),
+    )
+    text = shown(run)
+    assert "4 cases: 1 ok, 1 incorrect, 1 oom, 1 crashed" in text
+    assert "no failures" not in text
+    for status in ("oom", "crashed", "incorrect"):
+        assert f"because of [{status}]" in text
+
+
+def test_a_run_of_failures_alone():
+    text = shown(records(timed(case(backend="vendor"), status="timeout", reason="60 s"), timed(case(), status="failed", reason="x|y")))
+    assert "2 cases: 1 timeout, 1 failed" in text
+    assert text.count("timeout") >= 3
+    assert not {"nan", "NaN", "★"} & set(text.split())
+
+
+def test_an_empty_run_and_one_sample():
+    assert "0 cases: no failures" in shown(records())
+    text = shown(records(timed(case(), 0.0123), timed(case(backend="vendor"), 0.0246)))
+    assert "★ 12.3 2.00×" in text
+
+
+def test_ok_without_samples_is_a_word():
+    assert "not timed" in shown(records(timed(case()), timed(case(backend="vendor"), 1.0)))
+
+
+def test_gradients_as_a_picture():
+    run = records(gradients=(gradient("lstm", 16), gradient("vanilla_relu", 16)))
+    lines = shown(run).splitlines()
+    lstm, relu = (next(line for line in lines if line.startswith(name)).split() for name in ("lstm", "vanilla_relu"))
+    assert lstm[2:] == ["-0.070", "5.2e+00"] and relu[2:] == ["-0.900", "8.9e-06"]
+    assert lstm[1][0] == relu[1][0] == "█" and relu[1][-1] == "▁" and lstm[1][-1] > relu[1][-1]
+
+
+def test_gradients_that_are_zero_absent_or_not_finite():
+    zero = gradient("lstm", 4).model_copy(update={"by_lag": [1.0, 0.1, 0.0, 0.0, 0.0], "non_finite": 3})
+    text = shown(records(gradients=(zero, gradient("cfn", 4).model_copy(update={"by_lag": []}))))
+    assert "█▁···" in text and "!0" in text and "3 entries were not finite" in text
+    assert "none" in text and "unknown" in text
+
+
+def test_numbers():
+    assert [number(x) for x in (0.000012, 0.0123, 1.234, 12.34, 123.4, 12345.6)] == ["1.2e-05", "0.0123", "1.23", "12.3", "123", "12,346"]
+    assert number(0) == "0" and number(float("nan")) == "not finite"
+    assert counted([]) == "0 cases: no failures"

@@ -1,0 +1,42 @@
+"""Plots: what is drawn, and that it is the same each time."""
+
+import xml.etree.ElementTree as ET
+
+from bench import plots
+from tests.records import case, gradient, records, timed, whole
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    first.mkdir(), second.mkdir()
+    drawn = plots.draw(whole(), first)
+    assert [path.name for path in drawn] == ["throughput.svg", "memory.svg", "gradients.svg"]
+    for one, two in zip(drawn, plots.draw(whole(), second), strict=True):
+        assert one.read_bytes() == two.read_bytes()
+        assert ET.parse(one).getroot().tag.endswith("svg")
+        assert b"<dc:date>" not in one.read_bytes()
+
+
+def test_every_cell_and_backend_is_in_the_picture(tmp_path):
+    drawn = plots.draw(whole(), tmp_path)
+    text = drawn[0].read_text()
+    for name in ("cfn", "minimal_deep", "vanilla_relu", "compiled", "eager", "torchrecurrent", "vendor's gru"):
+        assert f"<!-- {name} -->" in text
+    assert "<!-- stepwise -->" not in text
+    assert "<!-- gru_reset_before -->" in drawn[2].read_text()
+
+
+def test_a_plot_without_data_is_left_out(tmp_path):
+    assert plots.draw(records(), tmp_path) == []
+    assert plots.draw(records(timed(case(), status="oom"), timed(case(mode="inference"), 1.0)), tmp_path) == []
+    zero = gradient("lstm", 4).model_copy(update={"by_lag": [0.0] * 5})
+    assert plots.draw(records(gradients=(zero, zero.model_copy(update={"by_lag": []}))), tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_sample_of_one_case_is_enough(tmp_path):
+    assert [path.name for path in plots.draw(records(timed(case(), 1.0)), tmp_path)] == ["throughput.svg"]
+
+
+def test_an_unknown_backend_has_a_colour(tmp_path):
+    assert plots.draw(records(timed(case(backend="mine"), 1.0), timed(case(backend="yours"), 2.0)), tmp_path)

@@ -1,0 +1,152 @@
+"""The report: what it claims, that nothing is left out, and that it needs neither torch nor triton."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import record, report
+from bench.markdown import table, text
+from bench.record import Records
+from tests.records import ENVIRONMENT, RUN, case, gradient, records, timed, whole
+
+
+@pytest.fixture(scope="module")
+def markdown() -> str:
+    return report.render(whole(), ["throughput.svg"])
+
+
+def rows(markdown: str, heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading."""
+    _, _, rest = markdown.partition(f"{heading}\n")
+    lines = re.search(r"(?:^\|.*\n)+", rest, re.M).group().splitlines()
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_the_headline(markdown):
+    claim = markdown.split("\n\n")[1]
+    assert re.fullmatch(
+        r"\*\*`minimal` \(compiled\) trains 3\.\d\d× \[3\.\d\d, 3\.\d\d\] as fast as torch\.nn's GRU at equal hidden size\*\*, "
+        r"T=128 B=32 D=H=256, float32, training with the input product\.",
+        claim,
+    )
+
+
+def test_no_claim_where_there_is_none():
+    slow = report.render(records(timed(case(), *[2.0] * 6), timed(case(backend="vendor"), *[1.0] * 6)), [])
+    assert "**Nothing is shown to be faster than torch.nn here:** at best `gru` (compiled) trains 0.50× [0.50, 0.50]" in slow
+    few = report.render(records(timed(case(), 1.0), timed(case(backend="vendor"), 2.0)), [])
+    assert "**Nothing is shown to be faster than torch.nn here:** at best `gru` (compiled) trains 2.00× (1 sample)" in few
+    assert "there is no claim to make" in report.render(records(), [])
+
+
+def test_the_header_counts_and_says_what_machine_it_is(markdown):
+    assert "360 cases: 272 ok, 8 verified, 80 unsupported, no failures." in markdown
+    assert "Measured on AMD EPYC 7B13: 2 threads on 2 cores" in markdown
+    assert "No GPU was present: there are no GPU rows; Triton kernels were verified in the interpreter and carry no time." in markdown
+    gpu = RUN.model_copy(
+        update={"environment": ENVIRONMENT.model_copy(update={"device_kind": "cuda", "device": "NVIDIA H100", "cudnn": "91002"})}
+    )
+    assert "No GPU" not in (there := report.render(Records(run=gpu, cases=[], gradients=[]), []))
+    assert "cuDNN 91002" in there
+
+
+def test_times_are_medians_with_their_interval_and_speed(markdown):
+    found = {(row[0], row[1]): row[2:] for row in rows(markdown, "## Training with the input product")}
+    assert found["cell", "T"] == ["vendor", "eager", "compiled", "stepwise", "torchrecurrent"]
+    assert len(found) == 2 + 8 * 4
+    minimal = found["minimal", "128"]
+    assert minimal[0] == "no such cell" and minimal[3] == "verified"
+    assert re.fullmatch(r"★ 37\.6 ±0\.\d+ \(3\.79×\)", minimal[2])
+    assert found["lstm", "64"][4] == "not compared"
+
+
+def test_cells_that_torch_lacks_are_held_against_two_grus(markdown):
+    found = {tuple(row[:2]): row[2:] for row in rows(markdown, "### Against torch.nn's gru, T=128")}
+    assert set(found) >= {("minimal", "compiled"), ("cfn", "torchrecurrent"), ("gru_reset_before", "eager")}
+    T, width, parameters, H = found["minimal", "compiled"]
+    assert (T, H) == ("128", "155") and width.startswith("3.79× [") and parameters.startswith("1.39× [")
+    assert ("lstm", "compiled") not in found
+
+
+def test_share_errors_memory_parameters_gradients(markdown):
+    shares = {row[0]: row[1:] for row in rows(markdown, "### Share of the measured sgemm rate, T=128")}
+    assert shares["lstm"] == ["67%", "49%", "92%", "not compared"]
+    errors = rows(markdown, "float64</summary>")
+    assert errors[2][-4:] == ["3.0e-07", "2.2e-06", "W.uh", "1.30"]
+    assert {row[-4] for row in errors[2:]} == {"3.0e-07"}
+    assert next(row for row in rows(markdown, "## Memory") if row[:2] == ["lstm", "128"])[2:4] == ["2.00", "12.0 / 24.0"]
+    assert ["minimal", "2\\*D\\*H + 1\\*H^2 + 2\\*H", "256", "256", "197,120", "395,520"] in rows(markdown, "## Parameters")
+    assert ["lstm", "-0.0700", "5.2e+00", "1.7e+00", "1.8e-01", "2.1e-03", "0"] in rows(markdown, "## Gradient norms")
+    assert ["lstm", "b.u", *["3.0e-03"] * 4] in rows(markdown, "learned value</summary>")
+
+
+def test_geometric_means_say_over_how_many(markdown):
+    assert "- compiled: 1.82× the speed of the vendor's same cell (geometric mean of 16 cases)" in markdown
+
+
+def test_both_grus_are_told_apart_in_every_section_that_shows_them(markdown):
+    for part in re.split(r"^## ", markdown, flags=re.M):
+        if re.search(r"^\| gru", part, re.M) and not part.startswith(("Checked", "Not timed")):
+            assert "gru_reset_before before it" in part
+
+
+def test_every_case_without_a_time_keeps_its_reason(markdown):
+    assert rows(markdown, "## Not timed")[3][:2] == ["unsupported", "vendor"]
+    assert sum(int(row[-1]) for row in rows(markdown, "## Not timed")[2:]) == 80
+    assert len(rows(markdown, "## Checked without a time")) == 2 + 8
+    faults = ("incorrect", "oom", "timeout", "crashed", "failed")
+    run = records(*(timed(case(backend=status), status=status, reason=f"a|b <{status}>\nline") for status in faults), timed(case()))
+    made = report.render(run, [])
+    assert "6 cases: 1 ok, 1 incorrect, 1 oom, 1 timeout, 1 crashed, 1 failed." in made
+    for status in faults:
+        assert f"a\\|b &lt;{status}&gt; line" in made
+        assert status in [cell for row in rows(made, "## Training with the input product") for cell in row]
+    assert ["ok", "compiled", "gru", "training with the input product", "128", "no samples", "1"] in rows(made, "## Not timed")
+    assert "NaN" not in made and "nan" not in made
+
+
+def test_empty_gradients_and_one_sample():
+    run = records(timed(case(), 0.5), gradients=(gradient("lstm", 8).model_copy(update={"by_lag": [], "parameters": {}}),))
+    made = report.render(run, [])
+    assert ["gru", "128", "500"] in rows(made, "## Training with the input product")
+    assert "too few samples" in made
+    assert ["lstm", "unknown", "–", "0"] in rows(made, "## Gradient norms")
+
+
+def test_written_twice_it_is_the_same(tmp_path):
+    first = report.write(tmp_path, whole())
+    assert [path.name for path in first] == ["report.md", "throughput.svg", "memory.svg", "gradients.svg"]
+    before = [path.read_bytes() for path in first]
+    assert before == [path.read_bytes() for path in report.write(tmp_path, whole())]
+    for plot in first[1:]:
+        assert f"]({plot.name})" in first[0].read_text()
+
+
+def test_it_needs_neither_torch_nor_triton(tmp_path):
+    with (tmp_path / "records.jsonl").open("wb") as stream:
+        for line in (whole().run, *whole().cases, *whole().gradients):
+            stream.write(line.model_dump_json().encode() + b"\n")
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'triton', 'cells', 'kernels', 'sympy'): sys.modules[name] = None\n"
+        "from pathlib import Path\n"
+        "from rich.console import Console\n"
+        "from bench import console, record, report\n"
+        "records = record.read(Path(sys.argv[1]))\n"
+        "for table in console.tables(records): Console().print(table)\n"
+        "print(*(path.name for path in report.write(Path(sys.argv[1]), records)))\n"
+    )
+    root = Path(report.__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=root, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("report.md throughput.svg memory.svg gradients.svg\n")
+    assert (tmp_path / "report.md").read_text() == report.render(record.read(tmp_path), ["throughput.svg", "memory.svg", "gradients.svg"])
+
+
+def test_markdown_escapes_what_it_would_read():
+    assert text("a|b\n`c` <d> *e*") == r"a\|b \`c\` &lt;d&gt; \*e\*"
+    assert table(("a", "b"), [("1e5", "007")]).splitlines()[-1] == "| 1e5 | 007 |"
+    assert table(("a",), []) == ""

@@ -1,0 +1,123 @@
+"""Numbers derived from known samples."""
+
+import math
+
+import numpy as np
+import pytest
+
+from bench.grid import FASTEST, TIED, grids
+from bench.summary import by_cell, estimate, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
+from tests.records import ENVIRONMENT, case, gradient, timed, whole
+
+UNSUPPORTED = {"status": "unsupported", "reason": "torch.nn has no such cell"}
+
+
+def test_median_and_interval_of_known_samples():
+    found = estimate((3.0, 1.0, 2.0, 5.0, 4.0))
+    assert (found.value, found.low, found.high, found.n) == (3.0, 1.0, 5.0, 5)
+    assert estimate((2.0,) * 8).low == estimate((2.0,) * 8).high == 2.0
+
+
+def test_interval_holds_the_median_about_95_times_in_100():
+    draw = np.random.default_rng(1)
+    intervals = [estimate(tuple(draw.lognormal(size=15))) for _ in range(200)]
+    assert 0.90 <= np.mean([i.low <= 1.0 <= i.high for i in intervals]) <= 0.99
+
+
+def test_too_few_samples_have_no_interval_and_no_verdict():
+    for samples in ((7.0,), (7.0, 7.1, 7.2, 7.3)):
+        assert not estimate(samples).bounded
+        assert estimate(samples).verdict == "tie"
+
+
+def test_throughput():
+    record = timed(case(T=128, B=32), 0.5, 0.5, 0.5)
+    assert seconds(record).value == 0.5
+    assert sequences_per_second(record) == 64
+    assert timesteps_per_second(record) == 64 * 128
+
+
+def test_training_counts_three_times_the_forward_flops():
+    known = {"flops": 1000}
+    forward = timed(case(mode="inference", T=10, B=7), 1.0, **known)
+    assert sgemm_share(forward, ENVIRONMENT) == pytest.approx(70_000 / ENVIRONMENT.sgemm_flops)
+    assert sgemm_share(timed(case(T=10, B=7), 1.0, **known), ENVIRONMENT) == pytest.approx(210_000 / ENVIRONMENT.sgemm_flops)
+    assert sgemm_share(timed(case(input_product=False), 1.0, **known), ENVIRONMENT) is None
+    assert sgemm_share(timed(case(), 1.0), ENVIRONMENT) is None
+    assert sgemm_share(forward, ENVIRONMENT.model_copy(update={"sgemm_flops": 0.0})) is None
+
+
+def test_speed_pairs_samples_of_one_round():
+    slow = [1.0, 10.0, 2.0, 8.0, 4.0, 6.0]
+    peer = timed(case(backend="vendor"), *slow)
+    ratio = speed(timed(case(), *(t / 3 for t in slow)), peer)
+    assert (ratio.low, ratio.value, ratio.high) == pytest.approx((3, 3, 3))
+    assert ratio.verdict == "faster"
+    assert speed(peer, timed(case(), *(t / 3 for t in slow))).verdict == "slower"
+    assert speed(peer, timed(case(), *reversed(slow))).verdict == "tie"
+
+
+def test_speed_uses_shared_rounds_alone():
+    ours = timed(case(), 1.0, 2.0, 9.0, rounds=[0, 1, 7])
+    assert speed(ours, timed(case(backend="vendor"), 4.0, 4.0, rounds=[1, 0])).value == 3.0
+    assert speed(ours, timed(case(backend="vendor"), 4.0, rounds=[3])) is None
+    assert speed(ours, timed(case(backend="vendor"), status="oom")) is None
+
+
+def test_a_cell_is_held_against_the_vendors_same_cell():
+    mine, same = timed(case("lstm"), 1.0), timed(case("lstm", "vendor"), 2.0)
+    others = [timed(case("lstm", "vendor", **other), 2.0) for other in ({"T": 64}, {"mode": "inference"}, {"H": 128}, {"dtype": "float64"})]
+    found = peers({r.case: r for r in (mine, *others, same)}, mine.case)
+    assert (found.same, found.width, found.parameters) == (same, None, None)
+    assert peers({r.case: r for r in (mine, *others)}, mine.case).first is None
+
+
+def test_a_cell_that_torch_lacks_is_held_against_two_grus():
+    mine, none = timed(case("cfn"), 1.0), timed(case("cfn", "vendor"), **UNSUPPORTED)
+    width, parameters = timed(case("gru", "vendor"), 2.0), timed(case("gru", "vendor", H=245, stands_for="cfn"), 2.0)
+    other = timed(case("gru", "vendor", H=155, stands_for="minimal"), 2.0)
+    found = peers({r.case: r for r in (mine, none, other, parameters, width)}, mine.case)
+    assert (found.same, found.width, found.parameters) == (None, width, parameters)
+    assert found.first == width
+
+
+def test_a_vendor_that_failed_has_no_stand_in():
+    failed = timed(case("lstm", "vendor"), status="failed")
+    gru = timed(case("gru", "vendor"), 2.0)
+    assert peers({r.case: r for r in (failed, gru)}, case("lstm")).first is None
+
+
+def test_rate_is_the_slope_of_the_logarithm():
+    assert rate(gradient("lstm", 64)) == pytest.approx(-0.07)
+    with_holes = gradient("lstm", 64).model_copy(update={"by_lag": [1.0, math.exp(-2), 0.0, math.exp(-6), math.inf, math.nan]})
+    assert rate(with_holes) == pytest.approx(-2)
+    for norms in ([], [1.0], [0.0, 0.0, 1.0]):
+        assert rate(with_holes.model_copy(update={"by_lag": norms})) is None
+
+
+def test_gradients_are_sorted_by_cell_and_length():
+    found = by_cell([gradient("minimal", 64), gradient("cfn", 32), gradient("minimal", 16)])
+    assert [(cell, list(lengths)) for cell, lengths in found.items()] == [("cfn", [32]), ("minimal", [16, 64])]
+
+
+def test_marks_name_the_fastest_and_its_ties():
+    drift = [1.0, 1.1, 1.0, 0.9, 1.0, 1.2]
+    times = {"vendor": drift, "compiled": [t * n for t, n in zip(drift, (1.01, 1.02, 1.0, 0.99, 1.0, 1.02), strict=True)]}
+    records = [timed(case(backend=name), *samples) for name, samples in times.items()]
+    records.append(timed(case(backend="eager"), *(2 * t for t in drift)))
+    (grid,) = grids(records)
+    assert sorted(grid.marks("gru", 128).values()) == sorted((FASTEST, TIED))
+    assert "eager" not in grid.marks("gru", 128)
+    assert grids(records[:1])[0].marks("gru", 128) == {}
+
+
+def test_grids_order_tasks_and_take_in_what_was_verified_elsewhere():
+    laid = grids(whole().cases)
+    tasks = [(grid.common.mode, grid.common.input_product) for grid in laid]
+    assert tasks == [("training", True), ("inference", True), ("training", False), ("inference", False)]
+    assert laid[0].backends == ("vendor", "eager", "compiled", "stepwise", "torchrecurrent")
+    assert laid[0].lengths == (16, 32, 64, 128)
+    assert laid[0].entry("cfn", 16, "stepwise") == "verified"
+    assert laid[0].entry("cfn", 16, "vendor") == "no such cell"
+    assert laid[0].entry("cfn", 17, "eager") == "not run"
+    assert laid[0].silent == {"stepwise": "verified"}
