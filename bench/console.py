@@ -69,7 +69,9 @@ def times_table(grid: Grid) -> Group:
         if (gru := grid.peers(cell, T).width) and "vendor" in found:
             found["vendor"] = Text(f"gru {milliseconds(seconds(gru).value)}", style="dim")
         table.add_row(cell if grid.lengths[0] == T else "", str(T), *found.values(), end_section=grid.lengths[-1] == T)
-    caption = f"Median ms, and × the vendor's speed. {FASTEST} fastest of its row, {TIED} can't be told from the fastest, ≈ not from 1×."
+    caption = "Median ms, and × the vendor's speed."
+    if any(grid.marks(*row) for row in grid.rows):
+        caption += f" {FASTEST} fastest of its row, {TIED} can't be told from the fastest, ≈ not from 1×."
     if any(grid.peers(*row).width for row in grid.rows):
         caption += ' "gru 12.3": torch.nn has no such cell, so × is against its gru of the same H.'
     return titled(title, table, f"{caption} {note}")
@@ -144,7 +146,7 @@ def gradients(records: Sequence[GradientRecord]) -> Iterator[Group]:
     lost = sum(record.non_finite for record in records)
     caption = (
         f"‖∂L/∂s‖ over lag, log scale: █ {power(high)}, ▁ {power(low)} or less, · zero. nats/step: slope of its logarithm. "
-        f"Under T=…: the norm at the initial states{f', ! where some of {lost:,} entries were not finite' if lost else ''}. "
+        f"By T: the norm at the initial states{f', ! where some of {lost:,} entries were not finite' if lost else ''}. "
         f"{records[0].loss}. {two_grus(cells)}"
     )
     yield titled(f"Gradient norms, longest T={lengths[-1]}", table, caption)

@@ -61,13 +61,13 @@ class Grid:
         return speed(record, peer) if peer and record.case.backend != "vendor" else None
 
     def marks(self, cell: str, T: int) -> dict[str, str]:
-        """Of a row with something to compare: the fastest backend, and those whose time can't be told from its."""
+        """Of a row with something to compare: the fastest backend by its median, and those that aren't shown to be slower."""
         found = self.timed(cell, T)
         if len(found) < 2:
             return {}
         best = min(found, key=lambda backend: seconds(found[backend]).value)
         against = {backend: speed(record, found[best]) for backend, record in found.items() if backend != best}
-        tied = {backend: TIED for backend, ratio in against.items() if ratio and ratio.bounded and ratio.verdict == "tie"}
+        tied = {backend: TIED for backend, ratio in against.items() if ratio and ratio.bounded and ratio.verdict != "slower"}
         return {best: FASTEST, **tied}
 
 

@@ -40,7 +40,7 @@ def milliseconds(seconds: float) -> str:
 
 def mebibytes(count: int) -> str:
     """Bytes, in MiB."""
-    return number(count / MIB)
+    return number(count / MIB, 3 if count >= MIB else 2)
 
 
 def times(ratio: Estimate) -> str:
@@ -50,12 +50,16 @@ def times(ratio: Estimate) -> str:
 
 
 def factor(value: float) -> str:
-    return f"{value:.2f}×" if value < 10 else f"{value:.1f}×"
+    return f"{bare(value)}×"
+
+
+def bare(value: float) -> str:
+    return f"{value:.2f}" if 0.1 <= value < 10 else number(value, 2 if value < 0.1 else 3)
 
 
 def interval(ratio: Estimate) -> str:
     """A ratio of speeds with its 95% interval."""
-    spread = f" [{ratio.low:.2f}, {ratio.high:.2f}]" if ratio.bounded else f" ({plural(ratio.n, 'sample')})"
+    spread = f" [{bare(ratio.low)}, {bare(ratio.high)}]" if ratio.bounded else f" ({plural(ratio.n, 'sample')})"
     return times(ratio) + spread
 
 

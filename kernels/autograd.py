@@ -31,8 +31,13 @@ class Recurrence(torch.autograd.Function):
         place = layout(plan)
         feeds, values, vectors, weights, states = split(plan, place, tensors)
         T, (B, H) = len(values[0] if values else feeds[0][0]), states[0].shape
-        rows = [v if W is None else F.linear(v, W, bias) for v, W, bias in feeds]
-        hoisted: list[Any] = [r.view(T, B, -1, H) for r in rows] + [v.contiguous().unsqueeze(2) for v in values]
+        hoisted: list[Any] = []
+        for feed, (v, W, bias) in zip(place.feeds, feeds, strict=True):
+            if W is None or not schedule.FEEDS:
+                hoisted.append((v if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
+            else:
+                hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep else None)
+        hoisted += [v.contiguous().unsqueeze(2) for v in values]
         terms: list[Any] = list(hoisted) if keep else []
         for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
             if keep and W is None:  # given rows stay as they are: the loop writes elsewhere
@@ -43,7 +48,8 @@ class Recurrence(torch.autograd.Function):
         if place.alone:
             hoisted.append(None)
             terms += [states[0].new_empty(T, B, len(place.alone), H)] if keep else []
-        loop = Loop(plan, T, hoisted, terms, vectors, weights, states)
+        feeds = [(v.contiguous(), W if schedule.FEEDS else None, bias) for v, W, bias in feeds]
+        loop = Loop(plan, T, feeds, hoisted, terms, vectors, weights, states)
         trajectory = schedule.forward(loop)
         y, *others = trajectory.history
         if keep:
@@ -61,7 +67,7 @@ class Recurrence(torch.autograd.Function):
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
         trajectory = Trajectory(history, list(take))
         feeds, values, vectors, weights, states = split(plan, place, tensors)
-        loop = Loop(plan, len(history[0]), [], terms, vectors, weights, states)
+        loop = Loop(plan, len(history[0]), feeds, [], terms, vectors, weights, states)
         d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
         dy = None if dy is None else dy.contiguous()
         gradients: Gradients = ctx.schedule.backward(loop, trajectory, dy, d_states)

@@ -16,7 +16,9 @@ from kernels.plan import Plan
 class Loop:
     """One pass over a sequence.
 
-    `hoisted` (T, B, G, H) for each buffer of the layout, None for the terms that are a product alone; `terms`, the same
+    `feeds`: each feed's argument (T, B, K), its weight (G·H, K), or None where its rows are in `hoisted` already, and its bias
+    (G·H) or None. `hoisted` (T, B, G, H) for each buffer of the layout, None for the terms that are a product alone and for a
+    feed that is still to be computed and not kept; `terms`, the same
     with every recurrent product added, is written by the forward pass for the backward pass, and is empty where no
     gradient is wanted. A buffer may be the same tensor in both. `vectors` (H), `weights` (P·H, H) for each group of
     recurrent products, `states` (B, H): the initial ones.
@@ -24,6 +26,7 @@ class Loop:
 
     plan: Plan
     T: int
+    feeds: list[tuple[Tensor, Tensor | None, Tensor | None]]
     hoisted: list[Tensor | None]
     terms: list[Tensor]
     vectors: list[Tensor]

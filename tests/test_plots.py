@@ -1,24 +1,28 @@
 """Plots: what is drawn, and that it is the same each time."""
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
 
 from bench import plots
 from tests.records import case, gradient, records, timed, whole
 
 
-def test_the_same_records_give_the_same_bytes(tmp_path):
-    first, second = tmp_path / "a", tmp_path / "b"
-    first.mkdir(), second.mkdir()
-    drawn = plots.draw(whole(), first)
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return plots.draw(whole(), tmp_path_factory.mktemp("plots"))
+
+
+def test_the_same_records_give_the_same_bytes(drawn, tmp_path):
     assert [path.name for path in drawn] == ["throughput.svg", "memory.svg", "gradients.svg"]
-    for one, two in zip(drawn, plots.draw(whole(), second), strict=True):
+    for one, two in zip(drawn, plots.draw(whole(), tmp_path), strict=True):
         assert one.read_bytes() == two.read_bytes()
         assert ET.parse(one).getroot().tag.endswith("svg")
         assert b"<dc:date>" not in one.read_bytes()
 
 
-def test_every_cell_and_backend_is_in_the_picture(tmp_path):
-    drawn = plots.draw(whole(), tmp_path)
+def test_every_cell_and_backend_is_in_the_picture(drawn):
     text = drawn[0].read_text()
     for name in ("cfn", "minimal_deep", "vanilla_relu", "compiled", "eager", "torchrecurrent", "vendor's gru"):
         assert f"<!-- {name} -->" in text

@@ -1,5 +1,6 @@
-"""Ways to run a plan's loop over time. Each module is a schedule with the same three functions:
+"""Ways to run a plan's loop over time. Each module is a schedule with the same four names:
 
+    FEEDS: whether its loop computes the feeds (the products in front of it) itself, or wants their rows
     unsupported(plan, dtype, device) → None, or the reason why it can't run there
     forward(call) → the states over time          backward(call, …) → the gradients of what the loop read
 

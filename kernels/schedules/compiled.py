@@ -26,6 +26,8 @@ from kernels.plan import Plan, Pointwise
 
 HERE = Path(__file__).parent
 REAL = {torch.float32: "float", torch.float64: "double"}
+CHUNK = 8  # steps that the products in front of the loop are ahead of it
+FEEDS = True
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 
 
@@ -74,7 +76,8 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         f"typedef {REAL[dtype]} real;",
         (HERE / "vector.h").read_text(),
         f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
-        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)};",
+        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
+        f"constexpr int widths[FEEDS + 1] = {{{', '.join(str(len(feed.terms)) for feed in place.feeds)}}};",
         "enum Kind { STATE, TERM, VECTOR };",
         "struct Leaf { Kind kind; int index; };",
         "struct Slot { int buffer, slot, width; bool hoisted, product; };",
@@ -132,9 +135,11 @@ def processor() -> str:
 class Call(ctypes.Structure):
     """`struct Call` of loop.cpp."""
 
-    _fields_ = [(name, ctypes.c_int64) for name in ("T", "B", "H", "block", "threads")] + [
-        (name, ctypes.c_void_p) for name in ("hoisted", "terms", "vectors", "weights", "initial", "history", "stride", "arguments")
-    ]
+    SIZES = ("T", "B", "H", "block", "threads")
+    TABLES = (
+        "inputs", "depth", "feed", "bias", "hoisted", "terms", "vectors", "weights", "initial", "history", "stride", "arguments",
+    )  # fmt: skip
+    _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
 
 def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
@@ -149,6 +154,10 @@ def call(loop: Loop, trajectory: Trajectory) -> Call:
     strides = [B * H if len(h) == T else 0 for h in trajectory.history]
     made = Call(T, B, H, -(-B // (threads * rounds)), threads)
     made.held = {  # the arrays live as long as the call
+        "inputs": pointers([v for v, _, _ in loop.feeds]),
+        "depth": (ctypes.c_int64 * (len(loop.feeds) + 1))(*(v.shape[-1] for v, _, _ in loop.feeds)),
+        "feed": pointers([W for _, W, _ in loop.feeds]),
+        "bias": pointers([b for _, _, b in loop.feeds]),
         "hoisted": pointers(loop.hoisted),
         "terms": pointers(loop.terms) if loop.keep else None,
         "vectors": pointers(loop.vectors),

@@ -1,9 +1,10 @@
 // The loop over time on a CPU, forward and backward, for any plan. What is printed in front of this file: `real`; STATES,
-// TERMS, GROUPS, COMPUTED; the tables `slots` and `groups`; a struct Step, and one for each stage that computes arguments,
+// TERMS, FEEDS, GROUPS, COMPUTED; the tables `slots` and `groups`; a struct Step, and one for each stage that computes arguments,
 // with the function (`run`), its `adjoint` and its `inputs`; and with_stage(), which finds the latter by number.
 //
-// Each thread runs whole sequences for a block of rows. The recurrent matrices are packed once per call into panels of NR
-// columns, which a register tile of up to MR rows walks through; a state row never leaves the cache between two steps.
+// Each thread runs whole sequences for a block of rows. The matrices are packed once per call into panels of NR columns,
+// which a register tile of up to MR rows walks through. The products in front of the loop run CHUNK steps ahead of it: their
+// rows are still in the cache when the steps read them, and without gradients they are never all in memory.
 
 static inline V load(const real* p, int64_t n) {
     V v = {};
@@ -27,7 +28,9 @@ template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
             for (int64_t n = n0; n < n0 + NR; n++) panels[n0 * K + k * NR + n - n0] = n < N ? w(n, k) : real(0);
 }
 
-template <int ROWS> static void tile(int64_t K, const real* a, int64_t lda, const real* panel, real* c, int64_t ldc, bool add) {
+// c = base + a · panel; base (ldb apart) may be c, a bias (0 apart), or null for zero. `columns` of the panel count.
+template <int ROWS>
+static void tile(int64_t K, const real* a, int64_t lda, const real* panel, const real* base, int64_t ldb, real* c, int64_t ldc, int64_t columns) {
     V acc[ROWS][2] = {};
     for (int64_t k = 0; k < K; k++) {
         const V left = load(panel + k * NR, VL), right = load(panel + k * NR + VL, VL);
@@ -42,29 +45,37 @@ template <int ROWS> static void tile(int64_t K, const real* a, int64_t lda, cons
     for (int m = 0; m < ROWS; m++)  // unrolled like the other, or the sums would live in memory
 #pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
-            real* out = c + m * ldc + j * VL;
-            store(out, add ? acc[m][j] + load(out, VL) : acc[m][j], VL);
+            const int64_t n = columns - j * VL;
+            if (n > 0) store(c + m * ldc + j * VL, base ? acc[m][j] + load(base + m * ldb + j * VL, n) : acc[m][j], n);
         }
 }
 
-template <int ROWS> static void tiles(int rows, int64_t K, const real* a, int64_t lda, const real* panel, real* c, int64_t ldc, bool add) {
-    if (rows == ROWS) tile<ROWS>(K, a, lda, panel, c, ldc, add);
-    else if constexpr (ROWS > 1) tiles<ROWS - 1>(rows, K, a, lda, panel, c, ldc, add);
+template <int ROWS, class... Rest> static void tiles(int rows, Rest... rest) {
+    if (rows == ROWS) tile<ROWS>(rest...);
+    else if constexpr (ROWS > 1) tiles<ROWS - 1>(rows, rest...);
 }
 
-// c (rows, N) = or += a (rows, K) · panels; c has room for round_up(N, NR) columns.
-static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, const real* panels, real* c, int64_t ldc, bool add) {
+// c (rows, N) = base + a (rows, K) · panels, `times` times over: a, base and c move on by the steps of `next` each time.
+struct Next { int64_t a, c; };
+static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, const real* panels, const real* base, int64_t ldb,
+                    real* c, int64_t ldc, int64_t times = 1, Next next = {0, 0}) {
     const int64_t count = (rows + MR - 1) / MR;
     for (int64_t n = 0; n < N; n += NR)
-        for (int64_t i = 0; i < count; i++) {
-            const int64_t first = i * rows / count, last = (i + 1) * rows / count;
-            tiles<MR>(int(last - first), K, a + first * lda, lda, panels + n * K, c + first * ldc + n, ldc, add);
-        }
+        for (int64_t t = 0; t < times; t++)
+            for (int64_t i = 0; i < count; i++) {
+                const int64_t first = i * rows / count, last = (i + 1) * rows / count;
+                tiles<MR>(int(last - first), K, a + t * next.a + first * lda, lda, panels + n * K,
+                          base ? base + first * ldb + n : base, ldb, c + t * next.c + first * ldc + n, ldc, N - n);
+            }
 }
 
 struct Call {  // what both directions are given
     int64_t T, B, H, block, threads;
-    real** hoisted;         // the hoisted parts of the terms, (T, B, G, H) for each buffer
+    const real** inputs;    // what each feed is applied to, (T, B, K)
+    const int64_t* depth;   // its K
+    const real** feed;      // its matrix (G·H, K), or null where `hoisted` has its rows already
+    const real** bias;      // its bias (G·H), or null
+    real** hoisted;         // the hoisted parts of the terms, (T, B, G, H) for each buffer; null where nothing is kept of a feed
     real** terms;           // the whole terms in the same layout, or null where none are kept
     const real** vectors;   // (H) each
     const real** weights;   // (P·H, H) for each group
@@ -88,7 +99,7 @@ struct Scratch {  // one thread's products, or their gradients: the groups side 
         for (int g = 0; g < GROUPS; g++) {
             start[g] = width;
             for (int k = 0; k < groups[g].count; k++) column[groups[g].terms[k]] = width + k * c.H;
-            width += round_up(c.products(g), NR);
+            width += c.products(g);
         }
         values = new real[c.block * width + 1]();
     }
@@ -99,13 +110,33 @@ struct Scratch {  // one thread's products, or their gradients: the groups side 
 extern "C" void forward(const Call* call) {
     const Call& c = *call;
     const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;
-    real* packed[GROUPS + 1];
+    real *packed[GROUPS + 1], *fed[FEEDS + 1];
     for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(c.products(g), NR) * H];
+    for (int f = 0; f < FEEDS; f++) fed[f] = c.feed[f] ? new real[round_up(widths[f] * H, NR) * c.depth[f]] : nullptr;
 #pragma omp parallel num_threads(c.threads)
     {
         for (int g = 0; g < GROUPS; g++) pack(c.products(g), H, packed[g], [&](int64_t n, int64_t k) { return c.weights[g][n * H + k]; });
+        for (int f = 0; f < FEEDS; f++)
+            if (fed[f]) pack(widths[f] * H, c.depth[f], fed[f], [&](int64_t n, int64_t k) { return c.feed[f][n * c.depth[f] + k]; });
         Scratch products(c);
         real* arguments = new real[(COMPUTED + 1) * c.block * H];
+        real* ahead[FEEDS + 1];  // a chunk's rows of a feed of which nothing is kept
+        for (int f = 0; f < FEEDS; f++) ahead[f] = c.hoisted[f] ? nullptr : new real[CHUNK * c.block * widths[f] * H];
+
+        auto feed = [&](int64_t t, int64_t first, int64_t rows) {
+            for (int f = 0; f < FEEDS; f++) {
+                if (!fed[f]) continue;
+                const int64_t K = c.depth[f], N = widths[f] * H, times = c.T - t < CHUNK ? c.T - t : CHUNK;
+                real* out = ahead[f] ? ahead[f] : c.hoisted[f] + (t * c.B + first) * N;
+                const Next next = {c.B * K, (ahead[f] ? c.block : c.B) * N};
+                product(rows, N, K, c.inputs[f] + (t * c.B + first) * K, K, fed[f], c.bias[f], 0, out, N, times, next);
+            }
+        };
+        auto hoisted = [&](int i, int64_t t, int64_t first, int64_t m) -> const real* {
+            const Slot s = slots[i];
+            const bool local = s.buffer < FEEDS && ahead[s.buffer];
+            return local ? ahead[s.buffer] + ((t % CHUNK * c.block + m) * s.width + s.slot) * H : c.term(c.hoisted, i, t, first + m);
+        };
 
         auto pointwise = [&](auto function, int64_t t, int64_t first, int64_t rows, auto write) {
             using F = decltype(function);
@@ -118,8 +149,8 @@ extern "C" void forward(const Call* call) {
                         if (leaf.kind == STATE) in[k] = load(c.before(leaf.index, t, first + m) + j, H - j);
                         if (leaf.kind == VECTOR) in[k] = load(c.vectors[leaf.index] + j, H - j);
                         if (leaf.kind != TERM) continue;
-                        const bool hoisted = slots[leaf.index].hoisted, product = slots[leaf.index].product;
-                        in[k] = hoisted ? load(c.term(c.hoisted, leaf.index, t, first + m) + j, H - j) : V{};
+                        const bool product = slots[leaf.index].product;
+                        in[k] = slots[leaf.index].hoisted ? load(hoisted(leaf.index, t, first, m) + j, H - j) : V{};
                         if (product) in[k] += load(products.at(m, products.column[leaf.index] + j), H - j);
                         if (product && c.terms && F::last) store(c.term(c.terms, leaf.index, t, first + m) + j, in[k], H - j);
                     }
@@ -133,6 +164,7 @@ extern "C" void forward(const Call* call) {
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t first = block * c.B / blocks, rows = (block + 1) * c.B / blocks - first;
             for (int64_t t = 0; t < c.T; t++) {
+                if (t % CHUNK == 0) feed(t, first, rows);
                 for (int g = 0; g < GROUPS; g++) {
                     const Group& group = groups[g];
                     if (group.leads) with_stage(group.stage, [&](auto stage) {
@@ -143,7 +175,7 @@ extern "C" void forward(const Call* call) {
                         });
                     });
                     const real* a = group.computed < 0 ? c.before(group.state, t, first) : arguments + group.computed * c.block * H;
-                    product(rows, c.products(g), H, a, H, packed[g], products.at(0, products.start[g]), products.width, false);
+                    product(rows, c.products(g), H, a, H, packed[g], nullptr, 0, products.at(0, products.start[g]), products.width);
                 }
                 pointwise(Step{}, t, first, rows, [&](int k, int64_t m, int64_t j, V v) {
                     store(c.after(k, t, first + m) + j, v, H - j);
@@ -151,24 +183,26 @@ extern "C" void forward(const Call* call) {
             }
         }
         delete[] arguments;
+        for (int f = 0; f < FEEDS; f++) delete[] ahead[f];
     }
     for (int g = 0; g < GROUPS; g++) delete[] packed[g];
+    for (int f = 0; f < FEEDS; f++) delete[] fed[f];
 }
 
 // dy (T, B, H) or null; carried: the gradients of the final states in, of the initial states out, (B, H) each;
 // d_buffers like buffers; d_vectors (blocks, H) each, a partial sum for every block of rows.
 extern "C" void backward(const Call* call, const real* dy, real** carried, real** d_buffers, real** d_vectors) {
     const Call& c = *call;
-    const int64_t H = c.H, Hp = round_up(H, NR), blocks = (c.B + c.block - 1) / c.block;
+    const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;
     real* packed[GROUPS + 1];
-    for (int g = 0; g < GROUPS; g++) packed[g] = new real[Hp * c.products(g)];
+    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(H, NR) * c.products(g)];
 #pragma omp parallel num_threads(c.threads)
     {
         for (int g = 0; g < GROUPS; g++) pack(H, c.products(g), packed[g], [&](int64_t n, int64_t k) { return c.weights[g][k * H + n]; });
         Scratch d_products(c);
-        real* d_states = new real[STATES * c.block * Hp];
-        real* d_arguments = new real[(COMPUTED + 1) * c.block * Hp];
-        auto d_state = [&](int s, int64_t m) { return d_states + (s * c.block + m) * Hp; };
+        real* d_states = new real[STATES * c.block * H];
+        real* d_arguments = new real[(COMPUTED + 1) * c.block * H];
+        auto d_state = [&](int s, int64_t m) { return d_states + (s * c.block + m) * H; };
 
         // The last function's adjoint reaches every leaf first and writes; a stage's adds to what is there.
         auto adjoint = [&](auto function, int64_t t, int64_t first, int64_t rows, int64_t block, auto upstream) {
@@ -213,11 +247,12 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                 for (int g = GROUPS - 1; g >= 0; g--) {
                     const Group& group = groups[g];
                     const int64_t K = c.products(g);
-                    real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.block * Hp;
-                    product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, packed[g], out, Hp, group.computed < 0);
+                    real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.block * H;
+                    const real* base = group.computed < 0 ? out : nullptr;
+                    product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, packed[g], base, H, out, H);
                     if (group.leads) with_stage(group.stage, [&](auto stage) {
                         adjoint(stage, t, first, rows, block, [&](int k, int64_t m, int64_t j) {
-                            return load(d_arguments + ((group.computed + k) * c.block + m) * Hp + j, H - j);
+                            return load(d_arguments + ((group.computed + k) * c.block + m) * H + j, H - j);
                         });
                     });
                 }

@@ -71,7 +71,7 @@ def blank(steps: Steps) -> Steps:
     hoisted = [like(t) for t in old.hoisted]
     shared = [next((new for o, new in zip(old.hoisted, hoisted, strict=True) if o is t), None) for t in old.terms]
     terms = [like(t) if new is None else new for t, new in zip(old.terms, shared, strict=True)]
-    loop = Loop(steps.plan, CHUNK, hoisted, terms, *copies)
+    loop = Loop(steps.plan, CHUNK, [], hoisted, terms, *copies)
     trajectory = Trajectory(
         [like(h, min(CHUNK, len(h) if len(h) != steps.T else CHUNK)) for h in steps.trajectory.history],
         [like(a) for a in steps.trajectory.arguments],

@@ -22,6 +22,9 @@ except ImportError as missing:
     replay = None  # type: ignore[assignment]
 
 
+FEEDS = False
+
+
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device) -> str | None:
     if replay is None:
         return "needs triton, which is not installed"

@@ -1,0 +1,57 @@
+"""What every test stands on: Triton's interpreter where there is no GPU, fresh memory full of NaN, fixed seeds and threads."""
+
+import ctypes
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, so before any of our modules is
+
+settings.register_profile("project", deadline=None, derandomize=True)
+settings.load_profile("project")
+
+M_PERTURB = -6
+
+
+@pytest.fixture(autouse=True, scope="session")
+def poison() -> Iterator[None]:
+    """What the kernels allocate and don't fill is NaN: their tensors, and with glibc the scratch memory of their C++ too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((torch, "empty"), (torch, "empty_like"), (Tensor, "new_empty")):
+            patch.setattr(owner, name, poisoned(getattr(owner, name)))
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(M_PERTURB, 0x100)  # malloc fills with the complement of the low byte: 0xFF, a NaN in float and double
+        yield
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(M_PERTURB, 0)
+
+
+def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`allocate`, filling with NaN what a module of `kernels` asks it for."""
+
+    @functools.wraps(allocate)
+    def call(*arguments: object, **options: object) -> Tensor:
+        made = allocate(*arguments, **options)
+        asker = sys._getframe(1).f_globals.get("__name__", "")
+        return made.fill_(float("nan")) if asker.startswith("kernels.") and made.is_floating_point() else made
+
+    return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def threads() -> None:
+    """Two threads, wherever the tests run: how rows are dealt out depends on it."""
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
