@@ -1,6 +1,7 @@
 """The command line: `python -m bench <verb>`. Every fault of its user is one line on stderr and exit code 2."""
 
 import datetime
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -116,7 +117,12 @@ def report(path: Path, out: Path | None) -> None:
     click.echo(f"wrote {', '.join(str(p) for p in written)}", err=True)
 
 
+QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+"""torch's profiler, which counts memory, would talk on stderr in the middle of the progress."""
+
+
 def main() -> None:
+    os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         code = app(standalone_mode=False)
     except (SettingsError, RecordError) as error:

@@ -1,10 +1,12 @@
 """A run as tables for a terminal, which wraps them to its own width."""
 
+import re
 from collections.abc import Iterator, Sequence
+from io import StringIO
 
 import numpy as np
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +33,16 @@ def tables(records: Records) -> list[RenderableType]:
         *parameters(records.cases),
         *gradients(records.gradients),
     ]
+
+
+def screenshot(records: Records) -> str:
+    """The head and the first table as SVG, as a terminal shows them, without the fonts that rich would fetch from elsewhere."""
+    canvas = Console(record=True, width=88, file=StringIO(), force_terminal=True, color_system="truecolor")
+    canvas.print(header(records))
+    for table in list(map(times_table, grids(records.cases)))[:1]:
+        canvas.print(table)
+    drawn = canvas.export_svg(title="python -m bench all", unique_id="bench")
+    return re.sub(r"@font-face\s*\{[^}]*\}", "", drawn)
 
 
 def header(records: Records) -> Text:

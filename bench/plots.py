@@ -1,5 +1,6 @@
 """A run as SVG plots: the same bytes from the same records. Colours are those of Okabe and Ito (2008), told apart by colour-blind eyes."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from bench.words import MIB, size
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#999933")
 MARKERS = "osD^vP*X"
 PANELS_ACROSS = 4
+LETTERS = 12
+"""Of a title, in an inch."""
+
 STYLE: Any = {
     "svg.hashsalt": "bench", "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "figure.facecolor": "white",
     "figure.edgecolor": "0.6", "axes.facecolor": "white", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
@@ -107,6 +111,7 @@ def gradients(records: Sequence[GradientRecord], path: Path) -> list[Path]:
 
 
 def save(figure: Figure, title: str, path: Path) -> Path:
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    lines = textwrap.fill(title, int(LETTERS * figure.get_figwidth()))
+    figure.suptitle(lines, fontsize=10, x=0.01, ha="left")
     figure.savefig(path, format="svg", metadata={"Date": None, "Title": title}, edgecolor=figure.get_edgecolor())
     return path

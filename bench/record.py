@@ -26,7 +26,7 @@ class RecordError(ValueError):
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class Environment(Model):
@@ -187,7 +187,8 @@ def read(path: Path) -> Records:
 
 
 def _parse(path: Path) -> Iterator[Run | CaseRecord | GradientRecord]:
-    for number, text in enumerate(path.read_text().splitlines(), start=1):
+    lines = path.read_text(encoding="utf-8").removesuffix("\n")
+    for number, text in enumerate(lines.split("\n") if lines else [], start=1):
         try:
             raw = json.loads(text)
         except json.JSONDecodeError:

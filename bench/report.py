@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import facts, plots, speeds
+from bench.console import screenshot
 from bench.grid import FASTEST, TIED, Grid, grids
 from bench.markdown import code, folded, text
 from bench.record import Case, CaseRecord, Environment, GradientRecord, Records
@@ -40,8 +41,10 @@ METHOD = """\
 
 
 def write(folder: Path, records: Records) -> list[Path]:
-    """Write report.md and its plots into a folder that exists; report.md comes first in what is returned."""
+    """Write report.md, its plots and a picture of its first table into a folder that exists; report.md comes first in what is
+    returned."""
     drawn = plots.draw(records, folder)
+    (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
     path = folder / "report.md"
     path.write_text(render(records, [plot.name for plot in drawn]), encoding="utf-8")
     return [path, *drawn]
@@ -123,7 +126,7 @@ def speed_section(grid: Grid, records: Records) -> list[str]:
         speeds.throughput(grid),
         "\n".join(speeds.means(grid)),
         *([f"### Against torch.nn's gru, T={longest[0]}", f"The cells that torch.nn doesn't have. {grus}".strip(), gru] if gru else []),
-        folded("At the shorter T", speeds.against_gru(grid, grid.lengths[:-1])),
+        folded("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, grid.lengths[:-1])),
         *([f"### Share of the measured sgemm rate, T={longest[0]}", grus, shares] if shares else []),
         folded("Every timed case: rates, intervals, errors against float64", speeds.every(alike(grid, records.cases), here)),
     ]

@@ -84,12 +84,15 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
     except KeyboardInterrupt:
         end = f"interrupted: {count} records are in {path}"
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it: `bench report {path}`") from None
+        raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
     records = record.read(path)
     if not end:
         for table in console.tables(records):
             Console().print(table)
-    written = report.write(folder, records)
+    try:
+        written = report.write(folder, records)
+    except OSError as error:
+        raise SettingsError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
     terminal.print(end or f"{count} records in {path}", highlight=False)
     terminal.print(f"report: {written[0]}", highlight=False)
     if end:

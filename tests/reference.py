@@ -22,9 +22,9 @@ from cells.cell import Cell
 from kernels.backend import SCHEDULES
 from kernels.hoist import run
 from kernels.plan import plan
-from tolerances import TOLERANCE
+from tests.tolerances import TOLERANCE
 
-ENOUGH = 48
+ENOUGH = 16
 """Elements of a state, over all its draws, whose largest is no accident."""
 
 
@@ -36,6 +36,10 @@ class Problem:
     bias: bool
     given: Mapping[str, Tensor]
     upstream: Mapping[str, Tensor]
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return {name: value for name, value in self.given.items() if name not in ("x", *self.cell.states)}
 
     def with_given(self, **changed: Tensor) -> "Problem":
         return replace(self, given={**self.given, **changed})
@@ -66,11 +70,10 @@ def unroller(problem: Problem, backend: str) -> Callable[..., tuple[Tensor, tupl
     return partial(run, plan(problem.cell, problem.bias), SCHEDULES[backend])
 
 
-def outputs(problem: Problem, backend: str, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def outputs(problem: Problem, backend: str) -> dict[str, Tensor]:
     """ "y" and "final h" for every state h."""
     states = problem.cell.states
-    weights = {name: value for name, value in given.items() if name not in ("x", *states)}
-    y, final = unroller(problem, backend)(given["x"], [given[name] for name in states], weights)
+    y, final = unroller(problem, backend)(problem.given["x"], [problem.given[name] for name in states], problem.weights)
     return {"y": y, **{f"final {name}": value for name, value in zip(states, final, strict=True)}}
 
 
@@ -80,7 +83,7 @@ def solve(
     """The outputs, and the gradient "d NAME" of everything given that isn't `frozen`, from the upstream gradients of the outputs
     `through` (all, unless named)."""
     given = {name: value.detach().to(dtype).requires_grad_(name not in frozen) for name, value in problem.given.items()}
-    out = outputs(problem, backend, given)
+    out = outputs(problem.with_given(**given), backend)
     ends = [name for name in out if name in (through or out) and out[name].requires_grad]
     leaves = {name: value for name, value in given.items() if value.requires_grad}
     upstream = [problem.upstream[name].to(dtype) for name in ends]

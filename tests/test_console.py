@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench import console
 from bench.record import Records
-from bench.words import counted, number
+from bench.words import counted, factor, number
 from tests.records import case, gradient, records, timed, whole
 
 
@@ -103,5 +103,6 @@ def test_gradients_that_are_zero_absent_or_not_finite():
 
 def test_numbers():
     assert [number(x) for x in (0.000012, 0.0123, 1.234, 12.34, 123.4, 12345.6)] == ["1.2e-05", "0.0123", "1.23", "12.3", "123", "12,346"]
+    assert [factor(x) for x in (0.0036, 0.25, 2.0, 12.34)] == ["0.0036×", "0.25×", "2.00×", "12.3×"]
     assert number(0) == "0" and number(float("nan")) == "not finite"
     assert counted([]) == "0 cases: no failures"

@@ -94,3 +94,104 @@ def forward(
             arrive(counter)
         else:
             tl.debug_barrier()
+
+
+@triton.jit
+def through(
+    sums, d_terms, STRIDE: tl.constexpr, STATE: tl.constexpr, S: tl.constexpr, held, chunks: tl.constexpr, at, inside,
+    H: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    # What the products of one step pass on to the states before it: sums[s] + Σ_p d_terms[p] · weights[p].
+    for p in tl.static_range(len(STATE)):
+        for k in tl.static_range(chunks):
+            across = k * BK + tl.arange(0, BK)[None, :]
+            operand = load(d_terms[p], at, across, STRIDE[p], inside & (across < H))
+            added = ()
+            for s in tl.static_range(S):
+                if STATE[p] == s:
+                    added = added + (tl.dot(operand, held[p * chunks + k], sums[s], input_precision=PRECISION),)
+                else:
+                    added = added + (sums[s],)
+            sums = added
+    return sums
+
+
+@triton.jit
+def backward(
+    F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr,
+    loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr,
+    weights, d_terms, STRIDE: tl.constexpr, STATE: tl.constexpr,
+    initial, history, dy, d_final, d_initial, d_vectors, counters,
+    T, B, H: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    # F is the adjoint of a step: N inputs, the first S of them states and the last V vectors, then the gradients of the S
+    # next states; it returns N gradients. d_terms[p], STRIDE[p] apart, is the gradient of weights[p] · state STATE[p].
+    programs: tl.constexpr = (H + BN - 1) // BN
+    chunks: tl.constexpr = (H + BK - 1) // BK
+    tile = tl.program_id(0) // programs
+    rows = tile.to(tl.int64) * BB + tl.arange(0, BB)
+    units = tl.program_id(0) % programs * BN + tl.arange(0, BN)
+    row, unit = rows[:, None], units[None, :]
+    wide = B.to(tl.int64)
+    here = (row < B) & (unit < H)
+    counter = counters + tile * LINE
+
+    held = ()
+    for p in tl.static_range(len(STATE)):
+        for k in tl.static_range(chunks):
+            across = (k * BK + tl.arange(0, BK))[:, None]
+            held = held + (load(weights[p], across, unit, H, (unit < H) & (across < H)),)
+    carried, summed = (), ()
+    for s in tl.static_range(S):
+        carried = carried + (load(d_final[s], row, unit, H, here).to(tl.float32),)
+    for v in tl.static_range(V):
+        summed = summed + (tl.zeros([BB, BN], tl.float32),)
+
+    for i in range(T):
+        t = T - 1 - i
+        at = row + t * wide
+        inputs = ()
+        for n in tl.static_range(N):
+            value = tl.zeros([BB, BN], tl.float32)
+            if n < S:
+                last = initial[n]
+                if t > 0:
+                    last = history[n] + (t - 1) * wide * H
+                value = load(last, row, unit, H, here).to(tl.float32)
+            for j in tl.static_range(len(INTO)):
+                if INTO[j] == n:
+                    if FROM[j][1] == 1:
+                        value += load(loads[j], at, unit, FROM[j][0], here).to(tl.float32)
+                    else:
+                        value += load(loads[j], row, unit, FROM[j][0], here).to(tl.float32)
+            inputs = inputs + (value,)
+        upstream = carried
+        if dy is not None:
+            upstream = (carried[0] + load(dy, at, unit, H, here).to(tl.float32),)
+            for s in tl.static_range(1, S):
+                upstream = upstream + (carried[s],)
+        if programs > 1:
+            if i > 0:
+                wait(counter, i * programs)
+        upstream = through(upstream, d_terms, STRIDE, STATE, S, held, chunks, at + wide, (row < B) & (i > 0), H, BK, PRECISION)
+        gradients = F(*inputs, *upstream)
+        carried = gradients[:S]
+        summed_now = ()
+        for v in tl.static_range(V):
+            summed_now = summed_now + (summed[v] + gradients[N - V + v],)
+        summed = summed_now
+        for j in tl.static_range(len(OF)):
+            tl.store(stores[j] + at * TO[j] + unit, gradients[OF[j]], mask=here)
+        if programs > 1:
+            arrive(counter)
+        else:
+            tl.debug_barrier()
+
+    if programs > 1:
+        wait(counter, T * programs)
+    carried = through(carried, d_terms, STRIDE, STATE, S, held, chunks, row, row < B, H, BK, PRECISION)
+    for s in tl.static_range(S):
+        tl.store(d_initial[s] + row * H + unit, carried[s], mask=here)
+    for v in tl.static_range(V):
+        total = tl.sum(tl.where(here, summed[v], 0.0), axis=0)
+        tl.store(d_vectors[v] + tile * H + units, total, mask=units < H)
