@@ -168,7 +168,7 @@ def torchrecurrent(problem: Problem) -> Workload:
 
 def supported(backend: str, problem: Problem) -> None:
     if backend in SCHEDULES:
-        reason = SCHEDULES[backend].unsupported(plan(problem.cell), problem.dtype, problem.device)
+        reason = SCHEDULES[backend].unsupported(plan(problem.cell), problem.dtype, problem.device, problem.B, problem.H)
         if reason:
             raise Unsupported(reason)
 

@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-BACKENDS = ("eager", "compiled", "stepwise", "vendor", "torchrecurrent")
+BACKENDS = ("eager", "compiled", "stepwise", "resident", "vendor", "torchrecurrent")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")
 

@@ -9,11 +9,18 @@ import torch
 from kernels.plan import Plan
 from kernels.schedules import compiled, stepwise
 
-SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
+try:
+    from kernels.schedules import resident
+except ImportError as missing:
+    if missing.name is None or not missing.name.startswith("triton"):
+        raise
+    resident = None  # type: ignore[assignment]
+
+SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise} | ({"resident": resident} if resident else {})
 NAMES = ("auto", "eager", *SCHEDULES)
 
 
-def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device) -> ModuleType | None:
+def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> ModuleType | None:
     """The schedule for `backend`, or None for the eager reference: asked for by name, or because nothing else can run.
 
     Warns once for each reason where a backend that was asked for, or a CPU's default, can't run.
@@ -21,7 +28,7 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device) -
     if backend == "eager":
         return None
     wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else "stepwise"
-    reason = SCHEDULES[wanted].unsupported(plan, dtype, device)
+    reason = SCHEDULES[wanted].unsupported(plan, dtype, device, B, H)
     if reason is None:
         return SCHEDULES[wanted]
     if backend != "auto" or "compiler" in reason:

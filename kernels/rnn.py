@@ -21,7 +21,7 @@ class RNN(nn.Module):
 
     Arguments: `cell` is a name ("minimal", see `cells.names()`), a `Cell`, or a function in the grammar of `cells.cell`;
     `input_size` D, `hidden_size` H, `num_layers`, `bias`, `batch_first`, `dropout` and `bidirectional` are as in nn.LSTM;
-    `backend` is "auto", "eager", "compiled" or "stepwise".
+    `backend` is "auto", "eager", "compiled", "stepwise" or "resident".
 
     Called with x (T, B, D), (B, T, D) with `batch_first`, or (T, D), and optionally the initial states
     (num_layers · directions, B, H), zero otherwise: one tensor for a cell with one state, a tuple for several. Returns the
@@ -90,7 +90,8 @@ class RNN(nn.Module):
 
     def forward(self, input: Tensor, hx: Hidden | None = None) -> tuple[Tensor, Hidden]:
         x, states, batched = self._arguments(input, hx)
-        schedule = backends.choose(self.backend, self.plan, x.dtype, x.device) if x.shape[1] else None
+        B, H = x.shape[1], self.hidden_size
+        schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if B else None
         final: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:

@@ -75,7 +75,7 @@ def reused(h, x, W, b):
 
 def tied(h, c, x, W, b):
     """One matrix on two states: tied, and its gradients add."""
-    return tanh(W.u(h) * W.x(x)), sigmoid(W.u(c) + b.c)
+    return tanh(W.u(h) + c), sigmoid(W.u(c)) * tanh(W.x(x) + b.c)
 
 
 def tied_input(h, x, W, b):
@@ -85,8 +85,8 @@ def tied_input(h, x, W, b):
 
 
 def namesakes(h, x, W, b, p):
-    """A matrix, a bias, a vector and a state of one name; none of the vectors joins a product in front of the loop."""
-    return tanh(W.h(h) * W.x(x) + b.h) * p.h
+    """A matrix, a bias, a vector and a state of one name, all of them in the loop."""
+    return tanh(W.h(h) + b.h) * p.h + W.x(x)
 
 
 def shadowed(h, x, W, b, p):

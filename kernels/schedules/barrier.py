@@ -17,7 +17,7 @@ grid that doesn't fit is an error and not a deadlock.
 import triton
 import triton.language as tl
 
-LINE = 32  # counters are as many int32 apart: a 128-byte line each
+LINE = tl.constexpr(32)  # counters are as many int32 apart: a 128-byte line each
 
 
 @triton.jit

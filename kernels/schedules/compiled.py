@@ -36,7 +36,7 @@ def compiler() -> str | None:
     return next((found for name in (os.environ.get("CXX"), "g++", "clang++") if name and (found := shutil.which(name))), None)
 
 
-def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device) -> str | None:
+def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
     if device.type != "cpu":
         return f"runs on a CPU, not on {device.type}"
     if dtype not in REAL:

@@ -18,6 +18,19 @@ def load(pointer, row, column, stride: tl.constexpr, inside):
 
 
 @triton.jit
+def slices(
+    weights, P: tl.constexpr, unit, H: tl.constexpr, BK: tl.constexpr, ACROSS: tl.constexpr, UNIT: tl.constexpr
+):  # fmt: skip
+    # This program's part of every matrix (H, H), as tiles (BK, BN): ACROSS and UNIT are the strides of their two sides.
+    held = ()
+    for p in tl.static_range(P):
+        for k in tl.static_range((H + BK - 1) // BK):
+            across = (k * BK + tl.arange(0, BK))[:, None]
+            held = held + (tl.load(weights[p] + across * ACROSS + unit * UNIT, mask=(unit < H) & (across < H), other=0.0),)
+    return held
+
+
+@triton.jit
 def forward(
     F: tl.constexpr, N: tl.constexpr, S: tl.constexpr,
     loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr,
@@ -35,11 +48,7 @@ def forward(
     here = (row < B) & (unit < H)
     counter = counters + tl.program_id(0) // programs * LINE
 
-    held = ()
-    for p in tl.static_range(len(TERM)):
-        for k in tl.static_range(chunks):
-            across = k * BK + tl.arange(0, BK)
-            held = held + (load(weights[p], unit, across[:, None], H, (unit < H) & (across[:, None] < H)),)
+    held = slices(weights, len(TERM), unit, H, BK, 1, H)
     states = ()
     for s in tl.static_range(S):
         states = states + (load(initial[s], row, unit, H, here).to(tl.float32),)
@@ -58,11 +67,10 @@ def forward(
                     else:
                         value += load(loads[j], row, unit, FROM[j][0], here).to(tl.float32)
             values = values + (value,)
-        if programs > 1:
-            if t > 0:
-                wait(counter, t * programs)
+        if programs > 1 and t > 0:
+            wait(counter, t * programs)
         sums = ()
-        for p in tl.static_range(len(TERM)):
+        for _ in tl.static_range(len(TERM)):
             sums = sums + (tl.zeros([BB, BN], tl.float32),)
         for s in tl.static_range(S):
             last = initial[s]
@@ -126,6 +134,7 @@ def backward(
 ):  # fmt: skip
     # F is the adjoint of a step: N inputs, the first S of them states and the last V vectors, then the gradients of the S
     # next states; it returns N gradients. d_terms[p], STRIDE[p] apart, is the gradient of weights[p] · state STATE[p].
+    # d_initial lacks what the products of the first step pass on: one product more, which needn't be in here.
     programs: tl.constexpr = (H + BN - 1) // BN
     chunks: tl.constexpr = (H + BK - 1) // BK
     tile = tl.program_id(0) // programs
@@ -136,15 +145,12 @@ def backward(
     here = (row < B) & (unit < H)
     counter = counters + tile * LINE
 
-    held = ()
-    for p in tl.static_range(len(STATE)):
-        for k in tl.static_range(chunks):
-            across = (k * BK + tl.arange(0, BK))[:, None]
-            held = held + (load(weights[p], across, unit, H, (unit < H) & (across < H)),)
-    carried, summed = (), ()
+    held = slices(weights, len(STATE), unit, H, BK, H, 1)
+    carried = ()
+    summed = ()
     for s in tl.static_range(S):
         carried = carried + (load(d_final[s], row, unit, H, here).to(tl.float32),)
-    for v in tl.static_range(V):
+    for _ in tl.static_range(V):
         summed = summed + (tl.zeros([BB, BN], tl.float32),)
 
     for i in range(T):
@@ -170,12 +176,14 @@ def backward(
             upstream = (carried[0] + load(dy, at, unit, H, here).to(tl.float32),)
             for s in tl.static_range(1, S):
                 upstream = upstream + (carried[s],)
-        if programs > 1:
-            if i > 0:
-                wait(counter, i * programs)
+        if programs > 1 and i > 0:
+            wait(counter, i * programs)
         upstream = through(upstream, d_terms, STRIDE, STATE, S, held, chunks, at + wide, (row < B) & (i > 0), H, BK, PRECISION)
         gradients = F(*inputs, *upstream)
-        carried = gradients[:S]
+        passed = ()
+        for s in tl.static_range(S):
+            passed = passed + (tl.zeros([BB, BN], tl.float32) + gradients[s],)  # where the adjoint is a number
+        carried = passed
         summed_now = ()
         for v in tl.static_range(V):
             summed_now = summed_now + (summed[v] + gradients[N - V + v],)
@@ -187,9 +195,6 @@ def backward(
         else:
             tl.debug_barrier()
 
-    if programs > 1:
-        wait(counter, T * programs)
-    carried = through(carried, d_terms, STRIDE, STATE, S, held, chunks, row, row < B, H, BK, PRECISION)
     for s in tl.static_range(S):
         tl.store(d_initial[s] + row * H + unit, carried[s], mask=here)
     for v in tl.static_range(V):

@@ -25,7 +25,7 @@ except ImportError as missing:
 FEEDS = False
 
 
-def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device) -> str | None:
+def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
     if replay is None:
         return "needs triton, which is not installed"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):

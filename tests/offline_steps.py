@@ -1,0 +1,82 @@
+"""Compile the step kernels for GPUs that aren't here, and print what came of it as JSON: a program of its own, since Triton is
+either in interpreter mode or compiles, for a whole process.
+
+    resources                          of every kernel of every cell on every architecture: stack, local memory, spills
+    recompile                          how many kernels there are after each of a series of sequence lengths and batches
+"""
+
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import cells
+from kernels import offline
+from kernels.hoist import run
+from kernels.plan import plan
+from kernels.schedules import elementwise, steps, stepwise
+
+CAPABILITIES = (80, 90, 100)
+SIZES = [(2, 7), (1, 7), (3, 1), (16, 16), (17, 4), (33, 33), (2, 256), (40, 3)]
+"""T, B: short before long, odd and even batches, and one."""
+
+
+def launches(name: str, T: int, B: int, D: int, H: int) -> list[tuple[Any, ...]]:
+    """The arguments of every launch of a training run and of an inference run, and the name of the function."""
+    found: list[tuple[Any, ...]] = []
+    steps.launch = lambda f, *rest: found.append((f.name, *elementwise.arguments(f, *rest)))
+    cell = cells.load(name)
+    weights = {key: torch.zeros(shape, requires_grad=True) for key, shape in cell.shapes(D, H).items()}
+    states = [torch.zeros(2, B, H)[1] for _ in cell.states]  # those of a second layer
+    y, final = run(plan(cell), stepwise, torch.zeros(T, B, D), states, weights)
+    (y.sum() + final[-1].sum()).backward()
+    with torch.no_grad():
+        run(plan(cell), stepwise, torch.zeros(T, B, D), states, weights)
+    return found
+
+
+def warm(arguments: tuple[Any, ...]) -> Any:
+    return elementwise.kernel.warmup(*arguments, grid=(1,), enable_fp_fusion=True)
+
+
+def constants(arguments: tuple[Any, ...]) -> str:
+    """What makes a kernel another one: everything but tensors, t and B."""
+    function, count, _, into, source, _, of, to, add, _, _, *rest = arguments
+    return repr((function.__name__, count, into, source, of, to, add, rest))
+
+
+def resources(name: str) -> list[dict[str, Any]]:
+    found = []
+    distinct = {constants(arguments): (kernel, arguments) for kernel, *arguments in launches(name, 3, 32, 64, 256)}
+    for kernel, arguments in distinct.values():
+        for capability in CAPABILITIES:
+            used = offline.compiled(capability, lambda arguments=arguments: warm(arguments))
+            spills = [word for word in ("LDL", "STL") if word in used.sass]
+            found.append({
+                "cell": name, "kernel": kernel, "capability": capability, "registers": used.registers, "stack": used.stack,
+                "local": used.local, "spills": spills, "instructions": used.sass.count(";"),
+            })  # fmt: skip
+    return found
+
+
+def recompile(name: str) -> list[tuple[int, int, int]]:
+    """T, B and the number of kernels compiled so far."""
+    found = []
+    with offline.device(90):
+        for T, B in SIZES:
+            for _, *arguments in launches(name, T, B, 5, 17):
+                warm(arguments)
+            found.append((T, B, len(elementwise.kernel.device_caches[90][0])))
+    return found
+
+
+if __name__ == "__main__":
+    work = {"resources": resources, "recompile": recompile}[sys.argv[1]]
+    with ProcessPoolExecutor(2) as pool:
+        names = sys.argv[2:] or cells.names()
+        print(json.dumps(dict(zip(names, pool.map(work, names), strict=True))))
