@@ -22,7 +22,7 @@ def app(context: click.Context) -> None:
 
 @app.command("all")
 @click.option("--cells", default="", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
-@click.option("--backends", default=",".join(BACKENDS), metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all]")
+@click.option("--backends", default="", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all; on a GPU all but compiled]")
 @click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [32,64,128; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
@@ -47,7 +47,7 @@ def run_all(
 
     settings = Settings(
         cells=choices(cells, tree.names(), "cell") if cells else tree.names(),
-        backends=choices(backends, BACKENDS, "backend"),
+        backends=choices(backends, BACKENDS, "backend") if backends else tuple(b for b in BACKENDS if not (gpu and b == "compiled")),
         seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "32,64,128"), "--seq-lens"),
         batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
         hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),

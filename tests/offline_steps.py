@@ -1,8 +1,8 @@
 """Compile the step kernels for GPUs that aren't here, and print what came of it as JSON: a program of its own, since Triton is
 either in interpreter mode or compiles, for a whole process.
 
-    resources                          of every kernel of every cell on every architecture: stack, local memory, spills
-    recompile                          how many kernels there are after each of a series of sequence lengths and batches
+    offline_steps.py resources [CELL…]     of every cell's step and adjoint on every architecture: stack, local memory, spills
+    offline_steps.py recompile [CELL…]     how many kernels there are after each of a series of sequence lengths and batches
 """
 
 import json
@@ -27,7 +27,7 @@ SIZES = [(2, 7), (1, 7), (3, 1), (16, 16), (17, 4), (33, 33), (2, 256), (40, 3)]
 
 
 def launches(name: str, T: int, B: int, D: int, H: int) -> list[tuple[Any, ...]]:
-    """The arguments of every launch of a training run and of an inference run, and the name of the function."""
+    """Of every launch of a training run and then of an inference run: the name of the function, and the kernel's arguments."""
     found: list[tuple[Any, ...]] = []
     steps.launch = lambda f, *rest: found.append((f.name, *elementwise.arguments(f, *rest)))
     cell = cells.load(name)
@@ -44,34 +44,30 @@ def warm(arguments: tuple[Any, ...]) -> Any:
     return elementwise.kernel.warmup(*arguments, grid=(1,), enable_fp_fusion=True)
 
 
-def constants(arguments: tuple[Any, ...]) -> str:
-    """What makes a kernel another one: everything but tensors, t and B."""
-    function, count, _, into, source, _, of, to, add, _, _, *rest = arguments
-    return repr((function.__name__, count, into, source, of, to, add, rest))
-
-
 def resources(name: str) -> list[dict[str, Any]]:
+    """Of each function as it is launched first: in training, at a time that has one before it."""
     found = []
-    distinct = {constants(arguments): (kernel, arguments) for kernel, *arguments in launches(name, 3, 32, 64, 256)}
-    for kernel, arguments in distinct.values():
+    first = {kernel: arguments for kernel, *arguments in reversed(launches(name, 2, 32, 64, 256))}
+    for kernel, arguments in first.items():
         for capability in CAPABILITIES:
             used = offline.compiled(capability, lambda arguments=arguments: warm(arguments))
             spills = [word for word in ("LDL", "STL") if word in used.sass]
             found.append({
-                "cell": name, "kernel": kernel, "capability": capability, "registers": used.registers, "stack": used.stack,
-                "local": used.local, "spills": spills, "instructions": used.sass.count(";"),
+                "kernel": kernel, "capability": capability, "registers": used.registers, "stack": used.stack, "local": used.local,
+                "spills": spills, "code": used.sass.count(";"),
             })  # fmt: skip
     return found
 
 
 def recompile(name: str) -> list[tuple[int, int, int]]:
-    """T, B and the number of kernels compiled so far."""
+    """T, B and the number of kernels compiled for this cell so far."""
     found = []
     with offline.device(90):
+        before = len(elementwise.kernel.device_caches[90][0])
         for T, B in SIZES:
             for _, *arguments in launches(name, T, B, 5, 17):
                 warm(arguments)
-            found.append((T, B, len(elementwise.kernel.device_caches[90][0])))
+            found.append((T, B, len(elementwise.kernel.device_caches[90][0]) - before))
     return found
 
 

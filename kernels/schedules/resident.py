@@ -45,6 +45,8 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
+    if device.type != "cuda" and dtype == torch.bfloat16:
+        return "computes in float32 or float16 in Triton's interpreter, whose products know no bfloat16"
     if fit(plan, B, H, dtype, device) is None:
         return f"{plan.cell.name} at B={B} H={H} in {str(dtype).removeprefix('torch.')} doesn't fit this device at once: use stepwise"
     return None

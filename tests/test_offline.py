@@ -1,0 +1,43 @@
+"""The step kernels compile for GPUs that aren't here, and keep everything in registers."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cells
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
+
+SCRIPT = Path(__file__).parent / "offline_steps.py"
+
+
+def offline(*arguments: str) -> dict[str, list]:
+    """What `offline_steps.py` prints, in a process where Triton compiles."""
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, list]:
+    return offline("resources")
+
+
+@pytest.mark.parametrize("name", cells.names())
+def test_no_spills(name, resources):
+    """Forward and adjoint, on an A100, an H100 and a B200."""
+    found = resources[name]
+    assert {(k["kernel"], k["capability"]) for k in found} >= {(f, c) for f in ("step", "step_adjoint") for c in (80, 90, 100)}
+    for kernel in found:
+        assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], kernel
+        assert 0 < kernel["registers"] <= 64 and kernel["code"] > 20, kernel
+
+
+def test_stages_are_kernels_too(resources):
+    assert {k["kernel"] for k in resources["gru_reset_before"]} == {"step", "step_adjoint", "stage2", "stage2_adjoint"}
