@@ -9,8 +9,10 @@ What stands before `x` are the states, the first of which is the output. `W.name
 and `p.name` are learned vectors of width H (`b` is what `bias=False` drops). The function returns the next states.
 """
 
+import importlib
 import inspect
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -57,6 +59,16 @@ class Cell:
     @property
     def name(self) -> str:
         return self.step.__name__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name where a module holds it under its own, as a class is; a copy is the cell itself."""
+        module = self.step.__module__
+        if getattr(sys.modules.get(module), self.name, None) is self:
+            return _named, (module, self.name)
+        return Cell, (self.step, self.paper, self.parameters, self.twin, dict(self.init))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
+        return self
 
     @cached_property
     def states(self) -> tuple[str, ...]:
@@ -138,6 +150,10 @@ class Cell:
 
         y = list(outputs())
         return torch.stack(y) if y else x.new_zeros(0, *states[0].shape), tuple(states)
+
+
+def _named(module: str, name: str) -> Cell:
+    return getattr(importlib.import_module(module), name)
 
 
 def cell(**facts: Any) -> Callable[[Callable[..., Any]], Cell]:

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from kernels.layout import Layout, layout
 from kernels.loop import Gradients, Loop, Trajectory
@@ -60,8 +59,9 @@ class Recurrence(torch.autograd.Function):
         return y, *(h[-1].clone() for h in trajectory.history)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("a fused recurrence can't be differentiated twice: create_graph=True takes backend='eager'")
         plan, place = ctx.plan, layout(ctx.plan)
         take = iter(ctx.saved_tensors)
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)

@@ -42,8 +42,9 @@ def adjoint(f: Pointwise) -> Pointwise:
 
 @dataclass(frozen=True)
 class Language:
-    """How a pointwise function is framed and a number written."""
+    """How a pointwise function is framed, a number written and a name kept apart from the language's own words."""
 
+    prefix: str
     number: Callable[[float], str]
     frame: Callable[[str, list[str], list[tuple[str, str]], list[str]], str]
 
@@ -60,8 +61,8 @@ def _cpp(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: li
     return f"inline void {name}(const V* in, V* out) {{\n{reads}{body}{writes}}}\n"
 
 
-TRITON = Language(repr, _triton)
-CPP = Language(lambda number: f"splat({number!r})", _cpp)
+TRITON = Language("", repr, _triton)
+CPP = Language("v_", lambda number: f"splat({number!r})", _cpp)
 
 RESERVED = {"in", "out", "V", "splat", "tl", "triton", "lambda", "for", "if", "is", "or", "and", "not", *FUNCTIONS}
 TIGHTER = {"add": 1, "sub": 1, "neg": 2, "mul": 2, "div": 2}
@@ -74,6 +75,7 @@ def source(f: Pointwise, language: Language) -> str:
     names: dict[Node, str] = {}
 
     def name(node: Node, wanted: str) -> str:
+        wanted = language.prefix + wanted
         while wanted in RESERVED or wanted in names.values():
             wanted += "_"
         names[node] = wanted
@@ -91,7 +93,7 @@ def source(f: Pointwise, language: Language) -> str:
             result = f"-{text(node.args[0], level, right=True)}"
         else:
             a, b = node.args
-            result = f"{text(a, level)} {ARITHMETIC[node.op]} {text(b, level, right=node.op in ('sub', 'div'))}"
+            result = f"{text(a, level)} {ARITHMETIC[node.op]} {text(b, level, right=True)}"
         loose = level < around or (level == around and right) or (node.op == "neg" and around > 0)
         return f"({result})" if loose else result
 

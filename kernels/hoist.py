@@ -23,11 +23,17 @@ def run(
 
     `parameters` holds every learned value by name ("W.z", "b.u"). Differentiable in all of them, `x` and `states`.
     """
-    inputs = hoist(plan, x, parameters)
-    tensors = [*inputs, *(s.contiguous() for s in states)]
-    keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    y, *final = Recurrence.apply(plan, schedule, keep, *tensors)
+    with torch.autocast(x.device.type, enabled=False):
+        tensors = [*hoist(plan, x, parameters), *map(plain, states)]
+        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+        y, *final = Recurrence.apply(plan, schedule, keep, *tensors)
     return y, tuple(final)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The tensor as the loops take it: contiguous, and starting where Triton compiles for, at a multiple of 16 bytes."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
 def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
@@ -76,4 +82,4 @@ def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tenso
 
 
 def join(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    return plain(parts[0]) if len(parts) == 1 else torch.cat(parts)

@@ -121,13 +121,13 @@ class Plan:
     def flops(self) -> dict[str, sympy.Expr]:
         """Operations per time step and sequence of a forward pass: products count 2 per weight, everything else 1 per
         element. Keys: "hoisted", "recurrent" (the products), "pointwise" (the step)."""
-        recurrent = set(self.recurrent)
-        size = {n: 2 * self.sizes[f"W.{n.label}"] for n in self.products}
+        recurrent = [2 * self.sizes[f"W.{matrix}"] for matrix in self.recurrent]
+        hoisted = [2 * self.sizes[f"W.{n.label}"] for n in self.products if all(m.op != "state" for m in walk([n]))]
         pointwise = [self.step, *(s.argument for s in self.stages if s.argument)]
         operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs)) + len(self.recurrent)
         return {
-            "hoisted": sympy.Add(*(s for n, s in size.items() if n.label not in recurrent)),
-            "recurrent": sympy.Add(*(s for n, s in size.items() if n.label in recurrent)),
+            "hoisted": sympy.Add(*hoisted),
+            "recurrent": sympy.Add(*recurrent),
             "pointwise": operations * H,
         }
 
@@ -224,7 +224,7 @@ class _Splitter:
     def term(self, hoisted: Node | None, product: Node | None = None) -> Node:
         matrix = "" if product is None else product.label
         name = matrix or self.label(hoisted)
-        if name in self.terms and (self.terms[name].hoisted is not hoisted or self.terms[name].matrix != matrix):
+        if name in self.terms and (self.terms[name].hoisted is not hoisted or self.products.get(name) is not product):
             name = f"{name}_{len(self.terms)}"
         self.terms[name] = Term(name, hoisted, matrix)
         if product is not None:
@@ -241,7 +241,10 @@ class _Splitter:
         return f"{node.label}_{inner}" if node.op == "call" else inner
 
     def vector(self, node: Node) -> Node:
-        leaf = self.graph.leaf("vector", node.name or f"v{len(self.vectors)}")
+        name = node.name or f"v{len(self.vectors)}"
+        leaf = self.graph.leaf("vector", name)
+        if self.vectors.get(leaf, node) is not node:
+            leaf = self.graph.leaf("vector", f"{name}_{len(self.vectors)}")
         self.vectors[leaf] = node
         return leaf
 

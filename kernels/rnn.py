@@ -11,7 +11,7 @@ import cells
 from cells.cell import Cell
 from kernels import backend as backends
 from kernels.hoist import run
-from kernels.plan import plan
+from kernels.plan import Plan, plan
 
 Hidden = Tensor | tuple[Tensor, ...]
 
@@ -51,7 +51,7 @@ class RNN(nn.Module):
                 raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
             if size <= 0:
                 raise ValueError(f"{name} must be greater than zero")
-        if not 0 <= dropout <= 1:
+        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
             raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
         if backend not in backends.NAMES:
             raise ValueError(f"no backend is called {backend!r}: there are {', '.join(backends.NAMES)}")
@@ -59,10 +59,11 @@ class RNN(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.backend = backend
-        self._names = tuple(self.cell.shapes(input_size, hidden_size, bias))
-        self.plan = plan(self.cell, bias)
         if self.plan.square and input_size != hidden_size:
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
+        if self.plan.square and bidirectional and num_layers > 1:
+            raise ValueError(f"{self.cell.name} uses x unit by unit: no layer can follow a bidirectional one, which is twice as wide")
+        self._names = tuple(self.cell.shapes(input_size, hidden_size, bias))
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * self.directions
             for suffix in self.suffixes(layer):
@@ -70,6 +71,11 @@ class RNN(nn.Module):
                     empty = torch.empty(shape, device=device, dtype=dtype)
                     self.register_parameter(name.replace(".", "_") + suffix, nn.Parameter(empty))
         self.reset_parameters()
+
+    @property
+    def plan(self) -> Plan:
+        """The cell's plan; it is made once and shared by all layers of that cell."""
+        return plan(self.cell, self.bias)
 
     @property
     def directions(self) -> int:

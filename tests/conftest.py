@@ -12,7 +12,10 @@ from hypothesis import settings
 from torch import Tensor
 
 if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported, so before any of our modules is
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported
+
+from kernels.backend import SCHEDULES
+from kernels.loop import Loop, Trajectory
 
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
@@ -42,6 +45,40 @@ def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
         made = allocate(*arguments, **options)
         asker = sys._getframe(1).f_globals.get("__name__", "")
         return made.fill_(float("nan")) if asker.startswith("kernels.") and made.is_floating_point() else made
+
+    return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def contract() -> Iterator[None]:
+    """What a loop is given is contiguous and of one dtype, as `kernels.loop` says: loops address memory, and may not miss."""
+    with pytest.MonkeyPatch.context() as patch:
+        for schedule in SCHEDULES.values():
+            for name in ("forward", "backward"):
+                patch.setattr(schedule, name, held(getattr(schedule, name)))
+        yield
+
+
+def held(run: Callable[..., object]) -> Callable[..., object]:
+    """A schedule's `run`, given only what it may be given."""
+
+    def tensors(value: object) -> Iterator[Tensor]:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            for item in value:
+                yield from tensors(item)
+        elif isinstance(value, (Loop, Trajectory)):
+            used = {key: item for key, item in vars(value).items() if key != "feeds" or run.__name__ == "forward"}
+            yield from tensors(list(used.values()))
+
+    @functools.wraps(run)
+    def call(*arguments: object) -> object:
+        given = list(tensors(arguments))
+        strided = [tuple(t.shape) for t in given if not t.is_contiguous()]
+        assert not strided, f"a loop is given tensors that aren't contiguous, of the shapes {strided}"
+        assert len({t.dtype for t in given}) == 1, "a loop is given tensors of several dtypes"
+        return run(*arguments)
 
     return call
 

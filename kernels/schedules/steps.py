@@ -54,8 +54,11 @@ class Steps:
         return Operand(self.products[g][:, k * self.H :], len(self.loop.layout.groups[g].terms))
 
     def before(self, s: int, t: int) -> Tensor:
-        history = self.trajectory.history[s]
-        return self.loop.states[s] if t == 0 else history[t - 1 if len(history) == self.T else 0]
+        return self.loop.states[s] if t == 0 else self.trajectory.history[s][t - 1 if self.whole(s) else 0]
+
+    def whole(self, s: int) -> bool:
+        """Whether all of a state's values over time are kept, or only the last."""
+        return self.loop.keep or s == 0
 
 
 class Forward(Steps):
@@ -77,7 +80,7 @@ class Forward(Steps):
                 operand = self.arguments[group.computed][t if self.loop.keep else 0]
             torch.mm(operand, self.loop.weights[g].t(), out=self.products[g])
         stores: list[Store] = [(s, Operand(c), False) for s, c in enumerate(self.carried)]
-        stores += [(s, Operand(h, 1, int(len(h) == self.T)), False) for s, h in enumerate(self.trajectory.history)]
+        stores += [(s, Operand(h, 1, int(self.whole(s))), False) for s, h in enumerate(self.trajectory.history)]
         self.pointwise(self.last, t, stores)
 
     def pointwise(self, stage: int, t: int, stores: list[Store]) -> None:

@@ -16,8 +16,10 @@ typedef whole I __attribute__((vector_size(BYTES)));
 
 static inline V splat(real x) { return x - V{}; }
 
-// e^x = 2^n e^r with |r| <= ln 2 / 2 and a Taylor series to the last bit; below and above, 0 and the largest power.
-static inline V exponential(V x) {
+// e^x = 2^n e^r with |r| <= ln 2 / 2: `power` = 2^n and `rest` = e^r - 1 by a Taylor series to the last bit. Below and above,
+// 2^n is 0 or the largest power.
+struct Exponential { V power, rest; };
+static inline Exponential exponential(V x) {
     constexpr int mantissa = sizeof(real) == 4 ? 23 : 52, bias = sizeof(real) == 4 ? 127 : 1023;
     constexpr int degree = sizeof(real) == 4 ? 7 : 13;
     const V limit = splat(real(bias) * real(0.6931471805599453));
@@ -28,12 +30,21 @@ static inline V exponential(V x) {
     const V low = splat(sizeof(real) == 4 ? real(-2.12194440054690582e-4) : real(1.90821492927058770002e-10));
     const V r = (x - n * high) - n * low;
     V series = splat(1);
-    for (int k = degree; k >= 1; k--) series = splat(1) + series * r * splat(real(1) / real(k));
+    for (int k = degree; k >= 2; k--) series = splat(1) + series * r * splat(real(1) / real(k));
     const I power = (__builtin_convertvector(n, I) + bias) << mantissa;
-    return series * (V)power;
+    return {(V)power, series * r};
 }
 
-static inline V sigmoid(V x) { return splat(1) / (splat(1) + exponential(-x)); }
-static inline V tanh(V x) { return splat(1) - splat(2) / (splat(1) + exponential(x + x)); }
+static inline V sigmoid(V x) {
+    const Exponential e = exponential(-x);
+    return splat(1) / (splat(1) + (e.power + e.power * e.rest));
+}
+
+static inline V tanh(V x) {  // by e^2x - 1, which keeps its digits where x is small
+    const Exponential e = exponential(x + x);
+    const V less = e.power * e.rest + (e.power - splat(1));
+    return less / (less + splat(2));
+}
+
 static inline V relu(V x) { return x <= splat(0) ? splat(0) : x; }  // NaN stays NaN
 static inline V positive(V x) { return x > splat(0) ? splat(1) : splat(0); }
