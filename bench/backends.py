@@ -35,13 +35,23 @@ class Workload:
     named: Callable[[list[Tensor]], dict[str, Tensor]]
     check: Callable[[], Answer] | None = None
 
+    def __post_init__(self) -> None:
+        self.states = [s.clone() for s in self.problem.states]  # its own: no backend can spoil another's
+        self.dy = self.problem.dy.clone()
+
     def infer(self) -> Tensor:
         with torch.no_grad():
-            return self.forward(self.inputs, self.problem.states)[0]
+            return self.forward(self.inputs, self.states)[0]
 
     def train(self) -> tuple[Tensor, ...]:
-        y, _ = self.forward(self.inputs, self.problem.states)
-        return torch.autograd.grad(y, [*self.inputs, *self.learned], self.problem.dy, allow_unused=True)
+        y, _ = self.forward(self.inputs, self.states)
+        return torch.autograd.grad(y, [*self.inputs, *self.learned], self.dy, allow_unused=True)
+
+    def turn(self, rows: int) -> None:
+        """Move everything that is given along the batch, in place: what comes out moves along with it, or is not computed."""
+        with torch.no_grad():
+            for tensor, batch in [*((t, 1) for t in (*self.inputs, self.dy)), *((s, 0) for s in self.states)]:
+                tensor.copy_(tensor.roll(rows, batch))
 
     def answer(self) -> Answer:
         """Outputs and every gradient, through y and the final states, to be held against the reference."""
@@ -91,7 +101,7 @@ def given_rows(backend: str, problem: Problem) -> Workload:
     feeds = layout(made).feeds
 
     def rows(x: Tensor) -> list[Tensor | None]:
-        tensors = hoist(made, x, weights)
+        tensors = hoist(made, x, problem.H, weights)
         values = tensors[3 * len(feeds) :]
         for k, feed in enumerate(feeds):
             v, W, bias = tensors[3 * k : 3 * k + 3]
@@ -106,7 +116,7 @@ def given_rows(backend: str, problem: Problem) -> Workload:
     def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         take = iter(inputs)
         tensors = [None if t is None else next(take) for t in given]
-        y, *final = Recurrence.apply(made, schedule, torch.is_grad_enabled(), *tensors, *states)
+        y, *final = Recurrence.apply(made, schedule, torch.is_grad_enabled(), problem.T, *tensors, *states)
         return y, tuple(final)
 
     def check() -> Answer:

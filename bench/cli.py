@@ -21,8 +21,8 @@ def app(context: click.Context) -> None:
 
 
 @app.command("all")
-@click.option("--cells", default="", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
-@click.option("--backends", default="", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all; on a GPU all but compiled]")
+@click.option("--cells", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
+@click.option("--backends", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all; on a GPU all but compiled]")
 @click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [32,64,128; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
@@ -35,7 +35,7 @@ def app(context: click.Context) -> None:
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
 @click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
 def run_all(
-    cells: str, backends: str, seq_lens: str, batch: str, hidden: str, input: str, dtype: str, precision: str, device: str,
+    cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, dtype: str, precision: str, device: str,
     seed: str, quick: bool, out: Path | None, dry_run: bool,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
@@ -46,8 +46,10 @@ def run_all(
     import cells as tree
 
     settings = Settings(
-        cells=choices(cells, tree.names(), "cell") if cells else tree.names(),
-        backends=choices(backends, BACKENDS, "backend") if backends else tuple(b for b in BACKENDS if not (gpu and b == "compiled")),
+        cells=tree.names() if cells is None else choices(cells, tree.names(), "cell"),
+        backends=choices(backends, BACKENDS, "backend")
+        if backends is not None
+        else tuple(b for b in BACKENDS if not (gpu and b == "compiled")),
         seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "32,64,128"), "--seq-lens"),
         batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
         hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
@@ -55,7 +57,7 @@ def run_all(
         dtype=choice(dtype, DTYPES, "dtype"),
         precision=choice(precision, PRECISIONS, "precision"),
         device=kind,
-        seed=size(seed, "--seed") if seed != "0" else 0,
+        seed=size(seed, "--seed", least=0),
         quick=quick,
     )
     if settings.precision == "tf32" and not gpu:

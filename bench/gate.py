@@ -5,9 +5,13 @@ that is not an error. Where a cell has a kink and a gradient is off, what a flip
 biases shifted by ±KINK units of rounding. A gradient may differ by as much as those two do.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from bench.backends import Workload
 from bench.problem import Answer, Problem
 from bench.record import Errors
 from kernels.plan import plan
@@ -44,6 +48,28 @@ def compare(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, s
         name = max(over, key=lambda name: over[name])
         return errors, f"the gradient of {name} is off by {over[name]:.1e} of the largest, allowed is {allowed:.0e}"
     return errors, ""
+
+
+def inference(problem: Problem, y: Tensor, allowed: float) -> str:
+    """Why outputs computed without gradients, which may take another path, are wrong, or ""."""
+    off = error(y, problem.answer.outputs[0])
+    return "" if off <= allowed else f"outputs without gradients are off by {off:.1e} of the largest, allowed is {allowed:.0e}"
+
+
+def again(work: Workload, call: Callable[[], Any], before: Tensor, allowed: float) -> str:
+    """Why the call that was timed no longer does what it did before, or "". The batch is turned by a row in between, so what
+    was kept from an earlier call is as wrong as what was computed from inputs that a call has changed."""
+    work.turn(1)
+    try:
+        off = error(first(call()).roll(-1, 1), before.double())
+    finally:
+        work.turn(-1)
+    return "" if off <= allowed else f"after the timing it is off by {off:.1e} of what it was before, with the batch turned by a row"
+
+
+def first(result: Any) -> Tensor:
+    """The tensor of a call's result that has the batch in it: y, or the gradient of the input."""
+    return result[0] if isinstance(result, tuple) else result
 
 
 def error(value: Tensor, reference: Tensor) -> float:

@@ -12,7 +12,7 @@ from bench.record import Memory
 
 def measure(work: Workload) -> Memory:
     learned = list(work.learned) or list(work.problem.weights.values())
-    held = {storage(t) for t in (*learned, *work.inputs, *work.problem.states, work.problem.dy)}
+    held = {storage(t) for t in (*learned, *work.inputs, *work.states, work.dy)}
     return Memory(
         weights=sum(t.numel() * t.element_size() for t in learned),
         saved=saved(work, held),
@@ -35,7 +35,7 @@ def saved(work: Workload, held: Iterable[int]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = work.forward(work.inputs, work.problem.states)
+        result = work.forward(work.inputs, work.states)
     del result
     return sum(kept.values())
 

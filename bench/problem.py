@@ -36,10 +36,6 @@ class Problem:
     device: torch.device
     seed: int
 
-    def __post_init__(self) -> None:
-        if self.D != self.H and _square(self.cell):
-            raise ValueError(f"{self.cell.name} uses x unit by unit: it takes D = H, not D={self.D} and H={self.H}")
-
     @cached_property
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
@@ -96,14 +92,6 @@ class Problem:
         gradients = torch.autograd.grad(outputs, leaves, [self.dy.double(), *(d.double() for d in self.d_final)])
         names = ["x", *(f"{s}_0" for s in self.cell.states), *weights]
         return Answer([o.detach() for o in outputs], dict(zip(names, gradients, strict=True)))
-
-
-def _square(cell: Cell) -> bool:
-    try:
-        cell.shapes(1, 2)
-    except RuntimeError:
-        return True
-    return False
 
 
 def problem(name: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:

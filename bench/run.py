@@ -9,7 +9,7 @@ import torch
 
 from bench import gate, gradients, memory
 from bench.backends import Unsupported, Workload, build
-from bench.cases import at_length, count, formula, verified
+from bench.cases import at_length, count, formula, make, verified
 from bench.clock import Rule, Samples, interleave
 from bench.problem import Problem, problem
 from bench.record import Case, CaseRecord, Errors, GradientRecord, Memory, Status
@@ -56,16 +56,31 @@ class Runner:
             self.length(T)
 
     def length(self, T: int) -> None:
-        """Everything at one sequence length: gates first, then the timing of all in turns."""
+        """Everything at one sequence length: gates first, then the timing of all in turns, and after it the gates again."""
         entries = dict(self.prepared(at_length(self.settings, T)))
         calls = {case: e.work.train if case.mode == "training" else e.work.infer for case, e in entries.items()}
+        before: dict[Case, torch.Tensor] = {}
+        for case in list(calls):
+            try:
+                before[case] = gate.first(calls[case]()).clone()
+            except Exception as error:
+                del calls[case]
+                self.emit(self.fault(case, error))
 
         def turn(case: Case) -> None:
             self.tell(f"timing T={T}: {label(case)}", 0)
 
         def done(case: Case, samples: Samples) -> None:
             self.tell(f"timing T={T}: {label(case)}", 1)
-            self.record(case, "ok", entry=entries[case], samples=samples)
+            try:
+                wrong = gate.again(entries[case].work, calls[case], before.pop(case), gate.tolerance(case.dtype, case.precision))
+            except Exception as error:
+                self.emit(self.fault(case, error))
+                return
+            if wrong:
+                self.emit(self.made(case, "incorrect", wrong, entries[case].errors))
+            else:
+                self.record(case, "ok", entry=entries[case], samples=samples)
 
         def failed(case: Case, error: Exception) -> None:
             self.tell(f"timing T={T}: {label(case)} failed", 1)
@@ -79,8 +94,10 @@ class Runner:
         known: dict[tuple[str, str, int, bool], Entry | CaseRecord] = {}
         for case in cases:
             self.tell(f"checking T={case.T}: {label(case)}", 1)
-            given = problems.setdefault((case.cell, case.T, case.B, case.D, case.H), self.problem(case))
-            entry = self.prepare(case, given, known)
+            key = (case.cell, case.T, case.B, case.D, case.H)
+            if key not in problems:
+                problems[key] = self.problem(case)
+            entry = self.prepare(case, problems[key], known)
             if entry:
                 yield case, entry
         for given in problems.values():
@@ -99,11 +116,15 @@ class Runner:
 
     def attempt(self, case: Case, given: Problem) -> Entry | CaseRecord:
         try:
+            if plan(given.cell).square and case.D != case.H:
+                raise Unsupported(f"{case.cell} uses x unit by unit: it takes D = H")
             begin = time.perf_counter()
             work = build(case.backend, given, case.input_product)
             answer = work.answer()
             seconds = time.perf_counter() - begin
-            errors, wrong = gate.compare(given, answer, gate.tolerance(case.dtype, case.precision))
+            allowed = gate.tolerance(case.dtype, case.precision)
+            errors, wrong = gate.compare(given, answer, allowed)
+            wrong = wrong or gate.inference(given, work.infer(), allowed)
             if wrong:
                 return self.made(case, "incorrect", wrong, errors=errors)
             return Entry(case, work, errors, seconds, memory.measure(work))
@@ -114,7 +135,7 @@ class Runner:
 
     def fault(self, case: Case, error: Exception) -> CaseRecord:
         """The record of a case that raised."""
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error):
             return self.made(case, "oom", first_line(error) or "out of memory")
         return self.made(case, "failed", f"{type(error).__name__}: {first_line(error)}")
 
@@ -139,8 +160,11 @@ class Runner:
         return problem(case.cell, case.T, case.B, case.D, case.H, case.dtype, self.settings.device, self.settings.seed)
 
     def gradient(self, name: str, T: int) -> None:
-        s = self.settings
-        self.emit(gradients.measure(problem(name, T, s.batch, s.input, s.hidden, s.dtype, s.device, s.seed)))
+        case = make(self.settings, name, "eager", T, "training")
+        try:
+            self.emit(gradients.measure(self.problem(case)))
+        except Exception as error:
+            self.emit(self.fault(case, error))
 
 
 def set_precision(precision: str) -> None:

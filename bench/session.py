@@ -82,6 +82,10 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
             record.write(stream, record.Run(started=stamp, command=command, seed=settings.seed, environment=here))
             Runner(settings, emit, tell).run()
     except KeyboardInterrupt:
+        if path.stat().st_size == 0:
+            path.unlink()
+            terminal.print("interrupted: nothing was measured yet")
+            raise SystemExit(130) from None
         end = f"interrupted: {count} records are in {path}"
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None

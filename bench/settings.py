@@ -54,13 +54,13 @@ def sizes(text: str, flag: str) -> tuple[int, ...]:
     return tuple(sorted({size(part, flag) for part in text.split(",")}))
 
 
-def size(text: str, flag: str) -> int:
+def size(text: str, flag: str, least: int = 1) -> int:
     try:
         number = int(text)
     except ValueError:
         raise SettingsError(f"{flag} takes whole numbers, not {text!r}: for example {flag} 64") from None
-    if number < 1:
-        raise SettingsError(f"{flag} must be at least 1, not {number}")
+    if number < least:
+        raise SettingsError(f"{flag} must be at least {least}, not {number}")
     if number >= 2**31:
         raise SettingsError(f"{flag} must be below 2³¹, not {number}")
     return number

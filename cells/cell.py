@@ -92,7 +92,9 @@ class Cell:
                 f"{self.name}: returns {len(result)} states, its signature has {len(self.states)}: "
                 f"return the next {', '.join(self.states)}, in that order"
             )
-        return result
+        if not isinstance(states[0], Tensor):
+            return result
+        return tuple(r.expand_as(s) if isinstance(r, Tensor) else torch.full_like(s, r) for r, s in zip(result, states, strict=True))
 
     def shapes(self, D: int, H: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
         """Every learned value by name ("W.z", "b.u"), in the order the equations first use it, and its shape."""
@@ -104,6 +106,8 @@ class Cell:
 
         def matrix(name: str) -> Callable[[Tensor], Tensor]:
             def apply(v: Tensor) -> Tensor:
+                if not isinstance(v, Tensor):
+                    raise CellError(f"{self.name}: W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
                 note(f"W.{name}", (H, v.shape[-1]))
                 return v.new_zeros(*v.shape[:-1], H)
 

@@ -17,7 +17,7 @@ from kernels.plan import Plan
 
 
 class Recurrence(torch.autograd.Function):
-    """Called with plan, schedule, keep, *tensors; returns y (T, B, H) and the final states (B, H).
+    """Called with plan, schedule, keep, T, *tensors; returns y (T, B, H) and the final states (B, H).
 
     The tensors, in order: for each feed its argument (T, B, K), or None where it is one of the values; its weight (G·H, K);
     its bias (G·H) or None. A feed without a weight is given its rows (T, B, G·H) for an argument. Then the other hoisted
@@ -26,14 +26,14 @@ class Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, T: int, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         place = layout(plan)
         feeds, values, vectors, weights, states = split(plan, place, tensors)
-        T, (B, H) = len(values[0] if values else feeds[0][0]), states[0].shape
+        B, H = states[0].shape
         hoisted: list[Any] = []
         for feed, (v, W, bias) in zip(place.feeds, feeds, strict=True):
             if W is None or not schedule.FEEDS:
-                hoisted.append((v if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
+                hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
             else:
                 hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep else None)
         hoisted += [v.contiguous().unsqueeze(2) for v in values]
@@ -72,7 +72,7 @@ class Recurrence(torch.autograd.Function):
         dy = None if dy is None else dy.contiguous()
         gradients: Gradients = ctx.schedule.backward(loop, trajectory, dy, d_states)
 
-        needs = iter(ctx.needs_input_grad[3:])
+        needs = iter(ctx.needs_input_grad[4:])
         result: list[Tensor | None] = []
         d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
         for feed, (v, W, _), d in zip(place.feeds, feeds, gradients.terms, strict=False):
@@ -92,7 +92,7 @@ class Recurrence(torch.autograd.Function):
         wanted = [next(needs) for _ in range(len(values) + len(vectors) + len(weights))][len(values) + len(vectors) :]
         for g in range(len(weights)):
             result.append(weight_gradient(place, g, loop, trajectory, gradients.terms) if wanted[g] else None)
-        return None, None, None, *result, *gradients.states
+        return None, None, None, None, *result, *gradients.states
 
 
 def weight_gradient(place: Layout, g: int, loop: Loop, trajectory: Trajectory, d_terms: list[Tensor]) -> Tensor:

@@ -32,7 +32,7 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     if reason is None:
         return SCHEDULES[wanted]
     if backend != "auto" or "compiler" in reason:
-        _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs the eager reference instead, which is slow")
+        _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs as the eager reference instead, which is slow")
     return None
 
 

@@ -24,9 +24,9 @@ def run(
     `parameters` holds every learned value by name ("W.z", "b.u"). Differentiable in all of them, `x` and `states`.
     """
     with torch.autocast(x.device.type, enabled=False):
-        tensors = [*hoist(plan, x, parameters), *map(plain, states)]
+        tensors = [*hoist(plan, x, states[0].shape[1], parameters), *map(plain, states)]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        y, *final = Recurrence.apply(plan, schedule, keep, *tensors)
+        y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
     return y, tuple(final)
 
 
@@ -36,8 +36,8 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
-def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
-    """The inputs of `Recurrence`, but for the initial states."""
+def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
+    """The inputs of `Recurrence`, but for the initial states, which are H wide."""
     place = layout(plan)
     done: dict[Node, Tensor] = {}
 
@@ -74,7 +74,7 @@ def hoist(plan: Plan, x: Tensor, parameters: Mapping[str, Tensor]) -> list[Tenso
         biases = [bias(t) for t in terms]
         some = next((b for b in biases if b is not None), None)
         tensors.append(None if some is None else join([torch.zeros_like(some) if b is None else b for b in biases]))
-    T, B, H = *x.shape[:2], next(iter(parameters.values())).shape[0]
+    T, B = x.shape[:2]
     tensors += [value(plan.terms[i].hoisted).expand(T, B, H) for i in place.values]
     tensors += [value(node).expand(H).contiguous() for node in plan.vector_values]
     tensors += [join([parameters[f"W.{plan.terms[i].matrix}"] for i in group.terms]) for group in place.groups]

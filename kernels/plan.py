@@ -119,12 +119,14 @@ class Plan:
 
     @cached_property
     def flops(self) -> dict[str, sympy.Expr]:
-        """Operations per time step and sequence of a forward pass: products count 2 per weight, everything else 1 per
-        element. Keys: "hoisted", "recurrent" (the products), "pointwise" (the step)."""
+        """Operations per time step and sequence of a forward pass. "hoisted" and "recurrent" are the products in front of the
+        loop and in it, 2 for each weight; "pointwise" is the rest of the step, 1 for each operation on an element. What is
+        elementwise in front of the loop is not counted."""
         recurrent = [2 * self.sizes[f"W.{matrix}"] for matrix in self.recurrent]
         hoisted = [2 * self.sizes[f"W.{n.label}"] for n in self.products if all(m.op != "state" for m in walk([n]))]
         pointwise = [self.step, *(s.argument for s in self.stages if s.argument)]
-        operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs)) + len(self.recurrent)
+        operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs))
+        operations += sum(term.matrix != "" and term.hoisted is not None for term in self.terms)
         return {
             "hoisted": sympy.Add(*hoisted),
             "recurrent": sympy.Add(*recurrent),

@@ -1,6 +1,8 @@
 """`RNN`: any cell as a torch module, used like nn.LSTM."""
 
+import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +16,12 @@ from kernels.hoist import run
 from kernels.plan import Plan, plan
 
 Hidden = Tensor | tuple[Tensor, ...]
+
+
+@cache
+def _cell(step: Callable[..., Any]) -> Cell:
+    """A function's cell: the same for the same function, so that its plan and its kernels are made once."""
+    return Cell(step)
 
 
 class RNN(nn.Module):
@@ -55,7 +63,9 @@ class RNN(nn.Module):
             raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
         if backend not in backends.NAMES:
             raise ValueError(f"no backend is called {backend!r}: there are {', '.join(backends.NAMES)}")
-        self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else Cell(cell)
+        self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _cell(cell)
+        if dropout and num_layers == 1:
+            warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", UserWarning, stacklevel=2)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.backend = backend
@@ -127,12 +137,14 @@ class RNN(nn.Module):
             raise TypeError(f"expected a tensor, got {type(input).__name__}: pad packed sequences first")
         if input.dim() not in (2, 3):
             raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D instead")
-        weight = next(self.parameters())
-        if input.dtype != weight.dtype:
-            raise ValueError(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
-            )
+        for name, weight in self.named_parameters():
+            if input.dtype != weight.dtype:
+                raise ValueError(
+                    f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}, {name}). "
+                    f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
+                )
+            if input.device != weight.device:
+                raise RuntimeError(f"Input and parameter tensors are not at the same device: {input.device}, {name} at {weight.device}")
         if input.size(-1) != self.input_size:
             raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}")
         batched = input.dim() == 3

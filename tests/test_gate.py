@@ -129,19 +129,74 @@ def test_a_wrong_kernel_gets_no_time(monkeypatch):
 
 
 def test_a_call_that_fails_while_it_is_timed(monkeypatch):
-    calls = []
+    calls, honest = [], backends.Workload.train
 
     def train(self):
         calls.append(1)
-        if len(calls) > 6:
+        if len(calls) > 12:
             raise RuntimeError("device lost")
-        return ()
+        return honest(self)
 
     monkeypatch.setattr(backends.Workload, "train", train)
     records: list = []
     runner(records).length(3)
     assert "device lost" in {r.reason.removeprefix("RuntimeError: ") for r in records if r.status == "failed"}
     assert {r.status for r in records if r.case.mode == "inference"} == {"ok"}
+
+
+def spoiled(monkeypatch, spoil):
+    """The statuses of a run in which `spoil` makes a workload of the compiled backend dishonest."""
+    honest = backends.build
+
+    def build(backend, problem, input_product=True):
+        work = honest(backend, problem, input_product)
+        return spoil(work) if backend == "compiled" and input_product else work
+
+    monkeypatch.setattr(run, "build", build)
+    records: list = []
+    runner(records).length(3)
+    assert all(r.status == "ok" for r in records if r.case.backend == "eager")
+    return {r.case.mode: (r.status, r.reason) for r in records if r.case.backend == "compiled" and r.case.input_product}
+
+
+def test_a_path_of_its_own_without_gradients(monkeypatch):
+    def spoil(work):
+        forward = work.forward
+        zero = lambda y: y if torch.is_grad_enabled() else torch.zeros_like(y)  # noqa: E731
+        return dataclasses.replace(work, forward=lambda *a: (lambda y, f: (zero(y), f))(*forward(*a)))
+
+    assert "without gradients" in spoiled(monkeypatch, spoil)["inference"][1]
+
+
+def test_an_output_from_an_earlier_call(monkeypatch):
+    def spoil(work):
+        forward, kept = work.forward, {}
+
+        def cached(*a):
+            mode = torch.is_grad_enabled()
+            if mode:
+                return forward(*a)
+            return kept.setdefault(mode, forward(*a))
+
+        return dataclasses.replace(work, forward=cached)
+
+    status, reason = spoiled(monkeypatch, spoil)["inference"]
+    assert status == "incorrect" and "after the timing" in reason
+
+
+def test_inputs_that_a_call_changes(monkeypatch):
+    def spoil(work):
+        forward = work.forward
+
+        def changing(inputs, states):
+            result = forward(inputs, states)
+            with torch.no_grad():
+                states[0].mul_(1.5)
+            return result
+
+        return dataclasses.replace(work, forward=changing)
+
+    assert {status for status, _ in spoiled(monkeypatch, spoil).values()} != {"ok"}
 
 
 def test_equal_parameter_counts():

@@ -429,13 +429,15 @@ def test_second_derivatives_eager():
 
 
 @BACKENDS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", ["lstm", "minimal"])
-def test_autocast(name, backend):
-    """Under autocast the result is right to the lower precision, and gradients are of the parameters' dtype."""
+def test_autocast(name, dtype, backend):
+    """Under autocast the result is right to the lower precision, whichever dtype the layer before it hands on, and gradients
+    are of the parameters' dtype."""
     rnn, x = RNN(name, D, H, backend=backend), torch.randn(T, B, D)
     expected = rnn(x)[0].detach()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y, _ = rnn(x)
+        y, _ = rnn(x.to(dtype))
     y.float().sum().backward()
     assert error(y.detach().float(), expected) <= TOLERANCE["schedule", torch.bfloat16]
     assert all(p.grad.dtype == p.dtype for p in rnn.parameters())
@@ -455,7 +457,7 @@ def test_no_compiler(backend, monkeypatch, fresh_warnings):
     rnn, eager = RNN("minimal", D, H, backend=backend), RNN("minimal", D, H, backend="eager")
     eager.load_state_dict(rnn.state_dict())
     x = torch.randn(T, B, D)
-    with pytest.warns(RuntimeWarning, match=r"'compiled' no C\+\+ compiler found: install g\+\+.*eager reference") as said:
+    with pytest.warns(RuntimeWarning, match=r"'compiled' finds no C\+\+ compiler: install g\+\+.*eager reference") as said:
         y = rnn(x)[0]
     assert torch.equal(y, eager(x)[0]) and len(said) == 1
     assert torch.equal(rnn(x)[0], y)

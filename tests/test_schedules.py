@@ -200,7 +200,7 @@ def leaves(p: Problem) -> Problem:
 
 def rows(p: Problem) -> list[Tensor | None]:
     """`hoist`'s tensors with the products in front of the loop carried out: each feed given as its rows, without a weight."""
-    tensors, feeds = hoist(plan(p.cell), p.given["x"], p.weights), layout(plan(p.cell)).feeds
+    tensors, feeds = hoist(plan(p.cell), p.given["x"], p.given["h"].shape[1], p.weights), layout(plan(p.cell)).feeds
     for k, feed in enumerate(feeds):
         v, W, bias = tensors[3 * k : 3 * k + 3]
         v = tensors[3 * len(feeds) + feed.value] if feed.value >= 0 else v
@@ -216,9 +216,10 @@ def test_given_rows(name, how, backend):
     p = given_cell(name, 3, 2, 5, 17)
     expected = solve(p, backend, torch.float32)
     p = leaves(p)
-    tensors = [STRIDED[how](t) if how and t is not None else t for t in rows(p)]
+    tensors, given = rows(p), 3 * len(layout(plan(p.cell)).feeds)
+    tensors[:given] = [STRIDED[how](t) if how and t is not None else t for t in tensors[:given]]
     before = [None if t is None else t.detach().clone() for t in tensors]
-    y, *final = Recurrence.apply(plan(p.cell), SCHEDULES[backend], True, *tensors, *(p.given[s] for s in p.cell.states))
+    y, *final = Recurrence.apply(plan(p.cell), SCHEDULES[backend], True, 3, *tensors, *(p.given[s] for s in p.cell.states))
     gradients = torch.autograd.grad([y, *final], list(p.given.values()), list(p.upstream.values()))
     found = dict(zip(expected, [y, *final, *gradients], strict=True))
     agree([found], [expected], TOLERANCE["two ways", torch.float32])
@@ -284,7 +285,7 @@ def test_replay_of_given_rows(chunks):
         check([p], "stepwise", torch.float32)
         tensors = [None if t is None else t.detach().requires_grad_() for t in rows(p)]
         before = [None if t is None else t.detach().clone() for t in tensors]
-        y, _ = Recurrence.apply(plan(p.cell), SCHEDULES["stepwise"], True, *tensors, p.given["h"])
+        y, _ = Recurrence.apply(plan(p.cell), SCHEDULES["stepwise"], True, len(p.given["x"]), *tensors, p.given["h"])
         torch.autograd.grad(y, [t for t in tensors if t is not None], p.upstream["y"])
         agree([{"y": y}], [{"y": outputs(p, "stepwise")["y"]}], TOLERANCE["two ways", torch.float32])
         assert all(t is None or torch.equal(t, b) for t, b in zip(tensors, before, strict=True))

@@ -32,8 +32,25 @@ FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 
 
 def compiler() -> str | None:
-    """The C++ compiler: $CXX, else g++, else clang++; None without one."""
-    return next((found for name in (os.environ.get("CXX"), "g++", "clang++") if name and (found := shutil.which(name))), None)
+    """The C++ compiler: $CXX, which may not hold options, else g++ or clang++; None without one."""
+    chosen = os.environ.get("CXX")
+    return next((found for name in ([chosen] if chosen else ["g++", "clang++"]) if (found := shutil.which(name))), None)
+
+
+@cache
+def version(cxx: str) -> str:
+    """What the compiler says of itself, in its first line."""
+    return subprocess.run([cxx, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
+
+
+def cache_folder() -> Path:
+    """Where built loops are kept: the user's cache folder, or a temporary one of this process where that can't be written."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recurrent-bench"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
 
 
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
@@ -42,7 +59,7 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
     if dtype not in REAL:
         return f"computes in float32 or float64, not {str(dtype).removeprefix('torch.')}"
     if compiler() is None:
-        return "no C++ compiler found: install g++, or set CXX"
+        return "finds no C++ compiler: install g++, or set CXX to one"
     return None
 
 
@@ -75,6 +92,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         "#include <cstdint>\n#include <type_traits>",
         f"typedef {REAL[dtype]} real;",
         (HERE / "vector.h").read_text(),
+        "namespace {  // what is named alike in another cell's library stays apart from it",
         f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
         f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
         f"constexpr int widths[FEEDS + 1] = {{{', '.join(str(len(feed.terms)) for feed in place.feeds)}}};",
@@ -107,12 +125,11 @@ def library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
     text, cxx = program(plan, dtype), compiler()
     assert cxx is not None
     command = [cxx, *FLAGS, *openmp()]
-    machine = [platform.machine(), processor(), subprocess.run([cxx, "--version"], capture_output=True, text=True).stdout]
+    machine = [platform.machine(), processor(), version(cxx)]
     key = hashlib.sha256("\0".join([text, *command, *machine]).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recurrent-bench"
+    folder = cache_folder()
     built = folder / f"{plan.cell.name}-{key}.so"
     if not built.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as work:
             path = Path(work) / "loop.cpp"
             path.write_text(text)

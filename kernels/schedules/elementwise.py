@@ -38,7 +38,7 @@ def relu(v):
 
 @triton.jit
 def positive(v):
-    return tl.where(v > 0.0, 1.0, 0.0)
+    return tl.where(v <= 0.0, 0.0, 1.0)
 
 
 @triton.jit(do_not_specialize=["t", "B"])

@@ -107,6 +107,8 @@ struct Scratch {  // one thread's products, or their gradients: the groups side 
     real* at(int64_t m, int64_t n) const { return values + m * width + n; }
 };
 
+}  // namespace
+
 extern "C" void forward(const Call* call) {
     const Call& c = *call;
     const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;

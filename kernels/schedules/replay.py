@@ -14,7 +14,7 @@ from kernels.loop import Loop, Trajectory
 from kernels.schedules.steps import Backward, Forward, Steps
 
 CHUNK = 32
-KEPT = 16  # graphs alive at once; each holds a chunk's worth of memory
+KEPT = 64  # graphs alive at once; each holds a chunk's worth of memory
 
 
 def capture(work: Callable[[], None]) -> Callable[[], None]:

@@ -47,4 +47,4 @@ static inline V tanh(V x) {  // by e^2x - 1, which keeps its digits where x is s
 }
 
 static inline V relu(V x) { return x <= splat(0) ? splat(0) : x; }  // NaN stays NaN
-static inline V positive(V x) { return x > splat(0) ? splat(1) : splat(0); }
+static inline V positive(V x) { return x <= splat(0) ? splat(0) : splat(1); }
