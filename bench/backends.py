@@ -48,9 +48,10 @@ class Workload:
         return torch.autograd.grad(y, [*self.inputs, *self.learned], self.dy, allow_unused=True)
 
     def turn(self, rows: int) -> None:
-        """Move everything that is given along the batch, in place: what comes out moves along with it, or is not computed."""
+        """Move all sequences and states along the batch, in place: what comes out moves along with them, or isn't computed."""
+        sequences = [t for t in (*self.inputs, self.dy) if t.dim() == 3]
         with torch.no_grad():
-            for tensor, batch in [*((t, 1) for t in (*self.inputs, self.dy)), *((s, 0) for s in self.states)]:
+            for tensor, batch in [*((t, 1) for t in sequences), *((s, 0) for s in self.states)]:
                 tensor.copy_(tensor.roll(rows, batch))
 
     def answer(self) -> Answer:
