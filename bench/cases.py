@@ -11,7 +11,7 @@ from bench.settings import Settings
 from kernels.backend import SCHEDULES
 from kernels.plan import D, H, plan
 
-SMALL = {"T": 5, "B": 3, "D": 7, "H": 17}
+SMALL = {"T": 3, "B": 3, "D": 7, "H": 17}
 
 
 def cases(settings: Settings) -> list[Case]:

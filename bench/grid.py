@@ -44,12 +44,12 @@ class Grid:
 
     @property
     def silent(self) -> dict[str, str]:
-        """Backends that have the same word in every row, and no failure."""
+        """Backends that have a word instead of a time in every row, and no failure: those words."""
         found = {backend: [self.entry(cell, T, backend) for cell, T in self.rows] for backend in self.backends}
         return {
-            backend: str(entries[0])
+            backend: " or ".join(dict.fromkeys(map(str, entries)))
             for backend, entries in found.items()
-            if all(isinstance(e, str) and e == entries[0] and e not in FAILURES for e in entries)
+            if all(isinstance(e, str) and e not in FAILURES for e in entries)
         }
 
     def peers(self, cell: str, T: int) -> Peers:

@@ -72,7 +72,7 @@ def test_custom_cells(name, backend):
     check([given_cell(name, 3, 3, 5, 17)], backend, torch.float32)
 
 
-@pytest.mark.parametrize("name", [*cells.names(), *custom.CELLS])
+@pytest.mark.parametrize("name", [*cells.names(), "peephole", "learned_bias", "namesakes", "autonomous"])
 def test_no_bias(name):
     """All `b` left out, all `p` still there."""
     check([given_cell(name, 3, 2, 5, 17, bias=False)], "compiled", torch.float32)
@@ -169,6 +169,13 @@ def test_inputs_stay(backend):
     before = {n: v.clone() for n, v in [*p.given.items(), *p.upstream.items()]}
     solve(p, backend, torch.float32)
     assert all(torch.equal(before[n], v) for n, v in [*p.given.items(), *p.upstream.items()])
+
+
+@BOTH
+def test_final_states_are_their_own(backend):
+    """They share no memory with the outputs, whoever writes to which."""
+    out = outputs(problem(cells.load("lstm"), 3, 2, 5, 17), backend)
+    assert len({value.untyped_storage().data_ptr() for value in out.values()}) == 3
 
 
 @BOTH
