@@ -127,7 +127,8 @@ class Runner:
             wrong = wrong or gate.inference(given, work.infer(), allowed)
             if wrong:
                 return self.made(case, "incorrect", wrong, errors=errors)
-            return Entry(case, work, errors, seconds, memory.measure(work))
+            shown = case.input_product and not case.stands_for
+            return Entry(case, work, errors, seconds, memory.measure(work) if shown else None)
         except Unsupported as reason:
             return self.made(case, "unsupported", str(reason))
         except Exception as error:

@@ -137,6 +137,8 @@ class RNN(nn.Module):
             raise TypeError(f"expected a tensor, got {type(input).__name__}: pad packed sequences first")
         if input.dim() not in (2, 3):
             raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D instead")
+        if input.is_floating_point() and torch.is_autocast_enabled(input.device.type):
+            input = input.to(next(self.parameters()).dtype)  # the loops carry their states in the weights' precision
         for name, weight in self.named_parameters():
             if input.dtype != weight.dtype:
                 raise ValueError(
