@@ -140,9 +140,13 @@ class Plan:
         return (len(self.terms) + len(self.recurrent) + 2 * len(self.states)) * H
 
 
-@cache
 def plan(cell: Cell, bias: bool = True) -> Plan:
-    """Trace `cell` and split it. The same cell gives the same plan object."""
+    """Trace `cell` and split it. The same cell gives the same plan object, however it is asked for."""
+    return _plan(cell, bias)
+
+
+@cache
+def _plan(cell: Cell, bias: bool) -> Plan:
     graph, outputs = trace(cell, bias)
     return _Splitter(cell, bias, graph, outputs).plan()
 

@@ -94,7 +94,9 @@ def test_step(name, bias):
 
 
 def test_one_plan_for_a_cell():
-    assert of("gru") is plan(cells.load("gru")) is not plan(cells.load("gru"), False)
+    """However it is asked for: plans are the keys of all that is built for them."""
+    gru = cells.load("gru")
+    assert plan(gru) is plan(gru, True) is plan(gru, bias=True) is not plan(gru, False)
 
 
 def test_written_as_it_stands():

@@ -8,7 +8,6 @@ import torch
 
 from cells import Cell
 from cells.functions import sigmoid, tanh
-from kernels.plan import plan
 from kernels.schedules import compiled
 from tests.reference import outputs, problem, solve
 from tests.test_offline import offline
@@ -62,14 +61,6 @@ def test_compiled_again_for_what_matters(builds, monkeypatch):
     compiled.library.cache_clear()
     solve(p, "compiled", torch.float32)
     assert len(builds) == 2
-
-
-def test_one_plan_one_library(builds):
-    """Two layers of one cell share what was built."""
-    assert plan(new) is plan(new)
-    for H in (4, 9):
-        solve(problem(new, 2, 3, 4, H), "compiled", torch.float32)
-    assert len(builds) == 1
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
