@@ -23,7 +23,7 @@ def app(context: click.Context) -> None:
 @app.command("all")
 @click.option("--cells", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
 @click.option("--backends", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all; on a GPU all but compiled]")
-@click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [16,32,128; on a GPU 128,512,2048]")
+@click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,64; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
 @click.option("--input", default="", metavar="D", help="Input width. [as --hidden]")
@@ -50,7 +50,7 @@ def run_all(
         backends=choices(backends, BACKENDS, "backend")
         if backends is not None
         else tuple(b for b in BACKENDS if not (gpu and b == "compiled")),
-        seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "16,32,128"), "--seq-lens"),
+        seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "4,16,64"), "--seq-lens"),
         batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
         hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
         input=size(input or hidden or ("32" if quick else "512" if gpu else "256"), "--input"),

@@ -11,12 +11,15 @@ from bench.record import Memory
 
 
 def measure(work: Workload) -> Memory:
+    """One training step counts both: what it saves goes through hooks, which allocate nothing, while its peak is watched."""
     learned = list(work.learned) or list(work.problem.weights.values())
-    held = {storage(t) for t in (*learned, *work.inputs, *work.states, work.dy)}
+    saved = Saved({storage(t) for t in (*learned, *work.inputs, *work.states, work.dy)})
+    with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
+        highest = peak(work.train, work.problem.device)
     return Memory(
         weights=sum(t.numel() * t.element_size() for t in learned),
-        saved=saved(work, held),
-        peak=peak(work.train, work.problem.device),
+        saved=sum(saved.kept.values()),
+        peak=highest,
     )
 
 
@@ -24,20 +27,16 @@ def storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def saved(work: Workload, held: Iterable[int]) -> int:
-    """Bytes of the unique storages autograd keeps between forward and backward, without weights and inputs."""
-    kept: dict[int, int] = {}
-    known = set(held)
+class Saved:
+    """Bytes of the unique storages that autograd keeps between forward and backward, without those already `held`."""
 
-    def pack(tensor: Tensor) -> Tensor:
-        if storage(tensor) not in known:
-            kept[storage(tensor)] = tensor.untyped_storage().nbytes()
+    def __init__(self, held: Iterable[int]):
+        self.held, self.kept = set(held), dict[int, int]()
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        if storage(tensor) not in self.held:
+            self.kept[storage(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = work.forward(work.inputs, work.states)
-    del result
-    return sum(kept.values())
 
 
 def peak(call: Callable[[], object], device: torch.device) -> int:
