@@ -6,8 +6,8 @@ barrier; elsewhere its programs share them out, and all of them must be on the d
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kernels.derive import adjoint
 from kernels.loop import Gradients, Loop, Trajectory
-from kernels.plan import Plan
+from kernels.plan import Plan, Pointwise
 from kernels.schedules import sequence
 from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function
@@ -36,11 +36,13 @@ class Tiles:
     warps: int
     programs: int
     grid: int
+    units: bool = False
+    split: int = 1
 
 
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
-    if len(plan.stages) != 1 or plan.stages[0].argument:
-        return f"runs plans with one stage of products, {plan.cell.name} has {len(plan.stages)}"
+    if not plan.stages:
+        return f"keeps recurrent matrices on chip, and {plan.cell.name} has none"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
@@ -87,22 +89,38 @@ class Launch:
         chosen = tiles or fit(self.plan, self.B, self.H, state.dtype, state.device)
         assert chosen is not None, "asked to run what `unsupported` refuses"
         self.tiles = chosen
-        # Every product of the loop: its matrix, its term, and the state it is of.
-        pairs = [(g, k, i) for g, group in enumerate(self.place.groups) for k, i in enumerate(group.terms)]
-        self.weights = tuple(loop.weights[g][k * self.H : (k + 1) * self.H] for g, k, _ in pairs)
-        self.terms = tuple(i for _, _, i in pairs)
-        self.of = tuple(self.place.groups[g].state for g, _, _ in pairs)
+        groups = self.place.groups
+        self.products = [(g, k, i) for g, group in enumerate(groups) for k, i in enumerate(group.terms)]
+        self.counts = tuple(len(group.terms) for group in groups)
+        self.sources = tuple(group.state if group.computed < 0 else len(loop.states) + group.computed for group in groups)
+        self.stages = tuple(group.stage for group in groups)
+        computed = [group for group in groups if group.computed >= 0]
+        leads = {group.stage: group.computed for group in computed if group.leads}
+        self.made = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
         self.counters = torch.zeros(-(-self.B // chosen.BB) * LINE.value, dtype=torch.int32, device=state.device)
         precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
-        self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, precision)
+        self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, chosen.units, chosen.split, precision)
         self.options = {"num_warps": chosen.warps, "enable_fp_fusion": True, "launch_cooperative_grid": chosen.programs > 1}
+
+    @property
+    def meetings(self) -> int:
+        """How often in a step the programs of a batch tile meet."""
+        return 1 + len(leading(self.plan))
+
+    def functions(self, make: Callable[[Pointwise], Pointwise]) -> tuple[Any, ...]:
+        """`make` of the step, and of what computes arguments, all of them functions of the step's inputs; then each stage's place
+        among the latter, or -1."""
+        found = leading(self.plan)
+        whole = [replace(f, inputs=self.plan.step.inputs) for f in found.values()]
+        places = [list(found).index(stage) if stage in found else -1 for stage in range(len(self.plan.stages))]
+        return function(make(self.plan.step)), tuple(function(make(f)) for f in whole), tuple(places)
 
     def slot(self, buffers: Sequence[Any], i: int) -> tuple[Tensor, int]:
         """Term i's place in buffers (T, B, G, H), and how far apart its rows are."""
         buffer, slot = self.place.slots[i]
         return buffers[buffer][:, :, slot], self.place.widths[buffer] * self.H
 
-    def inputs(self, buffers: Sequence[Any]) -> list[tuple[Tensor, int, tuple[int, int]]]:
+    def reads(self, buffers: Sequence[Any]) -> list[tuple[Tensor, int, tuple[int, int]]]:
         """What the step reads besides the states: where, which input, and (row stride, whether it is at a time)."""
         found: list[tuple[Tensor, int, tuple[int, int]]] = []
         for k, leaf in enumerate(self.plan.step.inputs):
@@ -113,7 +131,7 @@ class Launch:
                 found.append((tensor, k, (stride, 1)))
         return found
 
-    def outputs(self, buffers: Sequence[Any], terms: Sequence[int]) -> list[tuple[Tensor, int, int]]:
+    def writes(self, buffers: Sequence[Any], terms: Sequence[int]) -> list[tuple[Tensor, int, int]]:
         """Where values of terms are stored: where, which input of the step each is, and its row stride."""
         placed = [(self.slot(buffers, i), self.input(i)) for i in terms]
         return [(tensor, k, stride) for (tensor, stride), k in placed]
@@ -122,25 +140,31 @@ class Launch:
         return self.plan.step.inputs.index(self.plan.term_leaves[i])
 
 
-def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]:
-    loop, plan = launch.loop, launch.plan
-    reads = launch.inputs(loop.hoisted)
-    writes = launch.outputs(loop.terms, launch.terms) if loop.keep else []
-    return (
-        function(plan.step), len(plan.step.inputs), len(plan.states), *columns(reads, 3), *columns(writes, 3),
-        launch.weights, tuple(map(launch.input, launch.terms)), launch.of, tuple(loop.states), tuple(trajectory.history),
-        launch.counters, *launch.sizes,
-    )  # fmt: skip
+def leading(plan: Plan) -> dict[int, Pointwise]:
+    """By stage, the functions that compute the arguments of its products."""
+    return {k: stage.argument for k, stage in enumerate(plan.stages) if stage.argument}
 
 
 def columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
     return [tuple(row[k] for row in rows) for k in range(count)]
 
 
+def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]:
+    loop, plan = launch.loop, launch.plan
+    groups, places, terms = columns(launch.products, 3)
+    writes = launch.writes(loop.terms, terms) if loop.keep else []
+    return (
+        *launch.functions(lambda f: f), len(plan.step.inputs), len(plan.states), launch.meetings,
+        triton.next_power_of_2(max(launch.counts)), *columns(launch.reads(loop.hoisted), 3), *columns(writes, 3),
+        tuple(loop.weights), launch.counts, launch.sources, launch.stages, groups, places, tuple(map(launch.input, terms)), launch.made,
+        tuple(loop.states), tuple(trajectory.history), tuple(trajectory.arguments), launch.counters, *launch.sizes,
+    )  # fmt: skip
+
+
 def forward(loop: Loop, tiles: Tiles | None = None) -> Trajectory:
     launch = Launch(loop, tiles)
-    T, B, H = loop.shape
-    trajectory = Trajectory([s.new_empty(T, B, H) for s in loop.states], [])
+    empty = loop.states[0].new_empty
+    trajectory = Trajectory([empty(loop.shape) for _ in loop.states], [empty(loop.shape) for _ in launch.made])
     sequence.forward[(launch.tiles.grid,)](*forward_arguments(launch, trajectory), **launch.options)
     return trajectory
 
@@ -149,13 +173,16 @@ def backward_arguments(
     launch: Launch, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], made: Gradients
 ) -> tuple[Any, ...]:
     loop, step = launch.loop, launch.plan.step
-    reads = launch.inputs(loop.terms)
-    writes = launch.outputs(made.terms, range(len(launch.plan.terms)))
-    products = [launch.slot(made.terms, i) for i in launch.terms]
+    groups, places, terms = columns(launch.products, 3)
+    d_terms = [launch.slot(made.terms, i) for i in terms]
+    writes = launch.writes(made.terms, range(len(launch.plan.terms)))
+    computed = {i: group.stage for group in launch.place.groups if group.computed >= 0 for i in group.terms}
     return (
-        function(adjoint(step)), len(step.inputs), len(loop.states), len(loop.vectors), *columns(reads, 3), *columns(writes, 3),
-        launch.weights, *columns(products, 2), launch.of, tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final),
-        tuple(made.states), tuple(made.vectors), launch.counters, *launch.sizes,
+        *launch.functions(adjoint), len(step.inputs), len(loop.states), len(loop.vectors), launch.meetings,
+        *columns(launch.reads(loop.terms), 3), *columns(writes, 3), tuple(computed.get(i, -1) for i in range(len(launch.plan.terms))),
+        tuple(loop.weights), launch.counts, launch.sources, groups, places, *columns(d_terms, 2), launch.made,
+        tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(made.states), tuple(made.vectors), launch.counters,
+        *launch.sizes,
     )  # fmt: skip
 
 
@@ -169,7 +196,8 @@ def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: lis
     )
     arguments = backward_arguments(launch, trajectory, dy, d_final, made)
     sequence.backward[(launch.tiles.grid,)](*arguments, **launch.options)
-    for i, matrix, state in zip(launch.terms, launch.weights, launch.of, strict=True):
-        made.states[state] += launch.slot(made.terms, i)[0][0] @ matrix
+    for g, k, i in launch.products:
+        if launch.sources[g] < len(loop.states):
+            made.states[launch.sources[g]] += launch.slot(made.terms, i)[0][0] @ loop.weights[g][k * launch.H : (k + 1) * launch.H]
     vectors = [d.sum(0).to(v.dtype) for d, v in zip(made.vectors, loop.vectors, strict=True)]
     return Gradients(made.terms, vectors, [d.to(s.dtype) for d, s in zip(made.states, loop.states, strict=True)])
