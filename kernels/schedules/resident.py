@@ -1,13 +1,13 @@
 """The whole sequence in one launch: the recurrent matrices stay on chip. See `sequence` for the kernels, `barrier` for how the
-programs of a batch tile meet.
+programs of a batch tile meet, `kernels.tiles` for how the work is cut.
 
-Plans of one stage whose products are of states. Where one program can hold all matrices, a batch tile has one program and no
-barrier; elsewhere its programs share them out, and all of them must be on the device at once, or the plan is unsupported.
+Where one program can hold all matrices, a batch tile has one program and no barrier; elsewhere its programs share them out, and all
+of them must be on the device at once, or the plan is unsupported.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,24 +20,10 @@ from kernels.plan import Plan, Pointwise
 from kernels.schedules import sequence
 from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function
+from kernels.tiles import DIRECTIONS, Direction, Pass, Tiles, chip, power
+from kernels.tuning import choose
 
 FEEDS = False
-ROOM = 200 * 1024
-"""Bytes of shared memory that the matrices may take of a multiprocessor: an H100 or H200 has 227 KiB for a block."""
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """BB sequences and BN units to a program, tiles of BK in the products; `grid` programs in all."""
-
-    BB: int
-    BN: int
-    BK: int
-    warps: int
-    programs: int
-    grid: int
-    units: bool = False
-    split: int = 1
 
 
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
@@ -49,44 +35,31 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     if device.type != "cuda" and dtype == torch.bfloat16:
         return "computes in float32 or float16 in Triton's interpreter, whose products know no bfloat16"
-    if fit(plan, B, H, dtype, device) is None:
+    if any(fit(Pass(plan, direction, B, H, dtype, tf32()), device) is None for direction in DIRECTIONS):
         return f"{plan.cell.name} at B={B} H={H} in {str(dtype).removeprefix('torch.')} doesn't fit this device at once: use stepwise"
     return None
 
 
-def tiles(plan: Plan, B: int, H: int, width: int, multiprocessors: int, room: int) -> Tiles | None:
-    """The largest slice of units whose matrices fit in `room` bytes, and the smallest batch tile with which all programs fit
-    the device at once; None if nothing does. `width` is bytes of an element. Fewer programs to a tile read the state fewer
-    times."""
-    whole = max(16, triton.next_power_of_2(H))
-    for BN in (whole, 128, 64, 32, 16):
-        BK = min(64, whole)
-        held = len(plan.recurrent) * BN * -(-H // BK) * BK * width
-        programs = -(-H // BN)
-        if whole < BN or held > room:
-            continue
-        for BB in (16, 32, 64):
-            grid = programs * -(-B // BB)
-            if programs == 1 or grid <= multiprocessors:
-                return Tiles(BB, BN, BK, 4 if BB * BN <= 1024 and held < ROOM // 2 else 8, programs, grid)
-    return None
-
-
-def fit(plan: Plan, B: int, H: int, dtype: torch.dtype, device: torch.device) -> Tiles | None:
-    """The tiles for a device, or None. In the interpreter, whose programs run one after another, one holds everything."""
+def fit(work: Pass, device: torch.device) -> Tiles | None:
+    """The cut for a device, or None. In the interpreter, whose programs run one after another, one holds everything."""
     if device.type == "cuda":
-        return tiles(plan, B, H, dtype.itemsize, torch.cuda.get_device_properties(device).multi_processor_count, ROOM)
-    return tiles(plan, B, H, dtype.itemsize, 1, 2**60)
+        return choose(work, chip(device.index or 0))
+    return Tiles(16, power(work.H), min(64, power(work.H)), 4)
+
+
+def tf32() -> bool:
+    """Whether float32 is multiplied in tf32: what cuBLAS does is what these kernels do."""
+    return torch.backends.cuda.matmul.allow_tf32
 
 
 class Launch:
     """What both directions pass to their kernels."""
 
-    def __init__(self, loop: Loop, tiles: Tiles | None = None):
+    def __init__(self, loop: Loop, direction: Direction, tiles: Tiles | None = None):
         self.loop, self.plan, self.place = loop, loop.plan, loop.layout
         self.T, self.B, self.H = loop.shape
         state = loop.states[0]
-        chosen = tiles or fit(self.plan, self.B, self.H, state.dtype, state.device)
+        chosen = tiles or fit(Pass(self.plan, direction, self.B, self.H, state.dtype, tf32()), state.device)
         assert chosen is not None, "asked to run what `unsupported` refuses"
         self.tiles = chosen
         groups = self.place.groups
@@ -98,9 +71,10 @@ class Launch:
         leads = {group.stage: group.computed for group in computed if group.leads}
         self.made = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
         self.counters = torch.zeros(-(-self.B // chosen.BB) * LINE.value, dtype=torch.int32, device=state.device)
-        precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
+        precision = "tf32" if tf32() else "ieee"
         self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, chosen.units, chosen.split, precision)
-        self.options = {"num_warps": chosen.warps, "enable_fp_fusion": True, "launch_cooperative_grid": chosen.programs > 1}
+        self.options = {"num_warps": chosen.warps, "enable_fp_fusion": True, "launch_cooperative_grid": chosen.programs(self.H) > 1}
+        self.grid = (chosen.grid(self.B, self.H),)
 
     @property
     def meetings(self) -> int:
@@ -162,10 +136,10 @@ def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]
 
 
 def forward(loop: Loop, tiles: Tiles | None = None) -> Trajectory:
-    launch = Launch(loop, tiles)
+    launch = Launch(loop, "forward", tiles)
     empty = loop.states[0].new_empty
     trajectory = Trajectory([empty(loop.shape) for _ in loop.states], [empty(loop.shape) for _ in launch.made])
-    sequence.forward[(launch.tiles.grid,)](*forward_arguments(launch, trajectory), **launch.options)
+    sequence.forward[launch.grid](*forward_arguments(launch, trajectory), **launch.options)
     return trajectory
 
 
@@ -187,7 +161,7 @@ def backward_arguments(
 
 
 def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None) -> Gradients:
-    launch = Launch(loop, tiles)
+    launch = Launch(loop, "backward", tiles)
     batch_tiles = len(launch.counters) // LINE.value
     made = Gradients(
         [torch.empty_like(t) for t in loop.terms],
@@ -195,7 +169,7 @@ def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: lis
         [s.new_empty(s.shape, dtype=torch.float32) for s in loop.states],
     )
     arguments = backward_arguments(launch, trajectory, dy, d_final, made)
-    sequence.backward[(launch.tiles.grid,)](*arguments, **launch.options)
+    sequence.backward[launch.grid](*arguments, **launch.options)
     for g, k, i in launch.products:
         if launch.sources[g] < len(loop.states):
             made.states[launch.sources[g]] += launch.slot(made.terms, i)[0][0] @ loop.weights[g][k * launch.H : (k + 1) * launch.H]

@@ -223,5 +223,6 @@ def backward(
     for s in tl.static_range(S):
         tl.store(d_initial[s] + row * H + unit, carried[s], mask=here)
     for v in tl.static_range(V):
-        total = tl.where(here, summed[v], 0.0)
-        tl.store(d_vectors[v] + tile * H + first + tl.arange(0, BN), tl.sum(total, axis=1 if UNITS else 0), mask=first + tl.arange(0, BN) < H)
+        total = tl.sum(tl.where(here, summed[v], 0.0), axis=1 if UNITS else 0)
+        units = first + tl.arange(0, BN)
+        tl.store(d_vectors[v] + tile * H + units, total, mask=units < H)
