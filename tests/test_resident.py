@@ -119,7 +119,8 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles) -> float:
 
 TOGETHER = [
     (2, "minimal", False, 1, 160), (2, "lstm", True, 1, 25), (2, "gru_reset_before", True, 2, 25), (4, "vanilla", True, 1, 130),
-    (4, "gru", False, 4, 15), (4, "cfn", True, 1, 20), (8, "minimal", True, 1, 50), (8, "vanilla", True, 2, 60), (8, "nested", False, 1, 15),
+    (4, "gru", False, 4, 15), (4, "cfn", True, 1, 20), (8, "minimal", True, 1, 50), (8, "vanilla", True, 2, 60),
+    (8, "nested", False, 1, 15),
 ]  # fmt: skip
 """Programs, cell, form, and T: 500 steps forward and 500 backward in `make test`, ten times as many in `make soak`."""
 
