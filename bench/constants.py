@@ -31,9 +31,10 @@ def measure(device: torch.device) -> Constants:
         rates[name] = product(torch.float32, 8192, device)
     torch.backends.cuda.matmul.allow_tf32 = before
     known = Constants(
-        products=rates, copy_rate=copy(min(2**31, here.total_memory // 16), device), cache=here.L2_cache_size,
+        products=rates, copy_rate=copy(min(2**31, torch.cuda.mem_get_info(device)[0] // 16), device), cache=here.L2_cache_size,
         chip=here.shared_memory_per_multiprocessor + REGISTERS,
     )  # fmt: skip
+    torch.cuda.empty_cache()
     if importlib.util.find_spec("triton") is None:
         return known
     from bench import latency
