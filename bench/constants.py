@@ -22,7 +22,7 @@ def measure(device: torch.device) -> Constants:
     if device.type != "cuda":
         rates = {name: product(getattr(torch, name), 1536, device) for name in ("float32", "float64")}
         cache = caches()
-        return Constants(products=rates, copy_rate=copy(max(2**28, 4 * (cache or 0)), device), cache=cache)
+        return Constants(products=rates, copy_rate=copy(max(2**28, 2 * (cache or 0)), device), cache=cache)
     here = torch.cuda.get_device_properties(device)
     rates = {name: product(getattr(torch, name), 8192, device) for name in ("float16", "bfloat16", "float64")}
     before = torch.backends.cuda.matmul.allow_tf32
