@@ -14,7 +14,7 @@ Caches. What lies in one when a pass begins needn't be read, and what lies there
 fit are not counted at all; nor is anything where the size of the caches is not known.
 
 Chain. Where one multiprocessor's shared memory and registers hold all recurrent matrices, sequences run without a meeting, and
-there is none. Nor on a CPU, where a core has the matrices in its cache. It takes for granted that a matrix on chip stays there:
+there is none. Nor on a CPU, whose threads each run sequences of their own. It takes for granted that a matrix on chip stays there:
 just above the line, reading the rest again in every step may beat the meeting. The barrier is the one the resident kernels use.
 
 So a time below its floor says that the model is wrong there, or that the device did better than when it was measured.
