@@ -15,6 +15,7 @@ import triton
 from torch import Tensor
 
 from kernels.derive import adjoint
+from kernels.layout import layout
 from kernels.loop import Gradients, Loop, Trajectory
 from kernels.plan import Plan, Pointwise
 from kernels.schedules import sequence
@@ -75,6 +76,18 @@ class Launch:
         self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, chosen.units, chosen.split, precision)
         self.options = {"num_warps": chosen.warps, "enable_fp_fusion": True, "launch_cooperative_grid": chosen.programs(self.H) > 1}
         self.grid = (chosen.grid(self.B, self.H),)
+
+    def trajectory(self) -> Trajectory:
+        """What the forward kernel fills: all states and computed arguments at all times, whether or not they are kept."""
+        empty = self.loop.states[0].new_empty
+        return Trajectory([empty(self.loop.shape) for _ in self.loop.states], [empty(self.loop.shape) for _ in self.made])
+
+    def gradients(self) -> Gradients:
+        """What the backward kernel fills: of the vectors, a sum for every batch tile."""
+        batch_tiles = -(-self.B // self.tiles.BB)
+        vectors = [v.new_empty(batch_tiles, self.H, dtype=torch.float32) for v in self.loop.vectors]
+        states = [s.new_empty(s.shape, dtype=torch.float32) for s in self.loop.states]
+        return Gradients([torch.empty_like(t) for t in self.loop.terms], vectors, states)
 
     @property
     def meetings(self) -> int:
@@ -137,8 +150,7 @@ def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]
 
 def forward(loop: Loop, tiles: Tiles | None = None) -> Trajectory:
     launch = Launch(loop, "forward", tiles)
-    empty = loop.states[0].new_empty
-    trajectory = Trajectory([empty(loop.shape) for _ in loop.states], [empty(loop.shape) for _ in launch.made])
+    trajectory = launch.trajectory()
     sequence.forward[launch.grid](*forward_arguments(launch, trajectory), **launch.options)
     return trajectory
 
@@ -162,12 +174,7 @@ def backward_arguments(
 
 def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None) -> Gradients:
     launch = Launch(loop, "backward", tiles)
-    batch_tiles = len(launch.counters) // LINE.value
-    made = Gradients(
-        [torch.empty_like(t) for t in loop.terms],
-        [v.new_empty(batch_tiles, launch.H, dtype=torch.float32) for v in loop.vectors],
-        [s.new_empty(s.shape, dtype=torch.float32) for s in loop.states],
-    )
+    made = launch.gradients()
     arguments = backward_arguments(launch, trajectory, dy, d_final, made)
     sequence.backward[launch.grid](*arguments, **launch.options)
     for g, k, i in launch.products:
@@ -175,3 +182,31 @@ def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: lis
             made.states[launch.sources[g]] += launch.slot(made.terms, i)[0][0] @ loop.weights[g][k * launch.H : (k + 1) * launch.H]
     vectors = [d.sum(0).to(v.dtype) for d, v in zip(made.vectors, loop.vectors, strict=True)]
     return Gradients(made.terms, vectors, [d.to(s.dtype) for d, s in zip(made.states, loop.states, strict=True)])
+
+
+def example(work: Pass, T: int, device: torch.device) -> Loop:
+    """A training loop of a pass's size with random contents, to compile or to time its kernels with."""
+    place, H = layout(work.plan), work.H
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device).to(work.dtype)
+
+    terms = [normal(T, work.B, G, H) for G in place.widths]
+    hoisted = [None if k in {place.slots[i][0] for i in place.alone} else t.clone() for k, t in enumerate(terms)]
+    weights = [normal(len(group.terms) * H, H) / H**0.5 for group in place.groups]
+    return Loop(
+        work.plan, T, [], hoisted, terms, [normal(H) for _ in work.plan.vectors], weights, [normal(work.B, H) for _ in work.plan.states]
+    )
+
+
+def warm(work: Pass, tiles: Tiles) -> Any:
+    """The compiled kernel of a training pass with a cut, which is not run: for the GPU that is here, or that `offline.device` names."""
+    loop = example(work, 1, torch.device("cpu"))
+    launch = Launch(loop, work.direction, tiles)
+    trajectory = launch.trajectory()
+    if work.direction == "forward":
+        kernel, arguments = sequence.forward, forward_arguments(launch, trajectory)
+    else:
+        made = launch.gradients()
+        kernel, arguments = sequence.backward, backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made)
+    return kernel.warmup(*arguments, grid=launch.grid, **launch.options)
