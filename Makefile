@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bench test lint
+.PHONY: setup bench test soak gates lint
 setup: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -20,6 +20,13 @@ bench: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: setup
+	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+# What every resident kernel of the suites would use of an H100: a table, and a failure where one spills.
+gates: setup
+	@$(BIN)/python -m pytest -m gates -s $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check

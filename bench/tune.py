@@ -25,7 +25,7 @@ from kernels import offline, tuning
 from kernels.loop import Loop, Trajectory
 from kernels.plan import plan
 from kernels.schedules import resident, stepwise
-from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, candidates, chip, seconds
+from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, ranked
 from kernels.tuning import Schedule, Tuned
 
 T = 128
@@ -45,10 +45,11 @@ class Name:
     B: int
     H: int
     dtype: str
+    tf32: bool = False
 
     @property
     def work(self) -> Pass:
-        return Pass(plan(cells.load(self.cell)), self.direction, self.B, self.H, DTYPES[self.dtype])
+        return Pass(plan(cells.load(self.cell)), self.direction, self.B, self.H, DTYPES[self.dtype], self.tf32)
 
 
 def passes(names: Iterable[str]) -> Iterator[Name]:
@@ -58,35 +59,40 @@ def passes(names: Iterable[str]) -> Iterator[Name]:
     return iter(dict.fromkeys(found))
 
 
+def here() -> tuple[torch.device, Chip, int]:
+    """The GPU, what it is, and its compute capability."""
+    index = torch.cuda.current_device()
+    major, minor = torch.cuda.get_device_capability(index)
+    return torch.device("cuda", index), chip(index), 10 * major + minor
+
+
 def run(budget: float, tell: Tell, names: Iterable[str] = tuple(SUITES)) -> None:
     """Fill the table of this GPU for about `budget` seconds. `tell` is told what was found, a line a pass."""
     end = time.monotonic() + budget
-    here = chip(torch.cuda.current_device())
-    todo = [name for name in passes(names) if not known(name, here)]
-    tell(f"{len(todo)} passes to tune, into {tuning.path(here)}")
+    device, gpu, capability = here()
+    todo = [name for name in passes(names) if not known(name, gpu)]
+    tell(f"{len(todo)} passes to tune, into {tuning.path(gpu)}")
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        building = {name: build(pool, name, here) for name in todo[:1]}
+        building = {name: build(pool, name, gpu, capability) for name in todo[:1]}
         for number, name in enumerate(todo):
             if time.monotonic() > end:
                 tell(f"the budget is spent: {len(todo) - number} passes are left out")
                 break
-            building |= {following: build(pool, following, here) for following in todo[number + 1 : number + 2]}  # while this one runs
-            tell(f"{number + 1}/{len(todo)} {tuned(name, building.pop(name), here)}")
+            building |= {after: build(pool, after, gpu, capability) for after in todo[number + 1 : number + 2]}  # while this one runs
+            tell(f"{number + 1}/{len(todo)} {tuned(name, building.pop(name), device, gpu)}")
         pool.shutdown(cancel_futures=True)
 
 
-def known(name: Name, here: Chip) -> bool:
+def known(name: Name, gpu: Chip) -> bool:
     """Whether the table has a pass at this very batch."""
     schedules: tuple[Schedule, ...] = ("resident", "stepwise")
-    found = [tuning.measured(name.work, here, schedule) for schedule in schedules]
+    found = [tuning.measured(name.work, gpu, schedule) for schedule in schedules]
     return all(entry is not None and entry.B == name.B for entry in found)
 
 
-def build(pool: ProcessPoolExecutor, name: Name, here: Chip) -> dict[Tiles, Future[int]]:
+def build(pool: ProcessPoolExecutor, name: Name, gpu: Chip, capability: int) -> dict[Tiles, Future[int]]:
     """Compile the kernels of a pass, several at once, into Triton's cache on disk. A result is the bytes a kernel spills."""
-    ranked = sorted(candidates(name.work, here), key=partial(seconds, name.work, here))[:TRIED]
-    major, minor = torch.cuda.get_device_capability()
-    return {tiles: pool.submit(compile, name, tiles, 10 * major + minor) for tiles in ranked}
+    return {tiles: pool.submit(compile, name, tiles, capability) for tiles in ranked(name.work, gpu)[:TRIED]}
 
 
 def compile(name: Name, tiles: Tiles, capability: int) -> int:
@@ -94,9 +100,8 @@ def compile(name: Name, tiles: Tiles, capability: int) -> int:
     return used.stack + used.local
 
 
-def tuned(name: Name, built: dict[Tiles, Future[int]], here: Chip) -> str:
+def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu: Chip) -> str:
     """Time a pass, add what was fastest to the table, and say what it was."""
-    device = torch.device("cuda", torch.cuda.current_device())
     calls, wrong = contestants(name, built, device)
     taken: dict[Tiles | None, Samples] = {}
 
@@ -109,9 +114,9 @@ def tuned(name: Name, built: dict[Tiles, Future[int]], here: Chip) -> str:
     entries: list[tuple[Schedule, Tiles | None]] = [("stepwise", None), ("resident", best)]
     for schedule, tiles in entries:
         took = step.get(tiles, math.inf) if schedule == "stepwise" or tiles else math.inf
-        tuning.add(here, Tuned(
+        tuning.add(gpu, Tuned(
             cell=name.cell, step=tuning.fingerprint(name.work.plan), direction=name.direction, B=name.B, H=name.H, dtype=name.dtype,
-            tf32=False, schedule=schedule, tiles=tiles, seconds=took, tried=len(calls) - 1, torch=torch.__version__,
+            tf32=name.tf32, schedule=schedule, tiles=tiles, seconds=took, tried=len(calls) - 1, torch=torch.__version__,
             triton=version("triton"),
         ))  # fmt: skip
     micro = {key: f"{1e6 * value:.2f} µs" for key, value in step.items()}

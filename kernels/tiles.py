@@ -135,6 +135,6 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
 
 
 @cache
-def modelled(work: Pass, chip: Chip) -> Tiles | None:
-    """What the model takes to be fastest, None if nothing fits."""
-    return min(candidates(work, chip), key=lambda tiles: seconds(work, chip, tiles), default=None)
+def ranked(work: Pass, chip: Chip) -> tuple[Tiles, ...]:
+    """The cuts that fit, the one that the model takes to be fastest first."""
+    return tuple(sorted(candidates(work, chip), key=lambda tiles: seconds(work, chip, tiles)))

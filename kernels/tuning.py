@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from kernels.derive import TRITON, source
 from kernels.plan import Plan
-from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, candidates, modelled, seconds
+from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, ranked, seconds
 
 FOLDER = Path(__file__).parent / "tuned"
 Schedule = Literal["resident", "stepwise"]
@@ -26,7 +26,7 @@ class Tuned(BaseModel):
     """The fastest of a schedule for one pass. `step` is the fingerprint of the plan, `seconds` are of one time step; `tried` counts the
     cuts that were timed, `tiles` is None for `stepwise`, which has none, and where no cut ran right."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     cell: str
     step: str
     direction: Direction
@@ -82,7 +82,7 @@ def add(chip: Chip, entry: Tuned) -> None:
     fresh = path(chip).with_suffix(".new")
     fresh.write_text("[\n" + ",\n".join(e.model_dump_json() for e in ordered) + "\n]\n")
     os.replace(fresh, path(chip))
-    for cached in (table, choose, preferred):
+    for cached in (table, choices, preferred):
         cached.cache_clear()
 
 
@@ -94,10 +94,11 @@ def measured(work: Pass, chip: Chip, schedule: Schedule) -> Tuned | None:
 
 
 @cache
-def choose(work: Pass, chip: Chip) -> Tiles | None:
-    """The cut for a pass: as measured, else as modelled; None where none fits."""
-    entry = measured(work, chip, "resident")
-    return entry.tiles if entry and entry.tiles and entry.tiles in set(candidates(work, chip)) else modelled(work, chip)
+def choices(work: Pass, chip: Chip) -> tuple[Tiles, ...]:
+    """The cuts for a pass, best first: the one that was measured to be, then as the model ranks them; none where none fits."""
+    found, entry = ranked(work, chip), measured(work, chip, "resident")
+    known = entry.tiles if entry and entry.tiles in found else None
+    return found if known is None else (known, *(tiles for tiles in found if tiles != known))
 
 
 LAUNCH = 2.5e-6
@@ -111,12 +112,12 @@ def preferred(plan: Plan, B: int, H: int, dtype: torch.dtype, tf32: bool, chip: 
     passes = [Pass(plan, direction, B, H, dtype, tf32) for direction in DIRECTIONS]
     both = all(measured(work, chip, schedule) for work in passes for schedule in total)
     for work in passes:
-        tiles = choose(work, chip)
-        if tiles is None:
+        found = choices(work, chip)
+        if not found:
             return "stepwise"
         for schedule in total:
             entry = measured(work, chip, schedule) if both else None
             launches = 1 + len(work.groups) + sum(stage.argument is not None for stage in plan.stages)
-            model = seconds(work, chip, tiles) if schedule == "resident" else launches * LAUNCH
+            model = seconds(work, chip, found[0]) if schedule == "resident" else launches * LAUNCH
             total[schedule] += entry.seconds if entry else model
     return "stepwise" if total["stepwise"] < total["resident"] else "resident"

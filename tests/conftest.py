@@ -103,12 +103,12 @@ def held(run: Callable[..., object]) -> Callable[..., object]:
             yield from tensors(list(used.values()))
 
     @functools.wraps(run)
-    def call(*arguments: object) -> object:
+    def call(*arguments: object, **options: object) -> object:
         given = list(tensors(arguments))
         strided = [tuple(t.shape) for t in given if not t.is_contiguous()]
         assert not strided, f"a loop is given tensors that aren't contiguous, of the shapes {strided}"
         assert len({t.dtype for t in given}) == 1, "a loop is given tensors of several dtypes"
-        return run(*arguments)
+        return run(*arguments, **options)
 
     return call
 

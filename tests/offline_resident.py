@@ -1,26 +1,42 @@
-"""Compile the resident kernels for an H100 without one, and print what they use as JSON. Run by test_resident, outside of the
-interpreter."""
+"""Compile the resident kernels for GPUs that aren't here, and print what they use as JSON: a program of its own, outside of the
+interpreter.
+
+    offline_resident.py sample       a few passes of every kind, for three architectures
+    offline_resident.py suites       every pass of the suites, cut for an H100
+"""
 
 import json
 import re
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-import cells
+from bench.suites import SUITES
+from bench.tune import Name, passes
 from kernels import offline
-from kernels.layout import layout
-from kernels.loop import Gradients, Loop, Trajectory
-from kernels.plan import plan
-from kernels.schedules import resident, sequence
+from kernels.schedules import resident
+from kernels.tiles import DIRECTIONS, H100, Chip, Pass, Tiles
 
-CONFIGURATIONS = [
-    ("minimal", 256, 16, torch.bfloat16),
-    ("minimal", 1024, 64, torch.bfloat16),
-    ("gru", 512, 16, torch.bfloat16),
-    ("lstm", 1024, 16, torch.float16),
-    ("cfn", 1024, 16, torch.bfloat16),
-]
+A100 = Chip("nvidia-a100", 108, 163 * 1024)
+B200 = Chip("nvidia-b200", 148, 227 * 1024)
+CAPABILITY = {A100: 80, H100: 90, B200: 100}
 
+SAMPLE = [
+    Name(cell, direction, *size)
+    for cell, *size in (
+        ("minimal", 64, 256, "bfloat16"), ("lstm", 16, 1024, "float16"), ("gru", 128, 512, "bfloat16"),
+        ("gru_reset_before", 16, 512, "float16"), ("vanilla_relu", 32, 1760, "float16"), ("cfn", 16, 256, "float32", True),
+        ("lstm", 16, 128, "float32"),
+    )
+    for direction in DIRECTIONS
+]  # fmt: skip
 
 MARKS = {
     "barrier": r"bar\.sync|barrier\.",
@@ -47,44 +63,49 @@ def ordered(found: list[str]) -> bool:
     )
 
 
-def main() -> None:
-    rows = []
-    for name, H, B, dtype in CONFIGURATIONS:
-        p, T = plan(cells.load(name)), 4
-        place = layout(p)
-        terms = [torch.zeros(T, B, G, H, dtype=dtype) for G in place.widths]
-        weights = [torch.zeros(len(g.terms) * H, H, dtype=dtype) for g in place.groups]
-        states = [torch.zeros(B, H, dtype=dtype) for _ in p.states]
-        loop = Loop(p, T, [], terms, terms, [torch.zeros(H, dtype=dtype) for _ in p.vectors], weights, states)
-        tiles = resident.tiles(p, B, H, dtype.itemsize, 132, resident.ROOM)
-        launch = resident.Launch(loop, tiles)
-        trajectory = Trajectory([torch.zeros(T, B, H, dtype=dtype) for _ in states], [])
-        vectors = [torch.zeros(1, H) for _ in p.vectors]
-        made = Gradients([torch.zeros_like(t) for t in terms], vectors, [torch.zeros(B, H) for _ in states])
-        dy = torch.zeros(T, B, H, dtype=dtype)
-        for kernel, arguments in (
-            (sequence.forward, resident.forward_arguments(launch, trajectory)),
-            (sequence.backward, resident.backward_arguments(launch, trajectory, dy, states, made)),
-        ):
-            warmed = []
+@cache
+def used(work: Pass, tiles: Tiles, capability: int) -> tuple[offline.Resources, list[str]]:
+    """What a kernel uses, and the marks in its code."""
+    made: list[Any] = []
 
-            def warm(kernel=kernel, arguments=arguments, launch=launch, warmed=warmed):
-                warmed.append(kernel.warmup(*arguments, grid=(1,), **launch.options))
-                return warmed[0]
+    def launch() -> Any:
+        made.append(resident.warm(work, tiles))
+        return made[0]
 
-            used = offline.compiled(90, warm)
-            code = marks(warmed[0].asm["ptx"])
-            meets = launch.tiles.programs > 1
-            rows.append({
-                "cell": name, "H": H, "B": B, "direction": kernel.fn.__name__, "tiles": str(launch.tiles),
-                "registers": used.registers, "shared": used.shared, "spills": used.stack + used.local,
-                "weights": len(p.recurrent) * launch.tiles.BN * H * dtype.itemsize if meets else 0,
-                "tensor_cores": used.sass.count("HMMA") + used.sass.count("HGMMA"),
-                "releases": code.count("release"), "acquires": code.count("acquire"), "meets": meets,
-                "ordered": ordered(code),
-            })  # fmt: skip
-    print(json.dumps(rows))
+    return offline.compiled(capability, launch), marks(made[0].asm["ptx"])
+
+
+def row(name: Name, chip: Chip) -> dict[str, Any] | None:
+    """Of a pass, cut as it would be on that chip; None where it doesn't fit."""
+    torch.backends.cuda.matmul.allow_tf32 = name.tf32
+    work, found = name.work, resident.choices(name.work, chip)
+    if not found:
+        return None
+
+    def keeps(work: Pass, tiles: Tiles) -> bool:
+        resources = used(work, tiles, CAPABILITY[chip])[0]
+        return resources.stack + resources.local == 0 and resources.shared <= chip.shared
+
+    tiles = resident.settled(work, chip, keeps)
+    resources, code = used(work, tiles, CAPABILITY[chip])
+    return {
+        "cell": name.cell, "direction": name.direction, "B": name.B, "H": name.H, "dtype": "tf32" if name.tf32 else name.dtype,
+        "capability": CAPABILITY[chip], "tiles": [tiles.BB, tiles.BN, tiles.BK, tiles.warps, tiles.units, tiles.split],
+        "programs": tiles.programs(name.H), "skipped": found.index(tiles), "registers": resources.registers,
+        "spills": resources.stack + resources.local, "shared": resources.shared, "room": chip.shared, "weights": work.held(tiles),
+        "code": resources.sass.count(";"), "tensor": len(re.findall(r"HMMA|HGMMA|UTC\w*MMA", resources.sass)),
+        "releases": code.count("release"), "acquires": code.count("acquire"), "ordered": ordered(code),
+        "meetings": 1 + sum(stage.argument is not None for stage in work.plan.stages),
+    }  # fmt: skip
+
+
+def main(which: str) -> Iterator[dict[str, Any]]:
+    """A pass of each size is compiled once, for the batches that are cut alike."""
+    wanted = [(n, c) for n in SAMPLE for c in CAPABILITY] if which == "sample" else [(n, H100) for n in passes(SUITES)]
+    alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, resident.choices(n.work, c)[:1]): (n, c) for n, c in wanted}
+    with ProcessPoolExecutor(2) as pool:
+        yield from filter(None, pool.map(row, *zip(*alike.values(), strict=True)))
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(list(main(sys.argv[1]))))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +14,13 @@ import cells
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 
-SCRIPT = Path(__file__).parent / "offline_steps.py"
+HERE = Path(__file__).parent
 
 
-def offline(*arguments: str) -> dict[str, list]:
-    """What `offline_steps.py` prints, in a process where Triton compiles."""
+def offline(*arguments: str, script: str = "offline_steps.py") -> Any:
+    """What a script beside this one prints, in a process where Triton compiles."""
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, str(HERE / script), *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

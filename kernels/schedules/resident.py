@@ -8,11 +8,13 @@ of them must be on the device at once, or the plan is unsupported.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
 import triton
 from torch import Tensor
+from triton.runtime.errors import OutOfResources
 
 from kernels.derive import adjoint
 from kernels.layout import layout
@@ -21,10 +23,12 @@ from kernels.plan import Plan, Pointwise
 from kernels.schedules import sequence
 from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function
-from kernels.tiles import DIRECTIONS, Direction, Pass, Tiles, chip, power
-from kernels.tuning import choose
+from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, power
+from kernels.tuning import choices
 
 FEEDS = False
+ATTEMPTS = 8
+"""Cuts that are compiled, at most, to find one that spills nothing."""
 
 
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
@@ -36,16 +40,39 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     if device.type != "cuda" and dtype == torch.bfloat16:
         return "computes in float32 or float16 in Triton's interpreter, whose products know no bfloat16"
-    if any(fit(Pass(plan, direction, B, H, dtype, tf32()), device) is None for direction in DIRECTIONS):
+    if not all(fit(Pass(plan, direction, B, H, dtype, tf32()), device) for direction in DIRECTIONS):
         return f"{plan.cell.name} at B={B} H={H} in {str(dtype).removeprefix('torch.')} doesn't fit this device at once: use stepwise"
     return None
 
 
-def fit(work: Pass, device: torch.device) -> Tiles | None:
-    """The cut for a device, or None. In the interpreter, whose programs run one after another, one holds everything."""
+def fit(work: Pass, device: torch.device) -> bool:
+    """Whether a pass can be cut for a device."""
+    return device.type != "cuda" or bool(choices(work, chip(device.index or 0)))
+
+
+def cut(work: Pass, device: torch.device) -> Tiles:
+    """How a pass is cut on a device. In the interpreter, whose programs run one after another, one holds everything."""
     if device.type == "cuda":
-        return choose(work, chip(device.index or 0))
+        return settled(work, chip(device.index or 0), on_chip)
     return Tiles(16, power(work.H), min(64, power(work.H)), 4)
+
+
+@cache
+def settled(work: Pass, here: Chip, keeps: Callable[[Pass, Tiles], bool]) -> Tiles:
+    """The best cut with which a compiled kernel keeps on chip what it should, as only the compiler knows; else the best."""
+    found = choices(work, here)
+    assert found, "asked to run what `unsupported` refuses"
+    return next((tiles for tiles in found[:ATTEMPTS] if keeps(work, tiles)), found[0])
+
+
+def on_chip(work: Pass, tiles: Tiles) -> bool:
+    """Whether the kernel for the GPU that is here fits it, and spills nothing."""
+    kernel = warm(work, tiles)
+    try:
+        kernel._init_handles()
+    except OutOfResources:
+        return False
+    return kernel.n_spills == 0
 
 
 def tf32() -> bool:
@@ -60,9 +87,7 @@ class Launch:
         self.loop, self.plan, self.place = loop, loop.plan, loop.layout
         self.T, self.B, self.H = loop.shape
         state = loop.states[0]
-        chosen = tiles or fit(Pass(self.plan, direction, self.B, self.H, state.dtype, tf32()), state.device)
-        assert chosen is not None, "asked to run what `unsupported` refuses"
-        self.tiles = chosen
+        self.tiles = chosen = tiles or cut(Pass(self.plan, direction, self.B, self.H, state.dtype, tf32()), state.device)
         groups = self.place.groups
         self.products = [(g, k, i) for g, group in enumerate(groups) for k, i in enumerate(group.terms)]
         self.counts = tuple(len(group.terms) for group in groups)

@@ -1,0 +1,54 @@
+"""What the resident kernels use of a GPU that isn't here: no spills, matrices on chip, tensor cores, the barrier in its order."""
+
+import importlib.util
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from tests.test_offline import offline
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
+
+COLUMNS = (
+    "cell", "direction", "B", "H", "dtype", "capability", "tiles", "programs", "skipped", "registers", "spills", "shared", "weights",
+    "tensor", "code",
+)  # fmt: skip
+
+
+def hold(row: dict) -> None:
+    """Hold a compiled kernel to what a resident kernel is."""
+    assert row["spills"] == 0, row
+    assert row["weights"] <= row["room"] and row["shared"] <= row["room"], row
+    if row["programs"] > 1:
+        assert row["shared"] >= row["weights"], f"the matrices are not all in shared memory: {row}"
+    assert (row["tensor"] > 0) == (row["dtype"] != "float32"), f"on tensor cores, but for float32 without tf32: {row}"
+    meetings = row["meetings"] if row["programs"] > 1 else 0
+    assert (row["releases"], row["acquires"]) == (meetings, meetings), row
+    assert row["ordered"], f"a block barrier in front of a release or behind an acquire is missing: {row}"
+
+
+def show(rows: list[dict]) -> None:
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in COLUMNS))
+    Console(width=200).print(table)
+
+
+def test_a_sample():
+    """Every kind of plan and precision, on an A100, an H100 and a B200."""
+    rows = offline("sample", script="offline_resident.py")
+    show(rows)
+    assert {row["capability"] for row in rows} == {80, 90, 100} and len(rows) > 30
+    for row in rows:
+        hold(row)
+
+
+@pytest.mark.gates
+def test_every_pass_of_the_suites():
+    """As an H100 would run it. `make gates` prints the table."""
+    rows = offline("suites", script="offline_resident.py")
+    show(rows)
+    assert len(rows) > 100
+    for row in rows:
+        hold(row)

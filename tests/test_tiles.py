@@ -1,0 +1,142 @@
+"""Cuts fit the device, and the model and the table rank them."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+import cells
+from kernels import tuning
+from kernels.plan import plan
+from kernels.tiles import DIRECTIONS, H100, RESERVE, Chip, Pass, Tiles, candidates, ranked, seconds
+from kernels.tuning import Tuned
+
+HALF = torch.bfloat16
+
+
+def work(cell: str, direction: str = "forward", B: int = 16, H: int = 512, dtype: torch.dtype = HALF) -> Pass:
+    return Pass(plan(cells.load(cell)), direction, B, H, dtype)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(cells.names()), st.sampled_from(DIRECTIONS), st.integers(1, 300), st.integers(1, 3000), st.sampled_from([8, 132]))
+def test_every_cut_fits(cell, direction, B, H, multiprocessors):
+    chip = replace(H100, multiprocessors=multiprocessors)
+    given = work(cell, direction, B, H)
+    for tiles in candidates(given, chip):
+        programs = tiles.programs(H)
+        assert programs * tiles.BN >= H and tiles.grid(B, H) * tiles.BB >= B * programs
+        assert programs == 1 or tiles.grid(B, H) <= multiprocessors, "programs that meet must all be there"
+        assert len(given.plan.recurrent) * tiles.BN * H * 2 <= given.held(tiles) <= chip.shared - RESERVE
+        assert seconds(given, chip, tiles) > 0
+
+
+def test_what_is_held_by_hand():
+    """A GRU of H=100 in 16 bit, 16 units: three matrices in stretches of 64, or four where they stand on top of each other."""
+    assert work("gru", H=100).held(Tiles(16, 16, 64, 4)) == 3 * 16 * 128 * 2
+    assert work("gru", H=100).held(Tiles(16, 16, 64, 4, units=True)) == 4 * 16 * 128 * 2
+    assert work("gru", "backward", H=100).held(Tiles(16, 16, 64, 4, units=True)) == 3 * 16 * 128 * 2
+    assert work("gru", H=100).held(Tiles(16, 16, 64, 4, split=4)) == 3 * 16 * 256 * 2
+
+
+def test_what_does_not_fit_has_no_cut():
+    assert not ranked(work("lstm", B=16, H=4096), H100)
+    assert not ranked(work("lstm", B=512, H=1024), H100)
+    assert not ranked(work("vanilla", H=1024), Chip("small", 132, 48 * 1024))
+
+
+def test_minimal_needs_no_meeting_where_gru_does():
+    """At H=256 in 16 bit a program holds the one matrix of MinimalRNN, and not the three of a GRU."""
+    assert ranked(work("minimal", H=256), H100)[0].programs(256) == 1
+    assert all(tiles.programs(256) > 1 for tiles in ranked(work("gru", H=256), H100))
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_model_grows(direction):
+    """With every size, and with what is meant to cost."""
+    tiles = Tiles(16, 16, 64, 4)
+    base = seconds(work("lstm", direction), H100, tiles)
+    assert seconds(work("lstm", direction, H=1024), H100, tiles) > base
+    assert seconds(work("lstm", direction, dtype=torch.float32), H100, tiles) > base
+    assert seconds(work("lstm", direction), H100, replace(tiles, BB=32)) > base
+    assert seconds(work("vanilla", direction), H100, tiles) < base < seconds(work("gru_reset_before", direction), H100, tiles)
+
+
+@pytest.fixture
+def table(monkeypatch, tmp_path):
+    """An empty table of its own."""
+    caches = (tuning.table, tuning.choices, tuning.preferred)
+    monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
+    for cached in caches:
+        cached.cache_clear()
+    yield tuning
+    for cached in caches:
+        cached.cache_clear()
+
+
+def entry(given: Pass, tiles: Tiles | None, seconds: float = 1e-6, schedule: str = "resident") -> Tuned:
+    return Tuned(
+        cell=given.plan.cell.name, step=tuning.fingerprint(given.plan), direction=given.direction, B=given.B, H=given.H, dtype="bfloat16",
+        tf32=False, schedule=schedule, tiles=tiles, seconds=seconds, tried=3, torch="2.11.0", triton="3.6.0",
+    )  # fmt: skip
+
+
+def test_what_was_measured_comes_first(table):
+    """For its batch and those below it, down to the last that was measured; not for another direction, dtype or cell."""
+    given = work("lstm", B=32)
+    model = table.choices(given, H100)
+    last = model[-1]
+    assert last != model[0]
+    table.add(H100, entry(given, last))
+    assert table.choices(given, H100)[0] == last and set(table.choices(given, H100)) == set(model)
+    assert table.choices(replace(given, B=17), H100)[0] == last
+    for other in (
+        replace(given, B=33), replace(given, direction="backward"), replace(given, dtype=torch.float16), work("gru", B=32),
+        replace(given, H=256), replace(given, tf32=True),
+    ):  # fmt: skip
+        assert table.choices(other, H100) == ranked(other, H100), other
+    table.add(H100, entry(replace(given, B=16), model[0]))
+    assert table.choices(replace(given, B=16), H100)[0] == model[0] and table.choices(given, H100)[0] == last
+
+
+def test_a_cut_that_no_longer_fits_is_not_taken(table):
+    given = work("lstm", B=32)
+    table.add(H100, entry(given, Tiles(16, 512, 64, 4)))
+    assert table.choices(given, H100) == ranked(given, H100)
+
+
+def test_the_table_survives(table):
+    """Entries are replaced one by one; what was written is what is read, infinity and no tiles included."""
+    given = work("lstm")
+    table.add(H100, entry(given, None, float("inf")))
+    table.add(H100, entry(work("gru"), None, 2e-6, "stepwise"))
+    table.add(H100, entry(given, Tiles(16, 16, 64, 4), 3e-6))
+    assert table.measured(given, H100, "resident").seconds == 3e-6
+    assert table.measured(work("gru"), H100, "stepwise").seconds == 2e-6
+    assert [path.name for path in (tuning.FOLDER).iterdir()] == ["nvidia-h100.json"]
+    assert len(tuning.path(H100).read_text().splitlines()) == 4
+    tuning.path(H100).write_text('[{"cell": 3}]')
+    tuning.table.cache_clear()
+    with pytest.raises(ValidationError):
+        table.table(H100)
+
+
+def test_the_faster_schedule_is_preferred(table):
+    """As modelled; as measured once both schedules were, in both directions."""
+    assert table.preferred(plan(cells.load("lstm")), 16, 512, HALF, False, H100) == "resident"
+    assert table.preferred(plan(cells.load("lstm")), 16, 4096, HALF, False, H100) == "stepwise"
+    for direction in DIRECTIONS:
+        given = work("lstm", direction)
+        table.add(H100, entry(given, ranked(given, H100)[0], 5e-6))
+        table.add(H100, entry(given, None, 4e-6, "stepwise"))
+    assert table.preferred(plan(cells.load("lstm")), 16, 512, HALF, False, H100) == "stepwise"
+
+
+def test_another_equation_of_the_same_name_is_another_plan():
+    def minimal(h, x, W, b):
+        return h + W.u(h) + W.x(x)
+
+    assert tuning.fingerprint(plan(cells.Cell(minimal))) != tuning.fingerprint(plan(cells.load("minimal")))

@@ -1,0 +1,113 @@
+"""Tuning on a CPU: stand-ins for the GPU, the interpreter for the kernels, and real tables."""
+
+from concurrent.futures import Future
+
+import pytest
+import torch
+
+from bench import tune
+from bench.suites import SUITES
+from bench.tune import Name
+from kernels import tuning
+from kernels.schedules import resident
+from kernels.tiles import H100, Tiles
+
+pytest.importorskip("triton")
+
+WORK = [Name(cell, direction, 3, 17, "float32") for cell in ("minimal", "gru_reset_before") for direction in ("forward", "backward")]
+CUTS = (Tiles(16, 32, 16, 4), Tiles(16, 32, 32, 4, True), Tiles(16, 32, 16, 8, False, 2))
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    """A GPU that the interpreter stands in for, with three cuts for every pass, and an empty table."""
+    monkeypatch.setattr(tuning, "FOLDER", tmp_path)
+    monkeypatch.setattr(tune, "T", 3)
+    monkeypatch.setattr(tune, "here", lambda: (torch.device("cpu"), H100, 90))
+    monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS)
+    monkeypatch.setattr(tune, "passes", lambda names: iter(WORK))
+    monkeypatch.setattr(tune, "ProcessPoolExecutor", Pool)
+    for cached in (tuning.table, tuning.choices, tuning.preferred):
+        cached.cache_clear()
+    yield tmp_path
+    for cached in (tuning.table, tuning.choices, tuning.preferred):
+        cached.cache_clear()
+
+
+class Pool:
+    """Says of every kernel that it spills nothing, but for one cut."""
+
+    spills = CUTS[2]
+
+    def __init__(self, **options: object):
+        pass
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def shutdown(self, **options: object) -> None:
+        pass
+
+    def submit(self, call: object, name: Name, tiles: Tiles, capability: int) -> Future:
+        done: Future = Future()
+        done.set_result(8 if tiles == self.spills else 0)
+        return done
+
+
+def entries() -> list[tuning.Tuned]:
+    return [e for found in tuning.table(H100).values() for e in found.values()]
+
+
+def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
+    said: list[str] = []
+    tune.run(60, said.append)
+    assert len(entries()) == 2 * len(WORK) and len(said) == 1 + len(WORK)
+    for entry in entries():
+        assert 0 < entry.seconds < 10 and entry.tried == 2, said
+        assert entry.tiles in CUTS[:2] if entry.schedule == "resident" else entry.tiles is None
+    assert all("1 out: ValueError" in line and "spills 8 bytes" in line for line in said[1:])
+
+
+def test_it_goes_on_where_it_stopped(gpu):
+    said: list[str] = []
+    tune.run(0, said.append)
+    assert not entries() and "4 passes are left out" in said[-1]
+    tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90), torch.device("cpu"), H100)
+    tune.run(60, said.append)
+    assert "3 passes to tune" in said[2] and len(entries()) == 2 * len(WORK)
+
+
+@pytest.mark.parametrize("fault", ["wrong", "raises"])
+def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
+    """Off in one number, or with an error: it has no time, and the rest has."""
+    run = resident.forward
+
+    def broken(loop, tiles):
+        found = run(loop, tiles=tiles)
+        if tiles == CUTS[0] and fault == "raises":
+            raise RuntimeError("no such kernel")
+        found.history[0][-1, 0, 0] += 0.1 * (tiles == CUTS[0])
+        return found
+
+    monkeypatch.setattr(resident, "forward", broken)
+    said = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90), torch.device("cpu"), H100)
+    assert "2 out" in said
+    assert {e.tiles for e in entries() if e.schedule == "resident"} == {CUTS[1]}
+
+
+def test_no_cut_that_runs_is_no_cut(gpu, monkeypatch):
+    monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS[2:])
+    said = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90), torch.device("cpu"), H100)
+    assert "no cut" in said
+    assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("resident", False)}
+
+
+def test_the_passes_of_the_suites_are_each_there_once():
+    found = list(tune.passes(SUITES))
+    assert len(found) == len(set(found)) > 100
+    assert found[0] == Name("lstm", "forward", 16, 768, "float16")
+    assert Name("lstm", "backward", 16, 2048, "float16") in found
+    assert Name("lstm", "backward", 4, 2048, "float16") not in found, "inferred only"
