@@ -140,7 +140,7 @@ def columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]
 def forward(loop: Loop, tiles: Tiles | None = None) -> Trajectory:
     launch = Launch(loop, tiles)
     T, B, H = loop.shape
-    trajectory = Trajectory([s.new_empty(T, B, H) for s in loop.states], [])
+    trajectory = Trajectory(loop.history or [s.new_empty(T, B, H) for s in loop.states], [])
     sequence.forward[(launch.tiles.grid,)](*forward_arguments(launch, trajectory), **launch.options)
     return trajectory
 
