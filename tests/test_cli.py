@@ -15,7 +15,8 @@ from bench import cli, record
 from bench.run import Runner
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("all", "--quick", "--cells", "minimal,lstm", "--backends", "compiled,compiled-low,vendor,stepwise", "--seq-lens", "3", "--device", "cpu")
+BACKENDS = "compiled,compiled-low,vendor,stepwise"
+QUICK = ("all", "--quick", "--cells", "minimal,lstm", "--backends", BACKENDS, "--seq-lens", "3", "--device", "cpu")
 
 
 @pytest.fixture
