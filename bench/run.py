@@ -11,6 +11,7 @@ from bench import gate, gradients, memory
 from bench.backends import Unsupported, Workload, build
 from bench.cases import at_length, count, formula, make, verified
 from bench.clock import Rule, Samples, interleave
+from bench.demand import demand
 from bench.problem import Problem, problem
 from bench.record import Case, CaseRecord, Errors, GradientRecord, Memory, Status
 from bench.settings import Settings
@@ -154,7 +155,8 @@ class Runner:
         p = plan(load(case.cell))
         return CaseRecord(
             case=case, status=status, reason=reason, errors=errors, parameters=count(p.parameters, case.D, case.H),
-            formula=formula(p.parameters), flops=sum(count(f, case.D, case.H) for f in p.flops.values()), **measured,
+            formula=formula(p.parameters), flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case),
+            **measured,
         )  # fmt: skip
 
     def problem(self, case: Case) -> Problem:

@@ -24,6 +24,7 @@ TOLERANCE = {
     # How far from a kink a value may lie and be taken for one of the other side, against the sizes of what is added up there.
     ("kink", torch.float64): 1e-12,
     ("kink", torch.float32): 1e-5,
+    ("kink", torch.float16): 5e-3,
 }
 
 SYMBOLIC = 1e-30
