@@ -81,9 +81,11 @@ def build(backend: str, problem: Problem, input_product: bool = True) -> Workloa
 
 
 def ours(backend: str, problem: Problem) -> Workload:
-    """`kernels.RNN` on one of its schedules, or the eager reference."""
-    supported(backend, problem)
-    rnn = RNN(problem.cell, problem.D, problem.H, backend=backend, device=problem.device, dtype=problem.dtype)
+    """`kernels.RNN` on one of its schedules, with low memory where the name ends so, or the eager reference."""
+    name, _, memory = backend.partition("-")
+    supported(name, problem)
+    device, dtype = problem.device, problem.dtype
+    rnn = RNN(problem.cell, problem.D, problem.H, backend=name, memory=memory or "full", device=device, dtype=dtype)
     weights = rnn.weights()
     with torch.no_grad():
         for name, parameter in weights.items():

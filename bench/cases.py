@@ -53,7 +53,7 @@ def verified(settings: Settings) -> list[Case]:
 
 
 def interpreted(settings: Settings, backend: str) -> bool:
-    return backend in ("stepwise", "resident") and settings.device == "cpu"
+    return backend.removesuffix("-low") in ("stepwise", "resident") and settings.device == "cpu"
 
 
 def make(settings: Settings, cell: str, backend: str, T: int, mode: Mode, input_product: bool = True, stands_for: str = "") -> Case:

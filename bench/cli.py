@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from bench.record import RecordError
-from bench.settings import BACKENDS, DTYPES, PRECISIONS, Settings, SettingsError, choice, choices, folder, size, sizes
+from bench.settings import BACKENDS, DEFAULTS, DTYPES, PRECISIONS, Settings, SettingsError, choice, choices, folder, size, sizes
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -22,7 +22,7 @@ def app(context: click.Context) -> None:
 
 @app.command("all")
 @click.option("--cells", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
-@click.option("--backends", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all; on a GPU all but compiled]")
+@click.option("--backends", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all but -low; on a GPU resident-low too, not compiled]")
 @click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,64; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
@@ -47,9 +47,7 @@ def run_all(
 
     settings = Settings(
         cells=tree.names() if cells is None else choices(cells, tree.names(), "cell"),
-        backends=choices(backends, BACKENDS, "backend")
-        if backends is not None
-        else tuple(b for b in BACKENDS if not (gpu and b == "compiled")),
+        backends=choices(backends, BACKENDS, "backend") if backends is not None else DEFAULTS[kind],
         seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "4,16,64"), "--seq-lens"),
         batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
         hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),

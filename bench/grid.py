@@ -7,7 +7,8 @@ from bench.record import Case, CaseRecord
 from bench.summary import Estimate, Peers, peers, seconds, speed, timed
 from bench.words import FAILURES, word
 
-ORDER = ("vendor", "eager", "compiled", "stepwise", "resident", "scan", "torchrecurrent")
+SCHEDULES = ("compiled", "stepwise", "resident", "scan")
+ORDER = ("vendor", "eager", *(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low")), "torchrecurrent")
 FASTEST, TIED = "★", "☆"
 
 

@@ -4,7 +4,12 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-BACKENDS = ("eager", "compiled", "stepwise", "resident", "vendor", "torchrecurrent")
+DEFAULTS = {
+    "cpu": ("eager", "compiled", "stepwise", "resident", "vendor", "torchrecurrent"),
+    "cuda": ("eager", "stepwise", "resident", "resident-low", "vendor", "torchrecurrent"),
+}
+"""The backends of a run that names none. "-low" is the schedule with `memory="low"`."""
+BACKENDS = ("eager", "compiled", "stepwise", "resident", "compiled-low", "stepwise-low", "resident-low", "vendor", "torchrecurrent")
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")
 

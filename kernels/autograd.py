@@ -27,72 +27,93 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, T: int, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        place = layout(plan)
-        feeds, values, vectors, weights, states = split(plan, place, tensors)
-        B, H = states[0].shape
-        hoisted: list[Any] = []
-        for feed, (v, W, bias) in zip(place.feeds, feeds, strict=True):
-            if W is None or not schedule.FEEDS:
-                hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
-            else:
-                hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep else None)
-        hoisted += [v.contiguous().unsqueeze(2) for v in values]
-        terms: list[Any] = list(hoisted) if keep else []
-        for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
-            if keep and W is None:  # given rows stay as they are: the loop writes elsewhere
-                if all(plan.terms[i].matrix for i in feed.terms):
-                    terms[k] = torch.empty_like(terms[k])
-                else:
-                    terms[k] = hoisted[k] = terms[k].clone()
-        if place.alone:
-            hoisted.append(None)
-            terms += [states[0].new_empty(T, B, len(place.alone), H)] if keep else []
-        feeds = [(v.contiguous(), W if schedule.FEEDS else None, bias) for v, W, bias in feeds]
-        loop = Loop(plan, T, feeds, hoisted, terms, vectors, weights, states)
-        trajectory = schedule.forward(loop)
-        y, *others = trajectory.history
+        loop = prepare(plan, schedule, keep, T, tensors)
+        trajectory: Trajectory = schedule.forward(loop)
         if keep:
             ctx.set_materialize_grads(False)
             ctx.plan, ctx.schedule = plan, schedule
-            ctx.counts = len(tensors), len(terms), 1 + len(others)
-            ctx.save_for_backward(*tensors, *terms, y, *others, *trajectory.arguments)
-        return y, *(h[-1].clone() for h in trajectory.history)
+            ctx.counts = len(tensors), len(loop.terms), len(trajectory.history)
+            ctx.save_for_backward(*tensors, *loop.terms, *trajectory.history, *trajectory.arguments)
+        return trajectory.history[0], *(h[-1].clone() for h in trajectory.history)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
-        if torch.is_grad_enabled():
-            raise RuntimeError("a fused recurrence can't be differentiated twice: create_graph=True takes backend='eager'")
-        plan, place = ctx.plan, layout(ctx.plan)
+        once()
         take = iter(ctx.saved_tensors)
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
         trajectory = Trajectory(history, list(take))
-        feeds, values, vectors, weights, states = split(plan, place, tensors)
-        loop = Loop(plan, len(history[0]), feeds, [], terms, vectors, weights, states)
-        d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
-        dy = None if dy is None else dy.contiguous()
-        gradients: Gradients = ctx.schedule.backward(loop, trajectory, dy, d_states)
+        result = differentiate(ctx.plan, ctx.schedule, tensors, terms, trajectory, dy, d_final, ctx.needs_input_grad[4:])
+        return None, None, None, None, *result
 
-        needs = iter(ctx.needs_input_grad[4:])
-        result: list[Tensor | None] = []
-        d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
-        for feed, (v, W, _), d in zip(place.feeds, feeds, gradients.terms, strict=False):
-            rows = d.flatten(2)
-            wanted = [next(needs) for _ in range(3)]
-            if W is None:
-                result += [rows, None, None]
-                continue
-            flat = rows.flatten(0, 1)
-            if feed.value >= 0:  # its argument is among the values, not here
-                d_values[feed.value].flatten(0, 1).addmm_(flat, W)
-            result.append((flat @ W).view(v.shape) if wanted[0] else None)
-            result.append(flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None)
-            result.append(flat.sum(0) if wanted[2] else None)
-        result += d_values
-        result += gradients.vectors
-        wanted = [next(needs) for _ in range(len(values) + len(vectors) + len(weights))][len(values) + len(vectors) :]
-        for g in range(len(weights)):
-            result.append(weight_gradient(place, g, loop, trajectory, gradients.terms) if wanted[g] else None)
-        return None, None, None, None, *result, *gradients.states
+
+def once() -> None:
+    """Raises RuntimeError where a backward pass is to be differentiated in turn."""
+    if torch.is_grad_enabled():
+        raise RuntimeError("a fused recurrence can't be differentiated twice: create_graph=True takes backend='eager'")
+
+
+def prepare(
+    plan: Plan, schedule: ModuleType, keep: bool, T: int, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None
+) -> Loop:
+    """The forward pass over the tensors of `Recurrence`: what of it is computed in front of the loop, and what it keeps."""
+    place = layout(plan)
+    feeds, values, vectors, weights, states = split(plan, place, tensors)
+    B, H = states[0].shape
+    hoisted: list[Any] = []
+    for feed, (v, W, bias) in zip(place.feeds, feeds, strict=True):
+        if W is None or not schedule.FEEDS:
+            hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
+        else:
+            hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep else None)
+    hoisted += [v.contiguous().unsqueeze(2) for v in values]
+    terms: list[Any] = list(hoisted) if keep else []
+    for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
+        if keep and W is None:  # given rows stay as they are: the loop writes elsewhere
+            if all(plan.terms[i].matrix for i in feed.terms):
+                terms[k] = torch.empty_like(terms[k])
+            else:
+                terms[k] = hoisted[k] = terms[k].clone()
+    if place.alone:
+        hoisted.append(None)
+        terms += [states[0].new_empty(T, B, len(place.alone), H)] if keep else []
+    feeds = [(v.contiguous(), W if schedule.FEEDS else None, bias) for v, W, bias in feeds]
+    return Loop(plan, T, feeds, hoisted, terms, vectors, weights, states, history)
+
+
+def differentiate(
+    plan: Plan, schedule: ModuleType, tensors: Sequence[Tensor | None], terms: list[Tensor], trajectory: Trajectory,
+    dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
+) -> list[Tensor | None]:  # fmt: skip
+    """The gradient of each of the tensors of `Recurrence`, from what its forward pass left. None for a feed's argument, weight
+    or bias, or a group's weight, that `needs` none."""
+    place = layout(plan)
+    feeds, values, vectors, weights, states = split(plan, place, tensors)
+    loop = Loop(plan, len(trajectory.history[0]), feeds, [], terms, vectors, weights, states)
+    d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
+    dy = None if dy is None else dy.contiguous()
+    gradients: Gradients = schedule.backward(loop, trajectory, dy, d_states)
+
+    take = iter(needs)
+    result: list[Tensor | None] = []
+    d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
+    for feed, (v, W, _), d in zip(place.feeds, feeds, gradients.terms, strict=False):
+        rows = d.flatten(2)
+        wanted = [next(take) for _ in range(3)]
+        if W is None:
+            result += [rows, None, None]
+            continue
+        flat = rows.flatten(0, 1)
+        if feed.value >= 0:  # its argument is among the values, not here
+            d_values[feed.value].flatten(0, 1).addmm_(flat, W)
+        result.append((flat @ W).view(v.shape) if wanted[0] else None)
+        result.append(flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None)
+        result.append(flat.sum(0) if wanted[2] else None)
+    result += d_values
+    result += gradients.vectors
+    wanted = [next(take) for _ in range(len(values) + len(vectors) + len(weights))][len(values) + len(vectors) :]
+    for g in range(len(weights)):
+        result.append(weight_gradient(place, g, loop, trajectory, gradients.terms) if wanted[g] else None)
+    return result + gradients.states
 
 
 def weight_gradient(place: Layout, g: int, loop: Loop, trajectory: Trajectory, d_terms: list[Tensor]) -> Tensor:

@@ -1,7 +1,9 @@
 """In front of the loop: what no state reaches, computed with tensors for all T·B rows at once."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +15,9 @@ from kernels.graph import Node
 from kernels.layout import layout
 from kernels.plan import Plan, Term, addends
 
-ARITHMETIC: dict[str, Callable[..., Tensor]] = {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div, "neg": torch.neg}
+ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg,
+}  # fmt: skip
 
 
 def run(
@@ -39,46 +43,57 @@ def plain(tensor: Tensor) -> Tensor:
 def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor]) -> list[Tensor | None]:
     """The inputs of `Recurrence`, but for the initial states, which are H wide."""
     place = layout(plan)
-    done: dict[Node, Tensor] = {}
-
-    def value(node: Node | None) -> Tensor:
-        assert node is not None
-        if node not in done:
-            done[node] = compute(node)
-        return done[node]
-
-    def compute(node: Node) -> Tensor:
-        if node.op == "x":
-            return x
-        if node.op in ("b", "p"):
-            return parameters[f"{node.op}.{node.label}"]
-        if node.value is not None:
-            return x.new_tensor(node.value)
-        if node.op == "product":
-            return F.linear(value(node.args[0]), parameters[f"W.{node.label}"])
-        if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
-            return F.linear(value(node.args[0].args[0]), parameters[f"W.{node.args[0].label}"], value(node.args[1]))
-        if node.op == "call":
-            return FUNCTIONS[node.label].tensor(value(node.args[0]))
-        return ARITHMETIC[node.op](*map(value, node.args))
+    values = Values({plan.graph.leaf("x", "x", "D"): x}, parameters)
 
     def bias(term: Term) -> Tensor | None:
-        found = [value(n) for n in addends(term.hoisted) if n.op in ("b", "p")]
+        found = [values[n] for n in addends(term.hoisted) if n.op in ("b", "p")]
         return sum(found[1:], found[0]) if found else None
 
     tensors: list[Tensor | None] = []
     for feed in place.feeds:
         terms = [plan.terms[i] for i in feed.terms]
         matrices = [t.feed.label for t in terms if t.feed is not None]
-        tensors += [None if feed.value >= 0 else value(feed.argument), join([parameters[f"W.{m}"] for m in matrices])]
+        tensors += [None if feed.value >= 0 else values[feed.argument], join([parameters[f"W.{m}"] for m in matrices])]
         biases = [bias(t) for t in terms]
         some = next((b for b in biases if b is not None), None)
         tensors.append(None if some is None else join([torch.zeros_like(some) if b is None else b for b in biases]))
     T, B = x.shape[:2]
-    tensors += [value(plan.terms[i].hoisted).expand(T, B, H) for i in place.values]
-    tensors += [value(node).expand(H).contiguous() for node in plan.vector_values]
+    tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in place.values]
+    tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
     tensors += [join([parameters[f"W.{plan.terms[i].matrix}"] for i in group.terms]) for group in place.groups]
     return tensors
+
+
+class Values:
+    """Nodes of a graph with tensors: those that are `given`, the `parameters` by name, and what is made of them, once each.
+
+    An object, and not a function within `hoist` that calls itself: that would be a cycle of references, and hold its tensors
+    until Python's collector comes by.
+    """
+
+    def __init__(self, given: Mapping[Node, Tensor], parameters: Mapping[str, Tensor]):
+        self.done: dict[Node, Any] = dict(given)
+        self.parameters = parameters
+
+    def __getitem__(self, node: Node | None) -> Tensor:
+        assert node is not None
+        if node not in self.done:
+            self.done[node] = self.compute(node)
+        value: Tensor = self.done[node]
+        return value
+
+    def compute(self, node: Node) -> Any:
+        if node.value is not None:
+            return node.value
+        if node.op in ("b", "p"):
+            return self.parameters[f"{node.op}.{node.label}"]
+        if node.op == "product":
+            return F.linear(self[node.args[0]], self.parameters[f"W.{node.label}"])
+        if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
+            return F.linear(self[node.args[0].args[0]], self.parameters[f"W.{node.args[0].label}"], self[node.args[1]])
+        if node.op == "call":
+            return FUNCTIONS[node.label].tensor(self[node.args[0]])
+        return ARITHMETIC[node.op](*(self[a] for a in node.args))
 
 
 def join(parts: list[Tensor]) -> Tensor:

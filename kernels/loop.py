@@ -21,7 +21,8 @@ class Loop:
     feed that is still to be computed and not kept; `terms`, the same
     with every recurrent product added, is written by the forward pass for the backward pass, and is empty where no
     gradient is wanted. A buffer may be the same tensor in both. `vectors` (H), `weights` (P·H, H) for each group of
-    recurrent products, `states` (B, H): the initial ones.
+    recurrent products, `states` (B, H): the initial ones. `history` (T, B, H) is where each state after every step goes, if the
+    caller wants it kept; else the schedule makes room for what it needs.
     """
 
     plan: Plan
@@ -32,10 +33,17 @@ class Loop:
     vectors: list[Tensor]
     weights: list[Tensor]
     states: list[Tensor]
+    history: list[Tensor] | None = None
 
     @property
     def keep(self) -> bool:
+        """Whether terms and computed arguments are kept for a backward pass."""
         return bool(self.terms)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every state is kept after every step; if not, the output is, and of the others the last."""
+        return self.keep or self.history is not None
 
     @property
     def layout(self) -> Layout:
@@ -49,15 +57,15 @@ class Loop:
     def trajectory(self) -> "Trajectory":
         """The tensors a forward pass fills."""
         T, B, H = self.shape
-        lengths = [T if self.keep or s == 0 else 1 for s in range(len(self.states))]
+        lengths = [T if self.whole or s == 0 else 1 for s in range(len(self.states))]
         computed = sum(group.computed >= 0 for group in self.layout.groups) if self.keep else 0
         empty = self.states[0].new_empty
-        return Trajectory([empty(n, B, H) for n in lengths], [empty(T, B, H) for _ in range(computed)])
+        return Trajectory(self.history or [empty(n, B, H) for n in lengths], [empty(T, B, H) for _ in range(computed)])
 
 
 @dataclass
 class Trajectory:
-    """What a forward pass leaves. `history`: each state after every step (T, B, H); where no gradient is wanted, of all
+    """What a forward pass leaves. `history`: each state after every step (T, B, H); where the loop isn't `whole`, of all
     but the output only the last (1, B, H). `arguments` (T, B, H): what the computed groups of products were applied to."""
 
     history: list[Tensor]

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 import cells
 from cells.cell import Cell
 from kernels import backend as backends
-from kernels.hoist import run
+from kernels import chunked, hoist
 from kernels.plan import Plan, plan
 
 Hidden = Tensor | tuple[Tensor, ...]
+MEMORY = ("full", "low")
 
 
 @cache
@@ -29,7 +30,8 @@ class RNN(nn.Module):
 
     Arguments: `cell` is a name ("minimal", see `cells.names()`), a `Cell`, or a function in the grammar of `cells.cell`;
     `input_size` D, `hidden_size` H, `num_layers`, `bias`, `batch_first`, `dropout` and `bidirectional` are as in nn.LSTM;
-    `backend` is "auto", "eager", "compiled", "stepwise" or "resident".
+    `backend` is "auto", "eager", "compiled", "stepwise" or "resident". With `memory="low"` a training step keeps the states alone
+    and computes the rest again, by large products, as its backward pass reaches it; "eager" has to run a second time for that.
 
     Called with x (T, B, D), (B, T, D) with `batch_first`, or (T, D), and optionally the initial states
     (num_layers · directions, B, H), zero otherwise: one tensor for a cell with one state, a tuple for several. Returns the
@@ -50,6 +52,7 @@ class RNN(nn.Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         backend: str = "auto",
+        memory: str = "full",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
@@ -63,12 +66,14 @@ class RNN(nn.Module):
             raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
         if backend not in backends.NAMES:
             raise ValueError(f"no backend is called {backend!r}: there are {', '.join(backends.NAMES)}")
+        if memory not in MEMORY:
+            raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
         self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _cell(cell)
         if dropout and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", UserWarning, stacklevel=2)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
-        self.backend = backend
+        self.backend, self.memory = backend, memory
         if self.plan.square and input_size != hidden_size:
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
         if self.plan.square and bidirectional and num_layers > 1:
@@ -108,6 +113,9 @@ class RNN(nn.Module):
         x, states, batched = self._arguments(input, hx)
         B, H = x.shape[1], self.hidden_size
         schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if B else None
+        low = self.memory == "low"
+        unroll = chunked.unroll if low else Cell.unroll
+        run = chunked.run if low else hoist.run
         final: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
@@ -118,7 +126,7 @@ class RNN(nn.Module):
                 initial = [s[len(final)] for s in states]
                 weights = self.weights(suffix)
                 if schedule is None:
-                    y, last = self.cell.unroll(sequence, initial, weights)
+                    y, last = unroll(self.cell, sequence, initial, weights)
                 else:
                     y, last = run(self.plan, schedule, sequence, initial, weights)
                 outputs.append(y.flip(0) if direction else y)
@@ -169,5 +177,8 @@ class RNN(nn.Module):
 
     def extra_repr(self) -> str:
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "backend": "auto"}
+        defaults = {
+            "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "backend": "auto",
+            "memory": "full",
+        }  # fmt: skip
         return shown + "".join(f", {k}={getattr(self, k)!r}" for k, v in defaults.items() if getattr(self, k) != v)

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cells.cell import Cell
+from kernels import chunked
 from kernels.backend import SCHEDULES
 from kernels.hoist import run
 from kernels.plan import plan
@@ -65,9 +66,11 @@ def draws(cell: Cell, T: int, B: int, D: int, H: int, **options: object) -> list
 
 
 def unroller(problem: Problem, backend: str) -> Callable[..., tuple[Tensor, tuple[Tensor, ...]]]:
-    if backend == "eager":
-        return problem.cell.unroll
-    return partial(run, plan(problem.cell, problem.bias), SCHEDULES[backend])
+    """How a backend runs a problem; with low memory where its name ends in "-low"."""
+    name, _, low = backend.partition("-")
+    if name == "eager":
+        return partial(chunked.unroll, problem.cell) if low else problem.cell.unroll
+    return partial(chunked.run if low else run, plan(problem.cell, problem.bias), SCHEDULES[name])
 
 
 def outputs(problem: Problem, backend: str) -> dict[str, Tensor]:

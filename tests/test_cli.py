@@ -15,7 +15,8 @@ from bench import cli, record
 from bench.run import Runner
 
 ROOT = Path(__file__).parents[1]
-QUICK = ("all", "--quick", "--cells", "minimal,lstm", "--backends", "compiled,vendor,stepwise", "--seq-lens", "3", "--device", "cpu")
+BACKENDS = "compiled,compiled-low,vendor,stepwise"
+QUICK = ("all", "--quick", "--cells", "minimal,lstm", "--backends", BACKENDS, "--seq-lens", "3", "--device", "cpu")
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def test_dry_run_measures_nothing(bench, tmp_path):
     code, out, _ = bench("all", "--dry-run", "--cells", "minimal", "--device", "cpu", "--out", tmp_path / "new")
     assert code == 0 and "none measured" in out and not (tmp_path / "new").exists()
     assert "gru" in out, "MinimalRNN is compared with the vendor's GRU"
+    assert "-low" not in out, "low memory is measured where it is asked for, and on a GPU"
 
 
 def test_a_run_from_end_to_end(bench, tmp_path):
@@ -92,6 +94,8 @@ def test_a_run_from_end_to_end(bench, tmp_path):
     statuses = {(r.case.cell, r.case.backend, r.case.mode, r.case.input_product, r.case.stands_for): r.status for r in records.cases}
     assert statuses["lstm", "vendor", "training", True, ""] == "ok"
     assert statuses["lstm", "compiled", "inference", False, ""] == "ok"
+    assert statuses["lstm", "compiled-low", "training", True, ""] == "ok"
+    assert ("lstm", "compiled-low", "training", False, "") not in statuses
     assert statuses["minimal", "vendor", "training", True, ""] == "unsupported"
     assert statuses["gru", "vendor", "training", True, "minimal"] == "ok"
     assert statuses["minimal", "stepwise", "training", True, ""] == "verified"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import cells
+from kernels import chunked
 from kernels.autograd import Recurrence
 from kernels.backend import SCHEDULES
 from kernels.hoist import hoist
@@ -286,6 +287,18 @@ def test_replay_forgets(chunks, monkeypatch):
     assert len(chunks) == 2
     check([problem(cells.load("vanilla"), 3, 3, 5, 7)], "stepwise", torch.float32)
     assert len(chunks) == 4 and len(replay._graphs) == 2
+
+
+@pytest.mark.parametrize("name", ["lstm", "minimal", "gru_reset_before"])
+def test_replay_with_low_memory(name, chunks, monkeypatch):
+    """Whole histories without terms are captured apart from a run that keeps both, and from one that keeps neither."""
+    monkeypatch.setattr(chunked, "CHUNK", 6)
+    p = problem(cells.load(name), 13, 2, 5, 12)
+    for backend in ("stepwise-low", "stepwise", "stepwise-low"):
+        check([p], backend, torch.float32)
+        with torch.no_grad():
+            outputs(p, backend)
+    assert len(chunks) == 4  # both forward passes, their one backward pass, and forward without gradients
 
 
 def test_replay_of_given_rows(chunks):

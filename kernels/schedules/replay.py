@@ -44,7 +44,7 @@ def graph(steps: Steps) -> tuple[Steps, Callable[[], None]]:
     backward = isinstance(steps, Backward)
     upstream = isinstance(steps, Backward) and steps.dy is not None
     sizes = (steps.B, steps.H, state.dtype, state.device, torch.get_float32_matmul_precision())
-    key = (steps.plan, backward, upstream, steps.loop.keep, *sizes)
+    key = (steps.plan, backward, upstream, steps.loop.keep, steps.loop.whole, *sizes)
     if key not in _graphs:
         chunk = blank(steps)
         order = list(reversed(range(CHUNK)) if backward else range(CHUNK))
@@ -67,15 +67,13 @@ def blank(steps: Steps) -> Steps:
         return None if tensor is None else tensor.new_zeros(T, *tensor.shape[1:])
 
     old = steps.loop
-    copies = [[t.clone() for t in group] for group in (old.vectors, old.weights, old.states)]
+    vectors, weights, states = ([t.clone() for t in group] for group in (old.vectors, old.weights, old.states))
     hoisted = [like(t) for t in old.hoisted]
     shared = [next((new for o, new in zip(old.hoisted, hoisted, strict=True) if o is t), None) for t in old.terms]
     terms = [like(t) if new is None else new for t, new in zip(old.terms, shared, strict=True)]
-    loop = Loop(steps.plan, CHUNK, [], hoisted, terms, *copies)
-    trajectory = Trajectory(
-        [like(h, min(CHUNK, len(h) if len(h) != steps.T else CHUNK)) for h in steps.trajectory.history],
-        [like(a) for a in steps.trajectory.arguments],
-    )
+    history = [like(h, min(CHUNK, len(h) if len(h) != steps.T else CHUNK)) for h in steps.trajectory.history]
+    trajectory = Trajectory(history, [like(a) for a in steps.trajectory.arguments])
+    loop = Loop(steps.plan, CHUNK, [], hoisted, terms, vectors, weights, states, history if old.history else None)
     if isinstance(steps, Backward):
         return Backward(loop, trajectory, like(steps.dy), loop.states)
     return Forward(loop, trajectory)

@@ -105,7 +105,8 @@ class Launch:
     def trajectory(self) -> Trajectory:
         """What the forward kernel fills: all states and computed arguments at all times, whether or not they are kept."""
         empty = self.loop.states[0].new_empty
-        return Trajectory([empty(self.loop.shape) for _ in self.loop.states], [empty(self.loop.shape) for _ in self.made])
+        history = self.loop.history or [empty(self.loop.shape) for _ in self.loop.states]
+        return Trajectory(history, [empty(self.loop.shape) for _ in self.made])
 
     def gradients(self) -> Gradients:
         """What the backward kernel fills: of the vectors, a sum for every batch tile."""

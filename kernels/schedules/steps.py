@@ -58,7 +58,7 @@ class Steps:
 
     def whole(self, s: int) -> bool:
         """Whether all of a state's values over time are kept, or only the last."""
-        return self.loop.keep or s == 0
+        return self.loop.whole or s == 0
 
 
 class Forward(Steps):
