@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.grid import FASTEST, TIED, Grid, grids
-from bench.record import CaseRecord, GradientRecord, Records
+from bench.record import FAILURES, CaseRecord, GradientRecord, Records
 from bench.summary import by_cell, rate, seconds, speed
-from bench.words import FAILURES, counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
+from bench.words import counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8

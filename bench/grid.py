@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.record import Case, CaseRecord
+from bench.record import FAILURES, Case, CaseRecord
 from bench.summary import Estimate, Peers, peers, seconds, speed, timed
-from bench.words import FAILURES, word
+from bench.words import word
 
 ORDER = ("vendor", "eager", "compiled", "stepwise", "resident", "scan", "torchrecurrent")
 FASTEST, TIED = "★", "☆"

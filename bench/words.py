@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from bench.record import Case, CaseRecord, Records, Status
+from bench.record import FAILURES, Case, CaseRecord, Records, Status
 from bench.summary import Estimate, timed
 
 MIB = 2**20
 NONE = "–"
-FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
 MODES = {"training": "Training", "inference": "Inference"}
 
 
