@@ -100,6 +100,22 @@ def contestants(gpu: bool, suite: str) -> tuple[str, ...]:
     return tuple(b for b in BACKENDS if b not in (without | {"eager", "torchrecurrent"} if suite else without))
 
 
+@app.command()
+@click.option("--budget", default="25m", metavar="TIME", help="How long it may take, about: 90s, 8m, 1h. [25m]")
+@click.option("--out", type=Path, metavar="FOLDER", help="Where to write, or to go on. [reports/<date>-<device>-campaign]")
+def campaign(budget: str, out: Path | None) -> None:
+    """On a GPU: its tests, then the suites in order of worth, within a budget. Called again, it goes on."""
+    from bench import campaign, session
+
+    seconds = duration(budget, "--budget")
+    if session.device("") != "cuda":
+        raise SettingsError("a campaign needs a GPU, and torch finds none here: `bench doctor` says more")
+    today = datetime.datetime.now(datetime.UTC)
+    folder = out or Path("reports") / f"{today:%Y-%m-%d}-{session.nickname('cuda')}-campaign"
+    if campaign.run(folder, seconds, campaign.STEPS, session.say):
+        raise SystemExit(1)
+
+
 @app.command("list")
 def list_cells() -> None:
     """The cells, their backends here, and where their equations come from."""
