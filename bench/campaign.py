@@ -51,7 +51,7 @@ def tests(folder: Path, seconds: float, tell: Tell) -> None:
         raise Failed("pytest is not installed here: the GPU tests did not run")
     files = sorted(map(str, (ROOT / "tests").glob("test_gpu*.py")))
     with log.open("w") as stream:
-        code = call([sys.executable, "-m", "pytest", "-o", "addopts=", "-m", "gpu", "-q", *files], seconds, stream)
+        code = call([sys.executable, "-m", "pytest", "-o", "addopts=", "-W", "default", "-m", "gpu", "-q", *files], seconds, stream)
         stream.write(f"\nexit code {code}\n")
     if code:
         raise Failed(f"the GPU tests {'took too long' if code == OVERDUE else f'failed (exit code {code})'}: see {log}")
@@ -83,7 +83,7 @@ def call(command: Sequence[str], seconds: float, output: IO[str]) -> int:
 
 
 STEPS = (
-    Step("tests", 1 / 4, tests),
+    Step("tests", 1 / 3, tests),
     Step("headline", 2 / 5, partial(suite, "headline")),
     Step("deepbench", 1 / 2, partial(suite, "deepbench")),
     Step("crossover", 1 / 2, partial(suite, "crossover")),
