@@ -42,7 +42,8 @@ class Runner:
     """Measures what `settings` ask for. `emit` gets each record as it is finished, `tell` what runs now.
 
     What `before` holds isn't measured again, but a group with a case missing is, whole: its cases are compared turn by turn. Only what
-    crashed stays out of it. After `until`, in seconds of time.monotonic(), no group is begun: those are `left`.
+    crashed or never ended stays out of it. After `until`, in seconds of time.monotonic(), no group is begun: those are `left`.
+    `current` is the case at hand, and since when.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Runner:
         self.had = {record.case: record.status for record in before.cases} if before else {}
         self.norms = {(record.cell, record.T) for record in before.gradients} if before else set()
         self.left: list[Group] = []
+        self.current: tuple[Case | None, float] = (None, 0.0)
 
     def run(self) -> None:
         set_precision(self.settings.precision)
@@ -92,6 +94,7 @@ class Runner:
         calls = {case: e.work.train if case.mode == "training" else e.work.infer for case, e in entries.items()}
         before: dict[Case, torch.Tensor] = {}
         for case in list(calls):
+            self.current = case, time.monotonic()
             try:
                 before[case] = gate.first(calls[case]()).clone()
             except Exception as error:
@@ -99,6 +102,7 @@ class Runner:
                 self.emit(self.fault(case, error))
 
         def turn(case: Case) -> None:
+            self.current = case, time.monotonic()
             self.tell(f"timing {group.name}: {label(case)}", 0)
 
         def done(case: Case, samples: Samples) -> None:
@@ -118,12 +122,14 @@ class Runner:
             self.emit(self.fault(case, error))
 
         interleave(calls, self.rule, self.settings.seed, self.device, turn, done, failed)
+        self.current = None, 0.0
 
     def prepared(self, group: Group) -> Iterator[tuple[Case, Entry]]:
         """The cases that can run and are right. A gate and the memory of a workload are shared by both modes."""
         problems: dict[tuple[str, int, int, int, int], Problem] = {}
         known: dict[tuple[str, str, int, bool], Entry | CaseRecord] = {}
-        for case in (case for case in group.cases if self.had.get(case) != "crashed"):
+        for case in (case for case in group.cases if self.had.get(case) not in ("crashed", "timeout")):
+            self.current = case, time.monotonic()
             self.tell(f"checking {group.name}: {label(case)}", 1)
             key = (case.cell, case.T, case.B, case.D, case.H)
             if key not in problems:

@@ -67,6 +67,7 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
 
     from bench import environment
     from bench.run import Lost, Runner, pieces
+    from bench.watch import watch
 
     until = time.monotonic() + seconds
     path = folder / "records.jsonl"
@@ -89,7 +90,8 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
             else:
                 agree(path, before.run, settings.plain(), here)
             runner = Runner(settings, emit, tell, before, until)
-            runner.run()
+            with watch(runner):
+                runner.run()
     except KeyboardInterrupt:
         if path.stat().st_size == 0:
             path.unlink()

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import re
+import subprocess
 import sys
 from collections import Counter
 
@@ -16,7 +17,7 @@ from bench.record import CaseRecord
 from bench.settings import Settings
 from bench.suites import DEVICE, SERVER, SUITES, TRAINING, Shape, spread
 from tests.records import ENVIRONMENT, RUN, case, timed
-from tests.test_cli import bench
+from tests.test_cli import ROOT, bench
 from tests.test_console import shown
 
 __all__ = ["bench"]
@@ -215,6 +216,39 @@ def test_the_gpu_is_lost_and_the_run_goes_on_without_the_case(bench, tiny, tmp_p
     assert bench(*tiny, "--resume", "--out", tmp_path / "run")[0] == 0
     found = Counter(outcomes(tmp_path / "run").values())
     assert found["crashed"] == 2 and found["ok"] > 8
+
+
+HUNG = """
+import sys, time
+from pathlib import Path
+import torch
+from bench import record, run, watch
+from bench.cases import groups
+from tests.test_suites import ASKED, dataclasses
+
+settings = dataclasses.replace(
+    ASKED, cells=("lstm",), backends=("vendor", "compiled"), seq_lens=(2,), batch=2, hidden=4, input=4, dtype="float32", device="cpu"
+)
+stream = Path(sys.argv[1]).open("ab", buffering=0)
+runner = run.Runner(settings, lambda line: record.write(stream, line), lambda *_: None)
+honest = run.build
+run.build = lambda backend, *rest: time.sleep(600) if backend == "compiled" else honest(backend, *rest)
+runner.device = torch.device("cuda")  # as far as the watch can see
+run.lost = lambda device: False
+with watch.watch(runner, limit=3.0):
+    for _ in runner.prepared(groups(settings)[0]):
+        pass
+"""
+
+
+def test_a_call_that_never_ends_is_recorded_and_left_behind(tmp_path):
+    command = [sys.executable, "-c", HUNG, str(tmp_path / "lines")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    lines = [json.loads(line) for line in (tmp_path / "lines").read_text().splitlines()]
+    assert done.returncode == 1, done.stderr
+    assert [(line["case"]["backend"], line["status"], line["reason"]) for line in lines] == [
+        ("compiled", "timeout", "took longer than 3 s")
+    ]
 
 
 def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypatch):
