@@ -308,3 +308,12 @@ def test_names_of_groups_without_a_suite_are_their_length():
 
 def test_plots_over_t_are_of_one_size(tmp_path):
     assert plots.draw(record.Records(run=RUN, cases=list(several()), gradients=[]), tmp_path) == []
+
+
+def test_of_a_case_measured_again_the_last_record_counts_and_failures_stay(tmp_path):
+    a, b = case("lstm"), case("gru")
+    statuses = [(a, "skipped"), (b, "skipped"), (a, "ok"), (b, "failed"), (b, "ok"), (b, "ok")]
+    lines = [RUN, *(CaseRecord(case=c, status=status, samples=[1.0] * n) for n, (c, status) in enumerate(statuses))]
+    (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines))
+    found = [(r.case, r.status, len(r.samples)) for r in record.read(tmp_path).cases]
+    assert sorted(found, key=str) == sorted([(a, "ok", 2), (b, "failed", 3), (b, "ok", 5)], key=str)
