@@ -311,9 +311,9 @@ def test_plots_over_t_are_of_one_size(tmp_path):
 
 
 def test_of_a_case_measured_again_the_last_record_counts_and_failures_stay(tmp_path):
-    a, b = case("lstm"), case("gru")
-    statuses = [(a, "skipped"), (b, "skipped"), (a, "ok"), (b, "failed"), (b, "ok"), (b, "ok")]
-    lines = [RUN, *(CaseRecord(case=c, status=status, samples=[1.0] * n) for n, (c, status) in enumerate(statuses))]
+    a, b, c = case("lstm"), case("gru"), case("cfn")
+    statuses = [(a, "skipped"), (c, "skipped"), (a, "ok"), (b, "failed"), (b, "ok"), (b, "ok"), (c, "failed")]
+    lines = [RUN, *(CaseRecord(case=k, status=status, samples=[1.0] * n) for n, (k, status) in enumerate(statuses))]
     (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines))
     found = [(r.case, r.status, len(r.samples)) for r in record.read(tmp_path).cases]
-    assert sorted(found, key=str) == sorted([(a, "ok", 2), (b, "failed", 3), (b, "ok", 5)], key=str)
+    assert sorted(found, key=str) == sorted([(a, "ok", 2), (b, "failed", 3), (b, "ok", 5), (c, "failed", 6)], key=str)
