@@ -92,3 +92,9 @@ def once(call: Callable[[], object], device: torch.device) -> float:
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin
+
+
+def fastest(call: Callable[[], object], device: torch.device, samples: int) -> float:
+    """Seconds of the fastest of several calls, after one that warms up: whatever disturbs a machine only slows it."""
+    call()
+    return min(once(call, device) for _ in range(samples))

@@ -10,8 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench import speeds
 from bench.grid import FASTEST, TIED, Grid, grids, measure
-from bench.record import FAILURES, CaseRecord, GradientRecord, Records
+from bench.record import FAILURES, CaseRecord, Environment, GradientRecord, Records
 from bench.summary import by_cell, rate, seconds, speed
 from bench.words import counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
 
@@ -29,6 +30,7 @@ def tables(records: Records) -> list[RenderableType]:
         *failures(records.cases),
         *map(times_table, laid),
         *stand_ins(laid),
+        *lights(laid, records.run.environment),
         *memory(laid),
         *parameters(records.cases),
         *gradients(records.gradients),
@@ -125,6 +127,19 @@ def stand_ins(laid: Sequence[Grid]) -> Iterator[Group]:
 def against(record: CaseRecord, peer: CaseRecord | None) -> str:
     ratio = speed(record, peer) if peer else None
     return times(ratio) if ratio else "not timed"
+
+
+def lights(laid: Sequence[Grid], here: Environment) -> Iterator[Group]:
+    """× of light at the longest T, of the first task that has any: the others are in the report."""
+    for grid in laid:
+        if rows := speeds.floors(grid, here):
+            table = columns(*rows[0], left=("cell", "set by"))
+            for row in rows[1:]:
+                table.add_row(*row)
+            caption = "Time over the floor, which nothing can beat on this machine, and what sets it; report.md says how."
+            notes = filter(None, (caption, speeds.caution(rows), two_grus(grid.cells)))
+            yield titled(f"× of light{grid.at_longest}: {task(grid.common).lower()}", table, " ".join(notes))
+            return
 
 
 def memory(laid: Sequence[Grid]) -> Iterator[Group]:

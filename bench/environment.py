@@ -1,15 +1,14 @@
-"""Where a run runs: the device, the libraries and their versions, and how fast its own matrix product is."""
+"""Where a run runs: the device, the libraries and their versions, and what the device does at its best."""
 
 import importlib.metadata
 import os
 import platform
-import statistics
 import subprocess
 from pathlib import Path
 
 import torch
 
-from bench.clock import once
+from bench import constants
 from bench.record import Environment
 from kernels.schedules.compiled import compiler
 
@@ -25,7 +24,7 @@ def capture(device: torch.device) -> Environment:
         cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
         driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
         commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
-        sgemm_flops=sgemm(device),
+        constants=constants.measure(device),
     )  # fmt: skip
 
 
@@ -72,10 +71,3 @@ def output(command: list[str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def sgemm(device: torch.device) -> float:
-    """flop/s of torch's own float32 product of (4096, 1024) and (1024, 1024): the median of twenty."""
-    a, b = torch.randn(4096, 1024, device=device), torch.randn(1024, 1024, device=device)
-    seconds = [once(lambda: a @ b, device) for _ in range(22)][2:]
-    return 2 * 4096 * 1024 * 1024 / statistics.median(seconds)

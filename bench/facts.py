@@ -6,7 +6,7 @@ from bench.grid import Grid, measure
 from bench.markdown import table
 from bench.record import CaseRecord, Environment, GradientRecord
 from bench.summary import by_cell, rate, timed
-from bench.words import MIB, NONE, faults, label, mebibytes, power, saved_and_peak, size, task
+from bench.words import MIB, NONE, faults, label, mebibytes, number, power, saved_and_peak, size, task
 
 
 def memory(grid: Grid) -> str:
@@ -85,11 +85,29 @@ def unique(names: Iterable[str]) -> str:
 
 
 def environment(here: Environment) -> str:
-    given = here.model_dump(exclude={"device_kind", "sgemm_flops", "memory_bytes", "dirty"})
+    given = here.model_dump(exclude={"device_kind", "sgemm_flops", "constants", "memory_bytes", "dirty"})
     rows = [[name, str(value) or "none"] for name, value in given.items()]
     rows += [
         ["memory", f"{here.memory_bytes / 1024 / MIB:.1f} GiB" if here.memory_bytes else "not known"],
         ["commit has changes", "yes" if here.dirty else "no"],
-        ["sgemm", f"{here.sgemm_flops / 1e9:,.1f} Gflop/s" if here.sgemm_flops else "not measured"],
+        *constants(here),
     ]
     return table(("", ""), rows, left=2)
+
+
+def constants(here: Environment) -> list[list[str]]:
+    """What the device does at its best, a row for each; of an older record its float32 product alone."""
+    known = here.constants
+    if known is None:
+        return [["product, float32", f"{number(here.sgemm / 1e9)} Gflop/s" if here.sgemm else "not measured"]]
+    barriers = ", ".join(f"{1e6 * seconds:.2f} ({programs})" for programs, seconds in known.barriers.items())
+    return [
+        *([f"product, {name}", f"{number(rate / 1e9)} Gflop/s"] for name, rate in known.products.items()),
+        ["copy, read and written", f"{number(known.copy_rate / 1e9)} GB/s"],
+        ["all caches hold", "not known" if known.cache is None else f"{mebibytes(known.cache)} MiB"],
+        *([["a multiprocessor holds", f"{known.chip / 1024:,.0f} KiB"]] if known.chip else []),
+        *([["barrier (among programs)", f"{barriers} µs"]] if barriers else []),
+        *([name, f"{1e6 * seconds:.2f} µs"] for name, seconds in (
+            ("load from L2", known.l2), ("empty kernel in a graph", known.launch), ("tiny product in a graph", known.product_launch),
+        ) if seconds is not None),
+    ]  # fmt: skip

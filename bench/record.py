@@ -30,9 +30,30 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
+class Constants(Model):
+    """What the device does at its best, measured in the run: the fastest of several. None is what was not measured there.
+
+    `products`: flop/s of a large square product by dtype, "tf32" being float32 with tf32 products; `copy_rate`: bytes/s of a copy
+    of memory that no cache holds, what is read and what is written. `cache` and, of a GPU's multiprocessor, `chip` are no
+    measurements: the bytes that all caches of the device together, and shared memory and registers, can hold.
+
+    On a GPU, in seconds: `barriers`, a meeting of so many programs, as the resident kernels meet; `l2`, a load that another one
+    waits for, from L2; `launch` and `product_launch`, an empty kernel and a tiny product in a CUDA graph.
+    """
+
+    products: dict[str, float]
+    copy_rate: float
+    cache: int | None = None
+    chip: int | None = None
+    barriers: dict[int, float] = Field(default_factory=dict)
+    l2: float | None = None
+    launch: float | None = None
+    product_launch: float | None = None
+
+
 class Environment(Model):
-    """Where a run ran. Versions are empty where a thing is missing. `sgemm_flops` is the rate, in flop/s, of torch's own
-    float product of (4096, 1024) and (1024, 1024) on that device, measured in the run."""
+    """Where a run ran. Versions are empty where a thing is missing. `sgemm_flops` is of records without `constants`: the rate,
+    in flop/s, of torch's own float32 product of (4096, 1024) and (1024, 1024) on that device, measured in the run."""
 
     device: str
     device_kind: Literal["cpu", "cuda"]
@@ -52,6 +73,12 @@ class Environment(Model):
     commit: str = ""
     dirty: bool = False
     sgemm_flops: float = 0.0
+    constants: Constants | None = None
+
+    @property
+    def sgemm(self) -> float:
+        """flop/s of torch's own float32 product, 0 where it was not measured."""
+        return self.constants.products.get("float32", 0.0) if self.constants else self.sgemm_flops
 
 
 class Run(Model):
@@ -107,6 +134,21 @@ class Memory(Model):
     peak: int
 
 
+class Demand(Model):
+    """What one call of a case needs at the least, whoever runs it; `bench.demand` says why.
+
+    `hoisted` and `recurrent`: flops of the products in front of the loop and in it. `bytes`: read from memory or written to it.
+    `held`: bytes of the recurrent matrices. `meetings`: how often, one after another, all units of a sequence must know what
+    all others found.
+    """
+
+    hoisted: int
+    recurrent: int
+    bytes: int
+    held: int
+    meetings: int
+
+
 class CaseRecord(Model):
     """The outcome of a case. `samples` are seconds per call, in the order taken, `rounds` the interleaved round each was
     taken in; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and where and at which size
@@ -126,6 +168,7 @@ class CaseRecord(Model):
     formula: str = ""
     flops: int = 0
     algorithm: str = ""
+    demand: Demand | None = None
 
 
 class GradientRecord(Model):

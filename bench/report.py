@@ -22,6 +22,7 @@ TIMES = (
     "that can't be told from the fastest, ≈ a speed that can't be told from 1×."
 )
 GIVEN = "What doesn't depend on a state was computed before and is given; else as above."
+LIGHT = "The time of a case over its floor, which nothing can beat on this machine, and what sets it (see Method)."
 METHOD = """\
 - Before a backend is timed at a shape, its outputs, final states and every gradient at that shape are compared with the equations
   run in float64. The error of a tensor is max|Δ| / max|reference|. A backend that is wrong has the status "incorrect" and no time.
@@ -35,8 +36,15 @@ METHOD = """\
 - A time is the median of its samples. A speed is the median, over the rounds that both were timed in, of the ratio of two times.
   Intervals are 95% percentile bootstrap intervals of the median; a speed whose interval contains 1 is a tie (≈). With fewer than
   five samples there is no interval.
-- The share of sgemm is the flop/s of the case over those of the machine's own float32 product of (4096, 1024) and (1024, 1024),
-  measured in the run. Training counts as three times the forward flops.
+- The share of sgemm is the flop/s of the case over those of torch's own float32 product of large matrices, measured in the run.
+  Training counts as three times the forward flops.
+- × of light is the time of a case over its floor: the longest of three times that nothing can beat on this machine. They may
+  overlap, and so aren't added up. Products: their flops at the rate of the dtype. Memory: what a case is given read once, what it
+  is asked for written once, in training all states kept and read, and the input read again, at the rate of a copy; as many bytes
+  as all caches hold are free in each pass. Chain, on a GPU: a barrier or a load from L2, whichever is longer, between any two
+  stages, among the fewest multiprocessors whose shared memory and registers hold the recurrent matrices; none where one does.
+  What a step computes element by element is not counted. The constants (Environment) are the fastest of several measurements
+  when the run began. A time below its floor (!) says that the model is wrong there, or that the machine was faster later.
 - Memory is counted in MiB (2^20 bytes) in passes of its own: saved is what autograd keeps between forward and backward, by unique
   storage and without weights and inputs; peak is the highest allocation during a step over what was allocated before it.
 - Every number here is derived from the raw samples in records.jsonl; `python -m bench report` renders it again."""
@@ -136,6 +144,7 @@ def section(title: str, table: str, caption: str = "") -> list[str]:
 def speed_section(grid: Grid, records: Records) -> list[str]:
     here, grus = records.run.environment, two_grus(grid.cells)
     gru, shares = speeds.against_gru(grid, grid.longest), speeds.shares(grid, here)
+    lights, caution = speeds.lights(grid, here), speeds.caution(speeds.floors(grid, here))
     shorter = [row for row in grid.rows if row not in grid.longest]
     return [
         f"## {task(grid.common)}",
@@ -145,6 +154,7 @@ def speed_section(grid: Grid, records: Records) -> list[str]:
         *([f"### Against torch.nn's gru{grid.at_longest}", f"The cells that torch.nn doesn't have. {grus}".strip(), gru] if gru else []),
         folded("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, shorter)),
         *([f"### Share of the measured sgemm rate{grid.at_longest}", grus, shares] if shares else []),
+        *([f"### × of light{grid.at_longest}", " ".join(filter(None, (LIGHT, caution, grus))), lights] if lights else []),
         folded("Every timed case: rates, intervals, errors against float64", speeds.every(alike(grid, records.cases), here)),
     ]
 

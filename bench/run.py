@@ -12,6 +12,7 @@ from bench import cudnn, gate, gradients, memory
 from bench.backends import Unsupported, Workload, build
 from bench.cases import Group, count, formula, groups, make, shapes, verified
 from bench.clock import Rule, Samples, interleave
+from bench.demand import demand
 from bench.problem import Problem, problem
 from bench.record import Case, CaseRecord, Errors, GradientRecord, Memory, Records, Status
 from bench.settings import Settings
@@ -195,7 +196,7 @@ class Runner:
         p = plan(load(case.cell))
         return CaseRecord(
             case=case, status=status, reason=reason, errors=errors, parameters=count(p.parameters, case.D, case.H),
-            formula=formula(p.parameters), flops=sum(count(f, case.D, case.H) for f in p.flops.values()),
+            formula=formula(p.parameters), flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case),
             algorithm=self.algorithm(case), **measured,
         )  # fmt: skip
 

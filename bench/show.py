@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 import cells
 from bench.cases import formula
+from bench.demand import formulas
 from kernels.derive import TRITON, adjoint, source
 from kernels.graph import Node
 from kernels.plan import Plan, plan
@@ -63,6 +64,15 @@ def outline(p: Plan) -> str:
     flops = "  ".join(f"{kind} {formula(value)}" for kind, value in p.flops.items())
     lines.append(f"flops per time step and sequence: {flops}")
     lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(p.elements)}")
+    least = {kind: formula(value) for kind, value in formulas(p, training=True, input_product=True).items()}
+    lines += [
+        "at the least, training over T time steps of B sequences:",
+        f"    flops     {least['hoisted']} in front of the loop, {least['recurrent']} in it",
+        f"    elements  {least['elements']} read or written",
+        f"    meetings  {least['meetings']}, where one multiprocessor can't hold {least['held']} elements",
+        "    floor     the longest of flops / rate, (bytes - 2·caches) / copy rate",
+        "              and, on a GPU, meetings · max(barrier, load from L2)",
+    ]
     return "\n".join(lines)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from statistics import geometric_mean
 
+from bench import light
 from bench.grid import Grid, Row
 from bench.markdown import table
 from bench.record import CaseRecord, Environment
 from bench.summary import seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
-from bench.words import NONE, factor, faults, interval, label, milliseconds, number, plural, times
+from bench.words import BELOW, NONE, factor, faults, interval, label, milliseconds, number, of_light, plural, times
 
 
 def throughput(grid: Grid) -> str:
@@ -79,6 +80,36 @@ def shares(grid: Grid, environment: Environment) -> str:
     return table([*grid.longest_keys, *shown], rows if shown else [])
 
 
+def lights(grid: Grid, environment: Environment) -> str:
+    """`floors` as markdown."""
+    headers, *rows = floors(grid, environment) or [[]]
+    return table(headers, rows, left=1)
+
+
+def floors(grid: Grid, environment: Environment) -> list[list[str]]:
+    """Headers, then for each cell at the longest T, or each row of several sizes, its floor in ms, which part sets it, and × of light
+    by backend; [] where no floor is known."""
+    timed = {row: grid.timed(row) for row in grid.longest}
+    known = {row: next(filter(None, (light.of(record, environment) for record in found.values())), None) for row, found in timed.items()}
+    backends = [b for b in grid.backends if any(b in found for found in timed.values())]
+
+    def entry(record: CaseRecord | None) -> str:
+        return of_light(light.times_light(record, environment) if record else None)
+
+    rows = [
+        [*grid.names(row, grid.longest_keys), milliseconds(f.floor), f.part, *(entry(timed[row].get(b)) for b in backends)]
+        for row, f in known.items()
+        if f
+    ]
+    return [[*grid.longest_keys, "floor, ms", "set by", *backends], *rows] if rows else []
+
+
+def caution(rows: list[list[str]]) -> str:
+    """What the mark of a time below its floor says, where one is shown."""
+    marked = any(entry.startswith(BELOW) for row in rows for entry in row)
+    return f"{BELOW} below 1: the model is wrong there, or the machine was faster than when it was measured." if marked else ""
+
+
 def word_of(found: CaseRecord | str) -> str:
     return found if isinstance(found, str) else "not known"
 
@@ -91,7 +122,7 @@ def every(cases: Sequence[CaseRecord], environment: Environment) -> str:
     """Timed cases with their rates, and their errors against float64."""
     sizes = ("T", "B", "D", "H") if len({r.case.B for r in cases}) > 1 or len({r.case.D for r in cases}) > 1 else ("T", "H")
     headers = (
-        "cell", "backend", *sizes, "ms", "95% interval", "samples", "sequences/s", "time steps/s", "of sgemm",
+        "cell", "backend", *sizes, "ms", "95% interval", "samples", "sequences/s", "time steps/s", "of sgemm", "× of light",
         "error of outputs", "of the worst gradient", "which is of", "build s",
     )  # fmt: skip
     rows = []
@@ -101,6 +132,6 @@ def every(cases: Sequence[CaseRecord], environment: Environment) -> str:
             label(case), case.backend, *(str(getattr(case, size)) for size in sizes), milliseconds(t.value),
             f"{milliseconds(t.low)} to {milliseconds(t.high)}" if t.bounded else "too few samples", str(t.n),
             number(sequences_per_second(record)), number(timesteps_per_second(record)), percent(sgemm_share(record, environment)) or NONE,
-            *faults(record), number(record.build_seconds),
+            of_light(light.times_light(record, environment)), *faults(record), number(record.build_seconds),
         ))  # fmt: skip
     return table(headers, rows, left=2)

@@ -75,10 +75,10 @@ def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
 
     Without the input product a case does fewer flops than its record counts, by as much as is hoisted: None there, too.
     """
-    if not (timed(record) and record.flops and environment.sgemm_flops and record.case.input_product):
+    if not (timed(record) and record.flops and environment.sgemm and record.case.input_product):
         return None
     passes = TRAINING_FLOPS if record.case.mode == "training" else 1
-    return passes * record.flops * timesteps_per_second(record) / environment.sgemm_flops
+    return passes * record.flops * timesteps_per_second(record) / environment.sgemm
 
 
 def speed(record: CaseRecord, peer: CaseRecord) -> Estimate | None:

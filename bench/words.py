@@ -10,6 +10,7 @@ from bench.summary import Estimate, timed
 
 MIB = 2**20
 NONE = "–"
+BELOW = "!"
 MODES = {"training": "Training", "inference": "Inference"}
 
 
@@ -50,6 +51,11 @@ def times(ratio: Estimate) -> str:
 
 def factor(value: float) -> str:
     return f"{bare(value)}×"
+
+
+def of_light(ratio: float | None) -> str:
+    """A time over its floor; BELOW marks one that can't be."""
+    return NONE if ratio is None else f"{BELOW if ratio < 1 else ''}{factor(ratio)}"
 
 
 def bare(value: float) -> str:

@@ -8,6 +8,8 @@ import torch
 
 from kernels.plan import Plan
 from kernels.schedules import compiled, stepwise
+from kernels.tiles import chip
+from kernels.tuning import preferred
 
 try:
     from kernels.schedules import resident
@@ -27,13 +29,20 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     """
     if backend == "eager":
         return None
-    wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else "stepwise"
+    wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else fastest(plan, dtype, device, B, H)
     reason = SCHEDULES[wanted].unsupported(plan, dtype, device, B, H)
     if reason is None:
         return SCHEDULES[wanted]
     if backend != "auto" or "compiler" in reason:
         _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs as the eager reference instead, which is slow")
     return None
+
+
+def fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
+    """The schedule that `kernels.tuning` takes to be fastest on a GPU, where both can run."""
+    if resident is None or resident.unsupported(plan, dtype, device, B, H):
+        return "stepwise"
+    return preferred(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, chip(device.index or 0))
 
 
 @cache

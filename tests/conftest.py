@@ -3,9 +3,11 @@
 import contextlib
 import ctypes
 import functools
+import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -50,6 +52,34 @@ def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return made.fill_(float("nan")) if asker.startswith("kernels.") and made.is_floating_point() else made
 
     return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patched_once() -> Iterator[None]:
+    """Triton's interpreter patches its language for every call of a device function, which is most of a small kernel's time. Once for
+    each module in a launch is enough."""
+    if os.environ.get("TRITON_INTERPRET") != "1" or not importlib.util.find_spec("triton"):
+        yield
+        return
+    from triton.runtime.interpreter import InterpretedFunction
+
+    patched: set[str] = set()
+    call, run = InterpretedFunction.__call__, InterpretedFunction.run
+
+    def called(self: Any, *arguments: Any, **options: Any) -> Any:
+        if self.fn.__module__ in patched:
+            return self.rewrite()(*arguments, **options)
+        patched.add(self.fn.__module__)
+        return call(self, *arguments, **options)
+
+    def launched(self: Any, *arguments: Any, **options: Any) -> Any:
+        patched.clear()
+        return run(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InterpretedFunction, "__call__", called)
+        patch.setattr(InterpretedFunction, "run", launched)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

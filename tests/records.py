@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.record import Case, CaseRecord, Environment, Errors, GradientRecord, Memory, Records, Run
+from bench.record import Case, CaseRecord, Constants, Demand, Environment, Errors, GradientRecord, Memory, Records, Run
 
 B, D, H = 32, 256, 256
 LENGTHS = (16, 32, 64, 128)
@@ -28,7 +28,8 @@ DECAY = {"cfn": 0.31, "lstm": 0.07, "minimal": 0.02, "vanilla_relu": 0.9}
 ENVIRONMENT = Environment(
     device="AMD EPYC 7B13", device_kind="cpu", processor="AMD EPYC 7B13", cores=2, threads=2, memory_bytes=24 * 2**30,
     system="Linux-6.1-glibc2.36", python="3.11.2", torch="2.13.0+cpu", triton="3.9.0", compiler="g++ 12.2.0",
-    torchrecurrent="0.2.5", commit="0123456789abcdef", sgemm_flops=1.4e11,
+    torchrecurrent="0.2.5", commit="0123456789abcdef",
+    constants=Constants(products={"float32": 1.4e11}, copy_rate=2e10, cache=2**25),
 )  # fmt: skip
 RUN = Run(started="2026-03-01T12:00:00Z", command="python -m bench all", seed=0, environment=ENVIRONMENT)
 
@@ -89,10 +90,14 @@ def outcome(case: Case) -> CaseRecord:
 
 def counts(case: Case) -> dict[str, Any]:
     x, h = PRODUCTS[case.cell]
+    steps = case.T * B * (3 if case.mode == "training" else 1)
+    hoisted, recurrent = 2 * x * D * case.H * steps * case.input_product, 2 * h * case.H**2 * steps
+    demand = Demand(hoisted=hoisted, recurrent=recurrent, bytes=8 * steps * case.H, held=4 * h * case.H**2, meetings=case.T - 1)
     return {
         "parameters": x * D * case.H + h * case.H**2 + x * case.H,
         "formula": f"{x}*D*H + {h}*H^2 + {x}*H",
         "flops": 2 * x * D * case.H + 2 * h * case.H**2 + 9 * case.H,
+        "demand": demand,
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cells", "kernels", "bench")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-RENDERING = ("record", "summary", "report", "plots", "console")
+RENDERING = ("record", "summary", "light", "report", "plots", "console")
 ABOVE = {"cells": ("kernels", "bench"), "kernels": ("bench",), "bench": ()}
 """What a package may not import."""
 

@@ -75,6 +75,7 @@ def test_help_list_show_doctor(bench):
     shown = bench("show", "minimal")[1]
     for part in ("u_t = σ(U_h h_{t-1} + U_z z_t + b_u)", "D·H + 2·H² + 2·H", "W.uz(z) + b.u", "def step(", "def step_adjoint("):
         assert part in shown
+    assert "2·B·H²·(3·T - 1) in it" in shown and "meetings  2·T - 2" in shown
     assert all(part in bench("doctor")[1] for part in ("torch", "triton", "C++ compiler", "GPU", "cuDNN", "compiled"))
 
 
@@ -97,6 +98,8 @@ def test_a_run_from_end_to_end(bench, tmp_path):
     for r in records.cases:
         assert bool(r.samples) == (r.status == "ok")
         assert r.status == "unsupported" or r.errors.gradient < 1e-5
+    assert records.run.environment.constants.products.keys() == {"float32", "float64"} and all(r.demand for r in records.cases)
+    assert "× of light, T=3" in out and "### × of light, T=3" in (tmp_path / "run" / "report.md").read_text()
     assert {g.cell for g in records.gradients} == {"minimal", "lstm"}
     assert "minimal" in out and (tmp_path / "run" / "report.md").read_text().startswith("# ")
     report = (tmp_path / "run" / "report.md").read_bytes()

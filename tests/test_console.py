@@ -57,6 +57,16 @@ def test_a_cell_that_torch_lacks_shows_the_gru_it_is_held_against():
     assert lines[at].split()[:6] == ["minimal", "16", "gru", "17.9", "8.87", "2.02×"]
 
 
+def test_light_is_one_small_table():
+    text = shown(whole(), 80)
+    assert text.count("× of light, T=") == 1
+    lines = text[text.index("× of light, T=128: training with the input product") :].splitlines()
+    assert lines[1].split() == ["cell", "floor,", "ms", "set", "by", "vendor", "eager", "compiled", "torchrecurrent"]
+    lstm = next(line for line in lines if line.startswith("lstm"))
+    assert lstm.split() == ["lstm", "92.0", "products", "1.50×", "2.06×", "1.09×", "–"]
+    assert "× of light" not in shown(records(timed(case(), 1.0)))
+
+
 def test_failures_are_counted_and_told():
     run = records(
         *(timed(case(backend=status), status=status, reason=f"because of [{status}]") for status in ("oom", "crashed", "incorrect")),

@@ -9,7 +9,7 @@ import pytest
 
 from bench import record, report
 from bench.markdown import table, text
-from bench.record import Records
+from bench.record import Constants, Demand, Records
 from tests.records import ENVIRONMENT, RUN, case, gradient, records, timed, whole
 
 
@@ -81,6 +81,57 @@ def test_share_errors_memory_parameters_gradients(markdown):
     assert ["minimal", "2\\*D\\*H + 1\\*H^2 + 2\\*H", "256", "256", "197,120", "395,520"] in rows(markdown, "## Parameters")
     assert ["lstm", "-0.0700", "5.2e+00", "1.7e+00", "1.8e-01", "2.1e-03", "0"] in rows(markdown, "## Gradient norms")
     assert ["lstm", "b.u", *["3.0e-03"] * 4] in rows(markdown, "learned value</summary>")
+
+
+def test_light(markdown):
+    """lstm trains 4·(2 + 2)·256²·128·32·3 flops here, at 140 Gflop/s; the stand-ins and all other cases have their own floor."""
+    found = {row[0]: row[1:] for row in rows(markdown, "### × of light, T=128")}
+    assert found["cell"] == ["floor, ms", "set by", "vendor", "eager", "compiled", "torchrecurrent"]
+    assert found["lstm"] == ["92.0", "products", "1.50×", "2.06×", "1.09×", "–"]
+    assert found["minimal"][:3] == ["34.5", "products", "–"]
+    assert markdown.count("### × of light, T=128") == 4
+    every = rows(markdown, "float64</summary>")
+    assert every[0][10] == "× of light" and all(re.fullmatch(r"!?\d+(\.\d+)?×", row[10]) for row in every[2:])
+    assert "× of light is the time of a case over its floor" in markdown
+    assert ["product, float32", "140 Gflop/s"] in rows(markdown, "## Environment")
+    assert ["copy, read and written", "20.0 GB/s"] in rows(markdown, "## Environment")
+
+
+def test_a_time_below_its_floor_is_marked():
+    demand = Demand(hoisted=0, recurrent=int(1.4e11), bytes=0, held=4, meetings=1)
+    below = report.render(records(timed(case(), 0.5, demand=demand), timed(case(backend="eager"), 2.0, demand=demand)), [])
+    assert rows(below, "### × of light, T=128")[2] == ["gru", "1,000", "products", "2.00×", "!0.50×"]
+    assert "! below 1: the model is wrong there" in below
+    above = report.render(records(timed(case(), 1.5, demand=demand)), [])
+    assert "! below 1" not in above
+
+
+def test_a_report_from_before_the_floor_still_renders():
+    """The committed one: its records know neither demand nor constants."""
+    folders = [path for path in sorted((Path(report.__file__).parents[1] / "reports").iterdir()) if path.is_dir()]
+    assert folders
+    for folder in folders:
+        read = record.read(folder)
+        made = report.render(read, [])
+        assert "## Environment" in made and "share of sgemm" in made
+        assert ("### × of light" in made) == (read.run.environment.constants is not None)
+    old = whole().run.environment.model_copy(update={"constants": None, "sgemm_flops": 1.4e11})
+    cases = [r.model_copy(update={"demand": None}) for r in whole().cases]
+    made = report.render(Records(run=RUN.model_copy(update={"environment": old}), cases=cases, gradients=[]), [])
+    assert "### × of light" not in made and ["product, float32", "140 Gflop/s"] in rows(made, "## Environment")
+
+
+def test_the_constants_of_a_gpu_are_in_the_environment():
+    known = Constants(
+        products={"bfloat16": 7e14, "tf32": 4e14}, copy_rate=3e12, cache=50 * 2**20, chip=484 * 2**10,
+        barriers={1: 7e-7, 132: 1.2e-6}, l2=2.7e-7, launch=1.5e-6, product_launch=2.5e-6,
+    )  # fmt: skip
+    gpu = RUN.model_copy(update={"environment": ENVIRONMENT.model_copy(update={"constants": known})})
+    found = dict(rows(report.render(Records(run=gpu, cases=[], gradients=[]), []), "## Environment"))
+    assert found["product, bfloat16"] == "700,000 Gflop/s" and found["copy, read and written"] == "3,000 GB/s"
+    assert found["barrier (among programs)"] == "0.70 (1), 1.20 (132) µs" and found["load from L2"] == "0.27 µs"
+    assert found["all caches hold"] == "50.0 MiB" and found["a multiprocessor holds"] == "484 KiB"
+    assert found["empty kernel in a graph"] == "1.50 µs" and found["tiny product in a graph"] == "2.50 µs"
 
 
 def test_geometric_means_say_over_how_many(markdown):

@@ -1,4 +1,4 @@
-"""The resident kernels: right alone in Triton's interpreter, right with several programs at once, and on chip when compiled."""
+"""The resident kernels: right in every form in Triton's interpreter, right with several programs at once, and on chip when compiled."""
 
 import json
 import os
@@ -16,12 +16,18 @@ from kernels.layout import layout
 from kernels.loop import Gradients, Loop
 from kernels.plan import plan
 from kernels.schedules import compiled, resident, sequence
-from kernels.schedules.resident import Tiles
-from tests import forked
+from kernels.tiles import Tiles, power
+from tests import custom, forked
+from tests.reference import check, draws, problem
 from tests.tolerances import TOLERANCE
 
 BOUND = TOLERANCE["schedule", torch.float32]
-CELLS = ("cfn", "gru", "lstm", "minimal", "minimal_deep", "vanilla", "vanilla_relu")
+FORMS = [(False, 1), (True, 1), (False, 4), (True, 2)]
+"""Whether units are a product's rows, and its slices."""
+SIZES = [(1, 1, 3, 17), (3, 18, 7, 33)]
+"""T, B, D, H."""
+
+EVERY = pytest.mark.parametrize("name", cells.names())
 interpreted = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs Triton's interpreter")
 
 
@@ -36,9 +42,36 @@ def no_wait(counter, target):
     tl.atomic_add(counter, 0, sem="acquire", scope="gpu")
 
 
+@triton.jit
+def used_again(counter, target):
+    while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < tl.minimum(target, 4):
+        pass
+
+
+BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter used again": used_again}
+
+
+@interpreted
+@EVERY
+@pytest.mark.parametrize("units, split", FORMS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_forms(monkeypatch, name, units, split, size):
+    """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
+    monkeypatch.setattr(resident, "fit", lambda work, device: Tiles(16, power(work.H), 16, 4, units, split))
+    check(draws(cells.load(name), *size), "resident", torch.float32)
+
+
+@interpreted
+@EVERY
+@pytest.mark.parametrize("units", [False, True])
+def test_forms_in_float16(monkeypatch, name, units):
+    monkeypatch.setattr(resident, "fit", lambda work, device: Tiles(16, power(work.H), 16, 4, units))
+    check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "resident", torch.float16)
+
+
 def loop(cell: str, T: int, B: int, H: int) -> Loop:
     """A training pass's loop with random contents, in shared memory."""
-    p = plan(cells.load(cell))
+    p = plan(custom.CELLS.get(cell) or cells.load(cell))
     place = layout(p)
     alone = {k for i in place.alone for k in [place.slots[i][0]]}
     hoisted = [None if k in alone else torch.randn(T, B, G, H).share_memory_() for k, G in enumerate(place.widths)]
@@ -60,18 +93,18 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles) -> float:
     given = loop(cell, T, B, H)
     reference = Loop(given.plan, T, [], given.hoisted, [t.clone() for t in given.terms], given.vectors, given.weights, given.states)
     expected = compiled.forward(reference)
-    launch = resident.Launch(given, tiles)
+    launch = resident.Launch(given, "forward", tiles)
     launch.counters.share_memory_()
     trajectory = given.trajectory()
-    for h in trajectory.history:
-        h.fill_(torch.nan).share_memory_()
+    for tensor in (*trajectory.history, *trajectory.arguments):
+        tensor.fill_(torch.nan).share_memory_()
     arguments = resident.forward_arguments(launch, trajectory)
-    forked.run(tiles.grid, lambda grid: sequence.forward[grid](*arguments))
+    forked.run(launch.grid[0], lambda grid: sequence.forward[grid](*arguments))
     worst = far([*trajectory.history, *given.terms], [*expected.history, *reference.terms])
 
     dy, d_final = torch.randn(T, B, H), [torch.randn(B, H) for _ in given.states]
     wanted = compiled.backward(reference, expected, dy, d_final)
-    launch = resident.Launch(given, tiles)
+    launch = resident.Launch(given, "backward", tiles)
     launch.counters.share_memory_()
     made = Gradients(
         [torch.full_like(t, torch.nan).share_memory_() for t in given.terms],
@@ -79,54 +112,50 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles) -> float:
         [torch.full_like(s, torch.nan).share_memory_() for s in given.states],
     )
     arguments = resident.backward_arguments(launch, trajectory, dy, d_final, made)
-    forked.run(tiles.grid, lambda grid: sequence.backward[grid](*arguments))
+    forked.run(launch.grid[0], lambda grid: sequence.backward[grid](*arguments))
     vectors = [d.sum(0) for d in made.vectors]
     return max(worst, far([*made.terms, *vectors], [*wanted.terms, *wanted.vectors]))
 
 
+TOGETHER = [
+    (2, "minimal", False, 1, 160), (2, "lstm", True, 1, 25), (2, "gru_reset_before", True, 2, 25), (4, "vanilla", True, 1, 130),
+    (4, "gru", False, 4, 15), (4, "cfn", True, 1, 20), (8, "minimal", True, 1, 50), (8, "vanilla", True, 2, 60),
+    (8, "nested", False, 1, 15),
+]  # fmt: skip
+"""Programs, cell, form, and T: 500 steps forward and 500 backward in `make test`, ten times as many in `make soak`."""
+
+
 @interpreted
-@pytest.mark.parametrize(("programs", "cell"), [(2, "lstm"), (4, "gru"), (8, "minimal")])
-def test_programs_that_meet_every_step(programs, cell):
-    assert at_once(cell, 10, 5, programs * 16 - 3, Tiles(16, 16, 16, 4, programs, programs)) < BOUND
+@pytest.mark.parametrize("programs, cell, units, split, T", TOGETHER)
+def test_programs_that_meet_every_step(programs, cell, units, split, T):
+    assert at_once(cell, T, 3, programs * 16 - 3, Tiles(16, 16, 64 // split, 4, units, split)) < BOUND
 
 
 @interpreted
 @pytest.mark.soak
-@pytest.mark.parametrize("cell", CELLS)
-def test_programs_that_meet_a_thousand_times(cell):
-    assert at_once(cell, 500, 5, 61, Tiles(16, 16, 16, 4, 4, 4)) < BOUND
+@pytest.mark.parametrize("programs, cell, units, split, T", TOGETHER)
+def test_programs_that_meet_for_long(programs, cell, units, split, T):
+    assert at_once(cell, 10 * T, 3, programs * 16 - 3, Tiles(16, 16, 64 // split, 4, units, split)) < BOUND
 
 
 @interpreted
 def test_batch_tiles_wait_for_their_own_programs_only():
-    assert at_once("minimal", 6, 37, 29, Tiles(16, 16, 16, 4, 2, 6)) < BOUND
+    assert at_once("minimal", 6, 37, 29, Tiles(16, 16, 16, 4)) < BOUND
 
 
 @interpreted
-@pytest.mark.parametrize("broken", ["one arrival too few", "no wait"])
-def test_a_broken_barrier_is_seen(monkeypatch, broken):
+@pytest.mark.parametrize("cell", ["vanilla", "gru_reset_before"])
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_broken_barrier_is_seen(monkeypatch, broken, cell):
     """Four programs, each at its own pace: whoever doesn't wait for all reads NaN where one has not written yet."""
-    monkeypatch.setattr(sequence, "wait", one_too_few if broken == "one arrival too few" else no_wait)
-    worst = (at_once("vanilla", 12, 5, 61, Tiles(16, 16, 16, 4, 4, 4)) for _ in range(3))
+    monkeypatch.setattr(sequence, "wait", BROKEN[broken])
+    worst = (at_once(cell, 12, 5, 61, Tiles(16, 16, 16, 4)) for _ in range(3))
     assert any(not error < BOUND for error in worst)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_tiles_fit_the_device(cell):
-    p = plan(cells.load(cell))
-    for H in (64, 100, 256, 512, 1000, 1024):
-        for B in (1, 16, 64, 128):
-            chosen = resident.tiles(p, B, H, 2, 132, resident.ROOM)
-            if chosen is None:
-                continue
-            assert chosen.programs * chosen.BN >= H and chosen.grid >= chosen.programs
-            assert chosen.programs == 1 or chosen.grid <= 132, "programs that meet must all be there"
-            assert len(p.recurrent) * chosen.BN * H * 2 <= resident.ROOM
-
-
-def test_two_stages_are_refused():
-    reason = resident.unsupported(plan(cells.load("gru_reset_before")), torch.float32, torch.device("cpu"), 4, 16)
-    assert reason and "one stage" in reason
+def test_a_plan_without_products_is_refused():
+    reason = resident.unsupported(plan(custom.CELLS["independent"]), torch.float32, torch.device("cpu"), 4, 16)
+    assert reason and "has none" in reason
 
 
 def test_barrier_order_in_the_machine_code():

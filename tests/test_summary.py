@@ -40,11 +40,13 @@ def test_throughput():
 def test_training_counts_three_times_the_forward_flops():
     known = {"flops": 1000}
     forward = timed(case(mode="inference", T=10, B=7), 1.0, **known)
-    assert sgemm_share(forward, ENVIRONMENT) == pytest.approx(70_000 / ENVIRONMENT.sgemm_flops)
-    assert sgemm_share(timed(case(T=10, B=7), 1.0, **known), ENVIRONMENT) == pytest.approx(210_000 / ENVIRONMENT.sgemm_flops)
+    assert sgemm_share(forward, ENVIRONMENT) == pytest.approx(70_000 / 1.4e11)
+    assert sgemm_share(timed(case(T=10, B=7), 1.0, **known), ENVIRONMENT) == pytest.approx(210_000 / 1.4e11)
     assert sgemm_share(timed(case(input_product=False), 1.0, **known), ENVIRONMENT) is None
     assert sgemm_share(timed(case(), 1.0), ENVIRONMENT) is None
-    assert sgemm_share(forward, ENVIRONMENT.model_copy(update={"sgemm_flops": 0.0})) is None
+    old = ENVIRONMENT.model_copy(update={"constants": None})
+    assert sgemm_share(forward, old) is None
+    assert sgemm_share(forward, old.model_copy(update={"sgemm_flops": 7e10})) == pytest.approx(1e-6)
 
 
 def test_speed_pairs_samples_of_one_round():

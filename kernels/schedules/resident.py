@@ -1,13 +1,13 @@
 """The whole sequence in one launch: the recurrent matrices stay on chip. See `sequence` for the kernels, `barrier` for how the
-programs of a batch tile meet.
+programs of a batch tile meet, `kernels.tiles` for how the work is cut.
 
-Plans of one stage whose products are of states. Where one program can hold all matrices, a batch tile has one program and no
-barrier; elsewhere its programs share them out, and all of them must be on the device at once, or the plan is unsupported.
+Where one program can hold all matrices, a batch tile has one program and no barrier; elsewhere its programs share them out, and all
+of them must be on the device at once, or the plan is unsupported.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,94 +15,99 @@ import triton
 from torch import Tensor
 
 from kernels.derive import adjoint
+from kernels.layout import layout
 from kernels.loop import Gradients, Loop, Trajectory
-from kernels.plan import Plan
+from kernels.plan import Plan, Pointwise
 from kernels.schedules import sequence
 from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function
+from kernels.tiles import DIRECTIONS, Direction, Pass, Tiles, chip, power
+from kernels.tuning import choose
 
 FEEDS = False
-ROOM = 200 * 1024
-"""Bytes of shared memory that the matrices may take of a multiprocessor: an H100 or H200 has 227 KiB for a block."""
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """BB sequences and BN units to a program, tiles of BK in the products; `grid` programs in all."""
-
-    BB: int
-    BN: int
-    BK: int
-    warps: int
-    programs: int
-    grid: int
 
 
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
-    if len(plan.stages) != 1 or plan.stages[0].argument:
-        return f"runs plans with one stage of products, {plan.cell.name} has {len(plan.stages)}"
+    if not plan.stages:
+        return f"keeps recurrent matrices on chip, and {plan.cell.name} has none"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     if device.type != "cuda" and dtype == torch.bfloat16:
         return "computes in float32 or float16 in Triton's interpreter, whose products know no bfloat16"
-    if fit(plan, B, H, dtype, device) is None:
+    if any(fit(Pass(plan, direction, B, H, dtype, tf32()), device) is None for direction in DIRECTIONS):
         return f"{plan.cell.name} at B={B} H={H} in {str(dtype).removeprefix('torch.')} doesn't fit this device at once: use stepwise"
     return None
 
 
-def tiles(plan: Plan, B: int, H: int, width: int, multiprocessors: int, room: int) -> Tiles | None:
-    """The largest slice of units whose matrices fit in `room` bytes, and the smallest batch tile with which all programs fit
-    the device at once; None if nothing does. `width` is bytes of an element. Fewer programs to a tile read the state fewer
-    times."""
-    whole = max(16, triton.next_power_of_2(H))
-    for BN in (whole, 128, 64, 32, 16):
-        BK = min(64, whole)
-        held = len(plan.recurrent) * BN * -(-H // BK) * BK * width
-        programs = -(-H // BN)
-        if whole < BN or held > room:
-            continue
-        for BB in (16, 32, 64):
-            grid = programs * -(-B // BB)
-            if programs == 1 or grid <= multiprocessors:
-                return Tiles(BB, BN, BK, 4 if BB * BN <= 1024 and held < ROOM // 2 else 8, programs, grid)
-    return None
-
-
-def fit(plan: Plan, B: int, H: int, dtype: torch.dtype, device: torch.device) -> Tiles | None:
-    """The tiles for a device, or None. In the interpreter, whose programs run one after another, one holds everything."""
+def fit(work: Pass, device: torch.device) -> Tiles | None:
+    """The cut for a device, or None. In the interpreter, whose programs run one after another, one holds everything."""
     if device.type == "cuda":
-        return tiles(plan, B, H, dtype.itemsize, torch.cuda.get_device_properties(device).multi_processor_count, ROOM)
-    return tiles(plan, B, H, dtype.itemsize, 1, 2**60)
+        return choose(work, chip(device.index or 0))
+    return Tiles(16, power(work.H), min(64, power(work.H)), 4)
+
+
+def tf32() -> bool:
+    """Whether float32 is multiplied in tf32: what cuBLAS does is what these kernels do."""
+    return torch.backends.cuda.matmul.allow_tf32
 
 
 class Launch:
     """What both directions pass to their kernels."""
 
-    def __init__(self, loop: Loop, tiles: Tiles | None = None):
+    def __init__(self, loop: Loop, direction: Direction, tiles: Tiles | None = None):
         self.loop, self.plan, self.place = loop, loop.plan, loop.layout
         self.T, self.B, self.H = loop.shape
         state = loop.states[0]
-        chosen = tiles or fit(self.plan, self.B, self.H, state.dtype, state.device)
+        chosen = tiles or fit(Pass(self.plan, direction, self.B, self.H, state.dtype, tf32()), state.device)
         assert chosen is not None, "asked to run what `unsupported` refuses"
         self.tiles = chosen
-        # Every product of the loop: its matrix, its term, and the state it is of.
-        pairs = [(g, k, i) for g, group in enumerate(self.place.groups) for k, i in enumerate(group.terms)]
-        self.weights = tuple(loop.weights[g][k * self.H : (k + 1) * self.H] for g, k, _ in pairs)
-        self.terms = tuple(i for _, _, i in pairs)
-        self.of = tuple(self.place.groups[g].state for g, _, _ in pairs)
+        groups = self.place.groups
+        self.products = [(g, k, i) for g, group in enumerate(groups) for k, i in enumerate(group.terms)]
+        self.counts = tuple(len(group.terms) for group in groups)
+        self.sources = tuple(group.state if group.computed < 0 else len(loop.states) + group.computed for group in groups)
+        self.stages = tuple(group.stage for group in groups)
+        computed = [group for group in groups if group.computed >= 0]
+        leads = {group.stage: group.computed for group in computed if group.leads}
+        self.made = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
         self.counters = torch.zeros(-(-self.B // chosen.BB) * LINE.value, dtype=torch.int32, device=state.device)
-        precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "ieee"
-        self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, precision)
-        self.options = {"num_warps": chosen.warps, "enable_fp_fusion": True, "launch_cooperative_grid": chosen.programs > 1}
+        precision = "tf32" if tf32() else "ieee"
+        self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, chosen.units, chosen.split, precision)
+        self.options = {"num_warps": chosen.warps, "enable_fp_fusion": True, "launch_cooperative_grid": chosen.programs(self.H) > 1}
+        self.grid = (chosen.grid(self.B, self.H),)
+
+    def trajectory(self) -> Trajectory:
+        """What the forward kernel fills: all states and computed arguments at all times, whether or not they are kept."""
+        empty = self.loop.states[0].new_empty
+        return Trajectory([empty(self.loop.shape) for _ in self.loop.states], [empty(self.loop.shape) for _ in self.made])
+
+    def gradients(self) -> Gradients:
+        """What the backward kernel fills: of the vectors, a sum for every batch tile."""
+        batch_tiles = -(-self.B // self.tiles.BB)
+        vectors = [v.new_empty(batch_tiles, self.H, dtype=torch.float32) for v in self.loop.vectors]
+        states = [s.new_empty(s.shape, dtype=torch.float32) for s in self.loop.states]
+        return Gradients([torch.empty_like(t) for t in self.loop.terms], vectors, states)
+
+    @property
+    def meetings(self) -> int:
+        """How often in a step the programs of a batch tile meet."""
+        return 1 + len(leading(self.plan))
+
+    def functions(self, make: Callable[[Pointwise], Pointwise]) -> tuple[Any, ...]:
+        """`make` of the step, and of what computes arguments, all of them functions of the step's inputs; then each stage's place
+        among the latter, or -1."""
+        found = leading(self.plan)
+        whole = [replace(f, inputs=self.plan.step.inputs) for f in found.values()]
+        places = [list(found).index(stage) if stage in found else -1 for stage in range(len(self.plan.stages))]
+        return function(make(self.plan.step)), tuple(function(make(f)) for f in whole), tuple(places)
 
     def slot(self, buffers: Sequence[Any], i: int) -> tuple[Tensor, int]:
         """Term i's place in buffers (T, B, G, H), and how far apart its rows are."""
         buffer, slot = self.place.slots[i]
         return buffers[buffer][:, :, slot], self.place.widths[buffer] * self.H
 
-    def inputs(self, buffers: Sequence[Any]) -> list[tuple[Tensor, int, tuple[int, int]]]:
+    def reads(self, buffers: Sequence[Any]) -> list[tuple[Tensor, int, tuple[int, int]]]:
         """What the step reads besides the states: where, which input, and (row stride, whether it is at a time)."""
         found: list[tuple[Tensor, int, tuple[int, int]]] = []
         for k, leaf in enumerate(self.plan.step.inputs):
@@ -113,7 +118,7 @@ class Launch:
                 found.append((tensor, k, (stride, 1)))
         return found
 
-    def outputs(self, buffers: Sequence[Any], terms: Sequence[int]) -> list[tuple[Tensor, int, int]]:
+    def writes(self, buffers: Sequence[Any], terms: Sequence[int]) -> list[tuple[Tensor, int, int]]:
         """Where values of terms are stored: where, which input of the step each is, and its row stride."""
         placed = [(self.slot(buffers, i), self.input(i)) for i in terms]
         return [(tensor, k, stride) for (tensor, stride), k in placed]
@@ -122,26 +127,31 @@ class Launch:
         return self.plan.step.inputs.index(self.plan.term_leaves[i])
 
 
-def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]:
-    loop, plan = launch.loop, launch.plan
-    reads = launch.inputs(loop.hoisted)
-    writes = launch.outputs(loop.terms, launch.terms) if loop.keep else []
-    return (
-        function(plan.step), len(plan.step.inputs), len(plan.states), *columns(reads, 3), *columns(writes, 3),
-        launch.weights, tuple(map(launch.input, launch.terms)), launch.of, tuple(loop.states), tuple(trajectory.history),
-        launch.counters, *launch.sizes,
-    )  # fmt: skip
+def leading(plan: Plan) -> dict[int, Pointwise]:
+    """By stage, the functions that compute the arguments of its products."""
+    return {k: stage.argument for k, stage in enumerate(plan.stages) if stage.argument}
 
 
 def columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
     return [tuple(row[k] for row in rows) for k in range(count)]
 
 
+def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]:
+    loop, plan = launch.loop, launch.plan
+    groups, places, terms = columns(launch.products, 3)
+    writes = launch.writes(loop.terms, terms) if loop.keep else []
+    return (
+        *launch.functions(lambda f: f), len(plan.step.inputs), len(plan.states), launch.meetings,
+        triton.next_power_of_2(max(launch.counts)), *columns(launch.reads(loop.hoisted), 3), *columns(writes, 3),
+        tuple(loop.weights), launch.counts, launch.sources, launch.stages, groups, places, tuple(map(launch.input, terms)), launch.made,
+        tuple(loop.states), tuple(trajectory.history), tuple(trajectory.arguments), launch.counters, *launch.sizes,
+    )  # fmt: skip
+
+
 def forward(loop: Loop, tiles: Tiles | None = None) -> Trajectory:
-    launch = Launch(loop, tiles)
-    T, B, H = loop.shape
-    trajectory = Trajectory([s.new_empty(T, B, H) for s in loop.states], [])
-    sequence.forward[(launch.tiles.grid,)](*forward_arguments(launch, trajectory), **launch.options)
+    launch = Launch(loop, "forward", tiles)
+    trajectory = launch.trajectory()
+    sequence.forward[launch.grid](*forward_arguments(launch, trajectory), **launch.options)
     return trajectory
 
 
@@ -149,27 +159,54 @@ def backward_arguments(
     launch: Launch, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], made: Gradients
 ) -> tuple[Any, ...]:
     loop, step = launch.loop, launch.plan.step
-    reads = launch.inputs(loop.terms)
-    writes = launch.outputs(made.terms, range(len(launch.plan.terms)))
-    products = [launch.slot(made.terms, i) for i in launch.terms]
+    groups, places, terms = columns(launch.products, 3)
+    d_terms = [launch.slot(made.terms, i) for i in terms]
+    writes = launch.writes(made.terms, range(len(launch.plan.terms)))
+    computed = {i: group.stage for group in launch.place.groups if group.computed >= 0 for i in group.terms}
     return (
-        function(adjoint(step)), len(step.inputs), len(loop.states), len(loop.vectors), *columns(reads, 3), *columns(writes, 3),
-        launch.weights, *columns(products, 2), launch.of, tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final),
-        tuple(made.states), tuple(made.vectors), launch.counters, *launch.sizes,
+        *launch.functions(adjoint), len(step.inputs), len(loop.states), len(loop.vectors), launch.meetings,
+        *columns(launch.reads(loop.terms), 3), *columns(writes, 3), tuple(computed.get(i, -1) for i in range(len(launch.plan.terms))),
+        tuple(loop.weights), launch.counts, launch.sources, groups, places, *columns(d_terms, 2), launch.made,
+        tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(made.states), tuple(made.vectors), launch.counters,
+        *launch.sizes,
     )  # fmt: skip
 
 
 def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None) -> Gradients:
-    launch = Launch(loop, tiles)
-    batch_tiles = len(launch.counters) // LINE.value
-    made = Gradients(
-        [torch.empty_like(t) for t in loop.terms],
-        [v.new_empty(batch_tiles, launch.H, dtype=torch.float32) for v in loop.vectors],
-        [s.new_empty(s.shape, dtype=torch.float32) for s in loop.states],
-    )
+    launch = Launch(loop, "backward", tiles)
+    made = launch.gradients()
     arguments = backward_arguments(launch, trajectory, dy, d_final, made)
-    sequence.backward[(launch.tiles.grid,)](*arguments, **launch.options)
-    for i, matrix, state in zip(launch.terms, launch.weights, launch.of, strict=True):
-        made.states[state] += launch.slot(made.terms, i)[0][0] @ matrix
+    sequence.backward[launch.grid](*arguments, **launch.options)
+    for g, k, i in launch.products:
+        if launch.sources[g] < len(loop.states):
+            made.states[launch.sources[g]] += launch.slot(made.terms, i)[0][0] @ loop.weights[g][k * launch.H : (k + 1) * launch.H]
     vectors = [d.sum(0).to(v.dtype) for d, v in zip(made.vectors, loop.vectors, strict=True)]
     return Gradients(made.terms, vectors, [d.to(s.dtype) for d, s in zip(made.states, loop.states, strict=True)])
+
+
+def example(work: Pass, T: int, device: torch.device) -> Loop:
+    """A training loop of a pass's size with random contents, to compile or to time its kernels with."""
+    place, H = layout(work.plan), work.H
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, device=device).to(work.dtype)
+
+    terms = [normal(T, work.B, G, H) for G in place.widths]
+    hoisted = [None if k in {place.slots[i][0] for i in place.alone} else t.clone() for k, t in enumerate(terms)]
+    weights = [normal(len(group.terms) * H, H) / H**0.5 for group in place.groups]
+    return Loop(
+        work.plan, T, [], hoisted, terms, [normal(H) for _ in work.plan.vectors], weights, [normal(work.B, H) for _ in work.plan.states]
+    )
+
+
+def warm(work: Pass, tiles: Tiles) -> Any:
+    """The compiled kernel of a training pass with a cut, which is not run: for the GPU that is here, or that `offline.device` names."""
+    loop = example(work, 1, torch.device("cpu"))
+    launch = Launch(loop, work.direction, tiles)
+    trajectory = launch.trajectory()
+    if work.direction == "forward":
+        kernel, arguments = sequence.forward, forward_arguments(launch, trajectory)
+    else:
+        made = launch.gradients()
+        kernel, arguments = sequence.backward, backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made)
+    return kernel.warmup(*arguments, grid=launch.grid, **launch.options)

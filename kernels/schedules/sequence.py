@@ -1,195 +1,220 @@
-"""The resident kernels: a whole sequence in one launch, forward and backward, for any plan of one stage.
+"""The resident kernels: a whole sequence in one launch, forward and backward, for any plan.
 
-A program owns BB sequences and BN units. It loads its slices of the recurrent matrices once, in front of the loop, as tiles of
-BK: the compiler keeps them in shared memory and registers. In each step it multiplies them with the whole rows of the last
-step, which all programs of its batch tile made; between two steps they meet at a barrier. With one program to a batch tile
-there is nobody to wait for.
+A program owns BB sequences and BN units. It loads its part of the recurrent matrices once, in front of the loop (`matrices`): the
+compiler keeps them in shared memory and registers. In each step it multiplies them with whole rows of the last step, which all
+programs of its batch tile made; so between two steps they meet at a barrier (`barrier`), and once more in front of every stage
+whose products are of something that this step computes. With one program to a batch tile there is nobody to wait for.
+
+What the plan says comes as tuples. The inputs of a step are its states, terms and vectors, in that order, and every pointwise
+function takes them all: F the step, ARGUMENTS[LEADS[stage]] what computes the arguments of that stage (-1 where they are states).
+Group g of products has COUNT[g] matrices in `weights[g]` (COUNT·H, H), is of source SOURCE[g] (a state, or from S on a computed
+argument) and runs in STAGE[g]. Product p is number PLACE[p] of GROUP[p] and adds to input TERM[p].
 """
 
 import triton
 import triton.language as tl
 
 from kernels.schedules.barrier import LINE, arrive, wait
+from kernels.schedules.matrices import load, matrices, passed, products
 
 
 @triton.jit
-def load(pointer, row, column, stride: tl.constexpr, inside):
-    return tl.load(pointer + row * stride + column, mask=inside, other=0.0)
+def places(tile, part, BB: tl.constexpr, BN: tl.constexpr, UNITS: tl.constexpr):
+    # The rows (BB) of a batch tile, the first of this program's units, and both as the sides of a tile.
+    rows = tile.to(tl.int64) * BB + tl.arange(0, BB)
+    units = part * BN + tl.arange(0, BN)
+    if UNITS:
+        return rows, part * BN, rows[None, :], units[:, None]
+    else:
+        return rows, part * BN, rows[:, None], units[None, :]
 
 
 @triton.jit
-def slices(
-    weights, P: tl.constexpr, unit, H: tl.constexpr, BK: tl.constexpr, ACROSS: tl.constexpr, UNIT: tl.constexpr
-):  # fmt: skip
-    # This program's part of every matrix (H, H), as tiles (BK, BN): ACROSS and UNIT are the strides of their two sides.
-    held = ()
-    for p in tl.static_range(P):
-        for k in tl.static_range((H + BK - 1) // BK):
-            across = (k * BK + tl.arange(0, BK))[:, None]
-            held = held + (tl.load(weights[p] + across * ACROSS + unit * UNIT, mask=(unit < H) & (across < H), other=0.0),)
-    return held
+def read(loads, INTO: tl.constexpr, FROM: tl.constexpr, n: tl.constexpr, start, row, at, unit, inside):
+    # start + whatever is loaded for input n. FROM[j] = (row stride, 1 if it is at a time).
+    value = start
+    for j in tl.static_range(len(INTO)):
+        if INTO[j] == n:
+            if FROM[j][1] == 1:
+                value += load(loads[j], at, unit, FROM[j][0], inside).to(tl.float32)
+            else:
+                value += load(loads[j], row, unit, FROM[j][0], inside).to(tl.float32)
+    return value
 
 
 @triton.jit
+def plus(values, N: tl.constexpr, index: tl.constexpr, more):
+    # The tuple with `more` added to one of its values.
+    result = ()
+    for n in tl.static_range(N):
+        if n == index:
+            result = result + (values[n] + more,)
+        else:
+            result = result + (values[n],)
+    return result
+
+
+@triton.jit
+def meet(counter, target, programs: tl.constexpr):
+    # What this program has stored is there for the others, and theirs for it.
+    if programs > 1:
+        arrive(counter)
+        wait(counter, target)
+    else:
+        tl.debug_barrier()
+
+
+@triton.jit(do_not_specialize=["T", "B"])
 def forward(
-    F: tl.constexpr, N: tl.constexpr, S: tl.constexpr,
+    F: tl.constexpr, ARGUMENTS, LEADS: tl.constexpr, N: tl.constexpr, S: tl.constexpr, MEETINGS: tl.constexpr, TALL: tl.constexpr,
     loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr,
-    weights, TERM: tl.constexpr, STATE: tl.constexpr, initial, history, counters,
-    T, B, H: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, STAGE: tl.constexpr,
+    GROUP: tl.constexpr, PLACE: tl.constexpr, TERM: tl.constexpr, MADE: tl.constexpr,
+    initial, history, arguments, counters, T, B, H: tl.constexpr,
+    BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    # loads[j] adds to input INTO[j]; FROM[j] = (row stride, 1 if it is at a time). Inputs 0 … S - 1 are the states.
-    # weights[p] (H, H) times state STATE[p] adds to input TERM[p].
+    # loads[j] adds to input INTO[j]; of the inputs, OF[j] is stored in stores[j], rows TO[j] apart. Argument c is output MADE[c][1] of
+    # stage MADE[c][0].
     programs: tl.constexpr = (H + BN - 1) // BN
-    chunks: tl.constexpr = (H + BK - 1) // BK
-    rows = (tl.program_id(0) // programs).to(tl.int64) * BB + tl.arange(0, BB)
-    units = tl.program_id(0) % programs * BN + tl.arange(0, BN)
-    row, unit = rows[:, None], units[None, :]
+    tile = tl.program_id(0) // programs
+    rows, first, row, unit = places(tile, tl.program_id(0) % programs, BB, BN, UNITS)
     wide = B.to(tl.int64)
     here = (row < B) & (unit < H)
-    counter = counters + tl.program_id(0) // programs * LINE
+    counter = counters + tile * LINE
 
-    held = slices(weights, len(TERM), unit, H, BK, 1, H)
+    held = ()
+    for g in tl.static_range(len(COUNT)):
+        held = held + (matrices(weights[g], COUNT[g], TALL, first, H, BN, BK, UNITS, SPLIT, True),)
     states = ()
     for s in tl.static_range(S):
         states = states + (load(initial[s], row, unit, H, here).to(tl.float32),)
 
     for t in range(T):
         at = row + t * wide
+        met = t * MEETINGS * programs
         values = ()
-        for i in tl.static_range(N):
-            value = tl.zeros([BB, BN], tl.float32)
-            if i < S:
-                value = states[i]
-            for j in tl.static_range(len(INTO)):
-                if INTO[j] == i:
-                    if FROM[j][1] == 1:
-                        value += load(loads[j], at, unit, FROM[j][0], here).to(tl.float32)
-                    else:
-                        value += load(loads[j], row, unit, FROM[j][0], here).to(tl.float32)
-            values = values + (value,)
+        for n in tl.static_range(N):
+            if n < S:
+                values = values + (states[n],)
+            else:
+                values = values + (read(loads, INTO, FROM, n, tl.zeros(here.shape, tl.float32), row, at, unit, here),)
         if programs > 1 and t > 0:
-            wait(counter, t * programs)
-        sums = ()
-        for _ in tl.static_range(len(TERM)):
-            sums = sums + (tl.zeros([BB, BN], tl.float32),)
-        for s in tl.static_range(S):
-            last = initial[s]
-            if t > 0:
-                last = history[s] + (t - 1) * wide * H
-            for k in tl.static_range(chunks):
-                across = k * BK + tl.arange(0, BK)[None, :]
-                operand = load(last, row, across, H, (row < B) & (across < H))
-                added = ()
-                for p in tl.static_range(len(TERM)):
-                    if STATE[p] == s:
-                        added = added + (tl.dot(operand, held[p * chunks + k], sums[p], input_precision=PRECISION),)
+            wait(counter, met)
+        for stage in tl.static_range(len(LEADS)):
+            if LEADS[stage] >= 0:
+                made = ARGUMENTS[LEADS[stage]](*values)
+                for c in tl.static_range(len(MADE)):
+                    if MADE[c][0] == stage:
+                        tl.store(arguments[c] + at * H + unit, made[MADE[c][1]], mask=here)
+                met += programs
+                meet(counter, met, programs)
+            for g in tl.static_range(len(COUNT)):
+                if STAGE[g] == stage:
+                    if SOURCE[g] < S:
+                        source = initial[SOURCE[g]]
+                        if t > 0:
+                            source = history[SOURCE[g]] + (t - 1) * wide * H
                     else:
-                        added = added + (sums[p],)
-                sums = added
-        inputs = ()
-        for i in tl.static_range(N):
-            value = values[i]
-            for p in tl.static_range(len(TERM)):
-                if TERM[p] == i:
-                    value += sums[p]
-            inputs = inputs + (value,)
-        states = F(*inputs)
+                        source = arguments[SOURCE[g] - S] + t * wide * H
+                    sums = products(source, rows, B, held[g], COUNT[g], TALL, H, BB, BN, BK, UNITS, SPLIT, PRECISION)
+                    for p in tl.static_range(len(GROUP)):
+                        if GROUP[p] == g:
+                            values = plus(values, N, TERM[p], sums[PLACE[p]])
+        states = F(*values)
         for s in tl.static_range(S):
             tl.store(history[s] + at * H + unit, states[s], mask=here)
         for j in tl.static_range(len(OF)):
-            tl.store(stores[j] + at * TO[j] + unit, inputs[OF[j]], mask=here)
+            tl.store(stores[j] + at * TO[j] + unit, values[OF[j]], mask=here)
         if programs > 1:
             arrive(counter)
         else:
             tl.debug_barrier()
 
 
-@triton.jit
-def through(
-    sums, d_terms, STRIDE: tl.constexpr, STATE: tl.constexpr, S: tl.constexpr, held, chunks: tl.constexpr, at, inside,
-    H: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
-    # What the products of one step pass on to the states before it: sums[s] + Σ_p d_terms[p] · weights[p].
-    for p in tl.static_range(len(STATE)):
-        for k in tl.static_range(chunks):
-            across = k * BK + tl.arange(0, BK)[None, :]
-            operand = load(d_terms[p], at, across, STRIDE[p], inside & (across < H))
-            added = ()
-            for s in tl.static_range(S):
-                if STATE[p] == s:
-                    added = added + (tl.dot(operand, held[p * chunks + k], sums[s], input_precision=PRECISION),)
-                else:
-                    added = added + (sums[s],)
-            sums = added
-    return sums
-
-
-@triton.jit
+@triton.jit(do_not_specialize=["T", "B"])
 def backward(
-    F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr,
-    loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr,
-    weights, d_terms, STRIDE: tl.constexpr, STATE: tl.constexpr,
-    initial, history, dy, d_final, d_initial, d_vectors, counters,
-    T, B, H: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    F: tl.constexpr, ARGUMENTS, LEADS: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr, MEETINGS: tl.constexpr,
+    loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr, WHEN: tl.constexpr,
+    weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, GROUP: tl.constexpr, PLACE: tl.constexpr, d_terms, STRIDE: tl.constexpr,
+    MADE: tl.constexpr, initial, history, dy, d_final, d_initial, d_vectors, counters, T, B, H: tl.constexpr,
+    BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    # F is the adjoint of a step: N inputs, the first S of them states and the last V vectors, then the gradients of the S
-    # next states; it returns N gradients. d_terms[p], STRIDE[p] apart, is the gradient of weights[p] · state STATE[p].
-    # d_initial lacks what the products of the first step pass on: one product more, which needn't be in here.
+    # F and ARGUMENTS are the adjoints: they take the N inputs and the gradients of their function's results, and return the N
+    # inputs' gradients. d_terms[p], rows STRIDE[p] apart, is the gradient of product p; stores[j] is that of input OF[j], final once
+    # the stages from WHEN[j] on are done. The last V inputs are vectors. d_initial lacks what the products of the first step pass
+    # on: one product more, which needn't be in here.
     programs: tl.constexpr = (H + BN - 1) // BN
-    chunks: tl.constexpr = (H + BK - 1) // BK
     tile = tl.program_id(0) // programs
-    rows = tile.to(tl.int64) * BB + tl.arange(0, BB)
-    units = tl.program_id(0) % programs * BN + tl.arange(0, BN)
-    row, unit = rows[:, None], units[None, :]
+    rows, first, row, unit = places(tile, tl.program_id(0) % programs, BB, BN, UNITS)
     wide = B.to(tl.int64)
     here = (row < B) & (unit < H)
     counter = counters + tile * LINE
 
-    held = slices(weights, len(STATE), unit, H, BK, H, 1)
+    held = ()
+    for g in tl.static_range(len(COUNT)):
+        held = held + (matrices(weights[g], COUNT[g], 1, first, H, BN, BK, UNITS, SPLIT, False),)
     carried = ()
     summed = ()
     for s in tl.static_range(S):
         carried = carried + (load(d_final[s], row, unit, H, here).to(tl.float32),)
     for _ in tl.static_range(V):
-        summed = summed + (tl.zeros([BB, BN], tl.float32),)
+        summed = summed + (tl.zeros(here.shape, tl.float32),)
 
     for i in range(T):
         t = T - 1 - i
         at = row + t * wide
+        met = i * MEETINGS * programs
         inputs = ()
         for n in tl.static_range(N):
-            value = tl.zeros([BB, BN], tl.float32)
             if n < S:
                 last = initial[n]
                 if t > 0:
                     last = history[n] + (t - 1) * wide * H
-                value = load(last, row, unit, H, here).to(tl.float32)
-            for j in tl.static_range(len(INTO)):
-                if INTO[j] == n:
-                    if FROM[j][1] == 1:
-                        value += load(loads[j], at, unit, FROM[j][0], here).to(tl.float32)
-                    else:
-                        value += load(loads[j], row, unit, FROM[j][0], here).to(tl.float32)
-            inputs = inputs + (value,)
+                inputs = inputs + (load(last, row, unit, H, here).to(tl.float32),)
+            else:
+                inputs = inputs + (read(loads, INTO, FROM, n, tl.zeros(here.shape, tl.float32), row, at, unit, here),)
         upstream = carried
         if dy is not None:
-            upstream = (carried[0] + load(dy, at, unit, H, here).to(tl.float32),)
-            for s in tl.static_range(1, S):
-                upstream = upstream + (carried[s],)
+            upstream = plus(upstream, S, 0, load(dy, at, unit, H, here).to(tl.float32))
         if programs > 1 and i > 0:
-            wait(counter, i * programs)
-        upstream = through(upstream, d_terms, STRIDE, STATE, S, held, chunks, at + wide, (row < B) & (i > 0), H, BK, PRECISION)
+            wait(counter, met)
+        known = tl.where(i > 0, B, 0)  # nothing comes after the last step
+        for g in tl.static_range(len(COUNT)):
+            if SOURCE[g] < S:
+                more = passed(
+                    d_terms, STRIDE, GROUP, PLACE, g, rows, (t + 1) * wide, known, held[g], COUNT[g], H, BB, BN, BK, UNITS, SPLIT,
+                    PRECISION,
+                )  # fmt: skip
+                upstream = plus(upstream, S, SOURCE[g], more)
         gradients = F(*inputs, *upstream)
-        passed = ()
-        for s in tl.static_range(S):
-            passed = passed + (tl.zeros([BB, BN], tl.float32) + gradients[s],)  # where the adjoint is a number
-        carried = passed
-        summed_now = ()
-        for v in tl.static_range(V):
-            summed_now = summed_now + (summed[v] + gradients[N - V + v],)
-        summed = summed_now
+        for stage in tl.static_range(len(LEADS) - 1, -1, -1):
+            if LEADS[stage] >= 0:
+                for j in tl.static_range(len(OF)):
+                    if WHEN[j] == stage:
+                        tl.store(stores[j] + at * TO[j] + unit, gradients[OF[j]], mask=here)
+                met += programs
+                meet(counter, met, programs)
+                d_made = ()
+                for c in tl.static_range(len(MADE)):
+                    if MADE[c][0] == stage:
+                        for g in tl.static_range(len(COUNT)):
+                            if SOURCE[g] == S + c:
+                                more = passed(
+                                    d_terms, STRIDE, GROUP, PLACE, g, rows, t * wide, B, held[g], COUNT[g], H, BB, BN, BK, UNITS, SPLIT,
+                                    PRECISION,
+                                )  # fmt: skip
+                                d_made = d_made + (more,)
+                through = ARGUMENTS[LEADS[stage]](*inputs, *d_made)
+                for n in tl.static_range(N):
+                    gradients = plus(gradients, N, n, through[n])
         for j in tl.static_range(len(OF)):
-            tl.store(stores[j] + at * TO[j] + unit, gradients[OF[j]], mask=here)
+            if WHEN[j] < 0:
+                tl.store(stores[j] + at * TO[j] + unit, gradients[OF[j]], mask=here)
+        carried = ()
+        for s in tl.static_range(S):
+            carried = carried + (tl.zeros(here.shape, tl.float32) + gradients[s],)  # where the adjoint is a number
+        for v in tl.static_range(V):
+            summed = plus(summed, V, v, gradients[N - V + v])
         if programs > 1:
             arrive(counter)
         else:
@@ -198,5 +223,6 @@ def backward(
     for s in tl.static_range(S):
         tl.store(d_initial[s] + row * H + unit, carried[s], mask=here)
     for v in tl.static_range(V):
-        total = tl.sum(tl.where(here, summed[v], 0.0), axis=0)
+        total = tl.sum(tl.where(here, summed[v], 0.0), axis=1 if UNITS else 0)
+        units = first + tl.arange(0, BN)
         tl.store(d_vectors[v] + tile * H + units, total, mask=units < H)

@@ -1,0 +1,157 @@
+"""Time the cuts of the resident kernels on this GPU, and `stepwise` beside them, and write the fastest into the device's table.
+
+Passes are taken in the order of the suites, each once; one that the table has is left alone, so a run that was stopped goes on. A
+cut counts only if its results are those of `stepwise`, and only if its kernel spills nothing.
+"""
+
+import math
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+import cells
+from bench.clock import Rule, Samples, interleave
+from bench.environment import version
+from bench.gate import error, tolerance
+from bench.problem import DTYPES
+from bench.suites import SUITES
+from kernels import offline, tuning
+from kernels.loop import Loop, Trajectory
+from kernels.plan import plan
+from kernels.schedules import resident, stepwise
+from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, candidates, chip, seconds
+from kernels.tuning import Schedule, Tuned
+
+T = 128
+TRIED = 12
+"""Steps of the loops that are timed, and how many cuts of a pass are tried: those that the model ranks first."""
+
+RULE = Rule(fewest=5, most=15, seconds=0.05)
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Name:
+    """A pass in words that travel to another process."""
+
+    cell: str
+    direction: Direction
+    B: int
+    H: int
+    dtype: str
+
+    @property
+    def work(self) -> Pass:
+        return Pass(plan(cells.load(self.cell)), self.direction, self.B, self.H, DTYPES[self.dtype])
+
+
+def passes(names: Iterable[str]) -> Iterator[Name]:
+    """Every pass of the suites of these names, each once."""
+    shapes = [shape for name in names for shape in SUITES[name]]
+    found = (Name(s.cell, d, s.B, s.H, s.dtype) for s in shapes for d in (DIRECTIONS if "training" in s.modes else DIRECTIONS[:1]))
+    return iter(dict.fromkeys(found))
+
+
+def run(budget: float, tell: Tell, names: Iterable[str] = tuple(SUITES)) -> None:
+    """Fill the table of this GPU for about `budget` seconds. `tell` is told what was found, a line a pass."""
+    end = time.monotonic() + budget
+    here = chip(torch.cuda.current_device())
+    todo = [name for name in passes(names) if not known(name, here)]
+    tell(f"{len(todo)} passes to tune, into {tuning.path(here)}")
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        building = {name: build(pool, name, here) for name in todo[:1]}
+        for number, name in enumerate(todo):
+            if time.monotonic() > end:
+                tell(f"the budget is spent: {len(todo) - number} passes are left out")
+                break
+            building |= {following: build(pool, following, here) for following in todo[number + 1 : number + 2]}  # while this one runs
+            tell(f"{number + 1}/{len(todo)} {tuned(name, building.pop(name), here)}")
+        pool.shutdown(cancel_futures=True)
+
+
+def known(name: Name, here: Chip) -> bool:
+    """Whether the table has a pass at this very batch."""
+    schedules: tuple[Schedule, ...] = ("resident", "stepwise")
+    found = [tuning.measured(name.work, here, schedule) for schedule in schedules]
+    return all(entry is not None and entry.B == name.B for entry in found)
+
+
+def build(pool: ProcessPoolExecutor, name: Name, here: Chip) -> dict[Tiles, Future[int]]:
+    """Compile the kernels of a pass, several at once, into Triton's cache on disk. A result is the bytes a kernel spills."""
+    ranked = sorted(candidates(name.work, here), key=partial(seconds, name.work, here))[:TRIED]
+    major, minor = torch.cuda.get_device_capability()
+    return {tiles: pool.submit(compile, name, tiles, 10 * major + minor) for tiles in ranked}
+
+
+def compile(name: Name, tiles: Tiles, capability: int) -> int:
+    used = offline.compiled(capability, lambda: resident.warm(name.work, tiles))
+    return used.stack + used.local
+
+
+def tuned(name: Name, built: dict[Tiles, Future[int]], here: Chip) -> str:
+    """Time a pass, add what was fastest to the table, and say what it was."""
+    device = torch.device("cuda", torch.cuda.current_device())
+    calls, wrong = contestants(name, built, device)
+    taken: dict[Tiles | None, Samples] = {}
+
+    def lost(key: Tiles | None, error: Exception) -> None:
+        wrong[f"{type(error).__name__}: {error}"] = key
+
+    interleave(calls, RULE, 0, device, lambda key: None, taken.__setitem__, lost)
+    step = {key: min(samples.seconds) / T for key, samples in taken.items()}
+    best = min((key for key in step if key is not None), key=lambda key: step[key], default=None)
+    entries: list[tuple[Schedule, Tiles | None]] = [("stepwise", None), ("resident", best)]
+    for schedule, tiles in entries:
+        took = step.get(tiles, math.inf) if schedule == "stepwise" or tiles else math.inf
+        tuning.add(here, Tuned(
+            cell=name.cell, step=tuning.fingerprint(name.work.plan), direction=name.direction, B=name.B, H=name.H, dtype=name.dtype,
+            tf32=False, schedule=schedule, tiles=tiles, seconds=took, tried=len(calls) - 1, torch=torch.__version__,
+            triton=version("triton"),
+        ))  # fmt: skip
+    micro = {key: f"{1e6 * value:.2f} µs" for key, value in step.items()}
+    found = f"{best} {micro[best]}" if best else "no cut"
+    faults = f", {len(wrong)} out: {next(iter(wrong))}" if wrong else ""
+    return f"{name.cell} {name.direction} B={name.B} H={name.H} {name.dtype}: {found}, stepwise {micro.get(None, 'failed')}{faults}"
+
+
+def contestants(
+    name: Name, built: dict[Tiles, Future[int]], device: torch.device
+) -> tuple[dict[Tiles | None, Callable[[], object]], dict[str, Tiles | None]]:
+    """The calls to time, `stepwise` under None, and for what is out of the race the reason."""
+    work, forward = name.work, name.direction == "forward"
+    loop = resident.example(work, T, device)
+    dy = torch.randn_like(loop.states[0].expand(T, -1, -1)).contiguous()
+    d_final = [torch.randn_like(s) for s in loop.states]
+    trajectory = stepwise.forward(loop)
+
+    def call(schedule_backward: Callable[..., object], schedule_forward: Callable[[Loop], object]) -> object:
+        return schedule_forward(loop) if forward else schedule_backward(loop, trajectory, dy, d_final)
+
+    expected = tensors(call(stepwise.backward, stepwise.forward))
+    calls: dict[Tiles | None, Callable[[], object]] = {None: partial(call, stepwise.backward, stepwise.forward)}
+    wrong: dict[str, Tiles | None] = {}
+    for tiles, spills in built.items():
+        run = partial(call, partial(resident.backward, tiles=tiles), partial(resident.forward, tiles=tiles))
+        try:
+            if spills.result():
+                raise ValueError(f"{tiles} spills {spills.result()} bytes")
+            off = max(error(a, b.double()) for a, b in zip(tensors(run()), expected, strict=True))
+            if not off <= tolerance(name.dtype, "ieee"):
+                raise ValueError(f"{tiles} is off by {off:.1e}")
+        except Exception as fault:
+            wrong[f"{type(fault).__name__}: {fault}"] = tiles
+        else:
+            calls[tiles] = run
+    return calls, wrong
+
+
+def tensors(result: object) -> list[Tensor]:
+    """What a pass leaves, in one order whatever made it."""
+    groups = (result.history, result.arguments) if isinstance(result, Trajectory) else vars(result).values()
+    return [t for group in groups for t in group]

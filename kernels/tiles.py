@@ -1,0 +1,140 @@
+"""How a sequence is cut into programs and products for the resident kernels, and a small model of what each cut would cost."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
+from typing import Literal
+
+import torch
+
+from kernels.plan import Plan
+
+Direction = Literal["forward", "backward"]
+DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
+
+RESERVE = 20 * 1024
+"""Bytes of shared memory for what passes through it: operands on their way to the tensor cores, and sums between layouts."""
+
+CLOCK = 1.7e9
+"""Cycles a second. The figures of the model are rough, from the literature: they rank cuts, and the table has the last word."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A device: multiprocessors, and bytes of shared memory for one block."""
+
+    name: str
+    multiprocessors: int
+    shared: int
+
+
+H100 = Chip("nvidia-h100", 132, 227 * 1024)
+
+
+@cache
+def chip(index: int) -> Chip:
+    """The CUDA device of that index."""
+    found = torch.cuda.get_device_properties(index)
+    name = "-".join(re.findall(r"[a-z0-9]+", found.name.lower()))
+    return Chip(name, found.multi_processor_count, found.shared_memory_per_block_optin)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """BB sequences and BN units to a program, stretches of BK in its products, which have the units for rows with `units`, and their
+    inner side in `split` slices; `warps` to a program."""
+
+    BB: int
+    BN: int
+    BK: int
+    warps: int
+    units: bool = False
+    split: int = 1
+
+    def programs(self, H: int) -> int:
+        """Those that share a batch tile, and meet in every step where there are several."""
+        return -(-H // self.BN)
+
+    def grid(self, B: int, H: int) -> int:
+        return self.programs(H) * -(-B // self.BB)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is to be cut: one direction of a plan over B sequences, H wide, in a dtype; `tf32` says how float32 is multiplied."""
+
+    plan: Plan
+    direction: Direction
+    B: int
+    H: int
+    dtype: torch.dtype
+    tf32: bool = False
+
+    @cached_property
+    def groups(self) -> tuple[int, ...]:
+        """How many matrices each group of products has."""
+        return tuple(len(terms) for stage in self.plan.stages for _, terms in stage.groups)
+
+    @property
+    def tall(self) -> int:
+        """The matrices of the largest group, as a power of two: so many stand on top of each other where units are rows."""
+        return 1 << (max(self.groups) - 1).bit_length()
+
+    def held(self, tiles: Tiles) -> int:
+        """Bytes of the matrices that a program keeps."""
+        stacked = tiles.units and self.direction == "forward"
+        matrices = len(self.groups) * self.tall if stacked else sum(self.groups)
+        stretch = tiles.BK * tiles.split
+        return matrices * tiles.BN * -(-self.H // stretch) * stretch * self.dtype.itemsize
+
+
+def power(n: int) -> int:
+    """The smallest power of two, from 16 on, that is no less than n."""
+    return max(16, 1 << (n - 1).bit_length())
+
+
+def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
+    """Every cut that fits the chip: the matrices in shared memory and, where programs meet, all of them there at once."""
+    for BN, BB, warps, units, split in product((16, 32, 64, 128, 256), (16, 32, 64, 128), (4, 8), (True, False), (1, 4)):
+        tiles = Tiles(BB, BN, max(16, min(64, power(work.H) // split)), warps, units, split)
+        if power(work.H) < BN or power(work.B) < BB or (units and work.tall > 4) or (split > 1 and BB > 16):
+            continue  # larger than the work, more matrices than a tall tile is taken apart into, sums that registers can't hold
+        if work.held(tiles) > chip.shared - RESERVE:
+            continue
+        if tiles.programs(work.H) == 1 or tiles.grid(work.B, work.H) <= chip.multiprocessors:
+            yield tiles
+
+
+def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
+    """The model's time of a step, for as many waves of programs as there are.
+
+    Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle. A
+    product takes cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half
+    its columns but no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep
+    busy; in float32 without tf32 none, 256 operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
+    """
+    forward, groups, matrices, H = work.direction == "forward", len(work.groups), sum(work.groups), work.H
+    stacked = tiles.units and forward
+    count = groups if stacked else matrices
+    rows, columns = (tiles.BN * (work.tall if stacked else 1), tiles.BB) if tiles.units else (tiles.BB, tiles.BN)
+    if work.dtype == torch.float32 and not work.tf32:
+        multiply = 2 * tiles.BB * tiles.BN * H * matrices / 256
+    elif rows >= 64 and tiles.split == 1:
+        multiply = count * rows / 64 * H / 16 * max(16, columns / 2)
+    else:
+        multiply = 8 * count * rows / 16 * columns / 8 * H / 16 / min(tiles.warps, tiles.split * rows // 16 * columns // 8)
+    read = tiles.BB * H * work.dtype.itemsize * (groups if forward else matrices) / 64
+    results = count if forward else groups
+    add = results * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
+    programs = tiles.programs(H)
+    meet = 0.7e-6 + 2.5e-9 * programs if programs > 1 else 0.0
+    meetings = 1 + sum(stage.argument is not None for stage in work.plan.stages)
+    return -(-tiles.grid(work.B, H) // chip.multiprocessors) * (meetings * meet + (read + multiply + add) / CLOCK)
+
+
+@cache
+def modelled(work: Pass, chip: Chip) -> Tiles | None:
+    """What the model takes to be fastest, None if nothing fits."""
+    return min(candidates(work, chip), key=lambda tiles: seconds(work, chip, tiles), default=None)

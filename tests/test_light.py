@@ -1,0 +1,136 @@
+"""Floors, held to what a hand finds for two cells, and to what may not happen to any."""
+
+import pytest
+
+import cells
+from bench.demand import demand, formulas
+from bench.light import light, meeting, product, times_light
+from bench.record import Constants, Demand
+from kernels.plan import plan
+from tests.records import ENVIRONMENT, case, timed
+
+GPU = Constants(
+    products={"float32": 5e13, "tf32": 4e14, "bfloat16": 7e14}, copy_rate=3e12, cache=5 * 10**7, chip=484 * 2**10,
+    barriers={1: 7e-7, 2: 8e-7, 8: 9e-7, 32: 1e-6, 132: 1.5e-6}, l2=3e-7,
+)  # fmt: skip
+CPU = Constants(products={"float32": 1.4e11, "float64": 7e10}, copy_rate=2e10, cache=33 * 2**20)
+NAMES = cells.names()
+
+
+def needs(name: str, **sizes: object) -> Demand:
+    return demand(plan(cells.load(name)), case(name, **sizes))
+
+
+def test_minimal_by_hand():
+    """T=10, B=4, D=6, H=5: W.z is 5 × 6, W.uz and W.uh are 5 × 5, and there are two biases."""
+    sizes = {"T": 10, "B": 4, "D": 6, "H": 5}
+    forward = needs("minimal", mode="inference", **sizes)
+    assert (forward.hoisted, forward.recurrent) == (2 * (30 + 25) * 40, 2 * 25 * 40)
+    # x in, y out; the initial state; all that is learned
+    assert forward.bytes == 4 * (40 * 6 + 40 * 5 + 4 * 5 + (30 + 25 + 25 + 10))
+    assert (forward.held, forward.meetings) == (4 * 25, 9)
+    whole = needs("minimal", **sizes)
+    # Once more for z and the matrices; of the recurrent product, not for the initial state.
+    assert (whole.hoisted, whole.recurrent) == (3 * forward.hoisted, 2 * 25 * (40 + 40 + 36))
+    # x and y again, dy in, dx out, gradients of all that is learned
+    assert whole.bytes == forward.bytes + 4 * (40 * 6 + 40 * 5 + 40 * 5 + 40 * 6 + 90)
+    assert whole.meetings == 18
+    given = needs("minimal", input_product=False, **sizes)
+    assert (given.hoisted, given.recurrent) == (0, 2 * 25 * (40 + 36))
+    # the rows of z and u in, their gradients out; y out and in again; dy in; the initial state and W.uh
+    assert given.bytes == 4 * (2 * 40 * 10 + 3 * 40 * 5 + 4 * 5 + 25)
+
+
+def test_lstm_by_hand():
+    """T=3, B=2, D=4, H=5 in 16 bit: eight matrices, two states, of which c is kept and read besides h."""
+    sizes = {"T": 3, "B": 2, "D": 4, "H": 5, "dtype": "bfloat16"}
+    whole, learned = needs("lstm", **sizes), 4 * (20 + 25 + 5)
+    assert (whole.hoisted, whole.recurrent) == (3 * 2 * 4 * 20 * 6, 2 * 4 * 25 * (6 + 6 + 4))
+    assert whole.bytes == 2 * (3 * 6 * 4 + (2 * 2 + 1) * 6 * 5 + 2 * 2 * 5 + 2 * learned)
+    assert (whole.held, whole.meetings) == (2 * 4 * 25, 4)
+
+
+def test_two_stages_meet_twice_a_step():
+    """Stage 2 waits for stage 1 and the next step for stage 2: five waits between six products."""
+    assert needs("gru_reset_before", mode="inference", T=3).meetings == 5
+    assert needs("gru_reset_before", T=3).meetings == 10
+    assert needs("gru", T=1).meetings == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("input_product", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_product, training):
+    mode = "training" if training else "inference"
+    base = {"T": 7, "B": 5, "D": 8, "H": 8, "mode": mode, "input_product": input_product}
+    one = needs(name, **base)
+    for size in "TBH":
+        more = needs(name, **base | {size: 16})
+        for constants in (GPU, CPU):
+            bare = constants.model_copy(update={"cache": 0, "chip": 64})
+            before, after = (light(case(**base), d, bare) for d in (one, more))
+            assert all(getattr(after, part) >= getattr(before, part) for part in ("products", "memory", "chain"))
+            assert after.memory > before.memory and after.products > before.products
+    # Twice as wide an element is twice the bytes, and nothing else.
+    wide = needs(name, **base, dtype="float64")
+    assert (wide.bytes, wide.held, wide.meetings) == (2 * one.bytes, 2 * one.held, one.meetings)
+    # Flops and elements are polynomials of at most one T, one B and two widths.
+    for kind, value in formulas(plan(cells.load(name)), training, input_product).items():
+        powers = {str(symbol): value.as_poly(symbol).degree() for symbol in value.free_symbols}
+        assert all(powers.get(symbol, 0) <= most for symbol, most in (("T", 1), ("B", 1), ("D", 1), ("H", 2))), (kind, value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_needs_what_inference_does_and_more(name):
+    forward, whole = needs(name, mode="inference"), needs(name)
+    assert all(getattr(whole, field) >= getattr(forward, field) for field in Demand.model_fields)
+    assert whole.recurrent < 3 * forward.recurrent or not forward.recurrent
+
+
+def test_a_floor_is_its_longest_part():
+    asked = Demand(hoisted=7 * 10**14, recurrent=7 * 10**14, bytes=10**8 + 3 * 10**12, held=32 * 484 * 2**10, meetings=1000)
+    found = light(case(dtype="bfloat16"), asked, GPU)
+    assert (found.products, found.memory, found.chain) == pytest.approx((2.0, 1.0, 1e-3))
+    assert (found.floor, found.part) == (found.products, "products")
+    small = asked.model_copy(update={"hoisted": 0, "recurrent": 7 * 10**9, "bytes": 10**8})
+    found = light(case(dtype="bfloat16"), small, GPU)
+    assert (found.memory, found.part, found.floor) == (0.0, "chain", pytest.approx(1e-3))
+    inference = light(case(dtype="bfloat16", mode="inference"), small, GPU)
+    assert inference.memory == pytest.approx(5e7 / 3e12), "one pass leaves but one cache full behind"
+
+
+def test_bytes_count_for_nothing_where_the_caches_are_not_known():
+    asked = Demand(hoisted=1, recurrent=1, bytes=10**12, held=1, meetings=1)
+    assert light(case(), asked, CPU.model_copy(update={"cache": None})).memory == 0
+    assert light(case(), asked, CPU).memory > 0
+
+
+def test_a_chain_is_where_one_multiprocessor_is_too_small():
+    chip = GPU.chip
+    assert meeting(chip, GPU) == 0 and meeting(0, GPU) == 0
+    assert meeting(chip + 1, GPU) == 8e-7
+    assert meeting(7 * chip, GPU) == 8e-7, "not measured: as if it were two"
+    assert meeting(32 * chip, GPU) == 1e-6 and meeting(500 * chip, GPU) == 1.5e-6
+    assert meeting(2 * chip, GPU.model_copy(update={"l2": 2e-6})) == 2e-6
+    assert meeting(2 * chip, GPU.model_copy(update={"barriers": {}})) == 0
+    assert meeting(10**12, CPU) == 0
+
+
+def test_each_product_has_its_own_rate():
+    assert product(case(precision="tf32")) == "tf32" and product(case()) == "float32"
+    assert product(case(dtype="bfloat16", precision="tf32")) == "bfloat16"
+    asked = needs("lstm")
+    assert light(case(dtype="float16"), asked, CPU) is None
+    ratio = light(case(), asked, GPU).products / light(case(precision="tf32"), asked, GPU).products
+    assert ratio == pytest.approx(8)
+
+
+def test_times_of_light():
+    asked = Demand(hoisted=int(1.4e11), recurrent=0, bytes=0, held=1, meetings=1)
+    assert times_light(timed(case(), 3.0, 2.0, 4.0, demand=asked), ENVIRONMENT) == pytest.approx(3)
+    assert times_light(timed(case(), 0.5, demand=asked), ENVIRONMENT) == pytest.approx(0.5), "never clipped"
+    assert times_light(timed(case(), 1.0), ENVIRONMENT) is None
+    assert times_light(timed(case(), 1.0, demand=asked), ENVIRONMENT.model_copy(update={"constants": None})) is None
+    assert times_light(timed(case(), demand=asked), ENVIRONMENT) is None
+    nothing = asked.model_copy(update={"hoisted": 0})
+    assert times_light(timed(case(), 1.0, demand=nothing), ENVIRONMENT) is None
