@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bench test soak gates lint
+.PHONY: setup bench test soak gates lint gpu
 setup: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
@@ -32,3 +32,7 @@ lint: setup
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+# On a machine with a GPU, which may be unable to install anything: without .venv, on the torch and triton that are there.
+gpu:
+	@$(PYTHON) -m bench campaign $(ARGS)

@@ -1,5 +1,8 @@
-"""Which cases a run measures, in the order of its reader's questions: the shortest sequences first."""
+"""Which cases a run measures, and which of them together: in the order of its reader's questions, the shortest sequences first, or in
+that of its suite."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 from sympy import Expr
@@ -8,34 +11,74 @@ import cells
 from bench.backends import PEERS
 from bench.record import Case, Mode
 from bench.settings import Settings
+from bench.suites import SUITES, Shape, smallest
 from kernels.backend import SCHEDULES
 from kernels.plan import D, H, plan
 
-SMALL = {"T": 3, "B": 3, "D": 7, "H": 17}
+SMALL = (3, 3, 7, 17)
+"""T, B, D and H of what is only checked."""
 
 
-def cases(settings: Settings) -> list[Case]:
-    """All cases; those of one T are measured together, so that what they are compared with is among them."""
-    return [case for T in settings.seq_lens for case in at_length(settings, T)]
+@dataclass(frozen=True)
+class Group:
+    """Cases that take turns, so that what they are compared with is among them."""
+
+    name: str
+    cases: tuple[Case, ...]
 
 
-def at_length(settings: Settings, T: int) -> list[Case]:
-    modes: tuple[Mode, ...] = ("training", "inference")
+def groups(settings: Settings) -> list[Group]:
+    """All cases of a run: those of one T together or, in a suite, those of one size that are compared with the same torch.nn module."""
+    found: dict[tuple[object, ...], list[Shape]] = {}
+    for shape in shapes(settings):
+        size = (shape.T, shape.B, shape.D, shape.H, shape.dtype, shape.modes)
+        found.setdefault((*size, peer(shape.cell)) if settings.suite else size, []).append(shape)
+    return [Group(named(settings, members), tuple(grouped(settings, members))) for members in found.values()]
+
+
+def shapes(settings: Settings) -> list[Shape]:
+    """The sizes of a run, each once: those asked for, or the suite's, in the one dtype asked for."""
+    if not settings.suite:
+        size = (settings.batch, settings.input, settings.hidden, settings.dtype)
+        return [Shape(cell, T, *size) for T in settings.seq_lens for cell in settings.cells]
+    chosen = [shape for shape in SUITES[settings.suite] if shape.cell in settings.cells]
+    if settings.dtype:
+        chosen = [replace(shape, dtype=settings.dtype) for shape in chosen]
+    chosen = list(dict.fromkeys(chosen))
+    return list(smallest(chosen) if settings.quick else chosen)
+
+
+def peer(cell: str) -> str:
+    """The cell whose torch.nn module it is compared with: its own, or gru."""
+    return cell if cells.load(cell).twin else "gru"
+
+
+def named(settings: Settings, members: Sequence[Shape]) -> str:
+    first = members[0]
+    if not settings.suite:
+        return f"T={first.T}"
+    widths = f"H={first.H}" if first.D == first.H else f"D={first.D} H={first.H}"
+    return f"{', '.join(shape.cell for shape in members)} T={first.T} B={first.B} {widths} {first.dtype}"
+
+
+def grouped(settings: Settings, members: Sequence[Shape]) -> list[Case]:
+    """The cases of shapes that differ in their cell alone, and the vendor's GRU for the cells it doesn't have."""
+    modes = members[0].modes
     found = [
-        make(settings, cell, backend, T, mode, input_product)
+        make(settings, shape, backend, mode, input_product)
         for input_product in (True, False)
         for mode in modes
-        for cell in settings.cells
+        for shape in members
         for backend in settings.backends
-        if planned(settings, cell, backend, input_product)
+        if planned(settings, shape.cell, backend, input_product)
     ]
     if "vendor" in settings.backends and "gru" in cells.names():
-        without = [name for name in settings.cells if cells.load(name).twin is None]
+        without = [shape for shape in members if cells.load(shape.cell).twin is None]
         have = {(c.cell, c.mode) for c in found if c.backend == "vendor"}
         for mode in modes if without else ():
             if ("gru", mode) not in have:
-                found.append(make(settings, "gru", "vendor", T, mode))
-            found += [make(settings, "gru", "vendor", T, mode, stands_for=name) for name in without]
+                found.append(make(settings, replace(without[0], cell="gru"), "vendor", mode))
+            found += [make(settings, replace(shape, cell="gru"), "vendor", mode, stands_for=shape.cell) for shape in without]
     return found
 
 
@@ -49,17 +92,18 @@ def planned(settings: Settings, cell: str, backend: str, input_product: bool) ->
 def verified(settings: Settings) -> list[Case]:
     """The cases that Triton's interpreter checks on a machine without a GPU: small ones, without a time."""
     names = [backend for backend in settings.backends if interpreted(settings, backend)]
-    return [make(settings, cell, backend, SMALL["T"], "training").model_copy(update=SMALL) for cell in settings.cells for backend in names]
+    kinds = dict.fromkeys(Shape(shape.cell, *SMALL, shape.dtype) for shape in shapes(settings))
+    return [make(settings, shape, backend, "training") for shape in kinds for backend in names]
 
 
 def interpreted(settings: Settings, backend: str) -> bool:
     return backend.removesuffix("-low") in ("stepwise", "resident") and settings.device == "cpu"
 
 
-def make(settings: Settings, cell: str, backend: str, T: int, mode: Mode, input_product: bool = True, stands_for: str = "") -> Case:
-    width = settings.hidden if not stands_for else equal_parameters(stands_for, settings.input, settings.hidden)
+def make(settings: Settings, shape: Shape, backend: str, mode: Mode, input_product: bool = True, stands_for: str = "") -> Case:
+    width = shape.H if not stands_for else equal_parameters(stands_for, shape.D, shape.H)
     return Case(
-        cell=cell, backend=backend, mode=mode, T=T, B=settings.batch, D=settings.input, H=width, dtype=settings.dtype,
+        cell=shape.cell, backend=backend, mode=mode, T=shape.T, B=shape.B, D=shape.D, H=width, dtype=shape.dtype,
         precision=settings.precision, input_product=input_product, stands_for=stands_for,
     )  # fmt: skip
 

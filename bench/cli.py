@@ -1,15 +1,18 @@
 """The command line: `python -m bench <verb>`. Every fault of its user is one line on stderr and exit code 2."""
 
 import datetime
+import math
 import os
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bench.record import RecordError
-from bench.settings import BACKENDS, DEFAULTS, DTYPES, PRECISIONS, Settings, SettingsError, choice, choices, folder, size, sizes
+from bench.settings import BACKENDS, DEFAULTS, DTYPES, PRECISIONS, Settings, SettingsError, choice, choices, duration, folder, size, sizes
+from bench.suites import FEW, SUITES
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -27,45 +30,108 @@ def app(context: click.Context) -> None:
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
 @click.option("--input", default="", metavar="D", help="Input width. [as --hidden]")
-@click.option("--dtype", default="float32", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float32]")
+@click.option("--suite", default="", metavar="NAME", help=f"A list of sizes instead of one: {', '.join(SUITES)}.")
+@click.option("--dtype", default="", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float32; those of the suite]")
 @click.option("--precision", default="ieee", metavar="NAME", help="Of float32 products: ieee, or on a GPU tf32. [ieee]")
 @click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
 @click.option("--seed", default="0", metavar="N", help="Of inputs, weights and the order of turns. [0]")
 @click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
+@click.option("--budget", default="", metavar="TIME", help="Begin with no more sizes after 90s, 8m or 1h. [no limit]")
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out: measure what is missing there.")
 @click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
 def run_all(
-    cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, dtype: str, precision: str, device: str,
-    seed: str, quick: bool, out: Path | None, dry_run: bool,
+    cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, dtype: str, precision: str,
+    device: str, seed: str, quick: bool, budget: str, out: Path | None, resume: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench import session
 
+    seconds = duration(budget, "--budget") if budget else math.inf
+    suite = choice(suite, tuple(SUITES), "suite") if suite else ""
     kind = session.device(choice(device, ("cpu", "cuda"), "device") if device else "")
+    if suite and dry_run and not device and not quick:
+        kind = "cuda"  # listed anywhere as a GPU would measure it
     gpu = kind == "cuda"
     import cells as tree
 
-    settings = Settings(
-        cells=tree.names() if cells is None else choices(cells, tree.names(), "cell"),
-        backends=choices(backends, BACKENDS, "backend") if backends is not None else DEFAULTS[kind],
-        seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "4,16,64"), "--seq-lens"),
-        batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
-        hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
-        input=size(input or hidden or ("32" if quick else "512" if gpu else "256"), "--input"),
-        dtype=choice(dtype, DTYPES, "dtype"),
-        precision=choice(precision, PRECISIONS, "precision"),
-        device=kind,
-        seed=size(seed, "--seed", least=0),
-        quick=quick,
-    )
+    known: dict[str, Any] = {
+        "cells": tree.names() if cells is None else choices(cells, tree.names(), "cell"),
+        "backends": choices(backends, BACKENDS, "backend") if backends is not None else contestants(kind, suite),
+        "precision": choice(precision, PRECISIONS, "precision"),
+        "device": kind,
+        "seed": size(seed, "--seed", least=0),
+        "quick": quick,
+    }
+    named = choice(dtype, DTYPES, "dtype") if dtype else ""
+    if suite:
+        sized = {"--seq-lens": seq_lens, "--batch": batch, "--hidden": hidden, "--input": input}
+        given = [flag for flag, value in sized.items() if value]
+        if given:
+            raise SettingsError(f"--suite {suite} has sizes of its own: leave out {' '.join(given)}")
+        if not (gpu or quick):
+            raise SettingsError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
+        settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=named or ("" if gpu else "float32"), suite=suite, **known)
+    else:
+        settings = Settings(
+            seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "4,16,64"), "--seq-lens"),
+            batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
+            hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
+            input=size(input or hidden or ("32" if quick else "512" if gpu else "256"), "--input"),
+            dtype=named or "float32",
+            **known,
+        )
     if settings.precision == "tf32" and not gpu:
         raise SettingsError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
+    if suite and quick:
+        click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu else f', in {settings.dtype} on a CPU'}", err=True)
     if dry_run:
         session.dry_run(settings)
         return
     today = datetime.datetime.now(datetime.UTC)
-    target = folder(out, Path("reports") / f"{today:%Y-%m-%d}-{session.nickname(settings.device)}")
-    session.measure(settings, target, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]))
+    name = "-".join(filter(None, (f"{today:%Y-%m-%d}", session.nickname(settings.device), suite)))
+    target = folder(out, Path("reports") / name, resume)
+    session.measure(settings, target, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), seconds)
+
+
+def contestants(kind: str, suite: str) -> tuple[str, ...]:
+    """The backends that make sense where none are named: a suite's sizes are too large for those that run step by step in Python, and
+    of its memory only `headline` asks."""
+    without = {"eager", "torchrecurrent"} if suite else set()
+    without |= {"resident-low"} if suite not in ("", "headline") else set()
+    return tuple(name for name in DEFAULTS[kind] if name not in without)
+
+
+@app.command()
+@click.option("--suite", default="", metavar="A,B", help=f"Whose sizes to tune for: {', '.join(SUITES)}. [all, in this order]")
+@click.option("--budget", default="8m", metavar="TIME", help="Begin with no more sizes after 90s, 8m or 1h. [8m]")
+def tune(suite: str, budget: str) -> None:
+    """On a GPU: time the cuts of the resident kernels and keep the fastest in kernels/tuned/. Called again, it goes on."""
+    from bench import session
+
+    names = choices(suite, tuple(SUITES), "suite") if suite else tuple(SUITES)
+    seconds = duration(budget, "--budget")
+    if session.device("") != "cuda":
+        raise SettingsError("tuning needs a GPU, and torch finds none here: `bench doctor` says more")
+    from bench import tune
+
+    tune.run(seconds, session.say, names)
+
+
+@app.command()
+@click.option("--budget", default="25m", metavar="TIME", help="How long it may take, about: 90s, 8m, 1h. [25m]")
+@click.option("--out", type=Path, metavar="FOLDER", help="Where to write, or to go on. [reports/<date>-<device>-campaign]")
+def campaign(budget: str, out: Path | None) -> None:
+    """On a GPU: its tests, then the suites in order of worth, within a budget. Called again, it goes on."""
+    from bench import campaign, session
+
+    seconds = duration(budget, "--budget")
+    if session.device("") != "cuda":
+        raise SettingsError("a campaign needs a GPU, and torch finds none here: `bench doctor` says more")
+    today = datetime.datetime.now(datetime.UTC)
+    folder = out or Path("reports") / f"{today:%Y-%m-%d}-{session.nickname('cuda')}-campaign"
+    if campaign.run(folder, seconds, campaign.STEPS, session.say):
+        raise SystemExit(1)
 
 
 @app.command("list")

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import speeds
-from bench.grid import FASTEST, TIED, Grid, grids
-from bench.record import CaseRecord, Environment, GradientRecord, Records
+from bench.grid import FASTEST, TIED, Grid, grids, measure
+from bench.record import FAILURES, CaseRecord, Environment, GradientRecord, Records
 from bench.summary import by_cell, rate, seconds, speed
-from bench.words import FAILURES, counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
+from bench.words import counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8
@@ -58,35 +58,42 @@ def header(records: Records) -> Text:
 def failures(cases: Sequence[CaseRecord]) -> Iterator[Group]:
     failed = [record for record in cases if record.status in FAILURES]
     if failed:
+        several = len({measure(record.case) for record in failed}) > 1
         table = columns("case", "T", "status", "reason", left=("case", "status", "reason"))
         for record in failed:
             case = record.case
-            table.add_row(f"{case.cell} {case.backend}, {task(case)}", str(case.T), Text(record.status, style="red"), Text(record.reason))
+            T = f"{case.T} {size(case)}" if several else str(case.T)
+            table.add_row(f"{case.cell} {case.backend}, {task(case)}", T, Text(record.status, style="red"), Text(record.reason))
         yield titled("Failed", table, "")
 
 
 def times_table(grid: Grid) -> Group:
-    """Milliseconds, and how many times as fast as the vendor; T across where there is but one backend to show."""
+    """Milliseconds, and how many times as fast as the vendor; T across where there is but one backend and one size to show."""
     silent = grid.silent if len(grid.silent) < len(grid.backends) else {}
     backends = [backend for backend in grid.backends if backend not in silent]
     title = f"{task(grid.common)}, {size(grid.common)}"
     note = " ".join([f"{backend}: {found}, no time." for backend, found in silent.items()] + [two_grus(grid.cells)])
-    if len(backends) == 1:
+    if len(backends) == 1 and not grid.several:
         table = columns("cell", *(f"T={T}" for T in grid.lengths))
         for cell in grid.cells:
-            table.add_row(cell, *(entry(grid, grid.entry(cell, T, backends[0]), "") for T in grid.lengths))
+            rows = (row for row in grid.rows if row.cell == cell)
+            table.add_row(cell, *(entry(grid, grid.entry(row, backends[0]), "") for row in rows))
         return titled(f"{title}, {backends[0]}", table, f"Median ms. {note}")
-    table = columns("cell", "T", *backends)
-    for cell, T in grid.rows:
-        marks = grid.marks(cell, T)
-        found = {backend: entry(grid, grid.entry(cell, T, backend), marks.get(backend, "")) for backend in backends}
-        if (gru := grid.peers(cell, T).width) and "vendor" in found:
+    algorithms = [grid.algorithm(row) for row in grid.rows]
+    table = columns(*grid.keys, *backends, *(["cuDNN, expected"] if any(algorithms) else []), left=("cell", "cuDNN, expected"))
+    cells = ["", *(row.cell for row in grid.rows), ""]
+    for before, after, row, algorithm in zip(cells, cells[2:], grid.rows, algorithms, strict=False):
+        marks = grid.marks(row)
+        found = {backend: entry(grid, grid.entry(row, backend), marks.get(backend, "")) for backend in backends}
+        if (gru := grid.peers(row).width) and "vendor" in found:
             found["vendor"] = Text(f"gru {milliseconds(seconds(gru).value)}", style="dim")
-        table.add_row(cell if grid.lengths[0] == T else "", str(T), *found.values(), end_section=grid.lengths[-1] == T)
+        names = grid.names(row, grid.keys[1:])
+        last = [Text(algorithm, style="dim")] if any(algorithms) else []
+        table.add_row(row.cell if row.cell != before else "", *names, *found.values(), *last, end_section=row.cell != after)
     caption = "Median ms, and × the vendor's speed."
-    if any(grid.marks(*row) for row in grid.rows):
+    if any(grid.marks(row) for row in grid.rows):
         caption += f" {FASTEST} fastest of its row, {TIED} can't be told from the fastest, ≈ not from 1×."
-    if any(grid.peers(*row).width for row in grid.rows):
+    if any(grid.peers(row).width for row in grid.rows):
         caption += ' "gru 12.3": torch.nn has no such cell, so × is against its gru of the same H.'
     return titled(title, table, f"{caption} {note}")
 
@@ -102,18 +109,19 @@ def entry(grid: Grid, found: CaseRecord | str, mark: str) -> Text:
 def stand_ins(laid: Sequence[Grid]) -> Iterator[Group]:
     """Cells that torch.nn doesn't have against its GRU, at the longest T."""
     for grid in laid:
-        T = grid.lengths[-1]
-        rows = {cell: found for cell in grid.cells if (found := grid.peers(cell, T)).width or found.parameters}
-        backends = [b for b in grid.backends if b != "vendor" and any(b in grid.timed(cell, T) for cell in rows)]
+        rows = {row: found for row in grid.longest if (found := grid.peers(row)).width or found.parameters}
+        backends = [b for b in grid.backends if b != "vendor" and any(b in grid.timed(row) for row in rows)]
         if not backends:
             continue
-        table = columns("cell", "gru's H", *backends)
-        for cell, found in rows.items():
-            entries = (grid.entry(cell, T, backend) for backend in backends)
+        table = columns(*grid.longest_keys, "gru's H", *backends)
+        for row, found in rows.items():
+            entries = (grid.entry(row, backend) for backend in backends)
             ratios = (e if isinstance(e, str) else f"{against(e, found.width)} / {against(e, found.parameters)}" for e in entries)
-            table.add_row(cell, f"{grid.common.H} / {found.parameters.case.H if found.parameters else 'none'}", *ratios)
+            widths = f"{row.H} / {found.parameters.case.H if found.parameters else 'none'}"
+            table.add_row(*grid.names(row, grid.longest_keys), widths, *ratios)
         caption = "× the speed of the vendor's gru: of the same H / of the H that gives it as many parameters."
-        yield titled(f"Against torch.nn's gru, T={T}: {task(grid.common).lower()}", table, f"{caption} {two_grus(rows)}")
+        title = f"Against torch.nn's gru{grid.at_longest}: {task(grid.common).lower()}"
+        yield titled(title, table, f"{caption} {two_grus(row.cell for row in rows)}")
 
 
 def against(record: CaseRecord, peer: CaseRecord | None) -> str:
@@ -130,23 +138,24 @@ def lights(laid: Sequence[Grid], here: Environment) -> Iterator[Group]:
                 table.add_row(*row)
             caption = "Time over the floor, which nothing can beat on this machine, and what sets it; report.md says how."
             notes = filter(None, (caption, speeds.caution(rows), two_grus(grid.cells)))
-            yield titled(f"× of light, T={grid.lengths[-1]}: {task(grid.common).lower()}", table, " ".join(notes))
+            yield titled(f"× of light{grid.at_longest}: {task(grid.common).lower()}", table, " ".join(notes))
             return
 
 
 def memory(laid: Sequence[Grid]) -> Iterator[Group]:
     """Of a training step with the input product, at the longest T."""
     for grid in (g for g in laid if g.common.mode == "training" and g.common.input_product):
-        T = grid.lengths[-1]
-        weights = {cell: r.memory.weights for cell in grid.cells for r in grid.timed(cell, T).values() if r.memory}
+        weights = {row: r.memory.weights for row in grid.longest for r in grid.timed(row).values() if r.memory}
         if not weights:
             continue
-        backends = [backend for backend in grid.backends if any(backend in grid.timed(cell, T) for cell in grid.cells)]
-        table = columns("cell", "weights", *backends)
-        for cell, held in weights.items():
-            table.add_row(cell, mebibytes(held), *(saved_and_peak(grid.entry(cell, T, backend)) for backend in backends))
+        backends = [backend for backend in grid.backends if any(backend in grid.timed(row) for row in grid.longest)]
+        table = columns(*grid.longest_keys, "weights", *backends)
+        for row, held in weights.items():
+            entries = (saved_and_peak(grid.entry(row, backend)) for backend in backends)
+            table.add_row(*grid.names(row, grid.longest_keys), mebibytes(held), *entries)
         caption = "MiB (2^20 bytes): kept between forward and backward / highest during a step, over what was allocated before it."
-        yield titled(f"Memory of training, T={T} {size(grid.common)}", table, f"{caption} {two_grus(weights)}")
+        place = f"{grid.at_longest} {size(grid.common)}" if grid.at_longest else f", {size(grid.common)}"
+        yield titled(f"Memory of training{place}", table, f"{caption} {two_grus(row.cell for row in weights)}")
 
 
 def parameters(cases: Sequence[CaseRecord]) -> Iterator[Group]:

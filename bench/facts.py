@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from bench.grid import Grid
+from bench.grid import Grid, measure
 from bench.markdown import table
 from bench.record import CaseRecord, Environment, GradientRecord
 from bench.summary import by_cell, rate, timed
@@ -12,12 +12,13 @@ from bench.words import MIB, NONE, faults, label, mebibytes, number, power, save
 def memory(grid: Grid) -> str:
     """MiB: the weights, then for each backend what is saved / the peak."""
     rows = []
-    shown = [backend for backend in grid.backends if any(backend in grid.timed(*row) for row in grid.rows)]
-    for cell, T in grid.rows:
-        held = [record.memory.weights for record in grid.timed(cell, T).values() if record.memory]
+    shown = [backend for backend in grid.backends if any(backend in grid.timed(row) for row in grid.rows)]
+    for row in grid.rows:
+        held = [record.memory.weights for record in grid.timed(row).values() if record.memory]
         if held:
-            rows.append([cell, str(T), mebibytes(held[0]), *(saved_and_peak(grid.entry(cell, T, backend)) for backend in shown)])
-    return table(["cell", "T", "weights", *shown], rows)
+            entries = (saved_and_peak(grid.entry(row, backend)) for backend in shown)
+            rows.append([*grid.names(row, grid.keys), mebibytes(held[0]), *entries])
+    return table([*grid.keys, "weights", *shown], rows)
 
 
 def parameters(cases: Sequence[CaseRecord]) -> str:
@@ -62,6 +63,7 @@ def verified(cases: Sequence[CaseRecord]) -> str:
 
 def not_ok(cases: Sequence[CaseRecord]) -> str:
     """Every case that has no time and wasn't verified. One row holds those that share backend, status and reason."""
+    several = len({measure(record.case) for record in cases if timed(record) and not record.case.stands_for}) > 1
     groups: dict[tuple[str, str, str], list[CaseRecord]] = {}
     for record in cases:
         if not timed(record) and record.status != "verified":
@@ -70,15 +72,16 @@ def not_ok(cases: Sequence[CaseRecord]) -> str:
     rows = [
         [
             status, backend, unique(label(r.case) for r in group), unique(task(r.case).lower() for r in group),
-            unique(str(r.case.T) for r in group), reason, str(len(group)),
+            unique(f"T={r.case.T} {size(r.case)}" if several else str(r.case.T) for r in group), reason, str(len(group)),
         ]
         for (status, backend, reason), group in sorted(groups.items())
     ]  # fmt: skip
-    return table(("status", "backend", "cells", "tasks", "T", "reason", "cases"), rows, left=6)
+    return table(("status", "backend", "cells", "tasks", "size" if several else "T", "reason", "cases"), rows, left=6)
 
 
 def unique(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(names))
+    found = list(dict.fromkeys(names))
+    return ("; " if any("," in name for name in found) else ", ").join(found)
 
 
 def environment(here: Environment) -> str:

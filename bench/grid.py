@@ -1,69 +1,115 @@
-"""The cases of a run laid out as a table: a row for each cell and T, a column for each backend."""
+"""The cases of a run laid out as a table: a row for each cell and size, a column for each backend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from bench.record import Case, CaseRecord
+from bench.record import FAILURES, Case, CaseRecord
 from bench.summary import Estimate, Peers, peers, seconds, speed, timed
-from bench.words import FAILURES, word
+from bench.words import word
 
 SCHEDULES = ("compiled", "stepwise", "resident", "scan")
 ORDER = ("vendor", "eager", *(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low")), "torchrecurrent")
 FASTEST, TIED = "★", "☆"
 
 
+class Row(NamedTuple):
+    """What a row is about: T time steps, B sequences, D input and H hidden width."""
+
+    cell: str
+    T: int
+    B: int
+    D: int
+    H: int
+
+
 @dataclass(frozen=True)
 class Grid:
-    """Cases that differ in cell, T and backend alone; `common` is what they share. `cases` are all of the run, to look peers up in.
-    `elsewhere` has the outcome, in a word, of a (cell, backend) that was checked at a size of its own, without a time."""
+    """Cases that differ in cell, size and backend alone; `common` is what they share, its B, D and H 0 where those differ. `cases` are
+    all of the run, to look peers up in. `elsewhere` has the outcome, in a word, of a (cell, backend) that was checked at a size of its
+    own, without a time."""
 
     common: Case
     cases: dict[Case, CaseRecord]
-    cells: tuple[str, ...]
-    lengths: tuple[int, ...]
+    rows: tuple[Row, ...]
     backends: tuple[str, ...]
     elsewhere: dict[tuple[str, str], str]
 
     @property
-    def rows(self) -> list[tuple[str, int]]:
-        return [(cell, T) for cell in self.cells for T in self.lengths]
+    def cells(self) -> tuple[str, ...]:
+        return tuple(sorted({row.cell for row in self.rows}))
 
-    def at(self, cell: str, T: int, backend: str) -> Case:
-        return self.common.model_copy(update={"cell": cell, "T": T, "backend": backend})
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return tuple(sorted({row.T for row in self.rows}))
 
-    def entry(self, cell: str, T: int, backend: str) -> CaseRecord | str:
+    @property
+    def several(self) -> bool:
+        """Whether rows differ in more than cell and T, and so must say their size."""
+        return not self.common.H
+
+    @property
+    def longest(self) -> tuple[Row, ...]:
+        """The rows of the longest T, but all where they are of several sizes."""
+        T = self.lengths[-1]
+        return tuple(row for row in self.rows if self.several or row.T == T)
+
+    @property
+    def at_longest(self) -> str:
+        """ ", T=128", for a title; "" where a table has more than that T."""
+        return "" if self.several else f", T={self.lengths[-1]}"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that tell one row from another."""
+        sizes = ("B", "D", "H") if any(row.D != row.H for row in self.rows) else ("B", "H")
+        return ("cell", "T", *sizes) if self.several else ("cell", "T")
+
+    @property
+    def longest_keys(self) -> tuple[str, ...]:
+        """The same, among those of `longest`."""
+        return self.keys if self.several else ("cell",)
+
+    @staticmethod
+    def names(row: Row, keys: Sequence[str]) -> list[str]:
+        return [str(getattr(row, key)) for key in keys]
+
+    def at(self, row: Row, backend: str) -> Case:
+        return self.common.model_copy(update={**row._asdict(), "backend": backend})
+
+    def entry(self, row: Row, backend: str) -> CaseRecord | str:
         """The record of a timed case, else a word that says why there is no time."""
-        record = self.cases.get(self.at(cell, T, backend))
+        record = self.cases.get(self.at(row, backend))
         if record is None:
-            return self.elsewhere.get((cell, backend), "not run")
+            return self.elsewhere.get((row.cell, backend), "not run")
         return record if timed(record) else word(record)
 
-    def timed(self, cell: str, T: int) -> dict[str, CaseRecord]:
+    def timed(self, row: Row) -> dict[str, CaseRecord]:
         """The timed cases of a row, by backend."""
-        found = {backend: self.entry(cell, T, backend) for backend in self.backends}
+        found = {backend: self.entry(row, backend) for backend in self.backends}
         return {backend: record for backend, record in found.items() if isinstance(record, CaseRecord)}
 
     @property
     def silent(self) -> dict[str, str]:
         """Backends that have a word instead of a time in every row, and no failure: those words."""
-        found = {backend: [self.entry(cell, T, backend) for cell, T in self.rows] for backend in self.backends}
+        found = {backend: [self.entry(row, backend) for row in self.rows] for backend in self.backends}
         return {
             backend: " or ".join(dict.fromkeys(map(str, entries)))
             for backend, entries in found.items()
             if all(isinstance(e, str) and e not in FAILURES for e in entries)
         }
 
-    def peers(self, cell: str, T: int) -> Peers:
-        return peers(self.cases, self.at(cell, T, ""))
+    def peers(self, row: Row) -> Peers:
+        return peers(self.cases, self.at(row, ""))
 
     def speed(self, record: CaseRecord) -> Estimate | None:
         """Against the vendor's same cell, or its GRU of the same H where it has none. None for the vendor itself."""
         peer = peers(self.cases, record.case).first
         return speed(record, peer) if peer and record.case.backend != "vendor" else None
 
-    def marks(self, cell: str, T: int) -> dict[str, str]:
+    def marks(self, row: Row) -> dict[str, str]:
         """Of a row with something to compare: the fastest backend by its median, and those that aren't shown to be slower."""
-        found = self.timed(cell, T)
+        found = self.timed(row)
         if len(found) < 2:
             return {}
         best = min(found, key=lambda backend: seconds(found[backend]).value)
@@ -71,29 +117,53 @@ class Grid:
         tied = {backend: TIED for backend, ratio in against.items() if ratio and ratio.bounded and ratio.verdict != "slower"}
         return {best: FASTEST, **tied}
 
+    def algorithm(self, row: Row) -> str:
+        """What cuDNN is expected to take for a row, or for the GRU that it is held against."""
+        found = self.cases.get(self.at(row, "vendor"))
+        peer = found if found and found.algorithm else self.peers(row).first
+        return peer.algorithm if peer else ""
+
 
 def grids(records: Sequence[CaseRecord]) -> list[Grid]:
-    """One for each task and size: training before inference, with the input product before without."""
-    cases = {record.case: record for record in records}
+    """One for each task and dtype: training before inference, with the input product before without. What was skipped is in none."""
+    cases = {record.case: record for record in records if record.status != "skipped"}
     sizes = {measure(case) for case, record in cases.items() if timed(record)} or {measure(case) for case in cases}
+    inside = {case.backend for case in cases if measure(case) in sizes}
     groups: dict[Case, list[Case]] = {}
     elsewhere: dict[bool, dict[tuple[str, str], str]] = {True: {}, False: {}}
     for case, record in cases.items():
-        if record.status == "verified" or measure(case) not in sizes:
+        if record.status == "verified" or (measure(case) not in sizes and case.backend not in inside):
             elsewhere[case.input_product][case.cell, case.backend] = word(record)
         elif not case.stands_for:
-            groups.setdefault(case.model_copy(update={"cell": "", "T": 0, "backend": ""}), []).append(case)
+            groups.setdefault(case.model_copy(update=NOWHERE), []).append(case)
     return [
         Grid(
-            common,
+            common.model_copy(update=shared(group)),
             cases,
-            cells=tuple(sorted({case.cell for case in group})),
-            lengths=tuple(sorted({case.T for case in group})),
+            rows=rows(group),
             backends=ordered({case.backend for case in group} | {backend for _, backend in elsewhere[common.input_product]}),
             elsewhere=elsewhere[common.input_product],
         )
         for common, group in sorted(groups.items(), key=lambda item: (not item[0].input_product, item[0].mode != "training"))
     ]
+
+
+NOWHERE = {"cell": "", "T": 0, "B": 0, "D": 0, "H": 0, "backend": ""}
+
+
+def shared(group: Sequence[Case]) -> dict[str, int]:
+    """B, D and H, where all cases have the same."""
+    sizes = {measure(case) for case in group}
+    return dict(zip(("B", "D", "H"), sizes.pop(), strict=True)) if len(sizes) == 1 else {}
+
+
+def rows(group: Sequence[Case]) -> tuple[Row, ...]:
+    """Every cell at every T, where there is one size; else each size that there is, by cell, widths and batch."""
+    if shared(group):
+        size, lengths = measure(group[0]), sorted({case.T for case in group})
+        return tuple(Row(cell, T, *size) for cell in sorted({case.cell for case in group}) for T in lengths)
+    found = {Row(case.cell, case.T, *measure(case)) for case in group}
+    return tuple(sorted(found, key=lambda row: (row.cell, row.H, row.D, row.B, row.T)))
 
 
 def measure(case: Case) -> tuple[int, int, int]:

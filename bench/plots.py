@@ -28,8 +28,9 @@ STYLE: Any = {
 
 
 def draw(records: Records, folder: Path) -> list[Path]:
-    """Write the plots that there is something to draw in: throughput.svg, memory.svg and gradients.svg."""
-    training = [grid for grid in grids(records.cases) if grid.common.mode == "training" and grid.common.input_product][:1]
+    """Write the plots that there is something to draw in: throughput.svg, memory.svg and gradients.svg. What is over T is drawn of runs
+    of one size."""
+    training = [g for g in grids(records.cases) if g.common.mode == "training" and g.common.input_product and not g.several][:1]
     written = []
     with matplotlib.rc_context(STYLE):
         for grid in training:
@@ -77,12 +78,12 @@ def panels(grid: Grid, value: Callable[[CaseRecord], float | None], title: str, 
 def curves(grid: Grid, cell: str, value: Callable[[CaseRecord], float | None]) -> dict[str, dict[int, float]]:
     """The values of a cell over T, by backend; nothing for a backend without one."""
     found: dict[str, dict[int, float]] = {}
-    for T in grid.lengths:
-        gru = grid.peers(cell, T).width
-        for name, record in {**({"vendor's gru": gru} if gru else {}), **grid.timed(cell, T)}.items():
+    for row in (row for row in grid.rows if row.cell == cell):
+        gru = grid.peers(row).width
+        for name, record in {**({"vendor's gru": gru} if gru else {}), **grid.timed(row)}.items():
             known = value(record)
             if known is not None:
-                found.setdefault(name, {})[T] = known
+                found.setdefault(name, {})[row.T] = known
     return found if set(found) - {"vendor's gru"} else {}
 
 

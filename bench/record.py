@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 SCHEMA = 1
 
-Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout", "crashed", "failed"]
+Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout", "crashed", "failed", "skipped"]
+FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
 Mode = Literal["inference", "training"]
 
 
@@ -81,7 +82,8 @@ class Environment(Model):
 
 
 class Run(Model):
-    """The first line of a records file. `started` is UTC, ISO 8601; `command` runs it again."""
+    """The first line of a records file. `started` is UTC, ISO 8601; `command` runs it again; `settings` are those of the run, which
+    must be the same where it is resumed."""
 
     kind: Literal["run"] = "run"
     schema_version: int = SCHEMA
@@ -89,6 +91,7 @@ class Run(Model):
     command: str
     seed: int
     environment: Environment
+    settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Case(Model):
@@ -149,7 +152,8 @@ class Demand(Model):
 class CaseRecord(Model):
     """The outcome of a case. `samples` are seconds per call, in the order taken, `rounds` the interleaved round each was
     taken in; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and where and at which size
-    a "verified" one was checked. `parameters` counts learned values; `flops` is of one forward step of one sequence."""
+    a "verified" one was checked; "skipped" is what a run has left out so far. `parameters` counts learned values; `flops` is of one
+    forward step of one sequence. `algorithm` is what cuDNN is expected to take, of the vendor's cases on a GPU."""
 
     kind: Literal["case"] = "case"
     case: Case
@@ -163,6 +167,7 @@ class CaseRecord(Model):
     parameters: int = 0
     formula: str = ""
     flops: int = 0
+    algorithm: str = ""
     demand: Demand | None = None
 
 
@@ -193,7 +198,7 @@ _LINE: TypeAdapter[Run | CaseRecord | GradientRecord] = TypeAdapter(Line)
 
 
 class Records(Model):
-    """A records file, read."""
+    """A records file, read. Where a case was measured again, its last record counts; failures stay."""
 
     run: Run
     cases: list[CaseRecord]
@@ -222,9 +227,11 @@ def read(path: Path) -> Records:
         raise RecordError(f"{path}: can't be read ({error})") from None
     if not lines or not isinstance(lines[0], Run):
         raise RecordError(f"{path}: line 1 is not a run: is this a records.jsonl that `bench all` wrote?")
+    cases = {(line.case, line.status in FAILURES): line for line in lines if isinstance(line, CaseRecord)}
+    measured = {case for (case, _), line in cases.items() if line.status != "skipped"}
     return Records(
         run=lines[0],
-        cases=[line for line in lines if isinstance(line, CaseRecord)],
+        cases=[line for line in cases.values() if line.status != "skipped" or line.case not in measured],
         gradients=[line for line in lines if isinstance(line, GradientRecord)],
     )
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import geometric_mean
 
 from bench import facts, plots, speeds
 from bench.console import screenshot
-from bench.grid import FASTEST, TIED, Grid, grids
+from bench.grid import FASTEST, TIED, Grid, Row, grids
 from bench.markdown import code, folded, text
 from bench.record import Case, CaseRecord, Environment, GradientRecord, Records
 from bench.summary import Estimate, timed
-from bench.words import counted, interval, size, task, two_grus, without_gpu
+from bench.words import counted, factor, interval, plural, size, task, two_grus, without_gpu
 
+VERBS = {"training": "trains", "inference": "runs"}
 BASELINES = ("vendor", "eager", "torchrecurrent")
 """Backends that are here to be compared with: no headline is about them."""
 
@@ -26,7 +28,7 @@ METHOD = """\
   run in float64. The error of a tensor is max|Δ| / max|reference|. A backend that is wrong has the status "incorrect" and no time.
 - "verified" means: run and found right in this way, at a small size, by Triton's interpreter on the processor. It says nothing of
   speed.
-- After a warm-up, the backends of one T take turns, one call each, in a new random order each round, with the garbage collector
+- After a warm-up, the backends of one {together} take turns, one call each, in a new random order each round, with the garbage collector
   off. A call is timed to the end of its work on the device. Inputs, initial states, weights and upstream gradients are random and
   materialised.
 - Inference is the forward pass without gradients; training is forward and backward, with the gradients of the input and of every
@@ -77,7 +79,7 @@ def render(records: Records, plots: list[str]) -> str:
         "## Environment",
         facts.environment(here),
         "## Method",
-        METHOD,
+        METHOD.replace("{together}", "size" if any(grid.several for grid in laid) else "T"),
         "## Again",
         f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:",
         code(records.run.command),
@@ -86,26 +88,40 @@ def render(records: Records, plots: list[str]) -> str:
 
 
 def headline(laid: Sequence[Grid]) -> str:
-    """The speed against torch.nn whose interval begins highest, of the first task and the longest T that have one."""
+    """The speed against torch.nn whose interval begins highest, of the first task and the longest T that have one; of a run of several
+    sizes, the mean over all."""
     for grid in laid:
         for T in reversed(grid.lengths):
             found = claims(grid, T)
             if found:
-                return claim(grid, T, *max(found, key=lambda pair: (pair[1].low, pair[1].value)))
+                return overall(grid) if grid.several else claim(grid, T, *max(found, key=lambda pair: (pair[1].low, pair[1].value)))
     return "**Nothing was timed against torch.nn: there is no claim to make.**"
 
 
 def claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Estimate]]:
-    rows = (record for cell in grid.cells for record in grid.timed(cell, T).values() if record.case.backend not in BASELINES)
-    return [(record, ratio) for record in rows if (ratio := grid.speed(record))]
+    records = (record for row in grid.rows if row.T == T for record in grid.timed(row).values() if record.case.backend not in BASELINES)
+    return [(record, ratio) for record in records if (ratio := grid.speed(record))]
+
+
+def overall(grid: Grid) -> str:
+    """One sentence on the backend with the most cases, and among those with as many the fastest in their geometric mean."""
+    ratios: dict[str, list[float]] = {}
+    for record, ratio in (pair for T in grid.lengths for pair in claims(grid, T)):
+        ratios.setdefault(record.case.backend, []).append(ratio.value)
+    backend, found = max(ratios.items(), key=lambda item: (len(item[1]), geometric_mean(item[1])))
+    mean = geometric_mean(found)
+    known = f"{backend} {VERBS[grid.common.mode]} {factor(mean)} as fast as torch.nn"
+    spread = f"the geometric mean of {plural(len(found), 'case')} from {factor(min(found))} to {factor(max(found))}"
+    setting = f"{size(grid.common)}, {task(grid.common).lower()}"
+    return f"**{known}**, {spread}, {setting}." if mean > 1 else f"**Not faster than torch.nn here:** {known}, {spread}, {setting}."
 
 
 def claim(grid: Grid, T: int, record: CaseRecord, ratio: Estimate) -> str:
     """One sentence; it says of a speed that isn't shown to be above 1 that nothing is."""
     case = record.case
-    verb = "trains" if case.mode == "training" else "runs"
-    peer = f"torch.nn's own `{case.cell}`" if grid.peers(case.cell, T).same else "torch.nn's GRU at equal hidden size"
-    known = f"`{case.cell}` ({case.backend}) {verb} {interval(ratio)} as fast as {peer}"
+    same = grid.peers(Row(case.cell, T, case.B, case.D, case.H)).same
+    peer = f"torch.nn's own `{case.cell}`" if same else "torch.nn's GRU at equal hidden size"
+    known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {interval(ratio)} as fast as {peer}"
     setting = f"T={T} {size(case)}, {task(case).lower()}"
     return (
         f"**{known}**, {setting}."
@@ -126,18 +142,19 @@ def section(title: str, table: str, caption: str = "") -> list[str]:
 
 
 def speed_section(grid: Grid, records: Records) -> list[str]:
-    here, longest, grus = records.run.environment, grid.lengths[-1:], two_grus(grid.cells)
-    gru, shares, lights = speeds.against_gru(grid, longest), speeds.shares(grid, here), speeds.lights(grid, here)
-    caution = speeds.caution(speeds.floors(grid, here))
+    here, grus = records.run.environment, two_grus(grid.cells)
+    gru, shares = speeds.against_gru(grid, grid.longest), speeds.shares(grid, here)
+    lights, caution = speeds.lights(grid, here), speeds.caution(speeds.floors(grid, here))
+    shorter = [row for row in grid.rows if row not in grid.longest]
     return [
         f"## {task(grid.common)}",
         f"{size(grid.common)}. {TIMES if grid.common.input_product else GIVEN} {grus}".strip(),
         speeds.throughput(grid),
         "\n".join(speeds.means(grid)),
-        *([f"### Against torch.nn's gru, T={longest[0]}", f"The cells that torch.nn doesn't have. {grus}".strip(), gru] if gru else []),
-        folded("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, grid.lengths[:-1])),
-        *([f"### Share of the measured sgemm rate, T={longest[0]}", grus, shares] if shares else []),
-        *([f"### × of light, T={longest[0]}", " ".join(filter(None, (LIGHT, caution, grus))), lights] if lights else []),
+        *([f"### Against torch.nn's gru{grid.at_longest}", f"The cells that torch.nn doesn't have. {grus}".strip(), gru] if gru else []),
+        folded("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, shorter)),
+        *([f"### Share of the measured sgemm rate{grid.at_longest}", grus, shares] if shares else []),
+        *([f"### × of light{grid.at_longest}", " ".join(filter(None, (LIGHT, caution, grus))), lights] if lights else []),
         folded("Every timed case: rates, intervals, errors against float64", speeds.every(alike(grid, records.cases), here)),
     ]
 
@@ -146,8 +163,9 @@ def alike(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:
     """The timed cases of a grid, and those that stand in for one of its cells at an H of their own."""
 
     def place(case: Case) -> Case:
+        size = {key: getattr(grid.common, key) for key in ("B", "D", "H")} if grid.several else {}
         H = grid.common.H if case.stands_for else case.H
-        return case.model_copy(update={"cell": "", "T": 0, "backend": "", "stands_for": "", "H": H})
+        return case.model_copy(update={"cell": "", "T": 0, "backend": "", "stands_for": "", "H": H, **size})
 
     return [record for record in cases if timed(record) and place(record.case) == grid.common]
 

@@ -1,8 +1,11 @@
 """What a user asks for, checked: each fault is one line that names the fix."""
 
 import difflib
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 DEFAULTS = {
     "cpu": ("eager", "compiled", "stepwise", "resident", "vendor", "torchrecurrent"),
@@ -20,7 +23,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width)."""
+    """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width), or of which suite,
+    which has sizes and, without a `dtype`, types of its own."""
 
     cells: tuple[str, ...]
     backends: tuple[str, ...]
@@ -33,6 +37,11 @@ class Settings:
     device: str
     seed: int
     quick: bool
+    suite: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As a record holds them."""
+        return json.loads(json.dumps(asdict(self)))
 
 
 def choices(text: str, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
@@ -71,14 +80,29 @@ def size(text: str, flag: str, least: int = 1) -> int:
     return number
 
 
-def folder(out: Path | None, default: Path) -> Path:
-    """The folder a run writes to, made: `out`, which must be new or empty, or `default` with a number that makes it new."""
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def duration(text: str, flag: str) -> float:
+    """Seconds, of a number with its unit: 90s, 8m, 1.5h."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    if found is None or not float(found[1]):
+        raise SettingsError(f"{flag} takes a time with its unit, not {text!r}: for example {flag} 90s, 8m or 1h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def folder(out: Path | None, default: Path, resume: bool = False) -> Path:
+    """The folder a run writes to, made: `out`, which must be new or empty, or `default` with a number that makes it new. To `resume`,
+    `out` may hold a run."""
+    if resume and out is None:
+        raise SettingsError("--resume goes on with a run: name its folder with --out")
     chosen = out or default
     if out is None:
         tries = (default.with_name(f"{default.name}-{n}") for n in range(2, 10_000))
         chosen = default if not default.exists() else next(path for path in tries if not path.exists())
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingsError(f"--out {out} exists already: name a new folder, nothing was overwritten")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())) and not (resume and (out / "records.jsonl").exists()):
+        hint = "it holds no records.jsonl to resume" if resume else "nothing was overwritten; --resume goes on with a run"
+        raise SettingsError(f"--out {out} exists already: name a new folder, {hint}")
     try:
         chosen.mkdir(parents=True, exist_ok=True)
         probe = chosen / "records.jsonl"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import geometric_mean
 
 from bench import light
-from bench.grid import Grid
+from bench.grid import Grid, Row
 from bench.markdown import table
 from bench.record import CaseRecord, Environment
 from bench.summary import seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
@@ -12,12 +12,14 @@ from bench.words import BELOW, NONE, factor, faults, interval, label, millisecon
 
 
 def throughput(grid: Grid) -> str:
-    """Milliseconds, half the width of their interval, and × the vendor's speed."""
+    """Milliseconds, half the width of their interval, × the vendor's speed, and what cuDNN is expected to take."""
     rows = []
-    for cell, T in grid.rows:
-        marks = grid.marks(cell, T)
-        rows.append([cell, str(T), *(entry(grid, grid.entry(cell, T, b), marks.get(b, "")) for b in grid.backends)])
-    return table(["cell", "T", *grid.backends], rows)
+    algorithms = [grid.algorithm(row) for row in grid.rows]
+    for row, algorithm in zip(grid.rows, algorithms, strict=True):
+        marks = grid.marks(row)
+        entries = (entry(grid, grid.entry(row, b), marks.get(b, "")) for b in grid.backends)
+        rows.append([*grid.names(row, grid.keys), *entries, *([algorithm or NONE] if any(algorithms) else [])])
+    return table([*grid.keys, *grid.backends, *(["cuDNN, expected"] if any(algorithms) else [])], rows)
 
 
 def entry(grid: Grid, found: CaseRecord | str, mark: str) -> str:
@@ -25,35 +27,40 @@ def entry(grid: Grid, found: CaseRecord | str, mark: str) -> str:
         return found
     t, ratio = seconds(found), grid.speed(found)
     spread = f" ±{number(1e3 * (t.high - t.low) / 2, 2)}" if t.bounded else ""
-    peer = " gru" if grid.peers(found.case.cell, found.case.T).width else ""
+    peer = " gru" if grid.peers(place(found)).width else ""
     return " ".join(filter(None, (mark, milliseconds(t.value) + spread, f"({times(ratio)}{peer})" if ratio else "")))
+
+
+def place(record: CaseRecord) -> Row:
+    case = record.case
+    return Row(case.cell, case.T, case.B, case.D, case.H)
 
 
 def means(grid: Grid) -> Iterator[str]:
     """A line for each backend: the geometric mean of its speed, and over how many cases."""
     for backend in grid.backends:
         ratios: dict[str, list[float]] = {}
-        for cell, T in grid.rows:
-            record = grid.timed(cell, T).get(backend)
+        for row in grid.rows:
+            record = grid.timed(row).get(backend)
             ratio = grid.speed(record) if record else None
             if ratio:
-                peer = "the vendor's same cell" if grid.peers(cell, T).same else "the vendor's gru of equal H"
+                peer = "the vendor's same cell" if grid.peers(row).same else "the vendor's gru of equal H"
                 ratios.setdefault(peer, []).append(ratio.value)
         for peer, values in ratios.items():
             yield f"- {backend}: {factor(geometric_mean(values))} the speed of {peer} (geometric mean of {plural(len(values), 'case')})"
 
 
-def against_gru(grid: Grid, lengths: Sequence[int]) -> str:
+def against_gru(grid: Grid, chosen: Sequence[Row]) -> str:
     """The timed cases of cells that torch.nn doesn't have, against its GRU."""
     rows = []
-    for cell, T in grid.rows:
-        if T not in lengths:
-            continue
-        found = grid.peers(cell, T)
-        for backend, record in grid.timed(cell, T).items() if found.width or found.parameters else ():
+    for row in chosen:
+        found = grid.peers(row)
+        for backend, record in grid.timed(row).items() if found.width or found.parameters else ():
             H = str(found.parameters.case.H) if found.parameters else NONE
-            rows.append([cell, backend, str(T), against(record, found.width), against(record, found.parameters), H])
-    headers = ("cell", "backend", "T", f"speed × gru of H={grid.common.H}", "speed × gru of as many parameters", "its H")
+            ratios = (against(record, found.width), against(record, found.parameters))
+            rows.append([row.cell, backend, *grid.names(row, grid.keys[1:]), *ratios, H])
+    width = "the same H" if grid.several else f"H={grid.common.H}"
+    headers = ("cell", "backend", *grid.keys[1:], f"speed × gru of {width}", "speed × gru of as many parameters", "its H")
     return table(headers, rows, left=2)
 
 
@@ -64,11 +71,13 @@ def against(record: CaseRecord, peer: CaseRecord | None) -> str:
 
 def shares(grid: Grid, environment: Environment) -> str:
     """Flop/s over those of the machine's own matrix product, in percent, at the longest T."""
-    T = grid.lengths[-1]
-    found = {cell: {b: sgemm_share(record, environment) for b, record in grid.timed(cell, T).items()} for cell in grid.cells}
+    found = {row: {b: sgemm_share(record, environment) for b, record in grid.timed(row).items()} for row in grid.longest}
     shown = [b for b in grid.backends if any(shares.get(b) is not None for shares in found.values())]
-    rows = [[cell, *(percent(found[cell].get(b)) or word_of(grid.entry(cell, T, b)) for b in shown)] for cell in grid.cells]
-    return table(["cell", *shown], rows if shown else [])
+    rows = [
+        [*grid.names(row, grid.longest_keys), *(percent(shares.get(b)) or word_of(grid.entry(row, b)) for b in shown)]
+        for row, shares in found.items()
+    ]
+    return table([*grid.longest_keys, *shown], rows if shown else [])
 
 
 def lights(grid: Grid, environment: Environment) -> str:
@@ -78,18 +87,21 @@ def lights(grid: Grid, environment: Environment) -> str:
 
 
 def floors(grid: Grid, environment: Environment) -> list[list[str]]:
-    """Headers, then for each cell at the longest T its floor in ms, which part sets it, and × of light by backend; [] where no
-    floor is known."""
-    T = grid.lengths[-1]
-    timed = {cell: grid.timed(cell, T) for cell in grid.cells}
-    known = {cell: next(filter(None, (light.of(record, environment) for record in found.values())), None) for cell, found in timed.items()}
+    """Headers, then for each cell at the longest T, or each row of several sizes, its floor in ms, which part sets it, and × of light
+    by backend; [] where no floor is known."""
+    timed = {row: grid.timed(row) for row in grid.longest}
+    known = {row: next(filter(None, (light.of(record, environment) for record in found.values())), None) for row, found in timed.items()}
     backends = [b for b in grid.backends if any(b in found for found in timed.values())]
 
     def entry(record: CaseRecord | None) -> str:
         return of_light(light.times_light(record, environment) if record else None)
 
-    rows = [[cell, milliseconds(f.floor), f.part, *(entry(timed[cell].get(b)) for b in backends)] for cell, f in known.items() if f]
-    return [["cell", "floor, ms", "set by", *backends], *rows] if rows else []
+    rows = [
+        [*grid.names(row, grid.longest_keys), milliseconds(f.floor), f.part, *(entry(timed[row].get(b)) for b in backends)]
+        for row, f in known.items()
+        if f
+    ]
+    return [[*grid.longest_keys, "floor, ms", "set by", *backends], *rows] if rows else []
 
 
 def caution(rows: list[list[str]]) -> str:
@@ -108,15 +120,16 @@ def percent(share: float | None) -> str:
 
 def every(cases: Sequence[CaseRecord], environment: Environment) -> str:
     """Timed cases with their rates, and their errors against float64."""
+    sizes = ("T", "B", "D", "H") if len({r.case.B for r in cases}) > 1 or len({r.case.D for r in cases}) > 1 else ("T", "H")
     headers = (
-        "cell", "backend", "T", "H", "ms", "95% interval", "samples", "sequences/s", "time steps/s", "of sgemm", "× of light",
+        "cell", "backend", *sizes, "ms", "95% interval", "samples", "sequences/s", "time steps/s", "of sgemm", "× of light",
         "error of outputs", "of the worst gradient", "which is of", "build s",
     )  # fmt: skip
     rows = []
     for record in sorted(cases, key=lambda r: (r.case.T, r.case.cell, r.case.stands_for, r.case.backend)):
         t, case = seconds(record), record.case
         rows.append((
-            label(case), case.backend, str(case.T), str(case.H), milliseconds(t.value),
+            label(case), case.backend, *(str(getattr(case, size)) for size in sizes), milliseconds(t.value),
             f"{milliseconds(t.low)} to {milliseconds(t.high)}" if t.bounded else "too few samples", str(t.n),
             number(sequences_per_second(record)), number(timesteps_per_second(record)), percent(sgemm_share(record, environment)) or NONE,
             of_light(light.times_light(record, environment)), *faults(record), number(record.build_seconds),

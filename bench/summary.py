@@ -113,7 +113,8 @@ def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
     sized = [
         record
         for other, record in cases.items()
-        if other.stands_for == case.cell and other == case.model_copy(update={**gru, "H": other.H, "stands_for": case.cell})
+        if (other.stands_for, other.T, other.B, other.D) == (case.cell, case.T, case.B, case.D)  # the quick part of what follows
+        and other == case.model_copy(update={**gru, "H": other.H, "stands_for": case.cell})
     ]
     return Peers(
         width=width if width and timed(width) else None,

@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from bench.record import Case, CaseRecord, Records, Status
+from bench.record import FAILURES, Case, CaseRecord, Records, Status
 from bench.summary import Estimate, timed
 
 MIB = 2**20
 NONE = "–"
 BELOW = "!"
-FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
 MODES = {"training": "Training", "inference": "Inference"}
 
 
@@ -100,9 +99,12 @@ def without_gpu(records: Records) -> str:
 
 
 def size(case: Case) -> str:
-    """ "B=32 D=H=256, float32", the precision of its products where it is not that of the dtype."""
+    """ "B=32 D=H=256, float32", the precision of its products where it is not that of the dtype; without sizes, the latter alone."""
+    types = f"{case.dtype}{', tf32 products' if case.precision == 'tf32' else ''}"
+    if not case.H:
+        return types
     widths = f"D=H={case.H}" if case.D == case.H else f"D={case.D} H={case.H}"
-    return f"B={case.B} {widths}, {case.dtype}{', tf32 products' if case.precision == 'tf32' else ''}"
+    return f"B={case.B} {widths}, {types}"
 
 
 def task(case: Case) -> str:

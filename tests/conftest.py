@@ -1,5 +1,6 @@
 """What every test stands on: Triton's interpreter where there is no GPU, fresh memory full of NaN, fixed seeds and threads."""
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
@@ -10,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import settings
 from torch import Tensor
 
 if not torch.cuda.is_available():
@@ -19,8 +19,11 @@ if not torch.cuda.is_available():
 from kernels.backend import SCHEDULES
 from kernels.loop import Loop, Trajectory
 
-settings.register_profile("project", deadline=None, derandomize=True)
-settings.load_profile("project")
+with contextlib.suppress(ImportError):  # the GPU tests run without it, where nothing can be installed
+    from hypothesis import settings
+
+    settings.register_profile("project", deadline=None, derandomize=True)
+    settings.load_profile("project")
 
 M_PERTURB = -6
 

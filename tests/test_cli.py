@@ -175,13 +175,13 @@ def test_a_full_disk_loses_nothing(tmp_path, size, says):
 
 
 def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypatch):
-    measured = Runner.length
+    measured = Runner.group
 
-    def stop(self, T):
-        measured(self, T)
+    def stop(self, group):
+        measured(self, group)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Runner, "length", stop)
+    monkeypatch.setattr(Runner, "group", stop)
     code, _, err = bench(*QUICK[:-4], "--seq-lens", "2,3", "--device", "cpu", "--out", tmp_path / "cut")
     assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err
     assert {r.case.T for r in record.read(tmp_path / "cut").cases if r.status == "ok"} == {2}

@@ -7,6 +7,7 @@ import torch
 
 from bench import backends, gate, run
 from bench.backends import Unsupported, build
+from bench.cases import equal_parameters, groups
 from bench.problem import Answer, problem
 from bench.record import Case
 from bench.settings import Settings
@@ -80,9 +81,11 @@ def test_a_flip_at_a_kink_is_no_error_but_a_wrong_gradient_is():
     assert "gradient" in gate.compare(given, spoiled, 1e-6)[1]
 
 
-def runner(records):
+def measured(records):
+    """What a run of one group leaves, added to `records`."""
     settings = Settings(("vanilla",), ("eager", "compiled"), (3,), 2, 4, 4, "float32", "ieee", "cpu", 0, True)
-    return run.Runner(settings, records.append, lambda *_: None)
+    (group,) = groups(settings)
+    run.Runner(settings, records.append, lambda *_: None).group(group)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_a_fault_is_a_status_and_the_others_go_on(monkeypatch, fault, status):
 
     monkeypatch.setattr(run, "build", build)
     records: list = []
-    runner(records).length(3)
+    measured(records)
     assert {r.status for r in records if r.case.backend == "compiled"} == {status}
     assert {r.status for r in records if r.case.backend == "eager"} == {"ok"}
     assert all("\n" not in r.reason and r.reason for r in records if r.status == status)
@@ -122,7 +125,7 @@ def test_a_wrong_kernel_gets_no_time(monkeypatch):
 
     monkeypatch.setattr(run, "build", build)
     records: list = []
-    runner(records).length(3)
+    measured(records)
     wrong = [r for r in records if r.case.backend == "compiled" and r.case.input_product]
     assert {r.status for r in wrong} == {"incorrect"} and not any(r.samples for r in wrong)
     assert all(r.errors.output > 5e-4 and "off by" in r.reason for r in wrong)
@@ -139,7 +142,7 @@ def test_a_call_that_fails_while_it_is_timed(monkeypatch):
 
     monkeypatch.setattr(backends.Workload, "train", train)
     records: list = []
-    runner(records).length(3)
+    measured(records)
     assert "device lost" in {r.reason.removeprefix("RuntimeError: ") for r in records if r.status == "failed"}
     assert {r.status for r in records if r.case.mode == "inference"} == {"ok"}
 
@@ -154,7 +157,7 @@ def spoiled(monkeypatch, spoil):
 
     monkeypatch.setattr(run, "build", build)
     records: list = []
-    runner(records).length(3)
+    measured(records)
     assert all(r.status == "ok" for r in records if r.case.backend == "eager")
     return {r.case.mode: (r.status, r.reason) for r in records if r.case.backend == "compiled" and r.case.input_product}
 
@@ -200,13 +203,11 @@ def test_inputs_that_a_call_changes(monkeypatch):
 
 
 def test_equal_parameter_counts():
-    from bench.cases import at_length, equal_parameters
-
     H = equal_parameters("minimal", 256, 256)
     ours, theirs = 256 * 256 * 3 + 2 * 256, 3 * (256 * H + H * H) + 4 * H
     assert abs(ours - theirs) < 0.01 * ours
     settings = Settings(("minimal",), ("vendor",), (4,), 2, 256, 256, "float32", "ieee", "cpu", 0, True)
-    cases = at_length(settings, 4)
+    cases = groups(settings)[0].cases
     assert (
         Case(cell="gru", backend="vendor", mode="training", T=4, B=2, D=256, H=H, dtype="float32", precision="ieee", stands_for="minimal")
         in cases

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from bench.grid import FASTEST, TIED, grids
+from bench.grid import FASTEST, TIED, Row, grids
 from bench.summary import by_cell, estimate, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
-from tests.records import ENVIRONMENT, case, gradient, timed, whole
+from tests.records import ENVIRONMENT, B, D, H, case, gradient, timed, whole
 
 UNSUPPORTED = {"status": "unsupported", "reason": "torch.nn has no such cell"}
 
@@ -108,9 +108,10 @@ def test_marks_name_the_fastest_and_its_ties():
     records = [timed(case(backend=name), *samples) for name, samples in times.items()]
     records.append(timed(case(backend="eager"), *(2 * t for t in drift)))
     (grid,) = grids(records)
-    assert sorted(grid.marks("gru", 128).values()) == sorted((FASTEST, TIED))
-    assert "eager" not in grid.marks("gru", 128)
-    assert grids(records[:1])[0].marks("gru", 128) == {}
+    (row,) = grid.rows
+    assert sorted(grid.marks(row).values()) == sorted((FASTEST, TIED))
+    assert "eager" not in grid.marks(row)
+    assert grids(records[:1])[0].marks(row) == {}
 
 
 def test_grids_order_tasks_and_take_in_what_was_verified_elsewhere():
@@ -119,7 +120,7 @@ def test_grids_order_tasks_and_take_in_what_was_verified_elsewhere():
     assert tasks == [("training", True), ("inference", True), ("training", False), ("inference", False)]
     assert laid[0].backends == ("vendor", "eager", "compiled", "stepwise", "torchrecurrent")
     assert laid[0].lengths == (16, 32, 64, 128)
-    assert laid[0].entry("cfn", 16, "stepwise") == "verified"
-    assert laid[0].entry("cfn", 16, "vendor") == "no such cell"
-    assert laid[0].entry("cfn", 17, "eager") == "not run"
+    assert laid[0].entry(Row("cfn", 16, B, D, H), "stepwise") == "verified"
+    assert laid[0].entry(Row("cfn", 16, B, D, H), "vendor") == "no such cell"
+    assert laid[0].entry(Row("cfn", 17, B, D, H), "eager") == "not run"
     assert laid[0].silent == {"stepwise": "verified"}

@@ -24,7 +24,9 @@ TOLERANCE = {
     # How far from a kink a value may lie and be taken for one of the other side, against the sizes of what is added up there.
     ("kink", torch.float64): 1e-12,
     ("kink", torch.float32): 1e-5,
+    # In 16 bit a state is off by as much as a schedule may be, and with it what is compared with zero.
     ("kink", torch.float16): 5e-3,
+    ("kink", torch.bfloat16): 4e-2,
 }
 
 SYMBOLIC = 1e-30

@@ -1,0 +1,198 @@
+"""On a GPU: what Triton's interpreter showed of the schedules, shown on the device, and what it can't show: barriers that hold, the
+same bits every time, no hang beside other work, replayed graphs, and the harness itself.
+
+Run with `pytest -m gpu`; `python -m bench campaign` does it first. Everything else runs without a GPU.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import cells
+from bench import record
+from kernels.backend import SCHEDULES
+from kernels.plan import plan
+from kernels.schedules import replay
+from tests.reference import Problem, agree, check, outputs, problem, solve, unroller
+from tests.tolerances import TOLERANCE
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch finds none here"),
+]
+DEVICE = "cuda"
+ROOT = Path(__file__).parents[1]
+ONE, MEET, LONG = (5, 3, 7, 17), (9, 19, 12, 272), (70, 6, 24, 48)
+"""T, B, D, H: one program for a batch tile; several, which meet every step, at sizes that fill no tile; two chunks of replayed steps
+and some more."""
+
+EVERY = pytest.mark.parametrize("name", cells.names())
+FEW = pytest.mark.parametrize("name", ["minimal", "gru", "lstm", "vanilla_relu"])
+SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name != "compiled"])
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+
+
+@pytest.fixture(autouse=True)
+def ieee() -> Iterator[None]:
+    """float32 products in float32, as the tolerances take them."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: int = 0) -> Problem:
+    """A problem on the device: the same numbers as on a CPU."""
+    p = problem(cells.load(name), *size, dtype=dtype, seed=seed)
+    moved = ({n: v.to(DEVICE) for n, v in tensors.items()} for tensors in (p.given, p.upstream))
+    return replace(p, given=next(moved), upstream=next(moved))
+
+
+def runs(p: Problem, backend: str) -> bool:
+    """Whether a schedule runs a problem: all do but one that has too many stages for `resident`."""
+    h = p.given["h"]
+    reason = SCHEDULES[backend].unsupported(plan(p.cell), h.dtype, h.device, *h.shape)
+    assert reason is None or "one stage" in reason, reason
+    return reason is None
+
+
+def running(name: str, backend: str, size: tuple[int, int, int, int], dtype: torch.dtype) -> Problem:
+    p = given(name, size, dtype)
+    if not runs(p, backend):
+        pytest.skip(f"{backend} has no kernel for two stages")
+    return p
+
+
+@EVERY
+@SCHEDULED
+@DTYPES
+def test_cells_whose_programs_meet(name, backend, dtype):
+    """Outputs and every gradient against the equations in float64."""
+    check([running(name, backend, MEET, dtype)], backend, dtype)
+
+
+@FEW
+@SCHEDULED
+@DTYPES
+def test_cells_in_one_program(name, backend, dtype):
+    check([running(name, backend, ONE, dtype)], backend, dtype)
+
+
+@pytest.mark.parametrize("name", ["minimal", "gru", "lstm"])
+def test_as_wide_as_it_gets(name):
+    """H=1024 in bfloat16: up to 64 programs meet."""
+    check([running(name, "resident", (4, 16, 32, 1024), torch.bfloat16)], "resident", torch.bfloat16)
+
+
+@FEW
+@SCHEDULED
+def test_inference(name, backend):
+    """Without gradients less is kept, and the same numbers come out."""
+    p = running(name, backend, MEET, torch.float32)
+    leaves = p.with_given(**{n: v.clone().requires_grad_() for n, v in p.given.items()})
+    with torch.no_grad():
+        inferred = outputs(p, backend)
+    agree([inferred], [{n: v.detach() for n, v in outputs(leaves, backend).items()}], TOLERANCE["two ways", torch.float32])
+
+
+@EVERY
+@DTYPES
+def test_replayed_steps(name, dtype):
+    """A sequence longer than two chunks: what was captured serves it, and other numbers and lengths after it."""
+    check([given(name, LONG, dtype)], "stepwise", dtype)
+    captured = set(replay._graphs)
+    T, *size = LONG
+    check([given(name, (T - replay.CHUNK, *size), dtype, seed=1)], "stepwise", dtype)
+    assert captured and captured == set(replay._graphs), "the second run captured anew"
+
+
+@FEW
+def test_replayed_or_not(name, monkeypatch):
+    """The same kernels on the same numbers, whether they are replayed or launched."""
+    p = given(name, LONG, torch.float32)
+    replayed = solve(p, "stepwise", torch.float32)
+    monkeypatch.setattr(replay, "whole", lambda steps: 0)
+    agree([replayed], [solve(p, "stepwise", torch.float32)], TOLERANCE["two ways", torch.float32])
+
+
+REPEATS = 1000
+
+
+@pytest.mark.parametrize("name", ["minimal", "gru", "lstm"])
+def test_the_same_bits_a_thousand_times(name):
+    """Forward and backward of programs that meet every step: one read before its write would show."""
+    p = running(name, "resident", (24, 48, 32, 512), torch.bfloat16)
+    leaves = [p.given["x"], *(p.given[s] for s in p.cell.states), *p.weights.values()]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    call = unroller(p, "resident")
+
+    def once() -> list[torch.Tensor]:
+        y, final = call(p.given["x"], [p.given[s] for s in p.cell.states], p.weights)
+        ends = [y, *final]
+        return [*(end.detach() for end in ends), *torch.autograd.grad(ends, leaves, list(p.upstream.values()))]
+
+    first = once()
+    assert all(value.isfinite().all() for value in first)
+    different = torch.zeros((), dtype=torch.int64, device=DEVICE)
+    for _ in range(REPEATS - 1):
+        different += sum((a != b).any() for a, b in zip(first, once(), strict=True))
+    assert different.item() == 0
+
+
+BUSY = """
+import warnings
+import torch
+from kernels import RNN
+
+warnings.simplefilter("error", RuntimeWarning)  # said where a layer falls back to the eager reference
+names = ("lstm", "gru")
+layers = [RNN(name, 64, 512, backend="resident", device="cuda", dtype=torch.bfloat16) for name in names]
+x = torch.randn(64, 128, 64, device="cuda").bfloat16()
+a = torch.randn(4096, 4096, device="cuda").bfloat16()
+
+def gradients(rnn):
+    return torch.autograd.grad(rnn(x)[0].sum(), list(rnn.parameters()))
+
+alone = [gradients(rnn) for rnn in layers]  # compiled before anything waits
+torch.cuda.synchronize()
+streams = [torch.cuda.Stream() for _ in range(3)]
+for _ in range(50):
+    with torch.cuda.stream(streams[0]):
+        for _ in range(8):
+            a @ a
+    beside = []
+    for stream, rnn in zip(streams[1:], layers):
+        with torch.cuda.stream(stream):
+            beside.append(gradients(rnn))
+torch.cuda.synchronize()
+assert all(torch.equal(p, q) for one, other in zip(alone, beside) for p, q in zip(one, other))
+print("done")
+"""
+
+
+def test_no_hang_beside_other_work():
+    """Two resident layers, which don't fit the device together, and large products on three streams at once: the programs that wait for
+    each other are all there, or none is. The last round gives the same bits as each layer alone."""
+    alike = os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # or its products needn't give the same bits on several streams
+    done = subprocess.run([sys.executable, "-c", BUSY], cwd=ROOT, capture_output=True, text=True, timeout=180, env=alike)
+    assert done.returncode == 0 and done.stdout == "done\n", done.stderr
+
+
+def test_the_harness(tmp_path):
+    """A few shapes of a suite from end to end: nothing fails, cuDNN's algorithm is named, and what is there isn't measured again."""
+    command = [sys.executable, "-m", "bench", "all", "--suite", "deepbench", "--quick", "--out", str(tmp_path / "run"), "--resume"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    found = record.read(tmp_path / "run").cases
+    assert found and not [r for r in found if r.status in record.FAILURES]
+    assert all(r.algorithm for r in found if r.case.backend == "vendor" and r.status == "ok")
+    lines = (tmp_path / "run" / "records.jsonl").read_bytes()
+    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert again.returncode == 0 and (tmp_path / "run" / "records.jsonl").read_bytes() == lines, again.stderr
