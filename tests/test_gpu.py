@@ -18,7 +18,8 @@ import cells
 from bench import record
 from kernels.backend import SCHEDULES
 from kernels.plan import plan
-from kernels.schedules import replay
+from kernels.schedules import replay, resident
+from kernels.tiles import Tiles
 from tests.reference import Problem, agree, check, outputs, problem, solve, unroller
 from tests.tolerances import TOLERANCE
 
@@ -54,18 +55,11 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: 
     return replace(p, given=next(moved), upstream=next(moved))
 
 
-def runs(p: Problem, backend: str) -> bool:
-    """Whether a schedule runs a problem: all do but one that has too many stages for `resident`."""
-    h = p.given["h"]
-    reason = SCHEDULES[backend].unsupported(plan(p.cell), h.dtype, h.device, *h.shape)
-    assert reason is None or "one stage" in reason, reason
-    return reason is None
-
-
 def running(name: str, backend: str, size: tuple[int, int, int, int], dtype: torch.dtype) -> Problem:
     p = given(name, size, dtype)
-    if not runs(p, backend):
-        pytest.skip(f"{backend} has no kernel for two stages")
+    h = p.given["h"]
+    reason = SCHEDULES[backend].unsupported(plan(p.cell), h.dtype, h.device, *h.shape)
+    assert reason is None, reason
     return p
 
 
@@ -82,6 +76,14 @@ def test_cells_whose_programs_meet(name, backend, dtype):
 @DTYPES
 def test_cells_in_one_program(name, backend, dtype):
     check([running(name, backend, ONE, dtype)], backend, dtype)
+
+
+@EVERY
+@pytest.mark.parametrize("units, split", [(False, 1), (True, 1), (False, 4), (True, 4)])
+def test_every_way_to_multiply(monkeypatch, name, units, split):
+    """Whatever `tune` may choose, forward and backward, with programs that meet."""
+    monkeypatch.setattr(resident, "cut", lambda work, device: Tiles(16, 32, 64 // split, 4, units, split))
+    check([running(name, "resident", MEET, torch.bfloat16)], "resident", torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", ["minimal", "gru", "lstm"])

@@ -1,17 +1,25 @@
-"""A barrier among the programs of one batch tile, once per time step, through a counter in global memory.
+"""A barrier among the programs of one batch tile, once or more in a time step, through a counter in global memory.
 
-Protocol. A counter per batch tile, zero when the kernel starts, only ever counts up: after step t every one of its n programs
-has added 1, so it stands at n·(t + 1), and whoever sees it there may read what all of them stored in step t. Nobody can be a
-whole step ahead, since each step is waited for, and no slot is written twice: a state of step t goes to a place of its own.
+Protocol. A counter per batch tile, zero when the kernel starts, only ever counts up: at the k-th meeting every one of its n programs
+adds 1, and waits until it stands at n·k. So whoever is through may read what all of them stored before it, and nobody is ever a
+whole meeting ahead. No slot is written twice in a launch: what is computed at step t goes to a place of its own, so what a slow
+program still reads is never overwritten by a fast one. A counter is not used again: the next launch has fresh ones.
 
-Memory order. `arrive`: all threads of a program store, then meet (`debug_barrier`, bar.sync, which orders their stores before
-what follows, for the program), then one thread adds with release at gpu scope: its own and, since causality carries through
-the barrier, the others' stores are visible to whoever acquires that value. `wait`: one thread polls with acquire at gpu scope
-(an atomic add of 0, whose result is used, so it can't be dropped), then all meet, and only then does anyone load. Loads after
-it can't be satisfied by stale L1 lines: the addresses were never read before.
+Memory order. `arrive`: all threads of a program store, then meet (`debug_barrier`, bar.sync, which orders their stores before what
+follows, for the program), then one thread adds with release at gpu scope. Release is cumulative: its own stores and, through the
+barrier, the others' are visible to whoever acquires that value. `wait`: one thread polls with acquire at gpu scope (an atomic add of
+0, whose result is used, so it can't be dropped), then all meet, and only then does anyone load: what any thread of the program
+loads from there on comes after the acquire. That holds for ordinary loads, through L1: an acquire at gpu scope drops what L1 held,
+and the barrier keeps every load behind it. (A line may hold the end of one step's slot and the start of the next one's, so L1 may
+well have held it.) `tests/test_gates.py` finds both block barriers, the release and the acquire in the PTX, in this order: before
+triton put barriers around a release of its own, the one in front of it had to be written, and it still is.
 
-It never hangs if all programs are resident at once: the grid is at most as large as that, and launched cooperatively, so a
-grid that doesn't fit is an error and not a deadlock.
+It never hangs if all programs are resident at once: the grid is at most as large as that, and launched cooperatively, so a grid that
+doesn't fit is an error and not a deadlock.
+
+Others were weighed and not tried for want of a device: a counter that resets itself by its sign flips (what cooperative groups do)
+saves the zeroing, which is one small memset a launch; flags that travel with the data save the second trip to L2, and would
+double what is stored.
 """
 
 import triton
