@@ -139,8 +139,13 @@ def vendor(problem: Problem) -> Workload:
     module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)
     twin.write(problem.weights, module)
     names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
+
+    def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        module.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
+        return unpack(module(inputs[0], pack(states)))
+
     return Workload(
-        problem, lambda inputs, states: unpack(module(inputs[0], pack(states))), [leaf(problem.x)],
+        problem, forward, [leaf(problem.x)],
         list(module.parameters()), lambda gradients: twin.split(dict(zip(names, gradients, strict=True))),
     )  # fmt: skip
 

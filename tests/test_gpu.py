@@ -34,7 +34,7 @@ ONE, MEET, LONG = (5, 3, 7, 17), (9, 19, 12, 272), (70, 6, 24, 48)
 and some more."""
 
 EVERY = pytest.mark.parametrize("name", cells.names())
-FEW = pytest.mark.parametrize("name", ["minimal", "gru", "lstm", "vanilla_relu"])
+FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before", "vanilla_relu"])
 SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name != "compiled"])
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 
@@ -56,6 +56,7 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: 
 
 
 def running(name: str, backend: str, size: tuple[int, int, int, int], dtype: torch.dtype) -> Problem:
+    """A problem that the schedule must not refuse."""
     p = given(name, size, dtype)
     h = p.given["h"]
     reason = SCHEDULES[backend].unsupported(plan(p.cell), h.dtype, h.device, *h.shape)
@@ -86,7 +87,7 @@ def test_every_way_to_multiply(monkeypatch, name, units, split):
     check([running(name, "resident", MEET, torch.bfloat16)], "resident", torch.bfloat16)
 
 
-@pytest.mark.parametrize("name", ["minimal", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["minimal", "gru", "lstm", "gru_reset_before"])
 def test_as_wide_as_it_gets(name):
     """H=1024 in bfloat16: up to 64 programs meet."""
     check([running(name, "resident", (4, 16, 32, 1024), torch.bfloat16)], "resident", torch.bfloat16)
@@ -126,7 +127,7 @@ def test_replayed_or_not(name, monkeypatch):
 REPEATS = 1000
 
 
-@pytest.mark.parametrize("name", ["minimal", "gru", "lstm"])
+@pytest.mark.parametrize("name", ["minimal", "gru", "lstm", "gru_reset_before"])
 def test_the_same_bits_a_thousand_times(name):
     """Forward and backward of programs that meet every step: one read before its write would show."""
     p = running(name, "resident", (24, 48, 32, 512), torch.bfloat16)
