@@ -9,7 +9,7 @@ import triton.language as tl
 
 import cells
 from kernels.layout import layout
-from kernels.loop import Gradients, Loop
+from kernels.loop import Loop
 from kernels.plan import plan
 from kernels.schedules import compiled, resident, sequence
 from kernels.tiles import Tiles, power
