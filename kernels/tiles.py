@@ -17,6 +17,9 @@ DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 RESERVE = 20 * 1024
 """Bytes of shared memory for what passes through it: operands on their way to the tensor cores, and sums between layouts."""
 
+ROW = 512
+"""How much of a row of operands a program takes in one go, at most: registers don't hold more."""
+
 CLOCK = 1.7e9
 """Cycles a second. The figures of the model are rough, from the literature: they rank cuts, and the table has the last word."""
 
@@ -97,27 +100,30 @@ def power(n: int) -> int:
 
 def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
     """Every cut that fits the chip: the matrices in shared memory and, where programs meet, all of them there at once."""
-    for BN, BB, warps, units, split in product((16, 32, 64, 128, 256), (16, 32, 64, 128), (4, 8), (True, False), (1, 4)):
-        tiles = Tiles(BB, BN, max(16, min(64, power(work.H) // split)), warps, units, split)
-        if power(work.H) < BN or power(work.B) < BB or (units and work.tall > 4) or (split > 1 and BB > 16):
-            continue  # larger than the work, more matrices than a tall tile is taken apart into, sums that registers can't hold
-        if work.held(tiles) > chip.shared - RESERVE:
-            continue
-        if tiles.programs(work.H) == 1 or tiles.grid(work.B, work.H) <= chip.multiprocessors:
-            yield tiles
+    widths = [BN for BN in (16, 32, 64, 128, 256) if power(work.H) >= BN]
+    batches = [BB for BB in (16, 32, 64, 128) if power(work.B) >= BB]
+    for BN, BB, warps, units, split in product(widths, batches, (4, 8), (True, False), (1, 4)):
+        if (units and work.tall > 4) or (split > 1 and BB > 16):
+            continue  # more matrices than a tall tile is taken apart into, sums that registers can't hold
+        for BK in {max(16, min(BK, power(work.H) // split)) for BK in (64, 128, 256) if BK * split <= ROW}:
+            tiles = Tiles(BB, BN, BK, warps, units, split)
+            fits = work.held(tiles) <= chip.shared - RESERVE
+            if fits and (tiles.programs(work.H) == 1 or tiles.grid(work.B, work.H) <= chip.multiprocessors):
+                yield tiles
 
 
 def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
     """The model's time of a step, for as many waves of programs as there are.
 
-    Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle. A
-    product takes cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half
-    its columns but no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep
-    busy; in float32 without tf32 none, 256 operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
+    Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle, and every
+    stretch of them passes through shared memory, behind two block barriers: 80 cycles. A product takes cycles by the instruction
+    that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half its columns but no fewer than 16; below
+    that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep busy; in float32 without tf32 none, 256
+    operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
     """
     forward, groups, matrices, H = work.direction == "forward", len(work.groups), sum(work.groups), work.H
     stacked = tiles.units and forward
-    count = groups if stacked else matrices
+    count, operands = groups if stacked else matrices, groups if forward else matrices
     rows, columns = (tiles.BN * (work.tall if stacked else 1), tiles.BB) if tiles.units else (tiles.BB, tiles.BN)
     if work.dtype == torch.float32 and not work.tf32:
         multiply = 2 * tiles.BB * tiles.BN * H * matrices / 256
@@ -125,9 +131,8 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
         multiply = count * rows / 64 * H / 16 * max(16, columns / 2)
     else:
         multiply = 8 * count * rows / 16 * columns / 8 * H / 16 / min(tiles.warps, tiles.split * rows // 16 * columns // 8)
-    read = tiles.BB * H * work.dtype.itemsize * (groups if forward else matrices) / 64
-    results = count if forward else groups
-    add = results * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
+    read = operands * (tiles.BB * H * work.dtype.itemsize / 64 + 80 * -(-H // (tiles.BK * tiles.split)))
+    add = (count if forward else groups) * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
     programs = tiles.programs(H)
     meet = 0.7e-6 + 2.5e-9 * programs if programs > 1 else 0.0
     meetings = 1 + sum(stage.argument is not None for stage in work.plan.stages)
