@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import triton
 from torch import Tensor
-from triton.runtime.errors import OutOfResources
+from triton.errors import TritonError
 
 from kernels.derive import adjoint
 from kernels.layout import layout
@@ -66,11 +66,12 @@ def settled(work: Pass, here: Chip, keeps: Callable[[Pass, Tiles], bool]) -> Til
 
 
 def on_chip(work: Pass, tiles: Tiles) -> bool:
-    """Whether the kernel for the GPU that is here fits it, and spills nothing."""
-    kernel = warm(work, tiles)
+    """Whether the kernel for the GPU that is here fits it, and spills nothing. One that can't be compiled doesn't: if it is the best
+    there is, running it says why."""
     try:
+        kernel = warm(work, tiles)
         kernel._init_handles()
-    except OutOfResources:
+    except (TritonError, RuntimeError):
         return False
     return kernel.n_spills == 0
 
