@@ -5,8 +5,10 @@ step may be called again with the folder it wrote to, and goes on there. The sui
 with a GPU that takes no more work from it, the next begins without the case at fault.
 """
 
+import contextlib
 import importlib.util
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +23,9 @@ from bench.settings import SettingsError
 ROOT = Path(__file__).parents[1]
 GRACE = 180.0
 """Seconds that a suite may take beyond its budget: for the size it is at, and its report."""
+
+LAST = 20.0
+"""Seconds that a step which is stopped has for its last words."""
 
 OVERDUE = 124
 """What `timeout` exits with, too."""
@@ -87,11 +92,18 @@ def suite(name: str, folder: Path, seconds: float, tell: Tell) -> None:
 
 
 def call(command: Sequence[str], seconds: float, output: IO[str]) -> int:
-    """The exit code of a command, run from the root; OVERDUE where it took longer and was stopped."""
-    try:
-        return subprocess.run(command, cwd=ROOT, stdout=output, stderr=None, timeout=seconds).returncode
-    except subprocess.TimeoutExpired:
-        return OVERDUE
+    """The exit code of a command, run from the root; OVERDUE where it took longer and was stopped: first as from a keyboard, so that it
+    can say what it found, and then for good."""
+    with subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=None) as process:
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LAST)
+            return OVERDUE
+        finally:
+            process.kill()
 
 
 STEPS = (

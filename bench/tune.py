@@ -20,6 +20,7 @@ from bench.clock import Rule, Samples, interleave
 from bench.environment import version
 from bench.gate import error, tolerance
 from bench.problem import DTYPES
+from bench.run import lost as gone
 from bench.suites import SUITES
 from kernels import offline, tuning
 from kernels.loop import Loop, Trajectory
@@ -109,6 +110,8 @@ def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu
         wrong[f"{type(error).__name__}: {error}"] = key
 
     interleave(calls, RULE, 0, device, lambda key: None, taken.__setitem__, lost)
+    if gone(device):
+        raise RuntimeError(f"the GPU is lost to this process since {name}: {next(iter(wrong), 'no cut raised')}")
     step = {key: min(samples.seconds) / T for key, samples in taken.items()}
     best = min((key for key in step if key is not None), key=lambda key: step[key], default=None)
     entries: list[tuple[Schedule, Tiles | None]] = [("stepwise", None), ("resident", best)]

@@ -32,7 +32,7 @@ def run(plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], p
     """The same as `hoist.run`, but that the states are rounded to their dtype between chunks."""
     given = [x, *parameters.values(), *states]
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
         y, *final = Chunked.apply(plan, schedule, keep, tuple(parameters), *given)
     return y, tuple(final)
 

@@ -6,12 +6,14 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from cells.functions import FUNCTIONS
 from kernels.graph import ARITHMETIC, LEAVES, Node, walk
 from kernels.plan import Pointwise
 
 
+@cache
 def adjoint(f: Pointwise) -> Pointwise:
     """The function that takes f's inputs and the gradient of each of its outputs to the gradient of each input.
 

@@ -27,7 +27,7 @@ def run(
 
     `parameters` holds every learned value by name ("W.z", "b.u"). Differentiable in all of them, `x` and `states`.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
         tensors = [*hoist(plan, x, states[0].shape[1], parameters), *map(plain, states)]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)

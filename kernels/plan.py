@@ -77,7 +77,7 @@ class Plan:
     stages: tuple[Stage, ...]
     step: Pointwise
 
-    @property
+    @cached_property
     def term_leaves(self) -> tuple[Node, ...]:
         return tuple(self.graph.leaf("term", term.name) for term in self.terms)
 

@@ -155,3 +155,24 @@ def test_the_steps_are_in_order_of_worth():
     names = [step.name for step in campaign.STEPS]
     assert names[0] == "tests" and names.index("headline") < names.index("deepbench") < names.index("crossover")
     assert campaign.STEPS[-1].share == 1 and all(0 < step.share <= 1 for step in campaign.STEPS)
+
+
+TALKS = """
+import time
+print("begun", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("what failed until now", flush=True)
+    time.sleep({more})
+"""
+
+
+@pytest.mark.parametrize("more", [0, 60])
+def test_what_takes_too_long_may_say_what_it_found(monkeypatch, tmp_path, more):
+    """As pytest does of the tests that failed. What doesn't end then either is killed."""
+    monkeypatch.setattr(campaign, "LAST", 0.5)
+    log, begin = tmp_path / "log", time.monotonic()
+    with log.open("w") as stream:
+        assert campaign.call([sys.executable, "-c", TALKS.format(more=more)], 1.0, stream) == OVERDUE
+    assert log.read_text() == "begun\nwhat failed until now\n" and time.monotonic() - begin < 10

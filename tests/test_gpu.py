@@ -124,6 +124,15 @@ def test_replayed_or_not(name, monkeypatch):
     agree([replayed], [solve(p, "stepwise", torch.float32)], TOLERANCE["two ways", torch.float32])
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+@SCHEDULED
+def test_another_device_than_the_current_one(backend):
+    """Where the tensors are is where it runs."""
+    p = running("lstm", backend, MEET, torch.float32)
+    moved = ({n: v.to("cuda:1") for n, v in tensors.items()} for tensors in (p.given, p.upstream))
+    check([replace(p, given=next(moved), upstream=next(moved))], backend, torch.float32)
+
+
 REPEATS = 1000
 
 

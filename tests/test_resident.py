@@ -11,7 +11,7 @@ import cells
 from kernels.layout import layout
 from kernels.loop import Loop
 from kernels.plan import plan
-from kernels.schedules import compiled, resident, sequence
+from kernels.schedules import compiled, elementwise, resident, sequence
 from kernels.tiles import Tiles, power
 from tests import custom, forked
 from tests.reference import check, draws, problem
@@ -166,6 +166,17 @@ def test_a_broken_barrier_is_seen(monkeypatch, broken, cell):
     monkeypatch.setattr(sequence, "wait", BROKEN[broken])
     worst = (at_once(cell, 12, 5, 61, Tiles(16, 16, 16, 4)) for _ in range(3))
     assert any(not error < BOUND for error in worst)
+
+
+@interpreted
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before"])
+def test_functions_are_made_once(name):
+    """A second pass, forward and backward, derives and prints nothing: that takes longer than many a kernel."""
+    given = [problem(cells.load(name), 1, 1, 3, 17)]
+    check(given, "resident", torch.float32)
+    before = elementwise.function.cache_info().misses
+    check(given, "resident", torch.float32)
+    assert elementwise.function.cache_info().misses == before
 
 
 def test_a_plan_without_products_is_refused():

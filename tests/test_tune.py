@@ -105,6 +105,14 @@ def test_no_cut_that_runs_is_no_cut(gpu, monkeypatch):
     assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("resident", False)}
 
 
+def test_a_lost_gpu_leaves_the_table_alone(gpu, monkeypatch):
+    """Then everything fails, and nothing was measured."""
+    monkeypatch.setattr(tune, "gone", lambda device: True)
+    with pytest.raises(RuntimeError, match="the GPU is lost"):
+        tune.run(60, lambda line: None)
+    assert not entries()
+
+
 def test_the_passes_of_the_suites_are_each_there_once():
     found = list(tune.passes(SUITES))
     assert len(found) == len(set(found)) > 100

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import triton
 from torch import Tensor
-from triton.runtime.errors import OutOfResources
+from triton.errors import TritonError
 
 from kernels.derive import adjoint
 from kernels.layout import layout
@@ -66,11 +66,12 @@ def settled(work: Pass, here: Chip, keeps: Callable[[Pass, Tiles], bool]) -> Til
 
 
 def on_chip(work: Pass, tiles: Tiles) -> bool:
-    """Whether the kernel for the GPU that is here fits it, and spills nothing."""
-    kernel = warm(work, tiles)
+    """Whether the kernel for the GPU that is here fits it, and spills nothing. One that can't be compiled doesn't: if it is the best
+    there is, running it says why."""
     try:
+        kernel = warm(work, tiles)
         kernel._init_handles()
-    except OutOfResources:
+    except (TritonError, RuntimeError):
         return False
     return kernel.n_spills == 0
 
@@ -130,18 +131,10 @@ class Launch:
         """How often in a step the programs of a batch tile meet."""
         return 1 + len(leading(self.plan))
 
-    def functions(self, make: Callable[[Pointwise], Pointwise]) -> tuple[Any, ...]:
-        """`make` of the step, and of what computes arguments, all of them functions of the step's inputs; then each stage's place
-        among the latter, or -1."""
-        found = leading(self.plan)
-        whole = [replace(f, inputs=self.plan.step.inputs) for f in found.values()]
-        places = [list(found).index(stage) if stage in found else -1 for stage in range(len(self.plan.stages))]
-        return function(make(self.plan.step)), tuple(function(make(f)) for f in whole), tuple(places)
-
     def slot(self, buffers: Sequence[Any], i: int) -> tuple[Tensor, int]:
         """Term i's place in buffers (T, B, G, H), and how far apart its rows are."""
         buffer, slot = self.place.slots[i]
-        return buffers[buffer][:, :, slot], self.place.widths[buffer] * self.H
+        return buffers[buffer].select(2, slot), self.place.widths[buffer] * self.H
 
     def reads(self, buffers: Sequence[Any]) -> list[tuple[Tensor, int, tuple[int, int]]]:
         """What the step reads besides the states: where, which input, and (row stride, whether it is at a time)."""
@@ -168,6 +161,16 @@ def leading(plan: Plan) -> dict[int, Pointwise]:
     return {k: stage.argument for k, stage in enumerate(plan.stages) if stage.argument}
 
 
+@cache
+def functions(plan: Plan, direction: Direction) -> tuple[Any, ...]:
+    """The step, or its adjoint, and what computes arguments, all of them functions of the step's inputs; then each stage's place
+    among the latter, or -1."""
+    found = leading(plan)
+    made = [plan.step, *(replace(f, inputs=plan.step.inputs) for f in found.values())]
+    step, *rest = [function(f if direction == "forward" else adjoint(f)) for f in made]
+    return step, tuple(rest), tuple(list(found).index(stage) if stage in found else -1 for stage in range(len(plan.stages)))
+
+
 def columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
     return [tuple(row[k] for row in rows) for k in range(count)]
 
@@ -177,7 +180,7 @@ def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]
     groups, places, terms = columns(launch.products, 3)
     writes = launch.writes(loop.terms, terms) if loop.keep else []
     return (
-        *launch.functions(lambda f: f), len(plan.step.inputs), len(plan.states), launch.meetings,
+        *functions(plan, "forward"), len(plan.step.inputs), len(plan.states), launch.meetings,
         triton.next_power_of_2(max(launch.counts)), *columns(launch.reads(loop.hoisted), 3), *columns(writes, 3),
         tuple(loop.weights), launch.counts, launch.sources, launch.stages, groups, places, tuple(map(launch.input, terms)), launch.made,
         tuple(loop.states), tuple(trajectory.history), tuple(trajectory.arguments), launch.counters, *launch.sizes,
@@ -200,7 +203,7 @@ def backward_arguments(
     writes = launch.writes(made.terms, range(len(launch.plan.terms)))
     computed = {i: group.stage for group in launch.place.groups if group.computed >= 0 for i in group.terms}
     return (
-        *launch.functions(adjoint), len(step.inputs), len(loop.states), len(loop.vectors), launch.meetings,
+        *functions(launch.plan, "backward"), len(step.inputs), len(loop.states), len(loop.vectors), launch.meetings,
         *columns(launch.reads(loop.terms), 3), *columns(writes, 3), tuple(computed.get(i, -1) for i in range(len(launch.plan.terms))),
         tuple(loop.weights), launch.counts, launch.sources, groups, places, *columns(d_terms, 2), launch.made,
         tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(made.states), tuple(made.vectors), launch.counters,

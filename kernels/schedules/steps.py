@@ -1,19 +1,17 @@
 """The work of one time step, forward and backward: a product for each group, a launch for each pointwise function."""
 
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kernels.derive import adjoint as derive_adjoint
+from kernels.derive import adjoint
 from kernels.graph import Node
 from kernels.loop import Gradients, Loop, Trajectory
 from kernels.plan import Pointwise
 from kernels.schedules.elementwise import Load, Operand, Store, launch
-
-adjoint = cache(derive_adjoint)
 
 
 class Steps:
