@@ -109,7 +109,7 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
     trajectory = launch.trajectory()
     empty([*trajectory.history, *trajectory.arguments])
     arguments = resident.forward_arguments(launch, trajectory)
-    forked.run(launch.grid[0], lambda grid: sequence.forward[grid](*arguments))
+    forked.run(launch.grid[0], lambda grid: sequence.forward[grid](*arguments), seconds=60 + T)
     worst = far([*trajectory.history, *given.terms], [*expected.history, *reference.terms])
 
     dy, *d_final = (torch.randn(shape).to(dtype) for shape in ((T, B, H), *((B, H) for _ in given.states)))
@@ -119,7 +119,7 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
     made = launch.gradients()
     empty([*made.terms, *made.vectors, *made.states])
     arguments = resident.backward_arguments(launch, trajectory, dy, d_final, made)
-    forked.run(launch.grid[0], lambda grid: sequence.backward[grid](*arguments))
+    forked.run(launch.grid[0], lambda grid: sequence.backward[grid](*arguments), seconds=60 + T)
     found = launch.finished(made)
     return max(worst, far([*found.terms, *found.vectors, *found.states], [*wanted.terms, *wanted.vectors, *wanted.states]))
 
