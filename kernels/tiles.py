@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
 from typing import Literal
@@ -16,6 +16,9 @@ DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 
 RESERVE = 20 * 1024
 """Bytes of shared memory for what passes through it: operands on their way to the tensor cores, and sums between layouts."""
+
+FLIGHT = 32 * 1024
+"""Bytes of operands that are read ahead at most: 32 to 64 registers of a thread."""
 
 CLOCK = 1.7e9
 """Cycles a second. The figures of the model are rough, from the literature: they rank cuts, and the table has the last word."""
@@ -44,7 +47,7 @@ def chip(index: int) -> Chip:
 @dataclass(frozen=True)
 class Tiles:
     """BB sequences and BN units to a program, stretches of BK in its products, which have the units for rows with `units`, and their
-    inner side in `split` slices; `warps` to a program."""
+    inner side in `split` slices; `warps` to a program; so many stretches of what is multiplied in `flight` at once."""
 
     BB: int
     BN: int
@@ -52,6 +55,7 @@ class Tiles:
     warps: int
     units: bool = False
     split: int = 1
+    flight: int = 1
 
     def programs(self, H: int) -> int:
         """Those that share a batch tile, and meet in every step where there are several."""
@@ -86,8 +90,11 @@ class Pass:
         """Bytes of the matrices that a program keeps."""
         stacked = tiles.units and self.direction == "forward"
         matrices = len(self.groups) * self.tall if stacked else sum(self.groups)
-        stretch = tiles.BK * tiles.split
-        return matrices * tiles.BN * -(-self.H // stretch) * stretch * self.dtype.itemsize
+        return matrices * tiles.BN * self.stretches(tiles) * tiles.BK * tiles.split * self.dtype.itemsize
+
+    def stretches(self, tiles: Tiles) -> int:
+        """How many there are of a product's inner side."""
+        return -(-self.H // (tiles.BK * tiles.split))
 
 
 def power(n: int) -> int:
@@ -101,10 +108,12 @@ def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
         tiles = Tiles(BB, BN, max(16, min(64, power(work.H) // split)), warps, units, split)
         if power(work.H) < BN or power(work.B) < BB or (units and work.tall > 4) or (split > 1 and BB > 16):
             continue  # larger than the work, more matrices than a tall tile is taken apart into, sums that registers can't hold
-        if work.held(tiles) > chip.shared - RESERVE:
+        room = chip.shared - RESERVE - work.held(tiles)
+        if room < 0 or (tiles.programs(work.H) > 1 and tiles.grid(work.B, work.H) > chip.multiprocessors):
             continue
-        if tiles.programs(work.H) == 1 or tiles.grid(work.B, work.H) <= chip.multiprocessors:
-            yield tiles
+        ahead = min(FLIGHT, room) // (BB * tiles.BK * split * work.dtype.itemsize)
+        for flight in sorted({1, max(1, min(ahead, work.stretches(tiles)))}):
+            yield replace(tiles, flight=flight)
 
 
 def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
@@ -114,6 +123,7 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
     product takes cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half
     its columns but no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep
     busy; in float32 without tf32 none, 256 operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
+    Every round of a product, which is as many stretches as are in flight, waits 600 cycles for L2 and the program's own barriers.
     """
     forward, groups, matrices, H = work.direction == "forward", len(work.groups), sum(work.groups), work.H
     stacked = tiles.units and forward
@@ -125,7 +135,8 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
         multiply = count * rows / 64 * H / 16 * max(16, columns / 2)
     else:
         multiply = 8 * count * rows / 16 * columns / 8 * H / 16 / min(tiles.warps, tiles.split * rows // 16 * columns // 8)
-    read = tiles.BB * H * work.dtype.itemsize * (groups if forward else matrices) / 64
+    reads = groups if forward else matrices
+    read = tiles.BB * H * work.dtype.itemsize * reads / 64 + 600 * reads * -(-work.stretches(tiles) // tiles.flight)
     results = count if forward else groups
     add = results * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
     programs = tiles.programs(H)
