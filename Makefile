@@ -18,8 +18,9 @@ setup: .venv/.installed
 bench: setup
 	@$(BIN)/python -m bench all $(ARGS)
 
+# In up to four processes, a file in one: with -n 0 in ARGS, in one.
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak $(ARGS)

@@ -90,8 +90,9 @@ def curves(grid: Grid, cell: str, value: Callable[[CaseRecord], float | None]) -
 def style(backend: str) -> dict[str, str]:
     if backend == "vendor's gru":
         return {"color": "0.6", "linestyle": "--"}
-    k = ORDER.index(backend) if backend in ORDER else len(ORDER)
-    return {"color": COLOURS[k], "marker": MARKERS[k]}
+    drawn = [name for name in ORDER if not name.endswith("-low")]
+    k = [*drawn, backend.removesuffix("-low")].index(backend.removesuffix("-low"))
+    return {"color": COLOURS[k], "marker": MARKERS[k], "linestyle": ":" if backend.endswith("-low") else "-"}
 
 
 def gradients(records: Sequence[GradientRecord], path: Path) -> list[Path]:

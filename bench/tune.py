@@ -30,7 +30,7 @@ from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, ranked
 from kernels.tuning import Schedule, Tuned
 
 T = 128
-TRIED = 12
+TRIED = 16
 """Steps of the loops that are timed, and how many cuts of a pass are tried: those that the model ranks first."""
 
 RULE = Rule(fewest=5, most=15, seconds=0.05)

@@ -17,6 +17,9 @@ DIRECTIONS: tuple[Direction, ...] = ("forward", "backward")
 RESERVE = 20 * 1024
 """Bytes of shared memory for what passes through it: operands on their way to the tensor cores, and sums between layouts."""
 
+ROW = 512
+"""How much of a row of operands a program takes in one go, at most: registers don't hold more."""
+
 FLIGHT = 32 * 1024
 """Bytes of operands that are read ahead at most: 32 to 64 registers of a thread."""
 
@@ -104,30 +107,34 @@ def power(n: int) -> int:
 
 def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
     """Every cut that fits the chip: the matrices in shared memory and, where programs meet, all of them there at once."""
-    for BN, BB, warps, units, split in product((16, 32, 64, 128, 256), (16, 32, 64, 128), (4, 8), (True, False), (1, 4)):
-        tiles = Tiles(BB, BN, max(16, min(64, power(work.H) // split)), warps, units, split)
-        if power(work.H) < BN or power(work.B) < BB or (units and work.tall > 4) or (split > 1 and BB > 16):
-            continue  # larger than the work, more matrices than a tall tile is taken apart into, sums that registers can't hold
-        room = chip.shared - RESERVE - work.held(tiles)
-        if room < 0 or (tiles.programs(work.H) > 1 and tiles.grid(work.B, work.H) > chip.multiprocessors):
-            continue
-        ahead = min(FLIGHT, room) // (BB * tiles.BK * split * work.dtype.itemsize)
-        for flight in sorted({1, max(1, min(ahead, work.stretches(tiles)))}):
-            yield replace(tiles, flight=flight)
+    widths = [BN for BN in (16, 32, 64, 128, 256) if power(work.H) >= BN]
+    batches = [BB for BB in (16, 32, 64, 128) if power(work.B) >= BB]
+    for BN, BB, warps, units, split in product(widths, batches, (4, 8), (True, False), (1, 4)):
+        if (units and work.tall > 4) or (split > 1 and BB > 16):
+            continue  # more matrices than a tall tile is taken apart into, sums that registers can't hold
+        for BK in {max(16, min(BK, power(work.H) // split)) for BK in (64, 128, 256) if BK * split <= ROW}:
+            tiles = Tiles(BB, BN, BK, warps, units, split)
+            room = chip.shared - RESERVE - work.held(tiles)
+            if room < 0 or (tiles.programs(work.H) > 1 and tiles.grid(work.B, work.H) > chip.multiprocessors):
+                continue
+            yield tiles
+            flight = min(work.stretches(tiles), min(FLIGHT, room) // (BB * BK * split * work.dtype.itemsize))
+            if flight > 1 and BK <= 64:  # longer stretches are another way to wait less often
+                yield replace(tiles, flight=flight)
 
 
 def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
     """The model's time of a step, for as many waves of programs as there are.
 
-    Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle. A
-    product takes cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half
-    its columns but no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep
-    busy; in float32 without tf32 none, 256 operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
-    Every round of a product, which is as many stretches as are in flight, waits 600 cycles for L2 and the program's own barriers.
+    Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle, and every
+    round of them, which is as many stretches as are in flight, waits for it and for two block barriers: 600 cycles. A product takes
+    cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half its columns but
+    no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep busy; in float32
+    without tf32 none, 256 operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
     """
     forward, groups, matrices, H = work.direction == "forward", len(work.groups), sum(work.groups), work.H
     stacked = tiles.units and forward
-    count = groups if stacked else matrices
+    count, operands = groups if stacked else matrices, groups if forward else matrices
     rows, columns = (tiles.BN * (work.tall if stacked else 1), tiles.BB) if tiles.units else (tiles.BB, tiles.BN)
     if work.dtype == torch.float32 and not work.tf32:
         multiply = 2 * tiles.BB * tiles.BN * H * matrices / 256
@@ -135,10 +142,8 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
         multiply = count * rows / 64 * H / 16 * max(16, columns / 2)
     else:
         multiply = 8 * count * rows / 16 * columns / 8 * H / 16 / min(tiles.warps, tiles.split * rows // 16 * columns // 8)
-    reads = groups if forward else matrices
-    read = tiles.BB * H * work.dtype.itemsize * reads / 64 + 600 * reads * -(-work.stretches(tiles) // tiles.flight)
-    results = count if forward else groups
-    add = results * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
+    read = operands * (tiles.BB * H * work.dtype.itemsize / 64 + 600 * -(-work.stretches(tiles) // tiles.flight))
+    add = (count if forward else groups) * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
     programs = tiles.programs(H)
     meet = 0.7e-6 + 2.5e-9 * programs if programs > 1 else 0.0
     meetings = 1 + sum(stage.argument is not None for stage in work.plan.stages)

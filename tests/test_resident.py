@@ -9,7 +9,7 @@ import triton.language as tl
 
 import cells
 from kernels.layout import layout
-from kernels.loop import Gradients, Loop
+from kernels.loop import Loop
 from kernels.plan import plan
 from kernels.schedules import compiled, elementwise, resident, sequence
 from kernels.tiles import Tiles, power
@@ -65,52 +65,71 @@ def test_forms_in_float16(monkeypatch, name, units):
     check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "resident", torch.float16)
 
 
-def loop(cell: str, T: int, B: int, H: int) -> Loop:
+def loop(cell: str, T: int, B: int, H: int, dtype: torch.dtype) -> Loop:
     """A training pass's loop with random contents, in shared memory."""
     p = plan(custom.CELLS.get(cell) or cells.load(cell))
     place = layout(p)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape).to(dtype).share_memory_()
+
     alone = {k for i in place.alone for k in [place.slots[i][0]]}
-    hoisted = [None if k in alone else torch.randn(T, B, G, H).share_memory_() for k, G in enumerate(place.widths)]
+    hoisted = [None if k in alone else normal(T, B, G, H) for k, G in enumerate(place.widths)]
     terms = [
-        torch.full((T, B, G, H), torch.nan).share_memory_() if h is None else h.clone().share_memory_()
+        torch.full((T, B, G, H), torch.nan, dtype=dtype).share_memory_() if h is None else h.clone().share_memory_()
         for G, h in zip(place.widths, hoisted, strict=True)
     ]
-    weights = [(torch.randn(len(g.terms) * H, H) / H**0.5).share_memory_() for g in place.groups]
-    vectors = [torch.randn(H).share_memory_() for _ in p.vectors]
-    return Loop(p, T, [], hoisted, terms, vectors, weights, [torch.randn(B, H).share_memory_() for _ in p.states])
+    weights = [(torch.randn(len(g.terms) * H, H) / H**0.5).to(dtype).share_memory_() for g in place.groups]
+    return Loop(p, T, [], hoisted, terms, [normal(H) for _ in p.vectors], weights, [normal(B, H) for _ in p.states])
+
+
+def double(given: Loop) -> Loop:
+    """The same loop in float64."""
+    hoisted = [None if h is None else h.double() for h in given.hoisted]
+    rest = ([t.double() for t in tensors] for tensors in (given.terms, given.vectors, given.weights, given.states))
+    return Loop(given.plan, given.T, [], hoisted, *rest)
 
 
 def far(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
     return max(((a - b).abs().max() / b.abs().max().clamp_min(1e-9)).item() for a, b in zip(found, expected, strict=True))
 
 
-def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles) -> float:
-    """The worst error of forward and backward, run with all programs at once, against the compiled loop."""
-    given = loop(cell, T, B, H)
-    reference = Loop(given.plan, T, [], given.hoisted, [t.clone() for t in given.terms], given.vectors, given.weights, given.states)
+def empty(tensors: list[torch.Tensor]) -> None:
+    for tensor in tensors:
+        tensor.fill_(torch.nan).share_memory_()
+
+
+def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype = torch.float32) -> float:
+    """The worst error of forward and backward, run with all programs at once, against the compiled loop in float64."""
+    given = loop(cell, T, B, H, dtype)
+    reference = double(given)
     expected = compiled.forward(reference)
     launch = resident.Launch(given, "forward", tiles)
     launch.counters.share_memory_()
-    trajectory = given.trajectory()
-    for tensor in (*trajectory.history, *trajectory.arguments):
-        tensor.fill_(torch.nan).share_memory_()
+    trajectory = launch.trajectory()
+    empty([*trajectory.history, *trajectory.arguments])
     arguments = resident.forward_arguments(launch, trajectory)
     forked.run(launch.grid[0], lambda grid: sequence.forward[grid](*arguments))
     worst = far([*trajectory.history, *given.terms], [*expected.history, *reference.terms])
 
-    dy, d_final = torch.randn(T, B, H), [torch.randn(B, H) for _ in given.states]
-    wanted = compiled.backward(reference, expected, dy, d_final)
+    dy, *d_final = (torch.randn(shape).to(dtype) for shape in ((T, B, H), *((B, H) for _ in given.states)))
+    wanted = compiled.backward(reference, expected, dy.double(), [d.double() for d in d_final])
     launch = resident.Launch(given, "backward", tiles)
     launch.counters.share_memory_()
-    made = Gradients(
-        [torch.full_like(t, torch.nan).share_memory_() for t in given.terms],
-        [torch.full((-(-B // tiles.BB), H), torch.nan).share_memory_() for _ in given.vectors],
-        [torch.full_like(s, torch.nan).share_memory_() for s in given.states],
-    )
+    made = launch.gradients()
+    empty([*made.terms, *made.vectors, *made.states])
     arguments = resident.backward_arguments(launch, trajectory, dy, d_final, made)
     forked.run(launch.grid[0], lambda grid: sequence.backward[grid](*arguments))
-    vectors = [d.sum(0) for d in made.vectors]
-    return max(worst, far([*made.terms, *vectors], [*wanted.terms, *wanted.vectors]))
+    found = launch.finished(made)
+    return max(worst, far([*found.terms, *found.vectors, *found.states], [*wanted.terms, *wanted.vectors, *wanted.states]))
+
+
+@interpreted
+@EVERY
+@pytest.mark.parametrize("T, units, dtype", [(1, False, torch.float32), (4, True, torch.float32), (3, True, torch.float16)])
+def test_cells_whose_programs_meet(name, T, units, dtype):
+    """Every cell with two programs, in both orders and precisions."""
+    assert at_once(name, T, 3, 29, Tiles(16, 16, 32, 4, units), dtype) < TOLERANCE["schedule", dtype]
 
 
 TOGETHER = [

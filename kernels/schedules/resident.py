@@ -116,6 +116,16 @@ class Launch:
         states = [s.new_empty(s.shape, dtype=torch.float32) for s in self.loop.states]
         return Gradients([torch.empty_like(t) for t in self.loop.terms], vectors, states)
 
+    def finished(self, made: Gradients) -> Gradients:
+        """What the backward kernel filled, with what it leaves over: what the first step's products pass on, and sums over batch tiles."""
+        for g, k, i in self.products:
+            if self.sources[g] < len(self.loop.states):
+                weight = self.loop.weights[g][k * self.H : (k + 1) * self.H]
+                made.states[self.sources[g]] += self.slot(made.terms, i)[0][0] @ weight
+        vectors = [d.sum(0).to(v.dtype) for d, v in zip(made.vectors, self.loop.vectors, strict=True)]
+        states = [d.to(s.dtype) for d, s in zip(made.states, self.loop.states, strict=True)]
+        return Gradients(made.terms, vectors, states)
+
     @property
     def meetings(self) -> int:
         """How often in a step the programs of a batch tile meet."""
@@ -206,11 +216,7 @@ def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: lis
     made = launch.gradients()
     arguments = backward_arguments(launch, trajectory, dy, d_final, made)
     sequence.backward[launch.grid](*arguments, **launch.options)
-    for g, k, i in launch.products:
-        if launch.sources[g] < len(loop.states):
-            made.states[launch.sources[g]] += launch.slot(made.terms, i)[0][0] @ loop.weights[g][k * launch.H : (k + 1) * launch.H]
-    vectors = [d.sum(0).to(v.dtype) for d, v in zip(made.vectors, loop.vectors, strict=True)]
-    return Gradients(made.terms, vectors, [d.to(s.dtype) for d, s in zip(made.states, loop.states, strict=True)])
+    return launch.finished(made)
 
 
 def example(work: Pass, T: int, device: torch.device) -> Loop:
