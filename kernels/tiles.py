@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import product
 from typing import Literal
@@ -19,6 +19,9 @@ RESERVE = 20 * 1024
 
 ROW = 512
 """How much of a row of operands a program takes in one go, at most: registers don't hold more."""
+
+FLIGHT = 32 * 1024
+"""Bytes of operands that are read ahead at most: 32 to 64 registers of a thread."""
 
 CLOCK = 1.7e9
 """Cycles a second. The figures of the model are rough, from the literature: they rank cuts, and the table has the last word."""
@@ -47,7 +50,7 @@ def chip(index: int) -> Chip:
 @dataclass(frozen=True)
 class Tiles:
     """BB sequences and BN units to a program, stretches of BK in its products, which have the units for rows with `units`, and their
-    inner side in `split` slices; `warps` to a program."""
+    inner side in `split` slices; `warps` to a program; so many stretches of what is multiplied in `flight` at once."""
 
     BB: int
     BN: int
@@ -55,6 +58,7 @@ class Tiles:
     warps: int
     units: bool = False
     split: int = 1
+    flight: int = 1
 
     def programs(self, H: int) -> int:
         """Those that share a batch tile, and meet in every step where there are several."""
@@ -89,8 +93,11 @@ class Pass:
         """Bytes of the matrices that a program keeps."""
         stacked = tiles.units and self.direction == "forward"
         matrices = len(self.groups) * self.tall if stacked else sum(self.groups)
-        stretch = tiles.BK * tiles.split
-        return matrices * tiles.BN * -(-self.H // stretch) * stretch * self.dtype.itemsize
+        return matrices * tiles.BN * self.stretches(tiles) * tiles.BK * tiles.split * self.dtype.itemsize
+
+    def stretches(self, tiles: Tiles) -> int:
+        """How many there are of a product's inner side."""
+        return -(-self.H // (tiles.BK * tiles.split))
 
 
 def power(n: int) -> int:
@@ -107,19 +114,23 @@ def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
             continue  # more matrices than a tall tile is taken apart into, sums that registers can't hold
         for BK in {max(16, min(BK, power(work.H) // split)) for BK in (64, 128, 256) if BK * split <= ROW}:
             tiles = Tiles(BB, BN, BK, warps, units, split)
-            fits = work.held(tiles) <= chip.shared - RESERVE
-            if fits and (tiles.programs(work.H) == 1 or tiles.grid(work.B, work.H) <= chip.multiprocessors):
-                yield tiles
+            room = chip.shared - RESERVE - work.held(tiles)
+            if room < 0 or (tiles.programs(work.H) > 1 and tiles.grid(work.B, work.H) > chip.multiprocessors):
+                continue
+            yield tiles
+            flight = min(work.stretches(tiles), min(FLIGHT, room) // (BB * BK * split * work.dtype.itemsize))
+            if flight > 1 and BK <= 64:  # longer stretches are another way to wait less often
+                yield replace(tiles, flight=flight)
 
 
 def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
     """The model's time of a step, for as many waves of programs as there are.
 
     Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle, and every
-    stretch of them passes through shared memory, behind two block barriers: 80 cycles. A product takes cycles by the instruction
-    that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half its columns but no fewer than 16; below
-    that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep busy; in float32 without tf32 none, 256
-    operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
+    round of them, which is as many stretches as are in flight, waits for it and for two block barriers: 600 cycles. A product takes
+    cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half its columns but
+    no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep busy; in float32
+    without tf32 none, 256 operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
     """
     forward, groups, matrices, H = work.direction == "forward", len(work.groups), sum(work.groups), work.H
     stacked = tiles.units and forward
@@ -131,7 +142,7 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
         multiply = count * rows / 64 * H / 16 * max(16, columns / 2)
     else:
         multiply = 8 * count * rows / 16 * columns / 8 * H / 16 / min(tiles.warps, tiles.split * rows // 16 * columns // 8)
-    read = operands * (tiles.BB * H * work.dtype.itemsize / 64 + 80 * -(-H // (tiles.BK * tiles.split)))
+    read = operands * (tiles.BB * H * work.dtype.itemsize / 64 + 600 * -(-work.stretches(tiles) // tiles.flight))
     add = (count if forward else groups) * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
     programs = tiles.programs(H)
     meet = 0.7e-6 + 2.5e-9 * programs if programs > 1 else 0.0

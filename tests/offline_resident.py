@@ -90,7 +90,7 @@ def row(name: Name, chip: Chip) -> dict[str, Any] | None:
     resources, code = used(work, tiles, CAPABILITY[chip])
     return {
         "cell": name.cell, "direction": name.direction, "B": name.B, "H": name.H, "dtype": "tf32" if name.tf32 else name.dtype,
-        "capability": CAPABILITY[chip], "tiles": [tiles.BB, tiles.BN, tiles.BK, tiles.warps, tiles.units, tiles.split],
+        "capability": CAPABILITY[chip], "tiles": [tiles.BB, tiles.BN, tiles.BK, tiles.warps, tiles.units, tiles.split, tiles.flight],
         "programs": tiles.programs(name.H), "skipped": found.index(tiles), "registers": resources.registers,
         "spills": resources.stack + resources.local, "shared": resources.shared, "room": chip.shared, "weights": work.held(tiles),
         "code": resources.sass.count(";"), "tensor": len(re.findall(r"HMMA|HGMMA|UTC\w*MMA", resources.sass)),

@@ -18,8 +18,8 @@ from tests.reference import check, draws, problem
 from tests.tolerances import TOLERANCE
 
 BOUND = TOLERANCE["schedule", torch.float32]
-FORMS = [(False, 1), (True, 1), (False, 4), (True, 2)]
-"""Whether units are a product's rows, and its slices."""
+FORMS = [(False, 1, 2), (True, 1, 3), (False, 4, 1), (True, 2, 1)]
+"""Whether units are a product's rows, its slices, and how many stretches of it are in flight."""
 SIZES = [(1, 1, 3, 17), (3, 18, 7, 33)]
 """T, B, D, H."""
 
@@ -49,11 +49,11 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 
 @interpreted
 @EVERY
-@pytest.mark.parametrize("units, split", FORMS)
+@pytest.mark.parametrize("units, split, flight", FORMS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_forms(monkeypatch, name, units, split, size):
+def test_forms(monkeypatch, name, units, split, flight, size):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
-    monkeypatch.setattr(resident, "cut", lambda work, device: Tiles(16, power(work.H), 16, 4, units, split))
+    monkeypatch.setattr(resident, "cut", lambda work, device: Tiles(16, power(work.H), 16, 4, units, split, flight))
     check(draws(cells.load(name), *size), "resident", torch.float32)
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 import cells
 from kernels import tuning
 from kernels.plan import plan
-from kernels.tiles import DIRECTIONS, H100, RESERVE, Chip, Pass, Tiles, candidates, ranked, seconds
+from kernels.tiles import DIRECTIONS, FLIGHT, H100, RESERVE, Chip, Pass, Tiles, candidates, ranked, seconds
 from kernels.tuning import Tuned
 
 HALF = torch.bfloat16
@@ -31,6 +31,9 @@ def test_every_cut_fits(cell, direction, B, H, multiprocessors):
         assert programs * tiles.BN >= H and tiles.grid(B, H) * tiles.BB >= B * programs
         assert programs == 1 or tiles.grid(B, H) <= multiprocessors, "programs that meet must all be there"
         assert len(given.plan.recurrent) * tiles.BN * H * 2 <= given.held(tiles) <= chip.shared - RESERVE
+        assert 1 <= tiles.flight <= given.stretches(tiles)
+        ahead = tiles.BB * tiles.BK * tiles.split * tiles.flight * 2
+        assert tiles.flight == 1 or ahead <= min(FLIGHT, chip.shared - RESERVE - given.held(tiles))
         assert seconds(given, chip, tiles) > 0
 
 
@@ -57,7 +60,7 @@ def test_minimal_needs_no_meeting_where_gru_does():
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_model_grows(direction):
     """With every size, and with what is meant to cost."""
-    tiles = Tiles(16, 16, 64, 4)
+    tiles = Tiles(16, 16, 64, 4, flight=8)
     base = seconds(work("lstm", direction), H100, tiles)
     assert seconds(work("lstm", direction, H=1024), H100, tiles) > base
     assert seconds(work("lstm", direction, dtype=torch.float32), H100, tiles) > base

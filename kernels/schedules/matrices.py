@@ -75,19 +75,25 @@ def multiply(tile, operand, total, UNITS: tl.constexpr, PRECISION: tl.constexpr)
 @triton.jit
 def products(
     pointer, rows, B, held, COUNT: tl.constexpr, TALL: tl.constexpr, H: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr,
-    BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
+    BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, FLIGHT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    # Each of COUNT matrices times the rows (B, H) at `pointer`.
+    # Each of COUNT matrices times the rows (B, H) at `pointer`. FLIGHT stretches of these are asked for before one is used: the
+    # compiler moves no load across the block barriers of a product, and each would wait for L2 by itself.
     sums = ()
     for _ in tl.static_range(1 if UNITS else COUNT):
         sums = sums + (zeros(TALL * BN if UNITS else BB, BB if UNITS else BN, SPLIT),)
-    for k in tl.static_range((H + BK * SPLIT - 1) // (BK * SPLIT)):
-        inner, row = sides(stretch(k, BK, SPLIT), rows, not UNITS)
-        operand = load(pointer, row, inner, H, (row < B) & (inner < H))
-        added = ()
-        for p in tl.static_range(1 if UNITS else COUNT):
-            added = added + (multiply(held[k * (1 if UNITS else COUNT) + p], operand, sums[p], UNITS, PRECISION),)
-        sums = added
+    stretches: tl.constexpr = (H + BK * SPLIT - 1) // (BK * SPLIT)
+    operands = ()
+    for k in tl.static_range(stretches + FLIGHT - 1):
+        if k < stretches:
+            inner, row = sides(stretch(k, BK, SPLIT), rows, not UNITS)
+            operands = operands + (load(pointer, row, inner, H, (row < B) & (inner < H)),)
+        if k >= FLIGHT - 1:
+            added = ()
+            for p in tl.static_range(1 if UNITS else COUNT):
+                tile = held[(k - FLIGHT + 1) * (1 if UNITS else COUNT) + p]
+                added = added + (multiply(tile, operands[k - FLIGHT + 1], sums[p], UNITS, PRECISION),)
+            sums = added
     if UNITS:
         return apart(gathered(sums[0], SPLIT), TALL, BN, BB)
     else:
@@ -101,17 +107,22 @@ def products(
 def passed(
     pointers, STRIDE: tl.constexpr, GROUP: tl.constexpr, PLACE: tl.constexpr, g: tl.constexpr, rows, start, B, held, COUNT: tl.constexpr,
     H: tl.constexpr, BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr,
-    PRECISION: tl.constexpr,
+    FLIGHT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     # What the products of group g pass back to their argument: the sum of its matrices' transposes, each times the rows (B, H) at
     # its pointer, STRIDE apart, from row `start` on.
     added = zeros(BN if UNITS else BB, BB if UNITS else BN, SPLIT)
+    stretches: tl.constexpr = (H + BK * SPLIT - 1) // (BK * SPLIT)
     for p in tl.static_range(len(GROUP)):
         if GROUP[p] == g:
-            for k in tl.static_range((H + BK * SPLIT - 1) // (BK * SPLIT)):
-                inner, row = sides(stretch(k, BK, SPLIT), rows, not UNITS)
-                operand = load(pointers[p], row + start, inner, STRIDE[p], (row < B) & (inner < H))
-                added = multiply(held[k * COUNT + PLACE[p]], operand, added, UNITS, PRECISION)
+            operands = ()
+            for k in tl.static_range(stretches + FLIGHT - 1):
+                if k < stretches:
+                    inner, row = sides(stretch(k, BK, SPLIT), rows, not UNITS)
+                    operands = operands + (load(pointers[p], row + start, inner, STRIDE[p], (row < B) & (inner < H)),)
+                if k >= FLIGHT - 1:
+                    tile = held[(k - FLIGHT + 1) * COUNT + PLACE[p]]
+                    added = multiply(tile, operands[k - FLIGHT + 1], added, UNITS, PRECISION)
     return gathered(added, SPLIT)
 
 

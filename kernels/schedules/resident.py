@@ -99,7 +99,7 @@ class Launch:
         self.made = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
         self.counters = torch.zeros(-(-self.B // chosen.BB) * LINE.value, dtype=torch.int32, device=state.device)
         precision = "tf32" if tf32() else "ieee"
-        self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, chosen.units, chosen.split, precision)
+        self.sizes = (self.T, self.B, self.H, chosen.BB, chosen.BN, chosen.BK, chosen.units, chosen.split, chosen.flight, precision)
         self.options = {"num_warps": chosen.warps, "enable_fp_fusion": True, "launch_cooperative_grid": chosen.programs(self.H) > 1}
         self.grid = (chosen.grid(self.B, self.H),)
 

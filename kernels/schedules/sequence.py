@@ -71,7 +71,8 @@ def forward(
     weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, STAGE: tl.constexpr,
     GROUP: tl.constexpr, PLACE: tl.constexpr, TERM: tl.constexpr, MADE: tl.constexpr,
     initial, history, arguments, counters, T, B, H: tl.constexpr,
-    BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
+    BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, FLIGHT: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     # loads[j] adds to input INTO[j]; of the inputs, OF[j] is stored in stores[j], rows TO[j] apart. Argument c is output MADE[c][1] of
     # stage MADE[c][0].
@@ -116,7 +117,7 @@ def forward(
                             source = history[SOURCE[g]] + (t - 1) * wide * H
                     else:
                         source = arguments[SOURCE[g] - S] + t * wide * H
-                    sums = products(source, rows, B, held[g], COUNT[g], TALL, H, BB, BN, BK, UNITS, SPLIT, PRECISION)
+                    sums = products(source, rows, B, held[g], COUNT[g], TALL, H, BB, BN, BK, UNITS, SPLIT, FLIGHT, PRECISION)
                     for p in tl.static_range(len(GROUP)):
                         if GROUP[p] == g:
                             values = plus(values, N, TERM[p], sums[PLACE[p]])
@@ -137,7 +138,8 @@ def backward(
     loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr, WHEN: tl.constexpr,
     weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, GROUP: tl.constexpr, PLACE: tl.constexpr, d_terms, STRIDE: tl.constexpr,
     MADE: tl.constexpr, initial, history, dy, d_final, d_initial, d_vectors, counters, T, B, H: tl.constexpr,
-    BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, PRECISION: tl.constexpr,
+    BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, FLIGHT: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
     # F and ARGUMENTS are the adjoints: they take the N inputs and the gradients of their function's results, and return the N
     # inputs' gradients. d_terms[p], rows STRIDE[p] apart, is the gradient of product p; stores[j] is that of input OF[j], final once
@@ -183,7 +185,7 @@ def backward(
             if SOURCE[g] < S:
                 more = passed(
                     d_terms, STRIDE, GROUP, PLACE, g, rows, (t + 1) * wide, known, held[g], COUNT[g], H, BB, BN, BK, UNITS, SPLIT,
-                    PRECISION,
+                    FLIGHT, PRECISION,
                 )  # fmt: skip
                 upstream = plus(upstream, S, SOURCE[g], more)
         gradients = F(*inputs, *upstream)
@@ -201,7 +203,7 @@ def backward(
                             if SOURCE[g] == S + c:
                                 more = passed(
                                     d_terms, STRIDE, GROUP, PLACE, g, rows, t * wide, B, held[g], COUNT[g], H, BB, BN, BK, UNITS, SPLIT,
-                                    PRECISION,
+                                    FLIGHT, PRECISION,
                                 )  # fmt: skip
                                 d_made = d_made + (more,)
                 through = ARGUMENTS[LEADS[stage]](*inputs, *d_made)
