@@ -23,6 +23,10 @@ ROW = 512
 FLIGHT = 32 * 1024
 """Bytes of operands that are read ahead at most: 32 to 64 registers of a thread."""
 
+WRITTEN = 2**14
+"""Multiplications of a thread in a step, at most, where no tensor core takes them: they are all written out, and take the compiler
+12 s for a quarter of them and minutes for three times as many."""
+
 CLOCK = 1.7e9
 """Cycles a second. The figures of the model are rough, from the literature: they rank cuts, and the table has the last word."""
 
@@ -85,6 +89,11 @@ class Pass:
         return tuple(len(terms) for stage in self.plan.stages for _, terms in stage.groups)
 
     @property
+    def plainly(self) -> bool:
+        """Whether it multiplies without tensor cores: in float32, unless that is rounded to tf32."""
+        return self.dtype == torch.float32 and not self.tf32
+
+    @property
     def tall(self) -> int:
         """The matrices of the largest group, as a power of two: so many stand on top of each other where units are rows."""
         return 1 << (max(self.groups) - 1).bit_length()
@@ -117,6 +126,8 @@ def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
             room = chip.shared - RESERVE - work.held(tiles)
             if room < 0 or (tiles.programs(work.H) > 1 and tiles.grid(work.B, work.H) > chip.multiprocessors):
                 continue
+            if work.plainly and BB * BN * work.H * sum(work.groups) > 32 * warps * WRITTEN:
+                continue
             yield tiles
             flight = min(work.stretches(tiles), min(FLIGHT, room) // (BB * BK * split * work.dtype.itemsize))
             if flight > 1 and BK <= 64:  # longer stretches are another way to wait less often
@@ -136,7 +147,7 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
     stacked = tiles.units and forward
     count, operands = groups if stacked else matrices, groups if forward else matrices
     rows, columns = (tiles.BN * (work.tall if stacked else 1), tiles.BB) if tiles.units else (tiles.BB, tiles.BN)
-    if work.dtype == torch.float32 and not work.tf32:
+    if work.plainly:
         multiply = 2 * tiles.BB * tiles.BN * H * matrices / 256
     elif rows >= 64 and tiles.split == 1:
         multiply = count * rows / 64 * H / 16 * max(16, columns / 2)

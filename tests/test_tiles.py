@@ -51,6 +51,13 @@ def test_what_does_not_fit_has_no_cut():
     assert not ranked(work("vanilla", H=1024), Chip("small", 132, 48 * 1024))
 
 
+def test_what_takes_minutes_to_compile_has_no_cut():
+    """In float32 without tensor cores: a large tile of a wide cell. The same is no matter in tf32, nor is a small one."""
+    wide = work("vanilla", B=200, H=1536, dtype=torch.float32)
+    assert not ranked(wide, H100) and ranked(replace(wide, tf32=True), H100)
+    assert ranked(replace(wide, B=64, H=512), H100)
+
+
 def test_minimal_needs_no_meeting_where_gru_does():
     """At H=256 in 16 bit a program holds the one matrix of MinimalRNN, and not the three of a GRU."""
     assert ranked(work("minimal", H=256), H100)[0].programs(256) == 1
