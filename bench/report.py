@@ -29,8 +29,9 @@ METHOD = """\
 - "verified" means: run and found right in this way, at a small size, by Triton's interpreter on the processor. It says nothing of
   speed.
 - After a warm-up, the backends of one {together} take turns, one call each, in a new random order each round, with the garbage collector
-  off. A call is timed to the end of its work on the device. Inputs, initial states, weights and upstream gradients are random and
-  materialised.
+  off. A call is timed to the end of its work on the device. A GPU is kept busy for some 2 ms before it, so that the host is ahead of
+  it as in a training loop: time of the host counts where a call takes more. Inputs, initial states, weights and upstream gradients
+  are random and materialised.
 - Inference is the forward pass without gradients; training is forward and backward, with the gradients of the input and of every
   learned value. Without the input product, all that doesn't depend on a state is computed beforehand and given.
 - A time is the median of its samples. A speed is the median, over the rounds that both were timed in, of the ratio of two times.
