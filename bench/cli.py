@@ -26,7 +26,7 @@ def app(context: click.Context) -> None:
 @app.command("all")
 @click.option("--cells", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
 @click.option("--backends", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all but -low; on a GPU resident-low too, not compiled]")
-@click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,64; on a GPU 128,512,2048]")
+@click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
 @click.option("--input", default="", metavar="D", help="Input width. [as --hidden]")
@@ -74,7 +74,7 @@ def run_all(
         settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=named or ("" if gpu else "float32"), suite=suite, **known)
     else:
         settings = Settings(
-            seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "4,16,64"), "--seq-lens"),
+            seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "4,16,48"), "--seq-lens"),
             batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
             hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
             input=size(input or hidden or ("32" if quick else "512" if gpu else "256"), "--input"),

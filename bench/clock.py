@@ -24,7 +24,7 @@ class Rule:
 
     fewest: int = 5
     most: int = 20
-    seconds: float = 0.1
+    seconds: float = 0.05
 
     def done(self, samples: Samples) -> bool:
         n = len(samples.seconds)
