@@ -27,7 +27,7 @@ from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, power
 from kernels.tuning import choices
 
 FEEDS = False
-ATTEMPTS = 8
+ATTEMPTS = 16
 """Cuts that are compiled, at most, to find one that spills nothing."""
 
 
