@@ -8,8 +8,8 @@ from functools import cache
 from sympy import Expr
 
 import cells
-from bench.backends import PEERS
-from bench.record import Case, Mode
+from bench.measure.backends import PEERS
+from bench.records import Case, Mode
 from bench.settings import Settings
 from bench.suites import SUITES, Shape, smallest
 from kernels.backend import SCHEDULES

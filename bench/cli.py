@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench.record import RecordError
+from bench.records import RecordError
 from bench.settings import BACKENDS, DEFAULTS, DTYPES, PRECISIONS, Settings, SettingsError, choice, choices, duration, folder, size, sizes
 from bench.suites import FEW, SUITES
 
@@ -167,10 +167,11 @@ def report(path: Path, out: Path | None) -> None:
     """Render a report again from a records.jsonl, or its folder. Needs neither torch nor triton."""
     from rich.console import Console
 
-    from bench import console, record
-    from bench import report as reports
+    from bench.records import read
+    from bench.render import console
+    from bench.render import report as reports
 
-    records = record.read(path)
+    records = read(path)
     target = out or (path if path.is_dir() else path.parent)
     try:
         target.mkdir(parents=True, exist_ok=True)

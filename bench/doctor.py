@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.environment import compiler_version, driver, memory, processor, version
+from bench.measure.environment import compiler_version, driver, memory, processor, version
 from kernels.backend import SCHEDULES
 from kernels.plan import plan
 

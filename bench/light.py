@@ -1,5 +1,5 @@
-"""The speed of light of a case: the time that nothing can beat on its device, from what the case needs (`bench.demand`) and what
-the device does at its best (`record.Constants`).
+"""The speed of light of a case: the time that nothing can beat on its device, from what the case needs (`bench.measure.demand`) and what
+the device does at its best (`records.Constants`).
 
     products = (hoisted + recurrent flops) / rate of the dtype
     memory   = (bytes - what all caches hold, once for each pass) / copy rate
@@ -23,7 +23,7 @@ So a time below its floor says that the model is wrong there, or that the device
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.record import Case, CaseRecord, Constants, Demand, Environment
+from bench.records import Case, CaseRecord, Constants, Demand, Environment
 from bench.summary import seconds, timed
 
 Part = Literal["products", "memory", "chain"]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-from bench import record
+from bench.records import CaseRecord, Environment, GradientRecord, Records, Run, read, write
 from bench.settings import Settings, SettingsError
 
 
@@ -36,7 +36,7 @@ def nickname(device: str) -> str:
     """A device's name for a folder: "nvidia-h200", "cpu-amd-epyc"."""
     import torch
 
-    from bench.environment import processor
+    from bench.measure.environment import processor
 
     name = torch.cuda.get_device_name() if device == "cuda" else f"cpu {processor() or platform.machine()}"
     words = re.findall(r"[a-z0-9]+", re.sub(r"\(.*?\)", "", name.lower()))
@@ -65,28 +65,28 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
     more sizes are begun. Interrupted or out of disk, it says where the records are."""
     import torch
 
-    from bench import environment
-    from bench.run import Lost, Runner, pieces
-    from bench.watch import watch
+    from bench.measure import environment
+    from bench.measure.run import Lost, Runner, pieces
+    from bench.measure.watch import watch
 
     until = time.monotonic() + seconds
     path = folder / "records.jsonl"
     count, end, code = 0, "", 0
     runner: Runner | None = None
     try:
-        before = record.read(path) if path.stat().st_size else None
+        before = read(path) if path.stat().st_size else None
         with FileIO(path, "a") as stream, progress(pieces(settings)) as tell:
 
-            def emit(line: record.CaseRecord | record.GradientRecord) -> None:
+            def emit(line: CaseRecord | GradientRecord) -> None:
                 nonlocal count
-                record.write(stream, line)
+                write(stream, line)
                 count += 1
 
             here = environment.capture(torch.device(settings.device))
             if before is None:
                 stamp, known = started.strftime("%Y-%m-%dT%H:%M:%SZ"), settings.plain()
-                run = record.Run(started=stamp, command=command, seed=settings.seed, environment=here, settings=known)
-                record.write(stream, run)
+                run = Run(started=stamp, command=command, seed=settings.seed, environment=here, settings=known)
+                write(stream, run)
             else:
                 agree(path, before.run, settings.plain(), here)
             runner = Runner(settings, emit, tell, before, until)
@@ -102,7 +102,7 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
         end, code = f"{error}: {count} records are in {path}, --resume goes on without it", 1
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
-    render(folder, record.read(path), count, end)
+    render(folder, read(path), count, end)
     if runner and runner.left:
         cases = sum(len(group.cases) for group in runner.left)
         say(f"left out for want of time, {cases} cases (--resume goes on): {'; '.join(group.name for group in runner.left)}")
@@ -110,13 +110,13 @@ def measure(settings: Settings, folder: Path, started: datetime.datetime, comman
         raise SystemExit(code)
 
 
-def render(folder: Path, records: record.Records, count: int, end: str) -> None:
+def render(folder: Path, records: Records, count: int, end: str) -> None:
     """The tables, unless it ended early, and the report."""
     path = folder / "records.jsonl"
     try:
         from rich.console import Console
 
-        from bench import console, report
+        from bench.render import console, report
     except ImportError as missing:
         say(end or f"{count} records in {path}")
         say(f"no report: {missing.name} is not installed here; elsewhere, python -m bench report {folder} renders it")
@@ -136,7 +136,7 @@ SAME = ("device", "torch", "triton", "cuda", "cudnn", "driver", "torchrecurrent"
 """What of the environment a run is resumed in must be as it was."""
 
 
-def agree(path: Path, run: record.Run, settings: dict[str, object], here: record.Environment) -> None:
+def agree(path: Path, run: Run, settings: dict[str, object], here: Environment) -> None:
     """Raises SettingsError where a run to go on with was measured otherwise."""
     if not run.settings:
         raise SettingsError(f"--resume: {path} doesn't say how it was measured: name a new --out")

@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 import cells
 from bench.cases import formula
-from bench.demand import formulas
+from bench.measure.demand import formulas
 from kernels.derive import TRITON, adjoint, source
 from kernels.graph import Node
 from kernels.plan import Plan, plan

@@ -3,13 +3,13 @@
 `deepbench` is DeepBench's list (baidu-research/DeepBench, code/kernels/rnn_problems.h): its training shapes, then those it infers
 on a server and on a device. Its own rules leave the input product out, which is a row of its own here; torch.nn always computes it.
 `headline` asks how fast the cells are at the sizes that people use, `crossover` what happens on both sides of each size at which
-cuDNN changes its algorithm (see `bench.cudnn`).
+cuDNN changes its algorithm (see `bench.measure.cudnn`).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.record import Mode
+from bench.records import Mode
 
 BOTH: tuple[Mode, ...] = ("training", "inference")
 HALVES = ("float16", "bfloat16")

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.record import Case, CaseRecord, Environment, GradientRecord
+from bench.records import Case, CaseRecord, Environment, GradientRecord
 
 Verdict = Literal["faster", "slower", "tie"]
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 import cells
-from bench.clock import Rule, Samples, interleave
-from bench.environment import version
-from bench.gate import error, tolerance
-from bench.problem import DTYPES
-from bench.run import lost as gone
+from bench.measure.clock import Rule, Samples, interleave
+from bench.measure.environment import version
+from bench.measure.gate import error, tolerance
+from bench.measure.problem import DTYPES
+from bench.measure.run import lost as gone
 from bench.suites import SUITES
 from kernels import offline, tuning
 from kernels.loop import Loop, Trajectory

@@ -1,4 +1,4 @@
-"""Compile the kernels of bench.latency for an H100 without one, and print what they use as JSON. Run by test_latency, outside of
+"""Compile the kernels of bench.measure.latency for an H100 without one, and print what they use as JSON. Run by test_latency, outside of
 the interpreter."""
 
 import json
@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from bench import latency
+from bench.measure import latency
 from kernels import offline
 from tests.offline_resident import marks, ordered
 

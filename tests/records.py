@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.record import Case, CaseRecord, Constants, Demand, Environment, Errors, GradientRecord, Memory, Records, Run
+from bench.records import Case, CaseRecord, Constants, Demand, Environment, Errors, GradientRecord, Memory, Records, Run
 
 B, D, H = 32, 256, 256
 LENGTHS = (16, 32, 64, 128)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import cells
-from bench import gate
-from bench.backends import Unsupported, build
-from bench.problem import problem
+from bench.measure import gate
+from bench.measure.backends import Unsupported, build
+from bench.measure.problem import problem
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BACKENDS = ("eager", "compiled", "vendor") if DEVICE == "cpu" else ("eager", "stepwise", "vendor")

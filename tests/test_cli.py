@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import cli, record
-from bench.run import Runner
+from bench import cli
+from bench.measure.run import Runner
+from bench.records import read
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = "compiled,compiled-low,vendor,stepwise"
@@ -90,7 +91,7 @@ def test_dry_run_measures_nothing(bench, tmp_path):
 def test_a_run_from_end_to_end(bench, tmp_path):
     code, out, err = bench(*QUICK, "--out", tmp_path / "run")
     assert code == 0, err
-    records = record.read(tmp_path / "run")
+    records = read(tmp_path / "run")
     statuses = {(r.case.cell, r.case.backend, r.case.mode, r.case.input_product, r.case.stands_for): r.status for r in records.cases}
     assert statuses["lstm", "vendor", "training", True, ""] == "ok"
     assert statuses["lstm", "compiled", "inference", False, ""] == "ok"
@@ -115,7 +116,7 @@ def test_a_run_from_end_to_end(bench, tmp_path):
 
 def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
     monkeypatch.setattr("kernels.schedules.compiled.compiler", lambda: None)
-    monkeypatch.setattr("bench.environment.compiler", lambda: None)
+    monkeypatch.setattr("bench.measure.environment.compiler", lambda: None)
     code, *_ = bench(
         "all",
         "--quick",
@@ -130,7 +131,7 @@ def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
         "--out",
         tmp_path / "o",
     )
-    cases = record.read(tmp_path / "o").cases
+    cases = read(tmp_path / "o").cases
     assert code == 0 and {r.status for r in cases if r.case.backend == "eager"} == {"ok"}
     assert all("install g++" in r.reason for r in cases if r.case.backend == "compiled")
 
@@ -171,7 +172,7 @@ def test_a_full_disk_loses_nothing(tmp_path, size, says):
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr and says in done.stderr
-    assert record.read(tmp_path / "full").gradients
+    assert read(tmp_path / "full").gradients
 
 
 def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypatch):
@@ -184,7 +185,7 @@ def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypat
     monkeypatch.setattr(Runner, "group", stop)
     code, _, err = bench(*QUICK[:-4], "--seq-lens", "2,3", "--device", "cpu", "--out", tmp_path / "cut")
     assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err
-    assert {r.case.T for r in record.read(tmp_path / "cut").cases if r.status == "ok"} == {2}
+    assert {r.case.T for r in read(tmp_path / "cut").cases if r.status == "ok"} == {2}
     assert (tmp_path / "cut" / "report.md").exists()
 
 
@@ -198,5 +199,5 @@ def test_a_signal_in_the_middle_of_a_run(tmp_path):
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
-    assert len(record.read(path).cases) + len(record.read(path).gradients) >= 3
+    assert len(read(path).cases) + len(read(path).gradients) >= 3
     assert all(json.loads(line) for line in path.read_text().splitlines())

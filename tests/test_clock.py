@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bench import clock
-from bench.clock import Rule, Samples, interleave
+from bench.measure import clock
+from bench.measure.clock import Rule, Samples, interleave
 
 CPU = torch.device("cpu")
 

@@ -6,9 +6,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from bench import console
-from bench.record import Records
-from bench.words import counted, factor, number
+from bench.records import Records
+from bench.render import console
+from bench.render.words import counted, factor, number
 from tests.records import case, gradient, records, timed, whole
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from bench import constants
-from bench.record import Constants
+from bench.measure import constants
+from bench.records import Constants
 
 CPU = torch.device("cpu")
 

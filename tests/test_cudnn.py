@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.cudnn import expected, named
+from bench.measure.cudnn import expected, named
 from bench.suites import SUITES
 from tests.records import case
 

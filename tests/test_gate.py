@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 
-from bench import backends, gate, run
-from bench.backends import Unsupported, build
 from bench.cases import equal_parameters, groups
-from bench.problem import Answer, problem
-from bench.record import Case
+from bench.measure import backends, gate, run
+from bench.measure.backends import Unsupported, build
+from bench.measure.problem import Answer, problem
+from bench.records import Case
 from bench.settings import Settings
 
 

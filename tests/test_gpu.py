@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import cells
-from bench import record
+from bench.records import FAILURES, read
 from kernels.backend import SCHEDULES
 from kernels.plan import plan
 from kernels.schedules import replay, resident
@@ -202,8 +202,8 @@ def test_the_harness(tmp_path):
     command = [sys.executable, "-m", "bench", "all", "--suite", "deepbench", "--quick", "--out", str(tmp_path / "run"), "--resume"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
-    found = record.read(tmp_path / "run").cases
-    assert found and not [r for r in found if r.status in record.FAILURES]
+    found = read(tmp_path / "run").cases
+    assert found and not [r for r in found if r.status in FAILURES]
     assert all(r.algorithm for r in found if r.case.backend == "vendor" and r.status == "ok")
     lines = (tmp_path / "run" / "records.jsonl").read_bytes()
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)

@@ -2,8 +2,8 @@
 
 import torch
 
-from bench import gradients
-from bench.problem import problem
+from bench.measure import gradients
+from bench.measure.problem import problem
 
 
 def test_norms_are_those_of_the_last_output():

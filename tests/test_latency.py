@@ -11,7 +11,7 @@ import torch
 
 pytest.importorskip("triton")
 
-from bench import latency
+from bench.measure import latency
 from kernels.schedules.barrier import LINE
 from tests import forked
 

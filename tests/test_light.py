@@ -3,9 +3,9 @@
 import pytest
 
 import cells
-from bench.demand import demand, formulas
 from bench.light import light, meeting, product, times_light
-from bench.record import Constants, Demand
+from bench.measure.demand import demand, formulas
+from bench.records import Constants, Demand
 from kernels.plan import plan
 from tests.records import ENVIRONMENT, case, timed
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 import cells
-from bench import memory
-from bench.backends import build
-from bench.problem import problem as case
-from bench.record import Memory
+from bench.measure import memory
+from bench.measure.backends import build
+from bench.measure.problem import problem as case
+from bench.records import Memory
 from kernels import RNN, chunked
 from kernels.autograd import prepare
 from kernels.backend import SCHEDULES

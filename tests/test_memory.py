@@ -2,9 +2,9 @@
 
 import torch
 
-from bench import memory
-from bench.backends import build
-from bench.problem import problem
+from bench.measure import memory
+from bench.measure.backends import build
+from bench.measure.problem import problem
 
 
 def test_peak_is_of_the_call_alone():

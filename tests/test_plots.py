@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import plots
+from bench.render import plots
 from tests.records import case, gradient, records, timed, whole
 
 

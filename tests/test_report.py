@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import record, report
-from bench.markdown import table, text
-from bench.record import Constants, Demand, Records
+from bench.records import Constants, Demand, Records, read
+from bench.render import report
+from bench.render.markdown import table, text
 from tests.records import ENVIRONMENT, RUN, case, gradient, records, timed, whole
 
 
@@ -108,13 +108,13 @@ def test_a_time_below_its_floor_is_marked():
 
 def test_a_report_from_before_the_floor_still_renders():
     """The committed one: its records know neither demand nor constants."""
-    folders = [path for path in sorted((Path(report.__file__).parents[1] / "reports").iterdir()) if path.is_dir()]
+    folders = [path for path in sorted((Path(report.__file__).parents[2] / "reports").iterdir()) if path.is_dir()]
     assert folders
     for folder in folders:
-        read = record.read(folder)
-        made = report.render(read, [])
+        found = read(folder)
+        made = report.render(found, [])
         assert "## Environment" in made and "share of sgemm" in made
-        assert ("### × of light" in made) == (read.run.environment.constants is not None)
+        assert ("### × of light" in made) == (found.run.environment.constants is not None)
     old = whole().run.environment.model_copy(update={"constants": None, "sgemm_flops": 1.4e11})
     cases = [r.model_copy(update={"demand": None}) for r in whole().cases]
     made = report.render(Records(run=RUN.model_copy(update={"environment": old}), cases=cases, gradients=[]), [])
@@ -186,16 +186,16 @@ def test_it_needs_neither_torch_nor_triton(tmp_path):
         "for name in ('torch', 'triton', 'cells', 'kernels', 'sympy'): sys.modules[name] = None\n"
         "from pathlib import Path\n"
         "from rich.console import Console\n"
-        "from bench import console, record, report\n"
-        "records = record.read(Path(sys.argv[1]))\n"
+        "from bench.records import read\nfrom bench.render import console, report\n"
+        "records = read(Path(sys.argv[1]))\n"
         "for table in console.tables(records): Console().print(table)\n"
         "print(*(path.name for path in report.write(Path(sys.argv[1]), records)))\n"
     )
-    root = Path(report.__file__).parents[1]
+    root = Path(report.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=root, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("report.md throughput.svg memory.svg gradients.svg\n")
-    assert (tmp_path / "report.md").read_text() == report.render(record.read(tmp_path), ["throughput.svg", "memory.svg", "gradients.svg"])
+    assert (tmp_path / "report.md").read_text() == report.render(read(tmp_path), ["throughput.svg", "memory.svg", "gradients.svg"])
 
 
 def test_markdown_escapes_what_it_would_read():

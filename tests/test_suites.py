@@ -11,9 +11,11 @@ from collections import Counter
 import pytest
 
 import cells
-from bench import environment, plots, record, report, run, session, suites
+from bench import session, suites
 from bench.cases import groups
-from bench.record import CaseRecord
+from bench.measure import environment, run
+from bench.records import CaseRecord, Records, read
+from bench.render import plots, report
 from bench.settings import Settings
 from bench.suites import DEVICE, SERVER, SUITES, TRAINING, Shape, spread
 from tests.records import ENVIRONMENT, RUN, case, timed
@@ -112,7 +114,7 @@ def tiny(monkeypatch):
 
 
 def outcomes(folder):
-    found = record.read(folder).cases
+    found = read(folder).cases
     assert len({r.case for r in found}) == len(found)
     return {r.case: r.status for r in found}
 
@@ -122,7 +124,7 @@ def test_a_suite_from_end_to_end(bench, tiny, tmp_path):
     assert code == 0 and "--quick: the 3 smallest shapes of crossover, in float32 on a CPU" in err
     found = outcomes(tmp_path / "run")
     assert {(c.cell, c.T, c.B, c.H) for c in found if not c.stands_for} == {("lstm", 6, 2, 8), ("minimal", 5, 3, 12), ("gru", 5, 3, 12)}
-    assert set(found.values()) == {"ok", "unsupported"} and not record.read(tmp_path / "run").gradients
+    assert set(found.values()) == {"ok", "unsupported"} and not read(tmp_path / "run").gradients
     table = (tmp_path / "run" / "report.md").read_text()
     assert "| cell    |   T |   B |   H |" in table and "the geometric mean of 3 cases" in table
     assert re.search(r"^cell +T +B +H +vendor +compiled", out, re.M)
@@ -188,10 +190,10 @@ def test_a_run_of_one_size_is_resumed_with_its_gradients(bench, tmp_path):
     quick = ("all", "--quick", "--cells", "vanilla", "--backends", "compiled,stepwise", "--seq-lens", "2,3", "--device", "cpu")
     assert bench(*quick, "--out", tmp_path / "run")[0] == 0
     path = tmp_path / "run" / "records.jsonl"
-    whole, lines = record.read(path), path.read_text().splitlines(keepends=True)
+    whole, lines = read(path), path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:3]))
     assert bench(*quick, "--resume", "--out", tmp_path / "run")[0] == 0
-    again = record.read(path)
+    again = read(path)
     assert {(r.case, r.status) for r in again.cases} == {(r.case, r.status) for r in whole.cases}
     assert again.gradients == whole.gradients
 
@@ -222,7 +224,8 @@ HUNG = """
 import sys, time
 from pathlib import Path
 import torch
-from bench import record, run, watch
+from bench.records import Records, read, write
+from bench.measure import run, watch
 from bench.cases import groups
 from tests.test_suites import ASKED, dataclasses
 
@@ -230,7 +233,7 @@ settings = dataclasses.replace(
     ASKED, cells=("lstm",), backends=("vendor", "compiled"), seq_lens=(2,), batch=2, hidden=4, input=4, dtype="float32", device="cpu"
 )
 stream = Path(sys.argv[1]).open("ab", buffering=0)
-runner = run.Runner(settings, lambda line: record.write(stream, line), lambda *_: None)
+runner = run.Runner(settings, lambda line: write(stream, line), lambda *_: None)
 honest = run.build
 run.build = lambda backend, *rest: time.sleep(600) if backend == "compiled" else honest(backend, *rest)
 runner.device = torch.device("cuda")  # as far as the watch can see
@@ -254,7 +257,7 @@ def test_a_call_that_never_ends_is_recorded_and_left_behind(tmp_path):
 def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for name in ("report", "plots"):
-        monkeypatch.delitem(sys.modules, f"bench.{name}")
+        monkeypatch.delitem(sys.modules, f"bench.render.{name}")
         monkeypatch.delattr(f"bench.{name}")
     code, _, err = bench(*tiny, "--out", tmp_path / "run")
     assert code == 0 and "matplotlib is not installed here" in err and f"python -m bench report {tmp_path / 'run'}" in err
@@ -283,7 +286,7 @@ def several():
 
 
 def test_rows_of_several_sizes_carry_them():
-    records = record.Records(run=RUN, cases=list(several()), gradients=[])
+    records = Records(run=RUN, cases=list(several()), gradients=[])
     made = report.render(records, [])
     assert "**resident trains 2.52× as fast as torch.nn**, the geometric mean of 6 cases from 2.00× to 4.00×, float16" in made
     table = [line.replace(" ", "").split("|")[1:-1] for line in made.splitlines() if line.startswith("| minimal")]
@@ -297,7 +300,7 @@ def test_rows_of_several_sizes_carry_them():
 def test_a_size_where_all_failed_keeps_its_row():
     small = [timed(case("lstm", backend, B=8), *[1.0] * 5) for backend in ("vendor", "resident")]
     failed = [timed(case("lstm", backend, B=64), status="oom", reason="full") for backend in ("vendor", "resident")]
-    text = shown(record.Records(run=RUN, cases=small + failed, gradients=[]))
+    text = shown(Records(run=RUN, cases=small + failed, gradients=[]))
     assert [line.split()[-2:] for line in text.splitlines() if line.split()[1:3] == ["64", "256"]] == [["oom", "oom"]]
 
 
@@ -307,7 +310,7 @@ def test_names_of_groups_without_a_suite_are_their_length():
 
 
 def test_plots_over_t_are_of_one_size(tmp_path):
-    assert plots.draw(record.Records(run=RUN, cases=list(several()), gradients=[]), tmp_path) == []
+    assert plots.draw(Records(run=RUN, cases=list(several()), gradients=[]), tmp_path) == []
 
 
 def test_of_a_case_measured_again_the_last_record_counts_and_failures_stay(tmp_path):
@@ -315,5 +318,5 @@ def test_of_a_case_measured_again_the_last_record_counts_and_failures_stay(tmp_p
     statuses = [(a, "skipped"), (c, "skipped"), (a, "ok"), (b, "failed"), (b, "ok"), (b, "ok"), (c, "failed")]
     lines = [RUN, *(CaseRecord(case=k, status=status, samples=[1.0] * n) for n, (k, status) in enumerate(statuses))]
     (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines))
-    found = [(r.case, r.status, len(r.samples)) for r in record.read(tmp_path).cases]
+    found = [(r.case, r.status, len(r.samples)) for r in read(tmp_path).cases]
     assert sorted(found, key=str) == sorted([(a, "ok", 2), (b, "failed", 3), (b, "ok", 5), (c, "failed", 6)], key=str)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bench.grid import FASTEST, TIED, Row, grids
+from bench.render.grid import FASTEST, TIED, Row, grids
 from bench.summary import by_cell, estimate, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
 from tests.records import ENVIRONMENT, B, D, H, case, gradient, timed, whole
 

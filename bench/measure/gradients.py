@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from bench.problem import Problem
-from bench.record import GradientRecord
+from bench.measure.problem import Problem
+from bench.records import GradientRecord
 from cells.cell import Learned
 
 LOSS = "L_b = y_T,b · g_b with g_b standard normal: the output of the last step only, for each sequence b"

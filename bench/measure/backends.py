@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.problem import Answer, Problem
+from bench.measure.problem import Answer, Problem
 from kernels import RNN
 from kernels.autograd import Recurrence
 from kernels.backend import SCHEDULES

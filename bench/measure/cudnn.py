@@ -7,7 +7,7 @@ was observed. torch gives bfloat16 to cuDNN where it was built with 9.13 or late
 
 from typing import Literal, NamedTuple
 
-from bench.record import Case
+from bench.records import Case
 
 Algorithm = Literal["PERSIST_STATIC_SMALL_H", "PERSIST_STATIC", "STANDARD"]
 Direction = Literal["forward", "backward"]

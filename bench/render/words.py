@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from bench.record import FAILURES, Case, CaseRecord, Records, Status
+from bench.records import FAILURES, Case, CaseRecord, Records, Status
 from bench.summary import Estimate, timed
 
 MIB = 2**20

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from bench.clock import fastest
-from bench.record import Constants
+from bench.measure.clock import fastest
+from bench.records import Constants
 
 SAMPLES = 5
 REGISTERS = 256 * 1024
@@ -37,7 +37,7 @@ def measure(device: torch.device) -> Constants:
     torch.cuda.empty_cache()
     if importlib.util.find_spec("triton") is None:
         return known
-    from bench import latency
+    from bench.measure import latency
 
     launch, product_launch = latency.launches(device)
     found = {"barriers": latency.barriers(device), "l2": latency.l2(device), "launch": launch, "product_launch": product_launch}

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from bench import cudnn, gate, gradients, memory
-from bench.backends import Unsupported, Workload, build
 from bench.cases import Group, count, formula, groups, make, shapes, verified
-from bench.clock import Rule, Samples, interleave
-from bench.demand import demand
-from bench.problem import Problem, problem
-from bench.record import Case, CaseRecord, Errors, GradientRecord, Memory, Records, Status
+from bench.measure import cudnn, gate, gradients, memory
+from bench.measure.backends import Unsupported, Workload, build
+from bench.measure.clock import Rule, Samples, interleave
+from bench.measure.demand import demand
+from bench.measure.problem import Problem, problem
+from bench.records import Case, CaseRecord, Errors, GradientRecord, Memory, Records, Status
 from bench.settings import Settings
 from bench.suites import Shape
 from cells import load

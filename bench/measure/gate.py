@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.backends import Workload
-from bench.problem import Answer, Problem
-from bench.record import Errors
+from bench.measure.backends import Workload
+from bench.measure.problem import Answer, Problem
+from bench.records import Errors
 from kernels.plan import plan
 
 TOLERANCE = {

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from statistics import geometric_mean
 
 from bench import light
-from bench.grid import Grid, Row
-from bench.markdown import table
-from bench.record import CaseRecord, Environment
+from bench.records import CaseRecord, Environment
+from bench.render.grid import Grid, Row
+from bench.render.markdown import table
+from bench.render.words import BELOW, NONE, factor, faults, interval, label, milliseconds, number, of_light, plural, times
 from bench.summary import seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
-from bench.words import BELOW, NONE, factor, faults, interval, label, milliseconds, number, of_light, plural, times
 
 
 def throughput(grid: Grid) -> str:

@@ -17,8 +17,8 @@ from functools import cache
 
 import sympy
 
-from bench.problem import DTYPES
-from bench.record import Case, Demand
+from bench.measure.problem import DTYPES
+from bench.records import Case, Demand
 from kernels.plan import D, H, Plan
 
 B, T = sympy.symbols("B T", positive=True, integer=True)

@@ -10,11 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench import speeds
-from bench.grid import FASTEST, TIED, Grid, grids, measure
-from bench.record import FAILURES, CaseRecord, Environment, GradientRecord, Records
+from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
+from bench.render import speeds
+from bench.render.grid import FASTEST, TIED, Grid, grids, measure
+from bench.render.words import counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
 from bench.summary import by_cell, rate, seconds, speed
-from bench.words import counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8

@@ -8,7 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from bench.clock import fastest
+from bench.measure.clock import fastest
 from kernels.schedules.barrier import LINE, arrive, wait
 from kernels.schedules.replay import capture
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.record import FAILURES, Case, CaseRecord
+from bench.records import FAILURES, Case, CaseRecord
+from bench.render.words import word
 from bench.summary import Estimate, Peers, peers, seconds, speed, timed
-from bench.words import word
 
 SCHEDULES = ("compiled", "stepwise", "resident", "scan")
 ORDER = ("vendor", "eager", *(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low")), "torchrecurrent")

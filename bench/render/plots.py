@@ -9,10 +9,10 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench.grid import ORDER, Grid, grids
-from bench.record import CaseRecord, GradientRecord, Records
+from bench.records import CaseRecord, GradientRecord, Records
+from bench.render.grid import ORDER, Grid, grids
+from bench.render.words import MIB, size
 from bench.summary import by_cell, timesteps_per_second
-from bench.words import MIB, size
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#999933")
 MARKERS = "osD^vP*X"

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from bench.backends import Workload
-from bench.record import Memory
+from bench.measure.backends import Workload
+from bench.records import Memory
 
 
 def measure(work: Workload) -> Memory:

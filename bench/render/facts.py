@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from bench.grid import Grid, measure
-from bench.markdown import table
-from bench.record import CaseRecord, Environment, GradientRecord
+from bench.records import CaseRecord, Environment, GradientRecord
+from bench.render.grid import Grid, measure
+from bench.render.markdown import table
+from bench.render.words import MIB, NONE, faults, label, mebibytes, number, power, saved_and_peak, size, task
 from bench.summary import by_cell, rate, timed
-from bench.words import MIB, NONE, faults, label, mebibytes, number, power, saved_and_peak, size, task
 
 
 def memory(grid: Grid) -> str:

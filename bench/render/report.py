@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean
 
-from bench import facts, plots, speeds
-from bench.console import screenshot
-from bench.grid import FASTEST, TIED, Grid, Row, grids
-from bench.markdown import code, folded, text
-from bench.record import Case, CaseRecord, Environment, GradientRecord, Records
+from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
+from bench.render import facts, plots, speeds
+from bench.render.console import screenshot
+from bench.render.grid import FASTEST, TIED, Grid, Row, grids
+from bench.render.markdown import code, folded, text
+from bench.render.words import counted, factor, interval, plural, size, task, two_grus, without_gpu
 from bench.summary import Estimate, timed
-from bench.words import counted, factor, interval, plural, size, task, two_grus, without_gpu
 
 VERBS = {"training": "trains", "inference": "runs"}
 BASELINES = ("vendor", "eager", "torchrecurrent")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench.run import Runner
+from bench.measure.run import Runner
 
 LIMIT = 240.0
 """Seconds that a case may take to be built and checked, or to be called once."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from bench import constants
-from bench.record import Environment
+from bench.measure import constants
+from bench.records import Environment
 from kernels.schedules.compiled import compiler
 
 

@@ -1,0 +1,1 @@
+"""What is measured, and how: problem → backends → gate → clock, a group of cases at a time."""

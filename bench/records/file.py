@@ -1,0 +1,86 @@
+"""The file of a run: one JSON line for the run, then one for every measurement, as they finish.
+
+    records.jsonl:   {"kind": "run", …}  {"kind": "case", …}  {"kind": "gradients", …}  …
+
+Raw samples are kept; whatever a report shows is derived from them. Seconds, bytes and counts, without prefixes.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bench.records.case import FAILURES, CaseRecord
+from bench.records.gradient import GradientRecord
+from bench.records.model import Model
+from bench.records.run import SCHEMA, Run
+
+
+class RecordError(ValueError):
+    """A records file that can't be read; the message names the file, the line and the fault."""
+
+
+Line = Annotated[Run | CaseRecord | GradientRecord, Field(discriminator="kind")]
+_LINE: TypeAdapter[Run | CaseRecord | GradientRecord] = TypeAdapter(Line)
+
+
+class Records(Model):
+    """A records file, read. Where a case was measured again, its last record counts; failures stay."""
+
+    run: Run
+    cases: list[CaseRecord]
+    gradients: list[GradientRecord]
+
+
+def write(stream: FileIO, line: Run | CaseRecord | GradientRecord) -> None:
+    """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and
+    OSError is raised."""
+    data = line.model_dump_json().encode() + b"\n"
+    end = stream.tell()
+    try:
+        if stream.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        stream.truncate(end)
+        raise
+
+
+def read(path: Path) -> Records:
+    """Read a records file, or the one in a folder. Raises RecordError on a line that is cut short or of another schema."""
+    path = path / "records.jsonl" if path.is_dir() else path
+    try:
+        lines = list(_parse(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: can't be read ({error})") from None
+    if not lines or not isinstance(lines[0], Run):
+        raise RecordError(f"{path}: line 1 is not a run: is this a records.jsonl that `bench all` wrote?")
+    cases = {(line.case, line.status in FAILURES): line for line in lines if isinstance(line, CaseRecord)}
+    measured = {case for (case, _), line in cases.items() if line.status != "skipped"}
+    return Records(
+        run=lines[0],
+        cases=[line for line in cases.values() if line.status != "skipped" or line.case not in measured],
+        gradients=[line for line in lines if isinstance(line, GradientRecord)],
+    )
+
+
+def _parse(path: Path) -> Iterator[Run | CaseRecord | GradientRecord]:
+    lines = path.read_text(encoding="utf-8").removesuffix("\n")
+    for number, text in enumerate(lines.split("\n") if lines else [], start=1):
+        try:
+            raw = json.loads(text)
+        except json.JSONDecodeError:
+            raise RecordError(f"{path}: line {number} is cut short or not JSON: delete that line to read the rest") from None
+        version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
+        if version != SCHEMA:
+            raise RecordError(f"{path}: line {number} has schema {version}, this version reads {SCHEMA}")
+        try:
+            yield _LINE.validate_python(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise RecordError(f"{path}: line {number}: {where}: {first['msg']}") from None
