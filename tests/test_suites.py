@@ -258,7 +258,7 @@ def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for name in ("report", "plots"):
         monkeypatch.delitem(sys.modules, f"bench.render.{name}")
-        monkeypatch.delattr(f"bench.{name}")
+        monkeypatch.delattr(f"bench.render.{name}")
     code, _, err = bench(*tiny, "--out", tmp_path / "run")
     assert code == 0 and "matplotlib is not installed here" in err and f"python -m bench report {tmp_path / 'run'}" in err
     assert outcomes(tmp_path / "run")

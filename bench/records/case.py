@@ -9,6 +9,8 @@ from bench.records.model import Model
 Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout", "crashed", "failed", "skipped"]
 FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
 Mode = Literal["inference", "training"]
+Stop = Literal["", "precise", "time", "count", "interrupted"]
+"""Why no more samples were taken: the interval of the median was narrow enough, the time or the number allowed was used up."""
 
 
 class Case(Model):
@@ -17,7 +19,8 @@ class Case(Model):
     T time steps, B sequences, D input width, H hidden width. `mode` "training" is forward and backward with the gradient of
     the input; `input_product` says whether the products of the input are inside the time. `precision` is that of every
     fp32 product ("ieee" or "tf32"). `stands_for` names the cell whose parameter count this row's H was chosen to equal:
-    the vendor's GRU standing in for a cell the vendor doesn't have.
+    the vendor's GRU standing in for a cell the vendor doesn't have. A `control` is the same case again under another name: what
+    the two differ by is noise.
     """
 
     cell: str
@@ -31,6 +34,7 @@ class Case(Model):
     precision: str
     input_product: bool = True
     stands_for: str = ""
+    control: bool = False
 
 
 class Errors(Model):
@@ -66,11 +70,49 @@ class Demand(Model):
     meetings: int
 
 
+class Work(Model):
+    """What a call does, and with which numbers. Rows whose work is not `alike` are never put in one ratio.
+
+    `outputs`: all T of them or the last; `copies`: of inputs or outputs to another layout, inside the time; `tf32`: of float32
+    products in front of the loop and in it. Declared, and alike or not: `biases`, vectors added for each gate (torch.nn has two, whose
+    sum is one); `accumulators` of products and carried `state`; `flat_weights`, cuDNN's one block, None where there is none.
+    """
+
+    outputs: Literal["all", "last"]
+    copies: bool
+    operands: str
+    tf32_hoisted: bool
+    tf32_recurrent: bool
+    biases: int
+    accumulators: str
+    state: str
+    flat_weights: bool | None = None
+
+    @property
+    def alike(self) -> tuple[object, ...]:
+        """What two rows must share to be compared."""
+        return self.outputs, self.copies, self.operands, self.tf32_hoisted, self.tf32_recurrent
+
+
+class Reading(Model):
+    """How a GPU was just after a sample: clocks in Hz, watts, °C, and why it held its clock back, in NVML's words."""
+
+    clock: float | None = None
+    memory_clock: float | None = None
+    power: float | None = None
+    temperature: float | None = None
+    throttled: list[str] = Field(default_factory=list)
+
+
 class CaseRecord(Model):
     """The outcome of a case. `samples` are seconds per call, in the order taken, `rounds` the interleaved round each was
-    taken in; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and where and at which size
+    taken in, `stopped` why there are no more; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and where and at which size
     a "verified" one was checked; "skipped" is what a run has left out so far. `parameters` counts learned values; `flops` is of one
-    forward step of one sequence. `algorithm` is what cuDNN is expected to take, of the vendor's cases on a GPU."""
+    forward step of one sequence. `algorithm` is what cuDNN is expected to take, of the vendor's cases on a GPU.
+
+    `cold` are seconds of calls before which the caches were overwritten. On a GPU: `host`, seconds after which each sample's call
+    came back to the host; `graph`, seconds of the whole call replayed from one CUDA graph, or why there are none in `no_graph`;
+    `launches`, kernels that one call runs; `readings`, one for each sample; `energy`, joules of a call."""
 
     kind: Literal["case"] = "case"
     case: Case
@@ -79,6 +121,14 @@ class CaseRecord(Model):
     errors: Errors | None = None
     samples: list[float] = Field(default_factory=list)
     rounds: list[int] = Field(default_factory=list)
+    stopped: Stop = ""
+    cold: list[float] = Field(default_factory=list)
+    host: list[float] = Field(default_factory=list)
+    graph: list[float] = Field(default_factory=list)
+    no_graph: str = ""
+    launches: int | None = None
+    readings: list[Reading] = Field(default_factory=list)
+    energy: float | None = None
     build_seconds: float = 0.0
     memory: Memory | None = None
     parameters: int = 0
@@ -86,3 +136,4 @@ class CaseRecord(Model):
     flops: int = 0
     algorithm: str = ""
     demand: Demand | None = None
+    work: Work | None = None

@@ -18,15 +18,15 @@ from pydantic import Field, TypeAdapter, ValidationError
 from bench.records.case import FAILURES, CaseRecord
 from bench.records.gradient import GradientRecord
 from bench.records.model import Model
-from bench.records.run import SCHEMA, Run
+from bench.records.run import SCHEMA, End, Run
 
 
 class RecordError(ValueError):
     """A records file that can't be read; the message names the file, the line and the fault."""
 
 
-Line = Annotated[Run | CaseRecord | GradientRecord, Field(discriminator="kind")]
-_LINE: TypeAdapter[Run | CaseRecord | GradientRecord] = TypeAdapter(Line)
+Record = Run | CaseRecord | GradientRecord | End
+_LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
 class Records(Model):
@@ -35,9 +35,10 @@ class Records(Model):
     run: Run
     cases: list[CaseRecord]
     gradients: list[GradientRecord]
+    ends: list[End] = Field(default_factory=list)
 
 
-def write(stream: FileIO, line: Run | CaseRecord | GradientRecord) -> None:
+def write(stream: FileIO, line: Record) -> None:
     """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and
     OSError is raised."""
     data = line.model_dump_json().encode() + b"\n"
@@ -65,10 +66,11 @@ def read(path: Path) -> Records:
         run=lines[0],
         cases=[line for line in cases.values() if line.status != "skipped" or line.case not in measured],
         gradients=[line for line in lines if isinstance(line, GradientRecord)],
+        ends=[line for line in lines if isinstance(line, End)],
     )
 
 
-def _parse(path: Path) -> Iterator[Run | CaseRecord | GradientRecord]:
+def _parse(path: Path) -> Iterator[Record]:
     lines = path.read_text(encoding="utf-8").removesuffix("\n")
     for number, text in enumerate(lines.split("\n") if lines else [], start=1):
         try:
@@ -76,8 +78,8 @@ def _parse(path: Path) -> Iterator[Run | CaseRecord | GradientRecord]:
         except json.JSONDecodeError:
             raise RecordError(f"{path}: line {number} is cut short or not JSON: delete that line to read the rest") from None
         version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
-        if version != SCHEMA:
-            raise RecordError(f"{path}: line {number} has schema {version}, this version reads {SCHEMA}")
+        if version not in range(1, SCHEMA + 1):
+            raise RecordError(f"{path}: line {number} has schema {version}, this version reads up to {SCHEMA}")
         try:
             yield _LINE.validate_python(raw)
         except ValidationError as error:

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from bench.records.model import Model
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: A/A controls, stop reasons, work, conditions on a GPU, where the time went. All older ones are read."""
 
 
 class Constants(Model):
@@ -71,3 +72,13 @@ class Run(Model):
     seed: int
     environment: Environment
     settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class End(Model):
+    """The last line of a run, or of its part after --resume: where its wall time went, in seconds. `spent` is by activity: "gates"
+    (building, the float64 reference, every check), "timing", "memory", "gradients", "constants" and, what is left, "overhead" (planning,
+    starting processes, rendering)."""
+
+    kind: Literal["end"] = "end"
+    wall: float
+    spent: dict[str, float]
