@@ -106,9 +106,9 @@ class Reading(Model):
 
 class CaseRecord(Model):
     """The outcome of a case. `samples` are seconds per call, in the order taken, `rounds` the interleaved round each was
-    taken in, `stopped` why there are no more; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and where and at which size
-    a "verified" one was checked; "skipped" is what a run has left out so far. `parameters` counts learned values; `flops` is of one
-    forward step of one sequence. `algorithm` is what cuDNN is expected to take, of the vendor's cases on a GPU.
+    taken in, `stopped` why there are no more; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and
+    where and at which size a "verified" one was checked; "skipped" is what a run has left out so far. `parameters` counts learned
+    values; `flops` is of one forward step of one sequence. `algorithm` is what cuDNN is expected to take, of the vendor's cases.
 
     `cold` are seconds of calls before which the caches were overwritten. On a GPU: `host`, seconds after which each sample's call
     came back to the host; `graph`, seconds of the whole call replayed from one CUDA graph, or why there are none in `no_graph`;
