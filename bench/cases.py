@@ -79,7 +79,13 @@ def grouped(settings: Settings, members: Sequence[Shape]) -> list[Case]:
             if ("gru", mode) not in have:
                 found.append(make(settings, replace(without[0], cell="gru"), "vendor", mode))
             found += [make(settings, replace(shape, cell="gru"), "vendor", mode, stands_for=shape.cell) for shape in without]
-    return found
+    return [*found, *controls(found)]
+
+
+def controls(found: Sequence[Case]) -> list[Case]:
+    """The A/A of a group: one case a second time, the vendor's where it has one. What they differ by is noise."""
+    own = [case for case in found if case.backend == "vendor" and cells.load(case.cell).twin and not case.stands_for]
+    return [case.model_copy(update={"control": True}) for case in (own or found)[:1]]
 
 
 def planned(settings: Settings, cell: str, backend: str, input_product: bool) -> bool:

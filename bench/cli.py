@@ -5,14 +5,31 @@ import math
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.records import RecordError
-from bench.settings import BACKENDS, DEFAULTS, DTYPES, PRECISIONS, Settings, SettingsError, choice, choices, duration, folder, size, sizes
+from bench.settings import (
+    BACKENDS,
+    DEFAULTS,
+    DTYPES,
+    PRECISIONS,
+    Settings,
+    SettingsError,
+    choice,
+    choices,
+    contenders,
+    duration,
+    folder,
+    size,
+    sizes,
+)
 from bench.suites import FEW, SUITES
+
+BEGAN = time.monotonic()
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -25,7 +42,11 @@ def app(context: click.Context) -> None:
 
 @app.command("all")
 @click.option("--cells", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
-@click.option("--backends", metavar="A,B", help=f"Of {', '.join(BACKENDS)}. [all but -low; on a GPU resident-low too, not compiled]")
+@click.option(
+    "--backends",
+    metavar="A,B",
+    help=f"Of {', '.join(BACKENDS)}, or your own, FILE.py:NAME. [all but -low; on a GPU resident-low too, not compiled]",
+)
 @click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
@@ -37,19 +58,21 @@ def app(context: click.Context) -> None:
 @click.option("--seed", default="0", metavar="N", help="Of inputs, weights and the order of turns. [0]")
 @click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
 @click.option("--budget", default="", metavar="TIME", help="Begin with no more sizes after 90s, 8m or 1h. [no limit]")
+@click.option("--timeout", default="4m", metavar="TIME", help="What a case may take to be checked, or to be called once. [4m]")
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out: measure what is missing there.")
 @click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
 def run_all(
     cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, dtype: str, precision: str,
-    device: str, seed: str, quick: bool, budget: str, out: Path | None, resume: bool, dry_run: bool,
+    device: str, seed: str, quick: bool, budget: str, timeout: str, out: Path | None, resume: bool, dry_run: bool,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench import session
+    from bench.device import choose, nickname
 
-    seconds = duration(budget, "--budget") if budget else math.inf
+    limits = session.Limits(duration(budget, "--budget") if budget else math.inf, duration(timeout, "--timeout"), BEGAN)
     suite = choice(suite, tuple(SUITES), "suite") if suite else ""
-    kind = session.device(choice(device, ("cpu", "cuda"), "device") if device else "")
+    kind = choose(choice(device, ("cpu", "cuda"), "device") if device else "")
     if suite and dry_run and not device and not quick:
         kind = "cuda"  # listed anywhere as a GPU would measure it
     gpu = kind == "cuda"
@@ -57,7 +80,7 @@ def run_all(
 
     known: dict[str, Any] = {
         "cells": tree.names() if cells is None else choices(cells, tree.names(), "cell"),
-        "backends": choices(backends, BACKENDS, "backend") if backends is not None else contestants(kind, suite),
+        "backends": contenders(backends) if backends is not None else contestants(kind, suite),
         "precision": choice(precision, PRECISIONS, "precision"),
         "device": kind,
         "seed": size(seed, "--seed", least=0),
@@ -86,12 +109,14 @@ def run_all(
     if suite and quick:
         click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu else f', in {settings.dtype} on a CPU'}", err=True)
     if dry_run:
-        session.dry_run(settings)
+        from bench.listing import dry_run as listed
+
+        listed(settings)
         return
     today = datetime.datetime.now(datetime.UTC)
-    name = "-".join(filter(None, (f"{today:%Y-%m-%d}", session.nickname(settings.device), suite)))
+    name = "-".join(filter(None, (f"{today:%Y-%m-%d}", nickname(settings.device), suite)))
     target = folder(out, Path("reports") / name, resume)
-    session.measure(settings, target, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), seconds)
+    session.measure(settings, target, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits)
 
 
 def contestants(kind: str, suite: str) -> tuple[str, ...]:
@@ -107,15 +132,18 @@ def contestants(kind: str, suite: str) -> tuple[str, ...]:
 @click.option("--budget", default="8m", metavar="TIME", help="Begin with no more sizes after 90s, 8m or 1h. [8m]")
 def tune(suite: str, budget: str) -> None:
     """On a GPU: time the cuts of the resident kernels and keep the fastest in kernels/tuned/. Called again, it goes on."""
-    from bench import session
+    from bench.device import choose
+    from bench.lock import alone
+    from bench.progress import say
 
     names = choices(suite, tuple(SUITES), "suite") if suite else tuple(SUITES)
     seconds = duration(budget, "--budget")
-    if session.device("") != "cuda":
+    if choose("") != "cuda":
         raise SettingsError("tuning needs a GPU, and torch finds none here: `bench doctor` says more")
     from bench import tune
 
-    tune.run(seconds, session.say, names)
+    with alone("cuda"):
+        tune.run(seconds, say, names)
 
 
 @app.command()
@@ -123,14 +151,16 @@ def tune(suite: str, budget: str) -> None:
 @click.option("--out", type=Path, metavar="FOLDER", help="Where to write, or to go on. [reports/<date>-<device>-campaign]")
 def campaign(budget: str, out: Path | None) -> None:
     """On a GPU: its tests, then the suites in order of worth, within a budget. Called again, it goes on."""
-    from bench import campaign, session
+    from bench import campaign
+    from bench.device import choose, nickname
+    from bench.progress import say
 
     seconds = duration(budget, "--budget")
-    if session.device("") != "cuda":
+    if choose("") != "cuda":
         raise SettingsError("a campaign needs a GPU, and torch finds none here: `bench doctor` says more")
     today = datetime.datetime.now(datetime.UTC)
-    folder = out or Path("reports") / f"{today:%Y-%m-%d}-{session.nickname('cuda')}-campaign"
-    if campaign.run(folder, seconds, campaign.STEPS, session.say):
+    folder = out or Path("reports") / f"{today:%Y-%m-%d}-{nickname('cuda')}-campaign"
+    if campaign.run(folder, seconds, campaign.STEPS, say):
         raise SystemExit(1)
 
 
@@ -201,6 +231,12 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+LONGEST = 480
+
+
 def fail(message: str) -> int:
-    click.echo(f"bench: {message}", err=True)
+    """One line, and of what was typed no more than fits it."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    shown = words if len(words) <= LONGEST else f"{words[: LONGEST // 2]} … {words[-LONGEST // 2 :]}"
+    click.echo(f"bench: {shown}", err=True)
     return 2

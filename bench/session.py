@@ -4,132 +4,118 @@ Where what renders is not installed (rich, matplotlib or tabulate), it measures 
 """
 
 import datetime
-import math
-import os
-import platform
-import re
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from bench.records import CaseRecord, Environment, GradientRecord, Records, Run, read, write
+from bench.lock import alone
+from bench.progress import progress, say
+from bench.records import End, Environment, Record, Run, mend, read, write
 from bench.settings import Settings, SettingsError
+from bench.worker import Worker
 
 
-def device(wanted: str) -> str:
-    """ "cuda" or "cpu": what was asked for, else what is here. Without a GPU, Triton runs in its interpreter from here on."""
-    import torch
+@dataclass(frozen=True)
+class Limits:
+    """Seconds: those after which no more sizes are begun, those that a case may take for its check or one call, and when the clock of
+    the run began, of time.monotonic()."""
 
-    here = torch.cuda.is_available()
-    if wanted == "cuda" and not here:
-        raise SettingsError("--device cuda: torch finds no GPU here (`bench doctor` says more); use --device cpu")
-    chosen = wanted or ("cuda" if here else "cpu")
-    if chosen == "cpu":
-        os.environ["TRITON_INTERPRET"] = "1"
-    return chosen
+    budget: float
+    case: float
+    began: float
 
 
-def nickname(device: str) -> str:
-    """A device's name for a folder: "nvidia-h200", "cpu-amd-epyc"."""
-    import torch
-
-    from bench.measure.environment import processor
-
-    name = torch.cuda.get_device_name() if device == "cuda" else f"cpu {processor() or platform.machine()}"
-    words = re.findall(r"[a-z0-9]+", re.sub(r"\(.*?\)", "", name.lower()))
-    return "-".join(words[:4])
-
-
-def dry_run(settings: Settings) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from bench.cases import groups, verified
-
-    table = Table("cell", "backend", "mode", "input product", "T", "B", "D", "H", "dtype")
-    planned = verified(settings) + [case for group in groups(settings) for case in group.cases]
-    for case in planned:
-        row = (case.T, case.B, case.D, case.H)
-        inside = "inside" if case.input_product else "given"
-        table.add_row(case.cell, case.backend, case.mode, inside, *map(str, row), case.dtype)
-    terminal = Console()
-    terminal.print(table)
-    terminal.print(f"{len(planned)} cases, none measured")
+def measure(settings: Settings, folder: Path, started: datetime.datetime, command: str, limits: Limits) -> None:
+    """Run, write every record as it is finished, and render. What the folder has already isn't measured again. Interrupted, or out of
+    disk, it says where the records are."""
+    with alone(settings.device):
+        worker = Worker(settings, limits.case)  # its process takes seconds to start: those in which this one plans
+        try:
+            carry_out(worker, folder, started, command, limits)
+        finally:
+            worker.kill()
 
 
-def measure(settings: Settings, folder: Path, started: datetime.datetime, command: str, seconds: float = math.inf) -> None:
-    """Run, write every record as it is finished, and render. What the folder has already isn't measured again, and after `seconds` no
-    more sizes are begun. Interrupted or out of disk, it says where the records are."""
-    import torch
+def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command: str, limits: Limits) -> None:
+    from bench.isolation import Broken, Sitting
+    from bench.jobs import jobs
 
-    from bench.measure import environment
-    from bench.measure.run import Lost, Runner, pieces
-    from bench.measure.watch import watch
-
-    until = time.monotonic() + seconds
-    path = folder / "records.jsonl"
-    count, end, code = 0, "", 0
-    runner: Runner | None = None
+    settings, path, count, end, code = worker.settings, folder / "records.jsonl", 0, "", 0
+    until = time.monotonic() + limits.budget
     try:
+        if mend(path):
+            say(f"{path}: its last line was cut short when the run ended, and is left out")
         before = read(path) if path.stat().st_size else None
-        with FileIO(path, "a") as stream, progress(pieces(settings)) as tell:
+        planned = jobs(settings)
+        with FileIO(path, "a") as stream, progress(sum(job.pieces for job in planned)) as tell:
 
-            def emit(line: CaseRecord | GradientRecord) -> None:
+            def emit(line: Record) -> None:
                 nonlocal count
                 write(stream, line)
                 count += 1
 
-            here = environment.capture(torch.device(settings.device))
-            if before is None:
-                stamp, known = started.strftime("%Y-%m-%dT%H:%M:%SZ"), settings.plain()
-                run = Run(started=stamp, command=command, seed=settings.seed, environment=here, settings=known)
-                write(stream, run)
-            else:
-                agree(path, before.run, settings.plain(), here)
-            runner = Runner(settings, emit, tell, before, until)
-            with watch(runner):
-                runner.run()
-    except KeyboardInterrupt:
+            sitting = Sitting(worker, emit, tell)
+            try:
+                here = sitting.machine()
+                if before is None:
+                    stamp, known = started.strftime("%Y-%m-%dT%H:%M:%SZ"), settings.plain()
+                    write(stream, Run(started=stamp, command=command, seed=settings.seed, environment=here, settings=known))
+                else:
+                    agree(path, before.run, settings.plain(), here)
+                sitting.all(planned, before, until)
+            except KeyboardInterrupt:
+                sitting.stop()
+                end, code = "interrupted: ", 130
+            except Broken as error:
+                end, code = f"{error}: ", 1
         if path.stat().st_size == 0:
             path.unlink()
-            say("interrupted: nothing was measured yet")
-            raise SystemExit(130) from None
-        end, code = f"interrupted: {count} records are in {path}", 130
-    except Lost as error:
-        end, code = f"{error}: {count} records are in {path}, --resume goes on without it", 1
+            say(f"{end}nothing was measured yet")
+            raise SystemExit(code)
+        render(folder, count, end and f"{end}{count} records are in {path}", sitting.spent, limits.began)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
-    render(folder, read(path), count, end)
-    if runner and runner.left:
-        cases = sum(len(group.cases) for group in runner.left)
-        say(f"left out for want of time, {cases} cases (--resume goes on): {'; '.join(group.name for group in runner.left)}")
+    if sitting.skipped:
+        cases = sum(len(job.cases) for job in sitting.skipped)
+        say(f"left out for want of time, {cases} cases (--resume goes on): {'; '.join(job.name for job in sitting.skipped)}")
     if code:
         raise SystemExit(code)
 
 
-def render(folder: Path, records: Records, count: int, end: str) -> None:
-    """The tables, unless it ended early, and the report."""
+def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float) -> None:
+    """Plots and, unless it ended early, tables; then where the time went, drawing included, and the report that says so."""
     path = folder / "records.jsonl"
     try:
         from rich.console import Console
 
         from bench.render import console, report
     except ImportError as missing:
+        close(path, count, spent, began)
         say(end or f"{count} records in {path}")
         say(f"no report: {missing.name} is not installed here; elsewhere, python -m bench report {folder} renders it")
         return
-    if not end:
-        for table in console.tables(records):
-            Console().print(table)
     try:
-        written = report.write(folder, records)
+        drawn = report.draw(folder, read(path))
+        close(path, count, spent, began)
+        records = read(path)
+        if not end:
+            for table in console.tables(records):
+                Console().print(table)
+        written = report.page(folder, records, drawn)
     except OSError as error:
         raise SettingsError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
     say(end or f"{count} records in {path}")
-    say(f"report: {written[0]}")
+    say(f"report: {written}")
+
+
+def close(path: Path, count: int, spent: Mapping[str, float], began: float) -> None:
+    """The last line of a run that measured something."""
+    if count:
+        wall = time.monotonic() - began
+        with FileIO(path, "a") as stream:
+            write(stream, End(wall=wall, spent={**spent, "overhead": wall - sum(spent.values())}))
 
 
 SAME = ("device", "torch", "triton", "cuda", "cudnn", "driver", "torchrecurrent", "commit")
@@ -149,23 +135,3 @@ def agree(path: Path, run: Run, settings: dict[str, object], here: Environment) 
 
 def told(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else repr(value) if value == "" else str(value)
-
-
-def say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Shows what runs now: as a bar or, without rich, a line for each piece of work."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    except ImportError:
-        yield lambda what, finished: say(what) if finished else None
-        return
-    numbers = (MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    columns = (SpinnerColumn(), BarColumn(20), *numbers, TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading the machine", total=total)
-        yield lambda what, finished: bar.update(task, description=what, advance=finished)

@@ -57,6 +57,20 @@ def choices(text: str, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
     return names
 
 
+def contenders(text: str) -> tuple[str, ...]:
+    """A comma list of backends: known ones, and functions in files of one's own, FILE.py:NAME."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    known = [name for name in names if ":" not in name]
+    for file, _, function in (name.rpartition(":") for name in names if ":" in name):
+        if not (function.isidentifier() and file.endswith(".py")):
+            raise SettingsError(f"--backends takes FILE.py:NAME for a function of your own, not {file}:{function}")
+        if not Path(file).is_file():
+            raise SettingsError(f"--backends: there is no file {file}")
+    if known or not names:
+        choices(",".join(known), BACKENDS, "backend")
+    return names
+
+
 def choice(text: str, known: tuple[str, ...], kind: str) -> str:
     if "," in text:
         raise SettingsError(f"one {kind} at a time, not {text!r}: choose from {', '.join(known)}")

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -120,6 +121,15 @@ def held(run: Callable[..., object]) -> Callable[..., object]:
 def threads() -> None:
     """Two threads, wherever the tests run: how rows are dealt out depends on it."""
     torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A folder for temporary files, and so for locks, of each process that runs tests: two may run a benchmark at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.getbasetemp()))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bench import campaign, session
+from bench import campaign, device
 from bench.campaign import OVERDUE, Failed, Step
 from tests.test_cli import bench
 
@@ -143,8 +143,8 @@ def test_without_a_gpu_it_is_one_line(bench, tmp_path):
 @pytest.mark.parametrize(("wrong", "code"), [([], 0), (["tests: failed"], 1)])
 def test_its_exit_code(bench, monkeypatch, tmp_path, wrong, code):
     given = []
-    monkeypatch.setattr(session, "device", lambda wanted: "cuda")
-    monkeypatch.setattr(session, "nickname", lambda device: "nvidia-h200")
+    monkeypatch.setattr(device, "choose", lambda wanted: "cuda")
+    monkeypatch.setattr(device, "nickname", lambda device: "nvidia-h200")
     monkeypatch.setattr(campaign, "run", lambda *arguments: given.append(arguments) or wrong)
     assert bench("campaign", "--budget", "9m")[0] == code
     folder, seconds, *_ = given[0]

@@ -14,6 +14,7 @@ import pytest
 from bench import cli
 from bench.measure.run import Runner
 from bench.records import read
+from tests.inline import Inline
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = "compiled,compiled-low,vendor,stepwise"
@@ -115,6 +116,7 @@ def test_a_run_from_end_to_end(bench, tmp_path):
 
 
 def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.session.Worker", Inline)
     monkeypatch.setattr("kernels.schedules.compiled.compiler", lambda: None)
     monkeypatch.setattr("bench.measure.environment.compiler", lambda: None)
     code, *_ = bench(
@@ -158,7 +160,7 @@ def test_a_spoiled_records_file_is_named_with_its_line(bench, tmp_path, spoil, s
     assert code == 2 and says in err and str(path) in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("size", "says"), [(4_000, "records before are in it"), (30_000, "no report, File too large; all")])
+@pytest.mark.parametrize(("size", "says"), [(6_000, "records before are in it"), (30_000, "no report, File too large; all")])
 def test_a_full_disk_loses_nothing(tmp_path, size, says):
     """Files may grow to so many bytes: the run ends with one line, and what was written before reads back."""
 
@@ -176,13 +178,14 @@ def test_a_full_disk_loses_nothing(tmp_path, size, says):
 
 
 def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypatch):
-    measured = Runner.group
+    measured = Runner.race
 
-    def stop(self, group):
-        measured(self, group)
+    def stop(self, job):
+        measured(self, job)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Runner, "group", stop)
+    monkeypatch.setattr("bench.session.Worker", Inline)
+    monkeypatch.setattr(Runner, "race", stop)
     code, _, err = bench(*QUICK[:-4], "--seq-lens", "2,3", "--device", "cpu", "--out", tmp_path / "cut")
     assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err
     assert {r.case.T for r in read(tmp_path / "cut").cases if r.status == "ok"} == {2}

@@ -30,18 +30,46 @@ def race(contestants, rule, seed=0):
     return taken, failures, order
 
 
-def test_rule():
-    assert not Rule(3, 5, 1.0).done(Samples([9.0, 9.0], [0, 1]))
-    assert Rule(3, 5, 1.0).done(Samples([0.5, 0.3, 0.3], [0, 1, 2]))
-    assert not Rule(3, 5, 1.0).done(Samples([0.1] * 4, [0] * 4))
-    assert Rule(3, 5, 1.0).done(Samples([0.1] * 5, [0] * 5))
+def samples(*seconds: float) -> Samples:
+    return Samples(list(seconds), list(range(len(seconds))))
 
 
-def test_slow_ones_get_the_fewest_and_fast_ones_the_most(fake):
+WIDE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+
+
+@pytest.mark.parametrize(
+    ("rule", "seconds", "why"),
+    [
+        (Rule(3, 5, 1.0), [9.0, 9.0], ""),
+        (Rule(3, 5, 1.0), [0.5, 0.3, 0.3], "time"),
+        (Rule(3, 5, 1.0), [0.1] * 4, ""),
+        (Rule(3, 5, 1.0), [0.1] * 5, "count"),
+        (Rule(3, 50, 1.0), [0.1] * 5, ""),
+        (Rule(3, 50, 1.0), [0.1] * 6, "precise"),
+        (Rule(7, 50, 1.0), [0.1] * 6, ""),
+        (Rule(3, 50, 9.0, 0.5), WIDE, ""),
+        (Rule(3, 50, 9.0, 0.8), WIDE, "precise"),
+        (Rule(3, 8, 9.0, 0.5), WIDE, "count"),
+        (Rule(3, 8, 2.0, 0.5), WIDE, "time"),
+    ],
+)
+def test_rule(rule, seconds, why):
+    assert rule.stop(samples(*seconds)) == why
+
+
+def test_the_interval_of_the_median_is_that_of_order_statistics():
+    """Of eight samples the smallest and the largest hold it with 99.2%, the second of each with 93%: so the outermost are taken."""
+    assert samples(*WIDE).spread == pytest.approx(0.7 / 2 / 0.45)
+    twenty = [float(k) for k in range(1, 21)]
+    assert samples(*twenty).spread == pytest.approx((15 - 6) / 2 / 10.5), "ranks 6 and 15 (Conover 1999, table A3)"
+    assert samples(*[1.0] * 5).spread == float("inf")
+
+
+def test_slow_ones_get_the_fewest_and_fast_ones_more(fake):
     taken, _, _ = race({"slow": fake(1.0), "fast": fake(0.01)}, Rule(3, 8, 0.5))
-    assert taken["slow"].seconds == pytest.approx([1.0] * 3)
-    assert taken["fast"].seconds == pytest.approx([0.01] * 8)
-    assert taken["slow"].rounds == [0, 1, 2] and taken["fast"].rounds == list(range(8))
+    assert taken["slow"].seconds == pytest.approx([1.0] * 3) and taken["slow"].stopped == "time"
+    assert taken["fast"].seconds == pytest.approx([0.01] * 6) and taken["fast"].stopped == "precise"
+    assert taken["slow"].rounds == [0, 1, 2] and taken["fast"].rounds == list(range(6))
 
 
 def test_order_is_random_and_fixed_by_the_seed(fake):
@@ -71,4 +99,4 @@ def test_interrupted_it_hands_out_what_is_enough(fake):
     taken: dict = {}
     with pytest.raises(KeyboardInterrupt):
         interleave({"a": fake(0.1), "stop": stop}, Rule(3, 9, 9.0), 0, CPU, lambda key: None, taken.__setitem__, lambda *_: None)
-    assert len(taken["a"].seconds) >= 3
+    assert len(taken["a"].seconds) >= 3 and taken["a"].stopped == "interrupted"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bench.cases import equal_parameters, groups
+from bench.jobs import Job
 from bench.measure import backends, gate, run
 from bench.measure.backends import Unsupported, build
 from bench.measure.problem import Answer, problem
@@ -85,7 +86,7 @@ def measured(records):
     """What a run of one group leaves, added to `records`."""
     settings = Settings(("vanilla",), ("eager", "compiled"), (3,), 2, 4, 4, "float32", "ieee", "cpu", 0, True)
     (group,) = groups(settings)
-    run.Runner(settings, records.append, lambda *_: None).group(group)
+    run.Runner(settings, records.append, lambda *_: None).run(Job("race", group.name, group.cases))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,11 +75,26 @@ def build(backend: str, problem: Problem, input_product: bool = True) -> Workloa
         if backend not in SCHEDULES:
             raise Unsupported("always computes the input product")
         return given_rows(backend, problem)
+    if ":" in backend:
+        return own(backend)(problem)
     if backend == "vendor":
         return vendor(problem)
     if backend == "torchrecurrent":
         return torchrecurrent(problem)
     return ours(backend, problem)
+
+
+@cache
+def own(name: str) -> Callable[[Problem], Workload]:
+    """A backend of a user's: the function NAME of "FILE.py:NAME", which makes the workload of a problem, or raises Unsupported."""
+    file, _, function = name.rpartition(":")
+    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, function, None)):
+        raise Unsupported(f"{file} has no function {function}")
+    return getattr(module, function)
 
 
 def ours(backend: str, problem: Problem) -> Workload:

@@ -1,34 +1,62 @@
 """Timing: the contestants of one shape take turns, in random order, until each has its samples."""
 
 import gc
+import math
 import random
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from statistics import median
 from typing import TypeVar
 
 import torch
+from scipy.stats import binom
+
+from bench.records import Stop
 
 
 @dataclass
 class Samples:
-    """Seconds per call, and the round each was taken in."""
+    """Seconds per call, the round each was taken in, and why there are no more."""
 
     seconds: list[float] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
+    stopped: Stop = ""
+
+    @property
+    def spread(self) -> float:
+        """Half the width of the median's 95% interval over the median: that of order statistics, which needs no resampling (Conover
+        1999, §3.2); infinite below six samples."""
+        ordered, n = sorted(self.seconds), len(self.seconds)
+        rank = _rank(n)
+        return (ordered[n - rank] - ordered[rank - 1]) / (2 * median(ordered)) if rank else math.inf
+
+
+@cache
+def _rank(n: int) -> int:
+    """Of `n` samples the r-th smallest and the r-th largest hold the median with 95% probability; 0 where none do."""
+    return int(binom.ppf(0.025, n, 0.5))
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When a contestant has enough: `most` samples, or at least `fewest` and `seconds` spent on it."""
+    """When a contestant has enough: after at least `fewest` samples, once the median is known to ± `target` of itself, or `seconds` were
+    spent on it, or there are `most`."""
 
     fewest: int = 5
-    most: int = 20
+    most: int = 50
     seconds: float = 0.05
+    target: float = 0.02
 
-    def done(self, samples: Samples) -> bool:
+    def stop(self, samples: Samples) -> Stop:
+        """Why it has enough, "" where it hasn't."""
         n = len(samples.seconds)
-        return n >= self.most or (n >= self.fewest and sum(samples.seconds) >= self.seconds)
+        if n < self.fewest:
+            return ""
+        if samples.spread <= self.target:
+            return "precise"
+        return "time" if sum(samples.seconds) >= self.seconds else "count" if n >= self.most else ""
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -66,13 +94,15 @@ def interleave(
                     failed(key, error)
                     continue
                 taken[key].rounds.append(number)
-                if rule.done(taken[key]):
+                taken[key].stopped = rule.stop(taken[key])
+                if taken[key].stopped:
                     waiting.remove(key)
                     done(key, taken[key])
             number += 1
     except KeyboardInterrupt:
         for key in waiting:
             if len(taken[key].seconds) >= rule.fewest:
+                taken[key].stopped = "interrupted"
                 done(key, taken[key])
         raise
     finally:

@@ -5,6 +5,7 @@ that is not an error. Where a cell has a kink and a gradient is off, what a flip
 biases shifted by ±KINK units of rounding. A gradient may differ by as much as those two do.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ TOLERANCE = {
     ("bfloat16", "ieee"): 1e-1,
 }
 KINK = 16
+MOMENT = 0.002
+"""Seconds."""
 
 
 def tolerance(dtype: str, precision: str) -> float:
@@ -56,15 +59,40 @@ def inference(problem: Problem, y: Tensor, allowed: float) -> str:
     return "" if off <= allowed else f"outputs without gradients are off by {off:.1e} of the largest, allowed is {allowed:.0e}"
 
 
+def untouched(work: Workload) -> str:
+    """Which of its inputs a backend has changed, or ""."""
+    given, problem = work.inputs[0], work.problem
+    pairs = {s: pair for s, *pair in zip(problem.cell.states, work.states, problem.states, strict=True)} | {"dy": [work.dy, problem.dy]}
+    if work.check is None and given.shape == problem.x.shape:  # else rows are given
+        pairs["x"] = [given, problem.x]
+    changed = [name for name, (now, before) in pairs.items() if not torch.equal(now, before)]
+    return f"it changes what it is given: {', '.join(changed)}" if changed else ""
+
+
 def again(work: Workload, call: Callable[[], Any], before: Tensor, allowed: float) -> str:
     """Why the call that was timed no longer does what it did before, or "". The batch is turned by a row in between, so what
-    was kept from an earlier call is as wrong as what was computed from inputs that a call has changed."""
+    was kept from an earlier call is as wrong as what was computed from inputs that a call has changed; and what it gave is looked at
+    twice, the second time when the whole device has come to rest: who works on where no clock looks is seen by it."""
     work.turn(1)
     try:
-        off = error(first(call()).roll(-1, 1), before.double())
+        result = first(call())
+        seen = result.clone()
+        settle(work.problem.device)
+        late = not torch.equal(seen.nan_to_num(), result.nan_to_num())
+        off = error(result.roll(-1, 1), before.double())
     finally:
         work.turn(-1)
+    if late:
+        return "its output is still written to after the call has ended: on another stream or thread"
     return "" if off <= allowed else f"after the timing it is off by {off:.1e} of what it was before, with the batch turned by a row"
+
+
+def settle(device: torch.device) -> None:
+    """Wait for all work on a GPU, on whichever stream; on a CPU, where threads can't be waited for, give them a moment."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    else:
+        time.sleep(MOMENT)
 
 
 def first(result: Any) -> Tensor:

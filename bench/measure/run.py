@@ -1,31 +1,38 @@
-"""A run: check every case against float64, time those of one group in turns, and hand out each record as it is done."""
+"""Doing a job of a run: check every case against float64, time those of a group in turns, and hand out each record as it is done."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from bench.cases import Group, count, formula, groups, make, shapes, verified
-from bench.measure import cudnn, gate, gradients, memory
+from bench.cases import count, formula
+from bench.jobs import Job, check, label
+from bench.measure import cudnn, environment, gate, gradients, memory
 from bench.measure.backends import Unsupported, Workload, build
 from bench.measure.clock import Rule, Samples, interleave
 from bench.measure.demand import demand
 from bench.measure.problem import Problem, problem
-from bench.records import Case, CaseRecord, Errors, GradientRecord, Memory, Records, Status
+from bench.records import Case, CaseRecord, Environment, Errors, GradientRecord, Memory, Status
 from bench.settings import Settings
-from bench.suites import Shape
 from cells import load
 from kernels.plan import plan
 
+Emit = Callable[[CaseRecord | GradientRecord | Environment], None]
 Tell = Callable[[str, int], None]
 """Called with what runs now, and how many pieces of work it has finished since it was last called."""
 
+At = Callable[[Case, bool], None]
+"""Called with the case at hand, and whether it is being checked: then it stands for all that share its check."""
+
+QUICK = Rule(fewest=3, most=5, seconds=0.1)
+RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
+
 
 class Lost(RuntimeError):
-    """The GPU takes no more work from this process; the message says since which case."""
+    """The GPU takes no more work from this process, since the case at hand; the message says why."""
 
 
 @dataclass
@@ -40,98 +47,109 @@ class Entry:
 
 
 class Runner:
-    """Measures what `settings` ask for. `emit` gets each record as it is finished, `tell` what runs now.
+    """Does the jobs of a run in this process. `emit` gets what was found, `tell` what runs now; `run` is told at which case it is."""
 
-    What `before` holds isn't measured again, but a group with a case missing is, whole: its cases are compared turn by turn. Only what
-    crashed or never ended stays out of it. After `until`, in seconds of time.monotonic(), no group is begun: those are `left`.
-    `current` is the case at hand, and since when.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        emit: Callable[[CaseRecord | GradientRecord], None],
-        tell: Tell,
-        before: Records | None = None,
-        until: float = math.inf,
-    ):
-        self.settings, self.emit, self.tell, self.until = settings, emit, tell, until
+    def __init__(self, settings: Settings, emit: Emit, tell: Tell):
+        self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
-        self.rule = Rule(3, 5, 0.1) if settings.quick else Rule()
-        self.had = {record.case: record.status for record in before.cases} if before else {}
-        self.norms = {(record.cell, record.T) for record in before.gradients} if before else set()
-        self.left: list[Group] = []
-        self.current: tuple[Case | None, float] = (None, 0.0)
+        self.rule = QUICK if settings.quick else RULES[self.device.type]
+        self.activity, self.since = "", 0.0
+        self.seconds: dict[str, float] = {}
+        self.at: At = lambda case, checking: None
+        set_precision(settings.precision)
 
-    def run(self) -> None:
-        set_precision(self.settings.precision)
-        for case in verified(self.settings):
-            self.tell(f"checking {label(case)} in Triton's interpreter", 1)
-            entry = None if self.done(case) else self.prepare(case, self.problem(case), {})
-            if entry:
-                where = f"in Triton's interpreter at T={case.T} B={case.B} D={case.D} H={case.H}: right, and without a time"
-                self.record(case, "verified", reason=where, entry=entry)
-        for shape in travelled(self.settings):
-            self.tell(f"gradient norms of {shape.cell} T={shape.T}", 1)
-            if (shape.cell, shape.T) not in self.norms:
-                self.gradient(shape)
-        for group in groups(self.settings):
-            if all(map(self.done, group.cases)):
-                self.tell(f"{group.name} is measured", 2 * len(group.cases))
-            elif time.monotonic() >= self.until:
-                self.left.append(group)
-            else:
-                self.group(group)
-        for case in (case for group in self.left for case in group.cases):
-            if case not in self.had:
-                self.emit(self.made(case, "skipped", "left out: the budget was spent"))
+    def run(self, job: Job, at: At = lambda case, checking: None) -> None:
+        self.at = at
+        if job.kind == "machine":
+            with self.spending("constants"):
+                self.emit(environment.capture(self.device))
+        elif job.kind == "race":
+            self.race(job)
+        else:
+            self.tell(job.name, 1)
+            for case in job.cases:
+                at(case, True)
+                self.check(case) if job.kind == "check" else self.gradient(case)
 
-    def done(self, case: Case) -> bool:
-        return self.had.get(case, "skipped") != "skipped"
+    def spent(self) -> dict[str, float]:
+        """Seconds by activity since this was last asked."""
+        found, self.seconds = self.seconds, {}
+        return found
 
-    def group(self, group: Group) -> None:
+    @contextmanager
+    def spending(self, activity: str) -> Iterator[None]:
+        """What happens within is that activity, and not the one around it."""
+        outer = self.activity
+        self.switch(activity)
+        try:
+            yield
+        finally:
+            self.switch(outer)
+
+    def switch(self, activity: str) -> None:
+        now = time.perf_counter()
+        if self.activity:
+            self.seconds[self.activity] = self.seconds.get(self.activity, 0.0) + now - self.since
+        self.activity, self.since = activity, now
+
+    def check(self, case: Case) -> None:
+        with self.spending("gates"):
+            entry = self.prepare(case, self.problem(case), {})
+        if entry:
+            where = f"in Triton's interpreter at T={case.T} B={case.B} D={case.D} H={case.H}: right, and without a time"
+            self.record(case, "verified", reason=where, entry=entry)
+
+    def gradient(self, case: Case) -> None:
+        try:
+            with self.spending("gradients"):
+                found = gradients.measure(self.problem(case))
+        except Exception as error:
+            self.emit(self.fault(case, error))
+        else:
+            self.emit(found)
+
+    def race(self, job: Job) -> None:
         """Everything that takes turns: gates first, then the timing of all, and after it the gates again."""
-        entries = dict(self.prepared(group))
-        calls = {case: e.work.train if case.mode == "training" else e.work.infer for case, e in entries.items()}
-        before: dict[Case, torch.Tensor] = {}
-        for case in list(calls):
-            self.current = case, time.monotonic()
-            try:
-                before[case] = gate.first(calls[case]()).clone()
-            except Exception as error:
-                del calls[case]
-                self.emit(self.fault(case, error))
-
-        def turn(case: Case) -> None:
-            self.current = case, time.monotonic()
-            self.tell(f"timing {group.name}: {label(case)}", 0)
+        with self.spending("gates"):
+            entries = dict(self.prepared(job))
+            calls = {case: e.work.train if case.mode == "training" else e.work.infer for case, e in entries.items()}
+            before: dict[Case, torch.Tensor] = {}
+            for case in list(calls):
+                self.at(case, False)
+                try:
+                    before[case] = gate.first(calls[case]()).clone()
+                except Exception as error:
+                    del calls[case]
+                    self.emit(self.fault(case, error))
 
         def done(case: Case, samples: Samples) -> None:
-            self.tell(f"timing {group.name}: {label(case)}", 1)
-            try:
-                wrong = gate.again(entries[case].work, calls[case], before.pop(case), gate.tolerance(case.dtype, case.precision))
-            except Exception as error:
-                self.emit(self.fault(case, error))
-                return
-            if wrong:
-                self.emit(self.made(case, "incorrect", wrong, entries[case].errors))
-            else:
-                self.record(case, "ok", entry=entries[case], samples=samples)
+            with self.spending("gates"):
+                self.tell(f"timing {job.name}", 1)
+                try:
+                    wrong = gate.again(entries[case].work, calls[case], before.pop(case), gate.tolerance(case.dtype, case.precision))
+                except Exception as error:
+                    self.emit(self.fault(case, error))
+                    return
+                if wrong:
+                    self.emit(self.made(case, "incorrect", wrong, entries[case].errors))
+                else:
+                    self.record(case, "ok", entry=entries[case], samples=samples)
 
         def failed(case: Case, error: Exception) -> None:
-            self.tell(f"timing {group.name}: {label(case)} failed", 1)
+            self.tell(f"timing {job.name}: {label(case)} failed", 1)
             self.emit(self.fault(case, error))
 
-        interleave(calls, self.rule, self.settings.seed, self.device, turn, done, failed)
-        self.current = None, 0.0
+        self.tell(f"timing {job.name}", 0)
+        with self.spending("timing"):
+            interleave(calls, self.rule, self.settings.seed, self.device, lambda case: self.at(case, False), done, failed)
 
-    def prepared(self, group: Group) -> Iterator[tuple[Case, Entry]]:
+    def prepared(self, job: Job) -> Iterator[tuple[Case, Entry]]:
         """The cases that can run and are right. A gate and the memory of a workload are shared by both modes."""
         problems: dict[tuple[str, int, int, int, int], Problem] = {}
-        known: dict[tuple[str, str, int, bool], Entry | CaseRecord] = {}
-        for case in (case for case in group.cases if self.had.get(case) not in ("crashed", "timeout")):
-            self.current = case, time.monotonic()
-            self.tell(f"checking {group.name}: {label(case)}", 1)
+        known: dict[tuple[object, ...], Entry | CaseRecord] = {}
+        for case in job.cases:
+            self.at(case, True)
+            self.tell(f"checking {job.name}: {label(case)}", 1)
             key = (case.cell, case.T, case.B, case.D, case.H)
             if key not in problems:
                 problems[key] = self.problem(case)
@@ -141,9 +159,9 @@ class Runner:
         for given in problems.values():
             given.__dict__.pop("answer", None)  # the float64 gradients are no longer needed
 
-    def prepare(self, case: Case, given: Problem, known: dict[tuple[str, str, int, bool], Entry | CaseRecord]) -> Entry | None:
-        """Build a case and hold it to the reference; what can't run or is wrong is recorded instead."""
-        key = (case.cell, case.backend, case.H, case.input_product)
+    def prepare(self, case: Case, given: Problem, known: dict[tuple[object, ...], Entry | CaseRecord]) -> Entry | None:
+        """Build a case and hold it to the reference; what can't run or is wrong is recorded instead. A control is built anew."""
+        key = check(case)
         if key not in known:
             known[key] = self.attempt(case, given)
         found = known[key]
@@ -162,22 +180,22 @@ class Runner:
             seconds = time.perf_counter() - begin
             allowed = gate.tolerance(case.dtype, case.precision)
             errors, wrong = gate.compare(given, answer, allowed)
-            wrong = wrong or gate.inference(given, work.infer(), allowed)
+            wrong = wrong or gate.inference(given, work.infer(), allowed) or gate.untouched(work)
             if wrong:
                 return self.made(case, "incorrect", wrong, errors=errors)
-            shown = case.input_product and not case.stands_for
-            return Entry(case, work, errors, seconds, memory.measure(work) if shown else None)
+            shown = case.input_product and not case.stands_for and not case.control
+            with self.spending("memory"):
+                held = memory.measure(work) if shown else None
+            return Entry(case, work, errors, seconds, held)
         except Unsupported as reason:
             return self.made(case, "unsupported", str(reason))
         except Exception as error:
             return self.fault(case, error)
 
     def fault(self, case: Case, error: Exception) -> CaseRecord:
-        """The record of a case that raised. Raises Lost where it took the GPU with it, once it is recorded."""
+        """The record of a case that raised. Raises Lost where it took the GPU with it."""
         if lost(self.device):
-            why = f"{type(error).__name__}: {first_line(error)}"
-            self.emit(self.made(case, "crashed", why))
-            raise Lost(f"the GPU is lost to this process since {label(case)} T={case.T} B={case.B} H={case.H} ({why})")
+            raise Lost(f"{type(error).__name__}: {first_line(error)}") from error
         if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error):
             return self.made(case, "oom", first_line(error) or "out of memory")
         return self.made(case, "failed", f"{type(error).__name__}: {first_line(error)}")
@@ -186,19 +204,13 @@ class Runner:
         taken = samples or Samples()
         self.emit(
             self.made(
-                case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, memory=entry.memory,
-                build_seconds=entry.build_seconds,
+                case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, stopped=taken.stopped,
+                memory=entry.memory, build_seconds=entry.build_seconds,
             )
         )  # fmt: skip
 
     def made(self, case: Case, status: Status, reason: str, errors: Errors | None = None, **measured: Any) -> CaseRecord:
-        """A record, with what the plan knows of the cell."""
-        p = plan(load(case.cell))
-        return CaseRecord(
-            case=case, status=status, reason=reason, errors=errors, parameters=count(p.parameters, case.D, case.H),
-            formula=formula(p.parameters), flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case),
-            algorithm=self.algorithm(case), **measured,
-        )  # fmt: skip
+        return outcome(case, status, reason, errors=errors, algorithm=self.algorithm(case), **measured)
 
     def algorithm(self, case: Case) -> str:
         """What cuDNN is expected to take; "" where there is none, or where it isn't known."""
@@ -211,17 +223,14 @@ class Runner:
     def problem(self, case: Case) -> Problem:
         return problem(case.cell, case.T, case.B, case.D, case.H, case.dtype, self.settings.device, self.settings.seed)
 
-    def gradient(self, shape: Shape) -> None:
-        case = make(self.settings, shape, "eager", "training")
-        try:
-            self.emit(gradients.measure(self.problem(case)))
-        except Exception as error:
-            self.emit(self.fault(case, error))
 
-
-def travelled(settings: Settings) -> list[Shape]:
-    """The sizes whose gradient norms are measured: a suite's are not, it asks for speed."""
-    return [] if settings.suite else sorted(shapes(settings), key=lambda shape: settings.cells.index(shape.cell))
+def outcome(case: Case, status: Status, reason: str, **measured: Any) -> CaseRecord:
+    """A record, with what the plan knows of the cell."""
+    p = plan(load(case.cell))
+    return CaseRecord(
+        case=case, status=status, reason=reason, parameters=count(p.parameters, case.D, case.H), formula=formula(p.parameters),
+        flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case), **measured,
+    )  # fmt: skip
 
 
 def lost(device: torch.device) -> bool:
@@ -242,16 +251,5 @@ def set_precision(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = tf32
 
 
-def label(case: Case) -> str:
-    stand_in = f" (parameters of {case.stands_for})" if case.stands_for else ""
-    return f"{case.cell} {case.backend} {case.mode}{'' if case.input_product else ', rows given'}{stand_in}"
-
-
 def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def pieces(settings: Settings) -> int:
-    """How many pieces of work a run has, for its progress bar."""
-    timed = [case for group in groups(settings) for case in group.cases]
-    return 2 * len(timed) + len(verified(settings)) + len(travelled(settings))

@@ -51,6 +51,15 @@ def write(stream: FileIO, line: Record) -> None:
         raise
 
 
+def mend(path: Path) -> bool:
+    """Cut off a last line that was not written whole, as by a process that was killed. Says whether there was one."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)
+    return whole < len(data)
+
+
 def read(path: Path) -> Records:
     """Read a records file, or the one in a folder. Raises RecordError on a line that is cut short or of another schema."""
     path = path / "records.jsonl" if path.is_dir() else path

@@ -54,11 +54,20 @@ METHOD = """\
 def write(folder: Path, records: Records) -> list[Path]:
     """Write report.md, its plots and a picture of its first table into a folder that exists; report.md comes first in what is
     returned."""
-    drawn = plots.draw(records, folder)
+    drawn = draw(folder, records)
+    return [page(folder, records, drawn), *drawn]
+
+
+def draw(folder: Path, records: Records) -> list[Path]:
+    """The plots, and the picture of the first table."""
     (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
+    return plots.draw(records, folder)
+
+
+def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
     path = folder / "report.md"
     path.write_text(render(records, [plot.name for plot in drawn]), encoding="utf-8")
-    return [path, *drawn]
+    return path
 
 
 def render(records: Records, plots: list[str]) -> str:

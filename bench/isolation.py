@@ -1,0 +1,79 @@
+"""A run, carried out by a process that may die: what was measured is kept, what was at fault is recorded, and the rest goes on."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.jobs import Job, left
+from bench.measure.run import outcome
+from bench.records import CaseRecord, Environment, GradientRecord, Records
+from bench.worker import Died, Done, Said, Worker
+
+TRIES = 3
+"""Processes that may die one after another with no case at hand: then it is the machine."""
+
+
+class Broken(RuntimeError):
+    """No process stays alive here; the message says how the last one ended."""
+
+
+class Sitting:
+    """Does `jobs` with a worker. `emit` gets each record, `tell` what runs now and how much is finished, and "" while nothing is new.
+    After `until`, in seconds of time.monotonic(), no race is begun: those are `skipped`. `spent` are seconds by activity."""
+
+    def __init__(self, worker: Worker, emit: Callable[[CaseRecord | GradientRecord], None], tell: Callable[[str, int], None]):
+        self.worker, self.emit, self.tell = worker, emit, tell
+        self.spent: dict[str, float] = {}
+        self.skipped: list[Job] = []
+
+    def machine(self) -> Environment:
+        """The device, the libraries and what the device does at its best."""
+        found: list[Any] = []
+        self.job(Job("machine", "reading the machine"), found.append)
+        return found[0]
+
+    def all(self, jobs: list[Job], before: Records | None, until: float = math.inf) -> None:
+        for job in jobs:
+            rest = left(job, before)
+            if rest is None:
+                self.tell(f"{job.name} is measured", job.pieces)
+            elif job.kind == "race" and time.monotonic() >= until:
+                self.skipped.append(rest)
+            else:
+                self.job(rest, self.emit)
+        had = {record.case for record in before.cases} if before else set()
+        for case in (case for job in self.skipped for case in job.cases if case not in had):
+            self.emit(outcome(case, "skipped", "left out: the budget was spent"))
+
+    def job(self, job: Job, emit: Callable[[Any], None]) -> None:
+        """Do a job. A case that ends its process, or never ends, is recorded and left out, and the others are asked for again."""
+        deaths = 0
+        while job.cases or job.kind == "machine":
+            try:
+                for message in self.worker.do(job):
+                    self.heard(message, emit)
+                return
+            except Died as end:
+                deaths = 0 if end.cases else deaths + 1
+                for case in end.cases:
+                    self.emit(outcome(case, "timeout" if end.late else "crashed", str(end)))
+                job = job.without(end.cases)
+                if deaths == TRIES:
+                    raise Broken(f"{job.name}: {end}, {TRIES} times in a row, before a case was begun") from None
+
+    def heard(self, message: Any, emit: Callable[[Any], None]) -> None:
+        if message is None:
+            self.tell("", 0)
+        elif isinstance(message, Said):
+            self.tell(message.words, message.finished)
+        elif isinstance(message, Done):
+            self.spent = {name: self.spent.get(name, 0.0) + message.spent.get(name, 0.0) for name in {**self.spent, **message.spent}}
+        else:
+            emit(message)
+
+    def stop(self) -> None:
+        """End the process, and keep what it has to say."""
+        for message in self.worker.last_words():
+            if isinstance(message, (CaseRecord, GradientRecord)):
+                self.emit(message)

@@ -1,0 +1,75 @@
+"""The work of a run, cut into pieces that one process is asked for at a time: in which order, and what is left of it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from bench.cases import groups, make, shapes, verified
+from bench.records import Case, Records
+from bench.settings import Settings
+from bench.suites import Shape
+
+Kind = Literal["machine", "check", "gradients", "race"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process is asked for: to read the machine it is on, check a case without a time, measure the gradient norms that go with a
+    case, or race the cases of a group."""
+
+    kind: Kind
+    name: str
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def pieces(self) -> int:
+        """How far the progress moves on with it."""
+        return {"machine": 0, "check": 1, "gradients": 1, "race": 2}[self.kind] * max(1, len(self.cases))
+
+    def without(self, cases: Collection[Case]) -> "Job":
+        return replace(self, cases=tuple(case for case in self.cases if case not in cases))
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """All of a run but reading the machine, the most telling of it last: what fails fails early."""
+    return [
+        *(Job("check", f"checking {label(case)} in Triton's interpreter", (case,)) for case in verified(settings)),
+        *(
+            Job("gradients", f"gradient norms of {shape.cell} T={shape.T}", (make(settings, shape, "eager", "training"),))
+            for shape in travelled(settings)
+        ),
+        *(Job("race", group.name, group.cases) for group in groups(settings)),
+    ]
+
+
+def left(job: Job, before: Records | None) -> Job | None:
+    """What an earlier sitting has left of a job; None where that is nothing.
+
+    Of a race with a case missing that is all of it, for its cases are compared turn by turn, but for what took its process down or
+    never ended.
+    """
+    if before is None:
+        return job
+    if job.kind == "gradients":
+        known = {(record.cell, record.T) for record in before.gradients}
+        return None if {(case.cell, case.T) for case in job.cases} <= known else job
+    had = {record.case: record.status for record in before.cases}
+    if all(had.get(case, "skipped") != "skipped" for case in job.cases):
+        return None
+    return job.without([case for case, status in had.items() if status in ("crashed", "timeout")])
+
+
+def travelled(settings: Settings) -> list[Shape]:
+    """The sizes whose gradient norms are measured: a suite's are not, it asks for speed."""
+    return [] if settings.suite else sorted(shapes(settings), key=lambda shape: settings.cells.index(shape.cell))
+
+
+def check(case: Case) -> tuple[object, ...]:
+    """What cases of a race share that are built and checked once, whichever mode they are timed in."""
+    return case.cell, case.backend, case.T, case.B, case.D, case.H, case.input_product, case.control
+
+
+def label(case: Case) -> str:
+    stand_in = f" (parameters of {case.stands_for})" if case.stands_for else ""
+    control = " again" if case.control else ""
+    return f"{case.cell} {case.backend}{control} {case.mode}{'' if case.input_product else ', rows given'}{stand_in}"

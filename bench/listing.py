@@ -1,0 +1,19 @@
+"""What a run would measure, listed."""
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.cases import groups, verified
+from bench.settings import Settings
+
+
+def dry_run(settings: Settings) -> None:
+    table = Table("cell", "backend", "mode", "input product", "T", "B", "D", "H", "dtype")
+    planned = verified(settings) + [case for group in groups(settings) for case in group.cases]
+    for case in planned:
+        row = (case.T, case.B, case.D, case.H)
+        inside = "inside" if case.input_product else "given"
+        table.add_row(case.cell, f"{case.backend}{' (again)' if case.control else ''}", case.mode, inside, *map(str, row), case.dtype)
+    terminal = Console()
+    terminal.print(table)
+    terminal.print(f"{len(planned)} cases, none measured")
