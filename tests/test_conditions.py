@@ -66,11 +66,12 @@ def test_a_reading_in_si_units(nvml):
     )
 
 
-def test_the_gpu_is_found_by_its_uuid_and_opened_once(nvml):
-    """Whatever number NVML has for it, and however often it is asked."""
+def test_the_gpu_is_found_by_its_uuid_and_opened_once(nvml, monkeypatch):
+    """Whatever number NVML has for it, however often it is asked; "cuda" is the current one."""
     module = nvml()
-    for _ in range(3):
-        assert conditions.reading(GPU)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    for device in (GPU, GPU, torch.device("cuda")):
+        assert conditions.reading(device)
     assert module.opened == [f"GPU-{UUID}"]
 
 
@@ -123,6 +124,7 @@ def test_a_part_of_a_gpu_has_its_clocks_and_not_its_power(nvml):
     found = conditions.reading(GPU)
     assert (found.clock, found.temperature, found.power) == (1e9, 41, None)
     assert set(asked) == {f"whole of MIG-{UUID}"} and conditions.board(0).energy() is None
+    assert conditions.others(GPU) == [], "who computes in another part takes nothing from this one"
 
 
 def test_a_gpu_in_parts_is_known_by_its_mode(nvml):

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import cells
 from bench.measure import contract
-from bench.measure.backends import Unsupported, Workload, build
+from bench.measure.backends import Unsupported, Workload, build, flatten
 from bench.measure.contract import work
 from bench.measure.problem import problem
 from kernels.plan import plan
@@ -64,7 +64,7 @@ def order(tensor: torch.Tensor) -> list[int]:
 
 @pytest.mark.parametrize("mode", ["training", "inference"])
 @pytest.mark.parametrize("backend", HERE)
-@pytest.mark.parametrize("cell", ["lstm", "gru", "minimal", "cfn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "minimal"])
 def test_no_input_state_or_output_is_copied_to_another_layout(cell, backend, mode):
     workload = given(cell, backend)
     with Layouts() as seen:
@@ -174,11 +174,34 @@ def test_flat_weights_are_one_block():
     """Of cuDNN alone."""
     block = torch.zeros(100)
     assert work(case(backend="vendor"), elsewhere(block[:60], block[60:])).flat_weights is True
-    assert work(case(backend="vendor"), elsewhere(block[:60], torch.zeros(40))).flat_weights is False
+    assert work(case(backend="vendor"), elsewhere(block[:60], torch.zeros(100)[:40])).flat_weights is False
     assert work(case(backend="resident"), elsewhere(block)).flat_weights is None
     assert work(case("lstm", "vendor"), given("lstm", "vendor")).flat_weights is None
 
 
+@pytest.mark.parametrize(("dtype", "flattened"), [(torch.bfloat16, True), (torch.float16, False), (torch.float32, False)])
+def test_bfloat16_is_put_into_one_block_where_torch_does_not(monkeypatch, dtype, flattened):
+    """With the arguments in the order that torch's own operator has them."""
+    names = [argument.name for argument in torch.ops.aten._cudnn_rnn_flatten_weight.default._schema.arguments]
+    called = []
+    monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *given: called.append(dict(zip(names, given, strict=True))))
+    monkeypatch.setattr(torch.backends.cudnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn.rnn, "get_cudnn_mode", {"GRU": 3}.get)
+    layer = torch.nn.GRU(D, H)
+    weight = SimpleNamespace(is_cuda=True, dtype=dtype, get_device=lambda: -1)
+    kept = {k: getattr(layer, k) for k in ("mode", "input_size", "hidden_size", "num_layers", "batch_first", "bidirectional", "parameters")}
+    flatten(SimpleNamespace(weight_hh_l0=weight, **kept))
+    assert bool(called) == flattened
+    if flattened:
+        found = called[0]
+        assert all(a is b for a, b in zip(found.pop("weight_arr"), layer._flat_weights, strict=True))
+        assert found == {
+            "weight_stride0": 4, "input_size": D, "mode": 3, "hidden_size": H, "proj_size": 0, "num_layers": 1, "batch_first": False,
+            "bidirectional": False,
+        }  # fmt: skip
+
+
 def test_nothing_is_declared_of_what_others_bring():
-    assert work(case(backend="mine"), elsewhere()) is None
+    for name in ("mine", "mine.py:make", "eager-mine.py:make"):
+        assert work(case(backend=name), elsewhere()) is None
     assert contract.accumulators("eager", "bfloat16", gpu=False) == "not documented"

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from bench.measure import launches
 from bench.measure.launches import NoGraph, replayed
@@ -56,6 +57,14 @@ def test_a_profiler_that_is_not_let_in_counts_nothing(profiled):
     """Without the right to read the GPU's counters it sees the host's side alone: that is no count of 0."""
     profiled([e for e in EVENTS if e.device_type().name == "CPU"])
     assert launches.launches(lambda: None, GPU) is None
+
+
+def test_the_profilers_own_events_are_read():
+    """Of a CPU, none of which is a kernel of a GPU's."""
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        torch.ones(3) @ torch.ones(3)
+    events = trace.profiler.kineto_results.events()
+    assert events and not any(map(launches.kernel, events))
 
 
 def test_a_cpu_launches_nothing():

@@ -103,10 +103,12 @@ def others(device: torch.device) -> list[int]:
     """The processes, by number, that compute on the GPU besides this one and the one that started it.
 
     In a container NVML may number processes as the host does, and not know this one by its own number. One of those it names
-    is then taken to be this one.
+    is then taken to be this one. Nobody is named where only a part of the GPU is ours: NVML has those of all parts.
     """
     here = opened(device)
-    found = sorted({process.pid for process in here.ask("nvmlDeviceGetComputeRunningProcesses") or []}) if here else []
+    if here is None or here.part:
+        return []
+    found = sorted({process.pid for process in here.ask("nvmlDeviceGetComputeRunningProcesses") or []})
     ours = {os.getpid(), os.getppid()}
     if found and torch.cuda.is_initialized() and os.getpid() not in found:
         found = found[:-1]
