@@ -26,7 +26,7 @@ def one_thread():
 
 def test_cold_is_slower_than_warm(one_thread):
     """4 MiB, of which one value in each of 20,000 lines is loaded, in random order: no prefetcher helps. On the machine this was
-    written on, busy with other work, a flush made it 5 to 8 times slower; a flush of a hundredth of the size, not at all."""
+    written on, busy with other work, a flush made it 5 to 8 times slower; after one of a hundredth of the size this test fails."""
     values = torch.randn(SIZE)
     lines = torch.randperm(SIZE // LINE)[:LOADS] * LINE
     flush = Flush(CPU)

@@ -44,6 +44,7 @@ def joules(call: Callable[[], object], device: torch.device, seconds: float) -> 
 
 def jumps(run: Callable[[int], None], count: Counter) -> Iterator[tuple[float, float, int]]:
     """Run calls on and on: at each jump of the counter the time, what it says, and the calls so far. Ends where it stands still."""
+    run(1)  # what is compiled or allocated once says nothing of a batch
     begin = time.perf_counter()
     run(1)
     batch = max(1, int(BATCH / max(time.perf_counter() - begin, MICRO)))
