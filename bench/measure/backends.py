@@ -1,5 +1,6 @@
 """The contestants: for each backend, how a problem becomes something to run. Add one by adding a function."""
 
+import contextlib
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.measure.problem import Answer, Problem
 from kernels import RNN
@@ -154,6 +155,7 @@ def vendor(problem: Problem) -> Workload:
     if twin is None:
         raise Unsupported("torch.nn has no such cell")
     module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)
+    flatten(module)
     twin.write(problem.weights, module)
     names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
 
@@ -165,6 +167,17 @@ def vendor(problem: Problem) -> Workload:
         problem, forward, [leaf(problem.x)],
         list(module.parameters()), lambda gradients: twin.split(dict(zip(names, gradients, strict=True))),
     )  # fmt: skip
+
+
+def flatten(module: nn.RNNBase) -> None:
+    """Put the weights into one block, as cuDNN takes them. torch does so itself, but not in bfloat16 (torch.backends.cudnn takes it
+    for a dtype that cuDNN doesn't have): there it would copy all weights in every call. Where cuDNN can't, nothing changes."""
+    weight = module.weight_hh_l0
+    if weight.is_cuda and weight.dtype == torch.bfloat16 and torch.backends.cudnn.is_available():
+        mode = torch.backends.cudnn.rnn.get_cudnn_mode(module.mode)
+        sizes = module.input_size, mode, module.hidden_size, 0, module.num_layers, module.batch_first, module.bidirectional
+        with torch.no_grad(), torch.cuda.device_of(weight), contextlib.suppress(RuntimeError):
+            torch._cudnn_rnn_flatten_weight(list(module.parameters()), 4, *sizes)
 
 
 # By cell: torchrecurrent's class, its options, and its parameters as the cell's.

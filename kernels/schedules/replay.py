@@ -31,8 +31,10 @@ def capture(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def whole(steps: Steps) -> int:
-    """How many steps of the sequence, from its start, run as chunks: none without a GPU."""
-    return steps.T // CHUNK * CHUNK if steps.carried[0].is_cuda else 0
+    """How many steps of the sequence, from its start, run as chunks: none without a GPU, and none within a graph that somebody
+    captures: CUDA launches no graph then, and the steps belong in theirs."""
+    alone = steps.carried[0].is_cuda and not torch.cuda.is_current_stream_capturing()
+    return steps.T // CHUNK * CHUNK if alone else 0
 
 
 _graphs: OrderedDict[tuple[Any, ...], tuple[Steps, Callable[[], None]]] = OrderedDict()
