@@ -40,7 +40,7 @@ def shapes(settings: Settings) -> list[Shape]:
     """The sizes of a run, each once: those asked for, or the suite's, in the one dtype asked for."""
     if not settings.suite:
         size = (settings.batch, settings.input, settings.hidden, settings.dtype)
-        return [Shape(cell, T, *size) for T in settings.seq_lens for cell in settings.cells]
+        return [Shape(cell, T, *size, settings.modes) for T in settings.seq_lens for cell in settings.cells]
     chosen = [shape for shape in SUITES[settings.suite] if shape.cell in settings.cells]
     if settings.dtype:
         chosen = [replace(shape, dtype=settings.dtype) for shape in chosen]

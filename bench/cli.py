@@ -16,6 +16,7 @@ from bench.settings import (
     BACKENDS,
     DEFAULTS,
     DTYPES,
+    MODES,
     PRECISIONS,
     Settings,
     SettingsError,
@@ -52,10 +53,12 @@ def app(context: click.Context) -> None:
 @click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
 @click.option("--input", default="", metavar="D", help="Input width. [as --hidden]")
 @click.option("--suite", default="", metavar="NAME", help=f"A list of sizes instead of one: {', '.join(SUITES)}.")
+@click.option("--modes", default="", metavar="A,B", help=f"Of {', '.join(MODES)}. [training,inference; on a GPU all]")
 @click.option("--dtype", default="", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float32; those of the suite]")
 @click.option("--precision", default="ieee", metavar="NAME", help="Of float32 products: ieee, or on a GPU tf32. [ieee]")
 @click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
 @click.option("--seed", default="0", metavar="N", help="Of inputs, weights and the order of turns. [0]")
+@click.option("--thorough", is_flag=True, help="Also with cold caches and, where it is counted, energy. [on a GPU always]")
 @click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
 @click.option("--budget", default="", metavar="TIME", help="Begin with no more sizes after 90s, 8m or 1h. [no limit]")
 @click.option("--timeout", default="4m", metavar="TIME", help="What a case may take to be checked, or to be called once. [4m]")
@@ -63,8 +66,9 @@ def app(context: click.Context) -> None:
 @click.option("--resume", is_flag=True, help="Go on with the run in --out: measure what is missing there.")
 @click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
 def run_all(
-    cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, dtype: str, precision: str,
-    device: str, seed: str, quick: bool, budget: str, timeout: str, out: Path | None, resume: bool, dry_run: bool,
+    cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, modes: str, dtype: str,
+    precision: str, device: str, seed: str, thorough: bool, quick: bool, budget: str, timeout: str, out: Path | None, resume: bool,
+    dry_run: bool,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench import session
@@ -85,13 +89,14 @@ def run_all(
         "device": kind,
         "seed": size(seed, "--seed", least=0),
         "quick": quick,
+        "thorough": thorough or gpu,
     }
     named = choice(dtype, DTYPES, "dtype") if dtype else ""
     if suite:
-        sized = {"--seq-lens": seq_lens, "--batch": batch, "--hidden": hidden, "--input": input}
+        sized = {"--seq-lens": seq_lens, "--batch": batch, "--hidden": hidden, "--input": input, "--modes": modes}
         given = [flag for flag, value in sized.items() if value]
         if given:
-            raise SettingsError(f"--suite {suite} has sizes of its own: leave out {' '.join(given)}")
+            raise SettingsError(f"--suite {suite} has sizes and modes of its own: leave out {' '.join(given)}")
         if not (gpu or quick):
             raise SettingsError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
         settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=named or ("" if gpu else "float32"), suite=suite, **known)
@@ -102,6 +107,7 @@ def run_all(
             hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
             input=size(input or hidden or ("32" if quick else "512" if gpu else "256"), "--input"),
             dtype=named or "float32",
+            modes=tuple(mode for mode in MODES if mode in choices(modes, MODES, "mode")) if modes else MODES if gpu else MODES[:2],
             **known,
         )
     if settings.precision == "tf32" and not gpu:

@@ -59,6 +59,8 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
             sitting = Sitting(worker, emit, tell)
             try:
                 here = sitting.machine()
+                if here.other_processes:
+                    say(f"others compute on this GPU ({here.other_processes} processes): times will be theirs, too")
                 if before is None:
                     stamp, known = started.strftime("%Y-%m-%dT%H:%M:%SZ"), settings.plain()
                     write(stream, Run(started=stamp, command=command, seed=settings.seed, environment=here, settings=known))

@@ -5,7 +5,9 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from bench.records import Mode
 
 DEFAULTS = {
     "cpu": ("eager", "compiled", "stepwise", "resident", "vendor", "torchrecurrent"),
@@ -17,6 +19,9 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")
 
 
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
 class SettingsError(ValueError):
     """A setting that can't be; the message names it and what would do."""
 
@@ -24,7 +29,7 @@ class SettingsError(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width), or of which suite,
-    which has sizes and, without a `dtype`, types of its own."""
+    which has sizes and, without a `dtype`, types of its own. `thorough`: with cold caches, and energy where it is counted."""
 
     cells: tuple[str, ...]
     backends: tuple[str, ...]
@@ -38,6 +43,8 @@ class Settings:
     seed: int
     quick: bool
     suite: str = ""
+    modes: tuple[Mode, ...] = ("training", "inference")
+    thorough: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As a record holds them."""

@@ -64,7 +64,7 @@ def outline(p: Plan) -> str:
     flops = "  ".join(f"{kind} {formula(value)}" for kind, value in p.flops.items())
     lines.append(f"flops per time step and sequence: {flops}")
     lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(p.elements)}")
-    least = {kind: formula(value) for kind, value in formulas(p, training=True, input_product=True).items()}
+    least = {kind: formula(value) for kind, value in formulas(p, "training", input_product=True).items()}
     lines += [
         "at the least, training over T time steps of B sequences:",
         f"    flops     {least['hoisted']} in front of the loop, {least['recurrent']} in it",

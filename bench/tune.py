@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import cells
-from bench.measure.clock import Rule, Samples, interleave
+from bench.measure.clock import Contestant, Rule, interleave
 from bench.measure.environment import version
 from bench.measure.gate import error, tolerance
 from bench.measure.problem import DTYPES
@@ -104,12 +104,11 @@ def compile(name: Name, tiles: Tiles, capability: int) -> int:
 def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu: Chip) -> str:
     """Time a pass, add what was fastest to the table, and say what it was."""
     calls, wrong = contestants(name, built, device)
-    taken: dict[Tiles | None, Samples] = {}
 
     def lost(key: Tiles | None, error: Exception) -> None:
         wrong[f"{type(error).__name__}: {error}"] = key
 
-    interleave(calls, RULE, 0, device, lambda key: None, taken.__setitem__, lost)
+    taken = interleave({key: Contestant(call) for key, call in calls.items()}, RULE, 0, device, lambda key: None, lost)
     if gone(device):
         raise RuntimeError(f"the GPU is lost to this process since {name}: {next(iter(wrong), 'no cut raised')}")
     step = {key: min(samples.seconds) / T for key, samples in taken.items()}

@@ -173,7 +173,7 @@ def attend(settings: Settings, pipe: Connection, say: Callable[[Message], None],
         except Exception:
             pipe.send(Gone(traceback.format_exc(), fault=True))
         else:
-            pipe.send(Done(runner.spent()))
+            pipe.send(Done(runner.watch.taken()))
 
 
 def interrupted(*_: object) -> None:

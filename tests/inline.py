@@ -25,7 +25,7 @@ class Inline:
         except KeyboardInterrupt:
             yield from said
             raise
-        yield from [*said, Done(runner.spent())]
+        yield from [*said, Done(runner.watch.taken())]
 
     def last_words(self) -> Iterator[Message]:
         return iter(())

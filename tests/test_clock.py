@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.measure import clock
-from bench.measure.clock import Rule, Samples, interleave
+from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interleave, times
 
 CPU = torch.device("cpu")
 
@@ -25,9 +25,9 @@ def fake(monkeypatch):
 
 
 def race(contestants, rule, seed=0):
-    taken, failures, order = {}, {}, []
-    interleave(contestants, rule, seed, CPU, order.append, taken.__setitem__, failures.__setitem__)
-    return taken, failures, order
+    failures, order = {}, []
+    turns = {name: call if isinstance(call, Contestant) else Contestant(call) for name, call in contestants.items()}
+    return interleave(turns, rule, seed, CPU, order.append, failures.__setitem__), failures, order
 
 
 def samples(*seconds: float) -> Samples:
@@ -96,7 +96,15 @@ def test_interrupted_it_hands_out_what_is_enough(fake):
         if len(calls) == 4:
             raise KeyboardInterrupt
 
-    taken: dict = {}
-    with pytest.raises(KeyboardInterrupt):
-        interleave({"a": fake(0.1), "stop": stop}, Rule(3, 9, 9.0), 0, CPU, lambda key: None, taken.__setitem__, lambda *_: None)
-    assert len(taken["a"].seconds) >= 3 and taken["a"].stopped == "interrupted"
+    turns = {"a": Contestant(fake(0.1)), "stop": Contestant(stop)}
+    with pytest.raises(Interrupted) as cut:
+        interleave(turns, Rule(3, 9, 9.0), 0, CPU, lambda key: None, lambda *_: None)
+    assert isinstance(cut.value, KeyboardInterrupt) and set(cut.value.taken) <= {"a", "stop"}
+    assert len(cut.value.taken["a"].seconds) >= 3 and cut.value.taken["a"].stopped == "interrupted"
+
+
+def test_what_makes_a_call_ready_is_not_timed(fake):
+    made = []
+    taken, *_ = race({"late": Contestant(fake(0.1), lambda: made.append(fake(5.0)()))}, Rule(3, 3, 9.0))
+    assert taken["late"].seconds == pytest.approx([0.1] * 3) and len(made) == 3
+    assert times(Contestant(fake(0.1), fake(5.0)), CPU, 4, fake(7.0)) == pytest.approx([0.1] * 4)

@@ -1,11 +1,13 @@
 """Floors, held to what a hand finds for two cells, and to what may not happen to any."""
 
+from typing import get_args
+
 import pytest
 
 import cells
 from bench.light import light, meeting, product, times_light
 from bench.measure.demand import demand, formulas
-from bench.records import Constants, Demand
+from bench.records import Constants, Demand, Mode
 from kernels.plan import plan
 from tests.records import ENVIRONMENT, case, timed
 
@@ -15,6 +17,7 @@ GPU = Constants(
 )  # fmt: skip
 CPU = Constants(products={"float32": 1.4e11, "float64": 7e10}, copy_rate=2e10, cache=33 * 2**20)
 NAMES = cells.names()
+MODES = get_args(Mode)
 
 
 def needs(name: str, **sizes: object) -> Demand:
@@ -59,9 +62,8 @@ def test_two_stages_meet_twice_a_step():
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("input_product", [True, False])
-@pytest.mark.parametrize("training", [True, False])
-def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_product, training):
-    mode = "training" if training else "inference"
+@pytest.mark.parametrize("mode", MODES)
+def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_product, mode):
     base = {"T": 7, "B": 5, "D": 8, "H": 8, "mode": mode, "input_product": input_product}
     one = needs(name, **base)
     for size in "TBH":
@@ -75,7 +77,7 @@ def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_produc
     wide = needs(name, **base, dtype="float64")
     assert (wide.bytes, wide.held, wide.meetings) == (2 * one.bytes, 2 * one.held, one.meetings)
     # Flops and elements are polynomials of at most one T, one B and two widths.
-    for kind, value in formulas(plan(cells.load(name)), training, input_product).items():
+    for kind, value in formulas(plan(cells.load(name)), mode, input_product).items():
         powers = {str(symbol): value.as_poly(symbol).degree() for symbol in value.free_symbols}
         assert all(powers.get(symbol, 0) <= most for symbol, most in (("T", 1), ("B", 1), ("D", 1), ("H", 2))), (kind, value)
 
@@ -85,6 +87,16 @@ def test_training_needs_what_inference_does_and_more(name):
     forward, whole = needs(name, mode="inference"), needs(name)
     assert all(getattr(whole, field) >= getattr(forward, field) for field in Demand.model_fields)
     assert whole.recurrent < 3 * forward.recurrent or not forward.recurrent
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("input_product", [True, False])
+def test_the_backward_pass_needs_what_training_does_beyond_inference(name, input_product):
+    forward, back, whole = (needs(name, mode=mode, input_product=input_product) for mode in ("inference", "backward", "training"))
+    for field in ("hoisted", "recurrent", "meetings"):
+        assert getattr(whole, field) - getattr(forward, field) == getattr(back, field) or field == "meetings"
+    assert whole.meetings == 2 * forward.meetings == 2 * back.meetings
+    assert back.bytes + forward.bytes <= whole.bytes + whole.held, "apart, the matrices are read twice"
 
 
 def test_a_floor_is_its_longest_part():

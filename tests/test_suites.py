@@ -90,7 +90,10 @@ def test_a_dtype_and_cells_narrow_a_suite():
     [
         (["--suite", "headlines"], "did you mean headline?"),
         (["--suite", "deepbench", "--device", "cpu"], "needs a GPU: on a CPU, --quick tries its 3 smallest shapes"),
-        (["--suite", "deepbench", "--quick", "--batch", "3", "--hidden", "4"], "has sizes of its own: leave out --batch --hidden"),
+        (
+            ["--suite", "deepbench", "--quick", "--batch", "3", "--hidden", "4"],
+            "modes of its own: leave out --batch --hidden",
+        ),
         (["--budget", "8"], "for example --budget 90s, 8m or 1h"),
         (["--budget", "0m"], "takes a time with its unit"),
         (["--resume"], "name its folder with --out"),

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.measure.clock import Contestant
 from bench.measure.problem import Answer, Problem
+from bench.records import Mode
 from kernels import RNN
 from kernels.autograd import Recurrence
 from kernels.backend import SCHEDULES
@@ -47,8 +49,17 @@ class Workload:
             return self.forward(self.inputs, self.states)[0]
 
     def train(self) -> tuple[Tensor, ...]:
-        y, _ = self.forward(self.inputs, self.states)
+        return self.differentiate(self.forward(self.inputs, self.states)[0])
+
+    def differentiate(self, y: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(y, [*self.inputs, *self.learned], self.dy, allow_unused=True)
+
+    def contestant(self, mode: Mode) -> Contestant:
+        """What is timed in a mode: of "backward" the forward pass is made ready anew for each call."""
+        if mode != "backward":
+            return Contestant(self.infer if mode == "inference" else self.train)
+        waiting: list[Tensor] = []
+        return Contestant(lambda: self.differentiate(waiting.pop()), lambda: waiting.append(self.forward(self.inputs, self.states)[0]))
 
     def turn(self, rows: int) -> None:
         """Move all sequences and states along the batch, in place: what comes out moves along with them, or isn't computed."""

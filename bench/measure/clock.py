@@ -8,20 +8,32 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from scipy.stats import binom
 
-from bench.records import Stop
+from bench.measure.conditions import reading
+from bench.records import Reading, Stop
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A call to be timed, and what makes it ready, which isn't."""
+
+    call: Callable[[], object]
+    ready: Callable[[], object] = tuple
 
 
 @dataclass
 class Samples:
-    """Seconds per call, the round each was taken in, and why there are no more."""
+    """Seconds per call, the round each was taken in, and why there are no more; on a GPU the seconds after which each call came back
+    to the host, and how the GPU was then."""
 
     seconds: list[float] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
+    host: list[float] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
     stopped: Stop = ""
 
     @property
@@ -62,22 +74,24 @@ class Rule:
 Key = TypeVar("Key", bound=Hashable)
 
 
-def interleave(
-    contestants: Mapping[Key, Callable[[], object]],
-    rule: Rule,
-    seed: int,
-    device: torch.device,
-    turn: Callable[[Key], None],
-    done: Callable[[Key, Samples], None],
-    failed: Callable[[Key, Exception], None],
-) -> None:
-    """Time every contestant, one call each a round, in an order drawn anew for every round from `seed`.
+class Interrupted(KeyboardInterrupt):
+    """A race was interrupted; `taken` has the samples of everyone who has enough."""
 
-    `turn` is told whose turn is next, outside the timed window; `done` gets a contestant's samples once it has enough. One
-    that raises is out of the race, and `failed` is told. If the run is interrupted, `done` gets the samples of everyone who
-    has the fewest that will do. The garbage collector is off meanwhile.
+    def __init__(self, taken: Mapping[Any, Samples]):
+        super().__init__()
+        self.taken = taken
+
+
+def interleave(
+    contestants: Mapping[Key, Contestant], rule: Rule, seed: int, device: torch.device,
+    turn: Callable[[Key], None], failed: Callable[[Key, Exception], None],
+) -> dict[Key, Samples]:  # fmt: skip
+    """The samples of every contestant: one call each a round, in an order drawn anew for every round from `seed`.
+
+    `turn` is told whose turn is next, outside the timed window. One that raises is out of the race, and `failed` is told. The garbage
+    collector is off meanwhile. Raises Interrupted in place of KeyboardInterrupt.
     """
-    taken = {key: Samples() for key in contestants}
+    taken: dict[Key, Samples] = {key: Samples() for key in contestants}
     waiting = list(contestants)
     order = random.Random(seed)
     number = 0
@@ -88,48 +102,73 @@ def interleave(
             for key in order.sample(waiting, len(waiting)):
                 turn(key)
                 try:
-                    taken[key].seconds.append(once(contestants[key], device))
+                    sample(contestants[key], device, number, taken[key])
                 except Exception as error:
                     waiting.remove(key)
+                    del taken[key]
                     failed(key, error)
                     continue
-                taken[key].rounds.append(number)
                 taken[key].stopped = rule.stop(taken[key])
                 if taken[key].stopped:
                     waiting.remove(key)
-                    done(key, taken[key])
             number += 1
     except KeyboardInterrupt:
         for key in waiting:
-            if len(taken[key].seconds) >= rule.fewest:
-                taken[key].stopped = "interrupted"
-                done(key, taken[key])
-        raise
+            taken[key].stopped = "interrupted"
+        raise Interrupted({key: samples for key, samples in taken.items() if len(samples.seconds) >= rule.fewest}) from None
     finally:
         gc.enable()
+    return taken
+
+
+def sample(contestant: Contestant, device: torch.device, number: int, taken: Samples) -> None:
+    """Time one call, and look at the GPU after it."""
+    contestant.ready()
+    spent, host = once(contestant.call, device)
+    taken.seconds.append(spent)
+    taken.rounds.append(number)
+    if device.type == "cuda":
+        taken.host.append(host)
+        found = reading(device)
+        if found:
+            taken.readings.append(found)
 
 
 AHEAD = 4_000_000
 """Cycles that a GPU is kept busy before a call, some 2 ms: so far ahead the host may issue work, as it does in a training loop."""
 
 
-def once(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds that the device works on the call; on a GPU the host's own time is among them where it takes more than a head start."""
+def once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
+    """Seconds that the device works on the call, and those after which it came back to the host. Where the host takes more than its
+    head start on a GPU, that is among the former."""
     if device.type == "cuda":
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize(device)
         torch.cuda._sleep(AHEAD)
         start.record()
+        begin = time.perf_counter()
         call()
+        host = time.perf_counter() - begin
         end.record()
         torch.cuda.synchronize(device)
-        return start.elapsed_time(end) / 1e3
+        return start.elapsed_time(end) / 1e3, host
     begin = time.perf_counter()
     call()
-    return time.perf_counter() - begin
+    spent = time.perf_counter() - begin
+    return spent, spent
 
 
 def fastest(call: Callable[[], object], device: torch.device, samples: int) -> float:
     """Seconds of the fastest of several calls, after one that warms up: whatever disturbs a machine only slows it."""
     call()
-    return min(once(call, device) for _ in range(samples))
+    return min(once(call, device)[0] for _ in range(samples))
+
+
+def times(contestant: Contestant, device: torch.device, samples: int, before: Callable[[], object] = tuple) -> list[float]:
+    """Seconds of several calls, each made ready, and after `before`."""
+    found = []
+    for _ in range(samples):
+        contestant.ready()
+        before()
+        found.append(once(contestant.call, device)[0])
+    return found

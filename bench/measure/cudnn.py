@@ -7,7 +7,7 @@ was observed. torch gives bfloat16 to cuDNN where it was built with 9.13 or late
 
 from typing import Literal, NamedTuple
 
-from bench.records import Case
+from bench.records import Case, Mode
 
 Algorithm = Literal["PERSIST_STATIC_SMALL_H", "PERSIST_STATIC", "STANDARD"]
 Direction = Literal["forward", "backward"]
@@ -52,9 +52,12 @@ def refusal(module: str, dtype: str, H: int, B: int, D: int, multiprocessors: in
     return next((reason for reason, holds in rules.items() if holds), "")
 
 
+DIRECTIONS: dict[Mode, tuple[Direction, ...]] = {"inference": ("forward",), "training": ("forward", "backward"), "backward": ("backward",)}
+
+
 def named(module: str, case: Case, multiprocessors: int) -> str:
     """The algorithms of a case in words: "PERSIST_STATIC", or of a training whose passes differ,
     "PERSIST_STATIC_SMALL_H, backward STANDARD"."""
-    directions: tuple[Direction, ...] = ("forward", "backward") if case.mode == "training" else ("forward",)
+    directions = DIRECTIONS[case.mode]
     found = [expected(module, case.dtype, case.H, case.B, case.D, d, multiprocessors).algorithm for d in directions]
     return found[0] if len(set(found)) == 1 else f"{found[0]}, backward {found[1]}"

@@ -18,36 +18,40 @@ from functools import cache
 import sympy
 
 from bench.measure.problem import DTYPES
-from bench.records import Case, Demand
+from bench.records import Case, Demand, Mode
 from kernels.plan import D, H, Plan
 
 B, T = sympy.symbols("B T", positive=True, integer=True)
 
 
 @cache
-def formulas(plan: Plan, training: bool, input_product: bool) -> dict[str, sympy.Expr]:
+def formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Expr]:
     """`Demand` as formulas in T, B, D and H, with elements for bytes."""
     recurrent = sympy.Add(*(plan.sizes[f"W.{name}"] for name in dict.fromkeys(plan.recurrent)))
     learned = plan.parameters if input_product else recurrent
     width = D if input_product else H * sum(term.hoisted is not None for term in plan.terms)
     states, steps = len(plan.states) * H, T * B
-    moved = steps * (width + H) + B * states + learned
-    passes = T
-    if training:
+    moved, turns, passes = sympy.Integer(0), sympy.Integer(0), 0
+    if mode != "backward":
+        moved += steps * (width + H) + B * states + learned
+        turns, passes = turns + T, passes + 1
+    if mode != "inference":
         again = (width if input_product else 0) + states  # the input for its matrices' gradients, and every state
-        moved += steps * (again + states - H + H + width) + (learned if input_product else 0)  # other states out, dy in, dx out
-        passes = (3 if input_product else 2) * T - 1
+        moved += steps * (again + H + width) + (learned if input_product else 0)  # dy in, dx and the gradients of what is learned out
+        moved += steps * (states - H) if mode == "training" else recurrent  # other states out; or the matrices in, once more
+        turns, passes = turns + (2 if input_product else 1) * T - 1, passes + 1
+    hoisted = {"inference": 1, "backward": 2, "training": 3}[mode]
     return {
-        "hoisted": steps * plan.flops["hoisted"] * (3 if training else 1) if input_product else sympy.Integer(0),
-        "recurrent": passes * B * plan.flops["recurrent"],
+        "hoisted": steps * plan.flops["hoisted"] * hoisted if input_product else sympy.Integer(0),
+        "recurrent": turns * B * plan.flops["recurrent"],
         "elements": sympy.expand(moved),
         "held": recurrent,
-        "meetings": (T * len(plan.stages) - 1) * (2 if training else 1) if plan.stages else sympy.Integer(0),
+        "meetings": (T * len(plan.stages) - 1) * passes if plan.stages else sympy.Integer(0),
     }
 
 
 def demand(plan: Plan, case: Case) -> Demand:
-    found = formulas(plan, case.mode == "training", case.input_product)
+    found = formulas(plan, case.mode, case.input_product)
     sizes = {T: case.T, B: case.B, D: case.D, H: case.H}
     hoisted, recurrent, elements, held, meetings = (int(value.subs(sizes)) for value in found.values())
     width = DTYPES[case.dtype].itemsize

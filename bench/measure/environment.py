@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from bench.measure import constants
+from bench.measure import conditions, constants
 from bench.records import Environment
 from kernels.schedules.compiled import compiler
 
@@ -24,7 +24,7 @@ def capture(device: torch.device) -> Environment:
         cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
         driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
         commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
-        constants=constants.measure(device),
+        other_processes=len(conditions.others(device)), constants=constants.measure(device),
     )  # fmt: skip
 
 

@@ -2,19 +2,23 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 
 from bench.cases import count, formula
 from bench.jobs import Job, check, label
-from bench.measure import cudnn, environment, gate, gradients, memory
+from bench.measure import contract, cudnn, environment, gate, gradients, memory
 from bench.measure.backends import Unsupported, Workload, build
-from bench.measure.clock import Rule, Samples, interleave
+from bench.measure.cache import Flush
+from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interleave, times
 from bench.measure.demand import demand
+from bench.measure.energy import joules
+from bench.measure.launches import NoGraph, launches, replayed
 from bench.measure.problem import Problem, problem
+from bench.measure.stopwatch import Stopwatch
 from bench.records import Case, CaseRecord, Environment, Errors, GradientRecord, Memory, Status
 from bench.settings import Settings
 from cells import load
@@ -24,8 +28,18 @@ Emit = Callable[[CaseRecord | GradientRecord | Environment], None]
 Tell = Callable[[str, int], None]
 """Called with what runs now, and how many pieces of work it has finished since it was last called."""
 
-At = Callable[[Case, bool], None]
-"""Called with the case at hand, and whether it is being checked: then it stands for all that share its check."""
+BESIDE = 5
+"""Samples of what is beside the time."""
+
+ENERGY = 0.5
+"""Seconds of calls that energy is counted over."""
+
+
+class At(Protocol):
+    """Called with the case at hand, and whether it is being checked: then it stands for all that share its check."""
+
+    def __call__(self, case: Case, checking: bool) -> None: ...
+
 
 QUICK = Rule(fewest=3, most=5, seconds=0.1)
 RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
@@ -45,6 +59,10 @@ class Entry:
     build_seconds: float
     memory: Memory | None
 
+    def call(self) -> Any:
+        """What is checked: the same as is timed or, of the backward pass, training, which it is the second half of."""
+        return self.work.infer() if self.case.mode == "inference" else self.work.train()
+
 
 class Runner:
     """Does the jobs of a run in this process. `emit` gets what was found, `tell` what runs now; `run` is told at which case it is."""
@@ -53,15 +71,15 @@ class Runner:
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
         self.rule = QUICK if settings.quick else RULES[self.device.type]
-        self.activity, self.since = "", 0.0
-        self.seconds: dict[str, float] = {}
+        self.flush: Flush | None = None
+        self.watch = Stopwatch()
         self.at: At = lambda case, checking: None
         set_precision(settings.precision)
 
     def run(self, job: Job, at: At = lambda case, checking: None) -> None:
         self.at = at
         if job.kind == "machine":
-            with self.spending("constants"):
+            with self.watch.on("constants"):
                 self.emit(environment.capture(self.device))
         elif job.kind == "race":
             self.race(job)
@@ -71,37 +89,16 @@ class Runner:
                 at(case, True)
                 self.check(case) if job.kind == "check" else self.gradient(case)
 
-    def spent(self) -> dict[str, float]:
-        """Seconds by activity since this was last asked."""
-        found, self.seconds = self.seconds, {}
-        return found
-
-    @contextmanager
-    def spending(self, activity: str) -> Iterator[None]:
-        """What happens within is that activity, and not the one around it."""
-        outer = self.activity
-        self.switch(activity)
-        try:
-            yield
-        finally:
-            self.switch(outer)
-
-    def switch(self, activity: str) -> None:
-        now = time.perf_counter()
-        if self.activity:
-            self.seconds[self.activity] = self.seconds.get(self.activity, 0.0) + now - self.since
-        self.activity, self.since = activity, now
-
     def check(self, case: Case) -> None:
-        with self.spending("gates"):
+        with self.watch.on("gates"):
             entry = self.prepare(case, self.problem(case), {})
         if entry:
             where = f"in Triton's interpreter at T={case.T} B={case.B} D={case.D} H={case.H}: right, and without a time"
-            self.record(case, "verified", reason=where, entry=entry)
+            self.record(entry, "verified", where)
 
     def gradient(self, case: Case) -> None:
         try:
-            with self.spending("gradients"):
+            with self.watch.on("gradients"):
                 found = gradients.measure(self.problem(case))
         except Exception as error:
             self.emit(self.fault(case, error))
@@ -110,38 +107,65 @@ class Runner:
 
     def race(self, job: Job) -> None:
         """Everything that takes turns: gates first, then the timing of all, and after it the gates again."""
-        with self.spending("gates"):
+        with self.watch.on("gates"):
             entries = dict(self.prepared(job))
-            calls = {case: e.work.train if case.mode == "training" else e.work.infer for case, e in entries.items()}
             before: dict[Case, torch.Tensor] = {}
-            for case in list(calls):
+            for case, entry in entries.items():
                 self.at(case, False)
                 try:
-                    before[case] = gate.first(calls[case]()).clone()
-                except Exception as error:
-                    del calls[case]
-                    self.emit(self.fault(case, error))
-
-        def done(case: Case, samples: Samples) -> None:
-            with self.spending("gates"):
-                self.tell(f"timing {job.name}", 1)
-                try:
-                    wrong = gate.again(entries[case].work, calls[case], before.pop(case), gate.tolerance(case.dtype, case.precision))
+                    before[case] = gate.first(entry.call()).clone()
                 except Exception as error:
                     self.emit(self.fault(case, error))
-                    return
-                if wrong:
-                    self.emit(self.made(case, "incorrect", wrong, entries[case].errors))
-                else:
-                    self.record(case, "ok", entry=entries[case], samples=samples)
+            contestants = {case: entries[case].work.contestant(case.mode) for case in before}
 
         def failed(case: Case, error: Exception) -> None:
             self.tell(f"timing {job.name}: {label(case)} failed", 1)
             self.emit(self.fault(case, error))
 
         self.tell(f"timing {job.name}", 0)
-        with self.spending("timing"):
-            interleave(calls, self.rule, self.settings.seed, self.device, lambda case: self.at(case, False), done, failed)
+        turn = partial(self.at, checking=False)
+        try:
+            with self.watch.on("timing"):
+                taken = interleave(contestants, self.rule, self.settings.seed, self.device, turn, failed)
+        except Interrupted as cut:
+            for case, samples in cut.taken.items():
+                self.finish(entries[case], samples, before[case])
+            raise
+        for case, samples in taken.items():
+            self.tell(f"checking {job.name} again: {label(case)}", 1)
+            self.finish(entries[case], samples, before.pop(case), beside=True)
+
+    def finish(self, entry: Entry, samples: Samples, before: torch.Tensor, beside: bool = False) -> None:
+        """After the timing: is it still right, and what is there `beside` its time? Then its record."""
+        case = entry.case
+        self.at(case, False)
+        try:
+            with self.watch.on("gates"):
+                wrong = gate.again(entry.work, entry.call, before, gate.tolerance(case.dtype, case.precision))
+            if wrong:
+                self.emit(self.made(case, "incorrect", wrong, entry.errors))
+                return
+            with self.watch.on("timing"):
+                found = self.beside(entry) if beside else {}
+        except Exception as error:
+            self.emit(self.fault(case, error))
+        else:
+            self.record(entry, "ok", samples=samples, **found)
+
+    def beside(self, entry: Entry) -> dict[str, Any]:
+        """Cold caches and energy where they are asked for; on a GPU the call as one graph, and what it launches."""
+        work, mode, found = entry.work, entry.case.mode, dict[str, Any]()
+        if self.settings.thorough:
+            self.flush = self.flush or Flush(self.device)
+            found["cold"] = times(work.contestant(mode), self.device, BESIDE, self.flush)
+            found["energy"] = joules(entry.call, self.device, ENERGY) if mode != "backward" else None
+        if self.device.type == "cuda" and mode != "backward":
+            try:
+                found["graph"] = times(Contestant(replayed(entry.call, self.device)), self.device, BESIDE)
+            except NoGraph as reason:
+                found["no_graph"] = str(reason)
+            found["launches"] = launches(entry.call, self.device)
+        return found
 
     def prepared(self, job: Job) -> Iterator[tuple[Case, Entry]]:
         """The cases that can run and are right. A gate and the memory of a workload are shared by both modes."""
@@ -184,7 +208,7 @@ class Runner:
             if wrong:
                 return self.made(case, "incorrect", wrong, errors=errors)
             shown = case.input_product and not case.stands_for and not case.control
-            with self.spending("memory"):
+            with self.watch.on("memory"):
                 held = memory.measure(work) if shown else None
             return Entry(case, work, errors, seconds, held)
         except Unsupported as reason:
@@ -200,12 +224,13 @@ class Runner:
             return self.made(case, "oom", first_line(error) or "out of memory")
         return self.made(case, "failed", f"{type(error).__name__}: {first_line(error)}")
 
-    def record(self, case: Case, status: Status, entry: Entry, reason: str = "", samples: Samples | None = None) -> None:
+    def record(self, entry: Entry, status: Status, reason: str = "", samples: Samples | None = None, **beside: Any) -> None:
         taken = samples or Samples()
         self.emit(
             self.made(
-                case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, stopped=taken.stopped,
-                memory=entry.memory, build_seconds=entry.build_seconds,
+                entry.case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, stopped=taken.stopped,
+                host=taken.host, readings=taken.readings, memory=entry.memory, build_seconds=entry.build_seconds,
+                work=contract.work(entry.case, entry.work), **beside,
             )
         )  # fmt: skip
 

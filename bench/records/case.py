@@ -8,7 +8,7 @@ from bench.records.model import Model
 
 Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout", "crashed", "failed", "skipped"]
 FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
-Mode = Literal["inference", "training"]
+Mode = Literal["training", "inference", "backward"]
 Stop = Literal["", "precise", "time", "count", "interrupted"]
 """Why no more samples were taken: the interval of the median was narrow enough, the time or the number allowed was used up."""
 
@@ -17,10 +17,10 @@ class Case(Model):
     """One thing to measure: a cell at a size on a backend.
 
     T time steps, B sequences, D input width, H hidden width. `mode` "training" is forward and backward with the gradient of
-    the input; `input_product` says whether the products of the input are inside the time. `precision` is that of every
-    fp32 product ("ieee" or "tf32"). `stands_for` names the cell whose parameter count this row's H was chosen to equal:
-    the vendor's GRU standing in for a cell the vendor doesn't have. A `control` is the same case again under another name: what
-    the two differ by is noise.
+    the input, "backward" the second half of it, timed alone; `input_product` says whether the products of the input are inside the
+    time. `precision` is that of every fp32 product ("ieee" or "tf32"). `stands_for` names the cell whose parameter count this row's
+    H was chosen to equal: the vendor's GRU standing in for a cell the vendor doesn't have. A `control` is the same case again under
+    another name: what the two differ by is noise.
     """
 
     cell: str

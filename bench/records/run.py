@@ -32,7 +32,8 @@ class Constants(Model):
 
 
 class Environment(Model):
-    """Where a run ran. Versions are empty where a thing is missing. `sgemm_flops` is of records without `constants`: the rate,
+    """Where a run ran. Versions are empty where a thing is missing. `other_processes` computed on the GPU when the run began, as
+    far as it says. `sgemm_flops` is of records without `constants`: the rate,
     in flop/s, of torch's own float32 product of (4096, 1024) and (1024, 1024) on that device, measured in the run."""
 
     device: str
@@ -52,6 +53,7 @@ class Environment(Model):
     torchrecurrent: str = ""
     commit: str = ""
     dirty: bool = False
+    other_processes: int = 0
     sgemm_flops: float = 0.0
     constants: Constants | None = None
 
