@@ -18,8 +18,8 @@ Verdict = Literal["faster", "slower", "tie"]
 
 FEWEST = 5
 RESAMPLES = 2000
-TRAINING_FLOPS = 3
-"""Training over forward: each product W·v of the forward pass has two more in the backward, for the gradients of W and of v."""
+FLOPS = {"inference": 1, "backward": 2, "training": 3}
+"""Of a mode, over those of a forward pass: each of its products W·v has two more in the backward pass, for the gradients of W and of v."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
     """
     if not (timed(record) and record.flops and environment.sgemm and record.case.input_product):
         return None
-    passes = TRAINING_FLOPS if record.case.mode == "training" else 1
-    return passes * record.flops * timesteps_per_second(record) / environment.sgemm
+    return FLOPS[record.case.mode] * record.flops * timesteps_per_second(record) / environment.sgemm
 
 
 def speed(record: CaseRecord, peer: CaseRecord) -> Estimate | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench.records import FAILURES, Case, CaseRecord
-from bench.render.words import word
+from bench.render.words import MODES, word
 from bench.summary import Estimate, Peers, peers, seconds, speed, timed
 
 SCHEDULES = ("compiled", "stepwise", "resident", "scan")
@@ -144,7 +144,7 @@ def grids(records: Sequence[CaseRecord]) -> list[Grid]:
             backends=ordered({case.backend for case in group} | {backend for _, backend in elsewhere[common.input_product]}),
             elsewhere=elsewhere[common.input_product],
         )
-        for common, group in sorted(groups.items(), key=lambda item: (not item[0].input_product, item[0].mode != "training"))
+        for common, group in sorted(groups.items(), key=lambda item: (not item[0].input_product, list(MODES).index(item[0].mode)))
     ]
 
 

@@ -12,7 +12,7 @@ from bench.render.markdown import code, folded, text
 from bench.render.words import counted, factor, interval, plural, size, task, two_grus, without_gpu
 from bench.summary import Estimate, timed
 
-VERBS = {"training": "trains", "inference": "runs"}
+VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
 BASELINES = ("vendor", "eager", "torchrecurrent")
 """Backends that are here to be compared with: no headline is about them."""
 

@@ -11,7 +11,7 @@ from bench.summary import Estimate, timed
 MIB = 2**20
 NONE = "–"
 BELOW = "!"
-MODES = {"training": "Training", "inference": "Inference"}
+MODES = {"training": "Training", "inference": "Inference", "backward": "Backward pass"}
 
 
 def two_grus(cells: Iterable[str]) -> str:
