@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.isolation import TRIES, Broken, Sitting
+from bench.jobs import Job, left
 from bench.records import read
+from bench.worker import Died, Done
+from tests.records import case, records, timed
 
 ROOT = Path(__file__).parents[1]
 HONEST = ("eager", "vendor")
@@ -33,6 +37,63 @@ EXPECTED = {
 }
 
 
+class Scripted:
+    """A worker that does what is written for each of its turns: dies, or emits a record of every case."""
+
+    def __init__(self, *turns: object):
+        self.turns, self.asked = list(turns), []
+
+    def do(self, job):
+        self.asked.append(job.cases)
+        turn = self.turns.pop(0)
+        if isinstance(turn, Died):
+            raise turn
+        yield None
+        yield from (timed(case, 1.0) for case in job.cases)
+        yield Done({"gates": 2.0})
+
+
+CASES = tuple(case(cell) for cell in ("gru", "lstm", "vanilla"))
+RACE = Job("race", "T=128", CASES)
+
+
+def sit(*turns: object) -> tuple[Sitting, list]:
+    found: list = []
+    return Sitting(Scripted(*turns), found.append, lambda words, finished: None), found
+
+
+def test_who_is_at_fault_is_left_out_and_the_rest_is_asked_for_again():
+    sitting, found = sit(Died(CASES[1:2], "killed by SIGSEGV"), Died(CASES[:1], "took longer than 3 s", late=True), "works")
+    sitting.all([RACE], None)
+    assert [(r.case.cell, r.status, r.reason) for r in found] == [
+        ("lstm", "crashed", "killed by SIGSEGV"), ("gru", "timeout", "took longer than 3 s"), ("vanilla", "ok", ""),
+    ]  # fmt: skip
+    assert sitting.worker.asked == [CASES, (CASES[0], CASES[2]), (CASES[2],)] and sitting.spent == {"gates": 2.0}
+
+
+def test_where_no_process_stays_alive_it_says_how_the_last_one_ended():
+    sitting, found = sit(*[Died([], "ended with exit code 1")] * TRIES)
+    with pytest.raises(Broken, match="T=128: ended with exit code 1, 3 times in a row"):
+        sitting.all([RACE], None)
+    assert not found
+    sitting, found = sit(*[Died([], "once")] * (TRIES - 1), "works")
+    sitting.all([RACE], None)
+    assert len(found) == 3, "a process that can't start may be an accident"
+
+
+def test_after_the_budget_no_race_is_begun_and_every_case_of_it_is_named():
+    sitting, found = sit("works")
+    sitting.all([RACE], None, until=time.monotonic() - 1)
+    assert [record.status for record in found] == ["skipped"] * 3 and sitting.skipped == [RACE]
+
+
+def test_what_is_left_of_a_race():
+    had = [timed(CASES[0], 1.0), timed(CASES[1]).model_copy(update={"status": "crashed"})]
+    assert left(RACE, records(*had)).cases == (CASES[0], CASES[2]), "whole, but for what took its process down"
+    assert left(RACE, records(*had, timed(CASES[2], 1.0))) is None
+    assert left(RACE, records(*had, timed(CASES[2]).model_copy(update={"status": "skipped"}))) is not None
+
+
 def command(*more: object) -> list[str]:
     return [sys.executable, "-m", "bench", "all", "--quick", "--cells", "vanilla", "--seq-lens", "2", "--device", "cpu", *map(str, more)]
 
@@ -44,9 +105,9 @@ def test_every_fault_ends_in_its_own_status(tmp_path):
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    records = read(tmp_path / "run").cases
-    assert len(records) == 2 * (len(HONEST) + len(EXPECTED)) + 1, "every case has one record, and the control"
-    for record in records:
+    found = read(tmp_path / "run").cases
+    assert len(found) == 2 * (len(HONEST) + len(EXPECTED)) + 1, "every case has one record, and the control"
+    for record in found:
         name = record.case.backend.rpartition(":")[2]
         if name in HONEST or (name == "remembers" and record.case.mode == "training"):
             assert record.status == "ok" and record.samples and record.stopped
@@ -54,16 +115,16 @@ def test_every_fault_ends_in_its_own_status(tmp_path):
             status, reason = EXPECTED[name]
             assert record.status == status and reason in record.reason and not record.samples, (name, record.status, record.reason)
             assert "\n" not in record.reason
-    counts = Counter(record.status for record in records)
+    counts = Counter(record.status for record in found)
     for status, count in counts.items():
         assert f"{count} {status}" in " ".join(done.stdout.split())
 
 
 def outcomes(folder: Path) -> dict[object, str]:
-    records = read(folder)
-    found = {record.case: record.status for record in records.cases}
-    assert len(found) == len(records.cases)
-    return found | {(record.cell, record.T): "gradients" for record in records.gradients}
+    whole = read(folder)
+    found = {record.case: record.status for record in whole.cases}
+    assert len(found) == len(whole.cases)
+    return found | {(record.cell, record.T): "gradients" for record in whole.gradients}
 
 
 @pytest.mark.parametrize("moments", [2, pytest.param(10, marks=pytest.mark.soak)])
