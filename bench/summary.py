@@ -1,55 +1,16 @@
-"""What records say: medians with their intervals, rates, speed against a peer, and how fast a gradient shrinks.
-
-An interval covers the true median with 95% probability: percentiles of the medians of resamples drawn with replacement (Efron 1979),
-from a fixed seed. Below five samples there is none, and so it is unbounded: even the range of four holds the median only 87% of the time.
-"""
+"""What records say: times and rates, speed against a peer, where the time of a run went, and how fast a gradient shrinks."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal
 
 import numpy as np
 
-from bench.records import Case, CaseRecord, Environment, GradientRecord
+from bench.estimate import Estimate, estimate
+from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
 
-Verdict = Literal["faster", "slower", "tie"]
-
-FEWEST = 5
-RESAMPLES = 2000
 FLOPS = {"inference": 1, "backward": 2, "training": 3}
 """Of a mode, over those of a forward pass: each of its products W·v has two more in the backward pass, for the gradients of W and of v."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The median of `n` samples and its 95% interval, in the samples' unit."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    @property
-    def bounded(self) -> bool:
-        return math.isfinite(self.high)
-
-    @property
-    def verdict(self) -> Verdict:
-        """Of a ratio of speeds: a tie where the interval contains 1."""
-        return "faster" if self.low > 1 else "slower" if self.high < 1 else "tie"
-
-
-@cache
-def estimate(samples: tuple[float, ...]) -> Estimate:
-    """The median of positive samples, at least one."""
-    value = float(np.median(samples))
-    if len(samples) < FEWEST:
-        return Estimate(value, 0.0, math.inf, len(samples))
-    resamples = np.random.default_rng(0).choice(samples, (RESAMPLES, len(samples)))
-    low, high = np.percentile(np.median(resamples, axis=1), (2.5, 97.5))
-    return Estimate(value, float(low), float(high), len(samples))
 
 
 def timed(record: CaseRecord) -> bool:
@@ -80,12 +41,23 @@ def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
     return FLOPS[record.case.mode] * record.flops * timesteps_per_second(record) / environment.sgemm
 
 
+def alike(record: CaseRecord, peer: CaseRecord) -> bool:
+    """Whether two cases do equal work with equal numerics, as far as their records say what they do. A control is like the case that it
+    repeats, and no other."""
+    if record.case.control != peer.case.control:
+        return record.case.model_copy(update={"control": peer.case.control}) == peer.case
+    return not (record.work and peer.work) or record.work.alike == peer.work.alike
+
+
 def speed(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
-    """How many times as fast as its peer a case is: the median over the rounds both were timed in, None without any."""
+    """How many times as fast as its peer a case is: the median over the rounds both were timed in; None without any, or where their
+    work is not alike."""
     theirs = dict(zip(peer.rounds, peer.samples, strict=False))
     pairs = zip(record.rounds, record.samples, strict=False)
+    if not (timed(record) and timed(peer) and alike(record, peer)):
+        return None
     ratios = tuple(theirs[number] / taken for number, taken in pairs if number in theirs)
-    return estimate(ratios) if ratios and timed(record) and timed(peer) else None
+    return estimate(ratios) if ratios else None
 
 
 @dataclass(frozen=True)
@@ -138,3 +110,19 @@ def by_cell(gradients: Sequence[GradientRecord]) -> dict[str, dict[int, Gradient
     for record in sorted(gradients, key=lambda r: (r.cell, r.T)):
         found.setdefault(record.cell, {})[record.T] = record
     return found
+
+
+def spent(records: Records) -> dict[str, float]:
+    """Seconds of a run and of what resumed it, by activity: the longest first, and what is left last. {} where no record says so."""
+    found: dict[str, float] = {}
+    for end in records.ends:
+        for activity, taken in end.spent.items():
+            found[activity] = found.get(activity, 0.0) + taken
+    return dict(sorted(found.items(), key=lambda item: (item[0] == "overhead", -item[1], item[0])))
+
+
+def overhead(records: Records) -> float | None:
+    """The share of planning, starting processes and rendering in the wall time of a run without its float64 gates."""
+    found, wall = spent(records), sum(end.wall for end in records.ends)
+    rest = wall - found.get("gates", 0.0)
+    return found["overhead"] / rest if "overhead" in found and rest > 0 else None

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.absent import without
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cells", "kernels", "bench")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 RENDERING = [
+    "bench.estimate",
     "bench.summary",
+    "bench.verdict",
     "bench.light",
     "bench.records",
     *(f"bench.render.{path.stem}" for path in (ROOT / "bench/render").glob("[!_]*.py")),
@@ -65,9 +69,8 @@ def test_rendering_stands_alone(module):
 
 def test_rendering_where_nothing_else_is():
     """The same, tried: with torch and triton out of reach."""
-    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in ("torch", "triton"))
-    wanted = ", ".join(RENDERING)
-    subprocess.run([sys.executable, "-c", f"import sys; {blocked}import {wanted}"], cwd=ROOT, check=True)
+    script = without("torch", "triton") + f"import {', '.join(RENDERING)}"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 def test_cells_need_no_triton():

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from bench.records import Records
 from bench.render import console
-from bench.render.words import counted, factor, number
+from bench.render.preface import counted
+from bench.render.words import factor, number
 from tests.records import case, gradient, records, timed, whole
 
 
@@ -89,7 +90,7 @@ def test_a_run_of_failures_alone():
 def test_an_empty_run_and_one_sample():
     assert "0 cases: no failures" in shown(records())
     text = shown(records(timed(case(), 0.0123), timed(case(backend="vendor"), 0.0246)))
-    assert "★ 12.3 2.00×" in text
+    assert "★ 12.3 ?2.00×" in text and "☆ 24.6" in text
 
 
 def test_ok_without_samples_is_a_word():

@@ -2,32 +2,13 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from bench.render.grid import FASTEST, TIED, Row, grids
-from bench.summary import by_cell, estimate, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
+from bench.summary import by_cell, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
 from tests.records import ENVIRONMENT, B, D, H, case, gradient, timed, whole
 
 UNSUPPORTED = {"status": "unsupported", "reason": "torch.nn has no such cell"}
-
-
-def test_median_and_interval_of_known_samples():
-    found = estimate((3.0, 1.0, 2.0, 5.0, 4.0))
-    assert (found.value, found.low, found.high, found.n) == (3.0, 1.0, 5.0, 5)
-    assert estimate((2.0,) * 8).low == estimate((2.0,) * 8).high == 2.0
-
-
-def test_interval_holds_the_median_about_95_times_in_100():
-    draw = np.random.default_rng(1)
-    intervals = [estimate(tuple(draw.lognormal(size=15))) for _ in range(200)]
-    assert 0.90 <= np.mean([i.low <= 1.0 <= i.high for i in intervals]) <= 0.99
-
-
-def test_too_few_samples_have_no_interval_and_no_verdict():
-    for samples in ((7.0,), (7.0, 7.1, 7.2, 7.3)):
-        assert not estimate(samples).bounded
-        assert estimate(samples).verdict == "tie"
 
 
 def test_throughput():
@@ -54,9 +35,8 @@ def test_speed_pairs_samples_of_one_round():
     peer = timed(case(backend="vendor"), *slow)
     ratio = speed(timed(case(), *(t / 3 for t in slow)), peer)
     assert (ratio.low, ratio.value, ratio.high) == pytest.approx((3, 3, 3))
-    assert ratio.verdict == "faster"
-    assert speed(peer, timed(case(), *(t / 3 for t in slow))).verdict == "slower"
-    assert speed(peer, timed(case(), *reversed(slow))).verdict == "tie"
+    swapped = speed(timed(case(), *reversed(slow)), peer)
+    assert swapped.low < 1 < swapped.high
 
 
 def test_speed_uses_shared_rounds_alone():

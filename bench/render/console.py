@@ -13,8 +13,9 @@ from rich.text import Text
 from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
 from bench.render import speeds
 from bench.render.grid import FASTEST, TIED, Grid, grids, measure
-from bench.render.words import counted, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, without_gpu
-from bench.summary import by_cell, rate, seconds, speed
+from bench.render.preface import counted, remarks
+from bench.render.words import VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
+from bench.summary import by_cell, rate, seconds
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8
@@ -52,7 +53,7 @@ def header(records: Records) -> Text:
     failed = any(record.status in FAILURES for record in records.cases)
     text = Text(f"{here.device}, {here.threads} threads, torch {here.torch}\n")
     text.append(counted(records.cases), style="bold red" if failed else "bold")
-    return text.append(f"\n{without_gpu(records)}".rstrip())
+    return text.append("".join(f"\n{remark}" for remark in remarks(records)))
 
 
 def failures(cases: Sequence[CaseRecord]) -> Iterator[Group]:
@@ -92,7 +93,7 @@ def times_table(grid: Grid) -> Group:
         table.add_row(row.cell if row.cell != before else "", *names, *found.values(), *last, end_section=row.cell != after)
     caption = "Median ms, and × the vendor's speed."
     if any(grid.marks(row) for row in grid.rows):
-        caption += f" {FASTEST} fastest of its row, {TIED} can't be told from the fastest, ≈ not from 1×."
+        caption += f" {FASTEST} fastest of its row, {TIED} not shown to be slower; {VERDICTS}."
     if any(grid.peers(row).width for row in grid.rows):
         caption += ' "gru 12.3": torch.nn has no such cell, so × is against its gru of the same H.'
     return titled(title, table, f"{caption} {note}")
@@ -101,8 +102,8 @@ def times_table(grid: Grid) -> Group:
 def entry(grid: Grid, found: CaseRecord | str, mark: str) -> Text:
     if isinstance(found, str):
         return Text(found, style="red" if found in FAILURES else "dim")
-    ratio = grid.speed(found)
-    parts = (mark, milliseconds(seconds(found).value), times(ratio) if ratio else "")
+    speed = grid.speed(found)
+    parts = (mark, milliseconds(seconds(found).value), times(speed) if speed else "")
     return Text(" ".join(filter(None, parts)), style="bold green" if mark == FASTEST else "green" if mark else "")
 
 
@@ -116,7 +117,9 @@ def stand_ins(laid: Sequence[Grid]) -> Iterator[Group]:
         table = columns(*grid.longest_keys, "gru's H", *backends)
         for row, found in rows.items():
             entries = (grid.entry(row, backend) for backend in backends)
-            ratios = (e if isinstance(e, str) else f"{against(e, found.width)} / {against(e, found.parameters)}" for e in entries)
+            ratios = (
+                e if isinstance(e, str) else f"{against(grid, e, found.width)} / {against(grid, e, found.parameters)}" for e in entries
+            )
             widths = f"{row.H} / {found.parameters.case.H if found.parameters else 'none'}"
             table.add_row(*grid.names(row, grid.longest_keys), widths, *ratios)
         caption = "× the speed of the vendor's gru: of the same H / of the H that gives it as many parameters."
@@ -124,9 +127,9 @@ def stand_ins(laid: Sequence[Grid]) -> Iterator[Group]:
         yield titled(title, table, f"{caption} {two_grus(row.cell for row in rows)}")
 
 
-def against(record: CaseRecord, peer: CaseRecord | None) -> str:
-    ratio = speed(record, peer) if peer else None
-    return times(ratio) if ratio else "not timed"
+def against(grid: Grid, record: CaseRecord, peer: CaseRecord | None) -> str:
+    speed = grid.against(record, peer)
+    return times(speed) if speed else unknown(record, peer)
 
 
 def lights(laid: Sequence[Grid], here: Environment) -> Iterator[Group]:
@@ -159,7 +162,8 @@ def memory(laid: Sequence[Grid]) -> Iterator[Group]:
 
 
 def parameters(cases: Sequence[CaseRecord]) -> Iterator[Group]:
-    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in cases if r.parameters and r.status != "verified"}
+    real = (r for r in cases if r.parameters and r.status != "verified" and not r.case.control)
+    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in real}
     if known:
         table = columns("cell", "H", "formula", "parameters", "flops", left=("cell", "formula"))
         for record in sorted(known.values(), key=lambda r: (r.case.stands_for, r.case.cell)):

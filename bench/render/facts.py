@@ -22,7 +22,8 @@ def memory(grid: Grid) -> str:
 
 
 def parameters(cases: Sequence[CaseRecord]) -> str:
-    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in cases if r.parameters and r.status != "verified"}
+    real = (r for r in cases if r.parameters and r.status != "verified" and not r.case.control)
+    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in real}
     rows = [
         [label(r.case), r.formula, str(r.case.D), str(r.case.H), f"{r.parameters:,}", f"{r.flops:,}"]
         for r in sorted(known.values(), key=lambda r: (r.case.stands_for, r.case.cell))

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from bench.records import FAILURES, Case, CaseRecord
 from bench.render.words import MODES, word
-from bench.summary import Estimate, Peers, peers, seconds, speed, timed
+from bench.summary import Peers, alike, peers, seconds, timed
+from bench.verdict import Noise, Speed, compared, noise
 
 SCHEDULES = ("compiled", "stepwise", "resident", "scan")
 ORDER = ("vendor", "eager", *(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low")), "torchrecurrent")
@@ -27,13 +28,14 @@ class Row(NamedTuple):
 class Grid:
     """Cases that differ in cell, size and backend alone; `common` is what they share, its B, D and H 0 where those differ. `cases` are
     all of the run, to look peers up in. `elsewhere` has the outcome, in a word, of a (cell, backend) that was checked at a size of its
-    own, without a time."""
+    own, without a time. `noise` is that of the run."""
 
     common: Case
     cases: dict[Case, CaseRecord]
     rows: tuple[Row, ...]
     backends: tuple[str, ...]
     elsewhere: dict[tuple[str, str], str]
+    noise: Noise
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -102,10 +104,12 @@ class Grid:
     def peers(self, row: Row) -> Peers:
         return peers(self.cases, self.at(row, ""))
 
-    def speed(self, record: CaseRecord) -> Estimate | None:
+    def speed(self, record: CaseRecord) -> Speed | None:
         """Against the vendor's same cell, or its GRU of the same H where it has none. None for the vendor itself."""
-        peer = peers(self.cases, record.case).first
-        return speed(record, peer) if peer and record.case.backend != "vendor" else None
+        return self.against(record, peers(self.cases, record.case).first) if record.case.backend != "vendor" else None
+
+    def against(self, record: CaseRecord, peer: CaseRecord | None) -> Speed | None:
+        return compared(record, peer, self.noise.margin) if peer else None
 
     def marks(self, row: Row) -> dict[str, str]:
         """Of a row with something to compare: the fastest backend by its median, and those that aren't shown to be slower."""
@@ -113,9 +117,10 @@ class Grid:
         if len(found) < 2:
             return {}
         best = min(found, key=lambda backend: seconds(found[backend]).value)
-        against = {backend: speed(record, found[best]) for backend, record in found.items() if backend != best}
-        tied = {backend: TIED for backend, ratio in against.items() if ratio and ratio.bounded and ratio.verdict != "slower"}
-        return {best: FASTEST, **tied}
+        others = {backend: record for backend, record in found.items() if backend != best and alike(record, found[best])}
+        against = {backend: self.against(record, found[best]) for backend, record in others.items()}
+        tied = {backend: TIED for backend, speed in against.items() if speed and speed.verdict != "slower"}
+        return {best: FASTEST, **tied} if others else {}
 
     def algorithm(self, row: Row) -> str:
         """What cuDNN is expected to take for a row, or for the GRU that it is held against."""
@@ -125,12 +130,14 @@ class Grid:
 
 
 def grids(records: Sequence[CaseRecord]) -> list[Grid]:
-    """One for each task and dtype: training before inference, with the input product before without. What was skipped is in none."""
-    cases = {record.case: record for record in records if record.status != "skipped"}
+    """One for each task and dtype: training before inference, with the input product before without. What was skipped is in none, and
+    controls are in their noise alone."""
+    cases = {record.case: record for record in records if record.status != "skipped" and not record.case.control}
     sizes = {measure(case) for case, record in cases.items() if timed(record)} or {measure(case) for case in cases}
     inside = {case.backend for case in cases if measure(case) in sizes}
     groups: dict[Case, list[Case]] = {}
     elsewhere: dict[bool, dict[tuple[str, str], str]] = {True: {}, False: {}}
+    measured = noise(records)
     for case, record in cases.items():
         if record.status == "verified" or (measure(case) not in sizes and case.backend not in inside):
             elsewhere[case.input_product][case.cell, case.backend] = word(record)
@@ -143,6 +150,7 @@ def grids(records: Sequence[CaseRecord]) -> list[Grid]:
             rows=rows(group),
             backends=ordered({case.backend for case in group} | {backend for _, backend in elsewhere[common.input_product]}),
             elsewhere=elsewhere[common.input_product],
+            noise=measured,
         )
         for common, group in sorted(groups.items(), key=lambda item: (not item[0].input_product, list(MODES).index(item[0].mode)))
     ]

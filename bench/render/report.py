@@ -5,50 +5,25 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
-from bench.render import facts, plots, speeds
+from bench.render import equal, facts, plots, speeds
 from bench.render.console import screenshot
-from bench.render.grid import FASTEST, TIED, Grid, Row, grids
+from bench.render.every import CAPTION, every
+from bench.render.grid import Grid, Row, grids
 from bench.render.markdown import code, folded, text
-from bench.render.words import counted, factor, interval, plural, size, task, two_grus, without_gpu
-from bench.summary import Estimate, timed
+from bench.render.method import GIVEN, LIGHT, TIMES, method
+from bench.render.preface import counted, remarks
+from bench.render.words import factor, interval, plural, size, task, two_grus
+from bench.summary import timed
+from bench.verdict import Speed, noise
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
 BASELINES = ("vendor", "eager", "torchrecurrent")
 """Backends that are here to be compared with: no headline is about them."""
-
-TIMES = (
-    "Median milliseconds of a call, ± half the width of its 95% interval, and in brackets how many times as fast as the vendor (torch.nn). "
-    f"Where torch.nn has no such cell, it is held against the vendor's gru of equal H. {FASTEST} is the fastest of its row, {TIED} one "
-    "that can't be told from the fastest, ≈ a speed that can't be told from 1×."
+WORK = (
+    "What a call does, and with which numbers: a row for backends that do the same. Cases that differ in outputs, copies, operands or TF32 "
+    "are never put in one ratio. torch.nn has two biases for each gate; their sum is one."
 )
-GIVEN = "What doesn't depend on a state was computed before and is given; else as above."
-LIGHT = "The time of a case over its floor, which nothing can beat on this machine, and what sets it (see Method)."
-METHOD = """\
-- Before a backend is timed at a shape, its outputs, final states and every gradient at that shape are compared with the equations
-  run in float64. The error of a tensor is max|Δ| / max|reference|. A backend that is wrong has the status "incorrect" and no time.
-- "verified" means: run and found right in this way, at a small size, by Triton's interpreter on the processor. It says nothing of
-  speed.
-- After a warm-up, the backends of one {together} take turns, one call each, in a new random order each round, with the garbage collector
-  off. A call is timed to the end of its work on the device. A GPU is kept busy for some 2 ms before it, so that the host is ahead of
-  it as in a training loop: time of the host counts where a call takes more. Inputs, initial states, weights and upstream gradients
-  are random and materialised.
-- Inference is the forward pass without gradients; training is forward and backward, with the gradients of the input and of every
-  learned value. Without the input product, all that doesn't depend on a state is computed beforehand and given.
-- A time is the median of its samples. A speed is the median, over the rounds that both were timed in, of the ratio of two times.
-  Intervals are 95% percentile bootstrap intervals of the median; a speed whose interval contains 1 is a tie (≈). With fewer than
-  five samples there is no interval.
-- The share of sgemm is the flop/s of the case over those of torch's own float32 product of large matrices, measured in the run.
-  Training counts as three times the forward flops.
-- × of light is the time of a case over its floor: the longest of three times that nothing can beat on this machine. They may
-  overlap, and so aren't added up. Products: their flops at the rate of the dtype. Memory: what a case is given read once, what it
-  is asked for written once, in training all states kept and read, and the input read again, at the rate of a copy; as many bytes
-  as all caches hold are free in each pass. Chain, on a GPU: a barrier or a load from L2, whichever is longer, between any two
-  stages, among the fewest multiprocessors whose shared memory and registers hold the recurrent matrices; none where one does.
-  What a step computes element by element is not counted. The constants (Environment) are the fastest of several measurements
-  when the run began. A time below its floor (!) says that the model is wrong there, or that the machine was faster later.
-- Memory is counted in MiB (2^20 bytes) in passes of its own: saved is what autograd keeps between forward and backward, by unique
-  storage and without weights and inputs; peak is the highest allocation during a step over what was allocated before it.
-- Every number here is derived from the raw samples in records.jsonl; `python -m bench report` renders it again."""
+PAIRS = "Cases measured twice under two names, by turns: what differs here is noise. The largest difference is the noise floor."
 
 
 def write(folder: Path, records: Records) -> list[Path]:
@@ -78,9 +53,11 @@ def render(records: Records, plots: list[str]) -> str:
         headline(laid),
         f"{counted(records.cases)}.",
         machine(here),
-        without_gpu(records),
+        *remarks(records),
         *(f"![{Path(plot).stem}]({plot})" for plot in plots),
         *(part for grid in laid for part in speed_section(grid, records)),
+        *section("Equal work", equal.work(records.cases), WORK),
+        *section("A/A", equal.controls(noise(records.cases)), PAIRS),
         *section("Checked without a time", facts.verified(records.cases)),
         *memory_section(laid),
         *parameter_section(records.cases),
@@ -89,7 +66,7 @@ def render(records: Records, plots: list[str]) -> str:
         "## Environment",
         facts.environment(here),
         "## Method",
-        METHOD.replace("{together}", "size" if any(grid.several for grid in laid) else "T"),
+        method("size" if any(grid.several for grid in laid) else "T"),
         "## Again",
         f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:",
         code(records.run.command),
@@ -104,20 +81,26 @@ def headline(laid: Sequence[Grid]) -> str:
         for T in reversed(grid.lengths):
             found = claims(grid, T)
             if found:
-                return overall(grid) if grid.several else claim(grid, T, *max(found, key=lambda pair: (pair[1].low, pair[1].value)))
+                return overall(grid) if grid.several else claim(grid, T, *max(found, key=best))
     return "**Nothing was timed against torch.nn: there is no claim to make.**"
 
 
-def claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Estimate]]:
+def best(pair: tuple[CaseRecord, Speed]) -> tuple[bool, float, float]:
+    """What is shown to be faster comes first, then whose interval begins highest."""
+    _, speed = pair
+    return speed.verdict == "faster", speed.ratio.low, speed.ratio.value
+
+
+def claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Speed]]:
     records = (record for row in grid.rows if row.T == T for record in grid.timed(row).values() if record.case.backend not in BASELINES)
-    return [(record, ratio) for record in records if (ratio := grid.speed(record))]
+    return [(record, speed) for record in records if (speed := grid.speed(record))]
 
 
 def overall(grid: Grid) -> str:
     """One sentence on the backend with the most cases, and among those with as many the fastest in their geometric mean."""
     ratios: dict[str, list[float]] = {}
-    for record, ratio in (pair for T in grid.lengths for pair in claims(grid, T)):
-        ratios.setdefault(record.case.backend, []).append(ratio.value)
+    for record, speed in (pair for T in grid.lengths for pair in claims(grid, T)):
+        ratios.setdefault(record.case.backend, []).append(speed.ratio.value)
     backend, found = max(ratios.items(), key=lambda item: (len(item[1]), geometric_mean(item[1])))
     mean = geometric_mean(found)
     known = f"{backend} {VERBS[grid.common.mode]} {factor(mean)} as fast as torch.nn"
@@ -126,16 +109,16 @@ def overall(grid: Grid) -> str:
     return f"**{known}**, {spread}, {setting}." if mean > 1 else f"**Not faster than torch.nn here:** {known}, {spread}, {setting}."
 
 
-def claim(grid: Grid, T: int, record: CaseRecord, ratio: Estimate) -> str:
-    """One sentence; it says of a speed that isn't shown to be above 1 that nothing is."""
+def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
+    """One sentence; it says of a speed that isn't shown to be faster that nothing is."""
     case = record.case
     same = grid.peers(Row(case.cell, T, case.B, case.D, case.H)).same
     peer = f"torch.nn's own `{case.cell}`" if same else "torch.nn's GRU at equal hidden size"
-    known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {interval(ratio)} as fast as {peer}"
+    known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {interval(speed)} as fast as {peer}"
     setting = f"T={T} {size(case)}, {task(case).lower()}"
     return (
         f"**{known}**, {setting}."
-        if ratio.low > 1
+        if speed.verdict == "faster"
         else f"**Nothing is shown to be faster than torch.nn here:** at best {known}, {setting}."
     )
 
@@ -165,8 +148,13 @@ def speed_section(grid: Grid, records: Records) -> list[str]:
         folded("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, shorter)),
         *([f"### Share of the measured sgemm rate{grid.at_longest}", grus, shares] if shares else []),
         *([f"### × of light{grid.at_longest}", " ".join(filter(None, (LIGHT, caution, grus))), lights] if lights else []),
-        folded("Every timed case: rates, intervals, errors against float64", speeds.every(alike(grid, records.cases), here)),
+        folded("Every timed case: rates, intervals, conditions, errors against float64", detailed(alike(grid, records.cases), here)),
     ]
+
+
+def detailed(cases: Sequence[CaseRecord], here: Environment) -> str:
+    table = every(cases, here)
+    return f"{CAPTION}\n\n{table}" if table else ""
 
 
 def alike(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:

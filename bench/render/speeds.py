@@ -7,8 +7,8 @@ from bench import light
 from bench.records import CaseRecord, Environment
 from bench.render.grid import Grid, Row
 from bench.render.markdown import table
-from bench.render.words import BELOW, NONE, factor, faults, interval, label, milliseconds, number, of_light, plural, times
-from bench.summary import seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
+from bench.render.words import BELOW, NONE, factor, interval, milliseconds, number, of_light, plural, times, unknown
+from bench.summary import seconds, sgemm_share
 
 
 def throughput(grid: Grid) -> str:
@@ -25,10 +25,10 @@ def throughput(grid: Grid) -> str:
 def entry(grid: Grid, found: CaseRecord | str, mark: str) -> str:
     if isinstance(found, str):
         return found
-    t, ratio = seconds(found), grid.speed(found)
+    t, speed = seconds(found), grid.speed(found)
     spread = f" ±{number(1e3 * (t.high - t.low) / 2, 2)}" if t.bounded else ""
     peer = " gru" if grid.peers(place(found)).width else ""
-    return " ".join(filter(None, (mark, milliseconds(t.value) + spread, f"({times(ratio)}{peer})" if ratio else "")))
+    return " ".join(filter(None, (mark, milliseconds(t.value) + spread, f"({times(speed)}{peer})" if speed else "")))
 
 
 def place(record: CaseRecord) -> Row:
@@ -42,10 +42,10 @@ def means(grid: Grid) -> Iterator[str]:
         ratios: dict[str, list[float]] = {}
         for row in grid.rows:
             record = grid.timed(row).get(backend)
-            ratio = grid.speed(record) if record else None
-            if ratio:
+            speed = grid.speed(record) if record else None
+            if speed:
                 peer = "the vendor's same cell" if grid.peers(row).same else "the vendor's gru of equal H"
-                ratios.setdefault(peer, []).append(ratio.value)
+                ratios.setdefault(peer, []).append(speed.ratio.value)
         for peer, values in ratios.items():
             yield f"- {backend}: {factor(geometric_mean(values))} the speed of {peer} (geometric mean of {plural(len(values), 'case')})"
 
@@ -57,16 +57,16 @@ def against_gru(grid: Grid, chosen: Sequence[Row]) -> str:
         found = grid.peers(row)
         for backend, record in grid.timed(row).items() if found.width or found.parameters else ():
             H = str(found.parameters.case.H) if found.parameters else NONE
-            ratios = (against(record, found.width), against(record, found.parameters))
+            ratios = (against(grid, record, peer) for peer in (found.width, found.parameters))
             rows.append([row.cell, backend, *grid.names(row, grid.keys[1:]), *ratios, H])
     width = "the same H" if grid.several else f"H={grid.common.H}"
     headers = ("cell", "backend", *grid.keys[1:], f"speed × gru of {width}", "speed × gru of as many parameters", "its H")
     return table(headers, rows, left=2)
 
 
-def against(record: CaseRecord, peer: CaseRecord | None) -> str:
-    ratio = speed(record, peer) if peer else None
-    return interval(ratio) if ratio else "not timed"
+def against(grid: Grid, record: CaseRecord, peer: CaseRecord | None) -> str:
+    speed = grid.against(record, peer)
+    return interval(speed) if speed else unknown(record, peer)
 
 
 def shares(grid: Grid, environment: Environment) -> str:
@@ -116,22 +116,3 @@ def word_of(found: CaseRecord | str) -> str:
 
 def percent(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
-
-
-def every(cases: Sequence[CaseRecord], environment: Environment) -> str:
-    """Timed cases with their rates, and their errors against float64."""
-    sizes = ("T", "B", "D", "H") if len({r.case.B for r in cases}) > 1 or len({r.case.D for r in cases}) > 1 else ("T", "H")
-    headers = (
-        "cell", "backend", *sizes, "ms", "95% interval", "samples", "sequences/s", "time steps/s", "of sgemm", "× of light",
-        "error of outputs", "of the worst gradient", "which is of", "build s",
-    )  # fmt: skip
-    rows = []
-    for record in sorted(cases, key=lambda r: (r.case.T, r.case.cell, r.case.stands_for, r.case.backend)):
-        t, case = seconds(record), record.case
-        rows.append((
-            label(case), case.backend, *(str(getattr(case, size)) for size in sizes), milliseconds(t.value),
-            f"{milliseconds(t.low)} to {milliseconds(t.high)}" if t.bounded else "too few samples", str(t.n),
-            number(sequences_per_second(record)), number(timesteps_per_second(record)), percent(sgemm_share(record, environment)) or NONE,
-            of_light(light.times_light(record, environment)), *faults(record), number(record.build_seconds),
-        ))  # fmt: skip
-    return table(headers, rows, left=2)

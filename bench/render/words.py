@@ -1,16 +1,17 @@
 """How numbers, sizes and statuses are written, the same in a terminal, a report and a plot."""
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import get_args
+from collections.abc import Iterable
 
-from bench.records import FAILURES, Case, CaseRecord, Records, Status
-from bench.summary import Estimate, timed
+from bench.records import Case, CaseRecord
+from bench.summary import alike, timed
+from bench.verdict import Speed, Verdict
 
 MIB = 2**20
 NONE = "–"
 BELOW = "!"
+SIGNS: dict[Verdict, str] = {"faster": "", "slower": "", "tie": "≈", "ambiguous": "?"}
+VERDICTS = "≈ marks a tie with 1×, ? what can't be told"
 MODES = {"training": "Training", "inference": "Inference", "backward": "Backward pass"}
 
 
@@ -43,10 +44,9 @@ def mebibytes(count: int) -> str:
     return number(count / MIB, 3 if count >= MIB else 2)
 
 
-def times(ratio: Estimate) -> str:
-    """A ratio of speeds; ≈ where it can't be told from 1."""
-    sign = "≈" if ratio.bounded and ratio.verdict == "tie" else ""
-    return f"{sign}{factor(ratio.value)}"
+def times(speed: Speed) -> str:
+    """A ratio of speeds; ≈ where it is a tie with 1, ? where it can't be told."""
+    return f"{SIGNS[speed.verdict]}{factor(speed.ratio.value)}"
 
 
 def factor(value: float) -> str:
@@ -62,10 +62,16 @@ def bare(value: float) -> str:
     return f"{value:.2f}" if 0.1 <= value < 10 else number(value, 2 if value < 0.1 else 3)
 
 
-def interval(ratio: Estimate) -> str:
+def interval(speed: Speed) -> str:
     """A ratio of speeds with its 95% interval."""
+    ratio = speed.ratio
     spread = f" [{bare(ratio.low)}, {bare(ratio.high)}]" if ratio.bounded else f" ({plural(ratio.n, 'sample')})"
-    return times(ratio) + spread
+    return times(speed) + spread
+
+
+def unknown(record: CaseRecord, peer: CaseRecord | None) -> str:
+    """Why there is no ratio of two cases."""
+    return "other work" if peer and timed(record) and timed(peer) and not alike(record, peer) else "not timed"
 
 
 def plural(count: int, noun: str) -> str:
@@ -78,24 +84,6 @@ def word(record: CaseRecord) -> str:
         known = (short for short in ("no such cell", "not compared", "not installed") if short in record.reason)
         return next(known, "unsupported")
     return "not timed" if record.status == "ok" and not timed(record) else record.status
-
-
-def counted(cases: Sequence[CaseRecord]) -> str:
-    """ "72 cases: 60 ok, 8 verified, 4 unsupported, no failures"."""
-    counts = Counter[str](record.status for record in cases)
-    parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
-    if not any(counts[status] for status in FAILURES):
-        parts.append("no failures")
-    return f"{plural(len(cases), 'case')}: {', '.join(parts)}"
-
-
-def without_gpu(records: Records) -> str:
-    """Said of a run on a machine without a GPU; "" where there was one."""
-    if records.run.environment.device_kind != "cpu":
-        return ""
-    checked = any(record.status == "verified" for record in records.cases)
-    kernels = "; Triton kernels were verified in the interpreter and carry no time" if checked else ""
-    return f"No GPU was present: there are no GPU rows{kernels}."
 
 
 def size(case: Case) -> str:
@@ -112,8 +100,9 @@ def task(case: Case) -> str:
 
 
 def label(case: Case) -> str:
-    """A cell's name; of a stand-in, whose parameters it has as many as."""
-    return f"{case.cell} (as many as {case.stands_for})" if case.stands_for else case.cell
+    """A cell's name; of a stand-in, whose parameters it has as many as; of a control, that it is one."""
+    name = f"{case.cell} (as many as {case.stands_for})" if case.stands_for else case.cell
+    return f"{name} (control)" if case.control else name
 
 
 def saved_and_peak(found: CaseRecord | str) -> str:

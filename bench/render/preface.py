@@ -1,0 +1,56 @@
+"""What is said of a whole run before its tables."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import get_args
+
+from bench.records import FAILURES, CaseRecord, Records, Status
+from bench.render.words import plural
+from bench.summary import overhead, spent
+from bench.verdict import NOISE, noise
+
+
+def remarks(records: Records) -> list[str]:
+    """A sentence each: no GPU, the noise floor, where the time went; none that there is nothing to say of."""
+    found = (without_gpu(records), noise_floor(records.cases), where_time_went(records))
+    return [remark for remark in found if remark]
+
+
+def counted(cases: Sequence[CaseRecord]) -> str:
+    """ "72 cases: 60 ok, 8 verified, 4 unsupported, no failures"."""
+    counts = Counter[str](record.status for record in cases)
+    parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
+    if not any(counts[status] for status in FAILURES):
+        parts.append("no failures")
+    return f"{plural(len(cases), 'case')}: {', '.join(parts)}"
+
+
+def without_gpu(records: Records) -> str:
+    """Said of a run on a machine without a GPU; "" where there was one."""
+    if records.run.environment.device_kind != "cpu":
+        return ""
+    checked = any(record.status == "verified" for record in records.cases)
+    kernels = "; Triton kernels were verified in the interpreter and carry no time" if checked else ""
+    return f"No GPU was present: there are no GPU rows{kernels}."
+
+
+def noise_floor(cases: Sequence[CaseRecord]) -> str:
+    """What the A/A pairs of a run say, and what follows from it; "" without cases."""
+    if not cases:
+        return ""
+    found = noise(cases)
+    if not found.pairs:
+        return f"Noise floor: not measured, there are no A/A pairs; a difference inside {NOISE:.0%} is taken for noise."
+    pairs = plural(len(found.pairs), "pair")
+    differs = f"the same thing measured twice differs by {found.floor:.1%} at most, over {pairs}"
+    return f"Noise floor: {differs}; a difference inside {found.margin:.1%} is taken for noise."
+
+
+def where_time_went(records: Records) -> str:
+    """Of a run whose records say so; else ""."""
+    found, share = spent(records), overhead(records)
+    if not found:
+        return ""
+    parts = ", ".join(f"{activity} {taken:,.1f} s" for activity, taken in found.items())
+    rest = "" if share is None else f"; overhead is {share:.1%} of the time without the float64 gates"
+    return f"Where the time went: {sum(end.wall for end in records.ends):,.1f} s of wall time, {parts}{rest}."
