@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from bench.compare.verbs import compare
+from bench.forms import Form, forms
 from bench.records import RecordError
 from bench.settings import (
     BACKENDS,
@@ -199,12 +201,11 @@ def doctor() -> None:
 @app.command()
 @click.argument("path", type=Path)
 @click.option("--out", type=Path, metavar="FOLDER", help="Where to write report.md and its plots. [beside the records]")
-def report(path: Path, out: Path | None) -> None:
+@forms
+def report(path: Path, out: Path | None, form: Form) -> None:
     """Render a report again from a records.jsonl, or its folder. Needs neither torch nor triton."""
-    from rich.console import Console
-
     from bench.records import read
-    from bench.render import console
+    from bench.render import export
     from bench.render import report as reports
 
     records = read(path)
@@ -214,11 +215,11 @@ def report(path: Path, out: Path | None) -> None:
         written = reports.write(target, records)
     except OSError as error:
         raise SettingsError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
-    terminal = Console()
-    for table in console.tables(records):
-        terminal.print(table)
+    export.show(records, form)
     click.echo(f"wrote {', '.join(str(p) for p in written)}", err=True)
 
+
+app.add_command(compare)
 
 QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
 """torch's profiler, which counts memory, would talk on stderr in the middle of the progress."""

@@ -1,0 +1,14 @@
+"""Where tables are printed."""
+
+import os
+import sys
+
+from rich.console import Console
+
+WIDTH = 120
+"""Columns, where stdout is no terminal and COLUMNS doesn't say."""
+
+
+def terminal() -> Console:
+    """Stdout, as wide as it is. rich reads COLUMNS, and NO_COLOR."""
+    return Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH)
