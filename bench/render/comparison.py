@@ -1,9 +1,9 @@
 """Two runs side by side, for a terminal and in the forms of `bench.forms`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from bench.compare.comparison import Comparison, Pair
@@ -13,23 +13,24 @@ from bench.render.console import columns, titled
 from bench.render.export import put, spelled, to_csv, to_json
 from bench.render.markdown import table, text
 from bench.render.terminal import terminal
-from bench.render.words import NONE, VERDICTS, bare, factor, milliseconds, plural, times
+from bench.render.words import NONE, VERDICTS, factor, interval, milliseconds, plural
 from bench.summary import seconds, timed
-from bench.verdict import Speed
+from bench.verdict import Verdict
 
 PLACES: tuple[tuple[str, Callable[[Case], str]], ...] = (
-    ("cell", lambda case: f"{case.cell} for {case.stands_for}" if case.stands_for else case.cell), ("backend", lambda case: case.backend), ("task", lambda case: case.mode),
-    ("input", lambda case: "inside" if case.input_product else "given"), ("T", lambda case: str(case.T)),
-    ("B", lambda case: str(case.B)), ("D", lambda case: str(case.D)), ("H", lambda case: str(case.H)),
-    ("dtype", lambda case: case.dtype), ("precision", lambda case: case.precision),
-)  # fmt: skip
-NUMBERS = ("T", "B", "D", "H", "A, ms", "B, ms", "B's speed")
-SPEEDS = ("A, ms", "B, ms", "B's speed", "95% interval", "verdict")
+    ("cell", lambda case: f"{case.cell} for {case.stands_for}" if case.stands_for else case.cell),
+    ("backend", lambda case: case.backend),
+    ("task", lambda case: case.mode if case.input_product else f"{case.mode}, given"),
+    *((letter, partial(lambda letter, case: str(getattr(case, letter)), letter)) for letter in ("T", "B", "D", "H")),
+    ("dtype", lambda case: case.dtype),
+    ("precision", lambda case: case.precision),
+)
+TITLES: dict[Verdict, str] = {"slower": "Slower", "faster": "Faster", "ambiguous": "Can't be told", "tie": "Ties"}
+SPEEDS = ("A, ms", "B, ms", "B's speed")
 CHANGES = ("A", "B", "why")
-COLOURS = {"faster": "green", "slower": "red", "ambiguous": "yellow", "tie": ""}
 CAPTION = (
-    f"Medians, and how many times as fast as A B is; {VERDICTS}. The calls were not taken by turns: whatever changed between the runs, code "
-    "or not, is in the ratio."
+    f"Medians, and how many times as fast as A B is; {VERDICTS}. The calls were not taken by turns: whatever changed between the "
+    "runs, code or not, is in the ratio. Given: without the input product."
 )
 
 
@@ -51,18 +52,14 @@ def show_tables(comparison: Comparison) -> None:
         out.print(Text(part, style="bold red"))
     for line in summary(comparison):
         out.print(Text(line))
-    if comparison.compared:
-        styles = [COLOURS[speed.verdict] for _, speed in comparison.compared]
-        out.print(titled("Compared", filled(*speeds(comparison), styles), CAPTION))
-    if comparison.changed:
-        out.print(titled("Not compared", filled(*changes(comparison), [""] * len(comparison.changed)), ""))
-
-
-def filled(headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str]) -> Table:
-    made = columns(*headers, left=[name for name in headers if name not in NUMBERS])
-    for row, style in zip(rows, styles, strict=True):
-        made.add_row(*row, style=style)
-    return made
+    for title, headers, rows in sections(comparison):
+        made = columns(*headers, left=("cell", "backend", "task", "dtype", "precision", *CHANGES))
+        for row in rows:
+            made.add_row(*row)
+        for column in (*made.columns[:2], made.columns[-1]):
+            column.no_wrap = column.header != "why"
+        out.print(titled(title, made, ""))
+    out.print(Text(CAPTION, style="dim"))
 
 
 def markdown(comparison: Comparison) -> str:
@@ -70,10 +67,8 @@ def markdown(comparison: Comparison) -> str:
         f"# {text(comparison.b.name)} against {text(comparison.a.name)}",
         *(f"**{text(part)}**" for part in warning(comparison)),
         *(text(line) for line in summary(comparison)),
-        table(*speeds(comparison), left=2),
-        CAPTION if comparison.compared else "",
-        "## Not compared" if comparison.changed else "",
-        table(*changes(comparison), left=len(changes(comparison)[0])),
+        *(part for title, headers, rows in sections(comparison) for part in (f"## {title}", table(headers, rows, left=3))),
+        CAPTION,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -118,25 +113,17 @@ def places(comparison: Comparison) -> tuple[list[tuple[str, Callable[[Case], str
     return kept, ", ".join(f"{name} {values.pop()}" for name, values in shared.items() if len(values) == 1)
 
 
-def speeds(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows."""
+def sections(comparison: Comparison) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """A title, headers and rows for each verdict, and for what has none."""
     kept, _ = places(comparison)
-    return [*(name for name, _ in kept), *SPEEDS], [
-        [*(entry(pair.case) for _, entry in kept), time(pair.a), time(pair.b), times(speed), spread(speed), speed.verdict]
-        for pair, speed in comparison.compared
-    ]
-
-
-def changes(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Headers and rows."""
-    kept, _ = places(comparison)
-    return [*(name for name, _ in kept), *CHANGES], [
-        [*(entry(pair.case) for _, entry in kept), status(pair.a), status(pair.b), pair.why] for pair in comparison.changed
-    ]
-
-
-def spread(speed: Speed) -> str:
-    return f"{bare(speed.ratio.low)} to {bare(speed.ratio.high)}" if speed.ratio.bounded else "too few samples"
+    names = [name for name, _ in kept]
+    for verdict, title in TITLES.items():
+        if found := [(pair, speed) for pair, speed in comparison.compared if speed.verdict == verdict]:
+            rows = [[*(of(pair.case) for _, of in kept), time(pair.a), time(pair.b), interval(speed)] for pair, speed in found]
+            yield f"{title}: {plural(len(rows), 'case')}", [*names, *SPEEDS], rows
+    if comparison.changed:
+        rows = [[*(of(pair.case) for _, of in kept), status(pair.a), status(pair.b), pair.why] for pair in comparison.changed]
+        yield f"Not compared: {plural(len(rows), 'case')}", [*names, *CHANGES], rows
 
 
 def time(record: CaseRecord | None) -> str:
