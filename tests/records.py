@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.records import Case, CaseRecord, Constants, Demand, Environment, Errors, GradientRecord, Memory, Records, Run
+from bench.records import Case, CaseRecord, Constants, Demand, End, Environment, Errors, GradientRecord, Memory, Reading, Records, Run, Work
 
 B, D, H = 32, 256, 256
 LENGTHS = (16, 32, 64, 128)
@@ -53,6 +53,64 @@ def records(*cases: CaseRecord, gradients: tuple[GradientRecord, ...] = ()) -> R
 def whole() -> Records:
     """What a run of everything leaves."""
     return Records(run=RUN, cases=[*verified(), *measured()], gradients=[gradient(cell, T) for cell in PRODUCTS for T in LENGTHS])
+
+
+WORK = Work(
+    outputs="all", copies=False, operands="float32", tf32_hoisted=False, tf32_recurrent=False, biases=1, accumulators="float32",
+    state="float32",
+)  # fmt: skip
+"""What a backend of ours does."""
+
+
+def detailed() -> Records:
+    """A small run on a GPU, with all that a record can say: one A/A pair that differs by 3%, a throttled case, one whose work is another,
+    every status, and where the time went."""
+    gru = {"T": 16, "B": 4, "D": 8, "H": 8}
+    hot = [Reading(clock=1.7e9, power=401.5, temperature=71)] * 4 + [
+        Reading(clock=1.2e9, memory_clock=2.6e9, power=699.0, temperature=84, throttled=["thermal", "power cap"])
+    ] * 2
+    cool = [Reading(clock=1.98e9 - 1e6 * k, power=350.0 + k, temperature=60 + k) for k in range(6)]
+    times = (1e-3, 1.01e-3, 1.02e-3, 0.99e-3, 1e-3, 1.6e-3)
+    errors = Errors(output=3e-7, gradient=2.2e-6, worst="W.uh")
+
+    def of(backend: str, slower: float, **known: object) -> CaseRecord:
+        which = {"control": known.pop("control", False), "cell": known.pop("cell", "gru")}
+        given = {"stopped": "precise", "errors": errors, "work": WORK, **known}
+        return timed(case(backend=backend, **gru, **which), *(slower * t for t in times), **given)
+
+    more = {
+        "cold": [1.2e-3] * 3, "graph": [0.9e-3] * 3, "host": [4e-4] * 6, "launches": 64, "energy": 0.32,
+        "memory": Memory(weights=2**20, saved=2**21, peak=3 * 2**20),
+    }  # fmt: skip
+    vendor = WORK.model_copy(update={"biases": 2, "flat_weights": True})
+    cases = [
+        of("vendor", 2.0, work=vendor, readings=cool, algorithm="standard"),
+        of("stepwise", 1.0, readings=cool, **more),
+        of("stepwise", 1.03, control=True),
+        of("resident", 1.9, readings=hot, no_graph="it is launched cooperatively"),
+        of("eager", 9.0, work=WORK.model_copy(update={"tf32_recurrent": True})),
+        *(
+            timed(case(backend=word, **gru), status=word, reason=f"why {word}")
+            for word in ("oom", "timeout", "crashed", "failed", "skipped")
+        ),
+        timed(case("cfn", "stepwise", **gru), status="incorrect", reason="h is wrong", errors=Errors(output=float("nan")), work=WORK),
+        timed(case("cfn", "vendor", **gru), status="unsupported", reason="torch.nn has no such cell"),
+        timed(case("cfn", "resident", **gru), status="verified", reason="in Triton's interpreter"),
+    ]
+    here = ENVIRONMENT.model_copy(
+        update={"device": "NVIDIA H100", "device_kind": "cuda", "cuda": "13.0", "cudnn": "91002", "driver": "580.1"}
+    )
+    spent = {"gates": 30.0, "timing": 50.0, "memory": 5.0, "overhead": 10.0}
+    settings = {"cells": ["gru", "cfn"], "quick": False, "precision": "ieee"}
+    run = RUN.model_copy(update={"environment": here, "settings": settings})
+    return Records(
+        run=run, cases=cases, gradients=[gradient("gru", 16)], ends=[End(wall=95.0, spent=spent), End(wall=5.0, spent={"gates": 5.0})]
+    )
+
+
+def lines(found: Records) -> str:
+    """As its file has them."""
+    return "".join(line.model_dump_json() + "\n" for line in (found.run, *found.cases, *found.gradients, *found.ends))
 
 
 def verified() -> Iterator[CaseRecord]:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.estimate import Estimate
-from bench.records import Reading, Work
+from bench.records import Reading
 from bench.verdict import NOISE, WIDEST, Noise, apart, compared, noise, verdict
-from tests.records import case, timed
+from tests.records import WORK, case, timed
 
 OPPOSITE = {"faster": "slower", "slower": "faster", "tie": "tie", "ambiguous": "ambiguous"}
 
@@ -88,18 +88,6 @@ def test_a_throttled_case_has_no_verdict():
     assert compared(slow, hot, NOISE).verdict == compared(hot, slow, NOISE).verdict == "ambiguous"
     cool = fast.model_copy(update={"readings": [Reading(clock=1e9)]})
     assert compared(slow, cool, NOISE).verdict == "slower"
-
-
-WORK = Work(
-    outputs="all",
-    copies=False,
-    operands="float32",
-    tf32_hoisted=False,
-    tf32_recurrent=False,
-    biases=1,
-    accumulators="float32",
-    state="float32",
-)
 
 
 @pytest.mark.parametrize(("part", "value", "alike"), [

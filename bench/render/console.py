@@ -14,7 +14,7 @@ from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Rec
 from bench.render import speeds
 from bench.render.grid import FASTEST, TIED, Grid, grids, measure
 from bench.render.preface import counted, remarks
-from bench.render.words import VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
+from bench.render.words import OTHER, VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
 from bench.summary import by_cell, rate, seconds
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -103,7 +103,8 @@ def entry(grid: Grid, found: CaseRecord | str, mark: str) -> Text:
     if isinstance(found, str):
         return Text(found, style="red" if found in FAILURES else "dim")
     speed = grid.speed(found)
-    parts = (mark, milliseconds(seconds(found).value), times(speed) if speed else "")
+    note = times(speed) if speed else OTHER if grid.unlike(found) else ""
+    parts = (mark, milliseconds(seconds(found).value), note)
     return Text(" ".join(filter(None, parts)), style="bold green" if mark == FASTEST else "green" if mark else "")
 
 

@@ -108,6 +108,11 @@ class Grid:
         """Against the vendor's same cell, or its GRU of the same H where it has none. None for the vendor itself."""
         return self.against(record, peers(self.cases, record.case).first) if record.case.backend != "vendor" else None
 
+    def unlike(self, record: CaseRecord) -> bool:
+        """Whether there is a time to hold it against, but of other work."""
+        peer = peers(self.cases, record.case).first
+        return peer is not None and not alike(record, peer)
+
     def against(self, record: CaseRecord, peer: CaseRecord | None) -> Speed | None:
         return compared(record, peer, self.noise.margin) if peer else None
 

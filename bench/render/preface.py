@@ -7,12 +7,12 @@ from typing import get_args
 from bench.records import FAILURES, CaseRecord, Records, Status
 from bench.render.words import plural
 from bench.summary import overhead, spent
-from bench.verdict import NOISE, noise
+from bench.verdict import NOISE, noise, throttled
 
 
 def remarks(records: Records) -> list[str]:
-    """A sentence each: no GPU, the noise floor, where the time went; none that there is nothing to say of."""
-    found = (without_gpu(records), noise_floor(records.cases), where_time_went(records))
+    """A sentence each: no GPU, the noise floor, clocks held back, where the time went; none that there is nothing to say of."""
+    found = (without_gpu(records), noise_floor(records.cases), held_back(records.cases), where_time_went(records))
     return [remark for remark in found if remark]
 
 
@@ -44,6 +44,13 @@ def noise_floor(cases: Sequence[CaseRecord]) -> str:
     pairs = plural(len(found.pairs), "pair")
     differs = f"the same thing measured twice differs by {found.floor:.1%} at most, over {pairs}"
     return f"Noise floor: {differs}; a difference inside {found.margin:.1%} is taken for noise."
+
+
+def held_back(cases: Sequence[CaseRecord]) -> str:
+    """Of a run in which clocks were; else ""."""
+    found = [record for record in cases if throttled(record)]
+    words = sorted({word for record in found for reading in record.readings for word in reading.throttled})
+    return f"The clock was held back ({', '.join(words)}) in {plural(len(found), 'case')}: no verdict there." if found else ""
 
 
 def where_time_went(records: Records) -> str:

@@ -7,7 +7,7 @@ from bench import light
 from bench.records import CaseRecord, Environment
 from bench.render.grid import Grid, Row
 from bench.render.markdown import table
-from bench.render.words import BELOW, NONE, factor, interval, milliseconds, number, of_light, plural, times, unknown
+from bench.render.words import BELOW, NONE, OTHER, factor, interval, milliseconds, number, of_light, plural, times, unknown
 from bench.summary import seconds, sgemm_share
 
 
@@ -28,7 +28,8 @@ def entry(grid: Grid, found: CaseRecord | str, mark: str) -> str:
     t, speed = seconds(found), grid.speed(found)
     spread = f" ±{number(1e3 * (t.high - t.low) / 2, 2)}" if t.bounded else ""
     peer = " gru" if grid.peers(place(found)).width else ""
-    return " ".join(filter(None, (mark, milliseconds(t.value) + spread, f"({times(speed)}{peer})" if speed else "")))
+    note = f"({times(speed)}{peer})" if speed else f"({OTHER})" if grid.unlike(found) else ""
+    return " ".join(filter(None, (mark, milliseconds(t.value) + spread, note)))
 
 
 def place(record: CaseRecord) -> Row:

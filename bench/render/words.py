@@ -9,6 +9,7 @@ from bench.verdict import Speed, Verdict
 
 MIB = 2**20
 NONE = "–"
+OTHER = "other work"
 BELOW = "!"
 SIGNS: dict[Verdict, str] = {"faster": "", "slower": "", "tie": "≈", "ambiguous": "?"}
 VERDICTS = "≈ marks a tie with 1×, ? what can't be told"
@@ -71,7 +72,7 @@ def interval(speed: Speed) -> str:
 
 def unknown(record: CaseRecord, peer: CaseRecord | None) -> str:
     """Why there is no ratio of two cases."""
-    return "other work" if peer and timed(record) and timed(peer) and not alike(record, peer) else "not timed"
+    return OTHER if peer and timed(record) and timed(peer) and not alike(record, peer) else "not timed"
 
 
 def plural(count: int, noun: str) -> str:
