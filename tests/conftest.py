@@ -29,6 +29,10 @@ with contextlib.suppress(ImportError):  # the GPU tests run without it, where no
 M_PERTURB = -6
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-golden", action="store_true", help="Write the files in tests/golden again, instead of comparing with them.")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def poison() -> Iterator[None]:
     """What the kernels allocate and don't fill is NaN: their tensors, and with glibc the scratch memory of their C++ too."""

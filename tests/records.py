@@ -66,11 +66,11 @@ def detailed() -> Records:
     """A small run on a GPU, with all that a record can say: one A/A pair that differs by 3%, a throttled case, one whose work is another,
     every status, and where the time went."""
     gru = {"T": 16, "B": 4, "D": 8, "H": 8}
-    hot = [Reading(clock=1.7e9, power=401.5, temperature=71)] * 4 + [
+    hot = [Reading(clock=1.7e9, power=401.5, temperature=71)] * 7 + [
         Reading(clock=1.2e9, memory_clock=2.6e9, power=699.0, temperature=84, throttled=["thermal", "power cap"])
     ] * 2
-    cool = [Reading(clock=1.98e9 - 1e6 * k, power=350.0 + k, temperature=60 + k) for k in range(6)]
-    times = (1e-3, 1.01e-3, 1.02e-3, 0.99e-3, 1e-3, 1.6e-3)
+    cool = [Reading(clock=1.98e9 - 1e6 * k, power=350.0 + k, temperature=60 + k) for k in range(9)]
+    times = (1e-3, 1.01e-3, 1.02e-3, 0.99e-3, 1e-3, 0.98e-3, 1.01e-3, 1e-3, 1.6e-3)
     errors = Errors(output=3e-7, gradient=2.2e-6, worst="W.uh")
 
     def of(backend: str, slower: float, **known: object) -> CaseRecord:
@@ -79,7 +79,7 @@ def detailed() -> Records:
         return timed(case(backend=backend, **gru, **which), *(slower * t for t in times), **given)
 
     more = {
-        "cold": [1.2e-3] * 3, "graph": [0.9e-3] * 3, "host": [4e-4] * 6, "launches": 64, "energy": 0.32,
+        "cold": [1.2e-3] * 3, "graph": [0.9e-3] * 3, "host": [4e-4] * 9, "launches": 64, "energy": 0.32,
         "memory": Memory(weights=2**20, saved=2**21, peak=3 * 2**20),
     }  # fmt: skip
     vendor = WORK.model_copy(update={"biases": 2, "flat_weights": True})

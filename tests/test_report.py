@@ -1,8 +1,6 @@
-"""The report: what it claims, that nothing is left out, and that it needs neither torch nor triton."""
+"""The report: what it claims, and that nothing is left out."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from bench.records import Constants, Demand, Records, read
 from bench.render import report
 from bench.render.markdown import table, text
-from tests.absent import without
 from tests.records import ENVIRONMENT, RUN, case, gradient, records, timed, whole
 
 
@@ -177,25 +174,6 @@ def test_written_twice_it_is_the_same(tmp_path):
     assert before == [path.read_bytes() for path in report.write(tmp_path, run)]
     for plot in first[1:]:
         assert f"]({plot.name})" in first[0].read_text()
-
-
-def test_it_needs_neither_torch_nor_triton(tmp_path):
-    with (tmp_path / "records.jsonl").open("wb") as stream:
-        for line in (whole().run, *whole().cases, *whole().gradients):
-            stream.write(line.model_dump_json().encode() + b"\n")
-    script = without("torch", "triton", "cells", "kernels", "sympy") + (
-        "from pathlib import Path\n"
-        "from rich.console import Console\n"
-        "from bench.records import read\nfrom bench.render import console, report\n"
-        "records = read(Path(sys.argv[1]))\n"
-        "for table in console.tables(records): Console().print(table)\n"
-        "print(*(path.name for path in report.write(Path(sys.argv[1]), records)))\n"
-    )
-    root = Path(report.__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=root, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("report.md throughput.svg memory.svg gradients.svg\n")
-    assert (tmp_path / "report.md").read_text() == report.render(read(tmp_path), ["throughput.svg", "memory.svg", "gradients.svg"])
 
 
 def test_markdown_escapes_what_it_would_read():

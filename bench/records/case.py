@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
-from bench.records.model import Model
+from bench.records.model import Model, Name, Seconds, Size
 
 Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout", "crashed", "failed", "skipped"]
 FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
@@ -23,17 +23,17 @@ class Case(Model):
     another name: what the two differ by is noise.
     """
 
-    cell: str
-    backend: str
+    cell: Name
+    backend: Name
     mode: Mode
-    T: int
-    B: int
-    D: int
-    H: int
-    dtype: str
-    precision: str
+    T: Size
+    B: Size
+    D: Size
+    H: Size
+    dtype: Name
+    precision: Name
     input_product: bool = True
-    stands_for: str = ""
+    stands_for: Name = ""
     control: bool = False
 
 
@@ -63,11 +63,11 @@ class Demand(Model):
     all others found.
     """
 
-    hoisted: int
-    recurrent: int
-    bytes: int
-    held: int
-    meetings: int
+    hoisted: NonNegativeInt
+    recurrent: NonNegativeInt
+    bytes: NonNegativeInt
+    held: NonNegativeInt
+    meetings: NonNegativeInt
 
 
 class Work(Model):
@@ -119,21 +119,21 @@ class CaseRecord(Model):
     status: Status
     reason: str = ""
     errors: Errors | None = None
-    samples: list[float] = Field(default_factory=list)
+    samples: list[Seconds] = Field(default_factory=list)
     rounds: list[int] = Field(default_factory=list)
     stopped: Stop = ""
-    cold: list[float] = Field(default_factory=list)
-    host: list[float] = Field(default_factory=list)
-    graph: list[float] = Field(default_factory=list)
+    cold: list[Seconds] = Field(default_factory=list)
+    host: list[Seconds] = Field(default_factory=list)
+    graph: list[Seconds] = Field(default_factory=list)
     no_graph: str = ""
-    launches: int | None = None
+    launches: NonNegativeInt | None = None
     readings: list[Reading] = Field(default_factory=list)
     energy: float | None = None
-    build_seconds: float = 0.0
+    build_seconds: Seconds = 0.0
     memory: Memory | None = None
-    parameters: int = 0
+    parameters: NonNegativeInt = 0
     formula: str = ""
-    flops: int = 0
+    flops: NonNegativeInt = 0
     algorithm: str = ""
     demand: Demand | None = None
     work: Work | None = None

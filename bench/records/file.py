@@ -83,15 +83,24 @@ def _parse(path: Path) -> Iterator[Record]:
     lines = path.read_text(encoding="utf-8").removesuffix("\n")
     for number, text in enumerate(lines.split("\n") if lines else [], start=1):
         try:
-            raw = json.loads(text)
-        except json.JSONDecodeError:
+            raw = json.loads(text, parse_int=_integer)
+        except OverflowError:
+            raise RecordError(f"{path}: line {number} holds a number that is too large: it wasn't measured") from None
+        except (ValueError, RecursionError):
             raise RecordError(f"{path}: line {number} is cut short or not JSON: delete that line to read the rest") from None
         version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
         if version not in range(1, SCHEMA + 1):
-            raise RecordError(f"{path}: line {number} has schema {version}, this version reads up to {SCHEMA}")
+            raise RecordError(f"{path}: line {number} has schema {json.dumps(version)[:20]}, this version reads up to {SCHEMA}")
         try:
             yield _LINE.validate_python(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+            where = repr(".".join(map(str, first["loc"])))[1:-1]
             raise RecordError(f"{path}: line {number}: {where}: {first['msg']}") from None
+
+
+def _integer(digits: str) -> int:
+    """Raises OverflowError past 64 bits, which nothing that is counted here reaches."""
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**63:
+        raise OverflowError
+    return number

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from bench.records.model import Model
+from bench.records.model import Model, Name, Size
 
 
 class GradientRecord(Model):
@@ -14,12 +14,12 @@ class GradientRecord(Model):
     """
 
     kind: Literal["gradients"] = "gradients"
-    cell: str
-    T: int
-    B: int
-    D: int
-    H: int
-    dtype: str
+    cell: Name
+    T: Size
+    B: Size
+    D: Size
+    H: Size
+    dtype: Name
     seed: int
     loss: str
     by_lag: list[float]

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from bench.records.model import Model
+from bench.records.model import Model, Name, Seconds
 
 SCHEMA = 2
 """2: A/A controls, stop reasons, work, conditions on a GPU, where the time went. All older ones are read."""
@@ -21,14 +21,14 @@ class Constants(Model):
     waits for, from L2; `launch` and `product_launch`, an empty kernel and a tiny product in a CUDA graph.
     """
 
-    products: dict[str, float]
-    copy_rate: float
-    cache: int | None = None
-    chip: int | None = None
-    barriers: dict[int, float] = Field(default_factory=dict)
-    l2: float | None = None
-    launch: float | None = None
-    product_launch: float | None = None
+    products: dict[str, PositiveFloat]
+    copy_rate: PositiveFloat
+    cache: NonNegativeInt | None = None
+    chip: PositiveInt | None = None
+    barriers: dict[PositiveInt, Seconds] = Field(default_factory=dict)
+    l2: Seconds | None = None
+    launch: Seconds | None = None
+    product_launch: Seconds | None = None
 
 
 class Environment(Model):
@@ -36,7 +36,7 @@ class Environment(Model):
     far as it says. `sgemm_flops` is of records without `constants`: the rate,
     in flop/s, of torch's own float32 product of (4096, 1024) and (1024, 1024) on that device, measured in the run."""
 
-    device: str
+    device: Name
     device_kind: Literal["cpu", "cuda"]
     processor: str
     cores: int
@@ -82,5 +82,5 @@ class End(Model):
     starting processes, rendering)."""
 
     kind: Literal["end"] = "end"
-    wall: float
-    spent: dict[str, float]
+    wall: Seconds
+    spent: dict[str, Seconds]
