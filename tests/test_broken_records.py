@@ -96,7 +96,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path] + [place for key, item in inside for place in places(item, (*path, key))]
 
 
-@settings(CALM, max_examples=150)
+@settings(CALM, max_examples=120)
 @given(st.data(), VALUES)
 def test_values_of_other_types_and_sizes(answer, data, value):
     number = data.draw(st.integers(0, len(LINES) - 1))
@@ -145,7 +145,7 @@ def test_what_is_said(answer, data, says):
     assert says in answer(data)
 
 
-@settings(CALM, max_examples=15)
+@settings(CALM, max_examples=12)
 @given(
     st.sampled_from(["by_lag", "samples", "peak", "saved"]), st.lists(st.one_of(st.floats(), st.sampled_from([0.0, 1e-300])), max_size=5)
 )
@@ -158,7 +158,7 @@ def test_odd_numbers_can_be_drawn(tmp_path, part, numbers):
         samples = [abs(number) for number in numbers if abs(number) < 1e9]
         found = found.model_copy(update={"cases": [r.model_copy(update={"samples": samples}) for r in found.cases]})
     else:
-        size = int(min(abs(numbers[0]), 2**62)) if numbers and numbers[0] == numbers[0] else -1
+        size = int(min(abs(numbers[0]), 2**62)) if numbers and numbers[0] == numbers[0] else 0
         memory = found.cases[1].memory.model_copy(update={part: size})
         found = found.model_copy(update={"cases": [r.model_copy(update={"memory": memory}) for r in found.cases]})
     with warnings.catch_warnings():

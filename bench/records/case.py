@@ -50,9 +50,9 @@ class Memory(Model):
     """Bytes. `saved`: kept between forward and backward, by unique storage, without weights and inputs. `peak`: highest
     allocation during the call over what was allocated before it."""
 
-    weights: int
-    saved: int
-    peak: int
+    weights: NonNegativeInt
+    saved: NonNegativeInt
+    peak: NonNegativeInt
 
 
 class Demand(Model):

@@ -95,8 +95,9 @@ def _parse(path: Path) -> Iterator[Record]:
             yield _LINE.validate_python(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            where = repr(".".join(map(str, first["loc"])))[1:-1]
-            raise RecordError(f"{path}: line {number}: {where}: {first['msg']}") from None
+            fault = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+            shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in fault)
+            raise RecordError(f"{path}: line {number}: {shown}") from None
 
 
 def _integer(digits: str) -> int:
