@@ -92,7 +92,7 @@ def _parse(path: Path) -> Iterator[Record]:
         if version not in range(1, SCHEMA + 1):
             raise RecordError(f"{path}: line {number} has schema {json.dumps(version)[:20]}, this version reads up to {SCHEMA}")
         try:
-            yield _LINE.validate_python(raw)
+            yield _LINE.validate_json(text)  # which takes no half of a surrogate pair, as Python does
         except ValidationError as error:
             first = error.errors()[0]
             fault = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
