@@ -8,7 +8,7 @@ import pytest
 from bench.records import Constants, Demand, Records, read
 from bench.render import report
 from bench.render.markdown import table, text
-from tests.records import ENVIRONMENT, RUN, case, gradient, records, timed, whole
+from tests.records import ENVIRONMENT, RUN, case, detailed, gradient, records, timed, whole
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +180,70 @@ def test_markdown_escapes_what_it_would_read():
     assert text("a|b\n`c` <d> *e*") == r"a\|b \`c\` &lt;d&gt; \*e\*"
     assert table(("a", "b"), [("1e5", "007")]).splitlines()[-1] == "| 1e5 | 007 |"
     assert table(("a",), []) == ""
+
+
+@pytest.fixture(scope="module")
+def full() -> str:
+    return report.render(detailed(), [])
+
+
+def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
+    assert "the same thing measured twice differs by 3.0% at most, over 1 pair; a difference inside 3.0% is taken for noise." in full
+    (pair,) = rows(full, "## A/A")[2:]
+    assert pair == ["gru", "stepwise", "training with the input product", "T=16 B=4 D=H=8, float32", "0.971×", "0.97 to 0.97", "9 rounds"]
+    table = rows(full, "## Training with the input product")
+    assert [row[0] for row in table[2:]] == ["cfn", "gru"] and "(control)" not in full
+    every = rows(full, "float64</summary>")
+    assert [row[1] for row in every[2:]] == ["eager", "resident", "stepwise", "vendor"]
+    assert "- stepwise: 2.00× the speed of the vendor's same cell (geometric mean of 1 case)" in full
+    bare = report.render(records(timed(case(), 1.0)), [])
+    assert "Noise floor: not measured, there are no A/A pairs; a difference inside 2% is taken for noise." in bare and "## A/A" not in bare
+
+
+def test_a_control_that_failed_is_told_like_any_case():
+    made = report.render(records(timed(case(), 1.0), timed(case(control=True), status="crashed", reason="signal 9")), [])
+    assert "2 cases: 1 ok, 1 crashed." in made and rows(made, "## Not timed")[2][2:] == [
+        "gru (control)", "training with the input product", "128", "signal 9", "1",
+    ]  # fmt: skip
+
+
+def test_unequal_work_and_held_back_clocks_are_said(full):
+    found = {row[0]: row for row in rows(full, "## Training with the input product")}
+    at = found["cell"].index
+    assert found["gru"][at("eager")].endswith("(other work)") and "(2.00×)" in found["gru"][at("stepwise")]
+    assert found["gru"][at("resident")].startswith("☆") and found["gru"][at("resident")].endswith("(?1.05×)")
+    assert "The clock was held back (power cap, thermal) in 1 case: no verdict there." in full
+    work = {row[0]: row[1:] for row in rows(full, "## Equal work")}
+    assert work["resident, stepwise"] == ["inside", "all", "no", "1", "float32", "float32", "float32", "no", "no", "–"]
+    assert work["vendor"][3] == "2" and work["vendor"][-1] == "yes" and work["eager"][8] == "yes"
+
+
+def test_conditions_have_a_column_where_one_is_known(full):
+    headers, _, *below = rows(full, "float64</summary>")
+    found = {row[1]: dict(zip(headers, row, strict=True)) for row in below}
+    assert found["stepwise"] | {
+        "samples": "9", "outliers": "2", "stopped": "precise", "cold, ms": "1.20", "graph, ms": "0.900", "host, µs per step": "25.0",
+        "launches per step": "4.00", "J per step": "0.0200", "clock, MHz": "1,972 to 1,980", "power, W": "350 to 358", "°C": "60.0 to 68.0",
+        "throttled": "–",
+    } == found["stepwise"]  # fmt: skip
+    assert found["resident"]["throttled"] == "power cap, thermal" and found["resident"]["graph, ms"] == "it is launched cooperatively"
+    assert found["resident"]["memory clock, MHz"] == "2,600" and found["vendor"]["cold, ms"] == "–"
+    plain = report.render(records(timed(case(), *[1.0] * 5)), [])
+    assert not {"outliers", "cold, ms", "throttled", "stopped", "× of light"} & set(rows(plain, "float64</summary>")[0])
+
+
+def test_where_the_time_went(full):
+    assert (
+        "Where the time went: 100.0 s of wall time, timing 50.0 s, gates 35.0 s, memory 5.0 s, overhead 10.0 s; overhead is 15.4% of the "
+        "time without the float64 gates."
+    ) in full
+    assert "Where the time went" not in report.render(whole(), [])
+
+
+@pytest.mark.parametrize(("factor", "says"), [
+    (1.5, "**compiled trains 1.50× as fast as torch.nn**, the geometric mean of 2 cases from 1.50× to 1.50× (2 faster), float32"),
+    (1.01, "**Not shown to be faster than torch.nn here:** compiled trains 1.01× as fast as torch.nn, "),
+])  # fmt: skip
+def test_the_headline_of_a_suite(factor, says):
+    cases = [timed(case(backend=b, H=H, D=H), *[t] * 6) for H in (64, 128) for b, t in (("vendor", factor), ("compiled", 1.0))]
+    assert says in report.render(records(*cases), []).split("\n\n")[1]

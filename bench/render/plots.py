@@ -24,6 +24,7 @@ STYLE: Any = {
     "svg.hashsalt": "bench", "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "figure.facecolor": "white",
     "figure.edgecolor": "0.6", "axes.facecolor": "white", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.color": "0.9", "lines.markersize": 4.5, "lines.linewidth": 1.5, "legend.frameon": False,
+    "text.parse_math": False,
 }  # fmt: skip
 
 
