@@ -11,19 +11,22 @@ from bench.summary import timed
 VERSION = "5.3.1"
 """Of pytest-benchmark, whose form this is."""
 
+PASSING = {"constants", "sgemm_flops", "other_processes"}
+"""What is measured of a machine, and so never twice the same: its info, by which it tells machines apart, is without."""
+
 
 def document(records: Records) -> dict[str, Any]:
-    """machine_info, commit_info, and in benchmarks the timed cases. `untimed` has every other one, with its status and reason, and
-    `gradients` the gradient norms, which that form has no place for."""
+    """machine_info, commit_info, and in benchmarks the timed cases. `untimed` has every other one, with its status and reason,
+    `gradients` the gradient norms, `ends` where the time went and `then` how the machine was, which that form has no place for."""
     run = records.run
-    here = run.environment.model_dump(exclude={"commit", "dirty"})
     return {
-        "machine_info": here,
+        "machine_info": run.environment.model_dump(exclude={"commit", "dirty", *PASSING}),
         "commit_info": {"id": run.environment.commit, "dirty": run.environment.dirty},
         "benchmarks": [benchmark(record) for record in records.cases if timed(record)],
         "untimed": [{**named(record.case), "extra_info": extra(record)} for record in records.cases if not timed(record)],
         "gradients": [record.model_dump() for record in records.gradients],
         "run": run.model_dump(include={"command", "seed", "settings", "schema_version"}),
+        "then": run.environment.model_dump(include=PASSING),
         "ends": [end.model_dump() for end in records.ends],
         "datetime": run.started,
         "version": VERSION,
