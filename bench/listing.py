@@ -1,9 +1,9 @@
 """What a run would measure, listed."""
 
-from rich.console import Console
 from rich.table import Table
 
 from bench.cases import groups, verified
+from bench.render.terminal import terminal
 from bench.settings import Settings
 
 
@@ -14,6 +14,6 @@ def dry_run(settings: Settings) -> None:
         row = (case.T, case.B, case.D, case.H)
         inside = "inside" if case.input_product else "given"
         table.add_row(case.cell, f"{case.backend}{' (again)' if case.control else ''}", case.mode, inside, *map(str, row), case.dtype)
-    terminal = Console()
-    terminal.print(table)
-    terminal.print(f"{len(planned)} cases, none measured")
+    out = terminal()
+    out.print(table)
+    out.print(f"{len(planned)} cases, none measured")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
+from bench.forms import Form
 from bench.lock import alone
 from bench.progress import progress, say
 from bench.records import End, Environment, Record, Run, mend, read, write
@@ -27,18 +28,18 @@ class Limits:
     began: float
 
 
-def measure(settings: Settings, folder: Path, started: datetime.datetime, command: str, limits: Limits) -> None:
+def measure(settings: Settings, folder: Path, started: datetime.datetime, command: str, limits: Limits, form: Form = "") -> None:
     """Run, write every record as it is finished, and render. What the folder has already isn't measured again. Interrupted, or out of
     disk, it says where the records are."""
     with alone(settings.device):
         worker = Worker(settings, limits.case)  # its process takes seconds to start: those in which this one plans
         try:
-            carry_out(worker, folder, started, command, limits)
+            carry_out(worker, folder, started, command, limits, form)
         finally:
             worker.kill()
 
 
-def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command: str, limits: Limits) -> None:
+def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command: str, limits: Limits, form: Form) -> None:
     from bench.isolation import Broken, Sitting
     from bench.jobs import jobs
 
@@ -76,7 +77,7 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
             path.unlink()
             say(f"{end}nothing was measured yet")
             raise SystemExit(code)
-        render(folder, count, end and f"{end}{count} records are in {path}", sitting.spent, limits.began)
+        render(folder, count, end and f"{end}{count} records are in {path}", sitting.spent, limits.began, form)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
     if sitting.skipped:
@@ -86,13 +87,11 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
         raise SystemExit(code)
 
 
-def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float) -> None:
+def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float, form: Form) -> None:
     """Plots and, unless it ended early, tables; then where the time went, drawing included, and the report that says so."""
     path = folder / "records.jsonl"
     try:
-        from rich.console import Console
-
-        from bench.render import console, report
+        from bench.render import export, report
     except ImportError as missing:
         close(path, count, spent, began)
         say(end or f"{count} records in {path}")
@@ -103,8 +102,7 @@ def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began
         close(path, count, spent, began)
         records = read(path)
         if not end:
-            for table in console.tables(records):
-                Console().print(table)
+            export.show(records, form)
         written = report.page(folder, records, drawn)
     except OSError as error:
         raise SettingsError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 import cells
 from bench.cases import formula
 from bench.measure.demand import formulas
+from bench.render.terminal import terminal
 from kernels.derive import TRITON, adjoint, source
 from kernels.graph import Node
 from kernels.plan import Plan, plan
@@ -26,7 +27,7 @@ def listing() -> None:
             name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), formula(p.parameters),
             cell.twin.module if cell.twin else "–", cell.paper,
         )  # fmt: skip
-    Console().print(table)
+    terminal().print(table)
 
 
 def show(name: str) -> None:

@@ -122,7 +122,6 @@ def spent(records: Records) -> dict[str, float]:
 
 
 def overhead(records: Records) -> float | None:
-    """The share of planning, starting processes and rendering in the wall time of a run without its float64 gates."""
-    found, wall = spent(records), sum(end.wall for end in records.ends)
-    rest = wall - found.get("gates", 0.0)
-    return found["overhead"] / rest if "overhead" in found and rest > 0 else None
+    """The share of planning, starting processes and rendering in the wall time of a run; None where no record says."""
+    wall = sum(end.wall for end in records.ends)
+    return spent(records)["overhead"] / wall if wall > 0 and "overhead" in spent(records) else None

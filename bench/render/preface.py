@@ -59,5 +59,5 @@ def where_time_went(records: Records) -> str:
     if not found:
         return ""
     parts = ", ".join(f"{activity} {taken:,.1f} s" for activity, taken in found.items())
-    rest = "" if share is None else f"; overhead is {share:.1%} of the time without the float64 gates"
+    rest = "" if share is None else f"; overhead is {share:.1%} of it"
     return f"Where the time went: {sum(end.wall for end in records.ends):,.1f} s of wall time, {parts}{rest}."
