@@ -21,9 +21,10 @@ from kernels.backend import SCHEDULES
 from kernels.loop import Loop, Trajectory
 
 with contextlib.suppress(ImportError):  # the GPU tests run without it, where nothing can be installed
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("project", deadline=None, derandomize=True)
+    # Nor is a busy machine a fault of the examples.
+    settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("project")
 
 M_PERTURB = -6
