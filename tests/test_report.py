@@ -242,10 +242,8 @@ def test_conditions_have_a_column_where_one_is_known(full):
 
 
 def test_where_the_time_went(full):
-    assert (
-        "Where the time went: 100.0 s of wall time, timing 50.0 s, gates 35.0 s, memory 5.0 s, overhead 10.0 s; overhead is 15.4% of the "
-        "time without the float64 gates."
-    ) in full
+    parts = "timing 50.0 s, gates 35.0 s, memory 5.0 s, overhead 10.0 s"
+    assert f"Where the time went: 100.0 s of wall time, {parts}; overhead is 10.0% of it." in full
     assert "Where the time went" not in report.render(whole(), [])
 
 
