@@ -18,5 +18,5 @@ HELP = {
 def forms(verb: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a verb --json, --csv and --md; it is called with `form`. Of several the last counts."""
     for name in ("md", "csv", "json"):
-        verb = click.option(f"--{name}", "form", flag_value=name, default=None if name != "json" else "", help=HELP[name])(verb)
+        verb = click.option(f"--{name}", "form", flag_value=name, default="", help=HELP[name])(verb)
     return verb

@@ -201,7 +201,11 @@ def repository(tmp_path, monkeypatch):
     (root / "bench/__init__.py").touch()
 
     def git(*arguments: str) -> None:
-        subprocess.run(["git", "-C", str(root), "-c", "user.name=n", "-c", "user.email=e", *arguments], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", str(root), "-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false", *arguments],
+            check=True,
+            capture_output=True,
+        )
 
     def commit(factor: float) -> None:
         made = lines(run(gru=factor)).replace("'", "")

@@ -12,6 +12,7 @@ from bench.records import Case, CaseRecord
 from bench.render.console import columns, titled
 from bench.render.export import put, spelled, to_csv, to_json
 from bench.render.markdown import table, text
+from bench.render.preface import margin
 from bench.render.terminal import terminal
 from bench.render.words import NONE, VERDICTS, factor, interval, milliseconds, plural
 from bench.summary import seconds, timed
@@ -101,7 +102,7 @@ def summary(comparison: Comparison) -> list[str]:
         *runs,
         *(["A and B are the same records: there is nothing to tell apart."] if comparison.a.runs == comparison.b.runs else []),
         f"{plural(len(comparison.compared), 'case')} compared: {verdicts}. {speed}",
-        f"{plural(len(comparison.changed), 'case')} not compared{same}. A difference inside {comparison.margin:.1%} is taken for noise.",
+        f"{plural(len(comparison.changed), 'case')} not compared{same}; {margin(comparison.margin)}",
         f"All cases: {shared}." if shared else "",
     ]
 

@@ -87,7 +87,7 @@ def unique(names: Iterable[str]) -> str:
 
 def environment(here: Environment) -> str:
     given = here.model_dump(exclude={"device_kind", "sgemm_flops", "constants", "memory_bytes", "dirty"})
-    rows = [[name, str(value) or "none"] for name, value in given.items()]
+    rows = [[name.replace("_", " "), str(value) or "none"] for name, value in given.items()]
     rows += [
         ["memory", f"{here.memory_bytes / 1024 / MIB:.1f} GiB" if here.memory_bytes else "not known"],
         ["commit has changes", "yes" if here.dirty else "no"],

@@ -7,7 +7,7 @@ from typing import get_args
 from bench.records import FAILURES, CaseRecord, Records, Status
 from bench.render.words import plural
 from bench.summary import overhead, spent
-from bench.verdict import NOISE, noise, throttled
+from bench.verdict import NOISE, WIDEST, noise, throttled
 
 
 def remarks(records: Records) -> list[str]:
@@ -40,10 +40,15 @@ def noise_floor(cases: Sequence[CaseRecord]) -> str:
         return ""
     found = noise(cases)
     if not found.pairs:
-        return f"Noise floor: not measured, there are no A/A pairs; a difference inside {NOISE:.0%} is taken for noise."
+        return f"Noise floor: not measured, there are no A/A pairs; {margin(NOISE)}"
     pairs = plural(len(found.pairs), "pair")
-    differs = f"the same thing measured twice differs by {found.floor:.1%} at most, over {pairs}"
-    return f"Noise floor: {differs}; a difference inside {found.margin:.1%} is taken for noise."
+    return f"Noise floor: the same thing measured twice differs by {found.floor:.1%} at most, over {pairs}; {margin(found.margin)}"
+
+
+def margin(share: float) -> str:
+    """What a margin is for, and what one is too wide for."""
+    noisy = " That is too noisy to tell a tenth apart: quiet the machine and measure again." if share > WIDEST else ""
+    return f"a difference inside {share:.1%} is taken for noise.{noisy}"
 
 
 def held_back(cases: Sequence[CaseRecord]) -> str:
