@@ -30,13 +30,13 @@ def verdict(ratio: Estimate, margin: float, throttled: bool = False) -> Verdict:
     """What a ratio of speeds says. `margin` is the relative difference that noise makes; `throttled` where a clock was held back.
 
     The first that holds: throttled or of too few samples, it is ambiguous. Outside the margin with an interval that excludes 1, it is
-    faster or slower. Inside the margin with an interval no further from 1 than WIDEST (or the margin), it is a tie. Else it is ambiguous.
+    faster or slower. Inside the margin with an interval no further from 1 than WIDEST, it is a tie. Else it is ambiguous.
     """
     if throttled or ratio.n < FEWEST:
         return "ambiguous"
     if apart(ratio.value) > margin and not ratio.low <= 1 <= ratio.high:
         return "faster" if ratio.value > 1 else "slower"
-    if apart(ratio.value) <= margin and max(apart(ratio.low), apart(ratio.high)) <= max(WIDEST, margin):
+    if apart(ratio.value) <= margin and max(apart(ratio.low), apart(ratio.high)) <= WIDEST:
         return "tie"
     return "ambiguous"
 

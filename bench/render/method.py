@@ -27,7 +27,7 @@ METHOD = """\
 - Some cases are measured twice under two names (A/A). By what the medians of such a pair differ at most is the noise floor of the
   run; the margin is that, and at least {noise}. A speed is *ambiguous* (?) where a clock was held back or there are fewer than five
   rounds; *faster* or *slower* where its median is outside the margin and its interval excludes 1; a *tie* (≈) where the median is
-  inside the margin and the interval within {widest} of 1, or the margin; and else ambiguous. Rows whose work or numerics differ are
+  inside the margin and the interval within {widest} of 1; and else ambiguous. Rows whose work or numerics differ are
   never put in one ratio.
 - The share of sgemm is the flop/s of the case over those of torch's own float32 product of large matrices, measured in the run.
   Training counts as three times the forward flops.
