@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, TypeVar
 
 import torch
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from bench.measure.conditions import reading
 from bench.records import Reading, Stop
@@ -48,7 +48,7 @@ class Samples:
 @cache
 def _rank(n: int) -> int:
     """Of `n` samples the r-th smallest and the r-th largest hold the median with 95% probability; 0 where none do."""
-    return int(binom.ppf(0.025, n, 0.5))
+    return next((r for r in range(n) if bdtr(r, n, 0.5) >= 0.025), 0)
 
 
 @dataclass(frozen=True)

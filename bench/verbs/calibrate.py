@@ -2,11 +2,14 @@
 
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.settings import SettingsError, size
-from bench.verdict import Verdict
+
+if TYPE_CHECKING:
+    from bench.verdict import Verdict
 
 
 @click.command()
