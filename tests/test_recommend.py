@@ -226,6 +226,17 @@ def test_the_model_is_measured_as_if_user_by_user():
         assert task.measure(model, "test") == pytest.approx(np.mean(alone)) and len(set(alone)) > 1
 
 
+def test_a_new_model_knows_what_is_popular_and_no_more():
+    """Its biases are the logarithms of the counts but for a constant; its embeddings are of length 1 or so."""
+    torch.manual_seed(0)
+    task = Recommend(users=60, T=12, vocabulary=200, H=16)
+    model = task.model("gru", 16)
+    bias, counts = model.bias.weight.detach()[:, 0].numpy(), np.maximum(task.histories.counts, 1)
+    assert np.ptp(bias - np.log(counts)) < 1e-5 and np.ptp(bias) > 1
+    for table in (model.read, model.items):
+        assert table.weight.norm(dim=1).mean().item() == pytest.approx(1, abs=0.1)
+
+
 def test_the_click_stream_has_its_laws():
     stream = clicks.sessions(400, 60, 1000, np.random.default_rng(0))
     assert stream.shape == (400, 60) and stream.min() >= 0 and stream.max() < 1000
