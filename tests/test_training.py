@@ -347,6 +347,24 @@ def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machin
     assert isinstance(other.exception, SettingsError) and "was measured with T 6, not 7" in str(other.exception)
 
 
+def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monkeypatch):
+    out = tmp_path / "run"
+    advance = Training.advance
+
+    def interrupted(self: Training) -> None:
+        if self.trial.cell == "gru":
+            raise KeyboardInterrupt
+        advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "advance", interrupted)
+        done = bench("train", "adding", *TINY, "--length", 6, "--out", out)
+    assert done.exit_code == 130 and f"interrupted: --out {out} --resume goes on" in done.stderr
+    assert [r.trial.cell for r in read(out).training] == ["minimal"] and (out / "report.md").exists()
+    assert bench("train", "adding", *TINY, "--length", 6, "--out", out, "--resume").exit_code == 0
+    assert [r.trial.cell for r in read(out).training] == ["minimal", "gru"]
+
+
 def test_a_wrong_layer_is_said_and_the_others_are_trained(tmp_path, known_machine, monkeypatch):
     def checked(rnn: RNN, x: torch.Tensor) -> tuple[str, float]:
         if rnn.cell.name == "minimal":
@@ -363,6 +381,7 @@ def test_the_verb_without_time_says_how_to_go_on(tmp_path, known_machine):
     done = bench("train", "adding", *TINY, "--length", 6, "--budget", "0.001s", "--out", tmp_path / "run")
     assert done.exit_code == 0 and "--resume goes on" in done.stderr
     assert [r.end for r in read(tmp_path / "run").training] in ([], ["time"])
+    assert "--resume goes on" in done.stderr and (tmp_path / "run" / "records.jsonl").exists()
 
 
 def test_a_sequence_of_examples_is_of_its_sizes():

@@ -80,7 +80,7 @@ class Recommend(Task):
     steps: int = 900
     every: int = 50
     rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
-    patience: int = 6
+    patience: int = 10
 
     @cached_property
     def histories(self) -> Histories:

@@ -65,7 +65,9 @@ def carry_out(plan: Plan, device: str, folder: Path, started: datetime.datetime,
 
 
 def render(folder: Path, records: Records) -> None:
-    """The table on stdout, the report beside the records."""
+    """The table on stdout, the report beside the records; nothing where no training has a record yet."""
+    if not records.training:
+        return
     from bench.render import report, training
     from bench.render.terminal import terminal
 
