@@ -13,6 +13,7 @@ from bench.verbs.compare import compare
 from bench.verbs.gpu import campaign, tune
 from bench.verbs.look import doctor, list_cells, show
 from bench.verbs.report import report
+from bench.verbs.train import train
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -23,7 +24,7 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (run_all, compare, report, list_cells, show, doctor, calibrate, tune, campaign):
+for verb in (run_all, train, compare, report, list_cells, show, doctor, calibrate, tune, campaign):
     app.add_command(verb)
 
 

@@ -18,6 +18,7 @@ RENDERING = [
     "bench.summary",
     "bench.verdict",
     "bench.light",
+    "bench.quality",
     "bench.records",
     *(f"bench.render.{path.stem}" for path in (ROOT / "bench/render").glob("[!_]*.py")),
 ]

@@ -19,23 +19,27 @@ from bench.records.case import FAILURES, CaseRecord
 from bench.records.gradient import GradientRecord
 from bench.records.model import Model
 from bench.records.run import SCHEMA, End, Run
+from bench.records.training import LearnedRecord, TrainingRecord
 
 
 class RecordError(ValueError):
     """A records file that can't be read; the message names the file, the line and the fault."""
 
 
-Record = Run | CaseRecord | GradientRecord | End
+Record = Run | CaseRecord | GradientRecord | End | TrainingRecord | LearnedRecord
 _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
 class Records(Model):
-    """A records file, read. Where a case was measured again, its last record counts; failures stay."""
+    """A records file, read. Where a case was measured again, its last record counts; failures stay. Of a training that was gone on with,
+    the last one counts, too."""
 
     run: Run
     cases: list[CaseRecord]
     gradients: list[GradientRecord]
     ends: list[End] = Field(default_factory=list)
+    training: list[TrainingRecord] = Field(default_factory=list)
+    learned: list[LearnedRecord] = Field(default_factory=list)
 
 
 def write(stream: FileIO, line: Record) -> None:
@@ -76,6 +80,8 @@ def read(path: Path) -> Records:
         cases=[line for line in cases.values() if line.status != "skipped" or line.case not in measured],
         gradients=[line for line in lines if isinstance(line, GradientRecord)],
         ends=[line for line in lines if isinstance(line, End)],
+        training=list({line.trial.place: line for line in lines if isinstance(line, TrainingRecord)}.values()),
+        learned=list({line.trial.place: line for line in lines if isinstance(line, LearnedRecord)}.values()),
     )
 
 

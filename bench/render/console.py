@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
-from bench.render import speeds
+from bench.render import speeds, training
 from bench.render.grid import FASTEST, TIED, Grid, grids, measure
 from bench.render.preface import counted, remarks
 from bench.render.words import OTHER, VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
@@ -24,7 +24,7 @@ NAME = 20
 
 
 def tables(records: Records) -> list[RenderableType]:
-    """What ran and what failed, then a table for each task, memory, parameters and gradient norms; none that would be empty."""
+    """What ran and what failed, then a table for each task, memory, parameters, gradient norms and trainings; none that would be empty."""
     laid = grids(records.cases)
     return [
         header(records),
@@ -35,6 +35,7 @@ def tables(records: Records) -> list[RenderableType]:
         *memory(laid),
         *parameters(records.cases),
         *gradients(records.gradients),
+        *training.tables(records),
     ]
 
 

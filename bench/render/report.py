@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
-from bench.render import equal, facts, plots, speeds
+from bench.render import equal, facts, learning, plots, speeds, training
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
 from bench.render.grid import Grid, Row, grids
@@ -36,14 +36,44 @@ def write(folder: Path, records: Records) -> list[Path]:
 
 def draw(folder: Path, records: Records) -> list[Path]:
     """The plots, and the picture of the first table."""
+    if learns(records):
+        return learning.draw(records, folder)
     (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
     return plots.draw(records, folder)
 
 
 def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
     path = folder / "report.md"
-    path.write_text(render(records, [plot.name for plot in drawn]), encoding="utf-8")
+    written = trained if learns(records) else render
+    path.write_text(written(records, [plot.name for plot in drawn]), encoding="utf-8")
     return path
+
+
+def learns(records: Records) -> bool:
+    """Whether it is a run of trainings alone."""
+    return bool(records.training) and not records.cases
+
+
+def trained(records: Records, plots: list[str]) -> str:
+    """The report of a run of trainings."""
+    here, tasks = records.run.environment, dict.fromkeys(record.trial.task for record in records.training)
+    parts = [
+        f"# Recurrent cells learn: {', '.join(tasks)}",
+        machine(here),
+        *(f"![{Path(plot).stem}]({plot})" for plot in plots),
+        *training.sections(records),
+        "## Environment",
+        facts.environment(here),
+        "## Method",
+        training.METHOD,
+        *again(records),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def again(records: Records) -> list[str]:
+    started = f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
+    return ["## Again", started, code(records.run.command)]
 
 
 def render(records: Records, plots: list[str]) -> str:
@@ -63,14 +93,13 @@ def render(records: Records, plots: list[str]) -> str:
         *memory_section(laid),
         *parameter_section(records.cases),
         *gradient_section(records.gradients),
+        *training.sections(records),
         *section("Not timed", facts.not_ok(records.cases), "Every other case without a time, and why."),
         "## Environment",
         facts.environment(here),
         "## Method",
         method("size" if any(grid.several for grid in laid) else "T"),
-        "## Again",
-        f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:",
-        code(records.run.command),
+        *again(records),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

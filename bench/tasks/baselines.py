@@ -1,0 +1,34 @@
+"""Recommendation without learning a state: the most popular items, and what most often followed the last one."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from bench.tasks.histories import Histories
+
+
+class Popular:
+    """Scores an item by how often training has it."""
+
+    def __init__(self, histories: Histories):
+        self.counts = torch.from_numpy(histories.counts.astype(np.float32))
+
+    def __call__(self, user: np.ndarray) -> Callable[[int, int], Tensor]:
+        return lambda start, stop: self.counts.repeat(stop - start, 1)
+
+
+class Markov:
+    """Scores an item by how often it followed the last one in training; what never did stands behind, the most popular first."""
+
+    def __init__(self, histories: Histories):
+        before = np.concatenate([user[:-1] for user in histories.users["train"]])
+        after = np.concatenate([user[1:] for user in histories.users["train"]])
+        square = (histories.items, histories.items)
+        self.followed = csr_array((np.ones(len(before), np.float32), (before, after)), shape=square)
+        self.behind = torch.from_numpy((histories.counts / (histories.counts.max() + 1)).astype(np.float32))
+
+    def __call__(self, user: np.ndarray) -> Callable[[int, int], Tensor]:
+        return lambda start, stop: torch.from_numpy(self.followed[user[start:stop]].toarray()) + self.behind

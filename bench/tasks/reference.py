@@ -1,0 +1,36 @@
+"""Before a layer is trained: its outputs and gradients against the equations in float64, on the data it will see."""
+
+import torch
+from torch import Tensor
+
+from bench.measure import gate
+from kernels import RNN
+from kernels.backend import choose
+
+STEPS, SEQUENCES = 16, 4
+
+
+class Wrong(RuntimeError):
+    """A layer that doesn't compute its cell; the message says how far off it is."""
+
+
+def check(rnn: RNN, x: Tensor) -> tuple[str, float]:
+    """The backend that runs `rnn`, and its largest error, max|Δ| / max|reference|, over outputs, the gradient of every learned value and
+    of the input. x is (T, B, D); its first steps and sequences are looked at. Raises Wrong where the error is beyond what is allowed."""
+    x = x[:STEPS, :SEQUENCES].detach()
+    weights = rnn.weights()
+    upstream = torch.cos(torch.arange(x.shape[0] * x.shape[1] * rnn.hidden_size, device=x.device).view(*x.shape[:2], -1))
+    exact = {name: value.detach().double().requires_grad_() for name, value in weights.items()}
+    x_exact, x = x.double().requires_grad_(), x.clone().requires_grad_()
+    initial = [x_exact.new_zeros(x.shape[1], rnn.hidden_size) for _ in rnn.cell.states]
+    y_exact, _ = rnn.cell.unroll(x_exact, initial, exact)
+    y, _ = rnn(x)
+    wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *exact.values()], upstream.double())]
+    found = [y, *torch.autograd.grad(y, [x, *weights.values()], upstream.to(y.dtype))]
+    error = max(gate.error(value, reference) for value, reference in zip(found, wanted, strict=True))
+    schedule = choose(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
+    backend = "eager" if schedule is None else schedule.__name__.rpartition(".")[2]
+    allowed = gate.tolerance(str(y.dtype).removeprefix("torch."), "ieee")
+    if not error <= allowed:
+        raise Wrong(f"{rnn.cell.name} ({backend}) is off by {error:.1e} of the largest before it is trained, allowed is {allowed:.0e}")
+    return backend, error

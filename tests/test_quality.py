@@ -1,0 +1,127 @@
+"""What is said of trainings: means over seeds, times to a common quality, the report and its plots."""
+
+import math
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bench import quality
+from bench.records import Records, read, write
+from bench.records.training import Gate, LearnedRecord, Point, TrainingRecord, Trial
+from bench.render import console, learning, report, training
+from tests.records import RUN
+
+SPEED = {"gru": 46.0, "minimal": 30.0, "vanilla": 20.0}
+BEST = {"gru": 0.10, "minimal": 0.09, "vanilla": 0.03}
+
+
+def record(cell: str, seed: int = 0, **changes) -> TrainingRecord:
+    """Ten looks a hundred steps apart: quality grows to its best in a straight line, faster or slower by seed, as SPEED says."""
+    seconds = SPEED[cell] * (1 + 0.1 * seed)
+    curve = [Point(seconds=k * seconds / 10, step=100 * k, loss=None if k == 0 else 5 / k, value=k / 10 * BEST[cell]) for k in range(11)]
+    trial = Trial(task="recommend", cell=cell, H=64, seed=seed, rate=3e-3, steps=1000)
+    known = {
+        "trial": trial, "metric": "MAP@20", "higher": True, "target": None, "D": 64, "parameters": 10**6, "recurrent": 24_768,
+        "backend": "compiled", "error": 1e-6, "curve": curve, "final": BEST[cell] - 0.001 * seed, "end": "steps", "steps": 1000,
+        "seconds": seconds, "clipped": 100, "largest": 3.5, "baselines": {"most popular": 0.05, "item transitions": 0.06},
+        "sizes": {"B": 32, "items": 5000},
+    }  # fmt: skip
+    return TrainingRecord.model_validate(known | changes)
+
+
+def learned(cell: str) -> LearnedRecord:
+    gates = [] if cell == "vanilla" else [Gate(name="u", low=[0.2, 0.3], middle=[0.5, 0.6], high=[0.7, 0.8])]
+    noise = {"none": 0.1, "inputs 0.1": 0.09, "states 0.1": 0.08}
+    trial = record(cell).trial
+    return LearnedRecord(trial=trial, own=0.7, neighbours=0.1, input=0.2, gates=gates, trajectories=[[0.0, 0.5], [0.1, -0.2]], noise=noise)
+
+
+def whole() -> Records:
+    runs = [record(cell, seed) for seed in range(3) for cell in SPEED]
+    return Records(run=RUN, cases=[], gradients=[], training=runs, learned=[learned(cell) for cell in SPEED])
+
+
+def test_a_mean_is_students():
+    values = [1.0, 2.0, 4.0]
+    found = quality.mean(values)
+    low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
+    assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    assert math.isinf(quality.mean([1.0]).high)
+    assert quality.geometric([1.0, 4.0]).value == pytest.approx(2)
+
+
+def test_the_common_quality_leaves_out_what_learned_nothing():
+    records = whole().training
+    assert quality.level(records) == pytest.approx(0.09)  # vanilla's 0.03 is below what the baselines reach
+    assert quality.level([record("vanilla")]) is None
+    assert quality.level([record("gru", target=0.02)]) == 0.02
+    assert quality.level([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
+
+
+def test_times_to_a_quality_are_paired_by_seed():
+    records = whole().training
+    gru, minimal = quality.by_cell(records)["gru"], quality.by_cell(records)["minimal"]
+    assert quality.reach(gru[0], 0.05) == gru[0].curve[5] and quality.reach(gru[0], 0.2) is None
+    ratio = quality.against(minimal, gru, 0.05, lambda p: p.seconds)
+    # 0.05 takes minimal the sixth tenth of its time, gru the fifth; the seeds' own pace cancels out
+    assert (ratio.value, ratio.low, ratio.high, ratio.n) == pytest.approx((30 * 6 / (46 * 5),) * 3 + (3,))
+    assert quality.against(minimal, gru, 0.095, lambda p: p.seconds) is None
+
+
+def test_what_diverged_is_no_better_than_the_worst():
+    nan = record("gru", curve=[Point(seconds=0, step=0, loss=None, value=math.nan)], final=math.nan)
+    assert quality.best(nan) == -math.inf and not quality.learned([nan])
+
+
+def test_the_report_says_who_failed_and_what_the_paper_had():
+    text = report.trained(whole(), ["training.svg"])
+    assert "Without a recurrent layer: most popular 0.0500, item transitions 0.0600." in text
+    assert "vanilla isn't better than the baselines." in text
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
+    found = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows if len(row) == 13 and "of 3" in row[5]}
+    assert found["minimal"][3] == "3 of 3" and found["vanilla"][3] == "0 of 3"
+    assert (found["gru"][-2:], found["minimal"][-1], found["vanilla"][-2:]) == (["46.0", "46"], "30", ["–", "–"])
+    assert found["minimal"][-2] == "33.3"  # at 0.09: the whole of its 30 against nine tenths of the gru's 46
+    assert "70.0% |" in text and "u 0.55" in text and "0.0990 [0.0965, 0.101]" in text
+
+
+def test_the_plots_are_drawn_and_are_the_same_each_time(tmp_path):
+    (tmp_path / "again").mkdir()
+    drawn = learning.draw(whole(), tmp_path)
+    assert [path.name for path in drawn] == ["training.svg", "learned.svg", "noise.svg"]
+    for path, again in zip(drawn, learning.draw(whole(), tmp_path / "again"), strict=True):
+        assert path.read_bytes() == again.read_bytes() and ET.parse(path).getroot().tag.endswith("svg")
+    assert all(f"<!-- {cell} -->" in drawn[0].read_text() for cell in SPEED)
+
+
+def test_quality_over_examples_has_a_plot(tmp_path):
+    def few(count: int, seed: int) -> TrainingRecord:
+        one = record("gru", seed)
+        return one.model_copy(update={"trial": one.trial.model_copy(update={"examples": count}), "final": count / 1000})
+
+    records = Records(run=RUN, cases=[], gradients=[], training=[few(count, seed) for count in (100, 400) for seed in (0, 1)])
+    assert [path.name for path in learning.draw(records, tmp_path)] == ["training1.svg", "training2.svg", "examples.svg"]
+    assert "with 400 examples" in report.trained(records, [])
+
+
+def test_records_are_read_as_they_were_written(tmp_path):
+    lost = record("gru", 3, final=math.nan, largest=math.inf)
+    longer = record("gru").model_copy(update={"steps": 2000})
+    with (tmp_path / "records.jsonl").open("wb", buffering=0) as stream:
+        for line in (RUN, record("gru"), lost, learned("gru"), longer):
+            write(stream, line)
+    found = read(tmp_path)
+    assert found.training[0] == longer and len(found.training) == 2 and found.learned == [learned("gru")]
+    assert math.isnan(found.training[1].final) and found.training[1].largest == math.inf
+    text = report.trained(found, [])
+    assert "not finite" in text or "nan" not in text.lower()
+    written = report.write(tmp_path, found)
+    assert written[0].name == "report.md" and not (tmp_path / "table.svg").exists()
+
+
+def test_a_run_of_everything_has_its_trainings_too():
+    text = report.render(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
+    assert "## Recommend, at equal hidden width" in text
+    assert len(console.tables(whole())) == 2 and training.tables(whole())[0].row_count == 3

@@ -1,0 +1,389 @@
+"""Training: that it learns, that it can be put down and taken up, why it ends, and what it says of a trained layer."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import cells
+from bench.records import read
+from bench.records.training import Point, Trial
+from bench.settings import SettingsError
+from bench.tasks import checkpoint, learned, load, run
+from bench.tasks.adding import Adding
+from bench.tasks.copying import Copying
+from bench.tasks.noise import Noisy, noisy
+from bench.tasks.plan import Plan, parameters, wide
+from bench.tasks.recommend import Recommend
+from bench.tasks.reference import Wrong, check
+from bench.tasks.training import Training
+from kernels import RNN
+
+CPU = torch.device("cpu")
+EASY = Adding(T=10, B=32, H=16, steps=250, every=50, rates=(2e-2,))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """What is this small is slower in two, and far slower where others compute at the same time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+CLICKS = {"users": 60, "T": 12, "vocabulary": 200, "S": 32, "B": 8, "H": 8, "every": 4}
+
+
+def trial(task, cell="minimal", **changes) -> Trial:
+    known = {"task": task.name, "cell": cell, "H": task.H, "seed": 0, "rate": task.rates[0], "steps": task.steps}
+    return Trial.model_validate(known | changes)
+
+
+def quiet(trial: Trial, point: Point) -> None:
+    pass
+
+
+@pytest.mark.parametrize("cell", ["minimal", "gru"])
+def test_adding_is_learned(cell):
+    """Ten steps, a few seconds: an answer that is always 1 has an error of 0.167."""
+    record = Training(EASY, trial(EASY, cell), CPU).run(quiet)
+    assert record.end == "target" and record.final < 0.02
+    assert record.curve[0].value > 0.1 and record.curve[0].step == 0 and record.curve[0].loss is None
+    assert record.backend == "compiled" and record.error < 5e-5
+    assert [p.step for p in record.curve] == list(range(0, record.steps + 1, 50))
+    assert all(a.seconds < b.seconds for a, b in itertools.pairwise(record.curve)) and record.seconds == record.curve[-1].seconds
+
+
+def test_copying_is_learned_beyond_chance():
+    task = Copying(T=2, B=32, H=32, steps=300, every=300)
+    assert Training(task, trial(task, "gru"), CPU).run(quiet).final > 1.5 / 8  # 5000 symbols: one deviation of chance is 0.04 / 8
+
+
+def test_the_recommender_learns_transitions():
+    task = Recommend(users=150, T=12, vocabulary=60, B=32, H=32, S=64, steps=80, every=80, rates=(2e-2,))
+    record = Training(task, trial(task), CPU).run(quiet)
+    assert record.final > 1.5 * task.baselines()["most popular"]
+
+
+@pytest.mark.parametrize(
+    "task", [dataclasses.replace(EASY, steps=24, every=8), Recommend(**CLICKS, steps=24, rates=(1e-2,))], ids=["adding", "recommend"]
+)
+@pytest.mark.parametrize("killed", [3, 17])
+def test_a_training_killed_anywhere_ends_where_it_would_have(task, killed, tmp_path, monkeypatch):
+    """Bit by bit: the same weights, losses and looks; seconds are those of the clock. What was done since the last look is done again."""
+    monkeypatch.setattr("bench.tasks.training.PAUSE", 0.0)
+    whole = Training(task, trial(task), CPU)
+    expected = whole.run(quiet)
+
+    class Killed(Exception):
+        pass
+
+    first = Training(task, trial(task), CPU, tmp_path / "a.pt")
+    advance = first.advance
+
+    def counted() -> None:
+        if first.step == killed:
+            raise Killed
+        advance()
+
+    first.advance = counted  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        first.run(quiet)
+    second = Training(task, trial(task), CPU, tmp_path / "a.pt")
+    assert 0 <= second.step <= killed and (second.step or killed < 8)
+    found = second.run(quiet)
+    assert [(p.step, p.loss, p.value) for p in found.curve] == [(p.step, p.loss, p.value) for p in expected.curve]
+    assert found.final == expected.final and found.clipped == expected.clipped and found.largest == expected.largest
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+
+
+def test_out_of_time_and_gone_on_with(tmp_path):
+    task = dataclasses.replace(EASY, steps=20, every=10, rates=(1e-3,))
+    path = tmp_path / "a.pt"
+    assert Training(task, trial(task), CPU, path).run(quiet, until=0.0).end == "time"
+    assert Training(task, trial(task), CPU, path).run(quiet).end == "steps"
+    longer = Training(task, trial(task, steps=40), CPU, path)
+    assert longer.step == 20 and longer.run(quiet).steps == 40
+    with pytest.raises(SettingsError, match="with cell minimal, not gru"):
+        Training(task, trial(task, "gru"), CPU, path)
+
+
+def test_a_broken_checkpoint_is_one_line(tmp_path):
+    path = tmp_path / "a.pt"
+    path.write_bytes(b"PK\x03\x04 nothing")
+    with pytest.raises(SettingsError, match="is no checkpoint") as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_is_whole_or_what_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "a.pt"
+    checkpoint.save(path, {"step": 1})
+
+    def full(content, stream) -> None:
+        stream.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError):
+        checkpoint.save(path, {"step": 2})
+    assert checkpoint.load(path) == {"step": 1}
+
+
+def test_it_stops_where_nothing_gets_better():
+    task = dataclasses.replace(EASY, steps=500, every=5, patience=3, rates=(1e-9,))
+    record = Training(task, trial(task), CPU).run(quiet)
+    assert record.end == "stopped" and len(record.curve) < 20
+    values = [p.value for p in record.curve]
+    assert min(values) == values[-4]
+
+
+def test_it_says_where_it_diverged():
+    task = dataclasses.replace(EASY, rates=(1e30,))
+    record = Training(task, trial(task), CPU).run(quiet)
+    assert record.end == "diverged" and record.steps < 10
+    assert math.isfinite(record.final)  # of the best look, the first
+
+
+def test_the_final_value_is_that_of_the_best_look():
+    """A rate that does harm: the first look is the best, and not the last."""
+    task = dataclasses.replace(EASY, every=2, patience=2)
+    training = Training(task, trial(task, rate=1.0), CPU)
+    record = training.run(quiet)
+    values = [p.value for p in record.curve]
+    assert task.measure(training.model, "valid") == min(values) < values[-1]
+
+
+def test_a_layer_that_is_wrong_is_not_trained(monkeypatch):
+    rnn = RNN("minimal", 3, 5)
+    x = torch.randn(7, 2, 3)
+    assert check(rnn, x)[0] == "compiled" and check(rnn, x)[1] < 1e-5
+    forward = RNN.forward
+    monkeypatch.setattr(RNN, "forward", lambda self, *given: (forward(self, *given)[0] * 1.001, None))
+    with pytest.raises(Wrong, match=r"minimal \(compiled\) is off by"):
+        check(rnn, x)
+
+
+def test_equal_parameters():
+    for cell in cells.names():
+        width = wide(cell, 10, parameters("gru", 10, 64))
+        off = [abs(parameters(cell, 10, H) - parameters("gru", 10, 64)) for H in (width - 1, width, width + 1)]
+        assert min(off) == off[1]
+    assert wide("gru", 10, parameters("gru", 10, 64)) == 64
+
+
+def test_a_plan_gives_every_cell_its_turn_before_the_next_seed():
+    trials = [t for _, t in Plan(EASY, ("gru", "minimal"), 2, ("hidden", "parameters")).trials()]
+    assert [(t.seed, t.equal, t.cell) for t in trials] == list(itertools.product((0, 1), ("hidden", "parameters"), ("gru", "minimal")))
+    assert len({t.H for t in trials}) == 2
+
+
+def runner(task, tmp_path, cells=("minimal",), seeds=1, equal=("hidden",), done=()):
+    lines = []
+    made = run.Runner(Plan(task, cells, seeds, equal), CPU, tmp_path, lines.append, quiet, math.inf, list(done))
+    return made.run(), [line for line in lines if line.kind == "training"], lines
+
+
+def test_a_search_takes_the_best_rate_for_all_seeds(tmp_path):
+    task = dataclasses.replace(EASY, rates=(1e-9, 2e-2), steps=40, every=10)
+    _, records, _ = runner(task, tmp_path, seeds=2)
+    assert [r.trial.rate for r in records] == [2e-2, 2e-2] and records[0].search == records[1].search
+    assert records[0].search["0.02"] < records[0].search["1e-09"]
+
+
+def test_what_is_done_is_not_trained_again(tmp_path):
+    task = dataclasses.replace(EASY, steps=20, every=10, rates=(1e-3,))
+    left, records, lines = runner(task, tmp_path, ("gru", "minimal"), equal=("hidden", "parameters"))
+    assert left == 0 and len(records) == 4 and sum(line.kind == "learned" for line in lines) == 2
+    gru = [r for r in records if r.trial.cell == "gru"]
+    assert gru[0].curve == gru[1].curve and [r.trial.equal for r in gru] == ["hidden", "parameters"]
+    assert runner(task, tmp_path, ("gru", "minimal"), equal=("hidden", "parameters"), done=records)[1] == []
+    more = runner(dataclasses.replace(task, steps=30), tmp_path, ("gru",), done=records)[1]
+    assert [r.steps for r in more] == [30] and more[0].curve[:3] == gru[0].curve
+
+
+def test_noise_of_zero_is_none_and_more_is_more():
+    torch.manual_seed(0)
+    for cell in ("lstm", "minimal"):
+        rnn, x = RNN(cell, 3, 5), torch.randn(9, 4, 3)
+        y, _ = rnn(x)
+        assert torch.equal(Noisy(rnn)(x)[0], y)
+        still, _ = Noisy(rnn, states=1e-12)(x)  # the loop step by step
+        assert torch.allclose(still, y, atol=1e-6)
+        off = [(Noisy(rnn, inputs=i, states=s)(x)[0] - y).std().item() for i, s in ((0.1, 0), (1.0, 0), (0, 0.1), (0, 1.0))]
+        assert 0 < off[0] < off[1] and 0 < off[2] < off[3]
+
+
+def test_noise_is_over_after_its_context():
+    model = EASY.model("minimal", 8)
+    rnn, clean = model.rnn, EASY.measure(model, "test")
+    with noisy(model, inputs=1.0):
+        assert EASY.measure(model, "test") != clean
+    assert model.rnn is rnn and EASY.measure(model, "test") == clean
+
+
+class Around(nn.Module):
+    def __init__(self, rnn: RNN):
+        super().__init__()
+        self.rnn = rnn
+
+
+def shares_of(step, weights=None):
+    """The shares of a cell whose matrices are set, at inputs and states of deviation 1 or so."""
+    torch.manual_seed(0)
+    rnn = RNN(step, 4, 4)
+    with torch.no_grad():
+        for name, value in (weights or {}).items():
+            rnn.weights()[name].copy_(value)
+    x = torch.randn(40, 8, 4)
+    return learned.shares(rnn.cell, x, learned.states(rnn, x), rnn.weights())
+
+
+def test_what_moves_a_unit_in_cells_where_it_is_known():
+    def input(h, x, W):
+        return W.x(x)
+
+    def turned(h, x, W):
+        return W.h(h) + W.x(x)
+
+    shift = torch.eye(4).roll(1, 0)
+    assert shares_of(input) == (0.0, 0.0, 1.0)
+    own, neighbours, of_input = shares_of(turned, {"W.h": 0.5 * shift, "W.x": torch.eye(4)})
+    assert own == 0.0 and 0.2 < neighbours < 0.3 and own + neighbours + of_input == pytest.approx(1)  # (4/3)/4 over that and 1
+    own, neighbours, _ = shares_of(turned, {"W.h": 0.5 * torch.eye(4), "W.x": torch.eye(4)})
+    assert neighbours == pytest.approx(0, abs=1e-12) and 0.2 < own < 0.3
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_reset_before", "cfn", "minimal", "vanilla"])
+def test_gates_are_those_of_the_equations(cell):
+    torch.manual_seed(0)
+    rnn, x = RNN(cell, 3, 5), torch.randn(6, 4, 3)
+    path = learned.states(rnn, x)
+    assert torch.allclose(path[0][1:], rnn(x)[0], atol=1e-6)
+    with torch.no_grad():
+        found = learned.gates(rnn, x, path)
+    names = {
+        "lstm": ["i", "f", "o"],
+        "gru": ["r", "z"],
+        "gru_reset_before": ["r", "u"],
+        "cfn": ["theta", "eta"],
+        "minimal": ["u"],
+        "vanilla": [],
+    }
+    assert sorted(g.name for g in found) == sorted(names[cell])
+    assert all(0 < low <= middle <= high < 1 for g in found for low, middle, high in zip(g.low, g.middle, g.high, strict=True))
+    if cell == "minimal":
+        W = rnn.weights()
+        z = torch.tanh(x[3] @ W["W.z"].T + W["b.z"])
+        u = torch.sigmoid(path[0][3] @ W["W.uh"].T + z @ W["W.uz"].T + W["b.u"])
+        assert found[0].middle[3] == pytest.approx(u.quantile(0.5).item(), abs=1e-6)
+
+
+def test_a_short_part_for_a_run_of_everything():
+    said = []
+    minimal, vanilla = run.short(CPU, said.append)
+    assert minimal.final < vanilla.final and len(said) == 2
+
+
+@pytest.fixture
+def known_machine(monkeypatch):
+    """Its rates aren't measured again for every run: that takes seconds."""
+    from bench.measure import constants
+
+    monkeypatch.setattr(constants, "measure", lambda device: None)
+
+
+def bench(*arguments: object):
+    from bench import cli
+
+    return CliRunner().invoke(cli.app, [*map(str, arguments)], catch_exceptions=True)
+
+
+TINY = ("--cells", "minimal,gru", "--steps", "20", "--hidden", "4", "--device", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["addign"], "did you mean adding?"),
+        (["adding", "--cells", "minmal"], "did you mean minimal?"),
+        (["adding", "--seeds", "0"], "--seeds must be at least 1"),
+        (["adding", "--equal", "width"], "no --equal is called 'width'"),
+        (["adding", "--rates", "0.1,-1"], "--rates takes positive numbers"),
+        (["adding", "--data", "x"], "are for recommend"),
+        (["digits", "--length", "3"], "a length of their own"),
+        (["recommend", "--data", "nowhere.dat"], "nowhere.dat can't be read"),
+        (["recommend", "--data", "x", "--items", "500"], "of the click stream"),
+        (["adding", "--budget", "5"], "--budget takes a time with its unit"),
+        (["adding", "--resume"], "name its folder with --out"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, says):
+    caught = bench("train", *arguments).exception
+    assert isinstance(caught, SettingsError) and says in str(caught) and "\n" not in str(caught)
+
+
+def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machine):
+    out = tmp_path / "run"
+    first = bench("train", "adding", *TINY, "--length", 6, "--out", out)
+    assert first.exit_code == 0, first.exception
+    assert "adding, at equal hidden width" in first.stdout and "minimal H=4 seed 0" in first.stderr
+    records = read(out)
+    assert [r.trial.cell for r in records.training] == ["minimal", "gru"] and len(records.learned) == 2
+    text = (out / "report.md").read_text()
+    assert "always 1 0.167" in text and "## What moves a unit" in text and "python -m bench" in text
+    more = bench("train", "adding", *TINY, "--length", 6, "--seeds", 2, "--out", out, "--resume")
+    assert more.exit_code == 0, more.exception
+    again = read(out)
+    assert len(again.training) == 4 and again.training[:2] == records.training
+    other = bench("train", "adding", *TINY, "--length", 7, "--out", out, "--resume")
+    assert isinstance(other.exception, SettingsError) and "was measured with T 6, not 7" in str(other.exception)
+
+
+def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monkeypatch):
+    out = tmp_path / "run"
+    advance = Training.advance
+
+    def interrupted(self: Training) -> None:
+        if self.trial.cell == "gru":
+            raise KeyboardInterrupt
+        advance(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "advance", interrupted)
+        done = bench("train", "adding", *TINY, "--length", 6, "--out", out)
+    assert done.exit_code == 130 and f"interrupted: --out {out} --resume goes on" in done.stderr
+    assert [r.trial.cell for r in read(out).training] == ["minimal"] and (out / "report.md").exists()
+    assert bench("train", "adding", *TINY, "--length", 6, "--out", out, "--resume").exit_code == 0
+    assert [r.trial.cell for r in read(out).training] == ["minimal", "gru"]
+
+
+def test_a_wrong_layer_is_said_and_the_others_are_trained(tmp_path, known_machine, monkeypatch):
+    def checked(rnn: RNN, x: torch.Tensor) -> tuple[str, float]:
+        if rnn.cell.name == "minimal":
+            raise Wrong("minimal is off")
+        return "compiled", 1e-6
+
+    monkeypatch.setattr("bench.tasks.training.check", checked)
+    done = bench("train", "adding", *TINY, "--length", 6, "--out", tmp_path / "run")
+    assert done.exit_code == 1 and "minimal is off\n" in done.stderr
+    assert [r.trial.cell for r in read(tmp_path / "run").training] == ["gru"]
+
+
+def test_the_verb_without_time_says_how_to_go_on(tmp_path, known_machine):
+    done = bench("train", "adding", *TINY, "--length", 6, "--budget", "0.001s", "--out", tmp_path / "run")
+    assert done.exit_code == 0 and "--resume goes on" in done.stderr
+    assert [r.end for r in read(tmp_path / "run").training] in ([], ["time"])
+    assert "--resume goes on" in done.stderr and (tmp_path / "run" / "records.jsonl").exists()
+
+
+def test_a_sequence_of_examples_is_of_its_sizes():
+    trials = [t for _, t in Plan(load("sizes"), ("gru",), 1).trials()]
+    assert [t.examples for t in trials] == [100, 300, 1000, 4000] and np.all([t.steps == trials[0].steps for t in trials])
