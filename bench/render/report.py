@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean
 
-from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
-from bench.render import equal, facts, plots, speeds
+from bench.records import Case, CaseRecord, Environment, Records
+from bench.render import chaos, equal, facts, gradients, jacobians, plots, speeds, theory
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
 from bench.render.grid import Grid, Row, grids
@@ -36,8 +36,12 @@ def write(folder: Path, records: Records) -> list[Path]:
 
 def draw(folder: Path, records: Records) -> list[Path]:
     """The plots, and the picture of the first table."""
-    (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
-    return plots.draw(records, folder)
+    if records.cases:
+        (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
+    return [
+        *plots.draw(records, folder), *jacobians.draw(records.jacobians, folder), *theory.draw(records.theory, folder),
+        *chaos.draw(records.maps, records.decays, folder),
+    ]  # fmt: skip
 
 
 def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
@@ -49,10 +53,10 @@ def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
 def render(records: Records, plots: list[str]) -> str:
     """The report as markdown. `plots` are the addresses of its plots, as seen from it."""
     here, laid = records.run.environment, grids(records.cases)
+    timing = bool(records.cases) or not any((records.jacobians, records.theory, records.maps, records.decays, records.gradients))
     parts = [
         f"# Recurrent cells on {text(here.device)}",
-        headline(laid),
-        f"{counted(records.cases)}.",
+        *([headline(laid), f"{counted(records.cases)}."] if timing else []),
         machine(here),
         *remarks(records),
         *(f"![{Path(plot).stem}]({plot})" for plot in plots),
@@ -62,12 +66,14 @@ def render(records: Records, plots: list[str]) -> str:
         *section("Checked without a time", facts.verified(records.cases)),
         *memory_section(laid),
         *parameter_section(records.cases),
-        *gradient_section(records.gradients),
+        *gradients.section(records.gradients),
+        *jacobians.section(records.jacobians),
+        *theory.section(records.theory),
+        *chaos.section(records.maps, records.decays),
         *section("Not timed", facts.not_ok(records.cases), "Every other case without a time, and why."),
         "## Environment",
         facts.environment(here),
-        "## Method",
-        method("size" if any(grid.several for grid in laid) else "T"),
+        *(["## Method", method("size" if any(grid.several for grid in laid) else "T")] if timing else []),
         "## Again",
         f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:",
         code(records.run.command),
@@ -187,16 +193,3 @@ def memory_section(laid: Sequence[Grid]) -> list[str]:
         for grid in measured
         for part in section("Memory", facts.memory(grid), f"{size(grid.common)}. {caption} {two_grus(grid.cells)}".strip())
     ]
-
-
-def gradient_section(gradients: Sequence[GradientRecord]) -> list[str]:
-    if not gradients:
-        return []
-    first = gradients[0]
-    caption = (
-        f"At initialisation, B={first.B} D={first.D} H={first.H}, {first.dtype}, seed {first.seed}. {text(first.loss)}. Norms of ∂L/∂s, "
-        "s all states of a cell; s₀ those it starts from. Nats per step: the least-squares slope of the norm's logarithm over lag, "
-        f"at the longest T, without zeros. {two_grus(record.cell for record in gradients)}"
-    )
-    norms = facts.parameter_norms(gradients)
-    return [*section("Gradient norms", facts.gradients(gradients), caption.strip()), folded("Gradient norm of every learned value", norms)]

@@ -1,0 +1,32 @@
+"""What mean-field theory says of a cell beside what was measured."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from bench.records.model import Model
+
+
+class TheoryRecord(Model):
+    """A cell at one point of its parameters: σ of the matrices of the state `w`, of the input `v`, of Φ `phi`, and the bias `mu` of the
+    gate that keeps the state.
+
+    Predicted: `q`, variance of a pre-activation; `Q`, mean square of h; `chi`, growth of E‖∂L/∂s‖² a step; `xi`, the time scale
+    −1/ln χ in steps. Measured at width N with weights drawn anew for every step: `untied`, ln of the growth of a perturbation's mean
+    square in each of the steps measured; `tied`, the same with weights that stay, as in a network.
+    """
+
+    kind: Literal["theory"] = "theory"
+    cell: str
+    w: float
+    v: float
+    mu: float
+    phi: float
+    N: int
+    seed: int
+    q: float
+    Q: float
+    chi: float
+    xi: float
+    untied: list[float]
+    tied: list[float] = Field(default_factory=list)
