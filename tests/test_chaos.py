@@ -10,7 +10,16 @@ from bench.dynamics import chaos, lyapunov
 from bench.dynamics.chain import Chain
 from bench.dynamics.initial import initialised
 from bench.dynamics.maps import MAPS
+from bench.dynamics.thread import one_thread
 from kernels import RNN
+
+
+@pytest.fixture(autouse=True)
+def quick():
+    """Two units leave nothing to divide among threads."""
+    with one_thread():
+        yield
+
 
 SMALL = chaos.Size(seeds=2, starts=40, settle=60, steps=150, copies=50, iterations=150)
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from bench import cli, device
 from bench.dynamics import plan, study
 from bench.dynamics.chaos import Size
+from bench.dynamics.thread import one_thread
 from bench.measure import gradients
 from bench.measure.problem import problem
 from bench.records import DecayRecord, GradientRecord, JacobianRecord, Spectrum, TheoryRecord, read, write
@@ -131,7 +132,8 @@ def test_a_short_part_of_everything(monkeypatch):
     """Named and callable, every kind of it; one of each is measured."""
     device.choose("cpu")
     pieces = dict(plan.short("cpu", 0))
-    kinds = {type(pieces[name]()).__name__ for name in ("lstm default seed 0", "gru σ_w=1 σ_v=1 μ=0", "GRU map")}
+    with one_thread():
+        kinds = {type(pieces[name]()).__name__ for name in ("lstm default seed 0", "gru σ_w=1 σ_v=1 μ=0", "GRU map")}
     assert kinds == {"JacobianRecord", "TheoryRecord", "MapRecord"} and len(pieces) == 8 + 5 + 2
 
 

@@ -5,8 +5,7 @@ goes from sequence to sequence.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from bench.dynamics.lyapunov import exponents, moved
 from bench.dynamics.maps import Map
+from bench.dynamics.thread import one_thread
 from bench.records import DecayRecord, MapRecord
 from cells.cell import Cell
 from kernels import RNN
@@ -48,17 +48,6 @@ def measure(map: Map, size: Size, seed: int = 0) -> MapRecord:
     """Exponents, the cloud that a point becomes, and the distance of two points that were close."""
     with one_thread():
         return followed_protocol(map, size, seed)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Two units leave nothing to divide: threads would wait for one another, step by step."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def followed_protocol(map: Map, size: Size, seed: int) -> MapRecord:

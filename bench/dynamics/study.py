@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from bench.device import nickname
+from bench.dynamics.thread import one_thread
 from bench.measure import environment
 from bench.progress import progress, say
 from bench.records import DecayRecord, GradientRecord, JacobianRecord, MapRecord, Run, TheoryRecord, read, write
@@ -34,7 +35,7 @@ def run(verb: str, pieces: Sequence[Piece], settings: dict[str, Any], out: Path 
         seed=settings.get("seed", 0), environment=environment.capture(torch.device(device), rates=False), settings=settings,
     )  # fmt: skip
     try:
-        with FileIO(path, "a") as stream, progress(len(pieces)) as tell:
+        with one_thread(), FileIO(path, "a") as stream, progress(len(pieces)) as tell:
             write(stream, line)
             for found in measured(pieces, tell):
                 write(stream, found)
