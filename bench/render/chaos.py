@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bench.records import DecayRecord, MapRecord
 from bench.render.gradients import rated
 from bench.render.markdown import table
-from bench.render.plots import COLOURS, MARKERS, STYLE, save
+from bench.render.plots import COLOURS, MARKERS, POWER, STYLE, save
 from bench.render.words import NONE, power, two_grus
 from bench.spread import spread
 
@@ -24,6 +24,10 @@ DECAY = (
     "largest Lyapunov exponent from step T/2 on, mean over trajectories ± half the width of its 95% interval. CFN goes to 0 whatever "
     "its weights, MinimalRNN to tanh(b_z)."
 )
+
+
+SEEN = (1e-20, 1e5)
+"""The distances that are drawn: rounding errors keep those of states that don't vanish above 1e-17."""
 
 
 def section(maps: Sequence[MapRecord], decays: Sequence[DecayRecord]) -> list[str]:
@@ -84,10 +88,15 @@ def attractors(maps: Sequence[MapRecord], path: Path) -> list[Path]:
         x, y = zip(*record.cloud, strict=True)
         # One picture within the SVG: thousands of markers of their own would make a page of megabytes.
         above.plot(x, y, ",", color=COLOURS[1], rasterized=True)
-        above.set(title=f"{record.name}: {record.copies:,} copies after {record.iterations:,} steps", xlabel="h₁", ylabel="h₂")
+        above.set(title=record.name, xlabel="h₁", ylabel="h₂")
         below.plot(record.times, [d if d > 0 else float("nan") for d in record.distance], color=COLOURS[2])
         below.set(yscale="log", xlabel="steps", ylabel="distance of two")
-    title = f"Copies of one point, within ±{maps[0].epsilon:g}, of the chaotic maps of Laurent & von Brecht (2017)"
+        below.yaxis.set_major_formatter(POWER)
+    first = maps[0]
+    title = (
+        f"The chaotic maps of Laurent & von Brecht (2017): above, {first.copies:,} copies of one point, within ±{first.epsilon:g} of it, "
+        f"after {first.iterations:,} steps; below, the distance of two such points over the first steps"
+    )
     return [save(figure, title, path)]
 
 
@@ -106,7 +115,8 @@ def silence(decays: Sequence[DecayRecord], path: Path) -> list[Path]:
             axis.plot(
                 record.times[:shown], values, label=record.cell, color=COLOURS[k % 8], marker=MARKERS[k % 8], markevery=max(1, shown // 8)
             )
-        axis.set(title=f"initialisation {init}", yscale="log", xlabel="steps without input")
+        axis.set(title=f"initialisation {init}", yscale="log", xlabel="steps without input", ylim=SEEN)
+        axis.yaxis.set_major_formatter(POWER)
     axes[0].set_ylabel("distance of trajectories over √H")
     named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(list(named.values()), list(named), loc="outside right center")

@@ -15,8 +15,11 @@ LOST = 0.5
 
 METHOD = (
     "Norms of ∂L/∂s, s all states of a cell; s₀ those it starts from. Nats per step: the least-squares slope of the norm's logarithm "
-    "over lag, at the longest T, without zeros, ± half the width of its 95% interval over seeds (Student's t): below 0 the gradient "
-    "vanishes, above it explodes. Norms over several seeds are their geometric mean."
+    "over lag, at the longest T, without zeros"
+)
+SEEDS = (
+    ", ± half the width of its 95% interval over seeds (Student's t): below 0 the gradient vanishes, above it explodes. Norms over several "
+    "seeds are their geometric mean"
 )
 Key = tuple[str, str, str]
 
@@ -39,7 +42,7 @@ def section(records: Sequence[GradientRecord]) -> list[str]:
     start = "At initialisation, " if first.init == "default" and same else ""
     caption = (
         f"{start}B={first.B} D={first.D} H={first.H}, {setting}seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}. "
-        f"{text(first.loss)}. {METHOD} {two_grus(record.cell for record in records)}"
+        f"{text(first.loss)}. {METHOD}{SEEDS if len(seeds) > 1 else ''}. {two_grus(record.cell for record in records)}"
     )
     return [
         "## Gradient norms", caption.strip(), flow(records, same),

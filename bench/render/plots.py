@@ -17,6 +17,8 @@ from bench.summary import timesteps_per_second
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#999933")
 MARKERS = "osD^vP*X"
 PANELS_ACROSS = 4
+POWER = "{x:.0e}"
+"""How a scale over decades is labelled: 1e-05."""
 LETTERS = 12
 """Of a title, in an inch."""
 
@@ -112,6 +114,7 @@ def gradients(records: Sequence[GradientRecord], path: Path) -> list[Path]:
         given = {"label": cell, "marker": MARKERS[k % 8], "markevery": (k % apart, apart)} if dtype == first.dtype else {"linestyle": ":"}
         axis.plot(record.steps, norms, color=COLOURS[k % 8], **given)
     axis.set(yscale="log", xlabel="lag k: steps back from the last", ylabel="mean over sequences of ‖∂L/∂s‖ at T - k")
+    axis.yaxis.set_major_formatter(POWER)
     figure.legend(loc="outside right center")
     others = sorted({dtype for _, dtype in longest} - {first.dtype})
     types = f" in {first.dtype}, dotted {', '.join(others)}" if others else ""
