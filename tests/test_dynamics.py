@@ -139,9 +139,10 @@ def test_a_short_part_of_everything(monkeypatch):
 
 def test_every_kind_survives_its_file(tmp_path):
     spectrum = Spectrum(values=[[1.0], []], mean_square=[1.0, math.inf])
+    one = Spectrum(mean_square=[1.0])
     lines = [
         JacobianRecord(cell="gru", T=2, D=1, H=1, dtype="float64", seed=0, init="default", backend="eager", lags=[0, 2],
-                       state=spectrum, input=spectrum),
+                       state=spectrum, input=one),
         TheoryRecord(cell="gru", w=1, v=1, mu=0, phi=1, N=8, seed=0, q=1, Q=0.5, chi=1.5, xi=math.inf, untied=[0.1, 0.2]),
         DecayRecord(cell="gru", init="default", T=2, B=2, H=1, seed=0, exponent=[-math.inf], times=[0], norm=[1.0], distance=[1.0]),
     ]  # fmt: skip

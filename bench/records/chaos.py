@@ -1,8 +1,12 @@
 """What becomes of a small difference between two trajectories of a cell without input."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from bench.records.model import Model
+from pydantic import Field, model_validator
+
+from bench.records.model import Model, Name, Size
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class MapRecord(Model):
@@ -14,19 +18,25 @@ class MapRecord(Model):
     """
 
     kind: Literal["map"] = "map"
-    name: str
-    cell: str
+    name: Name
+    cell: Name
     weights: dict[str, list[list[float]]]
     seeds: list[int]
     starts: int
     steps: int
-    exponents: list[float]
+    exponents: list[Finite] = Field(min_length=1)
     epsilon: float
     copies: int
     iterations: int
-    cloud: list[tuple[float, float]]
+    cloud: list[tuple[Finite, Finite]] = Field(min_length=1)
     times: list[int]
     distance: list[float]
+
+    @model_validator(mode="after")
+    def matched(self) -> Self:
+        if not len(self.times) == len(self.distance):
+            raise ValueError("what was followed is not as long as its times")
+        return self
 
 
 class DecayRecord(Model):
@@ -38,14 +48,20 @@ class DecayRecord(Model):
     """
 
     kind: Literal["decay"] = "decay"
-    cell: str
-    init: str
-    T: int
-    B: int
-    H: int
+    cell: Name
+    init: Name
+    T: Size
+    B: Size
+    H: Size
     seed: int
     exponent: list[float]
     times: list[int]
     norm: list[float]
     distance: list[float]
     lost: int = 0
+
+    @model_validator(mode="after")
+    def matched(self) -> Self:
+        if not len(self.times) == len(self.norm) == len(self.distance):
+            raise ValueError("what was followed is not as long as its times")
+        return self

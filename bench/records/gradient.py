@@ -1,8 +1,8 @@
 """Gradient norms of one cell at one length."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.records.model import Model, Name, Size
 
@@ -39,3 +39,10 @@ class GradientRecord(Model):
     def steps(self) -> list[int]:
         """The lags of `by_lag`."""
         return self.lags or list(range(len(self.by_lag)))
+
+    @model_validator(mode="after")
+    def matched(self) -> Self:
+        for name in ("lags", "errors"):
+            if getattr(self, name) and len(getattr(self, name)) != len(self.by_lag):
+                raise ValueError(f"{name} are not as many as by_lag")
+        return self

@@ -1,10 +1,10 @@
 """Singular values of a cell's Jacobians over lag."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from bench.records.model import Model
+from bench.records.model import Model, Name, Size
 
 
 class Spectrum(Model):
@@ -24,15 +24,22 @@ class JacobianRecord(Model):
     """
 
     kind: Literal["jacobian"] = "jacobian"
-    cell: str
-    T: int
-    D: int
-    H: int
-    dtype: str
+    cell: Name
+    T: Size
+    D: Size
+    H: Size
+    dtype: Name
     seed: int
-    init: str
-    backend: str
-    lags: list[int]
+    init: Name
+    backend: Name
+    lags: list[int] = Field(min_length=2)
     state: Spectrum
     input: Spectrum
     probes: int = 0
+
+    @model_validator(mode="after")
+    def matched(self) -> Self:
+        for spectrum, count in ((self.state, len(self.lags)), (self.input, len(self.lags) - 1)):
+            if len(spectrum.mean_square) != count or len(spectrum.values) not in (0, count):
+                raise ValueError("a spectrum is not as long as its lags")
+        return self

@@ -1,10 +1,13 @@
 """What mean-field theory says of a cell beside what was measured."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.records.model import Model
+from bench.records.model import Model, Name, Size
+
+Finite = Annotated[float, Field(ge=-700, le=700)]
+"""Of which exp is a number."""
 
 
 class TheoryRecord(Model):
@@ -17,16 +20,16 @@ class TheoryRecord(Model):
     """
 
     kind: Literal["theory"] = "theory"
-    cell: str
+    cell: Name
     w: float
     v: float
     mu: float
     phi: float
-    N: int
+    N: Size
     seed: int
     q: float
     Q: float
-    chi: float
+    chi: float = Field(gt=0, allow_inf_nan=False)
     xi: float
-    untied: list[float]
-    tied: list[float] = Field(default_factory=list)
+    untied: list[Finite] = Field(min_length=1)
+    tied: list[Finite] = Field(default_factory=list)
