@@ -10,6 +10,7 @@ from bench.settings import SettingsError
 from bench.verbs.all import run_all
 from bench.verbs.calibrate import calibrate
 from bench.verbs.compare import compare
+from bench.verbs.dynamics import chaos, gradients, jacobian, theory
 from bench.verbs.gpu import campaign, tune
 from bench.verbs.look import doctor, list_cells, show
 from bench.verbs.report import report
@@ -24,7 +25,9 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (run_all, train, compare, report, list_cells, show, doctor, calibrate, tune, campaign):
+for verb in (
+    run_all, gradients, jacobian, theory, chaos, train, compare, report, list_cells, show, doctor, calibrate, tune, campaign,
+):  # fmt: skip
     app.add_command(verb)
 
 

@@ -98,10 +98,10 @@ def rate(record: GradientRecord) -> float | None:
 
     Norms that are zero or not finite have no logarithm and are left out; None where fewer than two are left.
     """
-    lags = [k for k, norm in enumerate(record.by_lag) if 0 < norm < math.inf]
-    if len(lags) < 2:
+    known = [(k, norm) for k, norm in zip(record.steps, record.by_lag, strict=True) if 0 < norm < math.inf]
+    if len(known) < 2:
         return None
-    return float(np.polyfit(lags, np.log([record.by_lag[k] for k in lags]), 1)[0])
+    return float(np.polyfit([k for k, _ in known], np.log([norm for _, norm in known]), 1)[0])
 
 
 def by_cell(gradients: Sequence[GradientRecord]) -> dict[str, dict[int, GradientRecord]]:

@@ -13,7 +13,7 @@ from cells.cell import Cell, CellError, cell
 
 __all__ = ["Cell", "CellError", "cell", "load", "names"]
 
-_GRAMMAR = {"cell", "functions", "twin"}
+_GRAMMAR = {"cell", "draws", "functions", "twin"}
 
 
 @cache

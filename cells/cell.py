@@ -14,7 +14,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +23,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cells.twin import Twin
+
+Rule = float | tuple[float, float] | Callable[[Tensor], None]
+"""How a learned value begins: filled with a number, drawn from U(low, high), or filled in place by a law."""
 
 
 class CellError(ValueError):
@@ -46,29 +49,43 @@ class Cell:
     """A recurrence and what is known about it.
 
     `parameters` is the paper's count as a formula in D and H; `twin` the torch.nn module of the same equations;
-    `init` overrides the initialisation, by parameter ("b.f") or by kind ("W"): a value to fill with, or a
-    `(low, high)` pair to draw from. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn does.
+    `init` overrides the initialisation, by parameter ("b.f") or by kind ("W"): a value to fill with, a
+    `(low, high)` pair to draw from, or a law of `cells.draws`. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn does.
+    `variants` are other initialisations that papers give for it, by name: see `initialised`.
     """
 
     step: Callable[..., Any]
     paper: str = ""
     parameters: str = ""
     twin: Twin | None = None
-    init: Mapping[str, float | tuple[float, float]] = field(default_factory=dict)
+    init: Mapping[str, Rule] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.step.__name__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by name where a module holds it under its own, as a class is; a copy is the cell itself."""
+        """Pickled by name where a module holds it under its own, as a class is, or one of its step; a copy is the cell itself."""
         module = self.step.__module__
-        if getattr(sys.modules.get(module), self.name, None) is self:
+        held = getattr(sys.modules.get(module), self.name, None)
+        if held is self:
             return _named, (module, self.name)
-        return Cell, (self.step, self.paper, self.parameters, self.twin, dict(self.init))
+        if isinstance(held, Cell) and held.step is self.step:
+            return _named, (module, self.name, dict(self.init))
+        return Cell, (self.step, self.paper, self.parameters, self.twin, dict(self.init), dict(self.variants))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
         return self
+
+    def initialised(self, rules: str | Mapping[str, Rule]) -> "Cell":
+        """The same equations with another initialisation: one of `variants` by name, or rules as in `init`.
+
+        Raises CellError for a name that isn't among the variants."""
+        if isinstance(rules, str) and rules not in self.variants:
+            known = ", ".join(self.variants) or "none"
+            raise CellError(f"{self.name}: no initialisation is called {rules!r}: beside the default there is {known}")
+        return replace(self, init=self.variants[rules] if isinstance(rules, str) else rules)
 
     @cached_property
     def states(self) -> tuple[str, ...]:
@@ -133,8 +150,11 @@ class Cell:
         for name, value in parameters.items():
             bound = 1 / math.sqrt(value.shape[0])
             rule = self.init.get(name, self.init.get(name[0], (-bound, bound)))
-            low, high = rule if isinstance(rule, tuple) else (rule, rule)
             with torch.no_grad():
+                if callable(rule):
+                    rule(value)
+                    continue
+                low, high = rule if isinstance(rule, tuple) else (rule, rule)
                 value.uniform_(low, high) if low < high else value.fill_(low)
 
     def unroll(self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -156,8 +176,9 @@ class Cell:
         return torch.stack(y) if y else x.new_zeros(0, *states[0].shape), tuple(states)
 
 
-def _named(module: str, name: str) -> Cell:
-    return getattr(importlib.import_module(module), name)
+def _named(module: str, name: str, init: Mapping[str, Rule] | None = None) -> Cell:
+    held: Cell = getattr(importlib.import_module(module), name)
+    return held if init is None else held.initialised(init)
 
 
 def cell(**facts: Any) -> Callable[[Callable[..., Any]], Cell]:

@@ -2,10 +2,13 @@
 
     h_t = tanh(W_x x_t + W_h h_{t-1} + b)
 
-The nonlinearity is the only one; `vanilla_relu` has the other of nn.RNN.
+The nonlinearity is the only one; `vanilla_relu` has the other of nn.RNN. The critical initialisation is that of Chen, Pennington &
+Schoenholz, ICML 2018 (1806.05394): an orthogonal W_h and so little input that h stays small, where all singular values of a step's
+Jacobian are near 1.
 """
 
 from cells.cell import cell
+from cells.draws import Normal, Orthogonal
 from cells.functions import tanh
 from cells.twin import Twin
 
@@ -14,6 +17,7 @@ from cells.twin import Twin
     paper="Elman 1990",
     parameters="H*D + H**2 + H",
     twin=Twin("RNN", ("h",), {"nonlinearity": "tanh"}),
+    variants={"critical": {"W.hx": Normal(0.025), "W.hh": Orthogonal(1.0), "b": 0.0}},
 )
 def vanilla(h, x, W, b):
     return tanh(W.hx(x) + W.hh(h) + b.h)

@@ -111,18 +111,24 @@ def own(name: str) -> Callable[[Problem], Workload]:
 
 def ours(backend: str, problem: Problem) -> Workload:
     """`kernels.RNN` on one of its schedules, with low memory where the name ends so, or the eager reference."""
-    name, _, memory = backend.partition("-")
-    supported(name, problem)
-    device, dtype = problem.device, problem.dtype
-    rnn = RNN(problem.cell, problem.D, problem.H, backend=name, memory=memory or "full", device=device, dtype=dtype)
+    rnn = layer(backend, problem)
     weights = rnn.weights()
-    with torch.no_grad():
-        for name, parameter in weights.items():
-            parameter.copy_(problem.weights[name])
     return Workload(
         problem, lambda inputs, states: unpack(rnn(inputs[0], pack(states))), [leaf(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
+
+
+def layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> RNN:
+    """`kernels.RNN` with a problem's weights, in its dtype or another. Raises Unsupported where a schedule can't run it."""
+    name, _, memory = backend.partition("-")
+    supported(name, problem)
+    chosen: dict[str, Any] = {"backend": name, "memory": memory or "full", "device": problem.device, "dtype": dtype or problem.dtype}
+    rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
+    with torch.no_grad():
+        for name, parameter in rnn.weights().items():
+            parameter.copy_(problem.weights[name])
+    return rnn
 
 
 def given_rows(backend: str, problem: Problem) -> Workload:

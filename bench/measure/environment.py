@@ -13,7 +13,8 @@ from bench.records import Environment
 from kernels.schedules.compiled import compiler
 
 
-def capture(device: torch.device) -> Environment:
+def capture(device: torch.device, rates: bool = True) -> Environment:
+    """With the `rates` that the device reaches, which takes seconds, for a run that times something."""
     cuda = device.type == "cuda"
     return Environment(
         device=torch.cuda.get_device_name(device) if cuda else processor(),
@@ -24,7 +25,7 @@ def capture(device: torch.device) -> Environment:
         cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
         driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
         commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
-        other_processes=len(conditions.others(device)), constants=constants.measure(device),
+        other_processes=len(conditions.others(device)), constants=constants.measure(device) if rates else None,
     )  # fmt: skip
 
 

@@ -3,34 +3,48 @@
 import torch
 from torch import Tensor
 
+from bench.dynamics.chain import Chain, stops
+from bench.measure.backends import layer
 from bench.measure.problem import Problem
 from bench.records import GradientRecord
-from cells.cell import Learned
+from kernels.backend import choose
 
 LOSS = "L_b = y_T,b · g_b with g_b standard normal: the output of the last step only, for each sequence b"
+SHORT = 64
+"""Up to so many steps the gradients are compared with the equations themselves, beyond with the backend in float64."""
 
 
-def measure(problem: Problem) -> GradientRecord:
-    """Unroll the equations and differentiate the last output by every state on the way there."""
-    cell, weights = problem.cell, {k: v.clone().requires_grad_() for k, v in problem.weights.items()}
-    W = Learned(lambda name: lambda v: torch.nn.functional.linear(v, weights[f"W.{name}"]))
-    b, p = Learned(lambda name: weights[f"b.{name}"]), Learned(lambda name: weights[f"p.{name}"])
-    path: list[tuple[Tensor, ...]] = [tuple(s.clone().requires_grad_() for s in problem.states)]
-    for x_t in problem.x.unbind(0):
-        path.append(tuple(s.clone() for s in cell(path[-1], x_t, W, b, p)))  # c_t itself, not also what h_t takes from it
-    loss = (path[-1][0] * problem.dy[-1]).sum()
-    flat = [state for states in path for state in states]
-    gradients = torch.autograd.grad(loss, [*flat, *weights.values()], allow_unused=True)
-    found = [torch.zeros_like(v) if g is None else g for g, v in zip(gradients, [*flat, *weights.values()], strict=True)]
-    count = len(cell.states)
-    by_time = [torch.cat(found[k : k + count], dim=1) for k in range(0, len(flat), count)]
+def measure(problem: Problem, init: str = "default", backend: str = "auto", compare: bool = False) -> GradientRecord:
+    """Differentiate the last output by the states on the way there. `compare`: also with the same numbers in float64."""
+    chain = chained(problem, backend, problem.dtype)
+    by_lag, kept, non_finite = list[float](), list[Tensor](), 0
+    for link in chain.back():
+        gradient = torch.cat(link.states, 1)
+        by_lag.append(finite(gradient).norm(dim=1).mean().item())
+        non_finite += int((~torch.isfinite(gradient)).sum())
+        kept += [gradient.double()] if compare else []
+    ran = choose(backend, chain.rnn.plan, problem.dtype, problem.device, problem.B, problem.H)
     return GradientRecord(
-        cell=cell.name, T=problem.T, B=problem.B, D=problem.D, H=problem.H,
-        dtype=str(problem.dtype).removeprefix("torch."), seed=problem.seed, loss=LOSS,
-        by_lag=[finite(g).norm(dim=1).mean().item() for g in reversed(by_time)],
-        parameters={k: (finite(g) / problem.B).norm().item() for k, g in zip(weights, found[len(flat) :], strict=True)},
-        non_finite=sum(int((~torch.isfinite(g)).sum()) for g in found),
+        cell=problem.cell.name, T=problem.T, B=problem.B, D=problem.D, H=problem.H,
+        dtype=str(problem.dtype).removeprefix("torch."), seed=problem.seed, loss=LOSS, init=init,
+        backend="eager" if ran is None else ran.__name__.rpartition(".")[2], by_lag=by_lag, lags=list(chain.lags),
+        parameters={name: (finite(g) / problem.B).norm().item() for name, g in chain.weights.items()},
+        non_finite=non_finite + sum(int((~torch.isfinite(g)).sum()) for g in chain.weights.values()),
+        errors=distances(problem, kept) if compare else [],
     )  # fmt: skip
+
+
+def chained(problem: Problem, backend: str, dtype: torch.dtype) -> Chain:
+    states = [s.to(dtype) for s in problem.states]
+    upstream = [problem.dy[-1].to(dtype), *(torch.zeros_like(s) for s in states[1:])]
+    return Chain(layer(backend, problem, dtype), problem.x.to(dtype), states, upstream, stops(problem.T))
+
+
+def distances(problem: Problem, found: list[Tensor]) -> list[float]:
+    """At each lag, how far the gradients found are from those in float64, over the norm of the latter; infinite where that is 0."""
+    exact = chained(problem, "eager" if problem.T <= SHORT else "auto", torch.float64)
+    pairs = ((g, torch.cat(link.states, 1)) for g, link in zip(found, exact.back(), strict=True))
+    return [((g - e).norm() / e.norm()).nan_to_num(float("inf")).item() if g.ne(e).any() else 0.0 for g, e in pairs]
 
 
 def finite(gradient: Tensor) -> Tensor:

@@ -16,9 +16,12 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bench.records.case import FAILURES, CaseRecord
+from bench.records.chaos import DecayRecord, MapRecord
 from bench.records.gradient import GradientRecord
+from bench.records.jacobian import JacobianRecord
 from bench.records.model import Model
 from bench.records.run import SCHEMA, End, Run
+from bench.records.theory import TheoryRecord
 from bench.records.training import LearnedRecord, TrainingRecord
 
 
@@ -26,7 +29,9 @@ class RecordError(ValueError):
     """A records file that can't be read; the message names the file, the line and the fault."""
 
 
-Record = Run | CaseRecord | GradientRecord | End | TrainingRecord | LearnedRecord
+Record = (
+    Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord | End
+)  # fmt: skip
 _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
@@ -37,6 +42,10 @@ class Records(Model):
     run: Run
     cases: list[CaseRecord]
     gradients: list[GradientRecord]
+    jacobians: list[JacobianRecord] = Field(default_factory=list)
+    theory: list[TheoryRecord] = Field(default_factory=list)
+    maps: list[MapRecord] = Field(default_factory=list)
+    decays: list[DecayRecord] = Field(default_factory=list)
     ends: list[End] = Field(default_factory=list)
     training: list[TrainingRecord] = Field(default_factory=list)
     learned: list[LearnedRecord] = Field(default_factory=list)
@@ -79,6 +88,10 @@ def read(path: Path) -> Records:
         run=lines[0],
         cases=[line for line in cases.values() if line.status != "skipped" or line.case not in measured],
         gradients=[line for line in lines if isinstance(line, GradientRecord)],
+        jacobians=[line for line in lines if isinstance(line, JacobianRecord)],
+        theory=[line for line in lines if isinstance(line, TheoryRecord)],
+        maps=[line for line in lines if isinstance(line, MapRecord)],
+        decays=[line for line in lines if isinstance(line, DecayRecord)],
         ends=[line for line in lines if isinstance(line, End)],
         training=list({line.trial.place: line for line in lines if isinstance(line, TrainingRecord)}.values()),
         learned=list({line.trial.place: line for line in lines if isinstance(line, LearnedRecord)}.values()),

@@ -14,10 +14,13 @@ VERSION = "5.3.1"
 PASSING = {"constants", "sgemm_flops", "other_processes"}
 """What is measured of a machine, and so never twice the same: its info, by which it tells machines apart, is without."""
 
+DYNAMICS = ("jacobians", "theory", "maps", "decays")
+
 
 def document(records: Records) -> dict[str, Any]:
     """machine_info, commit_info, and in benchmarks the timed cases. `untimed` has every other one, with its status and reason,
-    `gradients` the gradient norms, `ends` where the time went and `then` how the machine was, which that form has no place for."""
+    `gradients` the gradient norms, `dynamics` what else is known of signals, by kind, `ends` where the time went and `then` how the
+    machine was, which that form has no place for."""
     run = records.run
     return {
         "machine_info": run.environment.model_dump(exclude={"commit", "dirty", *PASSING}),
@@ -25,6 +28,7 @@ def document(records: Records) -> dict[str, Any]:
         "benchmarks": [benchmark(record) for record in records.cases if timed(record)],
         "untimed": [{**named(record.case), "extra_info": extra(record)} for record in records.cases if not timed(record)],
         "gradients": [record.model_dump() for record in records.gradients],
+        "dynamics": {kind: [record.model_dump() for record in getattr(records, kind)] for kind in DYNAMICS if getattr(records, kind)},
         "run": run.model_dump(include={"command", "seed", "settings", "schema_version"}),
         "then": run.environment.model_dump(include=PASSING),
         "ends": [end.model_dump() for end in records.ends],

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from bench.records import CaseRecord, Environment, GradientRecord
+from bench.records import CaseRecord, Environment
 from bench.render.grid import Grid, measure
 from bench.render.markdown import table
-from bench.render.words import MIB, NONE, faults, label, mebibytes, number, power, saved_and_peak, size, task
-from bench.summary import by_cell, rate, timed
+from bench.render.words import MIB, NONE, faults, label, mebibytes, number, saved_and_peak, size, task
+from bench.summary import timed
 
 
 def memory(grid: Grid) -> str:
@@ -29,29 +29,6 @@ def parameters(cases: Sequence[CaseRecord]) -> str:
         for r in sorted(known.values(), key=lambda r: (r.case.stands_for, r.case.cell))
     ]
     return table(("cell", "formula", "D", "H", "parameters", "flops per step"), rows, left=2)
-
-
-def gradients(records: Sequence[GradientRecord]) -> str:
-    """For each cell: how fast the norm of a state's gradient changes with lag at the longest T, and what is left of it at the start."""
-    lengths = sorted({record.T for record in records})
-    rows = []
-    for cell, found in by_cell(records).items():
-        slope = rate(found[max(found)])
-        at_start = [power(found[T].by_lag[-1]) if T in found and found[T].by_lag else NONE for T in lengths]
-        lost = sum(record.non_finite for record in found.values())
-        rows.append([cell, "unknown" if slope is None else f"{slope:+.4f}", *at_start, f"{lost:,}"])
-    return table(["cell", "nats per step", *(f"‖∂L/∂s₀‖ at T={T}" for T in lengths), "entries not finite"], rows)
-
-
-def parameter_norms(records: Sequence[GradientRecord]) -> str:
-    """The norm of the gradient of every learned value."""
-    lengths = sorted({record.T for record in records})
-    rows = []
-    for cell, found in by_cell(records).items():
-        for name in dict.fromkeys(name for record in found.values() for name in record.parameters):
-            norms = {T: record.parameters[name] for T, record in found.items() if name in record.parameters}
-            rows.append([cell, name, *(power(norms[T]) if T in norms else NONE for T in lengths)])
-    return table(["cell", "of", *(f"T={T}" for T in lengths)], rows, left=2)
 
 
 def verified(cases: Sequence[CaseRecord]) -> str:

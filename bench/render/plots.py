@@ -12,11 +12,13 @@ from matplotlib.ticker import LogLocator
 from bench.records import CaseRecord, GradientRecord, Records
 from bench.render.grid import ORDER, Grid, grids
 from bench.render.words import MIB, size
-from bench.summary import by_cell, timesteps_per_second
+from bench.summary import timesteps_per_second
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#999933")
 MARKERS = "osD^vP*X"
 PANELS_ACROSS = 4
+POWER = "{x:.0e}"
+"""How a scale over decades is labelled: 1e-05."""
 LETTERS = 12
 """Of a title, in an inch."""
 
@@ -97,20 +99,26 @@ def style(backend: str) -> dict[str, str]:
 
 
 def gradients(records: Sequence[GradientRecord], path: Path) -> list[Path]:
-    """The norm over lag at the longest T, a line for each cell, where it isn't zero."""
-    longest = {cell: found[max(found)] for cell, found in by_cell(records).items()}
-    lines = {cell: [norm if norm > 0 else float("nan") for norm in record.by_lag] for cell, record in longest.items() if any(record.by_lag)}
-    if not lines:
+    """The norm over lag at the longest T, a line for each cell, where it isn't zero; dotted what isn't of the first dtype."""
+    T = max((record.T for record in records), default=0)
+    longest = {(record.cell, record.dtype): record for record in records if record.T == T and any(record.by_lag)}
+    if not longest:
         return []
+    cells = list(dict.fromkeys(cell for cell, _ in longest))
+    first = next(iter(longest.values()))
     figure = Figure(figsize=(8, 4.2), linewidth=1.5, layout="constrained")
     axis = figure.subplots()
-    for k, (cell, norms) in enumerate(lines.items()):
-        apart = max(1, len(norms) // 12)
-        axis.plot(norms, label=cell, color=COLOURS[k % 8], marker=MARKERS[k % 8], markevery=(k % apart, apart))
-    T = max(record.T for record in longest.values())
+    for (cell, dtype), record in longest.items():
+        norms = [norm if norm > 0 else float("nan") for norm in record.by_lag]
+        k, apart = cells.index(cell), max(1, len(norms) // 12)
+        given = {"label": cell, "marker": MARKERS[k % 8], "markevery": (k % apart, apart)} if dtype == first.dtype else {"linestyle": ":"}
+        axis.plot(record.steps, norms, color=COLOURS[k % 8], **given)
     axis.set(yscale="log", xlabel="lag k: steps back from the last", ylabel="mean over sequences of ‖∂L/∂s‖ at T - k")
+    axis.yaxis.set_major_formatter(POWER)
     figure.legend(loc="outside right center")
-    return [save(figure, f"Gradient norm over lag, T={T}: {next(iter(longest.values())).loss}", path)]
+    others = sorted({dtype for _, dtype in longest} - {first.dtype})
+    types = f" in {first.dtype}, dotted {', '.join(others)}" if others else ""
+    return [save(figure, f"Gradient norm over lag, T={T}{types}: {first.loss}", path)]
 
 
 def save(figure: Figure, title: str, path: Path) -> Path:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean
 
-from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
-from bench.render import equal, facts, learning, plots, speeds, training
+from bench.records import Case, CaseRecord, Environment, Records
+from bench.render import chaos, equal, facts, gradients, jacobians, learning, plots, speeds, theory, training
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
 from bench.render.grid import Grid, Row, grids
@@ -38,8 +38,12 @@ def draw(folder: Path, records: Records) -> list[Path]:
     """The plots, and the picture of the first table."""
     if learns(records):
         return learning.draw(records, folder)
-    (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
-    return plots.draw(records, folder)
+    if records.cases:
+        (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
+    return [
+        *plots.draw(records, folder), *jacobians.draw(records.jacobians, folder), *theory.draw(records.theory, folder),
+        *chaos.draw(records.maps, records.decays, folder),
+    ]  # fmt: skip
 
 
 def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
@@ -79,10 +83,10 @@ def again(records: Records) -> list[str]:
 def render(records: Records, plots: list[str]) -> str:
     """The report as markdown. `plots` are the addresses of its plots, as seen from it."""
     here, laid = records.run.environment, grids(records.cases)
+    timing = bool(records.cases) or not any((records.jacobians, records.theory, records.maps, records.decays, records.gradients))
     parts = [
         f"# Recurrent cells on {text(here.device)}",
-        headline(laid),
-        f"{counted(records.cases)}.",
+        *([headline(laid), f"{counted(records.cases)}."] if timing else []),
         machine(here),
         *remarks(records),
         *(f"![{Path(plot).stem}]({plot})" for plot in plots),
@@ -92,13 +96,15 @@ def render(records: Records, plots: list[str]) -> str:
         *section("Checked without a time", facts.verified(records.cases)),
         *memory_section(laid),
         *parameter_section(records.cases),
-        *gradient_section(records.gradients),
+        *gradients.section(records.gradients),
+        *jacobians.section(records.jacobians),
+        *theory.section(records.theory),
+        *chaos.section(records.maps, records.decays),
         *training.sections(records),
         *section("Not timed", facts.not_ok(records.cases), "Every other case without a time, and why."),
         "## Environment",
         facts.environment(here),
-        "## Method",
-        method("size" if any(grid.several for grid in laid) else "T"),
+        *(["## Method", method("size" if any(grid.several for grid in laid) else "T")] if timing else []),
         *again(records),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -216,16 +222,3 @@ def memory_section(laid: Sequence[Grid]) -> list[str]:
         for grid in measured
         for part in section("Memory", facts.memory(grid), f"{size(grid.common)}. {caption} {two_grus(grid.cells)}".strip())
     ]
-
-
-def gradient_section(gradients: Sequence[GradientRecord]) -> list[str]:
-    if not gradients:
-        return []
-    first = gradients[0]
-    caption = (
-        f"At initialisation, B={first.B} D={first.D} H={first.H}, {first.dtype}, seed {first.seed}. {text(first.loss)}. Norms of ∂L/∂s, "
-        "s all states of a cell; s₀ those it starts from. Nats per step: the least-squares slope of the norm's logarithm over lag, "
-        f"at the longest T, without zeros. {two_grus(record.cell for record in gradients)}"
-    )
-    norms = facts.parameter_norms(gradients)
-    return [*section("Gradient norms", facts.gradients(gradients), caption.strip()), folded("Gradient norm of every learned value", norms)]

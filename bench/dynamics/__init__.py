@@ -1,0 +1,1 @@
+"""How signals travel through a cell: gradients, Jacobians, their mean-field theory, and chaos."""

@@ -1,0 +1,90 @@
+"""Gradients of every state on the way back through a sequence, by the backends themselves, a stretch of it at a time.
+
+A fused backward pass gives the gradient of the states it began with, not of those between. So the sequence is cut: the forward pass
+leaves a state at every cut, and from the last stretch to the first each runs again and hands the gradient of its initial states to
+the one before. All in all that is two forward passes and one backward; no more than one stretch is kept at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from bench.measure.backends import pack, unpack
+from kernels import RNN
+
+
+@dataclass
+class Link:
+    """At `lag` steps before the last: the gradients (B, H) of all states there, and of the input (B, D) that led to them; None at the
+    initial states. `scale` (B, 1) is ln of what the gradients were divided by, zero unless asked for."""
+
+    lag: int
+    states: list[Tensor]
+    scale: Tensor
+    input: Tensor | None = None
+
+
+@dataclass
+class Chain:
+    """The way back through x (T, B, D) from `upstream`, the gradients (B, H) of the final states. `lags` are where it stops, from 0 to
+    T in rising order. With `unit` the gradient is divided by its norm at every stop, for each sequence; then it is that of the states
+    alone. Otherwise `weights` holds, afterwards, the gradients of the learned values, by name, in float64.
+    """
+
+    rnn: RNN
+    x: Tensor
+    states: list[Tensor]
+    upstream: list[Tensor]
+    lags: Sequence[int]
+    unit: bool = False
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def back(self) -> Iterator[Link]:
+        x, T = self.x, len(self.x)
+        stops = [T - lag for lag in reversed(self.lags)]
+        stretches = list(pairwise(stops))
+        begun = [self.states]
+        with torch.no_grad():
+            for begin, end in stretches[:-1]:
+                begun.append([s.clone() for s in unpack(self.rnn(x[begin:end], pack(begun[-1])))[1]])
+        gradients, scale = self.upstream, x.new_zeros(x.shape[1], 1)
+        learned = {} if self.unit else self.rnn.weights()
+        for (begin, end), states, lag in zip(reversed(stretches), reversed(begun), self.lags, strict=False):
+            if self.unit:
+                gradients, scale = divided(gradients, scale)
+            link = Link(lag, gradients, scale)
+            leaves = [s.detach().requires_grad_() for s in states]
+            piece = x[begin:end].detach().requires_grad_(not self.unit)
+            _, final = unpack(self.rnn(piece, pack(leaves)))
+            through = [(f, g) for f, g in zip(final, gradients, strict=True) if f.requires_grad]
+            wanted = [*leaves, *([] if self.unit else [piece]), *learned.values()]
+            found = torch.autograd.grad([f for f, _ in through], wanted, [g for _, g in through], allow_unused=True)
+            known = [torch.zeros_like(v) if g is None else g for v, g in zip(wanted, found, strict=True)]
+            gradients, rest = known[: len(leaves)], known[len(leaves) :]
+            link.input = rest[0][-1] if rest else None
+            for name, g in zip(learned, rest[1:], strict=False):
+                self.weights[name] = self.weights.get(name, 0) + g.double()
+            yield link
+        if self.unit:
+            gradients, scale = divided(gradients, scale)
+        yield Link(self.lags[-1], gradients, scale)
+
+
+def divided(gradients: list[Tensor], scale: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Gradients of norm 1 for each sequence, and `scale` with ln of what they were divided by; what is zero stays."""
+    norm = torch.cat(gradients, 1).norm(dim=1, keepdim=True)
+    norm = torch.where(norm > 0, norm, torch.ones_like(norm))
+    return [g / norm for g in gradients], scale + norm.log()
+
+
+def stops(T: int, most: int = 64) -> list[int]:
+    """Lags from 0 to T: each while there are few, then `most` evenly spread."""
+    return sorted({round(T * k / most) for k in range(most + 1)}) if most < T else list(range(T + 1))
+
+
+def doubling(T: int) -> list[int]:
+    """Lags 0, 1, 2, 4, … and T."""
+    return sorted({0, *(2**k for k in range(T.bit_length()) if 2**k < T), T})

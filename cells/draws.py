@@ -1,0 +1,31 @@
+"""Laws that a cell's matrices are drawn from, beside a constant and U(low, high): entries of variance gain²/fan-in, and orthogonal.
+
+Each fills a tensor in place from torch's global generator, and raises CellError for a vector, which has no fan-in.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(0, gain²/n) for a matrix (m, n): what mean-field theory calls σ_w is its gain."""
+
+    gain: float
+
+    def __call__(self, matrix: Tensor) -> None:
+        matrix.normal_(0.0, self.gain / math.sqrt(matrix.shape[1]))
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """A random orthogonal matrix times `gain`; where it isn't square, its longer side has the orthonormal vectors."""
+
+    gain: float
+
+    def __call__(self, matrix: Tensor) -> None:
+        drawn = torch.nn.init.orthogonal_(torch.empty(matrix.shape, dtype=torch.float64), self.gain)
+        matrix.copy_(drawn)  # there is no QR in 16 bit, nor needs one be on the device

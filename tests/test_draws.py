@@ -1,0 +1,65 @@
+"""Laws that matrices are drawn from, and the other initialisations of a cell."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+
+import cells
+from cells.cell import Cell, CellError
+from cells.draws import Normal, Orthogonal
+from kernels import RNN
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300)])
+def test_a_normal_matrix_keeps_the_size_of_what_it_is_applied_to(shape):
+    W, v = torch.empty(shape), torch.randn(shape[1])
+    Normal(1.5)(W)
+    # 300 entries of variance 2.25: a standard error of 1.5·√(1/600)
+    assert abs((W @ v).square().mean().sqrt() / v.square().mean().sqrt() - 1.5) < 4 * 1.5 * (1 / 600) ** 0.5
+    assert abs(W.std() * shape[1] ** 0.5 - 1.5) < 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_an_orthogonal_matrix_is_one(dtype):
+    W = torch.empty(7, 7, dtype=dtype)
+    Orthogonal(0.5)(W)
+    assert (4 * W.double() @ W.double().T - torch.eye(7)).abs().max() < (1e-12 if dtype == torch.float64 else 2e-2)
+
+
+def test_a_vector_has_no_fan_in():
+    with pytest.raises(IndexError):
+        Normal(1.0)(torch.empty(3))
+
+
+def test_the_critical_initialisation_is_one_of_the_same_cell():
+    critical = cells.load("minimal").initialised("critical")
+    assert critical.name == "minimal" and critical.step is cells.load("minimal").step
+    rnn = RNN(critical, 200, 200)
+    weights = rnn.weights()
+    assert abs(weights["W.uh"].std() * 200**0.5 - 6.88) < 0.15 and not weights["b.u"].any()
+    z = torch.tanh(torch.randn(2000, 200) @ weights["W.z"].T)
+    assert abs(z.square().mean() - 0.46) < 0.03  # a matrix of 200 rows is off by a few percent
+    x = torch.randn(5, 2, 200)
+    assert torch.equal(rnn(x)[0], copy.deepcopy(rnn)(x)[0])
+
+
+def test_vanilla_at_the_edge_is_orthogonal():
+    W = RNN(cells.load("vanilla").initialised("critical"), 5, 9).weights()["W.hh"]
+    assert (W @ W.T - torch.eye(9)).abs().max() < 1e-6
+
+
+def test_rules_by_name_and_unknown_names():
+    given = cells.load("lstm").initialised({"W": 0.25, "b": -1.0})
+    values = RNN(given, 2, 3).weights()
+    assert all((v == (0.25 if n.startswith("W") else -1.0)).all() for n, v in values.items())
+    with pytest.raises(CellError, match=r"no initialisation is called 'critical'.*there is none"):
+        cells.load("lstm").initialised("critical")
+
+
+def test_a_variant_is_pickled_by_its_cell():
+    critical = cells.load("vanilla").initialised("critical")
+    back = pickle.loads(pickle.dumps(critical))
+    assert isinstance(back, Cell) and back.init == critical.init and back.step is critical.step
+    assert pickle.loads(pickle.dumps(cells.load("vanilla"))) is cells.load("vanilla")

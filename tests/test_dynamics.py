@@ -1,0 +1,190 @@
+"""The verbs of dynamics, tried small: what they write, what their reports say, and what they refuse."""
+
+import math
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from bench import cli, device
+from bench.dynamics import plan, study
+from bench.dynamics.chaos import Size
+from bench.dynamics.thread import one_thread
+from bench.measure import gradients
+from bench.measure.problem import problem
+from bench.records import DecayRecord, GradientRecord, JacobianRecord, Spectrum, TheoryRecord, read, write
+from bench.render import chaos as chaos_report
+from bench.render import gradients as gradients_report
+from bench.render import jacobians as jacobians_report
+from bench.render import report
+from bench.settings import SettingsError
+from bench.spread import spread
+from kernels import RNN
+from tests.records import RUN, gradient
+
+
+def bench(*arguments: str) -> str:
+    """What a verb prints on stdout."""
+    done = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_gradients(tmp_path):
+    out = tmp_path / "run"
+    printed = bench("gradients", "--cells", "lstm,minimal", "--init", "default,critical", "--seq-lens", "5,70", "--hidden", 4, "--batch", 2,
+                    "--seeds", 2, "--dtypes", "float32,bfloat16", "--out", out)  # fmt: skip
+    found = read(out).gradients
+    assert len(found) == 3 * 2 * 2 * 2 and {r.init for r in found if r.cell == "minimal"} == {"default", "critical"}
+    assert all(r.lags[0] == 0 and r.lags[-1] == r.T and len(r.by_lag) == len(r.errors) == len(r.lags) for r in found)
+    exact = [r.errors[1] for r in found if r.dtype == "float32"]
+    rough = [r.errors[1] for r in found if r.dtype == "bfloat16"]
+    assert max(exact) < 1e-5 and min(rough) > 1e-4 and max(rough) < 0.2
+    assert "## Gradient norms" in printed and " ± " in printed and "### Against float64" in printed
+    text = (out / "report.md").read_text()
+    assert "Nothing was timed" not in text and "## Method" not in text and "gradients.svg" in text and "## Again" in text
+    assert sorted(path.name for path in out.iterdir()) == ["gradients.svg", "records.jsonl", "report.md"]
+
+
+def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
+    printed = bench("jacobian", "--cells", "vanilla,gru", "--length", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
+    assert "| vanilla | critical" in printed and "| gru     | critical" not in printed
+    printed = bench("theory", "--cells", "vanilla", "--width", 32, "--steps", 4, "--out", tmp_path / "t")
+    assert len(read(tmp_path / "t").theory) == 3 and "χ predicted" in printed
+    monkeypatch.setattr("bench.dynamics.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
+    printed = bench(
+        "chaos", "--quick", "--cells", "cfn,vanilla_relu", "--init", "normal:9", "--length", 600, "--hidden", 4, "--out", tmp_path / "c"
+    )
+    found = read(tmp_path / "c")
+    assert [m.name for m in found.maps] == ["LSTM map", "GRU map"] and [d.cell for d in found.decays] == ["cfn", "vanilla_relu"]
+    assert "## Chaotic maps" in printed and "## Without input" in printed
+    drawn = {path.name for folder in "jtc" for path in (tmp_path / folder).glob("*.svg")}
+    assert drawn == {"jacobians.svg", "theory.svg", "attractors.svg", "silence.svg"}
+
+
+def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
+    bench("chaos", "--quick", "--cells", "cfn", "--init", "default", "--length", 9, "--hidden", 2, "--out", tmp_path / "c")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    report.write(tmp_path / "c", read(tmp_path / "c"))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()} == before
+
+
+def test_a_trained_layer(tmp_path):
+    """Its own weights, and not those of an initialisation, alone or in a model; D and H are its own."""
+    torch.manual_seed(5)
+    rnn = RNN("cfn", 3, 4)
+    for name, saved in (("alone", rnn.state_dict()), ("within", {"step": 7, "model": torch.nn.ModuleDict({"rnn": rnn}).state_dict()})):
+        torch.save(saved, tmp_path / f"{name}.pt")
+        bench("gradients", "--cells", "cfn", "--checkpoint", tmp_path / f"{name}.pt", "--seq-lens", 6, "--seeds", 1, "--batch", 2,
+              "--dtypes", "float64", "--out", tmp_path / name)  # fmt: skip
+        record = read(tmp_path / name).gradients[0]
+        assert (record.D, record.H) == (3, 4) and record.init.startswith(f"{name}.pt ")
+        given = problem("cfn", 6, 2, 3, 4, "float64", "cpu", 0)
+        for key, value in given.weights.items():
+            value.copy_(rnn.weights()[key])
+        assert record.by_lag == pytest.approx(gradients.measure(given).by_lag, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("gradients", "--cells", "lstmm"), "did you mean lstm"),
+        (("gradients", "--init", "critcal"), "no initialisation of"),
+        (("gradients", "--init", ","), "names no initialisation"),
+        (("gradients", "--cells", "lstm", "--init", "critical"), "no initialisation of lstm"),
+        (("gradients", "--seeds", "0"), "at least 1"),
+        (("gradients", "--checkpoint", "nowhere.pt"), "say which with --cells"),
+        (("gradients", "--checkpoint", "nowhere.pt", "--cells", "gru"), "can't be read"),
+        (("jacobian", "--init", "normal:x"), "normal:1.5"),
+        (("jacobian", "--dtype", "int8"), "no dtype is called"),
+        (("theory", "--cells", "cfn"), "no cell with a theory"),
+        (("chaos", "--length", "1"), "at least 2"),
+    ],
+)
+def test_faults_are_one_line(arguments, said, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["bench", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and said in err and len(err.splitlines()) == 1
+    assert not list(tmp_path.rglob("records.jsonl"))
+
+
+def test_another_cells_checkpoint_is_refused(tmp_path):
+    torch.save(RNN("gru", 2, 3).state_dict(), tmp_path / "gru.pt")
+    with pytest.raises(SettingsError, match=r"has no W\.ffh|has no .*W\.fh.*: is it a lstm"):
+        bench("gradients", "--cells", "lstm", "--checkpoint", tmp_path / "gru.pt", "--out", tmp_path / "run")
+
+
+def test_what_is_finished_before_an_interruption_is_kept(tmp_path, capsys):
+    def stopped():
+        raise KeyboardInterrupt
+
+    pieces = [("one", lambda: gradient("lstm", 4)), ("two", stopped), ("three", lambda: gradient("gru", 4))]
+    with pytest.raises(SystemExit) as stop:
+        study.run("gradients", pieces, {"device": "cpu", "seed": 0}, tmp_path / "run")
+    assert stop.value.code == 130 and [r.cell for r in read(tmp_path / "run").gradients] == ["lstm"]
+    assert "interrupted" in capsys.readouterr().err and (tmp_path / "run" / "report.md").exists()
+
+
+def test_a_short_part_of_everything(monkeypatch):
+    """Named and callable, every kind of it; one of each is measured."""
+    device.choose("cpu")
+    pieces = dict(plan.short("cpu", 0))
+    with one_thread():
+        kinds = {type(pieces[name]()).__name__ for name in ("lstm default seed 0", "gru σ_w=1 σ_v=1 μ=0", "GRU map")}
+    assert kinds == {"JacobianRecord", "TheoryRecord", "MapRecord"} and len(pieces) == 8 + 5 + 2
+
+
+def test_every_kind_survives_its_file(tmp_path):
+    spectrum = Spectrum(values=[[1.0], []], mean_square=[1.0, math.inf])
+    one = Spectrum(mean_square=[1.0])
+    lines = [
+        JacobianRecord(cell="gru", T=2, D=1, H=1, dtype="float64", seed=0, init="default", backend="eager", lags=[0, 2],
+                       state=spectrum, input=one),
+        TheoryRecord(cell="gru", w=1, v=1, mu=0, phi=1, N=8, seed=0, q=1, Q=0.5, chi=1.5, xi=math.inf, untied=[0.1, 0.2]),
+        DecayRecord(cell="gru", init="default", T=2, B=2, H=1, seed=0, exponent=[-math.inf], times=[0], norm=[1.0], distance=[1.0]),
+    ]  # fmt: skip
+    with (tmp_path / "records.jsonl").open("ab", buffering=0) as stream:
+        for line in (RUN, *lines):
+            write(stream, line)
+    found = read(tmp_path)
+    assert [*found.jacobians, *found.theory, *found.decays] == lines
+    text = report.render(found, [])
+    assert "below any number" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]
+
+
+def test_spread_is_students():
+    """The 97.5% quantile of t with two degrees of freedom is 4.3027."""
+    found = spread([1.0, 2.0, 3.0])
+    assert (found.mean, found.n, found.sign) == (2.0, 3, 0) and found.half == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert spread([1.0]).half == math.inf and spread([2.0, 2.1, 2.05]).sign == 1 and spread([-2.0, -2.1]).sign == -1
+
+
+def test_where_a_gradient_is_lost():
+    record = GradientRecord(
+        cell="lstm", T=4, B=1, D=1, H=1, dtype="bfloat16", seed=0, loss="L", by_lag=[1.0, 0.5, 0.25, 0.0], lags=[0, 1, 2, 4],
+        errors=[0.0, 0.01, 0.7, 1.0], parameters={"W.uh": 0.5}, backend="eager", init="default",
+    )  # fmt: skip
+    exact = record.model_copy(update={"dtype": "float32", "errors": [0.0, 1e-7, 1e-7, 1e-7], "by_lag": [1.0, 0.5, 0.25, 0.0625]})
+    rows = gradients_report.lost([record, exact])[2].splitlines()
+    assert [cell.strip() for cell in rows[2].split("|")[5:-1]] == ["1.0e-02", "1.0e+00", "2", "4"]
+    assert [cell.strip() for cell in rows[3].split("|")[5:-1]] == ["1.0e-07", "1.0e-07", "–", "–"]
+    assert "-0.6931" in gradients_report.flow([exact], True)  # by 2 in each step
+
+
+@pytest.mark.parametrize(("norms", "said"), [([2.0, 2.2], "exploding"), ([0.5, 0.45], "vanishing"), ([1.1, 0.9], "neither")])
+def test_rates_are_named_by_their_interval(norms, said):
+    records = [
+        gradient("gru", 3).model_copy(update={"by_lag": [norm**k for k in range(4)], "seed": seed}) for seed, norm in enumerate(norms)
+    ]
+    assert gradients_report.slope(records).endswith(said) and " ± " in gradients_report.slope(records)
+    assert gradients_report.slope(records[:1]).count(",") == 0
+
+
+def test_growth_of_a_jacobian_is_that_of_its_root_mean_square():
+    found = Spectrum(mean_square=[1.0, math.exp(-0.4), math.exp(-0.8), 0.0])
+    assert jacobians_report.growth([0, 1, 2, 4], found) == pytest.approx(-0.2)
+    assert jacobians_report.growth([0, 1], Spectrum(mean_square=[1.0, 2.0])) is None
+    assert jacobians_report.section([]) == chaos_report.section([], []) == []
