@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.jobs import Job, left
+from bench.jobs import SHORT, Job, left
 from bench.measure.run import outcome
-from bench.records import CaseRecord, Environment, GradientRecord, Records
-from bench.worker import Died, Done, Said, Worker
+from bench.records import Environment, Record, Records
+from bench.worker import Died, Done, Gone, Said, Worker
 
 TRIES = 3
 """Processes that may die one after another with no case at hand: then it is the machine."""
@@ -20,12 +20,14 @@ class Broken(RuntimeError):
 
 class Sitting:
     """Does `jobs` with a worker. `emit` gets each record, `tell` what runs now and how much is finished, and "" while nothing is new.
-    After `until`, in seconds of time.monotonic(), no race is begun: those are `skipped`. `spent` are seconds by activity."""
+    After `until`, in seconds of time.monotonic(), no race is begun: those are `skipped`. `spent` are seconds by activity,
+    `failed` what has no case to be the status of."""
 
-    def __init__(self, worker: Worker, emit: Callable[[CaseRecord | GradientRecord], None], tell: Callable[[str, int], None]):
+    def __init__(self, worker: Worker, emit: Callable[[Record], None], tell: Callable[[str, int], None]):
         self.worker, self.emit, self.tell = worker, emit, tell
         self.spent: dict[str, float] = {}
         self.skipped: list[Job] = []
+        self.failed: list[str] = []
 
     def machine(self) -> Environment:
         """The device, the libraries and what the device does at its best."""
@@ -49,7 +51,7 @@ class Sitting:
     def job(self, job: Job, emit: Callable[[Any], None]) -> None:
         """Do a job. A case that ends its process, or never ends, is recorded and left out, and the others are asked for again."""
         deaths = 0
-        while job.cases or job.kind == "machine":
+        while job.cases or job.kind == "machine" or job.kind in SHORT:
             try:
                 for message in self.worker.do(job):
                     self.heard(message, emit)
@@ -59,6 +61,9 @@ class Sitting:
                 for case in end.cases:
                     self.emit(outcome(case, "timeout" if end.late else "crashed", str(end)))
                 job = job.without(end.cases)
+                if job.kind in SHORT:
+                    self.failed.append(f"{job.name}: {end}")
+                    return
                 if deaths == TRIES:
                     raise Broken(f"{job.name}: {end}, {TRIES} times in a row, before a case was begun") from None
 
@@ -75,5 +80,5 @@ class Sitting:
     def stop(self) -> None:
         """End the process, and keep what it has to say."""
         for message in self.worker.last_words():
-            if isinstance(message, (CaseRecord, GradientRecord)):
+            if not isinstance(message, (Said, Done, Gone, Environment)):
                 self.emit(message)

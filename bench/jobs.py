@@ -9,13 +9,15 @@ from bench.records import Case, Records
 from bench.settings import Settings
 from bench.suites import Shape
 
-Kind = Literal["machine", "check", "gradients", "race"]
+Kind = Literal["machine", "check", "gradients", "dynamics", "learning", "race"]
+SHORT: dict[Kind, str] = {"dynamics": "how signals travel", "learning": "what is learned"}
+"""What a run only has a glance at: the verbs of `bench` do it in full. It has no cases, and where it fails the run goes on."""
 
 
 @dataclass(frozen=True)
 class Job:
     """What a process is asked for: to read the machine it is on, check a case without a time, measure the gradient norms that go with a
-    case, or race the cases of a group."""
+    case, have a glance at dynamics and learning, or race the cases of a group."""
 
     kind: Kind
     name: str
@@ -24,7 +26,7 @@ class Job:
     @property
     def pieces(self) -> int:
         """How far the progress moves on with it."""
-        return {"machine": 0, "check": 1, "gradients": 1, "race": 2}[self.kind] * max(1, len(self.cases))
+        return {"machine": 0, "race": 2}.get(self.kind, 1) * max(1, len(self.cases))
 
     def without(self, cases: Collection[Case]) -> "Job":
         return replace(self, cases=tuple(case for case in self.cases if case not in cases))
@@ -38,6 +40,7 @@ def jobs(settings: Settings) -> list[Job]:
             Job("gradients", f"gradient norms of {shape.cell} T={shape.T}", (make(settings, shape, "eager", "training"),))
             for shape in travelled(settings)
         ),
+        *(Job(kind, name) for kind, name in SHORT.items() if not (settings.suite or settings.quick)),
         *(Job("race", group.name, group.cases) for group in groups(settings)),
     ]
 
@@ -53,6 +56,8 @@ def left(job: Job, before: Records | None) -> Job | None:
     if job.kind == "gradients":
         known = {(record.cell, record.T) for record in before.gradients}
         return None if {(case.cell, case.T) for case in job.cases} <= known else job
+    if job.kind in SHORT:
+        return None if (before.maps if job.kind == "dynamics" else before.training) else job
     had = {record.case: record.status for record in before.cases}
     if all(had.get(case, "skipped") != "skipped" for case in job.cases):
         return None

@@ -80,6 +80,8 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
         render(folder, count, end and f"{end}{count} records are in {path}", sitting.spent, limits.began, form)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
+    for line in sitting.failed:
+        say(f"left out: {line}")
     if sitting.skipped:
         cases = sum(len(job.cases) for job in sitting.skipped)
         say(f"left out for want of time, {cases} cases (--resume goes on): {'; '.join(job.name for job in sitting.skipped)}")

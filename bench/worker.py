@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.jobs import Job, check
-from bench.records import Case, CaseRecord, Environment, GradientRecord
+from bench.records import Case, Environment, Record
 from bench.settings import Settings
 
 PATIENCE = 0.5
@@ -47,7 +47,7 @@ class Gone:
     fault: bool = False
 
 
-Message = Said | Done | Gone | CaseRecord | GradientRecord | Environment
+Message = Said | Done | Gone | Record | Environment
 
 
 class Died(Exception):

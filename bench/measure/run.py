@@ -9,22 +9,23 @@ from typing import Any, Protocol
 import torch
 
 from bench.cases import count, formula
-from bench.jobs import Job, check, label
+from bench.jobs import SHORT, Job, check, label
 from bench.measure import contract, cudnn, environment, gate, gradients, memory
 from bench.measure.backends import Unsupported, Workload, build
 from bench.measure.cache import Flush
 from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interleave, times
 from bench.measure.demand import demand
 from bench.measure.energy import joules
+from bench.measure.glance import glance
 from bench.measure.launches import NoGraph, launches, replayed
 from bench.measure.problem import Problem, problem
 from bench.measure.stopwatch import Stopwatch
-from bench.records import Case, CaseRecord, Environment, Errors, GradientRecord, Memory, Status
+from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
 from bench.settings import Settings
 from cells import load
 from kernels.plan import plan
 
-Emit = Callable[[CaseRecord | GradientRecord | Environment], None]
+Emit = Callable[[Record | Environment], None]
 Tell = Callable[[str, int], None]
 """Called with what runs now, and how many pieces of work it has finished since it was last called."""
 
@@ -83,6 +84,8 @@ class Runner:
                 self.emit(environment.capture(self.device))
         elif job.kind == "race":
             self.race(job)
+        elif job.kind in SHORT:
+            self.glance(job)
         else:
             self.tell(job.name, 1)
             for case in job.cases:
@@ -95,6 +98,16 @@ class Runner:
         if entry:
             where = f"in Triton's interpreter at T={case.T} B={case.B} D={case.D} H={case.H}: right, and without a time"
             self.record(entry, "verified", where)
+
+    def glance(self, job: Job) -> None:
+        """Raises Lost where it can't."""
+        self.tell(job.name, 1)
+        try:
+            with self.watch.on(job.kind):
+                for record in glance(job.kind, self.settings, lambda words: self.tell(words, 0)):
+                    self.emit(record)
+        except Exception as error:
+            raise Lost(f"{type(error).__name__}: {first_line(error)}") from error
 
     def gradient(self, case: Case) -> None:
         try:

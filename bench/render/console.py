@@ -7,11 +7,12 @@ from io import StringIO
 import numpy as np
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
 from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
-from bench.render import speeds, training
+from bench.render import chaos, jacobians, speeds, theory, training
 from bench.render.grid import FASTEST, TIED, Grid, grids, measure
 from bench.render.preface import counted, remarks
 from bench.render.words import OTHER, VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
@@ -35,8 +36,15 @@ def tables(records: Records) -> list[RenderableType]:
         *memory(laid),
         *parameters(records.cases),
         *gradients(records.gradients),
+        *map(Markdown, dynamics(records)),
         *training.tables(records),
     ]
+
+
+def dynamics(records: Records) -> list[str]:
+    """How signals travel, as the report has it, less what is folded there."""
+    parts = [*jacobians.section(records.jacobians), *theory.section(records.theory), *chaos.section(records.maps, records.decays)]
+    return [part for part in parts if part and not part.startswith("<details>")]
 
 
 def screenshot(records: Records) -> str:
