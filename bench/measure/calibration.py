@@ -1,6 +1,6 @@
 """Are the verdicts to be trusted on this machine? The harness times the same work under several names, and a planted slowdown.
 
-Steps of one thread that take a millisecond together, a hundred times, are quiet enough to ask: what it finds is the harness's doing,
+Steps of one thread that take a millisecond together, two hundred times, are quiet enough to ask: what it finds is the harness's doing,
 or the machine's.
 """
 
@@ -17,7 +17,7 @@ from bench.records import Case, CaseRecord
 from bench.verdict import Verdict, compared, noise
 
 T, B, H = 100, 8, 128
-ROUNDS = 101
+ROUNDS = 201
 RULE = Rule(fewest=ROUNDS, most=ROUNDS, seconds=float("inf"), target=0.0)
 TIES, FOUND = 0.99, 0.95
 """The shares of A/A comparisons that have to be ties, and of planted slowdowns that have to be found."""
