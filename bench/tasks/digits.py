@@ -5,58 +5,36 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
-import numpy as np
-import torch.nn.functional as F
-from torch import Tensor
-
 from bench.settings import SettingsError
-from bench.tasks.task import Batch, Split, Supervised, accuracy, draw, shuffled, split_of, tensors
+from bench.tasks.pictures import OfTen, Pictures
+from bench.tasks.task import Split, draw, split_of
 
 DARKEST = 16
 SHARES = (0.7, 0.15)
 
 
 @dataclass(frozen=True)
-class Digits(Supervised):
+class Digits(OfTen):
     """x (64, B, 1): pixels, row by row; y (B): the digit."""
 
     name: ClassVar[str] = "digits"
-    metric: ClassVar[str] = "accuracy"
     target: ClassVar[float] = 0.98
-    outputs: ClassVar[int] = 10
 
     steps: int = 4000
     every: int = 100
     rates: tuple[float, ...] = (1e-2,)
     patience: int = 15
 
-    @property
-    def D(self) -> int:
-        return 1
-
-    def batch(self, seed: int, step: int) -> Batch:
-        x, y = data("train")
-        chosen = shuffled(len(y), self.B, seed, step)
-        return tensors(x[:, chosen], y[chosen])
-
-    def held_out(self, split: Split) -> Batch:
-        return tensors(*data(split))
-
-    def criterion(self, output: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(output, y)
-
-    def score(self, output: Tensor, y: Tensor) -> float:
-        return accuracy(output, y)
-
-    def baselines(self) -> dict[str, float]:
-        return {"chance": 0.1}
+    @staticmethod
+    def data(split: Split) -> Pictures:
+        return data(split)
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"T": 64}
 
 
 @cache
-def data(split: Split) -> tuple[np.ndarray, np.ndarray]:
+def data(split: Split) -> Pictures:
     """Pixels (64, N, 1) from 0 to 1 and digits (N): 70% are for training, 15% each for validation and test, the same for all seeds."""
     try:
         from sklearn.datasets import load_digits

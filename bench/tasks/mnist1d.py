@@ -7,11 +7,10 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
-from torch import Tensor
 
-from bench.tasks.task import Batch, Split, Supervised, Task, accuracy, draw, shuffled, split_of, tensors
+from bench.tasks.pictures import OfTen, Pictures
+from bench.tasks.task import Split, Task, draw, split_of
 
 SHAPES = (
     (5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5),
@@ -35,39 +34,20 @@ SIZES = (100, 300, 1000, 4000)
 
 
 @dataclass(frozen=True)
-class Mnist1d(Supervised):
+class Mnist1d(OfTen):
     """x (40, B, 1): heights; y (B): the digit. The first `examples` of 4000 are for training, 1000 each for validation and test."""
 
     name: ClassVar[str] = "mnist1d"
-    metric: ClassVar[str] = "accuracy"
     cells: ClassVar[tuple[str, ...]] = ("gru", "cfn", "minimal", "minimal_deep", "lstm", "vanilla")
-    outputs: ClassVar[int] = 10
 
     examples: int = TRAIN
     steps: int = 5000
     every: int = 250
     patience: int = 8
 
-    @property
-    def D(self) -> int:
-        return 1
-
-    def batch(self, seed: int, step: int) -> Batch:
-        x, y = data("train")
-        chosen = shuffled(min(self.examples, len(y)), self.B, seed, step)
-        return tensors(x[:, chosen], y[chosen])
-
-    def held_out(self, split: Split) -> Batch:
-        return tensors(*data(split))
-
-    def criterion(self, output: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(output, y)
-
-    def score(self, output: Tensor, y: Tensor) -> float:
-        return accuracy(output, y)
-
-    def baselines(self) -> dict[str, float]:
-        return {"chance": 0.1}
+    @staticmethod
+    def data(split: Split) -> Pictures:
+        return data(split)
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"T": LENGTH, "examples": self.examples}
@@ -86,7 +66,7 @@ class Sizes(Mnist1d):
         return [Sizes(**{**vars(self), "examples": count}) for count in SIZES]
 
 
-def data(split: Split) -> tuple[np.ndarray, np.ndarray]:
+def data(split: Split) -> Pictures:
     """Heights (40, N, 1) and digits (N); over all splits of mean 0 and deviation 1."""
     heights, digits, rows = everything()
     return heights[rows[split]].T[:, :, None], digits[rows[split]]
