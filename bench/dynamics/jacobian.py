@@ -31,7 +31,7 @@ def measure(problem: Problem, init: str = "default", backend: str = "auto") -> J
     states = [s[:1].expand(len(rows), -1).contiguous() for s in problem.states]
     chain = Chain(layer(backend, problem), x, states, upstream, doubling(problem.T))
     links = list(chain.back())
-    ran = choose(backend, chain.rnn.plan, dtype, problem.device, len(rows), H)
+    ran = choose(chain.rnn.backend, chain.rnn.plan, dtype, problem.device, len(rows), H)
     return JacobianRecord(
         cell=cell.name, T=problem.T, D=problem.D, H=H, dtype=str(dtype).removeprefix("torch."), seed=problem.seed, init=init,
         backend="eager" if ran is None else ran.__name__.rpartition(".")[2], lags=list(chain.lags), probes=0 if whole else PROBES,

@@ -123,12 +123,19 @@ def layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> R
     """`kernels.RNN` with a problem's weights, in its dtype or another. Raises Unsupported where a schedule can't run it."""
     name, _, memory = backend.partition("-")
     supported(name, problem)
+    if name == "auto" and problem.device.type == "cpu" and reason(problem, dtype or problem.dtype):
+        name = "eager"  # as "auto" would, which warns: here a record says what ran
     chosen: dict[str, Any] = {"backend": name, "memory": memory or "full", "device": problem.device, "dtype": dtype or problem.dtype}
     rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
     with torch.no_grad():
         for name, parameter in rnn.weights().items():
             parameter.copy_(problem.weights[name])
     return rnn
+
+
+def reason(problem: Problem, dtype: torch.dtype) -> str | None:
+    """Why a CPU's default can't run a problem; None where it can."""
+    return SCHEDULES["compiled"].unsupported(plan(problem.cell), dtype, problem.device, problem.B, problem.H)
 
 
 def given_rows(backend: str, problem: Problem) -> Workload:

@@ -23,7 +23,7 @@ def measure(problem: Problem, init: str = "default", backend: str = "auto", comp
         by_lag.append(finite(gradient).norm(dim=1).mean().item())
         non_finite += int((~torch.isfinite(gradient)).sum())
         kept += [gradient.double()] if compare else []
-    ran = choose(backend, chain.rnn.plan, problem.dtype, problem.device, problem.B, problem.H)
+    ran = choose(chain.rnn.backend, chain.rnn.plan, problem.dtype, problem.device, problem.B, problem.H)
     return GradientRecord(
         cell=problem.cell.name, T=problem.T, B=problem.B, D=problem.D, H=problem.H,
         dtype=str(problem.dtype).removeprefix("torch."), seed=problem.seed, loss=LOSS, init=init,
