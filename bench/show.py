@@ -92,7 +92,8 @@ def text(node: Node) -> str:
         case "product":
             return f"W.{node.label}({args[0]})"
         case "call":
-            return f"{node.label}({args[0]})"
+            signs = {"less": "<", "at_most": "<="}
+            return f" {signs[node.label]} ".join(args) if node.label in signs else f"{node.label}({', '.join(args)})"
         case "add" | "sub" | "mul" | "div":
             return f" {dict(add='+', sub='-', mul='*', div='/')[node.op]} ".join(args)
         case "neg":

@@ -9,11 +9,12 @@ import importlib
 import pkgutil
 from functools import cache
 
-from cells.cell import Cell, CellError, cell
+from cells.cell import Cell, cell
+from cells.fault import CellError
 
 __all__ = ["Cell", "CellError", "cell", "load", "names"]
 
-_GRAMMAR = {"cell", "draws", "functions", "twin"}
+_GRAMMAR = {"cell", "draws", "fault", "functions", "twin"}
 
 
 @cache

@@ -22,14 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cells.fault import CellError, fault, located
 from cells.twin import Twin
 
 Rule = float | tuple[float, float] | Callable[[Tensor], None]
 """How a learned value begins: filled with a number, drawn from U(low, high), or filled in place by a law."""
-
-
-class CellError(ValueError):
-    """A cell function that breaks the grammar; the message names the function and what to write instead."""
 
 
 class Learned:
@@ -92,10 +89,10 @@ class Cell:
         """The states' names, the output first."""
         names = list(inspect.signature(self.step).parameters)
         if "x" not in names or names.index("x") == 0:
-            raise CellError(f"{self.name}: write the states, then `x`: def {self.name}(h, x, W, b)")
+            raise fault(self.step, f"write the states, then `x`: def {self.name}(h, x, W, b)")
         unknown = set(names[names.index("x") + 1 :]) - {"W", "b", "p"}
         if unknown:
-            raise CellError(f"{self.name}: after `x` come only W, b and p, not {', '.join(sorted(unknown))}")
+            raise fault(self.step, f"after `x` come only W, b and p, not {', '.join(sorted(unknown))}")
         return tuple(names[: names.index("x")])
 
     def __call__(self, states: Sequence[Any], x: Any, W: Any, b: Any, p: Any) -> tuple[Any, ...]:
@@ -105,13 +102,15 @@ class Cell:
         result = self.step(*states, x, **learned)
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(self.states):
-            raise CellError(
-                f"{self.name}: returns {len(result)} states, its signature has {len(self.states)}: "
-                f"return the next {', '.join(self.states)}, in that order"
+            raise fault(
+                self.step,
+                f"returns {len(result)} states, its signature has {len(self.states)}: "
+                f"return the next {', '.join(self.states)}, in that order",
             )
         if not isinstance(states[0], Tensor):
             return result
-        return tuple(r.expand_as(s) if isinstance(r, Tensor) else torch.full_like(s, r) for r, s in zip(result, states, strict=True))
+        pairs = zip(result, states, strict=True)
+        return tuple(r.to(s.dtype).expand_as(s) if isinstance(r, Tensor) else torch.full_like(s, r) for r, s in pairs)
 
     def shapes(self, D: int, H: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
         """Every learned value by name ("W.z", "b.u"), in the order the equations first use it, and its shape."""
@@ -119,12 +118,12 @@ class Cell:
 
         def note(key: str, shape: tuple[int, ...]) -> None:
             if found.setdefault(key, shape) != shape:
-                raise CellError(f"{self.name}: {key} is applied to widths {found[key][1]} and {shape[1]}: use two names")
+                raise CellError(f"{key} is applied to widths {found[key][1]} and {shape[1]}: use two names")
 
         def matrix(name: str) -> Callable[[Tensor], Tensor]:
             def apply(v: Tensor) -> Tensor:
                 if not isinstance(v, Tensor):
-                    raise CellError(f"{self.name}: W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
+                    raise CellError(f"W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
                 note(f"W.{name}", (H, v.shape[-1]))
                 return v.new_zeros(*v.shape[:-1], H)
 
@@ -142,7 +141,8 @@ class Cell:
         def zeros(width: int) -> Tensor:
             return torch.zeros(1, width, device="meta")
 
-        self([zeros(H) for _ in self.states], zeros(D), Learned(matrix), Learned(vector("b")), Learned(vector("p")))
+        with located(self.step):
+            self([zeros(H) for _ in self.states], zeros(D), Learned(matrix), Learned(vector("b")), Learned(vector("p")))
         return found
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
@@ -162,7 +162,11 @@ class Cell:
 
         `x` is (T, B, D), each state (B, H). Returns the outputs (T, B, H) and the final states.
         """
-        W = Learned(lambda name: lambda v: F.linear(v, parameters[f"W.{name}"]))
+
+        def matrix(name: str) -> Callable[[Tensor], Tensor]:
+            return lambda v: F.linear(v.to(parameters[f"W.{name}"].dtype), parameters[f"W.{name}"])
+
+        W = Learned(matrix)
         b = Learned(lambda name: parameters.get(f"b.{name}", 0.0))
         p = Learned(lambda name: parameters[f"p.{name}"])
 

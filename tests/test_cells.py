@@ -9,11 +9,11 @@ import torch
 
 import cells
 from cells import Cell, CellError, cell
-from cells.functions import FUNCTIONS, sigmoid, tanh
+from cells.functions import sigmoid, tanh
 from cells.twin import Twin
 from kernels.plan import D, H, plan
 from tests import papers
-from tests.reference import agree, error, outputs, problem, solve
+from tests.reference import agree, outputs, problem, solve
 from tests.tolerances import TOLERANCE
 
 EVERY = pytest.mark.parametrize("name", cells.names())
@@ -301,14 +301,3 @@ def test_facts():
     """`@cell(…)` makes a Cell of a function and keeps what is known about it."""
     made = cell(paper="Someone 2020", parameters="H")(one_state)
     assert (made.name, made.paper, made.parameters, made.twin) == ("one_state", "Someone 2020", "H", None)
-
-
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_derivatives_of_functions(name):
-    """Each function's stated derivative is autograd's, at its kink too; positive, a derivative itself, is flat."""
-    function = FUNCTIONS[name]
-    v = torch.tensor([-3.0, -0.5, 0.0, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
-    y = function(v)
-    stated = torch.as_tensor(function.derivative(v, y), dtype=torch.float64).expand(5)
-    expected = torch.autograd.grad(y.sum(), v)[0] if y.requires_grad else torch.zeros(5, dtype=torch.float64)
-    assert error(stated.detach(), expected) <= TOLERANCE["paper", torch.float64]
