@@ -13,7 +13,7 @@ from bench.cases import formula
 from bench.measure.demand import formulas
 from bench.render.terminal import terminal
 from kernels.derive import TRITON, adjoint, source
-from kernels.graph import Node
+from kernels.graph import ARITHMETIC, Node
 from kernels.plan import Plan, plan
 
 
@@ -85,7 +85,10 @@ def text(node: Node) -> str:
     """A node in the grammar of the cells, named values by their names."""
 
     def inner(n: Node) -> str:
-        return n.name if n.name and n.op not in ("b", "p") and n is not node else text(n)
+        if n.name and n.op not in ("b", "p") and n is not node:
+            return n.name
+        bare = n.op not in ARITHMETIC or node.op not in ("sub", "mul", "div", "neg") or (n is node.args[0] and n.op in ("mul", "div"))
+        return text(n) if bare else f"({text(n)})"
 
     args = [inner(a) for a in node.args]
     match node.op:
@@ -95,7 +98,7 @@ def text(node: Node) -> str:
             signs = {"less": "<", "at_most": "<="}
             return f" {signs[node.label]} ".join(args) if node.label in signs else f"{node.label}({', '.join(args)})"
         case "add" | "sub" | "mul" | "div":
-            return f" {dict(add='+', sub='-', mul='*', div='/')[node.op]} ".join(args)
+            return f" {ARITHMETIC[node.op]} ".join(args)
         case "neg":
             return f"-{args[0]}"
         case "b" | "p":

@@ -12,7 +12,10 @@ from functools import cache
 from cells.cell import Cell, cell
 from cells.fault import CellError
 
-__all__ = ["Cell", "CellError", "cell", "load", "names"]
+__all__ = ["SEED", "Cell", "CellError", "cell", "load", "names"]
+
+SEED = ("cfn", "gru", "gru_reset_before", "lstm", "minimal", "minimal_deep", "vanilla", "vanilla_relu")
+"""The cells that a benchmark measures where it is told none."""
 
 _GRAMMAR = {"cell", "draws", "fault", "functions", "twin"}
 

@@ -48,7 +48,8 @@ class Cell:
     `parameters` is the paper's count as a formula in D and H; `twin` the torch.nn module of the same equations;
     `init` overrides the initialisation, by parameter ("b.f") or by kind ("W"): a value to fill with, a
     `(low, high)` pair to draw from, or a law of `cells.draws`. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn does.
-    `variants` are other initialisations that papers give for it, by name: see `initialised`.
+    `variants` are other initialisations that papers give for it, by name: see `initialised`. `domain` has the `(low, high)` from
+    which an initial state is drawn where one is random and not every value makes sense for it.
     """
 
     step: Callable[..., Any]
@@ -57,6 +58,7 @@ class Cell:
     twin: Twin | None = None
     init: Mapping[str, Rule] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
+    domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -70,7 +72,8 @@ class Cell:
             return _named, (module, self.name)
         if isinstance(held, Cell) and held.step is self.step:
             return _named, (module, self.name, dict(self.init))
-        return Cell, (self.step, self.paper, self.parameters, self.twin, dict(self.init), dict(self.variants))
+        facts = (self.paper, self.parameters, self.twin, dict(self.init), dict(self.variants), dict(self.domain))
+        return Cell, (self.step, *facts)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
         return self
@@ -156,6 +159,11 @@ class Cell:
                     continue
                 low, high = rule if isinstance(rule, tuple) else (rule, rule)
                 value.uniform_(low, high) if low < high else value.fill_(low)
+
+    def random_state(self, name: str, normal: Tensor) -> Tensor:
+        """A random state of that name, made of as many draws from N(0, 1): those, or uniform in the state's `domain`."""
+        low, high = self.domain.get(name, (0.0, 0.0))
+        return low + (high - low) * torch.special.ndtr(normal) if low < high else normal
 
     def unroll(self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The reference: the equations with tensors, one time step after another, in any dtype.

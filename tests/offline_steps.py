@@ -74,5 +74,5 @@ def recompile(name: str) -> list[tuple[int, int, int]]:
 if __name__ == "__main__":
     work = {"resources": resources, "recompile": recompile}[sys.argv[1]]
     with ProcessPoolExecutor(2) as pool:
-        names = sys.argv[2:] or cells.names()
+        names = sys.argv[2:] or cells.SEED
         print(json.dumps(dict(zip(names, pool.map(work, names), strict=True))))

@@ -54,9 +54,10 @@ class Problem:
     @cached_property
     def _tensors(self) -> tuple[Tensor, list[Tensor], Tensor, list[Tensor]]:
         T, B, D, H = self.T, self.B, self.D, self.H
-        count = len(self.cell.states)
+        names = self.cell.states
         x, dy = self._normal(T, B, D), self._normal(T, B, H)
-        return x, [self._normal(B, H) for _ in range(count)], dy, [self._normal(B, H) for _ in range(count)]
+        states = [self.cell.random_state(name, self._normal(B, H)) for name in names]
+        return x, states, dy, [self._normal(B, H) for _ in names]
 
     @property
     def x(self) -> Tensor:

@@ -75,7 +75,7 @@ def run_all(
     import cells as tree
 
     known: dict[str, Any] = {
-        "cells": tree.names() if cells is None else choices(cells, tree.names(), "cell"),
+        "cells": tree.SEED if cells is None else choices(cells, tree.names(), "cell"),
         "backends": contenders(backends) if backends is not None else contestants(kind, suite),
         "precision": choice(precision, PRECISIONS, "precision"),
         "device": kind,
