@@ -35,7 +35,7 @@ def show(name: str) -> None:
     p = plan(cell)
     out = Console(highlight=False)
     out.rule(f"[bold]{name}")
-    out.print(inspect.getdoc(sys.modules[cell.step.__module__]), markup=False)
+    out.print(inspect.getdoc(cell.step if ":" in name else sys.modules[cell.step.__module__]) or "", markup=False)
     out.rule("as it is written")
     out.print(Syntax(textwrap.dedent(inspect.getsource(cell.step)), "python", theme="ansi_dark", background_color="default"))
     out.rule("plan")

@@ -165,18 +165,24 @@ class Cell:
         low, high = self.domain.get(name, (0.0, 0.0))
         return low + (high - low) * torch.special.ndtr(normal) if low < high else normal
 
+    @staticmethod
+    def learned(parameters: Mapping[str, Tensor]) -> tuple[Learned, Learned, Learned]:
+        """The W, b and p of `parameters` by name, as the function takes them; a `b` that isn't there is 0."""
+
+        def matrix(name: str) -> Callable[[Tensor], Tensor]:
+            weight = parameters[f"W.{name}"]
+            return lambda v: F.linear(v.to(weight.dtype), weight)
+
+        b = Learned(lambda name: parameters.get(f"b.{name}", 0.0))
+        return Learned(matrix), b, Learned(lambda name: parameters[f"p.{name}"])
+
     def unroll(self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The reference: the equations with tensors, one time step after another, in any dtype.
 
         `x` is (T, B, D), each state (B, H). Returns the outputs (T, B, H) and the final states.
         """
 
-        def matrix(name: str) -> Callable[[Tensor], Tensor]:
-            return lambda v: F.linear(v.to(parameters[f"W.{name}"].dtype), parameters[f"W.{name}"])
-
-        W = Learned(matrix)
-        b = Learned(lambda name: parameters.get(f"b.{name}", 0.0))
-        p = Learned(lambda name: parameters[f"p.{name}"])
+        W, b, p = self.learned(parameters)
 
         def outputs() -> Iterator[Tensor]:
             nonlocal states

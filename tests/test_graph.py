@@ -8,7 +8,8 @@ import sympy
 import cells
 from cells import Cell, CellError
 from cells.functions import relu, sigmoid, tanh
-from kernels.graph import Graph, trace, walk
+from kernels.graph import Graph, walk
+from kernels.trace import trace
 
 
 @pytest.fixture
