@@ -4,6 +4,7 @@ import cells
 from bench.settings import SettingsError, choice, choices, functions
 from cells.fault import CellError, fault
 from kernels.plan import Plan, plan
+from kernels.proof import prove
 
 
 def entries(text: str | None) -> tuple[str, ...]:
@@ -34,9 +35,11 @@ def entry(text: str) -> str:
 
 
 def planned(name: str) -> Plan:
-    """The plan of a cell of one's own. Raises SettingsError where it is none."""
+    """The plan of a cell of one's own, its derived gradients proven. Raises SettingsError where it is no cell."""
     try:
-        return plan(cells.load(name))
+        made = plan(cells.load(name))
+        prove(made)
+        return made
     except CellError as error:
         raise SettingsError(str(error)) from None
 
