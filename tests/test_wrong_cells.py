@@ -37,6 +37,14 @@ WRONG = {
         "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) * (h > 0)  # here\n",
         r"a comparison is no value: choose with where",
     ),
+    "returns a comparison": (
+        "def mine(h, x, W, b):  # here\n    return W.h(h) + W.x(x) > 0\n",
+        "a comparison is no value: choose with where",
+    ),
+    "a logarithm where it is not taken": (
+        "def mine(h, x, W, b):  # here\n    return where(h > 0, log(maximum(h, 0)), 0.0) + W.x(x)\n",
+        "its gradient is not finite where its values are: where",
+    ),
     "no comparison": (
         "def mine(h, x, W, b):\n    return where(h, W.x(x), W.h(h))  # here\n",
         "where takes a comparison by <, <=, > or >= first",

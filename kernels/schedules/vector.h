@@ -70,7 +70,7 @@ static inline V exp(V x) {  // of half the argument, squared: the whole range of
 }
 
 static inline V artanh(V s) {  // for |s| up to a third, by its series
-    constexpr int terms = sizeof(real) == 4 ? 8 : 17;
+    constexpr int terms = sizeof(real) == 4 ? 6 : 16;
     const V q = s * s;
     V series = splat(real(1) / real(2 * terms + 1));
     for (int k = terms - 1; k >= 0; k--) series = splat(real(1) / real(2 * k + 1)) + q * series;
