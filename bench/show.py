@@ -18,14 +18,15 @@ from kernels.plan import Plan, plan
 
 
 def listing() -> None:
-    """Every cell: its states, products in the loop, stages, parameters, torch.nn's module for it, and its paper."""
+    """Every cell, those that a benchmark has by default first: its states, products in the loop, stages, parameters, torch.nn's module
+    for it, and its paper."""
     table = Table(Column("cell", no_wrap=True), "states", "products\nin the loop", "stages", "parameters", "torch.nn", "paper", box=None)
-    for name in cells.names():
+    for name in (*cells.SEED, *(name for name in cells.names() if name not in cells.SEED)):
         cell = cells.load(name)
         p = plan(cell)
         table.add_row(
             name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), formula(p.parameters),
-            cell.twin.module if cell.twin else "–", cell.paper,
+            cell.twin.module if cell.twin else "–", cell.paper, end_section=name == cells.SEED[-1],
         )  # fmt: skip
     terminal().print(table)
 

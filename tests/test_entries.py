@@ -51,6 +51,17 @@ def test_default_is_the_seed_and_all_is_all(mine):
     assert entries(f"gru, {mine},gru") == ("gru", mine)
 
 
+def test_the_list_begins_with_the_eight(bench):
+    lines = [line.split()[0] for line in bench("list")[1].splitlines() if line.strip()]
+    listed = [word for word in lines if word in cells.names()]
+    assert listed[:8] == list(cells.SEED) and sorted(listed) == list(cells.names())
+
+
+def test_a_task_takes_no_cell_of_one_width(bench):
+    code, out, err = bench("train", "adding", "--cells", "sru", "--device", "cpu")
+    assert (code, out) == (2, "") and "sru uses its input unit by unit" in err
+
+
 def test_own_cells_are_cells(mine):
     found = cells.load(mine)
     assert found is cells.load(mine) and found.name == "mine" and found.states == ("h", "c", "k")

@@ -33,7 +33,7 @@ BEGAN = time.monotonic()
 
 
 @click.command("all")
-@click.option("--cells", metavar="A,B", help="Cells as `bench list` shows them, all, or your own, FILE.py:NAME. [the first eight of them]")
+@click.option("--cells", metavar="A,B", help="Cells as `bench list` shows them, all, or your own, FILE.py:NAME. [the first eight]")
 @click.option(
     "--backends",
     metavar="A,B",
