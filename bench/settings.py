@@ -66,15 +66,21 @@ def choices(text: str, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
 
 def contenders(text: str) -> tuple[str, ...]:
     """A comma list of backends: known ones, and functions in files of one's own, FILE.py:NAME."""
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = functions(text, "--backends")
     known = [name for name in names if ":" not in name]
-    for file, _, function in (name.rpartition(":") for name in names if ":" in name):
-        if not (function.isidentifier() and file.endswith(".py")):
-            raise SettingsError(f"--backends takes FILE.py:NAME for a function of your own, not {file}:{function}")
-        if not Path(file).is_file():
-            raise SettingsError(f"--backends: there is no file {file}")
     if known or not names:
         choices(",".join(known), BACKENDS, "backend")
+    return names
+
+
+def functions(text: str, flag: str) -> tuple[str, ...]:
+    """The names of a comma list, those with a colon checked to be FILE.py:NAME with a file that is there."""
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for file, _, function in (name.rpartition(":") for name in names if ":" in name):
+        if not (function.isidentifier() and file.endswith(".py")):
+            raise SettingsError(f"{flag} takes FILE.py:NAME for a function of your own, not {file}:{function}")
+        if not Path(file).is_file():
+            raise SettingsError(f"{flag}: there is no file {file}")
     return names
 
 

@@ -13,19 +13,20 @@ from bench.cases import formula
 from bench.measure.demand import formulas
 from bench.render.terminal import terminal
 from kernels.derive import TRITON, adjoint, source
-from kernels.graph import Node
+from kernels.graph import ARITHMETIC, Node
 from kernels.plan import Plan, plan
 
 
 def listing() -> None:
-    """Every cell: its states, products in the loop, stages, parameters, torch.nn's module for it, and its paper."""
+    """Every cell, those that a benchmark has by default first: its states, products in the loop, stages, parameters, torch.nn's module
+    for it, and its paper."""
     table = Table(Column("cell", no_wrap=True), "states", "products\nin the loop", "stages", "parameters", "torch.nn", "paper", box=None)
-    for name in cells.names():
+    for name in (*cells.SEED, *(name for name in cells.names() if name not in cells.SEED)):
         cell = cells.load(name)
         p = plan(cell)
         table.add_row(
             name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), formula(p.parameters),
-            cell.twin.module if cell.twin else "–", cell.paper,
+            cell.twin.module if cell.twin else "–", cell.paper, end_section=name == cells.SEED[-1],
         )  # fmt: skip
     terminal().print(table)
 
@@ -35,7 +36,7 @@ def show(name: str) -> None:
     p = plan(cell)
     out = Console(highlight=False)
     out.rule(f"[bold]{name}")
-    out.print(inspect.getdoc(sys.modules[cell.step.__module__]), markup=False)
+    out.print(inspect.getdoc(cell.step if ":" in name else sys.modules[cell.step.__module__]) or "", markup=False)
     out.rule("as it is written")
     out.print(Syntax(textwrap.dedent(inspect.getsource(cell.step)), "python", theme="ansi_dark", background_color="default"))
     out.rule("plan")
@@ -85,16 +86,20 @@ def text(node: Node) -> str:
     """A node in the grammar of the cells, named values by their names."""
 
     def inner(n: Node) -> str:
-        return n.name if n.name and n.op not in ("b", "p") and n is not node else text(n)
+        if n.name and n.op not in ("b", "p") and n is not node:
+            return n.name
+        bare = n.op not in ARITHMETIC or node.op not in ("sub", "mul", "div", "neg") or (n is node.args[0] and n.op in ("mul", "div"))
+        return text(n) if bare else f"({text(n)})"
 
     args = [inner(a) for a in node.args]
     match node.op:
         case "product":
             return f"W.{node.label}({args[0]})"
         case "call":
-            return f"{node.label}({args[0]})"
+            signs = {"less": "<", "at_most": "<="}
+            return f" {signs[node.label]} ".join(args) if node.label in signs else f"{node.label}({', '.join(args)})"
         case "add" | "sub" | "mul" | "div":
-            return f" {dict(add='+', sub='-', mul='*', div='/')[node.op]} ".join(args)
+            return f" {ARITHMETIC[node.op]} ".join(args)
         case "neg":
             return f"-{args[0]}"
         case "b" | "p":

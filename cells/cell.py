@@ -22,14 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cells.fault import CellError, fault, located
 from cells.twin import Twin
 
 Rule = float | tuple[float, float] | Callable[[Tensor], None]
 """How a learned value begins: filled with a number, drawn from U(low, high), or filled in place by a law."""
-
-
-class CellError(ValueError):
-    """A cell function that breaks the grammar; the message names the function and what to write instead."""
 
 
 class Learned:
@@ -51,7 +48,8 @@ class Cell:
     `parameters` is the paper's count as a formula in D and H; `twin` the torch.nn module of the same equations;
     `init` overrides the initialisation, by parameter ("b.f") or by kind ("W"): a value to fill with, a
     `(low, high)` pair to draw from, or a law of `cells.draws`. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn does.
-    `variants` are other initialisations that papers give for it, by name: see `initialised`.
+    `variants` are other initialisations that papers give for it, by name: see `initialised`. `domain` has the `(low, high)` from
+    which an initial state is drawn where one is random and not every value makes sense for it.
     """
 
     step: Callable[..., Any]
@@ -60,6 +58,7 @@ class Cell:
     twin: Twin | None = None
     init: Mapping[str, Rule] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
+    domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -73,7 +72,8 @@ class Cell:
             return _named, (module, self.name)
         if isinstance(held, Cell) and held.step is self.step:
             return _named, (module, self.name, dict(self.init))
-        return Cell, (self.step, self.paper, self.parameters, self.twin, dict(self.init), dict(self.variants))
+        facts = (self.paper, self.parameters, self.twin, dict(self.init), dict(self.variants), dict(self.domain))
+        return Cell, (self.step, *facts)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
         return self
@@ -92,10 +92,10 @@ class Cell:
         """The states' names, the output first."""
         names = list(inspect.signature(self.step).parameters)
         if "x" not in names or names.index("x") == 0:
-            raise CellError(f"{self.name}: write the states, then `x`: def {self.name}(h, x, W, b)")
+            raise fault(self.step, f"write the states, then `x`: def {self.name}(h, x, W, b)")
         unknown = set(names[names.index("x") + 1 :]) - {"W", "b", "p"}
         if unknown:
-            raise CellError(f"{self.name}: after `x` come only W, b and p, not {', '.join(sorted(unknown))}")
+            raise fault(self.step, f"after `x` come only W, b and p, not {', '.join(sorted(unknown))}")
         return tuple(names[: names.index("x")])
 
     def __call__(self, states: Sequence[Any], x: Any, W: Any, b: Any, p: Any) -> tuple[Any, ...]:
@@ -105,13 +105,15 @@ class Cell:
         result = self.step(*states, x, **learned)
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(self.states):
-            raise CellError(
-                f"{self.name}: returns {len(result)} states, its signature has {len(self.states)}: "
-                f"return the next {', '.join(self.states)}, in that order"
+            raise fault(
+                self.step,
+                f"returns {len(result)} states, its signature has {len(self.states)}: "
+                f"return the next {', '.join(self.states)}, in that order",
             )
         if not isinstance(states[0], Tensor):
             return result
-        return tuple(r.expand_as(s) if isinstance(r, Tensor) else torch.full_like(s, r) for r, s in zip(result, states, strict=True))
+        pairs = zip(result, states, strict=True)
+        return tuple(r.to(s.dtype).expand_as(s) if isinstance(r, Tensor) else torch.full_like(s, r) for r, s in pairs)
 
     def shapes(self, D: int, H: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
         """Every learned value by name ("W.z", "b.u"), in the order the equations first use it, and its shape."""
@@ -119,12 +121,12 @@ class Cell:
 
         def note(key: str, shape: tuple[int, ...]) -> None:
             if found.setdefault(key, shape) != shape:
-                raise CellError(f"{self.name}: {key} is applied to widths {found[key][1]} and {shape[1]}: use two names")
+                raise CellError(f"{key} is applied to widths {found[key][1]} and {shape[1]}: use two names")
 
         def matrix(name: str) -> Callable[[Tensor], Tensor]:
             def apply(v: Tensor) -> Tensor:
                 if not isinstance(v, Tensor):
-                    raise CellError(f"{self.name}: W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
+                    raise CellError(f"W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
                 note(f"W.{name}", (H, v.shape[-1]))
                 return v.new_zeros(*v.shape[:-1], H)
 
@@ -142,7 +144,8 @@ class Cell:
         def zeros(width: int) -> Tensor:
             return torch.zeros(1, width, device="meta")
 
-        self([zeros(H) for _ in self.states], zeros(D), Learned(matrix), Learned(vector("b")), Learned(vector("p")))
+        with located(self.step):
+            self([zeros(H) for _ in self.states], zeros(D), Learned(matrix), Learned(vector("b")), Learned(vector("p")))
         return found
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
@@ -157,14 +160,29 @@ class Cell:
                 low, high = rule if isinstance(rule, tuple) else (rule, rule)
                 value.uniform_(low, high) if low < high else value.fill_(low)
 
+    def random_state(self, name: str, normal: Tensor) -> Tensor:
+        """A random state of that name, made of as many draws from N(0, 1): those, or uniform in the state's `domain`."""
+        low, high = self.domain.get(name, (0.0, 0.0))
+        return low + (high - low) * torch.special.ndtr(normal) if low < high else normal
+
+    @staticmethod
+    def learned(parameters: Mapping[str, Tensor]) -> tuple[Learned, Learned, Learned]:
+        """The W, b and p of `parameters` by name, as the function takes them; a `b` that isn't there is 0."""
+
+        def matrix(name: str) -> Callable[[Tensor], Tensor]:
+            weight = parameters[f"W.{name}"]
+            return lambda v: F.linear(v.to(weight.dtype), weight)
+
+        b = Learned(lambda name: parameters.get(f"b.{name}", 0.0))
+        return Learned(matrix), b, Learned(lambda name: parameters[f"p.{name}"])
+
     def unroll(self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The reference: the equations with tensors, one time step after another, in any dtype.
 
         `x` is (T, B, D), each state (B, H). Returns the outputs (T, B, H) and the final states.
         """
-        W = Learned(lambda name: lambda v: F.linear(v, parameters[f"W.{name}"]))
-        b = Learned(lambda name: parameters.get(f"b.{name}", 0.0))
-        p = Learned(lambda name: parameters[f"p.{name}"])
+
+        W, b, p = self.learned(parameters)
 
         def outputs() -> Iterator[Tensor]:
             nonlocal states

@@ -89,7 +89,7 @@ def source(f: Pointwise, language: Language) -> str:
         if node.value is not None:
             return language.number(node.value)
         if node.op == "call":
-            return f"{node.label}({text(node.args[0])})"
+            return f"{node.label}({', '.join(map(text, node.args))})"
         level = TIGHTER[node.op]
         if node.op == "neg":
             result = f"-{text(node.args[0], level, right=True)}"

@@ -11,8 +11,18 @@ from typing import Any, Union
 
 import sympy
 
-from cells.cell import Cell, CellError, Learned
-from cells.functions import FUNCTIONS, Function
+from cells.fault import CellError
+from cells.functions import FUNCTIONS, KNOWN, Function
+
+SMOOTH: dict[str, Callable[[Any], sympy.Expr]] = {
+    "exp": sympy.exp,
+    "log": sympy.log,
+    "sigmoid": lambda v: 1 / (1 + sympy.exp(-v)),
+    "softplus": lambda v: sympy.log(1 + sympy.exp(v)),
+    "sqrt": sympy.sqrt,
+    "tanh": sympy.tanh,
+}
+"""What SymPy knows of the functions. Those with a kink stay opaque to it: what it would make of one there is not what they say."""
 
 LEAVES = {"state", "x", "b", "p", "const", "term", "vector", "upstream"}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
@@ -23,7 +33,7 @@ class Node:
     """A leaf ("state", "x", "b", "p", "const", …), a "product" of a matrix, arithmetic, "neg", or a function's "call".
 
     `width` is the input's D, the units' H, "D=H" where a cell needs both to be one, or "" for a number; `name` is the
-    cell's own name for the value, where it has one; `index` counts in the order the cell computes.
+    cell's own name for the value, where it has one; `index` counts in the order the cell computes, and `line` is where it does.
     """
 
     graph: "Graph" = field(repr=False)
@@ -33,8 +43,13 @@ class Node:
     width: str = "H"
     name: str = ""
     index: int = 0
+    line: int = 0
+
+    __array_ufunc__ = None  # NumPy's numbers leave the arithmetic to a node
 
     def _with(self, op: str, other: Any, swapped: bool = False) -> "Node":
+        if callable(other) and not isinstance(other, Node):
+            raise CellError("a matrix is applied, W.name(v), and not added or multiplied")
         if not isinstance(other, (Node, int, float)):
             return NotImplemented
         operands = (self, self.graph.wrap(other))
@@ -68,15 +83,55 @@ class Node:
         return self.graph.node("neg", self)
 
     def __pow__(self, exponent: Any) -> "Node":
-        if not isinstance(exponent, int) or exponent < 1:
-            raise CellError(f"a power must be a whole number of at least 1, not {exponent}")
+        if not isinstance(exponent, int) or exponent == 0:
+            raise CellError(f"a power must be a whole number, and not 0; a square root is sqrt(v): not {words(exponent)}")
+        if exponent < 0:
+            return 1 / self**-exponent
         return self if exponent == 1 else self * self ** (exponent - 1)
 
-    def __bool__(self) -> bool:
-        raise CellError("a cell can't branch on a value: it is traced once, for every time step and unit at once")
+    def __rpow__(self, base: Any) -> "Node":
+        raise CellError(f"a value can't be an exponent: write exp(v * log({words(base)}))")
 
-    def apply(self, function: Function) -> "Node":
-        return self.graph.node("call", self, label=function.name)
+    def __matmul__(self, other: Any) -> "Node":
+        raise CellError("a matrix is applied as W.name(v): there is no @")
+
+    __rmatmul__ = __matmul__
+
+    def __lt__(self, other: Any) -> "Node":
+        return FUNCTIONS["less"](self, other)
+
+    def __gt__(self, other: Any) -> "Node":
+        return FUNCTIONS["less"](other, self)
+
+    def __le__(self, other: Any) -> "Node":
+        return FUNCTIONS["at_most"](self, other)
+
+    def __ge__(self, other: Any) -> "Node":
+        return FUNCTIONS["at_most"](other, self)
+
+    def __abs__(self) -> "Node":
+        return FUNCTIONS["abs"](self)
+
+    def __bool__(self) -> bool:
+        raise CellError(
+            "a cell can't branch on a value, as it is traced once, for every time step and unit at once: "
+            "choose with where(h > 0, a, b), maximum(a, b) or minimum(a, b)"
+        )
+
+    def __float__(self) -> float:
+        raise CellError(f"a value is no number, as math and float() take one: the functions of cells.functions are {KNOWN}")
+
+    def __call__(self, *_: Any) -> "Node":
+        hint = f": a vector is multiplied or added, a matrix is W.{self.label}(v)" if self.op in ("b", "p") else ""
+        raise CellError(f"{words(self)} can't be applied{hint}")
+
+    @classmethod
+    def __torch_function__(cls, function: Any, *_: Any) -> Any:
+        raise CellError(f"torch's {function.__name__} can't be derived here: the functions of cells.functions are {KNOWN}")
+
+    def apply(self, function: Function, *arguments: Any) -> "Node":
+        """The node of `function` on `arguments`, of which this is one, or on this alone."""
+        return self.graph.node("call", *(map(self.graph.wrap, arguments or (self,))), label=function.name)
 
     @property
     def value(self) -> float | None:
@@ -98,7 +153,7 @@ class Node:
             case "div":
                 return 1.0 / a[1], -self / a[1]
             case "call":
-                return (FUNCTIONS[self.label].derivative(a[0], self),)
+                return FUNCTIONS[self.label].partials(*a, self)
         raise ValueError(f"{self.op} has no derivative")
 
     def sympy(self) -> sympy.Expr:
@@ -118,16 +173,16 @@ class Node:
             case "const":
                 return sympy.nsimplify(self.label, rational=True)
             case "call":
-                known = {"tanh": sympy.tanh, "sigmoid": lambda v: 1 / (1 + sympy.exp(-v))}
-                return known.get(self.label, sympy.Function(self.label, real=True))(a[0])
+                return SMOOTH.get(self.label, sympy.Function(self.label, real=True))(*a)
         return sympy.Symbol(f"{self.op}_{self.label}", real=True)
 
 
 class Graph:
     """Makes nodes, and hands back the one it has when asked for the same again."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: str = "") -> None:
         self._nodes: dict[tuple[Any, ...], Node] = {}
+        self._file = file
 
     def leaf(self, op: str, label: str, width: str = "H") -> Node:
         return self._share((op, label), Node(self, op, (), label, width, label))
@@ -135,7 +190,9 @@ class Graph:
     def wrap(self, value: Any) -> Node:
         return value if isinstance(value, Node) else self.leaf("const", repr(float(value)), "")
 
-    def product(self, matrix: str, argument: Node) -> Node:
+    def product(self, matrix: str, argument: Any) -> Node:
+        if not isinstance(argument, Node):
+            raise CellError(f"W.{matrix} is applied to {words(argument)}: a matrix takes a state, x, or what is made of them")
         return self.node("product", argument, label=matrix)
 
     def node(self, op: str, *args: Node, label: str = "") -> Node:
@@ -155,8 +212,23 @@ class Graph:
         return self._share(key, Node(self, op, args, label, width))
 
     def _share(self, key: tuple[Any, ...], node: Node) -> Node:
-        node.index = len(self._nodes)
+        node.index, node.line = len(self._nodes), self._line()
         return self._nodes.setdefault(key, node)
+
+    def _line(self) -> int:
+        """The line of the cell's file that is at work, 0 without a file."""
+        frame = sys._getframe(1) if self._file else None
+        while frame is not None and frame.f_code.co_filename != self._file:
+            frame = frame.f_back
+        return frame.f_lineno if frame else 0
+
+
+def words(value: Any) -> str:
+    """A value as the cell writes it, where it has a name there."""
+    if isinstance(value, Node):
+        named = {"b": "b.", "p": "p."}.get(value.op, "") + value.label
+        return named if value.op in ("state", "x", "b", "p", "const") else "a value"
+    return "a matrix" if callable(value) else repr(value)
 
 
 def walk(roots: Iterable[Node]) -> Iterator[Node]:
@@ -172,30 +244,3 @@ def walk(roots: Iterable[Node]) -> Iterator[Node]:
 
     for root in roots:
         yield from visit(root)
-
-
-def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
-    """Run the cell's function on symbols. Returns the graph and the next states, with the cell's own names on nodes."""
-    graph = Graph()
-
-    def vector(kind: str) -> Callable[[str], Node | float]:
-        return lambda name: graph.leaf(kind, name) if bias or kind == "p" else 0.0
-
-    W = Learned(lambda name: lambda v: graph.product(name, v))
-    states = [graph.leaf("state", name) for name in cell.states]
-    names: dict[str, Any] = {}
-
-    def on_return(frame: Any, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is cell.step.__code__:
-            names.update(frame.f_locals)
-
-    before = sys.getprofile()
-    sys.setprofile(on_return)
-    try:
-        outputs = cell(states, graph.leaf("x", "x", "D"), W, Learned(vector("b")), Learned(vector("p")))
-    finally:
-        sys.setprofile(before)
-    for name, node in names.items():
-        if isinstance(node, Node) and not node.name:
-            node.name = name
-    return graph, tuple(graph.wrap(output) for output in outputs)

@@ -16,7 +16,8 @@ from functools import cache, cached_property
 import sympy
 
 from cells.cell import Cell
-from kernels.graph import LEAVES, Graph, Node, trace, walk
+from kernels.graph import LEAVES, Graph, Node, walk
+from kernels.trace import trace
 
 D, H = sympy.symbols("D H", positive=True, integer=True)
 
@@ -100,6 +101,11 @@ class Plan:
     def square(self) -> bool:
         """Whether the cell uses x unit by unit, which takes D = H."""
         return any(n.width == "D=H" for n in walk(self.outputs)) or any(n.width == "D" for n in self.outputs)
+
+    @property
+    def square_line(self) -> int:
+        """The line of the cell's file that first does so, 0 where it is the next states alone."""
+        return next((n.line for n in self.written if n.width == "D=H"), 0)
 
     @cached_property
     def sizes(self) -> dict[str, sympy.Expr]:

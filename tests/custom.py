@@ -1,7 +1,7 @@
 """Cells that a user might write, each for a corner of the grammar that the cells of the project leave out."""
 
 from cells.cell import Cell
-from cells.functions import sigmoid, tanh
+from cells.functions import exp, hard_sigmoid, hard_tanh, log, maximum, minimum, sigmoid, silu, softplus, sqrt, tanh, where
 
 
 def peephole(h, c, x, W, b, p):
@@ -127,10 +127,24 @@ def reset_to_number(h, c, x, W, b):
     return tanh(W.h(h) + W.x(x) + c), 0.5
 
 
+def chosen(h, c, k, x, W, b, p):
+    """Three states, two products, an elementwise weight, and choices by what is in the loop and by what is in front of it."""
+    k = where(W.h(h) + b.h > c, hard_tanh(k + p.k), 0.5 * c)
+    c = where(W.x(x) >= 0, maximum(c, 0.1 * h), minimum(c, k)) + softplus(W.c(c) - b.c)
+    return tanh(c) * hard_sigmoid(p.h * h), 0.5 * c, k
+
+
+def smooth(h, c, x, W, b):
+    """Every function that has no kink but far from it, on values where it is finite."""
+    n = log(1 + exp(W.x(x) + W.h(h))) * silu(c)
+    return n / sqrt(1 + n**2), abs(2 + sigmoid(W.c(c) + b.c)) ** -2
+
+
 CELLS = {
     step.__name__: Cell(step)
     for step in (
         peephole, independent, second_order, crossed, twins, fed, squashed, nested, fed_argument, coupled, rational, reused,
         tied, tied_input, namesakes, shadowed, keywords, gated_vectors, autonomous, learned_bias, reset_to_vector, reset_to_number,
+        chosen, smooth,
     )
 }  # fmt: skip

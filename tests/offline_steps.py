@@ -20,8 +20,12 @@ from kernels import offline
 from kernels.hoist import run
 from kernels.plan import plan
 from kernels.schedules import elementwise, steps, stepwise
+from tests import custom
 
 CAPABILITIES = (80, 90, 100)
+NAMES = (*cells.SEED, "slstm", "chosen", "smooth")
+"""The last three apply every function there is."""
+
 SIZES = [(2, 7), (1, 7), (3, 1), (16, 16), (17, 4), (2, 33), (2, 256)]
 """T, B: short and long, odd and even, and one."""
 
@@ -30,7 +34,8 @@ def launches(name: str, T: int, B: int, D: int, H: int) -> list[tuple[Any, ...]]
     """Of every launch of a training run and then of an inference run: the name of the function, and the kernel's arguments."""
     found: list[tuple[Any, ...]] = []
     steps.launch = lambda f, *rest: found.append((f.name, *elementwise.arguments(f, *rest)))
-    cell = cells.load(name)
+    cell = custom.CELLS.get(name) or cells.load(name)
+    D = H if plan(cell).square else D
     weights = {key: torch.zeros(shape, requires_grad=True) for key, shape in cell.shapes(D, H).items()}
     states = [torch.zeros(2, B, H)[1] for _ in cell.states]  # those of a second layer
     y, final = run(plan(cell), stepwise, torch.zeros(T, B, D), states, weights)
@@ -74,5 +79,5 @@ def recompile(name: str) -> list[tuple[int, int, int]]:
 if __name__ == "__main__":
     work = {"resources": resources, "recompile": recompile}[sys.argv[1]]
     with ProcessPoolExecutor(2) as pool:
-        names = sys.argv[2:] or cells.names()
+        names = sys.argv[2:] or NAMES
         print(json.dumps(dict(zip(names, pool.map(work, names), strict=True))))

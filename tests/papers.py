@@ -75,3 +75,127 @@ def long_short_term_memory(
         h = o * torch.tanh(c)
         outputs.append(h)
     return torch.stack(outputs)
+
+
+def update_gate_rnn(x: Tensor, h: Tensor, W_ch: Tensor, W_cx: Tensor, b_c: Tensor, W_gh: Tensor, W_gx: Tensor, b_g: Tensor) -> Tensor:
+    """Collins et al. 2017 (1611.09913), the update gate RNN."""
+    outputs = []
+    for t in range(len(x)):
+        c = torch.tanh(h @ W_ch.T + x[t] @ W_cx.T + b_c)
+        g = sigma(h @ W_gh.T + x[t] @ W_gx.T + b_g)
+        h = g * h + (1 - g) * c
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
+def minimal_gated_unit(x: Tensor, h: Tensor, W_f: Tensor, U_f: Tensor, b_f: Tensor, W_h: Tensor, U_h: Tensor, b_h: Tensor) -> Tensor:
+    """Zhou et al. 2016 (1603.09420)."""
+    outputs = []
+    for t in range(len(x)):
+        f = sigma(x[t] @ W_f.T + h @ U_f.T + b_f)
+        candidate = torch.tanh(x[t] @ W_h.T + (f * h) @ U_h.T + b_h)
+        h = (1 - f) * h + f * candidate
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
+def just_another_network(
+    x: Tensor, c: Tensor, U_f: Tensor, W_f: Tensor, b_f: Tensor, U_c: Tensor, W_c: Tensor, b_c: Tensor, beta: float = 1.0
+) -> Tensor:
+    """van der Westhuizen & Lasenby 2018 (1804.04849), JANET: h_t = c_t."""
+    outputs = []
+    for t in range(len(x)):
+        s = c @ U_f.T + x[t] @ W_f.T + b_f
+        candidate = torch.tanh(c @ U_c.T + x[t] @ W_c.T + b_c)
+        c = sigma(s) * c + (1 - sigma(s - beta)) * candidate
+        outputs.append(c)
+    return torch.stack(outputs)
+
+
+def independently_recurrent(x: Tensor, h: Tensor, W: Tensor, u: Tensor, b: Tensor) -> Tensor:
+    """Li et al. 2018 (1803.04831), its nonlinearity a rectifier."""
+    outputs = []
+    for t in range(len(x)):
+        h = torch.clamp(x[t] @ W.T + u * h + b, min=0)
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
+def simple_recurrent_unit(
+    x: Tensor, h: Tensor, c: Tensor, W: Tensor, W_f: Tensor, v_f: Tensor, b_f: Tensor, W_r: Tensor, v_r: Tensor, b_r: Tensor
+) -> Tensor:
+    """Lei et al. 2018 (1709.02755v5), eq. 1 to 4: both gates see the old c."""
+    outputs = []
+    for t in range(len(x)):
+        f = sigma(x[t] @ W_f.T + v_f * c + b_f)
+        r = sigma(x[t] @ W_r.T + v_r * c + b_r)
+        c = f * c + (1 - f) * (x[t] @ W.T)
+        outputs.append(r * c + (1 - r) * x[t])
+    return torch.stack(outputs)
+
+
+def min_gru(x: Tensor, h: Tensor, W_z: Tensor, b_z: Tensor, W_h: Tensor, b_h: Tensor) -> Tensor:
+    """Feng et al. 2024 (2410.01201), in sequential mode."""
+    outputs = []
+    for t in range(len(x)):
+        z = sigma(x[t] @ W_z.T + b_z)
+        h = (1 - z) * h + z * (x[t] @ W_h.T + b_h)
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
+def min_lstm(x: Tensor, h: Tensor, W_f: Tensor, b_f: Tensor, W_i: Tensor, b_i: Tensor, W_h: Tensor, b_h: Tensor) -> Tensor:
+    """Feng et al. 2024 (2410.01201), in sequential mode, the gates normalised."""
+    outputs = []
+    for t in range(len(x)):
+        f, i = sigma(x[t] @ W_f.T + b_f), sigma(x[t] @ W_i.T + b_i)
+        f, i = f / (f + i), i / (f + i)
+        h = f * h + i * (x[t] @ W_h.T + b_h)
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
+def light_gated_recurrent_unit(
+    x: Tensor, h: Tensor, W_z: Tensor, U_z: Tensor, b_z: Tensor, W_h: Tensor, U_h: Tensor, b_h: Tensor
+) -> Tensor:
+    """Ravanelli et al. 2018 (1803.10225), a bias in place of the batch normalisation."""
+    outputs = []
+    for t in range(len(x)):
+        z = sigma(x[t] @ W_z.T + h @ U_z.T + b_z)
+        candidate = torch.clamp(x[t] @ W_h.T + h @ U_h.T + b_h, min=0)
+        h = z * h + (1 - z) * candidate
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
+def peephole_lstm(
+    x: Tensor, h: Tensor, c: Tensor, W_i: Tensor, U_i: Tensor, p_i: Tensor, b_i: Tensor, W_f: Tensor, U_f: Tensor, p_f: Tensor,
+    b_f: Tensor, W_o: Tensor, U_o: Tensor, p_o: Tensor, b_o: Tensor, W_g: Tensor, U_g: Tensor, b_g: Tensor,
+) -> Tensor:  # fmt: skip
+    """Gers & Schmidhuber 2000: the output gate sees the new cell."""
+    outputs = []
+    for t in range(len(x)):
+        i = sigma(x[t] @ W_i.T + h @ U_i.T + p_i * c + b_i)
+        f = sigma(x[t] @ W_f.T + h @ U_f.T + p_f * c + b_f)
+        c = f * c + i * torch.tanh(x[t] @ W_g.T + h @ U_g.T + b_g)
+        h = sigma(x[t] @ W_o.T + h @ U_o.T + p_o * c + b_o) * torch.tanh(c)
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
+def scalar_lstm(
+    x: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor, W_z: Tensor, R_z: Tensor, b_z: Tensor, W_i: Tensor, R_i: Tensor,
+    b_i: Tensor, W_f: Tensor, R_f: Tensor, b_f: Tensor, W_o: Tensor, R_o: Tensor, b_o: Tensor,
+) -> Tensor:  # fmt: skip
+    """Beck et al. 2024 (2405.04517), eq. 8 to 14, without the stabiliser: c and n are e^m times what they are with it."""
+    c, n = c * m.exp(), n * m.exp()
+    outputs = []
+    for t in range(len(x)):
+        z = torch.tanh(x[t] @ W_z.T + h @ R_z.T + b_z)
+        i = torch.exp(x[t] @ W_i.T + h @ R_i.T + b_i)
+        f = sigma(x[t] @ W_f.T + h @ R_f.T + b_f)
+        o = sigma(x[t] @ W_o.T + h @ R_o.T + b_o)
+        c, n = f * c + i * z, f * n + i
+        h = o * (c / n)
+        outputs.append(h)
+    return torch.stack(outputs)

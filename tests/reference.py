@@ -51,7 +51,7 @@ def problem(cell: Cell, T: int, B: int, D: int, H: int, dtype: torch.dtype = tor
     torch.manual_seed(seed)
     weights = {name: torch.empty(shape) for name, shape in cell.shapes(D, H, bias).items()}
     cell.initialise(weights)
-    given = {"x": torch.randn(T, B, D), **{name: torch.randn(B, H) for name in cell.states}, **weights}
+    given = {"x": torch.randn(T, B, D), **{name: cell.random_state(name, torch.randn(B, H)) for name in cell.states}, **weights}
     upstream = {"y": torch.randn(T, B, H), **{f"final {name}": torch.randn(B, H) for name in cell.states}}
     return Problem(cell, bias, rounded(given, dtype), rounded(upstream, dtype))
 

@@ -19,7 +19,7 @@ SIZE = {"T": 32, "B": 16, "D": 64, "H": 64}
 
 @pytest.mark.parametrize("mode", ["inference", "training"])
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cell", cells.names())
+@pytest.mark.parametrize("cell", cells.SEED)
 def test_speed(benchmark, cell, backend, mode):
     given = problem(cell, **SIZE, dtype="float32", device=DEVICE, seed=0)
     try:

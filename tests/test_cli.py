@@ -55,7 +55,7 @@ def bench(monkeypatch, capfd):
         (["all", "--out", "/proc/nowhere"], "can't be written"),
         (["all", "--frobnicate"], "No such option"),
         (["al"], "No such command"),
-        (["show", "gur"], "did you mean gru?"),
+        (["show", "gruu"], "did you mean gru?"),
         (["show"], "Missing argument"),
         (["report", "nowhere"], "can't be read"),
     ],

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+import cells
 from bench.cases import equal_parameters, groups
 from bench.jobs import Job
 from bench.measure import backends, gate, run
@@ -214,3 +215,9 @@ def test_equal_parameter_counts():
         in cases
     )
     assert any(c.cell == "gru" and c.H == 256 and not c.stands_for for c in cases)
+
+
+def test_cells_with_a_kink():
+    """Those whose derivative jumps: by relu, by a larger value, by a choice."""
+    found = {name for name in cells.names() if gate.kinked(problem(name, 1, 1, 2, 2, "float32", "cpu", 0))}
+    assert found == {"indrnn", "ligru", "slstm", "vanilla_relu"}

@@ -25,7 +25,7 @@ from tests import custom
 from tests.reference import Problem, agree, check, draws, error, outputs, problem, solve
 from tests.tolerances import TOLERANCE
 
-EVERY = pytest.mark.parametrize("name", cells.names())
+EVERY = pytest.mark.parametrize("name", cells.SEED)
 FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before"])
 ALL = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "resident"])
 BOTH = pytest.mark.parametrize("backend", ["compiled", "stepwise"])
@@ -77,7 +77,7 @@ def test_custom_cells_stepwise(name):
     check([problem(custom.CELLS[name], 7, 3, 5, 17)], "stepwise-low", torch.float32)
 
 
-@pytest.mark.parametrize("name", [*cells.names(), "peephole", "learned_bias", "autonomous"])
+@pytest.mark.parametrize("name", [*cells.SEED, "peephole", "learned_bias", "autonomous"])
 def test_no_bias(name):
     check([problem(custom.CELLS.get(name) or cells.load(name), 7, 2, 5, 17, bias=False)], "compiled-low", torch.float32)
 
@@ -125,7 +125,7 @@ def test_frozen(name, part):
     check([p], "compiled-low", torch.float32, frozen=frozen)
 
 
-@pytest.mark.parametrize("name", [*cells.names(), "peephole", "nested"])
+@pytest.mark.parametrize("name", [*cells.SEED, "peephole", "nested"])
 def test_strides(name):
     """An input and upstream gradients that lie in memory however they like."""
     p = problem(custom.CELLS.get(name) or cells.load(name), 7, 4, 5, 17)
@@ -147,7 +147,7 @@ def test_inference(name, backend):
     assert not any(value.requires_grad for value in outputs(p, f"{backend}-low").values())
 
 
-@pytest.mark.parametrize("name", [*cells.names(), *custom.CELLS])
+@pytest.mark.parametrize("name", [*cells.SEED, *custom.CELLS])
 def test_restored_terms(name):
     """They are the ones that a loop keeps, and so are what the computed products are applied to."""
     cell = custom.CELLS.get(name) or cells.load(name)

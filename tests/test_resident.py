@@ -23,7 +23,7 @@ FORMS = [(False, 1, 2), (True, 1, 3), (False, 4, 1), (True, 2, 1)]
 SIZES = [(1, 1, 3, 17), (3, 18, 7, 33)]
 """T, B, D, H."""
 
-EVERY = pytest.mark.parametrize("name", cells.names())
+EVERY = pytest.mark.parametrize("name", cells.SEED)
 interpreted = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs Triton's interpreter")
 
 

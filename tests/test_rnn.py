@@ -17,7 +17,7 @@ from kernels.schedules import compiled
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 
-EVERY = pytest.mark.parametrize("name", cells.names())
+EVERY = pytest.mark.parametrize("name", cells.SEED)
 BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])
 MODULES = {
     "LSTM": nn.LSTM,

@@ -22,7 +22,7 @@ def work(cell: str, direction: str = "forward", B: int = 16, H: int = 512, dtype
 
 
 @settings(max_examples=60)
-@given(st.sampled_from(cells.names()), st.sampled_from(DIRECTIONS), st.integers(1, 300), st.integers(1, 3000), st.sampled_from([8, 132]))
+@given(st.sampled_from(cells.SEED), st.sampled_from(DIRECTIONS), st.integers(1, 300), st.integers(1, 3000), st.sampled_from([8, 132]))
 def test_every_cut_fits(cell, direction, B, H, multiprocessors):
     chip = replace(H100, multiprocessors=multiprocessors)
     given = work(cell, direction, B, H)

@@ -29,7 +29,7 @@ WILD = "normal:5"
 
 
 def problem(cell: str, init: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
-    return Problem(initialised(cells.load(cell), init), T, B, D, H, DTYPES[dtype], torch.device(device), seed)
+    return Problem(cell, initialised(cells.load(cell), init), T, B, D, H, DTYPES[dtype], torch.device(device), seed)
 
 
 def gradient_pieces(
@@ -87,7 +87,7 @@ def known(cell: str, inits: Sequence[str]) -> list[str]:
 
 def short(device: str, seed: int) -> Sequence[Piece]:
     """A few seconds' worth for a run of everything: one Jacobian for each cell, theory at one point each, both maps."""
-    names = cells.names()
+    names = cells.SEED
     jacobians = jacobian_pieces(names, ("default",), 32, (16, 16), "float64" if device == "cpu" else "float32", 1, device)
     beside_one = [piece for cell in POINTS for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]
     return [*jacobians, *beside_one, *chaos_pieces(chaos.SHORT, (), (), 0, 0, seed)]

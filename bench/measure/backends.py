@@ -75,7 +75,8 @@ class Workload:
         states = [s.clone().requires_grad_() for s in self.problem.states]
         y, final = self.forward(self.inputs, states)
         leaves = [*self.inputs, *states, *self.learned]
-        gradients = list(torch.autograd.grad([y, *final], leaves, [self.problem.dy, *self.problem.d_final]))
+        upstream = [self.problem.dy, *self.problem.d_final]
+        gradients = list(torch.autograd.grad([y, *final], leaves, upstream, allow_unused=True, materialize_grads=True))
         names = ["x", *(f"{s}_0" for s in self.problem.cell.states)]
         found = dict(zip(names, gradients, strict=False)) | self.named(gradients[len(names) :])
         return Answer([y.detach(), *(f.detach() for f in final)], found)

@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.measure.backends import Workload
 from bench.measure.problem import Answer, Problem
 from bench.records import Errors
+from cells.functions import FUNCTIONS
 from kernels.plan import plan
 
 TOLERANCE = {
@@ -112,4 +113,4 @@ def flip(up: Tensor, down: Tensor, reference: Tensor) -> float:
 
 
 def kinked(problem: Problem) -> bool:
-    return any(n.op == "call" and n.label == "relu" for n in plan(problem.cell).written)
+    return any(n.op == "call" and FUNCTIONS[n.label].kinked for n in plan(problem.cell).written)

@@ -25,7 +25,7 @@ def measure(problem: Problem, init: str = "default", backend: str = "auto", comp
         kept += [gradient.double()] if compare else []
     ran = choose(chain.rnn.backend, chain.rnn.plan, problem.dtype, problem.device, problem.B, problem.H)
     return GradientRecord(
-        cell=problem.cell.name, T=problem.T, B=problem.B, D=problem.D, H=problem.H,
+        cell=problem.name, T=problem.T, B=problem.B, D=problem.D, H=problem.H,
         dtype=str(problem.dtype).removeprefix("torch."), seed=problem.seed, loss=LOSS, init=init,
         backend="eager" if ran is None else ran.__name__.rpartition(".")[2], by_lag=by_lag, lags=list(chain.lags),
         parameters={name: (finite(g) / problem.B).norm().item() for name, g in chain.weights.items()},

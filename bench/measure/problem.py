@@ -24,9 +24,10 @@ class Answer:
 class Problem:
     """A cell at a size: random, materialised inputs, initial states, weights and upstream gradients, from a seed.
 
-    x (T, B, D); states and d_final (B, H); dy (T, B, H).
+    `name` is what the run calls the cell. x (T, B, D); states and d_final (B, H); dy (T, B, H).
     """
 
+    name: str
     cell: Cell
     T: int
     B: int
@@ -54,9 +55,10 @@ class Problem:
     @cached_property
     def _tensors(self) -> tuple[Tensor, list[Tensor], Tensor, list[Tensor]]:
         T, B, D, H = self.T, self.B, self.D, self.H
-        count = len(self.cell.states)
+        names = self.cell.states
         x, dy = self._normal(T, B, D), self._normal(T, B, H)
-        return x, [self._normal(B, H) for _ in range(count)], dy, [self._normal(B, H) for _ in range(count)]
+        states = [self.cell.random_state(name, self._normal(B, H)) for name in names]
+        return x, states, dy, [self._normal(B, H) for _ in names]
 
     @property
     def x(self) -> Tensor:
@@ -89,10 +91,11 @@ class Problem:
         states, learned = rest[: len(self.states)], rest[len(self.states) :]
         y, final = self.cell.unroll(x, states, dict(zip(weights, learned, strict=True)))
         outputs = [y, *final]
-        gradients = torch.autograd.grad(outputs, leaves, [self.dy.double(), *(d.double() for d in self.d_final)])
+        upstream = [self.dy.double(), *(d.double() for d in self.d_final)]
+        gradients = torch.autograd.grad(outputs, leaves, upstream, allow_unused=True, materialize_grads=True)
         names = ["x", *(f"{s}_0" for s in self.cell.states), *weights]
         return Answer([o.detach() for o in outputs], dict(zip(names, gradients, strict=True)))
 
 
 def problem(name: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
-    return Problem(cells.load(name), T, B, D, H, DTYPES[dtype], torch.device(device), seed)
+    return Problem(name, cells.load(name), T, B, D, H, DTYPES[dtype], torch.device(device), seed)

@@ -33,7 +33,7 @@ BEGAN = time.monotonic()
 
 
 @click.command("all")
-@click.option("--cells", metavar="A,B", help="Cells, by name, as `bench list` shows them. [all]")
+@click.option("--cells", metavar="A,B", help="Cells as `bench list` shows them, all, or your own, FILE.py:NAME. [the first eight]")
 @click.option(
     "--backends",
     metavar="A,B",
@@ -72,10 +72,10 @@ def run_all(
     if suite and dry_run and not device and not quick:
         kind = "cuda"  # listed anywhere as a GPU would measure it
     gpu = kind == "cuda"
-    import cells as tree
+    from bench.entries import entries, fits
 
     known: dict[str, Any] = {
-        "cells": tree.names() if cells is None else choices(cells, tree.names(), "cell"),
+        "cells": entries(cells),
         "backends": contenders(backends) if backends is not None else contestants(kind, suite),
         "precision": choice(precision, PRECISIONS, "precision"),
         "device": kind,
@@ -102,6 +102,7 @@ def run_all(
             modes=tuple(mode for mode in MODES if mode in choices(modes, MODES, "mode")) if modes else MODES if gpu else MODES[:2],
             **known,
         )
+        fits(settings.cells, settings.input, settings.hidden)
     if settings.precision == "tf32" and not gpu:
         raise SettingsError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
     if suite and quick:

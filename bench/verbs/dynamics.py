@@ -7,7 +7,7 @@ import click
 from bench.settings import DTYPES, SettingsError, choice, choices, size, sizes
 
 OUT = "A new folder for the results. [reports/<date>-<device>-<verb>]"
-CELLS = "Cells, by name, as `bench list` shows them. [all]"
+CELLS = "Cells, by name, as `bench list` shows them. [the first eight]"
 INIT = "Initialisations: default, critical (where a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
 
 
@@ -108,7 +108,7 @@ def chaos(cells: str | None, inits: str, length: str, hidden: str, seed: str, qu
 def named(cells: str | None) -> tuple[str, ...]:
     import cells as tree
 
-    return tree.names() if cells is None else choices(cells, tree.names(), "cell")
+    return tree.SEED if cells is None else choices(cells, tree.names(), "cell")
 
 
 def split(inits: str, names: tuple[str, ...]) -> tuple[str, ...]:

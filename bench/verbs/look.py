@@ -2,8 +2,6 @@
 
 import click
 
-from bench.settings import choice
-
 
 @click.command("list")
 def list_cells() -> None:
@@ -16,11 +14,11 @@ def list_cells() -> None:
 @click.command()
 @click.argument("cell")
 def show(cell: str) -> None:
-    """A cell: its equations, its plan, its parameters, and the functions derived from it."""
-    import cells as tree
+    """A cell, by name or FILE.py:NAME: its equations, its plan, its parameters, and the functions derived from it."""
     from bench import show
+    from bench.entries import entry
 
-    show.show(choice(cell, tree.names(), "cell"))
+    show.show(entry(cell))
 
 
 @click.command()

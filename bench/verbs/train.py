@@ -63,9 +63,13 @@ def train(
     import cells as tree
     from bench.tasks import session
     from bench.tasks.plan import Plan
+    from kernels.plan import plan as planned
 
     chosen = load(name, **changes)
     named = choices(cells, tree.names(), "cell") if cells else chosen.cells
+    square = [cell for cell in named if planned(tree.load(cell)).square]
+    if square:
+        raise SettingsError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
     plan = Plan(chosen, named, size(seeds, "--seeds"), shared)
     chosen.batch(0, 0)  # what is wrong with the data is said before a folder is made
     today = datetime.datetime.now(datetime.UTC)

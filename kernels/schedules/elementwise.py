@@ -15,30 +15,9 @@ from torch import Tensor
 
 from kernels.derive import TRITON, source
 from kernels.plan import Pointwise
+from kernels.schedules import functions
 
 BLOCK = 256
-
-
-@triton.jit
-def sigmoid(v):
-    return 1.0 / (1.0 + tl.exp(-v))
-
-
-@triton.jit
-def tanh(v):
-    s = v * v  # a series where the quotient would lose its digits
-    small = v * (1.0 - s * (0.3333333333333333 - s * (0.13333333333333333 - s * 0.05396825396825397)))
-    return tl.where(s < 0.01, small, 1.0 - 2.0 / (1.0 + tl.exp(2.0 * v)))
-
-
-@triton.jit
-def relu(v):
-    return tl.where(v <= 0.0, 0.0, v)  # NaN stays NaN
-
-
-@triton.jit
-def positive(v):
-    return tl.where(v <= 0.0, 0.0, 1.0)
 
 
 @triton.jit(do_not_specialize=["t", "B"])
@@ -90,7 +69,7 @@ def function(f: Pointwise) -> Any:
     name = f"{f.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"  # Triton tells functions apart by name
     text = text.replace(f"def {f.name}(", f"def {name}(")
     linecache.cache[f"<{name}>"] = (len(text), None, text.splitlines(keepends=True), f"<{name}>")
-    scope = {**globals(), "__name__": __name__}
+    scope = {**vars(functions), "__name__": __name__}
     exec(compile(text, f"<{name}>", "exec"), scope)
     return scope[name]
 

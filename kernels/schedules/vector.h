@@ -48,3 +48,57 @@ static inline V tanh(V x) {  // by e^2x - 1, which keeps its digits where x is s
 
 static inline V relu(V x) { return x <= splat(0) ? splat(0) : x; }  // NaN stays NaN
 static inline V positive(V x) { return x <= splat(0) ? splat(0) : splat(1); }
+
+static inline V less(V a, V b) { return a < b ? splat(1) : splat(0); }
+static inline V at_most(V a, V b) { return a <= b ? splat(1) : splat(0); }
+static inline V where(V c, V a, V b) { return c != splat(0) ? a : b; }
+static inline V maximum(V a, V b) { return a > b ? a : b >= a ? b : a + b; }
+static inline V minimum(V a, V b) { return a < b ? a : b <= a ? b : a + b; }
+static inline V abs(V x) { return x < splat(0) ? -x : x + splat(0); }
+static inline V hard_sigmoid(V x) { return minimum(maximum(x + splat(3), splat(0)), splat(6)) / splat(6); }
+static inline V hard_tanh(V x) { return minimum(maximum(x, splat(-1)), splat(1)); }
+
+static inline V sqrt(V x) {
+    for (int k = 0; k < VL; k++) x[k] = sizeof(real) == 4 ? real(__builtin_sqrtf(float(x[k]))) : real(__builtin_sqrt(double(x[k])));
+    return x;
+}
+
+static inline V exp(V x) {  // of half the argument, squared: the whole range of the type
+    const Exponential e = exponential(x * splat(0.5));
+    const V root = e.power + e.power * e.rest;
+    return root * root;
+}
+
+static inline V artanh(V s) {  // for |s| up to a third, by its series
+    constexpr int terms = sizeof(real) == 4 ? 6 : 16;
+    const V q = s * s;
+    V series = splat(real(1) / real(2 * terms + 1));
+    for (int k = terms - 1; k >= 0; k--) series = splat(real(1) / real(2 * k + 1)) + q * series;
+    return s * series;
+}
+
+static inline V softplus(V x) {  // max(x, 0) + log(1 + e^-|x|)
+    const V e = exp(-abs(x));
+    const V tail = artanh(e / (splat(2) + e));
+    return maximum(x, splat(0)) + (tail + tail);
+}
+
+// x = 2^n m with m around 1, and log m = 2 artanh((m - 1) / (m + 1)).
+static inline V log(V x) {
+    constexpr int mantissa = sizeof(real) == 4 ? 23 : 52, bias = sizeof(real) == 4 ? 127 : 1023;
+    const V tiny = splat(std::numeric_limits<real>::min()), many = splat(real(whole(1) << mantissa));
+    const I bits = (I)(x < tiny ? x * many : x);  // what is subnormal becomes normal
+    const V third = splat(real(4) / real(3));
+    I n = ((bits >> mantissa) & (2 * bias + 1)) - bias;
+    V m = (V)((bits & ((whole(1) << mantissa) - 1)) | (whole(bias) << mantissa));
+    n = m > third ? n + 1 : n;
+    m = m > third ? m * splat(0.5) : m;
+    const V high = splat(sizeof(real) == 4 ? real(0.693359375) : real(0.693147180369123816490));
+    const V low = splat(sizeof(real) == 4 ? real(-2.12194440054690582e-4) : real(1.90821492927058770002e-10));
+    const V power = __builtin_convertvector(n, V) - (x < tiny ? splat(real(mantissa)) : splat(0));
+    const V tail = artanh((m - splat(1)) / (m + splat(1)));
+    const V found = power * high + (power * low + (tail + tail));
+    const V infinity = splat(std::numeric_limits<real>::infinity());
+    return x > splat(0) ? (x < infinity ? found : x) : x < splat(0) ? splat(std::numeric_limits<real>::quiet_NaN())
+           : x == splat(0) ? -infinity : x;
+}

@@ -1,0 +1,18 @@
+"""JANET, just another network: van der Westhuizen & Lasenby, "The unreasonable effectiveness of the forget gate", 2018 (1804.04849).
+
+    s_t = U_f h_{t-1} + W_f x_t + b_f        c̃_t = tanh(U_c h_{t-1} + W_c x_t + b_c)
+    c_t = σ(s_t) ⊙ c_{t-1} + (1 - σ(s_t - β)) ⊙ c̃_t        h_t = c_t
+
+An LSTM with the forget gate alone, β = 1 as in the paper. The paper starts b_f at log U(1, T_max - 1), which takes the length of the
+longest sequence; here it starts as the other vectors do.
+"""
+
+from cells.cell import cell
+from cells.functions import sigmoid, tanh
+
+
+@cell(paper="van der Westhuizen & Lasenby 2018", parameters="2*(H*D + H**2 + H)")
+def janet(h, x, W, b):
+    s = W.fh(h) + W.fx(x) + b.f
+    c = tanh(W.ch(h) + W.cx(x) + b.c)
+    return sigmoid(s) * h + (1 - sigmoid(s - 1)) * c

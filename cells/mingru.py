@@ -1,0 +1,17 @@
+"""minGRU: Feng, Tung, Ahmed, Bengio & Hajimirsadeghi, "Were RNNs all we needed?", 2024 (2410.01201).
+
+    z_t = σ(W_z x_t + b_z)        h̃_t = W_h x_t + b_h
+    h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ h̃_t
+
+Linear in its state, and neither gate nor candidate sees it: everything but the mean of the two runs in front of the loop.
+"""
+
+from cells.cell import cell
+from cells.functions import sigmoid
+
+
+@cell(paper="Feng et al. 2024", parameters="2*(H*D + H)")
+def mingru(h, x, W, b):
+    z = sigmoid(W.z(x) + b.z)
+    n = W.h(x) + b.h
+    return (1 - z) * h + z * n

@@ -1,0 +1,91 @@
+"""The derived adjoint of a cell against differences, in float64 and at values that its own step meets: once for each cell.
+
+What held is remembered in the user's cache folder, by what is printed of the functions.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cells.fault import fault
+from kernels.autograd import split
+from kernels.derive import TRITON, adjoint, source
+from kernels.graph import Node, walk
+from kernels.hoist import Values, hoist
+from kernels.layout import layout
+from kernels.plan import Plan, Pointwise
+from kernels.restore import restore
+from kernels.schedules.compiled import cache_folder
+
+STEP = 1e-6
+ALLOWED = 1e-6
+"""Differences lose about STEP² of a value to curvature and a rounding over STEP: both far below."""
+
+ROWS, UNITS = 64, 8
+
+
+def prove(plan: Plan) -> None:
+    """Raises CellError where a derivative is not what the function's differences say, or not finite where the function is."""
+    functions = [*(s.argument for s in plan.stages if s.argument), plan.step]
+    text = "".join(source(f, TRITON) + source(adjoint(f), TRITON) for f in functions)
+    known = cache_folder() / f"proof-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if known.exists():
+        return
+    generator = torch.Generator().manual_seed(0)
+    given = met(plan, generator)
+    for f in functions:
+        reason = wrong(f, given, generator)
+        if reason:
+            raise fault(plan.cell.step, reason)
+    known.touch()
+
+
+def met(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
+    """Every input of a plan's functions as it is in a step from random states, with random weights: (ROWS, UNITS)."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    shapes = plan.cell.shapes(UNITS, UNITS, plan.bias)
+    weights = {name: normal(*shape) / UNITS**0.5 for name, shape in shapes.items()}
+    states = [plan.cell.random_state(name, normal(ROWS, UNITS)) for name in plan.cell.states]
+    tensors = [*hoist(plan, normal(1, ROWS, UNITS), UNITS, weights), *states]
+    terms, _ = restore(plan, tensors, [s[None] for s in states])
+    place = layout(plan)
+    vectors = split(plan, place, tensors)[2]
+    parts = [terms[buffer][0, :, slot] for buffer, slot in place.slots]
+    return dict(zip((*plan.states, *plan.vectors, *plan.term_leaves), (*states, *vectors, *parts), strict=True))
+
+
+def wrong(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:
+    """What is wrong with the adjoint of `f`, or ""."""
+    reverse = adjoint(f)
+    upstream, along = (
+        {n: torch.randn(ROWS, UNITS, generator=generator, dtype=torch.float64) for n in nodes}
+        for nodes in (reverse.inputs[len(f.inputs) :], f.inputs)
+    )
+
+    for n in walk(f.outputs):
+        if n.op == "call" and n.label == "where" and n.args[0] in along:
+            along[n.args[0]].zero_()  # a comparison made in front of the loop: 0 or 1, and nothing between
+
+    def at(step: float) -> list[Tensor]:
+        values = Values({n: given[n] + step * along[n] for n in f.inputs}, {})
+        return [torch.as_tensor(values[out], dtype=torch.float64).expand(ROWS, UNITS) for out in f.outputs]
+
+    here = at(0.0)
+    derived = Values({**{n: given[n].expand(ROWS, UNITS) for n in f.inputs}, **upstream}, {})
+    ours = sum(torch.as_tensor(derived[d], dtype=torch.float64) * along[n] for n, d in zip(f.inputs, reverse.outputs, strict=True))
+    pairs = zip(upstream.values(), at(STEP), at(-STEP), strict=True)
+    slope = sum(d * (up - down) for d, up, down in pairs) / (2 * STEP)
+    assert isinstance(ours, Tensor) and isinstance(slope, Tensor)
+    finite = torch.stack(here).isfinite().all(0) & slope.isfinite()
+    if not ours[finite].isfinite().all():
+        return (
+            "its gradient is not finite where its values are: where(…) computes both sides, so keep the one not taken finite too, "
+            "as where(v > 0, log(maximum(v, 1e-6)), 0)"
+        )
+    off = (ours - slope).abs()[finite] / (1 + sum(h.abs() for h in here) + slope.abs())[finite]
+    return "" if (off <= ALLOWED).all() else f"the derived gradient of {f.name} is off by {off.max():.0e} of what differences say"

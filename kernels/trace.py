@@ -1,0 +1,66 @@
+"""A cell's function, run on symbols: its graph, or what is wrong with it and at which line."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from cells.cell import Cell, Learned
+from cells.fault import fault, located
+from kernels.graph import Graph, Node, walk
+
+
+def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
+    """Run the cell's function on symbols. Returns the graph and the next states, with the cell's own names on nodes.
+
+    Raises CellError, with the line of the function, for what is no cell.
+    """
+    code = getattr(cell.step, "__code__", None)
+    graph = Graph(code.co_filename if code else "")
+
+    def vector(kind: str) -> Callable[[str], Node | float]:
+        return lambda name: graph.leaf(kind, name) if bias or kind == "p" else 0.0
+
+    W = Learned(lambda name: lambda v: graph.product(name, v))
+    states = [graph.leaf("state", name) for name in cell.states]
+    names: dict[str, Any] = {}
+
+    def on_return(frame: Any, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is code:
+            names.update(frame.f_locals)
+
+    before = sys.getprofile()
+    sys.setprofile(on_return)
+    try:
+        with located(cell.step):
+            outputs = cell(states, graph.leaf("x", "x", "D"), W, Learned(vector("b")), Learned(vector("p")))
+    finally:
+        sys.setprofile(before)
+    for name, node in names.items():
+        if isinstance(node, Node) and not node.name:
+            node.name = name
+    strange = [o for o in outputs if not isinstance(o, (Node, int, float))]
+    if strange:
+        raise fault(cell.step, f"returns a {type(strange[0]).__name__}, not a value: return the next {', '.join(cell.states)}")
+    made = tuple(graph.wrap(output) for output in outputs)
+    hold(cell, states, made)
+    return graph, made
+
+
+def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
+    """Raises CellError for what only the whole of a cell shows."""
+    nodes = list(walk(outputs))
+    unused = [s.label for s in states[1:] if s not in nodes]
+    if unused:
+        raise fault(cell.step, f"the state {unused[0]} is never used: leave it out, of the signature and of what is returned")
+    compared = {n for n in nodes if n.op == "call" and n.label in ("less", "at_most")}
+    widths: dict[str, str] = {}
+    for n in nodes:
+        chosen = n.args[:1] if n.label == "where" and n.op == "call" else ()
+        if any(a in compared for a in n.args[len(chosen) :]):
+            raise fault(cell.step, "a comparison is no value: choose with where(h > 0, a, b)", n.line)
+        if any(a not in compared for a in chosen):
+            raise fault(cell.step, "where takes a comparison by <, <=, > or >= first, as where(h > 0, a, b)", n.line)
+        if n.op == "product" and {n.args[0].width, widths.setdefault(n.label, n.args[0].width)} == {"D", "H"}:
+            raise fault(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)
+    if any(o in compared for o in outputs):
+        raise fault(cell.step, "a comparison is no value: choose with where(h > 0, a, b)")

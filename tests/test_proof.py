@@ -1,0 +1,88 @@
+"""The numerical proof of a derived adjoint: it lets right ones pass, each once, and no wrong one."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import cells
+from cells import Cell, CellError
+from cells.functions import FUNCTIONS, log, maximum, where
+from kernels import proof
+from kernels.plan import plan
+from kernels.proof import met, prove, wrong
+from tests import custom
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """A cache folder of its own."""
+    monkeypatch.setattr(proof, "cache_folder", lambda: tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", [*cells.names(), *custom.CELLS])
+def test_right_ones_pass(name):
+    prove(plan(custom.CELLS.get(name) or cells.load(name)))
+
+
+def test_once(monkeypatch, folder):
+    """By what is derived: the second time nothing is computed, and another cell is another one."""
+    prove(plan(cells.load("gru_reset_before")))
+    assert len(list(folder.iterdir())) == 1
+    monkeypatch.setattr(proof, "met", lambda *_: pytest.fail("it was proven before"))
+    prove(plan(cells.load("gru_reset_before")))
+    with pytest.raises(pytest.fail.Exception):
+        prove(plan(cells.load("gru")))
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus", "exp", "maximum", "where", "sqrt"])
+def test_wrong_derivatives_do_not(monkeypatch, folder, name):
+    """A thousandth too much."""
+    f = FUNCTIONS[name]
+
+    def more(*arguments):
+        return tuple(1.001 * d for d in f.partials(*arguments))
+
+    partials = {1: lambda v, y: more(v, y), 2: lambda a, b, y: more(a, b, y), 3: lambda c, a, b, y: more(c, a, b, y)}[f.arity]
+
+    def bent(h, c, x, W, b):
+        values = [W.h(h) + 0.1, c, x][: f.arity]
+        values[0] = values[0] > 0 if name == "where" else values[0] * values[0] + 0.1
+        return f(*values) + c * W.x(x), h
+
+    monkeypatch.setitem(FUNCTIONS, name, dataclasses.replace(f, partials=partials))
+    with pytest.raises(CellError, match=r"the derived gradient of step is off by .* of what differences say \(File"):
+        prove(plan(Cell(bent)))
+    assert not list(folder.iterdir()), "what failed is not remembered"
+
+
+def test_a_gradient_that_is_not_finite():
+    """The side that isn't taken, as torch has it too; kept finite it passes."""
+
+    def careless(h, x, W, b):
+        return where(h > 0, log(h + 0 * W.x(x)), 0.0) + W.x(x)
+
+    def reckless(h, x, W, b):
+        return where(h > 0, log(maximum(h, 0.0)), 0.0) + W.x(x)
+
+    def careful(h, x, W, b):
+        return where(h > 0, log(maximum(h, 1e-6)), 0.0) + W.x(x)
+
+    with pytest.raises(CellError, match="its gradient is not finite where its values are: where"):
+        prove(plan(Cell(reckless)))
+    prove(plan(Cell(careful)))
+    prove(plan(Cell(careless)))
+
+
+def test_values_are_those_of_a_step():
+    """Each input as it is met, not drawn: z of MinimalRNN lies within ±1, an input of slstm's n within its domain."""
+    made = plan(cells.load("minimal"))
+    given = met(made, torch.Generator().manual_seed(0))
+    assert set(given) == set(made.step.inputs)
+    z = given[made.term_leaves[1]]
+    assert z.abs().max() < 1 and z.std() > 0.3
+    slstm = plan(cells.load("slstm"))
+    n = met(slstm, torch.Generator().manual_seed(0))[slstm.states[2]]
+    assert 1 <= n.min() < n.max() <= 2
+    assert wrong(made.step, given, torch.Generator().manual_seed(1)) == ""

@@ -1,0 +1,144 @@
+"""Files that hold no cell: each gets one line, its own, that says what to write and ends with the user's line."""
+
+import re
+
+import pytest
+
+from tests.test_cli import bench
+
+__all__ = ["bench"]
+
+BEGIN = "import math\n\nimport numpy as np\nimport torch\n\nfrom cells.functions import *\n\n\n"
+
+WRONG = {
+    "branches": (
+        "def mine(h, x, W, b):\n    z = W.z(x)\n    if z > 0:  # here\n        z = -z\n    return tanh(W.h(h) + z)\n",
+        "a cell can't branch on a value.* choose with where",
+    ),
+    "takes the larger": ("def mine(h, x, W, b):\n    return max(W.h(h), W.x(x))  # here\n", r"can't branch on a value.* maximum\(a, b\)"),
+    "asks between": ("def mine(h, x, W, b):\n    return where(0 < h < 1, W.x(x), h)  # here\n", "can't branch on a value"),
+    "of torch": (
+        "def mine(h, x, W, b):\n    return torch.sin(W.h(h) + W.x(x))  # here\n",
+        "torch's sin can't be derived here: .*sigmoid, silu",
+    ),
+    "of math": ("def mine(h, x, W, b):\n    return math.erf(W.h(h) + W.x(x))  # here\n", "a value is no number, as math .*sigmoid, silu"),
+    "of NumPy": (
+        "def mine(h, x, W, b):\n    return np.tanh(W.h(h) + W.x(x))  # here\n",
+        "does not support ufuncs.*functions of cells.functions",
+    ),
+    "a method": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)).tanh()  # here\n", r"a value has no \.tanh: write a function"),
+    "unknown": ("def mine(h, x, W, b):\n    return swish(W.h(h) + W.x(x))  # here\n", "name 'swish' is not defined: import it"),
+    "one state of two": (
+        "def mine(h, c, x, W, b):  # here\n    return tanh(W.h(h) + W.x(x) + c)\n",
+        "returns 1 states, its signature has 2: return the next h, c",
+    ),
+    "nothing": ("def mine(h, x, W, b):  # here\n    h = tanh(W.h(h) + W.x(x))\n", "returns a NoneType, not a value: return the next h"),
+    "a comparison": (
+        "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) * (h > 0)  # here\n",
+        r"a comparison is no value: choose with where",
+    ),
+    "returns a comparison": (
+        "def mine(h, x, W, b):  # here\n    return W.h(h) + W.x(x) > 0\n",
+        "a comparison is no value: choose with where",
+    ),
+    "a logarithm where it is not taken": (
+        "def mine(h, x, W, b):  # here\n    return where(h > 0, log(maximum(h, 0)), 0.0) + W.x(x)\n",
+        "its gradient is not finite where its values are: where",
+    ),
+    "no comparison": (
+        "def mine(h, x, W, b):\n    return where(h, W.x(x), W.h(h))  # here\n",
+        "where takes a comparison by <, <=, > or >= first",
+    ),
+    "equals": (
+        "def mine(h, x, W, b):\n    return where(h == 0, W.x(x), W.h(h))  # here\n",
+        "where takes a comparison by <, <=, > or >= first",
+    ),
+    "two shapes": ("def mine(h, x, W, b):\n    a = tanh(W.a(x))\n    return a + W.a(h)  # here\n", r"W\.a is applied to .* use two names"),
+    "a vector for a matrix": (
+        "def mine(h, x, W, b):\n    return tanh(W.x(x) + b.h(h))  # here\n",
+        r"b\.h can't be applied: a vector .* a matrix is W\.h\(v\)",
+    ),
+    "a matrix for a vector": (
+        "def mine(h, x, W, b):\n    return tanh(W.x(x) + W.u * h)  # here\n",
+        r"a matrix is applied, W\.name\(v\), and not",
+    ),
+    "a matrix in a function": (
+        "def mine(h, x, W, b):\n    return tanh(W.h) + W.x(x)  # here\n",
+        r"tanh takes values, not a function: apply the matrix",
+    ),
+    "a matrix on a number": (
+        "def mine(h, x, W, b):\n    return h + W.x(1.0)  # here\n",
+        r"W\.x is applied to 1\.0: a matrix takes a state, x",
+    ),
+    "multiplies with @": (
+        "def mine(h, x, W, b):\n    return tanh(W.x(x) + h @ W.h(h))  # here\n",
+        r"a matrix is applied as W\.name\(v\): there is no @",
+    ),
+    "unit by unit": (
+        "def mine(h, x, W, b):\n    z = W.z(x)\n    return tanh(W.h(h) + z) * x  # here\n",
+        "uses x unit by unit, which takes --input 3",
+    ),
+    "an unused state": (
+        "def mine(h, c, x, W, b):  # here\n    return tanh(W.h(h) + W.x(x)), h\n",
+        "the state c is never used: leave it out",
+    ),
+    "no state": ("def mine(x, W, b):  # here\n    return tanh(W.x(x))\n", r"write the states, then `x`: def mine\(h, x, W, b\)"),
+    "a strange argument": (
+        "def mine(h, x, W, b, training):  # here\n    return tanh(W.h(h) + W.x(x))\n",
+        "after `x` come only W, b and p, not training",
+    ),
+    "a root by a power": (
+        "def mine(h, x, W, b):\n    return (1 + h * h) ** 0.5 + W.x(x)  # here\n",
+        r"a power must be a whole number.* sqrt\(v\): not 0\.5",
+    ),
+    "an exponential by a power": (
+        "def mine(h, x, W, b):\n    return W.x(x) + 2**h  # here\n",
+        r"can't be an exponent: write exp\(v \* log\(2\)\)",
+    ),
+    "too few values": ("def mine(h, x, W, b):\n    return maximum(W.x(x) + h)  # here\n", "maximum takes 2 values, not 1"),
+    "picks a unit": (
+        "def mine(h, x, W, b):\n    return tanh(W.x(x) + h[0])  # here\n",
+        "a value object is not subscriptable: a cell is arithmetic",
+    ),
+    "divides by zero": ("def mine(h, x, W, b):\n    return h * (1 / 0) + W.x(x)  # here\n", "ZeroDivisionError division by zero"),
+    "is no Python": ("def mine(h, x, W, b)\n    return h\n", r"can't be run: SyntaxError"),
+    "fails": (
+        "def mine(h, x, W, b):\n    return h\n\n\nmine = undefined  # here\n",
+        "can't be run: NameError: name 'undefined' is not defined",
+    ),
+    "is a number": ("mine = 3\n", r"mine in .*\.py is a int, not a function"),
+    "is called otherwise": ("def mein(h, x, W, b):\n    return h\n", r"has no function mine: did you mean mein\?"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_cells(bench, tmp_path, name):
+    text, message = WRONG[name]
+    file = tmp_path / "my_cells.py"
+    file.write_text(BEGIN + text)
+    code, out, err = bench("all", "--dry-run", "--cells", f"{file}:mine", "--input", "3", "--hidden", "5", "--device", "cpu")
+    assert (code, out) == (2, "") and err.startswith("bench: ") and err.count("\n") == 1
+    assert re.search(message, err), err
+    at = next((n for n, line in enumerate((BEGIN + text).splitlines(), start=1) if line.endswith("# here")), 0)
+    assert not at or err.endswith(f'(File "{file}", line {at})\n'), err
+    assert len(err) < 480, "longer lines lose their middle"
+
+
+def test_each_has_a_message_of_its_own():
+    """But for what is one mistake written in several ways."""
+    assert len({message for _, message in WRONG.values()}) >= 20
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("nowhere.py:mine", "there is no file nowhere.py"),
+        ("my_cells:mine", "--cells takes FILE.py:NAME for a function of your own, not my_cells:mine"),
+        ("my_cells.py:", "--cells takes FILE.py:NAME for a function of your own, not my_cells.py:"),
+        ("mingur", "no cell is called 'mingur': did you mean mingru?"),
+        (",", "no cell named: choose from"),
+    ],
+)
+def test_wrong_names(bench, spec, says):
+    code, out, err = bench("all", "--dry-run", "--cells", spec, "--device", "cpu")
+    assert (code, out) == (2, "") and says in err and err.count("\n") == 1
