@@ -20,6 +20,9 @@ from bench.settings import Settings
 PATIENCE = 0.5
 """Seconds between two looks at a process that says nothing. The one who waits sleeps meanwhile: a processor may be timing."""
 
+START = 240.0
+"""Seconds that a process may take for what is no case's: to start, on a machine that may be busy, or to read the machine."""
+
 LAST = 5.0
 """Seconds that a process which is stopped has to hand out what it measured."""
 
@@ -92,9 +95,11 @@ class Worker:
     def messages(self, job: Job) -> Iterator[Message | None]:
         while True:
             if not self.pipe.poll(PATIENCE):
-                if time.monotonic() - self.mark[1] > self.limit:
+                guilty = self.guilty(job)
+                limit = self.limit if guilty else max(self.limit, START)
+                if time.monotonic() - self.mark[1] > limit:
                     self.kill()
-                    raise Died(self.guilty(job), f"took longer than {self.limit:.0f} s", late=True)
+                    raise Died(guilty, f"took longer than {limit:.0f} s", late=True)
                 yield None
                 continue
             message = self.pipe.recv()
