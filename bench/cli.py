@@ -31,8 +31,9 @@ for verb in (
     app.add_command(verb)
 
 
-QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-"""torch's profiler, which counts memory, would talk on stderr in the middle of the progress."""
+QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR", "TEARDOWN_CUPTI": "1"}
+"""torch's profiler, which counts memory and launches, would talk on stderr in the middle of the progress, and on a GPU go on listening to
+every launch after it."""
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
+from rich import box
 from rich.table import Table
 
 from bench.quality import Mean, against, by_cell, geometric, learned, level, mean, reach
@@ -155,7 +156,7 @@ def tables(records: Records) -> list[Table]:
     found = []
     for key, group in groups(records.training).items():
         headers, rows = results(group)
-        shown = Table(*headers[:-2], title=title(key))
+        shown = Table(*headers[:-2], title=title(key), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
         for row in rows:
             shown.add_row(*row[:-2])
         found.append(shown)
