@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.jobs import SHORT, Job, left
 from bench.measure.run import outcome
-from bench.records import Environment, Record, Records
+from bench.records import Case, CaseRecord, Environment, Record, Records
 from bench.worker import Died, Done, Gone, Said, Worker
 
 TRIES = 3
@@ -20,8 +20,8 @@ class Broken(RuntimeError):
 
 class Sitting:
     """Does `jobs` with a worker. `emit` gets each record, `tell` what runs now and how much is finished, and "" while nothing is new.
-    After `until`, in seconds of time.monotonic(), no race is begun: those are `skipped`. `spent` are seconds by activity,
-    `failed` what has no case to be the status of."""
+    Where there is an end, `until` in seconds of time.monotonic(), races come first, and after it no job is begun: those are `skipped`.
+    `spent` are seconds by activity, `failed` what has no case to be the status of."""
 
     def __init__(self, worker: Worker, emit: Callable[[Record], None], tell: Callable[[str, int], None]):
         self.worker, self.emit, self.tell = worker, emit, tell
@@ -36,31 +36,38 @@ class Sitting:
         return found[0]
 
     def all(self, jobs: list[Job], before: Records | None, until: float = math.inf) -> None:
-        for job in jobs:
+        for job in sorted(jobs, key=lambda job: until < math.inf and job.kind != "race"):  # where time is short, speed is asked first
             rest = left(job, before)
             if rest is None:
                 self.tell(f"{job.name} is measured", job.pieces)
-            elif job.kind == "race" and time.monotonic() >= until:
+            elif time.monotonic() >= until:
                 self.skipped.append(rest)
             else:
                 self.job(rest, self.emit)
         had = {record.case for record in before.cases} if before else set()
-        for case in (case for job in self.skipped for case in job.cases if case not in had):
+        for case in (case for job in self.skipped if job.kind != "gradients" for case in job.cases if case not in had):
             self.emit(outcome(case, "skipped", "left out: the budget was spent"))
 
     def job(self, job: Job, emit: Callable[[Any], None]) -> None:
-        """Do a job. A case that ends its process, or never ends, is recorded and left out, and the others are asked for again."""
-        deaths = 0
+        """Do a job. A case that ends its process, or never ends, is recorded and left out, and the others are asked for again, but for
+        those that have failed by then."""
+        deaths, failed = 0, list[Case]()
+
+        def keep(line: Any) -> None:
+            emit(line)
+            if isinstance(line, CaseRecord) and line.status != "ok":
+                failed.append(line.case)
+
         while job.cases or job.kind == "machine" or job.kind in SHORT:
             try:
                 for message in self.worker.do(job):
-                    self.heard(message, emit)
+                    self.heard(message, keep)
                 return
             except Died as end:
                 deaths = 0 if end.cases else deaths + 1
                 for case in end.cases:
                     self.emit(outcome(case, "timeout" if end.late else "crashed", str(end)))
-                job = job.without(end.cases)
+                job = job.without([*end.cases, *failed])
                 if job.kind in SHORT:
                     self.failed.append(f"{job.name}: {end}")
                     return

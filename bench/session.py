@@ -90,7 +90,7 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
 
 
 def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float, form: Form) -> None:
-    """Plots and, unless it ended early, tables; then where the time went, drawing included, and the report that says so."""
+    """Plots, where the time went, drawing included, the report that says so and, unless it ended early, tables: nobody may read them."""
     path = folder / "records.jsonl"
     try:
         from bench.render import export, report
@@ -103,13 +103,13 @@ def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began
         drawn = report.draw(folder, read(path))
         close(path, count, spent, began)
         records = read(path)
-        if not end:
-            export.show(records, form)
         written = report.page(folder, records, drawn)
     except OSError as error:
         raise SettingsError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
     say(end or f"{count} records in {path}")
     say(f"report: {written}")
+    if not end:
+        export.show(records, form)
 
 
 def close(path: Path, count: int, spent: Mapping[str, float], began: float) -> None:
@@ -120,7 +120,10 @@ def close(path: Path, count: int, spent: Mapping[str, float], began: float) -> N
             write(stream, End(wall=wall, spent={**spent, "overhead": wall - sum(spent.values())}))
 
 
-SAME = ("device", "torch", "triton", "cuda", "cudnn", "driver", "torchrecurrent", "commit")
+SAME = (
+    "device", "processor", "cores", "threads", "system", "python", "torch", "triton", "cuda", "cudnn", "driver", "compiler",
+    "torchrecurrent", "commit", "dirty",
+)  # fmt: skip
 """What of the environment a run is resumed in must be as it was."""
 
 

@@ -18,9 +18,9 @@ from torch import Tensor
 import cells
 from bench.measure.clock import Contestant, Rule, interleave
 from bench.measure.environment import version
+from bench.measure.fault import lost as gone
 from bench.measure.gate import error, tolerance
 from bench.measure.problem import DTYPES
-from bench.measure.run import lost as gone
 from bench.suites import SUITES
 from kernels import offline, tuning
 from kernels.loop import Loop, Trajectory

@@ -153,7 +153,7 @@ def serve(settings: Settings, pipe: Connection, mark: Any) -> None:
         pipe.send(message)
         pipe.recv()
 
-    with contextlib.suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         attend(settings, pipe, say, mark)
 
 

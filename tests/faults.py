@@ -101,6 +101,86 @@ def remembers(problem: Problem) -> Workload:
     return altered(problem, change)
 
 
+def right_but_twice(problem: Problem) -> Workload:
+    """As what is wrong once it is warm."""
+    calls = []
+
+    def change(y, inputs, states):
+        calls.append(1)
+        return y if len(calls) <= 2 else y * 1.5
+
+    return altered(problem, change)
+
+
+def piles_up(problem: Problem) -> Workload:
+    """The gradients of its weights are added to those of the call before."""
+    work = build("eager", problem)
+    sums = [torch.zeros_like(weight) for weight in work.learned]
+    honest = work.differentiate
+
+    def differentiate(y):
+        gradients = honest(y)
+        inputs, learned = gradients[: len(work.inputs)], gradients[len(work.inputs) :]
+        return (*inputs, *(s.add_(g).clone() for s, g in zip(sums, learned, strict=True)))
+
+    work.differentiate = differentiate
+    return work
+
+
+def spoils_what_all_are_given(problem: Problem) -> Workload:
+    for weight in problem.weights.values():
+        weight.mul_(3)
+    problem.x.mul_(3)
+    return build("eager", problem)
+
+
+def takes_another_thread(problem: Problem) -> Workload:
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    return build("eager", problem)
+
+
+def doubles_by_default(problem: Problem) -> Workload:
+    work = build("eager", problem)
+    torch.set_default_dtype(torch.float64)
+    return work
+
+
+def forgets_gradients(problem: Problem) -> Workload:
+    torch.set_grad_enabled(False)
+    return build("eager", problem)
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it has no words")
+
+
+def fails_without_words(problem: Problem) -> Workload:
+    raise Speechless
+
+
+def says_what_none_can_write(problem: Problem) -> Workload:
+    raise ValueError("\x1b[31m no \udcff text " + "x" * 1_000_000)
+
+
+def interrupts_when_timed(problem: Problem) -> Workload:
+    calls = []
+
+    def change(y, inputs, states):
+        calls.append(1)
+        if len(calls) > 7:
+            raise KeyboardInterrupt
+        return y
+
+    return altered(problem, change)
+
+
+def closes_all_files(problem: Problem) -> Workload:
+    """Its own work is done then, and what comes after it can't be told."""
+    os.closerange(3, 256)
+    return build("eager", problem)
+
+
 def finishes_late(problem: Problem) -> Workload:
     """It comes back at once and goes on writing where no clock looks: on a GPU on another stream, on a CPU in another thread."""
 

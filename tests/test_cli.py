@@ -14,7 +14,10 @@ import pytest
 from bench import cli
 from bench.measure.run import Runner
 from bench.records import read
+from bench.session import agree
+from bench.settings import SettingsError
 from tests.inline import Inline
+from tests.records import whole
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = "compiled,compiled-low,vendor,stepwise"
@@ -150,8 +153,6 @@ def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
     ],
 )
 def test_a_spoiled_records_file_is_named_with_its_line(bench, tmp_path, spoil, says):
-    from tests.records import whole
-
     built = whole()
     lines = [built.run, *built.cases, *built.gradients]
     path = tmp_path / "records.jsonl"
@@ -175,6 +176,24 @@ def test_a_full_disk_loses_nothing(tmp_path, size, says):
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr and says in done.stderr
     assert read(tmp_path / "full").gradients
+
+
+@pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), (">&-", "stdout is closed")])
+def test_where_nothing_can_be_printed_one_line_says_so(tmp_path, shell, says):
+    built = whole()
+    (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in (built.run, *built.cases, *built.gradients)))
+    command = f"{sys.executable} -m bench report {tmp_path} --csv {shell}"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_run_is_not_resumed_on_another_machine():
+    here = whole().run.environment
+    run = whole().run.model_copy(update={"settings": {"batch": 4}})
+    agree(Path("run"), run, {"batch": 4}, here)
+    for name, other in (("threads", here.threads + 1), ("processor", "another"), ("python", "2.7"), ("compiler", "none"), ("dirty", True)):
+        with pytest.raises(SettingsError, match=f"was measured with {name}"):
+            agree(Path("run"), run, {"batch": 4}, here.model_copy(update={name: other}))
 
 
 def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import torch
 import cells
 from bench.cases import equal_parameters, groups
 from bench.jobs import Job
-from bench.measure import backends, gate, run
+from bench.measure import backends, fault, gate, run
 from bench.measure.backends import Unsupported, build
 from bench.measure.problem import Answer, problem
 from bench.records import Case
@@ -187,6 +187,33 @@ def test_an_output_from_an_earlier_call(monkeypatch):
 
     status, reason = spoiled(monkeypatch, spoil)["inference"]
     assert status == "incorrect" and "after the timing" in reason
+
+
+def test_of_long_sequences_some_steps_are_kept_and_the_last_among_them():
+    given = small(T=1000)
+    work = build("eager", given)
+    dx, *learned = gate.kept(work, work.train())
+    assert len(dx) == gate.STEPS and torch.equal(dx[-1], work.train()[0][-1]) and len(learned) == len(work.learned)
+    assert gate.again(work, work.train, [dx, *learned], 1e-5) == ""
+    assert "after the timing" in gate.again(work, work.train, [dx, *learned[:-1], learned[-1] * 1.01], 1e-5)
+    (y,) = gate.kept(work, work.infer())
+    assert torch.equal(y[[0, -1]], work.infer()[[0, -1]])
+    assert "after the timing" in gate.again(work, work.infer, [y.roll(1, 1)], 1e-5)
+
+
+def test_without_a_reference_the_backend_is_not_blamed(monkeypatch):
+    def reference(self, shift):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("bench.measure.problem.Problem.reference", reference)
+    records: list = []
+    measured(records)
+    assert {r.status for r in records} == {"oom"} and all("no reference to hold it to" in r.reason for r in records)
+
+
+@pytest.mark.parametrize("words", ["CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "can't allocate memory: 1 byte"])
+def test_memory_that_ran_out_is_known_by_its_words(words):
+    assert fault.full(RuntimeError(words)) and not fault.full(RuntimeError("out of resource: shared memory"))
 
 
 def test_inputs_that_a_call_changes(monkeypatch):

@@ -34,7 +34,19 @@ EXPECTED = {
     "spoils_inputs": ("incorrect", "changes what it is given: h"),
     "remembers": ("incorrect", "after the timing"),
     "finishes_late": ("incorrect", "outputs without gradients"),
+    "right_but_twice": ("incorrect", "after the timing its answer"),
+    "piles_up": ("incorrect", "after the timing"),
+    "spoils_what_all_are_given": ("incorrect", "outputs are off by"),
+    "takes_another_thread": ("failed", "it changes torch's number of threads"),
+    "doubles_by_default": ("failed", "it changes torch's default dtype"),
+    "forgets_gradients": ("failed", "does not require grad"),
+    "fails_without_words": ("failed", "Speechless: it can't say what is wrong"),
+    "says_what_none_can_write": ("failed", r"ValueError: \x1b[31m no \udcff text xx"),
+    "interrupts_when_timed": ("crashed", "ended with exit code"),
+    "closes_all_files": ("crashed", "ended with exit code"),
 }
+UNSEEN = {("remembers", "training"), ("piles_up", "inference")}
+"""Modes in which a fault does nothing."""
 
 
 class Scripted:
@@ -87,6 +99,36 @@ def test_after_the_budget_no_race_is_begun_and_every_case_of_it_is_named():
     assert [record.status for record in found] == ["skipped"] * 3 and sitting.skipped == [RACE]
 
 
+def test_with_a_budget_speed_is_asked_first_and_nothing_is_begun_after_it():
+    gradients = Job("gradients", "gradient norms", CASES[:1])
+    sitting, found = sit("works", "works")
+    sitting.all([gradients, RACE], None)
+    assert sitting.worker.asked == [CASES[:1], CASES]
+    sitting, found = sit("works", "works")
+    sitting.all([gradients, RACE], None, until=time.monotonic() + 60)
+    assert sitting.worker.asked == [CASES, CASES[:1]]
+    sitting, found = sit()
+    sitting.all([gradients, RACE], None, until=time.monotonic() - 1)
+    assert sitting.skipped == [RACE, gradients] and [record.case for record in found] == list(CASES), "gradient norms are no case"
+
+
+def test_what_failed_before_its_process_died_is_not_asked_for_again():
+    wrong = timed(CASES[0]).model_copy(update={"status": "incorrect"})
+
+    class Dies(Scripted):
+        def do(self, job):
+            yield from super().do(job)
+            if not self.turns:
+                return
+            yield wrong
+            raise self.turns.pop(0)
+
+    found: list = []
+    sitting = Sitting(Dies("works", Died(CASES[1:2], "killed"), "works"), found.append, lambda words, finished: None)
+    sitting.all([RACE], None)
+    assert sitting.worker.asked == [CASES, CASES[2:]]
+
+
 def test_what_is_left_of_a_race():
     had = [timed(CASES[0], 1.0), timed(CASES[1]).model_copy(update={"status": "crashed"})]
     assert left(RACE, records(*had)).cases == (CASES[0], CASES[2]), "whole, but for what took its process down"
@@ -109,12 +151,12 @@ def test_every_fault_ends_in_its_own_status(tmp_path):
     assert len(found) == 2 * (len(HONEST) + len(EXPECTED)) + 1, "every case has one record, and the control"
     for record in found:
         name = record.case.backend.rpartition(":")[2]
-        if name in HONEST or (name == "remembers" and record.case.mode == "training"):
+        if name in HONEST or (name, record.case.mode) in UNSEEN:
             assert record.status == "ok" and record.samples and record.stopped
         else:
             status, reason = EXPECTED[name]
             assert record.status == status and reason in record.reason and not record.samples, (name, record.status, record.reason)
-            assert "\n" not in record.reason
+            assert record.reason.isprintable() and len(record.reason) < 400
     counts = Counter(record.status for record in found)
     for status, count in counts.items():
         assert f"{count} {status}" in " ".join(done.stdout.split())

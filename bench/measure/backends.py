@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def build(backend: str, problem: Problem, input_product: bool = True) -> Workloa
             raise Unsupported("always computes the input product")
         return given_rows(backend, problem)
     if ":" in backend:
-        return own(backend)(problem)
+        return own(backend)(replace(problem))  # drawn anew from its seed: what it does to it is done to it alone
     if backend == "vendor":
         return vendor(problem)
     if backend == "torchrecurrent":

@@ -75,11 +75,11 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A race was interrupted; `taken` has the samples of everyone who has enough."""
+    """A race was interrupted, when it was the turn of `key`; `taken` has the samples of everyone who has enough."""
 
-    def __init__(self, taken: Mapping[Any, Samples]):
+    def __init__(self, taken: Mapping[Any, Samples], key: Any):
         super().__init__()
-        self.taken = taken
+        self.taken, self.key = taken, key
 
 
 def interleave(
@@ -113,9 +113,9 @@ def interleave(
                     waiting.remove(key)
             number += 1
     except KeyboardInterrupt:
-        for key in waiting:
-            taken[key].stopped = "interrupted"
-        raise Interrupted({key: samples for key, samples in taken.items() if len(samples.seconds) >= rule.fewest}) from None
+        for other in waiting:
+            taken[other].stopped = "interrupted"
+        raise Interrupted({key: samples for key, samples in taken.items() if len(samples.seconds) >= rule.fewest}, key) from None
     finally:
         gc.enable()
     return taken

@@ -29,6 +29,10 @@ KINK = 16
 MOMENT = 0.002
 """Seconds."""
 
+STEPS = 64
+"""Time steps of a sequence that are kept for the check after the timing, the last among them: in a recurrence what goes wrong stays
+wrong, and all steps of all cases would not fit on a GPU."""
+
 
 def tolerance(dtype: str, precision: str) -> float:
     return TOLERANCE[dtype, precision if dtype == "float32" else "ieee"]
@@ -60,9 +64,9 @@ def inference(problem: Problem, y: Tensor, allowed: float) -> str:
     return "" if off <= allowed else f"outputs without gradients are off by {off:.1e} of the largest, allowed is {allowed:.0e}"
 
 
-def untouched(work: Workload) -> str:
+def untouched(problem: Problem, work: Workload) -> str:
     """Which of its inputs a backend has changed, or ""."""
-    given, problem = work.inputs[0], work.problem
+    given = work.inputs[0]
     pairs = {s: pair for s, *pair in zip(problem.cell.states, work.states, problem.states, strict=True)} | {"dy": [work.dy, problem.dy]}
     if work.check is None and given.shape == problem.x.shape:  # else rows are given
         pairs["x"] = [given, problem.x]
@@ -70,22 +74,54 @@ def untouched(work: Workload) -> str:
     return f"it changes what it is given: {', '.join(changed)}" if changed else ""
 
 
-def again(work: Workload, call: Callable[[], Any], before: Tensor, allowed: float) -> str:
-    """Why the call that was timed no longer does what it did before, or "". The batch is turned by a row in between, so what
+def again(work: Workload, call: Callable[[], Any], before: list[Tensor], allowed: float) -> str:
+    """Why the call that was timed no longer does what it did `before`, or "". The batch is turned by a row in between, so what
     was kept from an earlier call is as wrong as what was computed from inputs that a call has changed; and what it gave is looked at
     twice, the second time when the whole device has come to rest: who works on where no clock looks is seen by it."""
     work.turn(1)
     try:
-        result = first(call())
-        seen = result.clone()
+        result = call()
+        seen = first(result).clone()
         settle(work.problem.device)
-        late = not torch.equal(seen.nan_to_num(), result.nan_to_num())
-        off = error(result.roll(-1, 1), before.double())
+        late = not torch.equal(seen.nan_to_num(), first(result).nan_to_num())
+        off = max(error(now, then.double()) for now, then in zip(kept(work, result, back=1), before, strict=True))
     finally:
         work.turn(-1)
     if late:
         return "its output is still written to after the call has ended: on another stream or thread"
     return "" if off <= allowed else f"after the timing it is off by {off:.1e} of what it was before, with the batch turned by a row"
+
+
+def kept(work: Workload, result: Any, back: int = 0) -> list[Tensor]:
+    """Of a call's result what is held against another's: some time steps of what has the batch in it, turned `back` by so many rows,
+    and all gradients of learned values, which are the same whichever way the batch is turned."""
+    tensors = list(result) if isinstance(result, tuple) else [result]
+    sequences = len(work.inputs) if isinstance(result, tuple) else 1
+    return [
+        steps(tensor).roll(-back, 1) if place < sequences and tensor.dim() == 3 else tensor.clone()
+        for place, tensor in enumerate(tensors)
+        if tensor is not None
+    ]  # fmt: skip
+
+
+def steps(sequence: Tensor) -> Tensor:
+    """A copy of some of its time steps."""
+    T = len(sequence)
+    return sequence[torch.linspace(0, T - 1, min(T, STEPS), dtype=torch.float64).round().long().to(sequence.device)]
+
+
+def sample(answer: Answer) -> Answer:
+    """A copy of some time steps of an answer, and of all that has no time."""
+    y, *final = answer.outputs
+    gradients = {name: steps(g) if name == "x" else g.clone() for name, g in answer.gradients.items()}
+    return Answer([steps(y), *(f.clone() for f in final)], gradients)
+
+
+def repeated(now: Answer, before: Answer, allowed: float) -> str:
+    """Why a sample of an answer isn't what it was when it was held to the reference, or ""."""
+    pairs = [*zip(now.outputs, before.outputs, strict=True), *((now.gradients[name], g) for name, g in before.gradients.items())]
+    off = max(error(a, b.double()) for a, b in pairs)
+    return "" if off <= allowed else f"after the timing its answer is off by {off:.1e} of what it was when it was checked"
 
 
 def settle(device: torch.device) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -10,15 +10,16 @@ import torch
 
 from bench.cases import count, formula
 from bench.jobs import SHORT, Job, check, label
-from bench.measure import contract, cudnn, environment, gate, gradients, memory
+from bench.measure import contract, cudnn, environment, flags, gate, gradients, memory
 from bench.measure.backends import Unsupported, Workload, build
 from bench.measure.cache import Flush
 from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interleave, times
 from bench.measure.demand import demand
 from bench.measure.energy import joules
+from bench.measure.fault import full, lost, named
 from bench.measure.glance import glance
 from bench.measure.launches import NoGraph, launches, replayed
-from bench.measure.problem import Problem, problem
+from bench.measure.problem import Answer, Problem, problem
 from bench.measure.stopwatch import Stopwatch
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
 from bench.settings import Settings
@@ -52,13 +53,14 @@ class Lost(RuntimeError):
 
 @dataclass
 class Entry:
-    """A case that passed its gate, waiting for its samples."""
+    """A case that passed its gate with that `answer`, some of which is kept, waiting for its samples."""
 
     case: Case
     work: Workload
     errors: Errors
     build_seconds: float
     memory: Memory | None
+    answer: Answer
 
     def call(self) -> Any:
         """What is checked: the same as is timed or, of the backward pass, training, which it is the second half of."""
@@ -75,7 +77,7 @@ class Runner:
         self.flush: Flush | None = None
         self.watch = Stopwatch()
         self.at: At = lambda case, checking: None
-        set_precision(settings.precision)
+        flags.set_precision(settings.precision)
 
     def run(self, job: Job, at: At = lambda case, checking: None) -> None:
         self.at = at
@@ -107,7 +109,7 @@ class Runner:
                 for record in glance(job.kind, self.settings, lambda words: self.tell(words, 0)):
                     self.emit(record)
         except Exception as error:
-            raise Lost(f"{type(error).__name__}: {first_line(error)}") from error
+            raise Lost(named(error)) from error
 
     def gradient(self, case: Case) -> None:
         try:
@@ -122,11 +124,11 @@ class Runner:
         """Everything that takes turns: gates first, then the timing of all, and after it the gates again."""
         with self.watch.on("gates"):
             entries = dict(self.prepared(job))
-            before: dict[Case, torch.Tensor] = {}
+            before: dict[Case, list[torch.Tensor]] = {}
             for case, entry in entries.items():
                 self.at(case, False)
                 try:
-                    before[case] = gate.first(entry.call()).clone()
+                    before[case] = gate.kept(entry.work, entry.call())
                 except Exception as error:
                     self.emit(self.fault(case, error))
             contestants = {case: entries[case].work.contestant(case.mode) for case in before}
@@ -143,18 +145,19 @@ class Runner:
         except Interrupted as cut:
             for case, samples in cut.taken.items():
                 self.finish(entries[case], samples, before[case])
+            self.at(cut.key, False)  # if nobody asked for it, a call did it
             raise
         for case, samples in taken.items():
             self.tell(f"checking {job.name} again: {label(case)}", 1)
             self.finish(entries[case], samples, before.pop(case), beside=True)
 
-    def finish(self, entry: Entry, samples: Samples, before: torch.Tensor, beside: bool = False) -> None:
+    def finish(self, entry: Entry, samples: Samples, before: list[torch.Tensor], beside: bool = False) -> None:
         """After the timing: is it still right, and what is there `beside` its time? Then its record."""
         case = entry.case
         self.at(case, False)
         try:
             with self.watch.on("gates"):
-                wrong = gate.again(entry.work, entry.call, before, gate.tolerance(case.dtype, case.precision))
+                wrong = self.again(entry, before)
             if wrong:
                 self.emit(self.made(case, "incorrect", wrong, entry.errors))
                 return
@@ -164,6 +167,19 @@ class Runner:
             self.emit(self.fault(case, error))
         else:
             self.record(entry, "ok", samples=samples, **found)
+
+    def again(self, entry: Entry, before: list[torch.Tensor]) -> str:
+        """Why a case is no longer right, or ""."""
+        stood, allowed = flags.read(), gate.tolerance(entry.case.dtype, entry.case.precision)
+        try:
+            wrong = gate.again(entry.work, entry.call, before, allowed)
+            if not wrong and entry.case.mode == "training":
+                wrong = gate.repeated(gate.sample(entry.work.answer()), entry.answer, allowed)
+            if not wrong and entry.case.mode == "inference":  # right once, it may have been wrong ever since
+                wrong = gate.repeated(Answer(before, {}), Answer(entry.answer.outputs[:1], {}), allowed)
+        finally:
+            changed = flags.restore(stood)
+        return wrong or changed
 
     def beside(self, entry: Entry) -> dict[str, Any]:
         """Cold caches and energy where they are asked for; on a GPU the call as one graph, and what it launches."""
@@ -185,8 +201,8 @@ class Runner:
         problems: dict[tuple[str, int, int, int, int], Problem] = {}
         known: dict[tuple[object, ...], Entry | CaseRecord] = {}
         for case in job.cases:
+            self.tell(f"checking {job.name}: {label(case)}", 1)  # if that fails, it is the doing of the case before
             self.at(case, True)
-            self.tell(f"checking {job.name}: {label(case)}", 1)
             key = (case.cell, case.T, case.B, case.D, case.H)
             if key not in problems:
                 problems[key] = self.problem(case)
@@ -203,11 +219,22 @@ class Runner:
             known[key] = self.attempt(case, given)
         found = known[key]
         if isinstance(found, Entry):
-            return Entry(case, found.work, found.errors, found.build_seconds, found.memory)
+            return replace(found, case=case)
         self.emit(found.model_copy(update={"case": case}))
         return None
 
     def attempt(self, case: Case, given: Problem) -> Entry | CaseRecord:
+        stood = flags.read()
+        found = self.tried(case, given)
+        changed = flags.restore(stood)
+        return self.made(case, "failed", changed) if changed and isinstance(found, Entry) else found
+
+    def tried(self, case: Case, given: Problem) -> Entry | CaseRecord:
+        try:
+            given.answer  # noqa: B018  drawn and computed before a backend can change how
+        except Exception as error:
+            found = self.fault(case, error)
+            return found.model_copy(update={"reason": f"there is no reference to hold it to: {found.reason}"})
         try:
             if plan(given.cell).square and case.D != case.H:
                 raise Unsupported(f"{case.cell} uses x unit by unit: it takes D = H")
@@ -217,13 +244,13 @@ class Runner:
             seconds = time.perf_counter() - begin
             allowed = gate.tolerance(case.dtype, case.precision)
             errors, wrong = gate.compare(given, answer, allowed)
-            wrong = wrong or gate.inference(given, work.infer(), allowed) or gate.untouched(work)
+            wrong = wrong or gate.inference(given, work.infer(), allowed) or gate.untouched(given, work)
             if wrong:
                 return self.made(case, "incorrect", wrong, errors=errors)
             shown = case.input_product and not case.stands_for and not case.control
             with self.watch.on("memory"):
                 held = memory.measure(work) if shown else None
-            return Entry(case, work, errors, seconds, held)
+            return Entry(case, work, errors, seconds, held, gate.sample(answer))
         except Unsupported as reason:
             return self.made(case, "unsupported", str(reason))
         except Exception as error:
@@ -232,10 +259,8 @@ class Runner:
     def fault(self, case: Case, error: Exception) -> CaseRecord:
         """The record of a case that raised. Raises Lost where it took the GPU with it."""
         if lost(self.device):
-            raise Lost(f"{type(error).__name__}: {first_line(error)}") from error
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error):
-            return self.made(case, "oom", first_line(error) or "out of memory")
-        return self.made(case, "failed", f"{type(error).__name__}: {first_line(error)}")
+            raise Lost(named(error)) from error
+        return self.made(case, "oom" if full(error) else "failed", named(error))
 
     def record(self, entry: Entry, status: Status, reason: str = "", samples: Samples | None = None, **beside: Any) -> None:
         taken = samples or Samples()
@@ -269,25 +294,3 @@ def outcome(case: Case, status: Status, reason: str, **measured: Any) -> CaseRec
         case=case, status=status, reason=reason, parameters=count(p.parameters, case.D, case.H), formula=formula(p.parameters),
         flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case), **measured,
     )  # fmt: skip
-
-
-def lost(device: torch.device) -> bool:
-    """Whether the GPU has failed this process for good: then it fails whatever is asked of it."""
-    if device.type != "cuda":
-        return False
-    try:
-        torch.cuda.synchronize(device)
-    except RuntimeError:
-        return True
-    return False
-
-
-def set_precision(precision: str) -> None:
-    """One setting for every fp32 product: cuBLAS, cuDNN and the kernels' own."""
-    tf32 = precision == "tf32"
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

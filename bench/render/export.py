@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 import sys
 from collections.abc import Sequence
 from statistics import median
@@ -16,12 +17,27 @@ from bench.records import Case, CaseRecord, Records
 from bench.render import benchmarks, report
 from bench.render.console import tables
 from bench.render.terminal import terminal
+from bench.settings import SettingsError
 from bench.summary import peers, seconds, timed
 from bench.verdict import Speed, compared, noise
 
 
 def show(records: Records, form: Form) -> None:
-    """Write a run to stdout: its tables, or its data in a form of `bench.forms`."""
+    """Write a run to stdout: its tables, or its data in a form of `bench.forms`. Raises SettingsError where stdout can't be written, and
+    BrokenPipeError where nobody reads on."""
+    if sys.stdout is None:
+        raise SettingsError("stdout is closed: give it somewhere to go")
+    try:
+        put_all(records, form)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left in the old one would be tried again at the end
+        raise SettingsError(f"stdout can't be written ({error.strerror}): send it elsewhere") from None
+
+
+def put_all(records: Records, form: Form) -> None:
     if form == "json":
         put(to_json(benchmarks.document(records)))
     elif form == "csv":

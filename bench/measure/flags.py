@@ -1,0 +1,38 @@
+"""What a backend could change for whatever runs after it in the same process: torch's own settings, and where it runs."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+FLAGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
+    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "whether torch records gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "whether torch is deterministic": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "torch's precision of float32 products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "cuDNN's TF32": (lambda: torch.backends.cudnn.allow_tf32, lambda on: setattr(torch.backends.cudnn, "allow_tf32", on)),
+    "whether cuDNN tries algorithms": (lambda: torch.backends.cudnn.benchmark, lambda on: setattr(torch.backends.cudnn, "benchmark", on)),
+    "whether cuDNN is used": (lambda: torch.backends.cudnn.enabled, lambda on: setattr(torch.backends.cudnn, "enabled", on)),
+    "the working folder": (os.getcwd, os.chdir),
+}
+
+
+def read() -> dict[str, Any]:
+    return {name: get() for name, (get, _) in FLAGS.items()}
+
+
+def restore(before: dict[str, Any]) -> str:
+    """Put all back as it was. Says what was not so, "" where all was."""
+    changed = [name for name, (get, _) in FLAGS.items() if get() != before[name]]
+    for name in changed:
+        FLAGS[name][1](before[name])
+    return f"it changes {', '.join(changed)} for whatever runs after it" if changed else ""
+
+
+def set_precision(precision: str) -> None:
+    """One setting for every fp32 product: cuBLAS, cuDNN and the kernels' own."""
+    tf32 = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
