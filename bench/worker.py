@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -75,7 +76,12 @@ class Worker:
         self.pipe, theirs = context.Pipe()
         self.mark = context.RawArray("d", [-1.0, time.monotonic(), 0.0])
         self.process = context.Process(target=serve, args=(self.settings, theirs, self.mark), daemon=True)
-        self.process.start()
+        resource_tracker.ensure_running()  # started along with a process, it would lift the block
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the process inherits, until it can ignore it
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         theirs.close()
 
     def do(self, job: Job) -> Iterator[Message | None]:
@@ -146,6 +152,7 @@ def serve(settings: Settings, pipe: Connection, mark: Any) -> None:
     """In the new process: do the jobs that come through the pipe. What libraries print is no data, and ends on stderr."""
     os.dup2(sys.stderr.fileno(), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; the parent says when to stop
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, interrupted)
     threading.Thread(target=follow, daemon=True).start()
 

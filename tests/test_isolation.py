@@ -1,6 +1,7 @@
 """A case may do its worst: it ends in its own status, and every other case has its record."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 from bench.isolation import TRIES, Broken, Sitting
 from bench.jobs import Job, left
 from bench.records import read
-from bench.worker import Died, Done
+from bench.settings import Settings
+from bench.worker import Died, Done, Worker
 from tests.records import case, records, timed
 
 ROOT = Path(__file__).parents[1]
@@ -200,6 +202,15 @@ def test_killed_in_the_middle_of_a_line_and_resumed(tmp_path):
     assert done.returncode == 0 and "its last line was cut short" in done.stderr
     assert outcomes(tmp_path / "run") == before
     assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_interrupted_while_it_starts_a_process_says_nothing():
+    worker = Worker(Settings(("vanilla",), ("eager",), (2,), 1, 1, 1, "float32", "ieee", "cpu", 0, True), 60.0)
+    for _ in range(10):
+        os.kill(worker.process.pid, signal.SIGINT)
+        worker.process.join(0.2)
+    assert worker.process.is_alive(), "a terminal interrupts all of a run, and its parent answers for it"
+    worker.kill()
 
 
 def test_two_runs_at_once_are_refused(tmp_path):
