@@ -1,10 +1,12 @@
 """The device a run is for: what was asked for, or what is here."""
 
+import datetime
 import os
 import platform
 import re
+from pathlib import Path
 
-from bench.settings import SettingsError
+from bench.settings import SettingsError, folder
 
 
 def choose(wanted: str) -> str:
@@ -18,6 +20,14 @@ def choose(wanted: str) -> str:
     if chosen == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"
     return chosen
+
+
+def target(out: Path | None, device: str, *words: str, resume: bool = False) -> Path:
+    """The folder a run writes to: `out`, or a new one in reports/ that is named for the day, the device and what is asked. A GPU is asked
+    for its name only then: that may take a context in this process, too. Raises SettingsError as `settings.folder` does."""
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    default = Path("reports") / "-".join((today, nickname(device), *filter(None, words))) if out is None else out
+    return folder(out, default, resume)
 
 
 def nickname(device: str) -> str:

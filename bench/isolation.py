@@ -26,6 +26,7 @@ class Sitting:
     def __init__(self, worker: Worker, emit: Callable[[Record], None], tell: Callable[[str, int], None]):
         self.worker, self.emit, self.tell = worker, emit, tell
         self.spent: dict[str, float] = {}
+        self.timing = False
         self.skipped: list[Job] = []
         self.failed: list[str] = []
 
@@ -76,8 +77,10 @@ class Sitting:
 
     def heard(self, message: Any, emit: Callable[[Any], None]) -> None:
         if message is None:
-            self.tell("", 0)
+            if not self.timing:
+                self.tell("", 0)
         elif isinstance(message, Said):
+            self.timing = message.timing
             self.tell(message.words, message.finished)
         elif isinstance(message, Done):
             self.spent = {name: self.spent.get(name, 0.0) + message.spent.get(name, 0.0) for name in {**self.spent, **message.spent}}

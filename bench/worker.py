@@ -35,6 +35,11 @@ class Said:
     words: str
     finished: int
 
+    @property
+    def timing(self) -> bool:
+        """Whether calls are timed from now on: then nobody else moves."""
+        return self.words.startswith("timing ")
+
 
 @dataclass(frozen=True)
 class Done:

@@ -77,6 +77,7 @@ def test_a_flip_at_a_kink_is_no_error_but_a_wrong_gradient_is():
     on, off = (given.reference(s) for s in (1e-9, -1e-9))
     differ = {k: (on.gradients[k] - off.gradients[k]).abs().max() for k in on.gradients}
     given.__dict__["answer"] = on
+    off = Answer([o.float() for o in off.outputs], off.gradients)
     if max(differ.values()) > 1e-6:
         assert gate.compare(given, off, 1e-6)[1] == ""
     spoiled = Answer(off.outputs, {k: v * 1.5 for k, v in off.gradients.items()})
@@ -248,3 +249,16 @@ def test_cells_with_a_kink():
     """Those whose derivative jumps: by relu, by a larger value, by a choice."""
     found = {name for name in cells.names() if gate.kinked(problem(name, 1, 1, 2, 2, "float32", "cpu", 0))}
     assert found == {"indrnn", "ligru", "slstm", "vanilla_relu"}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda y: y.double(), "an output is (6, 3, 4) of float64, not (6, 3, 4) of float32"),
+        (lambda y: y[:, :1], "an output is (6, 1, 4) of float32"),
+    ],
+)
+def test_an_output_of_another_shape_or_dtype(change, says):
+    given = small()
+    right = build("eager", given).answer()
+    assert says in gate.compare(given, Answer([change(right.outputs[0]), *right.outputs[1:]], right.gradients), 1e-5)[1]

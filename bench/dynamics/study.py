@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from bench.device import nickname
+from bench.device import target
 from bench.dynamics.thread import one_thread
 from bench.measure import environment
 from bench.progress import progress, say
 from bench.records import DecayRecord, GradientRecord, JacobianRecord, MapRecord, Run, TheoryRecord, read, write
-from bench.settings import SettingsError, folder
+from bench.settings import SettingsError
 
 Finding = GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord
 Piece = tuple[str, Callable[[], Finding]]
@@ -28,8 +28,8 @@ def run(verb: str, pieces: Sequence[Piece], settings: dict[str, Any], out: Path 
     that can't be written."""
     today = datetime.datetime.now(datetime.UTC)
     device = settings["device"]
-    target = folder(out, Path("reports") / f"{today:%Y-%m-%d}-{nickname(device)}-{verb}")
-    path, code = target / "records.jsonl", 0
+    place = target(out, device, verb)
+    path, code = place / "records.jsonl", 0
     line = Run(
         started=today.strftime("%Y-%m-%dT%H:%M:%SZ"), command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         seed=settings.get("seed", 0), environment=environment.capture(torch.device(device), rates=False), settings=settings,
@@ -44,7 +44,7 @@ def run(verb: str, pieces: Sequence[Piece], settings: dict[str, Any], out: Path 
         code = 130
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; `bench report` renders what was written before") from None
-    render(target)
+    render(place)
     if code:
         raise SystemExit(code)
 

@@ -5,6 +5,7 @@ that is not an error. Where a cell has a kink and a gradient is off, what a flip
 biases shifted by ±KINK units of rounding. A gradient may differ by as much as those two do.
 """
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,9 @@ def tolerance(dtype: str, precision: str) -> float:
 def compare(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
     """The errors, and in words why the answer is wrong, or "" where it is right."""
     reference = problem.answer
+    for now, then in zip(answer.outputs, reference.outputs, strict=True):
+        if (now.shape, now.dtype) != (then.shape, problem.dtype):
+            return Errors(output=math.inf), f"an output is {words(now)}, not {words(then.to(problem.dtype))}"
     outputs = max(error(a, r) for a, r in zip(answer.outputs, reference.outputs, strict=True))
     gradients = {name: error(answer.gradients[name], g) for name, g in reference.gradients.items()}
     worst = max(gradients, key=lambda name: gradients[name])
@@ -56,6 +60,10 @@ def compare(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, s
         name = max(over, key=lambda name: over[name])
         return errors, f"the gradient of {name} is off by {over[name]:.1e} of the largest, allowed is {allowed:.0e}"
     return errors, ""
+
+
+def words(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def inference(problem: Problem, y: Tensor, allowed: float) -> str:

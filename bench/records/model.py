@@ -2,9 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+LEAST = 1e-12
+
+
+def _measurable(seconds: float) -> float:
+    if 0 < seconds < LEAST:
+        raise ValueError("no clock tells less than a picosecond")
+    return seconds
+
+
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False), AfterValidator(_measurable)]
 Size = Annotated[int, Field(ge=1, lt=2**31)]
 Name = Annotated[str, Field(max_length=200, pattern=r"^\P{C}*$")]
 """One line of what can be printed."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from bench.records import CaseRecord, Work
 from bench.render.markdown import table
 from bench.render.words import NONE, bare, label, plural, size, task
+from bench.summary import timed
 from bench.verdict import Noise, apart
 
 HEADERS = (
@@ -14,7 +15,7 @@ HEADERS = (
 
 
 def work(cases: Sequence[CaseRecord]) -> str:
-    """What each backend does in a call: a row for those that do the same, "" where no record says."""
+    """What each backend does in a call: a row for those that do the same, and one for a backend of a user's, which doesn't say."""
     groups: dict[tuple[bool, Work], set[str]] = {}
     for record in cases:
         if record.work:
@@ -22,7 +23,9 @@ def work(cases: Sequence[CaseRecord]) -> str:
     rows = sorted(
         (described(inside, found, backends) for (inside, found), backends in groups.items()), key=lambda row: (row[1] != "inside", row)
     )
-    return table(HEADERS, rows, left=3)
+    silent = {record.case.backend for record in cases if ":" in record.case.backend and timed(record)}
+    undeclared = [[", ".join(sorted(silent)), "inside", *["not declared"] * (len(HEADERS) - 2)]] if silent else []
+    return table(HEADERS, rows + undeclared, left=3)
 
 
 def described(inside: bool, work: Work, backends: Iterable[str]) -> list[str]:

@@ -23,7 +23,6 @@ from bench.settings import (
     choices,
     contenders,
     duration,
-    folder,
     size,
     sizes,
 )  # fmt: skip
@@ -64,7 +63,7 @@ def run_all(
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench import session
-    from bench.device import choose, nickname
+    from bench.device import choose, target
 
     limits = session.Limits(duration(budget, "--budget") if budget else math.inf, duration(timeout, "--timeout"), BEGAN)
     suite = choice(suite, tuple(SUITES), "suite") if suite else ""
@@ -113,9 +112,8 @@ def run_all(
         listed(settings)
         return
     today = datetime.datetime.now(datetime.UTC)
-    name = "-".join(filter(None, (f"{today:%Y-%m-%d}", nickname(settings.device), suite)))
-    target = folder(out, Path("reports") / name, resume)
-    session.measure(settings, target, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, form)
+    place = target(out, settings.device, suite, resume=resume)
+    session.measure(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, form)
 
 
 def contestants(kind: str, suite: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench.settings import SettingsError, choice, choices, duration, folder, size
+from bench.settings import SettingsError, choice, choices, duration, size
 from bench.tasks import TASKS, load
 
 
@@ -57,7 +57,7 @@ def train(
     changes |= {key: size(text, flag, least.get(key, 1)) for key, (flag, text) in numbers.items() if text}
     if rates:
         changes["rates"] = tuple(rate(part) for part in rates.split(","))
-    from bench.device import choose, nickname
+    from bench.device import choose, target
 
     kind = choose(choice(device, ("cpu", "cuda"), "device") if device else "")
     import cells as tree
@@ -73,8 +73,9 @@ def train(
     plan = Plan(chosen, named, size(seeds, "--seeds"), shared)
     chosen.batch(0, 0)  # what is wrong with the data is said before a folder is made
     today = datetime.datetime.now(datetime.UTC)
-    target = folder(out, Path("reports") / f"{today:%Y-%m-%d}-{nickname(kind)}-{name}", resume)
-    session.measure(plan, kind, target, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), seconds)
+    session.measure(
+        plan, kind, target(out, kind, name, resume=resume), today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), seconds
+    )
 
 
 def rate(text: str) -> float:
