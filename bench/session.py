@@ -3,7 +3,10 @@
 Where what renders is not installed (rich, matplotlib or tabulate), it measures all the same and says how to render elsewhere.
 """
 
+import contextlib
 import datetime
+import importlib
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,6 +63,7 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
             sitting = Sitting(worker, emit, tell)
             try:
                 here = sitting.machine()
+                threading.Thread(target=rendering, daemon=True).start()  # while kernels are checked, before any is timed
                 if here.other_processes:
                     say(f"others compute on this GPU ({here.other_processes} processes): times will be theirs, too")
                 if before is None:
@@ -110,6 +114,12 @@ def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began
     say(f"report: {written}")
     if not end:
         export.show(records, form)
+
+
+def rendering() -> None:
+    """Import what renders, which takes seconds."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("bench.render.export")
 
 
 def close(path: Path, count: int, spent: Mapping[str, float], began: float) -> None:

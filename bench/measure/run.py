@@ -17,7 +17,6 @@ from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interlea
 from bench.measure.demand import demand
 from bench.measure.energy import joules
 from bench.measure.fault import full, lost, named
-from bench.measure.glance import glance
 from bench.measure.launches import NoGraph, launches, replayed
 from bench.measure.problem import Answer, Problem, problem
 from bench.measure.stopwatch import Stopwatch
@@ -103,6 +102,8 @@ class Runner:
 
     def glance(self, job: Job) -> None:
         """Raises Lost where it can't."""
+        from bench.measure.glance import glance  # takes most of a second, which every start of a process would pay
+
         self.tell(job.name, 1)
         try:
             with self.watch.on(job.kind):
