@@ -29,7 +29,8 @@ class SettingsError(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width), or of which suite,
-    which has sizes and, without a `dtype`, types of its own. `thorough`: with cold caches, and energy where it is counted."""
+    which has sizes and, without a `dtype`, types of its own. `thorough`: with more samples, cold caches, and energy where it is
+    counted."""
 
     cells: tuple[str, ...]
     backends: tuple[str, ...]

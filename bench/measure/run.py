@@ -43,6 +43,7 @@ class At(Protocol):
 
 
 QUICK = Rule(fewest=3, most=5, seconds=0.1)
+THOROUGH = Rule(fewest=20, most=100, seconds=0.5, target=0.01)
 RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
 
 
@@ -73,6 +74,8 @@ class Runner:
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
         self.rule = QUICK if settings.quick else RULES[self.device.type]
+        if settings.thorough and not settings.quick and self.device.type == "cpu":
+            self.rule = THOROUGH
         self.flush: Flush | None = None
         self.watch = Stopwatch()
         self.at: At = lambda case, checking: None
