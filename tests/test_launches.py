@@ -35,7 +35,7 @@ def profiled(monkeypatch) -> Callable[[list[SimpleNamespace]], list[str]]:
         happened: list[str] = []
 
         @contextmanager
-        def profile(activities):
+        def profile(activities, acc_events):
             happened.append("profiler on")
             yield SimpleNamespace(profiler=SimpleNamespace(kineto_results=SimpleNamespace(events=lambda: events)))
             happened.append("profiler off")
@@ -61,7 +61,7 @@ def test_a_profiler_that_is_not_let_in_counts_nothing(profiled):
 
 def test_the_profilers_own_events_are_read():
     """Of a CPU, none of which is a kernel of a GPU's."""
-    with profile(activities=[ProfilerActivity.CPU]) as trace:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as trace:
         torch.ones(3) @ torch.ones(3)
     events = trace.profiler.kineto_results.events()
     assert events and not any(map(launches.kernel, events))

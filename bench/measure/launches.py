@@ -26,7 +26,7 @@ def launches(call: Callable[[], object], device: torch.device) -> int | None:
         return None
     call()
     torch.cuda.synchronize(device)
-    with profile(activities=[ProfilerActivity.CUDA]) as trace:
+    with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as trace:
         call()
         torch.cuda.synchronize(device)
     return sum(map(kernel, trace.profiler.kineto_results.events())) or None

@@ -48,7 +48,7 @@ def peak(call: Callable[[], object], device: torch.device) -> int:
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as trace:  # else torch 2.11 warns
         call()
     level = highest = 0
     for event in trace.profiler.kineto_results.events():
