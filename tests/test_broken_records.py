@@ -14,11 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import cli
 from bench.compare.comparison import Side, compare
 from bench.records import RecordError, read
 from bench.render import comparison, export, plots, report
 from tests.records import detailed, lines
+from tests.test_cli import bench
+
+__all__ = ["bench"]
 
 GOOD = lines(detailed()).encode()
 LINES = GOOD.splitlines(keepends=True)
@@ -31,18 +33,11 @@ CALM = settings(max_examples=60, suppress_health_check=[HealthCheck.function_sco
 
 
 @pytest.fixture
-def answer(monkeypatch, capfd, tmp_path):
+def answer(bench, capfd, tmp_path):
     """Gives the bytes of a records file to `report` and `compare`; returns the complaint, "" where there is none."""
     sys.set_int_max_str_digits(0)  # for json.dumps of the numbers that are too large; reading is held to its own bound
     good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
     good.write_bytes(GOOD)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capfd.readouterr()
-        return stop.value.code or 0, out, err
 
     def check(data: bytes) -> str:
         bad.write_bytes(data)
@@ -55,7 +50,7 @@ def answer(monkeypatch, capfd, tmp_path):
                 ("compare", good, bad),
                 ("compare", bad, good, "--force", "--csv"),
             ):
-                code, out, err = call(*arguments)
+                code, out, err = bench(*arguments)
                 assert (code, out) == (2, ""), err
                 assert err.startswith(f"bench: {bad}: ") and err.count("\n") == 1 and len(err) < 1000, err
                 said = err

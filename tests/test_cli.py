@@ -223,3 +223,12 @@ def test_a_signal_in_the_middle_of_a_run(tmp_path):
     assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
     assert len(read(path).cases) + len(read(path).gradients) >= 3
     assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_a_report_rendered_again_is_the_same_to_the_byte(bench, tmp_path):
+    """Its pictures, too: none is drawn before the last record is written."""
+    code, _, err = bench(*QUICK[:-6], "--backends", "vendor", "--seq-lens", "2", "--device", "cpu", "--out", tmp_path / "run")
+    assert code == 0, err
+    assert bench("report", tmp_path / "run", "--out", tmp_path / "again")[0] == 0
+    for path in (tmp_path / "again").iterdir():
+        assert path.read_bytes() == (tmp_path / "run" / path.name).read_bytes(), path.name

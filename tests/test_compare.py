@@ -2,18 +2,19 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from bench import cli
 from bench.compare import sides
 from bench.compare.comparison import Side, Threshold, compare, pooled, unlike
 from bench.records import Reading, Records
 from bench.settings import SettingsError
 from tests.records import RUN, case, detailed, lines, records, timed
+from tests.test_cli import bench
+
+__all__ = ["bench"]
 
 TIMES = (1.0, 1.01, 0.99, 1.0, 1.02, 0.98, 1.0)
 
@@ -133,18 +134,6 @@ def test_a_time_that_is_lost_breaks_any_threshold():
     assert Threshold.parse("median:900%").broken(gone) == [
         "lstm compiled training T=128: had a time, now oom", "cfn compiled training T=128: had a time, now not there",
     ]  # fmt: skip
-
-
-@pytest.fixture
-def bench(monkeypatch, capfd):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capfd.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 def kept(path: Path, found: Records) -> Path:

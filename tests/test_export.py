@@ -10,11 +10,13 @@ import sys
 import pytest
 from pytest_benchmark.stats import Stats
 
-from bench import cli
 from bench.records import Records
 from bench.render import benchmarks, export
 from bench.render.terminal import WIDTH, terminal
 from tests.records import case, detailed, lines, records, timed, whole
+from tests.test_cli import bench
+
+__all__ = ["bench"]
 
 
 def table(found: Records) -> list[dict[str, str]]:
@@ -101,18 +103,6 @@ def test_pytest_benchmark_compares_two(tmp_path):
     one = [float(row["median"]) for row in rows if "training with the input product::lstm[compiled T=16" in row["name"]]
     assert len(one) == 2 and max(one) / min(one) == pytest.approx(1.5, rel=1e-4)
     assert {row["param:cell"] for row in rows} == {r.case.cell for r in timed_cases}
-
-
-@pytest.fixture
-def bench(monkeypatch, capfd):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capfd.readouterr()
-        return stop.value.code or 0, out, err
-
-    return call
 
 
 def test_data_is_on_stdout_and_the_rest_is_not(bench, tmp_path):

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.records import JacobianRecord, Spectrum
 from bench.render.gradients import named
 from bench.render.markdown import table
-from bench.render.plots import COLOURS, MARKERS, PANELS_ACROSS, POWER, STYLE, save
+from bench.render.plots import COLOURS, MARKERS, PANELS_ACROSS, POWER, STYLE, bottom, save
 from bench.render.words import NONE, power, two_grus
 from bench.spread import spread
 
@@ -90,12 +90,7 @@ def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
             axis.xaxis.set_major_formatter("{x:g}")
             axis.yaxis.set_major_formatter(POWER)
             axis.minorticks_off()
-        for axis in axes.flat[len(shown) :]:
-            axis.set_axis_off()
-        for k in range(across):
-            bottom = axes[(len(shown) - 1 - k) // across, k]
-            bottom.set_xlabel("lag k (0 at the left edge)")
-            bottom.tick_params(labelbottom=True)
+        bottom(axes, len(shown), "lag k (0 at the left edge)")
         figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
         first = next(iter(shown.values()))
         return [

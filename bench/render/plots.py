@@ -66,12 +66,7 @@ def panels(grid: Grid, value: Callable[[CaseRecord], float | None], title: str, 
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:,.6g}")
         axis.minorticks_off()
-    for axis in axes.flat[len(shown) :]:
-        axis.set_axis_off()
-    for k in range(across):
-        bottom = axes[(len(shown) - 1 - k) // across, k]
-        bottom.set_xlabel("T")
-        bottom.tick_params(labelbottom=True)
+    bottom(axes, len(shown), "T")
     handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     names = sorted(handles, key=lambda name: (name not in ORDER, ORDER.index(name) if name in ORDER else 0, name))
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=len(names))
@@ -126,3 +121,13 @@ def save(figure: Figure, title: str, path: Path) -> Path:
     figure.suptitle(lines, fontsize=10, x=0.01, ha="left")
     figure.savefig(path, format="svg", metadata={"Date": None, "Title": title}, edgecolor=figure.get_edgecolor())
     return path
+
+
+def bottom(axes: Any, shown: int, label: str) -> None:
+    """Of a grid of axes, of which so many are filled: the rest is blank, and the last of each column says what its x is."""
+    for axis in axes.flat[shown:]:
+        axis.set_axis_off()
+    for k in range(axes.shape[1]):
+        last = axes[(shown - 1 - k) // axes.shape[1], k]
+        last.set_xlabel(label)
+        last.tick_params(labelbottom=True)

@@ -35,11 +35,9 @@ def write(folder: Path, records: Records) -> list[Path]:
 
 
 def draw(folder: Path, records: Records) -> list[Path]:
-    """The plots, and the picture of the first table."""
+    """The plots."""
     if learns(records):
         return learning.draw(records, folder)
-    if records.cases:
-        (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
     return [
         *plots.draw(records, folder), *jacobians.draw(records.jacobians, folder), *theory.draw(records.theory, folder),
         *chaos.draw(records.maps, records.decays, folder),
@@ -47,6 +45,9 @@ def draw(folder: Path, records: Records) -> list[Path]:
 
 
 def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
+    """report.md and the picture of the first table, whose head says where the time went, drawing included."""
+    if records.cases:
+        (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
     path = folder / "report.md"
     written = trained if learns(records) else render
     path.write_text(written(records, [plot.name for plot in drawn]), encoding="utf-8")
