@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+"""A layer's tensors as torch packs them; a layer without bias has the first two."""
+
 
 @dataclass(frozen=True)
 class Twin:
@@ -29,9 +32,12 @@ class Twin:
             raise TypeError(f"expected nn.{self.module} with {dict(self.options)}, got {module}")
         if getattr(module, "proj_size", 0):
             raise ValueError("proj_size is not supported: the cells' states have one width, hidden_size")
-        keys = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")[: 4 if module.bias else 2]
-        weights = self.split({key: getattr(module, key + suffix).detach().clone() for key in keys})
-        if module.bias:
+        return self.merged({key: getattr(module, key + suffix).detach().clone() for key in KEYS[: 4 if module.bias else 2]})
+
+    def merged(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """torch's packed tensors of a layer by gate, with both biases of a gate and their sum."""
+        weights = self.split(packed)
+        if "bias_ih" in packed:
             weights |= {f"b.{g}": weights[f"b.{g}x"] + weights[f"b.{g}h"] for g in self.gates}
         return weights
 

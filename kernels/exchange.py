@@ -18,7 +18,7 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
     weight = next(module.parameters())
     rnn = RNN(
         name, module.input_size, module.hidden_size, module.num_layers, module.bias, module.batch_first,
-        module.dropout, module.bidirectional, backend, device=weight.device, dtype=weight.dtype,
+        module.dropout, module.bidirectional, backend=backend, device=weight.device, dtype=weight.dtype,
     )  # fmt: skip
     with torch.no_grad():
         for layer in range(rnn.num_layers):

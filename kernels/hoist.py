@@ -28,7 +28,7 @@ def run(
     `parameters` holds every learned value by name ("W.z", "b.u"). Differentiable in all of them, `x` and `states`.
     """
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
-        tensors = [*hoist(plan, x, states[0].shape[1], parameters), *map(plain, states)]
+        tensors = [t if t is None else plain(t) for t in (*hoist(plan, x, states[0].shape[1], parameters), *states)]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
     return y, tuple(final)
@@ -97,4 +97,4 @@ class Values:
 
 
 def join(parts: list[Tensor]) -> Tensor:
-    return plain(parts[0]) if len(parts) == 1 else torch.cat(parts)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

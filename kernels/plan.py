@@ -30,7 +30,7 @@ class Term:
     hoisted: Node | None = None
     matrix: str = ""
 
-    @property
+    @cached_property
     def feed(self) -> Node | None:
         """The product in front of the loop whose rows are this term's hoisted part, if it is one (plus vectors)."""
         parts = [n for n in addends(self.hoisted) if n.op not in ("b", "p")]

@@ -1,22 +1,28 @@
 """`RNN`: any cell as a torch module, used like nn.LSTM."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import cells
 from cells.cell import Cell
+from cells.twin import KEYS
 from kernels import backend as backends
-from kernels import chunked, hoist
+from kernels import chunked, hoist, operator, ragged
+from kernels.arguments import Hidden, packed, rectangular
 from kernels.plan import Plan, plan
 
-Hidden = Tensor | tuple[Tensor, ...]
 MEMORY = ("full", "low")
+
+Result = tuple[Tensor, tuple[Tensor, ...]]
+Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
+"""x, initial states (B, H) and parameters by name → outputs and final states."""
 
 
 @cache
@@ -29,15 +35,24 @@ class RNN(nn.Module):
     """Layers of a recurrent cell over a sequence, with nn.LSTM's arguments, shapes and state dict habits.
 
     Arguments: `cell` is a name ("minimal", see `cells.names()`), a `Cell`, or a function in the grammar of `cells.cell`;
-    `input_size` D, `hidden_size` H, `num_layers`, `bias`, `batch_first`, `dropout` and `bidirectional` are as in nn.LSTM;
+    `input_size` D, `hidden_size` H, `num_layers`, `bias`, `batch_first`, `dropout` and `bidirectional` are as in nn.LSTM, a `proj_size`
+    but 0 is not supported;
     `backend` is "auto", "eager", "compiled", "stepwise" or "resident". With `memory="low"` a training step keeps the states alone
     and computes the rest again, by large products, as its backward pass reaches it; "eager" has to run a second time for that.
 
     Called with x (T, B, D), (B, T, D) with `batch_first`, or (T, D), and optionally the initial states
     (num_layers · directions, B, H), zero otherwise: one tensor for a cell with one state, a tuple for several. Returns the
-    outputs, (T, B, directions · H) or in x's layout, and the final states in the shape of the initial ones.
+    outputs, (T, B, directions · H) or in x's layout, and the final states in the shape of the initial ones. Called with a
+    PackedSequence it returns one; called with a padded batch and the `lengths` (B) of its sequences, in any order, it returns outputs
+    that are zero where a sequence has ended. Either way nothing is computed there, and the final states are those after each
+    sequence's own last step.
 
-    Parameters are named by cell: `W.ih` of the first layer is `W_ih_l0`, in the reverse direction `W_ih_l0_reverse`.
+    torch.compile and torch.export see one operator for each layer and direction (`kernels.operator`), in which `memory` is "full";
+    lengths are a break in their graph. Under autocast the layer computes in its weights' dtype. Results repeat bit by bit on the same
+    machine with the same threads: no schedule adds up in a racing order.
+
+    Parameters are named by cell: `W.ih` of the first layer is `W_ih_l0`, in the reverse direction `W_ih_l0_reverse`. The state dict of an
+    nn.RNN, nn.LSTM or nn.GRU is loaded by the cell of the same equations.
     Raises ValueError, TypeError or RuntimeError where nn.LSTM does, and CellError for a function that is no cell.
     """
 
@@ -51,6 +66,7 @@ class RNN(nn.Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
+        proj_size: int = 0,
         backend: str = "auto",
         memory: str = "full",
         device: torch.device | str | None = None,
@@ -64,6 +80,8 @@ class RNN(nn.Module):
                 raise ValueError(f"{name} must be greater than zero")
         if isinstance(dropout, bool) or not 0 <= dropout <= 1:
             raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
+        if proj_size:
+            raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
         if backend not in backends.NAMES:
             raise ValueError(f"no backend is called {backend!r}: there are {', '.join(backends.NAMES)}")
         if memory not in MEMORY:
@@ -74,6 +92,7 @@ class RNN(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.backend, self.memory = backend, memory
+        self._known = operator.register(self.cell)
         if self.plan.square and input_size != hidden_size:
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
         if self.plan.square and bidirectional and num_layers > 1:
@@ -103,77 +122,90 @@ class RNN(nn.Module):
         """A layer's parameters by the names its equations use ("W.ih"); `suffix` is "_l0", "_l1_reverse", …"""
         return {name: getattr(self, name.replace(".", "_") + suffix) for name in self._names}
 
+    def flatten_parameters(self) -> None:
+        """Does nothing, as nn.LSTM's does on a CPU: no schedule wants its weights in one piece of memory."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """What nn.LSTM, nn.GRU or nn.RNN saved is taken too, by the cell of the same equations."""
+        for layer in range(self.num_layers if self.cell.twin else 0):
+            for suffix in self.suffixes(layer):
+                packed = {key: state_dict.pop(prefix + key + suffix) for key in KEYS if prefix + key + suffix in state_dict}
+                if packed and self.cell.twin:
+                    found = self.cell.twin.merged(packed)
+                    state_dict |= {prefix + name.replace(".", "_") + suffix: found[name] for name in self._names if name in found}
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def reset_parameters(self) -> None:
         """Initialise as the cell's paper says, otherwise as torch.nn does."""
         for layer in range(self.num_layers):
             for suffix in self.suffixes(layer):
                 self.cell.initialise(self.weights(suffix))
 
-    def forward(self, input: Tensor, hx: Hidden | None = None) -> tuple[Tensor, Hidden]:
-        x, states, batched = self._arguments(input, hx)
-        B, H = x.shape[1], self.hidden_size
-        schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if B else None
-        low = self.memory == "low"
-        unroll = chunked.unroll if low else Cell.unroll
-        run = chunked.run if low else hoist.run
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None
+    ) -> tuple[Any, Hidden]:
+        if lengths is not None:
+            return self._padded(input, hx, lengths)
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx)
+        x, states, batched = rectangular(self, input, hx)
+        y, finals = self._layers(x, states, self._one, lambda rows: rows.flip(0))
+        if not batched:
+            y, finals = y.squeeze(1), tuple(s.squeeze(1) for s in finals)
+        elif self.batch_first:
+            y = y.transpose(0, 1)
+        return y, finals if len(finals) > 1 else finals[0]
+
+    def _packed(self, input: PackedSequence, hx: Hidden | None) -> tuple[PackedSequence, Hidden]:
+        data, sizes, order, back = input
+        x, states = packed(self, input, hx)
+        counts = sizes.tolist()
+        place = ragged.reversal(counts, data.device) if self.bidirectional else None
+
+        def one(rows: Tensor, initial: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
+            return ragged.run(lambda x, states: self._one(x, states, weights), rows, counts, initial)
+
+        y, finals = self._layers(x, [s if order is None else s[:, order] for s in states], one, lambda rows: rows[place])
+        finals = finals if back is None else tuple(s[:, back] for s in finals)
+        return PackedSequence(y, sizes, order, back), finals if len(finals) > 1 else finals[0]
+
+    def _padded(self, input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int]) -> tuple[Tensor, Hidden]:
+        if isinstance(input, PackedSequence) or input.dim() != 3:
+            raise ValueError("lengths go with a padded batch of three dimensions: a packed one has its own")
+        T, B = input.shape[:2] if not self.batch_first else input.shape[1::-1]
+        counts = torch.as_tensor(lengths, dtype=torch.int64).cpu()
+        if counts.shape != (B,) or counts.max() > T:
+            raise ValueError(f"lengths are {B} numbers up to {T}, one for each sequence of this batch: got {counts.tolist()}")
+        short = pack_padded_sequence(input, counts, self.batch_first, enforce_sorted=False)
+        y, final = self._packed(short, hx)
+        return pad_packed_sequence(y, self.batch_first, total_length=T)[0], final
+
+    def _layers(
+        self, x: Tensor, states: Sequence[Tensor], one: Layer, reverse: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """All layers: outputs and final states (num_layers · directions, B, H). `one` runs one of them, in one direction."""
         final: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = F.dropout(x, self.dropout, self.training)
             outputs = []
             for direction, suffix in enumerate(self.suffixes(layer)):
-                sequence = x.flip(0) if direction else x
-                initial = [s[len(final)] for s in states]
-                weights = self.weights(suffix)
-                if schedule is None:
-                    y, last = unroll(self.cell, sequence, initial, weights)
-                else:
-                    y, last = run(self.plan, schedule, sequence, initial, weights)
-                outputs.append(y.flip(0) if direction else y)
+                y, last = one(reverse(x) if direction else x, [s[len(final)] for s in states], self.weights(suffix))
+                outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
-        finals = tuple(torch.stack(s) for s in zip(*final, strict=True))
-        if not batched:
-            x, finals = x.squeeze(1), tuple(s.squeeze(1) for s in finals)
-        elif self.batch_first:
-            x = x.transpose(0, 1)
-        return x, finals if len(finals) > 1 else finals[0]
+        return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
-    def _arguments(self, input: Any, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor], bool]:
-        """Check as nn.LSTM does: x as (T, B, D), every state as (num_layers · directions, B, H), whether x had a batch."""
-        if not isinstance(input, Tensor):
-            raise TypeError(f"expected a tensor, got {type(input).__name__}: pad packed sequences first")
-        if input.dim() not in (2, 3):
-            raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D instead")
-        if input.is_floating_point() and torch.is_autocast_enabled(input.device.type):
-            input = input.to(next(self.parameters()).dtype)  # the loops carry their states in the weights' precision
-        for name, weight in self.named_parameters():
-            if input.dtype != weight.dtype:
-                raise ValueError(
-                    f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}, {name}). "
-                    f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
-                )
-            if input.device != weight.device:
-                raise RuntimeError(f"Input and parameter tensors are not at the same device: {input.device}, {name} at {weight.device}")
-        if input.size(-1) != self.input_size:
-            raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {input.size(-1)}")
-        batched = input.dim() == 3
-        x = input.unsqueeze(1) if not batched else input.transpose(0, 1) if self.batch_first else input
-        if x.size(0) == 0:
-            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        count = self.num_layers * self.directions
-        if hx is None:
-            return x, [x.new_zeros(count, x.size(1), self.hidden_size) for _ in self.cell.states], batched
-        given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
-        if len(given) != len(self.cell.states):
-            raise ValueError(f"{self.cell.name} has the states {', '.join(self.cell.states)}: got {len(given)} of {len(self.cell.states)}")
-        expected = (count, x.size(1), self.hidden_size) if batched else (count, self.hidden_size)
-        for name, state in zip(self.cell.states, given, strict=True):
-            if tuple(state.shape) != expected:
-                raise RuntimeError(f"Expected hidden size {expected} for {name}, got {list(state.shape)}")
-            if state.dtype != x.dtype or state.device != x.device:
-                raise RuntimeError(f"Expected {name} in {x.dtype} on {x.device}, got {state.dtype} on {state.device}")
-        return x, given if batched else [s.unsqueeze(1) for s in given], batched
+    def _one(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
+        """One layer in one direction: x (T, B, D), states (B, H)."""
+        if torch.compiler.is_compiling() and self.backend != "eager":
+            return operator.run(self._known, self.bias, self.backend, x, states, weights)
+        B, H = states[0].shape
+        schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if B else None
+        low = self.memory == "low"
+        if schedule is None:
+            return (chunked.unroll if low else Cell.unroll)(self.cell, x, states, weights)
+        return (chunked.run if low else hoist.run)(self.plan, schedule, x, states, weights)
 
     def extra_repr(self) -> str:
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels import RNN
-from kernels.rnn import Hidden
+from kernels.arguments import Hidden
 
 SEED = 12
 

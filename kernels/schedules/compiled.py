@@ -33,8 +33,13 @@ FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 
 def compiler() -> str | None:
     """The C++ compiler: $CXX, which may not hold options, else g++ or clang++; None without one."""
-    chosen = os.environ.get("CXX")
-    return next((found for name in ([chosen] if chosen else ["g++", "clang++"]) if (found := shutil.which(name))), None)
+    return located(os.environ.get("CXX"), os.environ.get("PATH"))
+
+
+@cache
+def located(chosen: str | None, path: str | None) -> str | None:
+    """Looked for once: a layer that is called a step at a time asks at each."""
+    return next((found for name in ([chosen] if chosen else ["g++", "clang++"]) if (found := shutil.which(name, path=path))), None)
 
 
 @cache

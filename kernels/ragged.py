@@ -1,0 +1,44 @@
+"""A batch of sequences of unequal length: nothing is computed where a sequence has ended.
+
+Rows lie as torch packs them: the longest sequence first, and of each time step those that are still on, `sizes[t]` of them. Where
+`sizes` doesn't change the rows are a rectangle (T', B', D), and each of these runs as any batch does, from the states of the one
+before it. There are as many as there are distinct lengths.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+States = Sequence[Tensor]
+Pass = Callable[[Tensor, States], tuple[Tensor, Sequence[Tensor]]]
+"""x (T, B, D) and initial states (B, H) → y (T, B, H) and the final states."""
+
+
+def run(layer: Pass, x: Tensor, sizes: Sequence[int], states: States) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """`layer` over rows x (N, D), N the sum of `sizes`: y (N, H), and each sequence's states (B, H) after its own last step."""
+    outputs: list[Tensor] = []
+    ended: list[list[Tensor]] = []
+    row = 0
+    for steps, B in rectangles(sizes):
+        ended.insert(0, [s[B:] for s in states])
+        y, states = layer(x[row : row + steps * B].view(steps, B, x.shape[1]), [s[:B] for s in states])
+        outputs.append(y.flatten(0, 1))
+        row += steps * B
+    return torch.cat(outputs), tuple(map(torch.cat, zip(states, *ended, strict=True)))
+
+
+def rectangles(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Time steps and sequences of each."""
+    return ((len(list(same)), B) for B, same in groupby(sizes))
+
+
+def reversal(sizes: Sequence[int], device: torch.device) -> Tensor:
+    """Where each row stands once every sequence is reversed, (N): the rows x of the reversed ones are x[reversal]."""
+    counts = torch.tensor(sizes)
+    first = counts.cumsum(0) - counts
+    lengths = (counts[:, None] > torch.arange(sizes[0])).sum(0)
+    t = torch.arange(len(sizes)).repeat_interleave(counts)
+    b = torch.arange(len(t)) - first[t]
+    return (first[lengths[b] - 1 - t] + b).to(device)
