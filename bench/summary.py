@@ -96,12 +96,22 @@ def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
 def rate(record: GradientRecord) -> float | None:
     """Growth of the gradient's norm with lag, in nats per step: the least-squares slope of its logarithm; negative where it vanishes.
 
-    Norms that are zero or not finite have no logarithm and are left out; None where fewer than two are left.
+    Norms below the smallest normal number of the dtype are left out, as zeros are and what is not finite: there a gradient is rounded to
+    what its dtype can tell, and may stay what it is for thousands of steps. None where fewer than two are left.
     """
-    known = [(k, norm) for k, norm in zip(record.steps, record.by_lag, strict=True) if 0 < norm < math.inf]
+    known = [(k, norm) for k, norm in zip(record.steps, record.by_lag, strict=True) if told(record.dtype, norm)]
     if len(known) < 2:
         return None
     return float(np.polyfit([k for k, _ in known], np.log([norm for _, norm in known]), 1)[0])
+
+
+SMALLEST = {"float64": 2.0**-1022, "float32": 2.0**-126, "bfloat16": 2.0**-126, "float16": 2.0**-14}
+"""The smallest normal numbers: below, digits are lost."""
+
+
+def told(dtype: str, norm: float) -> bool:
+    """Whether a dtype can tell such a norm."""
+    return norm > 0 and SMALLEST.get(dtype, 0.0) <= norm < math.inf
 
 
 def by_cell(gradients: Sequence[GradientRecord]) -> dict[str, dict[int, GradientRecord]]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.compare.comparison import Side, compare
 from bench.records import RecordError, read
-from bench.render import comparison, export, plots, report
+from bench.render import comparison, export, report
 from tests.records import detailed, lines
 from tests.test_cli import bench
 
@@ -158,4 +158,4 @@ def test_odd_numbers_can_be_drawn(tmp_path, part, numbers):
         found = found.model_copy(update={"cases": [r.model_copy(update={"memory": memory}) for r in found.cases]})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plots.draw(found, Path(tmp_path))
+        report.draw(Path(tmp_path), found)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bench.render.grid import FASTEST, TIED, Row, grids
-from bench.summary import by_cell, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second
+from bench.summary import by_cell, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second, told
 from tests.records import ENVIRONMENT, B, D, H, case, gradient, timed, whole
 
 UNSUPPORTED = {"status": "unsupported", "reason": "torch.nn has no such cell"}
@@ -67,6 +67,16 @@ def test_a_vendor_that_failed_has_no_stand_in():
     failed = timed(case("lstm", "vendor"), status="failed")
     gru = timed(case("gru", "vendor"), 2.0)
     assert peers({r.case: r for r in (failed, gru)}, case("lstm")).first is None
+
+
+def test_a_gradient_that_its_dtype_can_t_tell_has_no_rate():
+    """A float32 that is halved until it is the smallest there is, and then stays: 2⁻¹⁴⁹ times a half rounds to it again."""
+    norms = [max(2.0**-k, 2.0**-149) for k in range(400)]
+    found = gradient("cfn", 399).model_copy(update={"by_lag": norms})
+    assert rate(found) == pytest.approx(-math.log(2))
+    assert rate(found.model_copy(update={"dtype": "float16"})) == pytest.approx(-math.log(2))
+    assert rate(found.model_copy(update={"dtype": "float64"})) > -0.3
+    assert told("float16", 1e-4) and not told("float16", 1e-5) and told("bfloat16", 1e-37) and not told("float64", 0.0)
 
 
 def test_rate_is_the_slope_of_the_logarithm():

@@ -80,9 +80,17 @@ def divided(gradients: list[Tensor], scale: Tensor) -> tuple[list[Tensor], Tenso
     return [g / norm for g in gradients], scale + norm.log()
 
 
-def stops(T: int, most: int = 64) -> list[int]:
-    """Lags from 0 to T: each while there are few, then `most` evenly spread."""
-    return sorted({round(T * k / most) for k in range(most + 1)}) if most < T else list(range(T + 1))
+EACH = 64
+"""Up to so many steps, a stop at every lag."""
+OCTAVE = 8
+"""Else so many stops while the lag doubles, which is a factor of 1.09: gradients are lost early in a long sequence, or not at all."""
+
+
+def stops(T: int) -> list[int]:
+    """Lags from 0 to T."""
+    if T <= EACH:
+        return list(range(T + 1))
+    return sorted({0, *(round(2 ** (k / OCTAVE)) for k in range(OCTAVE * T.bit_length()) if 2 ** (k / OCTAVE) < T), T})
 
 
 def doubling(T: int) -> list[int]:

@@ -1,5 +1,7 @@
 """How far a gradient travels: ‖∂L/∂s_t‖ by lag, ‖∂L/∂s_0‖ by length, and the norm for every learned value."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -44,7 +46,7 @@ def distances(problem: Problem, found: list[Tensor]) -> list[float]:
     """At each lag, how far the gradients found are from those in float64, over the norm of the latter; infinite where that is 0."""
     exact = chained(problem, "eager" if problem.T <= SHORT else "auto", torch.float64)
     pairs = ((g, torch.cat(link.states, 1)) for g, link in zip(found, exact.back(), strict=True))
-    return [((g - e).norm() / e.norm()).nan_to_num(float("inf")).item() if g.ne(e).any() else 0.0 for g, e in pairs]
+    return [((g - e).norm() / e.norm()).nan_to_num(math.inf, math.inf).item() if g.ne(e).any() else 0.0 for g, e in pairs]
 
 
 def finite(gradient: Tensor) -> Tensor:

@@ -192,7 +192,7 @@ def gradients(records: Sequence[GradientRecord]) -> Iterator[Group]:
         slope = rate(longest[cell])
         at_start = (norm_at_start(found[T]) if T in found else "not run" for T in lengths)
         steep = "unknown" if slope is None else f"{slope:+.3f}"
-        table.add_row(cell, picture(longest[cell].by_lag, low, high), steep, *at_start)
+        table.add_row(cell, picture(longest[cell], low, high), steep, *at_start)
     lost = sum(record.non_finite for record in records)
     caption = (
         f"‖∂L/∂s‖ over lag, log scale: █ {power(high)}, ▁ {power(low)} or less, · zero. nats/step: slope of its logarithm. "
@@ -212,11 +212,12 @@ def span(norms: Sequence[float]) -> tuple[float, float]:
     return max(min(positive), max(positive) * 10.0**-DECADES), max(positive)
 
 
-def picture(norms: Sequence[float], low: float, high: float) -> str:
-    """Norms as a row of blocks whose height is their logarithm."""
+def picture(record: GradientRecord, low: float, high: float) -> str:
+    """Norms at even lags as a row of blocks whose height is their logarithm."""
+    norms, lags = record.by_lag, record.steps
     if not norms:
         return "none"
-    chosen = np.linspace(0, len(norms) - 1, min(PICTURE, len(norms))).round().astype(int)
+    chosen = np.searchsorted(lags, np.linspace(0, lags[-1], min(PICTURE, len(norms))).round())
     room = np.log(high / low) or 1.0
     heights = (len(BLOCKS) - 1) * np.log(np.clip(np.take(norms, chosen), low, high) / low) / room
     return "".join(BLOCKS[round(h)] if norms[k] > 0 else "·" for h, k in zip(heights, chosen, strict=True))

@@ -1,7 +1,7 @@
 """A run as SVG plots: the same bytes from the same records. Colours are those of Okabe and Ito (2008), told apart by colour-blind eyes."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench.records import CaseRecord, GradientRecord, Records
+from bench.records import CaseRecord, Records
 from bench.render.grid import ORDER, Grid, grids
 from bench.render.words import MIB, size
 from bench.summary import timesteps_per_second
@@ -31,8 +31,7 @@ STYLE: Any = {
 
 
 def draw(records: Records, folder: Path) -> list[Path]:
-    """Write the plots that there is something to draw in: throughput.svg, memory.svg and gradients.svg. What is over T is drawn of runs
-    of one size."""
+    """Write the plots that there is something to draw in: throughput.svg and memory.svg, of runs of one size."""
     training = [g for g in grids(records.cases) if g.common.mode == "training" and g.common.input_product and not g.several][:1]
     written = []
     with matplotlib.rc_context(STYLE):
@@ -40,7 +39,6 @@ def draw(records: Records, folder: Path) -> list[Path]:
             title = f"training with the input product, {size(grid.common)}"
             written += panels(grid, timesteps_per_second, f"Time steps per second, {title}", folder / "throughput.svg")
             written += panels(grid, peak, f"Peak memory over the baseline in MiB (2^20 bytes), {title}", folder / "memory.svg")
-        written += gradients(records.gradients, folder / "gradients.svg")
     return written
 
 
@@ -91,29 +89,6 @@ def style(backend: str) -> dict[str, str]:
     drawn = [name for name in ORDER if not name.endswith("-low")]
     k = [*drawn, backend.removesuffix("-low")].index(backend.removesuffix("-low"))
     return {"color": COLOURS[k], "marker": MARKERS[k], "linestyle": ":" if backend.endswith("-low") else "-"}
-
-
-def gradients(records: Sequence[GradientRecord], path: Path) -> list[Path]:
-    """The norm over lag at the longest T, a line for each cell, where it isn't zero; dotted what isn't of the first dtype."""
-    T = max((record.T for record in records), default=0)
-    longest = {(record.cell, record.dtype): record for record in records if record.T == T and any(record.by_lag)}
-    if not longest:
-        return []
-    cells = list(dict.fromkeys(cell for cell, _ in longest))
-    first = next(iter(longest.values()))
-    figure = Figure(figsize=(8, 4.2), linewidth=1.5, layout="constrained")
-    axis = figure.subplots()
-    for (cell, dtype), record in longest.items():
-        norms = [norm if norm > 0 else float("nan") for norm in record.by_lag]
-        k, apart = cells.index(cell), max(1, len(norms) // 12)
-        given = {"label": cell, "marker": MARKERS[k % 8], "markevery": (k % apart, apart)} if dtype == first.dtype else {"linestyle": ":"}
-        axis.plot(record.steps, norms, color=COLOURS[k % 8], **given)
-    axis.set(yscale="log", xlabel="lag k: steps back from the last", ylabel="mean over sequences of ‖∂L/∂s‖ at T - k")
-    axis.yaxis.set_major_formatter(POWER)
-    figure.legend(loc="outside right center")
-    others = sorted({dtype for _, dtype in longest} - {first.dtype})
-    types = f" in {first.dtype}, dotted {', '.join(others)}" if others else ""
-    return [save(figure, f"Gradient norm over lag, T={T}{types}: {first.loss}", path)]
 
 
 def save(figure: Figure, title: str, path: Path) -> Path:

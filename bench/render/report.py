@@ -39,8 +39,8 @@ def draw(folder: Path, records: Records) -> list[Path]:
     if learns(records):
         return learning.draw(records, folder)
     return [
-        *plots.draw(records, folder), *jacobians.draw(records.jacobians, folder), *theory.draw(records.theory, folder),
-        *chaos.draw(records.maps, records.decays, folder),
+        *plots.draw(records, folder), *gradients.draw(records.gradients, folder), *jacobians.draw(records.jacobians, folder),
+        *theory.draw(records.theory, folder), *chaos.draw(records.maps, records.decays, folder),
     ]  # fmt: skip
 
 
@@ -97,10 +97,10 @@ def render(records: Records, plots: list[str]) -> str:
         *section("Checked without a time", facts.verified(records.cases)),
         *memory_section(laid),
         *parameter_section(records.cases),
-        *gradients.section(records.gradients),
-        *jacobians.section(records.jacobians),
-        *theory.section(records.theory),
-        *chaos.section(records.maps, records.decays),
+        *in_full("gradients", gradients.section(records.gradients), timing),
+        *in_full("jacobian", jacobians.section(records.jacobians), timing),
+        *in_full("theory", theory.section(records.theory), timing),
+        *in_full("chaos", chaos.section(records.maps, records.decays), timing),
         *training.sections(records),
         *section("Not timed", facts.not_ok(records.cases), "Every other case without a time, and why."),
         "## Environment",
@@ -109,6 +109,11 @@ def render(records: Records, plots: list[str]) -> str:
         *again(records),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def in_full(verb: str, parts: Sequence[str], glance: bool) -> list[str]:
+    """A section of dynamics, with the verb that does more, where this was a glance in a run of everything."""
+    return [*parts, f"In full: `python -m bench {verb}`."] if parts and glance else list(parts)
 
 
 def headline(laid: Sequence[Grid]) -> str:
