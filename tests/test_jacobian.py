@@ -3,8 +3,13 @@
 import pytest
 import torch
 
+import cells
 from bench.dynamics import jacobian
+from bench.dynamics.latent import latent
 from bench.measure.problem import problem
+from cells.cell import Cell
+from cells.functions import sigmoid, tanh, where
+from kernels.plan import plan
 
 
 def written_out(given, lag: int, of: str) -> torch.Tensor:
@@ -56,3 +61,63 @@ def test_what_is_not_finite_has_no_spectrum():
     given.weights["W.hh"].copy_(1e3 * torch.ones(4, 4))
     found = jacobian.measure(given)
     assert found.state.values[-1] == [] and found.state.values[0]
+
+
+def test_by_the_latent_value_as_the_paper_of_minimal_has_it():
+    """∂h_T/∂z_{T-k} = ∏ (D(u_i) + D((h_{i-1} - z_i) u_i (1 - u_i)) U_h) · (D(1 - u) + D((h - z) u (1 - u)) U_z), i from T-k+1 to T."""
+    given = problem("minimal", 9, 1, 3, 4, "float64", "cpu", 2)
+    found, w, h = jacobian.measure(given), given.weights, given.states[0][0]
+    outer, inner = [], []
+    for x in given.x[:, 0]:
+        z = torch.tanh(w["W.z"] @ x + w["b.z"])
+        u = torch.sigmoid(w["W.uh"] @ h + w["W.uz"] @ z + w["b.u"])
+        slope = torch.diag((h - z) * u * (1 - u))
+        outer.append(torch.diag(u) + slope @ w["W.uh"])
+        inner.append(torch.diag(1 - u) + slope @ w["W.uz"])
+        h = u * h + (1 - u) * z
+    assert found.latent is not None and len(found.latent.values) == len(found.lags) - 1
+    for values, lag in zip(found.latent.values, found.lags, strict=False):
+        J = inner[-1 - lag]
+        for step in outer[len(outer) - lag :]:
+            J = step @ J
+        expected = torch.linalg.svdvals(J)
+        assert (torch.tensor(values, dtype=J.dtype) - expected).abs().max() < 1e-12 * expected[0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"), [("minimal", "z"), ("minimal_deep", "z"), *((c, None) for c in ("vanilla", "lstm", "gru", "cfn"))]
+)
+def test_which_cells_have_a_latent_value(cell, name):
+    """CFN's input comes in by its gates, too; what a matrix makes of x is no value of its own."""
+    found = latent(plan(cells.load(cell)))
+    assert (None if found is None else found.name) == name
+
+
+def test_the_latent_value_of_a_cell_of_one_s_own():
+    def shared(h, x, W):
+        first = tanh(W.a(x))
+        last = sigmoid(W.b(first) * first)
+        return where(h > 0, last * h, tanh(W.u(h) + last))
+
+    def beside(h, x, W):
+        first = tanh(W.a(x))
+        return tanh(W.u(h) + first) * sigmoid(W.v(x))
+
+    def mixed(h, x, W):
+        return tanh(W.u(h + tanh(W.a(x))) + sigmoid(W.b(h) + W.c(tanh(W.a(x)))))
+
+    def handed(h, x, W):
+        return tanh(W.a(x))
+
+    found = [latent(plan(Cell(step))) for step in (shared, beside, mixed, handed)]
+    assert [None if node is None else (node.name, node.label) for node in found] == [("last", "sigmoid"), None, ("", "tanh"), ("", "tanh")]
+
+
+def test_products_with_the_latent_value_s_jacobian(monkeypatch):
+    given = problem("minimal_deep", 5, 1, 7, 12, "float64", "cpu", 0)
+    whole = jacobian.measure(given)
+    monkeypatch.setattr(jacobian, "ROWS", 8)
+    monkeypatch.setattr(jacobian, "PROBES", 4000)
+    estimated = jacobian.measure(given)
+    assert whole.latent and estimated.latent and not estimated.latent.values
+    assert whole.latent.mean_square == pytest.approx(estimated.latent.mean_square, rel=0.09)  # as above

@@ -20,7 +20,8 @@ class JacobianRecord(Model):
     """Jacobians of one cell along one sequence of T standard normal inputs, at the initialisation `init`.
 
     At each of `lags`, k: `state` is of ∂s_T/∂s_{T-k}, s all states of the cell, from k = 0, where it is the identity; `input` of
-    ∂h_T/∂x_{T-k}, for all lags but k = T, which no input has. `probes` is the number of random vectors, 0 where there are none.
+    ∂h_T/∂x_{T-k}, for all lags but k = T, which no input has, and `latent`, at the same, of ∂h_T/∂z_{T-k}, z what the cell makes of x
+    alone (MinimalRNN's z = Φ(x)); None where it has no such value. `probes` is the number of random vectors, 0 where there are none.
     """
 
     kind: Literal["jacobian"] = "jacobian"
@@ -35,11 +36,12 @@ class JacobianRecord(Model):
     lags: list[int] = Field(min_length=2)
     state: Spectrum
     input: Spectrum
+    latent: Spectrum | None = None
     probes: int = 0
 
     @model_validator(mode="after")
     def matched(self) -> Self:
-        for spectrum, count in ((self.state, len(self.lags)), (self.input, len(self.lags) - 1)):
-            if len(spectrum.mean_square) != count or len(spectrum.values) not in (0, count):
+        for spectrum, count in ((self.state, len(self.lags)), (self.input, len(self.lags) - 1), (self.latent, len(self.lags) - 1)):
+            if spectrum and (len(spectrum.mean_square) != count or len(spectrum.values) not in (0, count)):
                 raise ValueError("a spectrum is not as long as its lags")
         return self

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -16,11 +17,14 @@ from bench.render.words import NONE, power, two_grus
 from bench.spread import spread
 
 CAPTION = (
-    "Singular values σ of ∂s_T/∂s_{T-k}, s all states of a cell, and of ∂h_T/∂x_{T-k}, along a sequence of standard normal inputs. Nats "
-    "per step: the least-squares slope of ln √(mean σ²) over lag, ± half the width of its 95% interval over seeds (Student's t)."
+    "Singular values σ along a sequence of standard normal inputs: of ∂s_T/∂s_{T-k}, s all states of a cell; of ∂h_T/∂x_{T-k}; and of "
+    "∂h_T/∂z_{T-k} where all of x comes in through one value z that the cell makes of x alone, as MinimalRNN's z = Φ(x). Nats per step: "
+    "the least-squares slope of ln √(mean σ²) over lag, ± half the width of its 95% interval over seeds (Student's t)."
 )
 ROUNDING = 1e-14
 """Singular values below this share of the largest are rounding errors of float64, and not drawn."""
+FLOOR = 1e-12
+"""Nor what is smaller: the pictures show how spectra spread, the table how far they fall."""
 
 
 def growth(lags: Sequence[int], found: Spectrum) -> float | None:
@@ -42,7 +46,8 @@ def section(records: Sequence[JacobianRecord]) -> list[str]:
     first = records[0]
     rows = []
     for (cell, init), group in grouped(records).items():
-        slopes = [[v for r in group if (v := growth(r.lags, part(r))) is not None] for part in (state, input)]
+        parts = (state, input, latent)
+        slopes = [[v for r in group if (found := part(r)) and (v := growth(r.lags, found)) is not None] for part in parts]
         last = group[0].state.values[-1] if group[0].state.values else []
         ends = [power(last[0]), power(float(np.median(last)))] if last else [NONE, NONE]
         size = power(math.sqrt(group[0].state.mean_square[-1]))
@@ -52,6 +57,7 @@ def section(records: Sequence[JacobianRecord]) -> list[str]:
         "initialisation",
         "of ∂s/∂s, nats per step",
         "of ∂h/∂x",
+        "of ∂h/∂z",
         f"√(mean σ²) at lag {first.lags[-1]}",
         "largest σ",
         "median σ",
@@ -70,8 +76,13 @@ def input(record: JacobianRecord) -> Spectrum:
     return record.input
 
 
+def latent(record: JacobianRecord) -> Spectrum | None:
+    return record.latent
+
+
 def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
-    """jacobians.svg: all singular values of the state's Jacobian over lag, a panel for each cell and initialisation."""
+    """jacobians.svg: all singular values of the state's Jacobian over lag, and the mean squares of all, a panel for each cell and
+    initialisation, of the first seed."""
     shown = {key: group[0] for key, group in grouped(records).items() if any(group[0].state.values)}
     if not shown:
         return []
@@ -81,18 +92,30 @@ def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
         figure = Figure(figsize=(max(3 * across, 6), 2.3 * down + 1), linewidth=1.5, layout="constrained")
         axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
         for axis, ((cell, init), record) in zip(axes.flat, shown.items(), strict=False):
-            for i, (lag, values) in enumerate(zip(record.lags, record.state.values, strict=True)):
-                kept = [v for v in values if v > ROUNDING * values[0]]
-                axis.plot([max(lag, 0.5)] * len(kept), kept, ".", color=COLOURS[1], alpha=0.35, markersize=2, label="σ" if i == 0 else None)
-            middle = [math.sqrt(v) for v in record.state.mean_square]
-            axis.plot([max(k, 0.5) for k in record.lags], middle, color=COLOURS[2], marker=MARKERS[0], label="√(mean σ²)")
+            panel(axis, record)
             axis.set(title=cell if init == "default" else f"{cell}, {init}", xscale="log", yscale="log")
             axis.xaxis.set_major_formatter("{x:g}")
             axis.yaxis.set_major_formatter(POWER)
             axis.minorticks_off()
+        top = max(max(values) for record in shown.values() for values in record.state.values if values)
+        axes[0, 0].set_ylim(bottom=FLOOR * min(top, 1.0), top=10 * top)
         bottom(axes, len(shown), "lag k (0 at the left edge)")
-        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))
         first = next(iter(shown.values()))
-        return [
-            save(figure, f"Singular values of ∂s_T/∂s_(T-k) over lag, T={first.T} H={first.H}, seed {first.seed}", folder / "jacobians.svg")
-        ]
+        title = f"Singular values of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
+        return [save(figure, title, folder / "jacobians.svg")]
+
+
+def panel(axis: Any, record: JacobianRecord) -> None:
+    pairs = [(max(lag, 0.5), v) for lag, values in zip(record.lags, record.state.values, strict=True) for v in values]
+    largest = {max(lag, 0.5): values[0] for lag, values in zip(record.lags, record.state.values, strict=True) if values}
+    kept = [(lag, v) for lag, v in pairs if v > ROUNDING * largest[lag]]
+    # One picture within the SVG: thousands of markers of their own would make a page of megabytes.
+    axis.plot(*zip(*kept, strict=True), ".", color=COLOURS[1], alpha=0.35, markersize=2, label="σ of ∂s/∂s", rasterized=True)
+    looks = (("∂s/∂s", record.state, "-"), ("∂h/∂x", record.input, ":"), ("∂h/∂z", record.latent, "--"))
+    for k, (name, found, line) in enumerate(looks, 2):
+        if found:
+            sizes = [math.sqrt(v) if v > 0 else math.nan for v in found.mean_square]
+            lags = [max(lag, 0.5) for lag in record.lags[: len(sizes)]]
+            axis.plot(lags, sizes, line, color=COLOURS[k], marker=MARKERS[0] if k == 2 else None, label=f"√(mean σ²) of {name}")
