@@ -26,7 +26,7 @@ DECAY = (
 )
 
 
-SEEN = (1e-20, 1e5)
+SEEN = (1e-18, 1e3)
 """The distances that are drawn: rounding errors keep those of states that don't vanish above 1e-17."""
 
 
@@ -111,11 +111,12 @@ def silence(decays: Sequence[DecayRecord], path: Path) -> list[Path]:
     for axis, init in zip(axes, inits, strict=True):
         for record in (record for record in decays if record.init == init):
             k, shown = cells.index(record.cell), len(record.distance)
+            times = [max(t, 0.5) for t in record.times[:shown]]
             values = [d if d > 0 else float("nan") for d in record.distance]
-            axis.plot(
-                record.times[:shown], values, label=record.cell, color=COLOURS[k % 8], marker=MARKERS[k % 8], markevery=max(1, shown // 8)
-            )
-        axis.set(title=f"initialisation {init}", yscale="log", xlabel="steps without input", ylim=SEEN)
+            axis.plot(times, values, label=record.cell, color=COLOURS[k % 8], marker=MARKERS[k % 8], markevery=max(1, shown // 8))
+        axis.set(title=f"initialisation {init}", xscale="log", yscale="log", xlabel="steps without input (0 at the left edge)", ylim=SEEN)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
         axis.yaxis.set_major_formatter(POWER)
     axes[0].set_ylabel("distance of trajectories over √H")
     named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
