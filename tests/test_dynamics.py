@@ -1,17 +1,19 @@
 """The verbs of dynamics, tried small: what they write, what their reports say, and what they refuse."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 
+import cells
 from bench import cli, device
-from bench.dynamics import plan, study
+from bench.dynamics import chaos, checkpoint, jacobian, plan
 from bench.dynamics.chaos import Size
 from bench.dynamics.thread import one_thread
 from bench.measure import gradients
-from bench.measure.problem import problem
+from bench.measure.problem import Problem, problem
 from bench.records import DecayRecord, GradientRecord, JacobianRecord, Spectrum, TheoryRecord, read, write
 from bench.render import chaos as chaos_report
 from bench.render import gradients as gradients_report
@@ -20,6 +22,7 @@ from bench.render import report
 from bench.settings import SettingsError
 from bench.spread import spread
 from kernels import RNN
+from kernels.plan import plan as planned
 from tests.records import RUN, gradient
 
 
@@ -69,20 +72,65 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()} == before
 
 
-def test_a_trained_layer(tmp_path):
-    """Its own weights, and not those of an initialisation, alone or in a model; D and H are its own."""
+def saved(path: Path, cell: str = "cfn") -> RNN:
+    """A layer of D=3 and H=4 with a state dict of its own."""
     torch.manual_seed(5)
-    rnn = RNN("cfn", 3, 4)
-    for name, saved in (("alone", rnn.state_dict()), ("within", {"step": 7, "model": torch.nn.ModuleDict({"rnn": rnn}).state_dict()})):
-        torch.save(saved, tmp_path / f"{name}.pt")
+    rnn = RNN(cell, 3, 4)
+    torch.save(rnn.state_dict(), path)
+    return rnn
+
+
+def test_gradients_of_a_trained_layer(tmp_path):
+    """Its own weights, and not those of an initialisation, alone or in a model; D and H are its own."""
+    rnn = saved(tmp_path / "alone.pt")
+    within = {"step": 7, "model": torch.nn.ModuleDict({"rnn": rnn}).state_dict(), "optimisers": [{"state": {0: torch.ones(4)}}]}
+    torch.save(within, tmp_path / "within.pt")
+    for name in ("alone", "within"):
         bench("gradients", "--cells", "cfn", "--checkpoint", tmp_path / f"{name}.pt", "--seq-lens", 6, "--seeds", 1, "--batch", 2,
               "--dtypes", "float64", "--out", tmp_path / name)  # fmt: skip
         record = read(tmp_path / name).gradients[0]
         assert (record.D, record.H) == (3, 4) and record.init.startswith(f"{name}.pt ")
-        given = problem("cfn", 6, 2, 3, 4, "float64", "cpu", 0)
-        for key, value in given.weights.items():
-            value.copy_(rnn.weights()[key])
-        assert record.by_lag == pytest.approx(gradients.measure(given).by_lag, rel=1e-12)
+        assert record.by_lag == pytest.approx(gradients.measure(trained(rnn, 6, 2)).by_lag, rel=1e-12)
+
+
+def trained(rnn: RNN, T: int, B: int) -> Problem:
+    made = problem(rnn.cell.name, T, B, rnn.input_size, rnn.hidden_size, "float64", "cpu", 0)
+    for key, value in made.weights.items():
+        value.copy_(rnn.weights()[key])
+    return made
+
+
+@pytest.mark.parametrize("cell", ["minimal_deep", "lstm"])
+def test_jacobians_of_a_trained_layer(tmp_path, cell):
+    rnn = saved(tmp_path / "model.pt", cell)
+    bench("jacobian", "--cells", cell, "--checkpoint", tmp_path / "model.pt", "--length", 5, "--seeds", 1, "--out", tmp_path / "run")
+    found, expected = read(tmp_path / "run").jacobians[0], jacobian.measure(trained(rnn, 5, 1))
+    assert (found.D, found.H) == (3, 4) and found.init.startswith("model.pt ") and found.state == expected.state
+    assert found.latent == expected.latent and (found.latent is None) == (cell == "lstm")
+
+
+def test_a_trained_layer_without_input(tmp_path):
+    rnn = saved(tmp_path / "model.pt", "gru").double()
+    arguments = "--cells", "gru", "--checkpoint", tmp_path / "model.pt", "--length", 40
+    printed = bench("chaos", *arguments, "--out", tmp_path / "run")
+    found = read(tmp_path / "run")
+    assert found.decays == [chaos.silent(rnn, found.decays[0].init, 40, plan.TRAJECTORIES, 0)] and not found.maps
+    assert found.decays[0].norm[-1] != chaos.decay(rnn.cell, "default", 40, plan.TRAJECTORIES, 4, 0).norm[-1]
+    assert "| gru    | model.pt " in printed and "silence.svg" in (tmp_path / "run" / "report.md").read_text()
+    rnn.weights()["b.r"].data += 1
+    torch.save(rnn.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(SettingsError, match=r"measured with checkpoint model\.pt"):
+        bench("chaos", *arguments, "--out", tmp_path / "run", "--resume")
+
+
+@pytest.mark.parametrize("cell", cells.names())
+def test_sizes_of_every_cell_are_read_in_its_weights(cell):
+    D, H = (4, 4) if planned(cells.load(cell)).square else (3, 5)
+    weights = RNN(cell, D, H).weights()
+    assert checkpoint.sizes(cell, weights, Path("a.pt")) == (D, H)
+    some = next(name for name in weights if name.startswith("W."))
+    with pytest.raises(SettingsError, match="shapes are not those"):
+        checkpoint.sizes(cell, weights | {some: torch.zeros(7, 11)}, Path("a.pt"))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +143,10 @@ def test_a_trained_layer(tmp_path):
         (("gradients", "--seeds", "0"), "at least 1"),
         (("gradients", "--checkpoint", "nowhere.pt"), "say which with --cells"),
         (("gradients", "--checkpoint", "nowhere.pt", "--cells", "gru"), "can't be read"),
+        (("chaos", "--checkpoint", "nowhere.pt", "--cells", "gru,lstm"), "say which with --cells"),
+        (("jacobian", "--checkpoint", "nowhere.pt", "--cells", "gru", "--init", "default"), "leave out --init"),
+        (("theory", "--resume"), "name its folder with --out"),
+        (("jacobian", "--budget", "5"), "takes a time with its unit"),
         (("jacobian", "--init", "normal:x"), "normal:1.5"),
         (("jacobian", "--dtype", "int8"), "no dtype is called"),
         (("theory", "--cells", "cfn"), "no cell with a theory"),
@@ -115,17 +167,6 @@ def test_another_cells_checkpoint_is_refused(tmp_path):
     torch.save(RNN("gru", 2, 3).state_dict(), tmp_path / "gru.pt")
     with pytest.raises(SettingsError, match=r"has no W\.ffh|has no .*W\.fh.*: is it a lstm"):
         bench("gradients", "--cells", "lstm", "--checkpoint", tmp_path / "gru.pt", "--out", tmp_path / "run")
-
-
-def test_what_is_finished_before_an_interruption_is_kept(tmp_path, capsys):
-    def stopped():
-        raise KeyboardInterrupt
-
-    pieces = [("one", lambda: gradient("lstm", 4)), ("two", stopped), ("three", lambda: gradient("gru", 4))]
-    with pytest.raises(SystemExit) as stop:
-        study.run("gradients", pieces, {"device": "cpu", "seed": 0}, tmp_path / "run")
-    assert stop.value.code == 130 and [r.cell for r in read(tmp_path / "run").gradients] == ["lstm"]
-    assert "interrupted" in capsys.readouterr().err and (tmp_path / "run" / "report.md").exists()
 
 
 def test_a_short_part_of_everything(monkeypatch):
@@ -172,6 +213,34 @@ def test_where_a_gradient_is_lost():
     assert [cell.strip() for cell in rows[2].split("|")[5:-1]] == ["1.0e-02", "1.0e+00", "2", "4"]
     assert [cell.strip() for cell in rows[3].split("|")[5:-1]] == ["1.0e-07", "1.0e-07", "–", "–"]
     assert "-0.6931" in gradients_report.flow([exact], True)  # by 2 in each step
+
+
+def test_what_no_number_of_a_dtype_tells_underflows():
+    """Of a gradient that stays where float32 rounds it to, and is nothing in float64: neither a norm nor a finite error."""
+    stays = GradientRecord(
+        cell="cfn", T=300, B=1, D=1, H=1, dtype="float32", seed=0, loss="L", by_lag=[1.0, 1e-20, 2e-45, 2e-45], lags=[0, 16, 256, 300],
+        errors=[0.0, 1e-6, 0.3, math.inf], parameters={}, backend="compiled", init="default",
+    )  # fmt: skip
+    gone = stays.model_copy(update={"cell": "gru", "by_lag": [1.0, 1e-20, 0.0, 0.0], "errors": [0.0, 1e-6, 1.0, 0.0]})
+    rows = gradients_report.lost([stays, gone])[2].splitlines()
+    assert "error at lag 16 | " in rows[0] and "at lag 128" not in rows[0]
+    assert [cell.strip() for cell in rows[2].split("|")[5:-1]] == ["1.0e-06", "infinite", "300", "256"]
+    assert [cell.strip() for cell in rows[3].split("|")[5:-1]] == ["1.0e-06", "–", "256", "256"]
+    assert "below 1.2e-38" in gradients_report.flow([stays], True) and "-2.8782" in gradients_report.flow([stays], True)
+
+
+def test_a_column_of_the_picture_for_every_initialisation(tmp_path):
+    record = GradientRecord(
+        cell="lstm", T=70, B=1, D=1, H=1, dtype="float32", seed=0, loss="L", by_lag=[1.0, 0.5, 0.25], lags=[0, 1, 70],
+        errors=[0.0, 1e-7, math.inf], parameters={}, backend="eager", init="default",
+    )  # fmt: skip
+    others = [{"init": "critical", "cell": "minimal"}, {"dtype": "bfloat16"}, {"T": 5, "init": "never"}, {"seed": 1, "by_lag": [0.0] * 3}]
+    (path,) = gradients_report.draw([record, *(record.model_copy(update=change) for change in others)], tmp_path)
+    text = path.read_text()
+    assert all(f"<!-- {words} -->" in text for words in ("critical", "default", "lstm", "minimal", "error against float64"))
+    assert "<!-- never -->" not in text and "dotted bfloat16; below, its error" in text
+    plain = record.model_copy(update={"errors": [], "T": 2, "lags": [0, 1, 2]})
+    assert "error against float64" not in gradients_report.draw([plain], tmp_path)[0].read_text()
 
 
 @pytest.mark.parametrize(("norms", "said"), [([2.0, 2.2], "exploding"), ([0.5, 0.45], "vanishing"), ([1.1, 0.9], "neither")])

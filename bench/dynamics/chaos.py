@@ -88,12 +88,17 @@ def difference(states: Sequence[Tensor]) -> float:
 
 
 def decay(cell: Cell, init: str, T: int, B: int, H: int, seed: int, backend: str = "auto") -> DecayRecord:
-    """B trajectories of a cell without input, in float64, from standard normal states."""
+    """Of a cell with weights drawn from `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         rnn = RNN(cell, H, H, backend=backend, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    begun = [torch.randn(B, H, generator=generator, dtype=torch.float64) for _ in cell.states]
+    return silent(rnn, init, T, B, seed)
+
+
+def silent(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayRecord:
+    """B trajectories of a layer in float64 without input, from standard normal states."""
+    H, generator = rnn.hidden_size, torch.Generator().manual_seed(seed)
+    begun = [torch.randn(B, H, generator=generator, dtype=torch.float64) for _ in rnn.cell.states]
     states, times, norm, distance, lost = begun, [0], list[float](), list[float](), 0
     while True:
         h, held = states[0], torch.cat(states, 1).norm(dim=1).isfinite()
@@ -110,5 +115,5 @@ def decay(cell: Cell, init: str, T: int, B: int, H: int, seed: int, backend: str
     settled = moved(rnn, begun, T // 2)
     grown = [] if lost else exponents(rnn, settled, T, generator).tolist()
     return DecayRecord(
-        cell=cell.name, init=init, T=T, B=B, H=H, seed=seed, exponent=grown, times=times, norm=norm, distance=distance, lost=lost
+        cell=rnn.cell.name, init=init, T=T, B=B, H=H, seed=seed, exponent=grown, times=times, norm=norm, distance=distance, lost=lost
     )

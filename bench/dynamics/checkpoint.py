@@ -1,37 +1,70 @@
-"""The gradients of a trained layer: a saved state dict of `kernels.RNN`, alone or in that of a model around it."""
+"""A trained layer: a saved state dict of `kernels.RNN`, alone or in that of a model around it."""
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 import cells
-from bench.dynamics.plan import flow, problem
+from bench.dynamics import chaos, jacobian
+from bench.dynamics.plan import TRAJECTORIES, flow, problem
 from bench.dynamics.study import Piece
+from bench.measure.problem import Problem
 from bench.settings import SettingsError
+from cells.fault import CellError
+from kernels import RNN
 
 
-def trained(path: Path, cell: str, lengths: Sequence[int], B: int, dtypes: Sequence[str], seeds: int, device: str) -> Sequence[Piece]:
-    """The gradients of a layer whose state dict was saved, the first of its layers."""
+@dataclass(frozen=True)
+class Trained:
+    """The first layer of a model. `name` is its file's, and the first digits of that one's hash."""
+
+    cell: str
+    name: str
+    weights: Mapping[str, Tensor]
+    D: int
+    H: int
+
+    def problem(self, T: int, B: int, dtype: str, device: str, seed: int) -> Problem:
+        """With the trained weights; the rest is drawn."""
+        given = problem(self.cell, "default", T, B, self.D, self.H, dtype, device, seed)
+        for key, value in given.weights.items():
+            value.copy_(self.weights[key])
+        return given
+
+    def gradients(self, lengths: Sequence[int], B: int, dtypes: Sequence[str], seeds: int, device: str) -> Sequence[Piece]:
+        return [
+            (f"{self.cell} {self.name} T={T} {dtype} seed {seed}", partial(flow, self.problem(T, B, dtype, device, seed), self.name))
+            for T in lengths for dtype in dtypes for seed in range(seeds)
+        ]  # fmt: skip
+
+    def jacobians(self, T: int, dtype: str, seeds: int, device: str) -> Sequence[Piece]:
+        return [
+            (f"{self.cell} {self.name} seed {seed}", partial(jacobian.measure, self.problem(T, 1, dtype, device, seed), self.name))
+            for seed in range(seeds)
+        ]  # fmt: skip
+
+    def silence(self, T: int, seed: int) -> Sequence[Piece]:
+        rnn = RNN(self.cell, self.D, self.H, dtype=torch.float64)
+        with torch.no_grad():
+            for key, value in rnn.weights().items():
+                value.copy_(self.weights[key])
+        return [(f"{self.cell} {self.name} without input", partial(chaos.silent, rnn, self.name, T, TRAJECTORIES, seed))]
+
+
+def trained(path: Path, cell: str) -> Trained:
+    """The layer in a saved state dict. Raises SettingsError where it holds none of that cell."""
     weights = checkpoint(path, cell)
-    name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-    H, D = next((v.shape for n, v in weights.items() if n.startswith("W.") and n.endswith("x")), (0, 0))
-    if cell.startswith("minimal"):
-        H, D = weights["W.a" if cell == "minimal_deep" else "W.z"].shape
-    pieces = []
-    for T in lengths:
-        for dtype in dtypes:
-            for seed in range(seeds):
-                given = problem(cell, "default", T, B, D, H, dtype, device, seed)
-                for key, value in given.weights.items():
-                    value.copy_(weights[key])
-                pieces.append((f"{cell} {path.name} T={T} {dtype} seed {seed}", partial(flow, given, name)))
-    return pieces
+    D, H = sizes(cell, weights, path)
+    return Trained(cell, f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]}", weights, D, H)
 
 
-def checkpoint(path: Path, cell: str) -> dict[str, torch.Tensor]:
+def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
     """The learned values of the first layer in a saved state dict of `kernels.RNN`, by the cell's names. Raises SettingsError where it
     holds none."""
     try:
@@ -47,11 +80,24 @@ def checkpoint(path: Path, cell: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def flat(saved: object) -> dict[str, torch.Tensor]:
+def sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
+    """D and H of a layer: those with which the cell has values of just these shapes."""
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    H = next(iter(found.values()))[0]
+    for D in sorted({shape[-1] for shape in found.values()}):
+        with contextlib.suppress(CellError):  # of a cell that uses x unit by unit, and D isn't H
+            if cells.load(cell).shapes(D, H) == found:
+                return D, H
+    raise SettingsError(
+        f"--checkpoint {path} holds a layer whose shapes are not those of a {cell}: was its first layer written by another?"
+    )
+
+
+def flat(saved: object) -> dict[str, Tensor]:
     """The tensors in nested dictionaries, by the last of their names."""
     if not isinstance(saved, dict):
         return {}
-    found: dict[str, torch.Tensor] = {}
+    found: dict[str, Tensor] = {}
     for key, value in saved.items():
-        found |= {key: value} if isinstance(value, torch.Tensor) else flat(value)
+        found |= {key: value} if isinstance(value, Tensor) else flat(value)
     return found

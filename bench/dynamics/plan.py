@@ -24,8 +24,8 @@ POINTS: dict[str, tuple[Point, ...]] = {
 }
 """Ordered, near the edge, and beyond it or with a gate that keeps; the second of MinimalRNN is its critical initialisation."""
 
-WILD = "normal:5"
-"""A gain at which cells that can be chaotic without input are."""
+TRAJECTORIES = 16
+"""Of every cell without input."""
 
 
 def problem(cell: str, init: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
@@ -76,7 +76,10 @@ def chaos_pieces(size: chaos.Size, names: Sequence[str], inits: Sequence[str], T
     cases = [(cell, init) for cell in names for init in known(cell, inits)]
     return [
         *((map.name, partial(chaos.measure, map, size, seed)) for map in MAPS),
-        *((f"{c} {init} without input", partial(chaos.decay, initialised(cells.load(c), init), init, T, 16, H, seed)) for c, init in cases),
+        *(
+            (f"{c} {init} without input", partial(chaos.decay, initialised(cells.load(c), init), init, T, TRAJECTORIES, H, seed))
+            for c, init in cases
+        ),
     ]
 
 

@@ -50,6 +50,11 @@ class Records(Model):
     training: list[TrainingRecord] = Field(default_factory=list)
     learned: list[LearnedRecord] = Field(default_factory=list)
 
+    @property
+    def studied(self) -> int:
+        """How many records there are of dynamics."""
+        return len([*self.gradients, *self.jacobians, *self.theory, *self.maps, *self.decays])
+
 
 def write(stream: FileIO, line: Record) -> None:
     """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and

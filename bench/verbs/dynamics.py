@@ -1,73 +1,105 @@
 """The verbs of dynamics: gradients, jacobian, theory and chaos."""
 
+import functools
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.settings import DTYPES, SettingsError, choice, choices, size, sizes
+from bench.dynamics.place import Place
+from bench.settings import DTYPES, SettingsError, choice, choices, duration, size, sizes
+
+if TYPE_CHECKING:
+    from bench.dynamics.checkpoint import Trained
 
 OUT = "A new folder for the results. [reports/<date>-<device>-<verb>]"
 CELLS = "Cells, by name, as `bench list` shows them. [the first eight]"
 INIT = "Initialisations: default, critical (where a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
+CHECKPOINT = "Instead of an initialisation, the trained weights of one cell: a state dict, or a checkpoint of `bench train`."
+
+
+def placed(verb: Callable[..., None]) -> Callable[..., None]:
+    """--out, --resume and --budget, which become the `place` of a verb."""
+
+    @click.option("--budget", default="", metavar="TIME", help="Begin with nothing new after 90s, 8m or 1h. [no limit]")
+    @click.option("--out", type=Path, metavar="FOLDER", help=OUT)
+    @click.option("--resume", is_flag=True, help="Measure what the run in --out doesn't have.")
+    @functools.wraps(verb)
+    def call(budget: str, out: Path | None, resume: bool, **given: Any) -> None:
+        verb(**given, place=Place(out, resume, duration(budget, "--budget") if budget else math.inf))
+
+    return call
 
 
 @click.command()
 @click.option("--cells", metavar="A,B", help=CELLS)
-@click.option("--init", "inits", default="default", metavar="A,B", help=INIT.format("default"))
+@click.option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
 @click.option("--seq-lens", default="64,512,4096", metavar="T,T", help="Sequence lengths T. [64,512,4096]")
 @click.option("--batch", default="8", metavar="B", help="Sequences in a batch. [8]")
 @click.option("--hidden", default="64", metavar="H", help="Hidden width, and that of the input. [64]")
 @click.option("--dtypes", default="float32,bfloat16", metavar="A,B", help=f"Of {', '.join(DTYPES)}. [float32,bfloat16]")
 @click.option("--seeds", default="3", metavar="N", help="Weights and inputs are drawn so many times. [3]")
-@click.option(
-    "--checkpoint", type=Path, metavar="FILE", help="Instead of an initialisation, the trained weights of one cell: a state dict."
-)
+@click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
 @click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@click.option("--out", type=Path, metavar="FOLDER", help=OUT)
+@placed
 def gradients(
-    cells: str | None, inits: str, seq_lens: str, batch: str, hidden: str, dtypes: str, seeds: str, checkpoint: Path | None, device: str,
-    out: Path | None,
+    cells: str | None, inits: str | None, seq_lens: str, batch: str, hidden: str, dtypes: str, seeds: str, checkpoint: Path | None,
+    device: str, place: Place,
 ) -> None:  # fmt: skip
     """Gradient norms by lag and by length, at initialisation or after training, and where 16 bit loses them."""
     names, kind = named(cells), on(device)
     types = choices(dtypes, DTYPES, "dtype")
     lengths, B, H, count = sizes(seq_lens, "--seq-lens"), size(batch, "--batch"), size(hidden, "--hidden"), size(seeds, "--seeds")
-    chosen = split(inits, names)
+    chosen = split(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "seq_lens": lengths, "B": B, "H": H, "dtypes": types, "seeds": count, "device": kind}
     from bench.dynamics import plan, study
 
     if checkpoint is None:
         pieces = plan.gradient_pieces(names, chosen, lengths, (B, H, H), types, count, kind)
-    elif cells is None or len(names) > 1:
-        raise SettingsError(f"--checkpoint {checkpoint} holds one cell: say which with --cells")
     else:
-        settings["checkpoint"] = str(checkpoint)
-        from bench.dynamics.checkpoint import trained
-
-        pieces = trained(checkpoint, names[0], lengths, B, types, count, kind)
-    study.run("gradients", pieces, settings, out)
+        model = loaded(checkpoint, cells, inits)
+        settings |= instead(model)
+        pieces = model.gradients(lengths, B, types, count, kind)
+    study.run("gradients", pieces, settings, place)
 
 
 @click.command()
 @click.option("--cells", metavar="A,B", help=CELLS)
-@click.option("--init", "inits", default="default,critical", metavar="A,B", help=INIT.format("default,critical"))
+@click.option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
 @click.option("--length", default="256", metavar="T", help="Steps of the sequence. [256]")
 @click.option("--hidden", default="64", metavar="H", help="Hidden width, and that of the input. [64]")
 @click.option("--dtype", default="float64", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float64]")
 @click.option("--seeds", default="3", metavar="N", help="Weights and inputs are drawn so many times. [3]")
+@click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
 @click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@click.option("--out", type=Path, metavar="FOLDER", help=OUT)
+@placed
 def jacobian(
-    cells: str | None, inits: str, length: str, hidden: str, dtype: str, seeds: str, device: str, out: Path | None
-) -> None:  # fmt: skip
+    cells: str | None,
+    inits: str | None,
+    length: str,
+    hidden: str,
+    dtype: str,
+    seeds: str,
+    checkpoint: Path | None,
+    device: str,
+    place: Place,
+) -> None:
     """Singular values of the Jacobians of the last state, by all states and inputs before it, and their growth per step."""
     names, kind, chosen_type = named(cells), on(device), choice(dtype, DTYPES, "dtype")
     T, H, count = size(length, "--length"), size(hidden, "--hidden"), size(seeds, "--seeds")
-    chosen = split(inits, names)
+    chosen = split(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "dtype": chosen_type, "seeds": count, "device": kind}
     from bench.dynamics import plan, study
 
-    study.run("jacobian", plan.jacobian_pieces(names, chosen, T, (H, H), chosen_type, count, kind), settings, out)
+    if checkpoint is None:
+        pieces = plan.jacobian_pieces(names, chosen, T, (H, H), chosen_type, count, kind)
+    else:
+        model = loaded(checkpoint, cells, inits)
+        settings |= instead(model)
+        pieces = model.jacobians(T, chosen_type, count, kind)
+    study.run("jacobian", pieces, settings, place)
 
 
 @click.command()
@@ -75,34 +107,43 @@ def jacobian(
 @click.option("--width", default="1024", metavar="N", help="Width at which growth is measured. [1024]")
 @click.option("--steps", default="40", metavar="T", help="Steps that are measured, after as many others. [40]")
 @click.option("--seed", default="0", metavar="N", help="Of matrices and inputs. [0]")
-@click.option("--out", type=Path, metavar="FOLDER", help=OUT)
-def theory(cells: str | None, width: str, steps: str, seed: str, out: Path | None) -> None:
+@placed
+def theory(cells: str | None, width: str, steps: str, seed: str, place: Place) -> None:
     """Mean-field theory: how a gradient grows per step, predicted by quadrature and measured in wide cells."""
     from bench.dynamics import plan, study
 
     names = tuple(plan.POINTS) if cells is None else choices(cells, tuple(plan.POINTS), "cell with a theory")
     N, count, number = size(width, "--width"), size(steps, "--steps", least=2), size(seed, "--seed", least=0)
     settings = {"cells": names, "N": N, "steps": count, "seed": number, "device": on("cpu")}
-    study.run("theory", plan.theory_pieces(names, N, count, number), settings, out)
+    study.run("theory", plan.theory_pieces(names, N, count, number), settings, place)
 
 
 @click.command()
 @click.option("--cells", metavar="A,B", help=CELLS)
-@click.option("--init", "inits", default="default,normal:5", metavar="A,B", help=INIT.format("default,normal:5"))
+@click.option("--init", "inits", metavar="A,B", help=INIT.format("default,normal:5"))
 @click.option("--length", default="2000", metavar="T", help="Steps without input. [2000]")
 @click.option("--hidden", default="64", metavar="H", help="Hidden width. [64]")
 @click.option("--seed", default="0", metavar="N", help="Of starting points and weights. [0]")
 @click.option("--quick", is_flag=True, help="The maps from fewer points over fewer steps than the paper's.")
-@click.option("--out", type=Path, metavar="FOLDER", help=OUT)
-def chaos(cells: str | None, inits: str, length: str, hidden: str, seed: str, quick: bool, out: Path | None) -> None:
+@click.option("--checkpoint", type=Path, metavar="FILE", help=f"{CHECKPOINT} Without the maps.")
+@placed
+def chaos(
+    cells: str | None, inits: str | None, length: str, hidden: str, seed: str, quick: bool, checkpoint: Path | None, place: Place
+) -> None:
     """Two chaotic maps with their Lyapunov exponents and attractors, and every cell without input."""
     names = named(cells)
     T, H, number = size(length, "--length", least=2), size(hidden, "--hidden"), size(seed, "--seed", least=0)
-    chosen = split(inits, names)
+    chosen = split(inits, names, ("default", "normal:5"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "seed": number, "quick": quick, "device": on("cpu")}
     from bench.dynamics import chaos, plan, study
 
-    study.run("chaos", plan.chaos_pieces(chaos.SHORT if quick else chaos.PAPER, names, chosen, T, H, number), settings, out)
+    if checkpoint is None:
+        pieces = plan.chaos_pieces(chaos.SHORT if quick else chaos.PAPER, names, chosen, T, H, number)
+    else:
+        model = loaded(checkpoint, cells, inits)
+        settings |= instead(model)
+        pieces = model.silence(T, number)
+    study.run("chaos", pieces, settings, place)
 
 
 def named(cells: str | None) -> tuple[str, ...]:
@@ -111,8 +152,27 @@ def named(cells: str | None) -> tuple[str, ...]:
     return tree.SEED if cells is None else choices(cells, tree.names(), "cell")
 
 
-def split(inits: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """A comma list of initialisations, each of them some cell's."""
+def loaded(checkpoint: Path, cells: str | None, inits: str | None) -> "Trained":
+    """The trained layer of a file."""
+    from bench.dynamics.checkpoint import trained
+
+    if inits:
+        raise SettingsError(f"--checkpoint {checkpoint} has weights of its own: leave out --init")
+    names = named(cells)
+    if cells is None or len(names) > 1:
+        raise SettingsError(f"--checkpoint {checkpoint} holds one cell: say which with --cells")
+    return trained(checkpoint, names[0])
+
+
+def instead(model: "Trained") -> Mapping[str, Any]:
+    """The settings that trained weights take the place of."""
+    return {"inits": (), "H": model.H, "checkpoint": model.name}
+
+
+def split(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
+    """A comma list of initialisations, each of them some cell's; the usual ones where none is named."""
+    if inits is None:
+        return usual
     import cells as tree
     from bench.dynamics.initial import initialised
 

@@ -1,0 +1,97 @@
+"""A study that ended too early, and goes on: nothing is lost, nothing is measured twice, and nothing else is mixed in."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench import cli
+from bench.dynamics import study
+from bench.dynamics.chaos import Size
+from bench.dynamics.place import Place
+from bench.records import read
+from bench.settings import SettingsError
+from tests.records import gradient
+
+CPU = {"device": "cpu", "seed": 0}
+STUDIES = {
+    "gradients": ("--cells", "lstm,minimal", "--seq-lens", "3,5", "--hidden", "2", "--batch", "1", "--dtypes", "bfloat16"),
+    "jacobian": ("--cells", "lstm,vanilla", "--length", "3", "--hidden", "2", "--seeds", "2"),
+    "theory": ("--cells", "vanilla", "--width", "8", "--steps", "2"),
+    "chaos": ("--quick", "--cells", "cfn,gru", "--length", "5", "--hidden", "2"),
+}
+
+
+def bench(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def found(folder: Path) -> list[str]:
+    """What was measured, record by record, but not when and by which command."""
+    return (folder / "records.jsonl").read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize("verb", STUDIES)
+def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(verb, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.render.report.draw", lambda *_: [])  # which takes a second
+    monkeypatch.setattr("bench.dynamics.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert bench(verb, *STUDIES[verb], "--out", whole).exit_code == 0
+    data = (whole / "records.jsonl").read_bytes()
+    assert len(found(whole)) > 2
+    first, second = data.index(b"\n") + 1, data.index(b"\n", data.index(b"\n") + 1) + 1
+    for size in (0, 40, first, second - 1, second, len(data) - 1, len(data)):
+        cut.mkdir()
+        (cut / "records.jsonl").write_bytes(data[:size])
+        done = bench(verb, *STUDIES[verb], "--out", cut, "--resume")
+        assert done.exit_code == 0, done.output
+        assert found(cut) == found(whole)
+        assert ("cut short" in done.stderr) == (size not in (0, first, second, len(data)))
+        assert [p.name for p in sorted(cut.iterdir())] == [p.name for p in sorted(whole.iterdir())]
+        shutil.rmtree(cut)
+
+
+def test_interrupted_it_says_how_to_go_on(tmp_path, capsys):
+    def stopped():
+        raise KeyboardInterrupt
+
+    pieces = [("one", lambda: gradient("lstm", 4)), ("two", stopped), ("three", lambda: gradient("gru", 4))]
+    with pytest.raises(SystemExit) as stop:
+        study.run("gradients", pieces, CPU, Place(tmp_path / "run"))
+    assert stop.value.code == 130 and [r.cell for r in read(tmp_path / "run").gradients] == ["lstm"]
+    assert "interrupted: 1 of 3 pieces are finished" in capsys.readouterr().err and (tmp_path / "run" / "report.md").exists()
+    asked = []
+    pieces = [("one", lambda: asked.append(1)), ("two", lambda: gradient("cfn", 4)), ("three", lambda: gradient("gru", 4))]
+    study.run("gradients", pieces, CPU, Place(tmp_path / "run", resume=True))
+    assert [r.cell for r in read(tmp_path / "run").gradients] == ["lstm", "cfn", "gru"] and not asked
+
+
+def test_before_anything_is_measured(tmp_path, capsys, monkeypatch):
+    """Interrupted while it reads the machine there is no run; out of time at once there is one, and no report of nothing."""
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    pieces = [("one", lambda: gradient("lstm", 4))]
+    study.run("gradients", pieces, CPU, Place(tmp_path / "late", seconds=-1.0))
+    assert "out of time: 0 of 1" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "late").iterdir()] == ["records.jsonl"]
+    study.run("gradients", pieces, CPU, Place(tmp_path / "late", resume=True))
+    assert len(read(tmp_path / "late").gradients) == 1
+    monkeypatch.setattr(study.environment, "capture", stopped)
+    with pytest.raises(SystemExit) as stop:
+        study.run("gradients", pieces, CPU, Place(tmp_path / "run"))
+    assert stop.value.code == 130 and "nothing was measured yet" in capsys.readouterr().err and not list((tmp_path / "run").iterdir())
+
+
+def test_another_study_is_not_gone_on_with(tmp_path):
+    out = tmp_path / "run"
+    assert bench("theory", "--cells", "vanilla", "--width", 8, "--steps", 2, "--budget", "0.001s", "--out", out).exit_code == 0
+    before = (out / "records.jsonl").read_bytes()
+    for other in (("theory", "--cells", "vanilla", "--width", 9, "--steps", 2), ("jacobian", "--cells", "vanilla", "--length", 3)):
+        with pytest.raises(SettingsError, match="was measured with"):
+            bench(*other, "--out", out, "--resume")
+    with pytest.raises(SettingsError, match=r"exists already.*--resume goes on"):
+        bench("theory", "--cells", "vanilla", "--width", 8, "--steps", 2, "--out", out)
+    assert (out / "records.jsonl").read_bytes() == before
