@@ -148,6 +148,8 @@ def test_sizes_of_every_cell_are_read_in_its_weights(cell):
         (("theory", "--resume"), "name its folder with --out"),
         (("jacobian", "--budget", "5"), "takes a time with its unit"),
         (("jacobian", "--init", "normal:x"), "normal:1.5"),
+        (("chaos", "--init", "default,orthogonal:nan"), "no initialisation of"),
+        (("gradients", "--init", "normal:-1"), "no initialisation of"),
         (("jacobian", "--dtype", "int8"), "no dtype is called"),
         (("theory", "--cells", "cfn"), "no cell with a theory"),
         (("chaos", "--length", "1"), "at least 2"),
@@ -161,6 +163,13 @@ def test_faults_are_one_line(arguments, said, capsys, monkeypatch, tmp_path):
     err = capsys.readouterr().err
     assert stop.value.code == 2 and said in err and len(err.splitlines()) == 1
     assert not list(tmp_path.rglob("records.jsonl"))
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"", "EOFError"), (b"hello", "can't be read")])
+def test_what_is_no_checkpoint_is_refused(tmp_path, content, said):
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(SettingsError, match=said):
+        bench("chaos", "--cells", "gru", "--checkpoint", tmp_path / "a.pt", "--out", tmp_path / "run")
 
 
 def test_another_cells_checkpoint_is_refused(tmp_path):

@@ -85,6 +85,22 @@ def test_before_anything_is_measured(tmp_path, capsys, monkeypatch):
     assert stop.value.code == 130 and "nothing was measured yet" in capsys.readouterr().err and not list((tmp_path / "run").iterdir())
 
 
+def test_out_of_memory_it_keeps_what_is_finished(tmp_path, capsys):
+    def large():
+        raise MemoryError("Unable to allocate 1 EiB")
+
+    def wrong():
+        raise RuntimeError("a fault of ours")
+
+    pieces = [("one", lambda: gradient("lstm", 4)), ("two", large)]
+    with pytest.raises(SystemExit) as stop:
+        study.run("gradients", pieces, CPU, Place(tmp_path / "run"))
+    assert stop.value.code == 1 and len(read(tmp_path / "run").gradients) == 1
+    assert "out of memory (Unable to allocate 1 EiB): 1 of 2" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        study.run("gradients", [("one", wrong)], CPU, Place(tmp_path / "wrong"))
+
+
 def test_another_study_is_not_gone_on_with(tmp_path):
     out = tmp_path / "run"
     assert bench("theory", "--cells", "vanilla", "--width", 8, "--steps", 2, "--budget", "0.001s", "--out", out).exit_code == 0

@@ -14,6 +14,7 @@ import cells
 from bench.dynamics import chaos, jacobian
 from bench.dynamics.plan import TRAJECTORIES, flow, problem
 from bench.dynamics.study import Piece
+from bench.measure.fault import named
 from bench.measure.problem import Problem
 from bench.settings import SettingsError
 from cells.fault import CellError
@@ -70,9 +71,7 @@ def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise SettingsError(
-            f"--checkpoint {path} can't be read ({str(error).splitlines()[0]}): name a state dict torch.save wrote"
-        ) from None
+        raise SettingsError(f"--checkpoint {path} can't be read ({named(error)}): name a state dict torch.save wrote") from None
     wanted = {name: f"{name.replace('.', '_')}_l0" for name in cells.load(cell).shapes(1, 1)}
     found = {name: value for name, key in wanted.items() for k, value in flat(saved).items() if k == key or k.endswith("." + key)}
     if set(found) != set(wanted):

@@ -1,5 +1,6 @@
 """Initialisations by name, as the command line takes them."""
 
+import math
 from collections.abc import Callable
 
 from bench.settings import SettingsError
@@ -18,9 +19,17 @@ def initialised(cell: Cell, name: str) -> Cell:
         return cell.initialised(name)
     law, _, gain = name.partition(":")
     try:
-        made: Rule = LAWS[law](float(gain))
+        made: Rule = LAWS[law](positive(gain))
     except (KeyError, ValueError):
         known = ", ".join(("default", *cell.variants, "normal:1.5", "orthogonal:1"))
         raise SettingsError(f"--init {name!r} is no initialisation of {cell.name}: take for example {known}") from None
     rules: dict[str, Rule] = {key: rule for key, rule in cell.init.items() if not key.startswith("W")}
     return cell.initialised(rules | {"W": made})
+
+
+def positive(text: str) -> float:
+    """Raises ValueError where it is no number, or none that a gain can be."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise ValueError(text)
+    return number

@@ -21,6 +21,7 @@ from bench.device import target
 from bench.dynamics.place import Place
 from bench.dynamics.thread import one_thread
 from bench.measure import environment
+from bench.measure.fault import first_line, full
 from bench.progress import progress, say
 from bench.records import DecayRecord, GradientRecord, JacobianRecord, MapRecord, Run, TheoryRecord, mend, read, write
 from bench.session import agree
@@ -36,24 +37,27 @@ def run(verb: str, pieces: Sequence[Piece], settings: dict[str, Any], place: Pla
     SettingsError for a folder that can't be written, or that was measured otherwise."""
     until = time.monotonic() + place.seconds
     folder = target(place.out, settings["device"], verb, resume=place.resume)
-    path, code = folder / "records.jsonl", 0
+    path, end, code = folder / "records.jsonl", "out of time", 0
     try:
         left = pieces[begin(path, settings) :]
         with one_thread(), FileIO(path, "a") as stream, progress(len(left)) as tell:
             for found in measured(left, tell, until):
                 write(stream, found)
     except KeyboardInterrupt:
-        code = 130
+        end, code = "interrupted", 130
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; what was finished before is in it, --resume goes on") from None
+    except Exception as error:
+        if not full(error):
+            raise
+        end, code = f"out of memory ({first_line(error)})", 1
     if path.stat().st_size == 0:
         path.unlink()
-        say("interrupted: nothing was measured yet")
+        say(f"{end}: nothing was measured yet")
         raise SystemExit(code)
     finished = render(folder)
     if finished < len(pieces):
-        why = "interrupted" if code else "out of time"
-        say(f"{why}: {finished} of {len(pieces)} pieces are finished; --out {folder} --resume goes on")
+        say(f"{end}: {finished} of {len(pieces)} pieces are finished; --out {folder} --resume goes on")
     if code:
         raise SystemExit(code)
 

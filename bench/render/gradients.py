@@ -20,8 +20,8 @@ LOST = 0.5
 """A gradient off by more than half of itself is called lost."""
 
 METHOD = (
-    "Norms of ∂L/∂s, s all states of a cell; s₀ those it starts from. Nats per step: the least-squares slope of the norm's logarithm "
-    "over lag, at the longest T, down to the smallest normal number of the dtype"
+    "Norms of ∂L/∂s along standard normal inputs, s all states of a cell; s₀ those it starts from. Nats per step: the least-squares slope "
+    "of the norm's logarithm over lag, at the longest T, down to the smallest normal number of the dtype"
 )
 SEEDS = (
     ", ± half the width of its 95% interval over seeds (Student's t): below 0 the gradient vanishes, above it explodes. Norms over several "
