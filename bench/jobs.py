@@ -1,5 +1,6 @@
 """The work of a run, cut into pieces that one process is asked for at a time: in which order, and what is left of it."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -33,8 +34,8 @@ class Job:
 
 
 def jobs(settings: Settings) -> list[Job]:
-    """All of a run but reading the machine, the most telling of it last: what fails fails early."""
-    return [
+    """All of a run, or of its shard, but reading the machine; the most telling of it last: what fails fails early."""
+    return shared(settings.shard, [
         *(Job("check", f"checking {label(case)} in Triton's interpreter", (case,)) for case in verified(settings)),
         *(
             Job("gradients", f"gradient norms of {shape.cell} T={shape.T}", (make(settings, shape, "eager", "training"),))
@@ -42,7 +43,19 @@ def jobs(settings: Settings) -> list[Job]:
         ),
         *(Job(kind, name) for kind, name in SHORT.items() if not (settings.suite or settings.quick)),
         *(Job("race", group.name, group.cases) for group in groups(settings)),
-    ]
+    ])  # fmt: skip
+
+
+def shared(shard: str, planned: list[Job]) -> list[Job]:
+    """The jobs of a shard: dealt out in turn, each kind for itself. A race stays whole, for its cases are compared turn by turn."""
+    if not shard:
+        return planned
+    part, parts = map(int, shard.split("/"))
+    dealt, turn = [], Counter[Kind]()
+    for job in planned:
+        turn[job.kind] += 1
+        dealt += [job] if turn[job.kind] % parts == part % parts else []
+    return dealt
 
 
 def left(job: Job, before: Records | None) -> Job | None:

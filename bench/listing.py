@@ -2,14 +2,14 @@
 
 from rich.table import Table
 
-from bench.cases import groups, verified
+from bench.jobs import jobs
 from bench.render.terminal import terminal
 from bench.settings import Settings
 
 
 def dry_run(settings: Settings) -> None:
     table = Table("cell", "backend", "mode", "input product", "T", "B", "D", "H", "dtype")
-    planned = verified(settings) + [case for group in groups(settings) for case in group.cases]
+    planned = [case for job in jobs(settings) if job.kind in ("check", "race") for case in job.cases]
     for case in planned:
         row = (case.T, case.B, case.D, case.H)
         inside = "inside" if case.input_product else "given"

@@ -30,7 +30,7 @@ class SettingsError(ValueError):
 class Settings:
     """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width), or of which suite,
     which has sizes and, without a `dtype`, types of its own. `thorough`: with more samples, cold caches, and energy where it is
-    counted."""
+    counted. `shard`: which part of it, "2/3" is the second of three, or "" for all."""
 
     cells: tuple[str, ...]
     backends: tuple[str, ...]
@@ -46,6 +46,7 @@ class Settings:
     suite: str = ""
     modes: tuple[Mode, ...] = ("training", "inference")
     thorough: bool = False
+    shard: str = ""
 
     def plain(self) -> dict[str, Any]:
         """As a record holds them."""
@@ -106,6 +107,14 @@ def size(text: str, flag: str, least: int = 1) -> int:
     if number >= 2**31:
         raise SettingsError(f"{flag} must be below 2³¹, not {number}")
     return number
+
+
+def part(text: str, flag: str) -> str:
+    """One part of several: 2/3 is the second of three."""
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise SettingsError(f"{flag} takes one part of several, not {text!r}: {flag} 1/2 here and {flag} 2/2 elsewhere")
+    return f"{int(found[1])}/{int(found[2])}"
 
 
 UNITS = {"s": 1, "m": 60, "h": 3600}

@@ -18,7 +18,7 @@ SAME = (
     "driver", "compiler", "torchrecurrent",
 )  # fmt: skip
 """What of the environment must be the same for a ratio to be about the code."""
-CHOICE = ("cells", "backends", "seq_lens", "modes")
+CHOICE = ("cells", "backends", "seq_lens", "modes", "shard")
 """Settings that only choose cases: those that one run has and the other hasn't are listed."""
 
 

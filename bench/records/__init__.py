@@ -7,10 +7,11 @@ from bench.records.gradient import GradientRecord
 from bench.records.jacobian import JacobianRecord, Spectrum
 from bench.records.model import Model
 from bench.records.run import SCHEMA, Constants, End, Environment, Run
+from bench.records.scale import ScaleRecord
 from bench.records.theory import TheoryRecord
 
 __all__ = [
     "FAILURES", "SCHEMA", "Case", "CaseRecord", "Constants", "DecayRecord", "Demand", "End", "Environment", "Errors", "GradientRecord",
-    "JacobianRecord", "MapRecord", "Memory", "Mode", "Model", "Reading", "Record", "RecordError", "Records", "Run", "Spectrum", "Status",
-    "Stop", "TheoryRecord", "Work", "mend", "read", "write",
+    "JacobianRecord", "MapRecord", "Memory", "Mode", "Model", "Reading", "Record", "RecordError", "Records", "Run", "ScaleRecord",
+    "Spectrum", "Status", "Stop", "TheoryRecord", "Work", "mend", "read", "write",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from bench.records.gradient import GradientRecord
 from bench.records.jacobian import JacobianRecord
 from bench.records.model import Model
 from bench.records.run import SCHEMA, End, Run
+from bench.records.scale import ScaleRecord
 from bench.records.theory import TheoryRecord
 from bench.records.training import LearnedRecord, TrainingRecord
 
@@ -30,7 +31,8 @@ class RecordError(ValueError):
 
 
 Record = (
-    Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord | End
+    Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord
+    | ScaleRecord | End
 )  # fmt: skip
 _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
@@ -49,6 +51,7 @@ class Records(Model):
     ends: list[End] = Field(default_factory=list)
     training: list[TrainingRecord] = Field(default_factory=list)
     learned: list[LearnedRecord] = Field(default_factory=list)
+    scale: list[ScaleRecord] = Field(default_factory=list)
 
     @property
     def studied(self) -> int:
@@ -100,6 +103,7 @@ def read(path: Path) -> Records:
         ends=[line for line in lines if isinstance(line, End)],
         training=list({line.trial.place: line for line in lines if isinstance(line, TrainingRecord)}.values()),
         learned=list({line.trial.place: line for line in lines if isinstance(line, LearnedRecord)}.values()),
+        scale=list({line.place: line for line in lines if isinstance(line, ScaleRecord)}.values()),
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from bench.records import Case, CaseRecord, Environment, Records
-from bench.render import chaos, equal, facts, gradients, jacobians, learning, plots, speeds, theory, training
+from bench.render import chaos, equal, facts, gradients, jacobians, learning, plots, scaling, speeds, theory, training
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
 from bench.render.grid import Grid, Row, grids
@@ -40,7 +40,7 @@ def draw(folder: Path, records: Records) -> list[Path]:
         return learning.draw(records, folder)
     return [
         *plots.draw(records, folder), *gradients.draw(records.gradients, folder), *jacobians.draw(records.jacobians, folder),
-        *theory.draw(records.theory, folder), *chaos.draw(records.maps, records.decays, folder),
+        *theory.draw(records.theory, folder), *chaos.draw(records.maps, records.decays, folder), *scaling.draw(records.scale, folder),
     ]  # fmt: skip
 
 
@@ -84,7 +84,9 @@ def again(records: Records) -> list[str]:
 def render(records: Records, plots: list[str]) -> str:
     """The report as markdown. `plots` are the addresses of its plots, as seen from it."""
     here, laid = records.run.environment, grids(records.cases)
-    timing = bool(records.cases) or not any((records.jacobians, records.theory, records.maps, records.decays, records.gradients))
+    timing = bool(records.cases) or not any(
+        (records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale)
+    )
     parts = [
         f"# Recurrent cells on {text(here.device)}",
         *([headline(laid), f"{counted(records.cases)}."] if timing else []),
@@ -102,6 +104,7 @@ def render(records: Records, plots: list[str]) -> str:
         *in_full("theory", theory.section(records.theory), timing),
         *in_full("chaos", chaos.section(records.maps, records.decays), timing),
         *training.sections(records),
+        *scaling.section(records.scale),
         *section("Not timed", facts.not_ok(records.cases), "Every other case without a time, and why."),
         "## Environment",
         facts.environment(here),

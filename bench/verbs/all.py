@@ -23,6 +23,7 @@ from bench.settings import (
     choices,
     contenders,
     duration,
+    part,
     size,
     sizes,
 )  # fmt: skip
@@ -54,12 +55,13 @@ BEGAN = time.monotonic()
 @click.option("--timeout", default="4m", metavar="TIME", help="What a case may take to be checked, or to be called once. [4m]")
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out: measure what is missing there.")
+@click.option("--shard", default="", metavar="I/N", help="The I-th of N parts of the run: `bench merge` makes one run of all. [all of it]")
 @click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
 @forms
 def run_all(
     cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, modes: str, dtype: str,
     precision: str, device: str, seed: str, thorough: bool, quick: bool, budget: str, timeout: str, out: Path | None, resume: bool,
-    dry_run: bool, form: Form,
+    shard: str, dry_run: bool, form: Form,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench import session
@@ -81,6 +83,7 @@ def run_all(
         "seed": size(seed, "--seed", least=0),
         "quick": quick,
         "thorough": thorough or gpu,
+        "shard": part(shard, "--shard") if shard else "",
     }
     named = choice(dtype, DTYPES, "dtype") if dtype else ""
     if suite:

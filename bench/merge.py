@@ -1,0 +1,104 @@
+"""Several runs that are parts of one, as one: shards of a sweep, on one machine or on several that are alike."""
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bench.compare.comparison import SAME
+from bench.estimate import estimate
+from bench.records import CaseRecord, GradientRecord, Record, Records, Run
+from bench.records.training import LearnedRecord, TrainingRecord
+from bench.settings import SettingsError
+from bench.summary import timed
+
+
+@dataclass
+class Merged:
+    """The lines of one run, and what there is to `say`: what was there twice, what disagrees, what is missing."""
+
+    lines: list[Record]
+    twice: list[str] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
+    """Of runs by name. What several have is taken from the first. Raises SettingsError where two are not parts of one run."""
+    (first, one), *rest = parts
+    for name, other in rest:
+        unlike(first, one.run, name, other.run)
+    settings = {**one.run.settings, "shard": ""} if one.run.settings else {}
+    command = re.sub(r" --(shard|out)[ =]\S+| --resume", "", one.run.command)
+    merged = Merged([one.run.model_copy(update={"settings": settings, "command": command})], missing=missing(parts))
+    had: dict[Hashable, tuple[str, Record]] = {}
+    for name, records in parts:
+        for line in lines(records):
+            key = identity(line)
+            if key is None or key not in had:
+                merged.lines.append(line)
+                had |= {key: (name, line)} if key else {}
+                continue
+            before, known = had[key]
+            merged.twice.append(f"{words(line)}: in {before} and {name}")
+            why = disagreement(known, line)
+            merged.disagreements += [f"{words(line)}: {why[0]} in {before}, {why[1]} in {name}"] if why else []
+    merged.lines += [end for _, records in parts for end in records.ends]
+    return merged
+
+
+def unlike(first: str, one: Run, second: str, other: Run) -> None:
+    """Raises SettingsError where their settings or machines differ."""
+    pairs = {name: (one.settings.get(name), other.settings.get(name)) for name in {**one.settings, **other.settings} if name != "shard"}
+    pairs |= {name: (getattr(one.environment, name), getattr(other.environment, name)) for name in (*SAME, "commit", "dirty")}
+    pairs["seed"] = one.seed, other.seed
+    for name, (a, b) in pairs.items():
+        if a != b:
+            raise SettingsError(f"{first} was measured with {name} {a!r}, {second} with {b!r}: they are not parts of one run")
+
+
+def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:
+    """The shards that nobody gave."""
+    shards = [str(records.run.settings.get("shard") or "1/1").split("/") for _, records in parts]
+    counts = {count for _, count in shards}
+    if len(counts) > 1:
+        raise SettingsError(f"these are shards of {' and of '.join(sorted(counts))}: merge those of one run")
+    count = counts.pop()
+    return [f"shard {k}/{count}" for k in range(1, int(count) + 1) if str(k) not in {number for number, _ in shards}]
+
+
+def lines(records: Records) -> Iterator[Record]:
+    yield from records.cases
+    for found in (records.gradients, records.jacobians, records.theory, records.maps, records.decays, records.training, records.learned):
+        yield from found
+
+
+def identity(line: Record) -> Hashable:
+    """What is measured once in a run; None for what has no name of its own."""
+    if isinstance(line, CaseRecord):
+        return line.case
+    if isinstance(line, GradientRecord):
+        return "gradients", line.cell, line.T, line.dtype, line.init, line.seed
+    if isinstance(line, TrainingRecord | LearnedRecord):
+        return line.kind, line.trial.place
+    return line.model_dump_json()
+
+
+def words(line: Record) -> str:
+    if isinstance(line, CaseRecord):
+        case = line.case
+        return f"{case.cell} {case.backend} {case.mode} T={case.T} B={case.B} H={case.H}{'' if case.input_product else ', rows given'}"
+    key = identity(line)
+    return " ".join(map(str, key)) if isinstance(key, tuple) else line.kind
+
+
+def disagreement(one: Record, other: Record) -> tuple[str, str] | None:
+    """What two records of one case say, where they can't both be right: another status, or intervals of their medians that don't meet."""
+    if not (isinstance(one, CaseRecord) and isinstance(other, CaseRecord)):
+        return None
+    if one.status != other.status:
+        return one.status, other.status
+    if timed(one) and timed(other):
+        a, b = estimate(tuple(one.samples)), estimate(tuple(other.samples))
+        if a.high < b.low or b.high < a.low:
+            return f"{a.value * 1e3:.3g} ms", f"{b.value * 1e3:.3g} ms"
+    return None

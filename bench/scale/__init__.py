@@ -1,0 +1,1 @@
+"""Training a cell on several ranks: data-parallel, by torch.distributed."""

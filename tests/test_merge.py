@@ -1,0 +1,126 @@
+"""Runs that are parts of one: dealt out without loss, merged without loss, and what doesn't fit together said."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.cli import app
+from bench.jobs import Job, jobs, shared
+from bench.merge import merge
+from bench.records import FAILURES, Records, read, write
+from bench.settings import Settings, SettingsError, part
+from tests.records import case, records, timed, whole
+
+
+def of(found: Records, shard: str = "", **settings: object) -> Records:
+    run = found.run.model_copy(update={"settings": {"cells": ["gru"], "shard": shard, **settings}})
+    return found.model_copy(update={"run": run})
+
+
+@given(st.integers(1, 9), st.lists(st.sampled_from(["check", "gradients", "dynamics", "race"]), max_size=30))
+def test_shards_are_all_of_a_run(count, kinds):
+    """Each job in one shard, and none has more than one job of a kind more than another."""
+    planned = [Job(kind, str(k)) for k, kind in enumerate(kinds)]
+    dealt = [shared(f"{k}/{count}", planned) for k in range(1, count + 1)]
+    assert sorted((job for jobs in dealt for job in jobs), key=planned.index) == planned
+    for kind in set(kinds):
+        found = [sum(job.kind == kind for job in shard) for shard in dealt]
+        assert max(found) - min(found) <= 1
+
+
+def test_a_shard_of_settings():
+    known = {"batch": 2, "hidden": 3, "input": 3, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
+    every = [jobs(Settings(("gru",), ("vendor",), (2, 3, 4), shard=shard, **known)) for shard in ("", "1/2", "2/2")]
+    assert sorted(map(str, every[0])) == sorted(map(str, every[1] + every[2])) and every[1] and every[2]
+
+
+@given(st.integers(1, 5), st.randoms(use_true_random=False))
+def test_merged_shards_are_the_run(count, random):
+    """Whatever is dealt out however, and in whichever order it comes back."""
+    found = whole()
+    place = {id(line): random.randrange(count) for line in (*found.cases, *found.gradients)}
+
+    def dealt(k: int) -> Records:
+        cases, gradients = ([line for line in lines if place[id(line)] == k] for lines in (found.cases, found.gradients))
+        return of(records(*cases, gradients=tuple(gradients)), f"{k + 1}/{count}")
+
+    parts = [(f"part {k}", dealt(k)) for k in range(count)]
+    random.shuffle(parts)
+    merged = merge(parts)
+    assert sorted(line.model_dump_json() for line in merged.lines[1:]) == sorted(
+        line.model_dump_json() for line in (*found.cases, *found.gradients)
+    )
+    assert not (merged.twice or merged.disagreements or merged.missing) and merged.lines[0].settings["shard"] == ""
+
+
+def test_what_is_there_twice():
+    one, slow = timed(case(), *(1 + k / 1e3 for k in range(9))), timed(case(), *(2 + k / 1e3 for k in range(9)))
+    failed = timed(case()).model_copy(update={"status": "failed", "reason": "it did"})
+    for other, words in ((one, None), (slow, "1e+03 ms in a, 2e+03 ms in b"), (failed, "ok in a, failed in b")):
+        merged = merge([("a", of(records(one), "1/2")), ("b", of(records(other), "2/2"))])
+        assert [line for line in merged.lines[1:]] == [one]
+        assert len(merged.twice) == 1 and "gru compiled training T=128" in merged.twice[0]
+        assert (words is None and not merged.disagreements) or words in merged.disagreements[0]
+
+
+def test_what_is_missing():
+    merged = merge([("a", of(records(), "1/4")), ("b", of(records(), "3/4"))])
+    assert merged.missing == ["shard 2/4", "shard 4/4"]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (of(records(), "2/2", cells=["lstm"]), "cells"),
+        (of(records(), "2/3"), "shards of 2 and of 3"),
+        (of(records(), "2/2").model_copy(update={"run": of(records(), "2/2").run.model_copy(update={"seed": 5})}), "seed"),
+    ],
+    ids=["settings", "shards", "seed"],
+)
+def test_what_is_no_part(other, words):
+    with pytest.raises(SettingsError, match=words):
+        merge([("a", of(records(), "1/2")), ("b", other)])
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/2/3", "-1/2", "1.5/2"])
+def test_no_shard(text):
+    with pytest.raises(SettingsError, match="--shard 1/2 here"):
+        part(text, "--shard")
+
+
+def save(folder: Path, found: Records) -> Path:
+    folder.mkdir()
+    with (folder / "records.jsonl").open("wb", buffering=0) as stream:
+        for line in (found.run, *found.cases, *found.gradients):
+            write(stream, line)
+    return folder
+
+
+def test_at_the_command_line(tmp_path):
+    """A report of all, exit code 1 where two disagree, 2 for what is no part of one run."""
+    one = timed(case(), *(1 + k / 1e3 for k in range(9)))
+    a, b = save(tmp_path / "a", of(records(one), "1/2")), save(tmp_path / "b", of(records(timed(case(T=16), 1, 1, 1, 1, 1)), "2/2"))
+    done = CliRunner().invoke(app, ["merge", str(a), str(b), "--out", str(tmp_path / "whole")])
+    assert done.exit_code == 0, done.output
+    assert len(read(tmp_path / "whole").cases) == 2 and (tmp_path / "whole" / "report.md").exists()
+    other = save(tmp_path / "c", of(records(timed(case(), *(2 + k / 1e3 for k in range(9)))), "2/2"))
+    done = CliRunner().invoke(app, ["merge", str(a), str(other), "--out", str(tmp_path / "twice")])
+    assert done.exit_code == 1 and "DISAGREES: gru compiled training" in done.output
+    assert "two runs or more" in str(CliRunner().invoke(app, ["merge", str(a), "--out", str(tmp_path / "x")]).exception)
+
+
+def test_measured_in_shards(tmp_path):
+    """The same cases as a run of all, each with its outcome."""
+    sized = ["all", "--quick", "--cells", "minimal", "--seq-lens", "2,3", "--backends", "compiled,vendor", "--device", "cpu"]
+    for name, more in (("whole", []), ("one", ["--shard", "1/2"]), ("two", ["--shard", "2/2"])):
+        assert CliRunner().invoke(app, [*sized, *more, "--out", str(tmp_path / name)]).exit_code == 0
+    assert (
+        CliRunner().invoke(app, ["merge", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(tmp_path / "merged")]).exit_code == 0
+    )
+    found, merged = read(tmp_path / "whole"), read(tmp_path / "merged")
+    assert {c.case: c.status for c in found.cases} == {c.case: c.status for c in merged.cases}
+    assert {(g.cell, g.T) for g in found.gradients} == {(g.cell, g.T) for g in merged.gradients} and len(merged.ends) == 2
+    assert not [c for c in merged.cases if c.status in FAILURES]
