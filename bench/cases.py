@@ -103,8 +103,9 @@ def verified(settings: Settings) -> list[Case]:
 
 
 def small(cell: str) -> tuple[int, int, int, int]:
-    """`SMALL`, with D = H for a cell that takes no other."""
+    """`SMALL`, with D = H for a cell that takes no other, and an H that its heads can share."""
     T, B, D, H = SMALL
+    H = cells.load(cell).units(H)
     return T, B, H if plan(cells.load(cell)).square else D, H
 
 

@@ -44,9 +44,20 @@ def planned(name: str) -> Plan:
         raise SettingsError(str(error)) from None
 
 
+def headed(names: tuple[str, ...], H: int) -> None:
+    """Raises SettingsError for a cell whose heads can't share H units."""
+    for name in names:
+        fitting = cells.load(name).units(H)
+        if fitting != H:
+            raise SettingsError(f"the heads of {name} share the units: take --hidden {fitting}, not {H}")
+
+
 def fits(names: tuple[str, ...], D: int, H: int) -> None:
-    """Raises SettingsError for a cell of one's own that uses x unit by unit where D isn't H."""
+    """Raises SettingsError for a cell of one's own that uses x unit by unit where D isn't H, or whose heads can't share H."""
     for made in (planned(name) for name in names if ":" in name):
         if made.square and D != H:
             hint = f"uses x unit by unit, which takes --input {D} to be --hidden {H}: or apply a matrix, W.name(x)"
             raise SettingsError(str(fault(made.cell.step, hint, made.square_line)))
+        if made.cell.units(H) != H:
+            hint = f"its heads share the units: take --hidden {made.cell.units(H)} and not {H}"
+            raise SettingsError(str(fault(made.cell.step, hint)))

@@ -16,6 +16,9 @@ from kernels.derive import TRITON, adjoint, source
 from kernels.graph import ARITHMETIC, Node
 from kernels.plan import Plan, plan
 
+UNNAMED = ("b", "p", "s", "before")
+"""Leaves that are written otherwise than they are called."""
+
 
 def listing() -> None:
     """Every cell, those that a benchmark has by default first: its states, products in the loop, stages, parameters, torch.nn's module
@@ -52,7 +55,7 @@ def show(name: str) -> None:
 def outline(p: Plan) -> str:
     """What runs in front of the loop and what in it, in words."""
     lines = ["in front of the loop, for all T·B rows:"]
-    lines += [f"    {name(t.hoisted)} = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
+    lines += [f"    {t.name} = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
     lines += [f"    {t.matrix}' = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
     lines.append("in the loop, for every time step:")
     for number, stage in enumerate(p.stages, start=1):
@@ -78,15 +81,11 @@ def outline(p: Plan) -> str:
     return "\n".join(lines)
 
 
-def name(node: Node) -> str:
-    return node.name or text(node)
-
-
 def text(node: Node) -> str:
     """A node in the grammar of the cells, named values by their names."""
 
     def inner(n: Node) -> str:
-        if n.name and n.op not in ("b", "p") and n is not node:
+        if n.name and n.op not in UNNAMED and n is not node:
             return n.name
         bare = n.op not in ARITHMETIC or node.op not in ("sub", "mul", "div", "neg") or (n is node.args[0] and n.op in ("mul", "div"))
         return text(n) if bare else f"({text(n)})"
@@ -102,8 +101,10 @@ def text(node: Node) -> str:
             return f" {ARITHMETIC[node.op]} ".join(args)
         case "neg":
             return f"-{args[0]}"
-        case "b" | "p":
+        case "b" | "p" | "s":
             return f"{node.op}.{node.label}"
+        case "before":
+            return "prev(x)"
     return node.label
 
 
@@ -130,4 +131,4 @@ def climb(p: Plan, node: Node) -> str:
     above = next((n for n in p.written if any(a is node for a in n.args)), None)
     if above is None:
         return p.cell.states[0]
-    return above.name if above.name and above.op not in ("b", "p") else climb(p, above)
+    return above.name if above.name and above.op not in UNNAMED else climb(p, above)

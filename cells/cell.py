@@ -6,7 +6,8 @@
         return u * h + (1 - u) * z
 
 What stands before `x` are the states, the first of which is the output. `W.name(v)` applies a learned matrix, `b.name`
-and `p.name` are learned vectors of width H (`b` is what `bias=False` drops). The function returns the next states.
+and `p.name` are learned vectors of width H (`b` is what `bias=False` drops), `s.name` learned scalars. `prev(x)` is the input one
+step earlier. The function returns the next states.
 """
 
 import importlib
@@ -23,14 +24,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cells.fault import CellError, fault, located
+from cells.functions import stepping
 from cells.twin import Twin
+
+LETTERS = ("W", "b", "p", "s")
+"""What is learned: matrices, biases, vectors that `bias=False` leaves, scalars."""
 
 Rule = float | tuple[float, float] | Callable[[Tensor], None]
 """How a learned value begins: filled with a number, drawn from U(low, high), or filled in place by a law."""
 
 
 class Learned:
-    """`W`, `b` or `p` inside a cell: an attribute for every learned value."""
+    """`W`, `b`, `p` or `s` inside a cell: an attribute for every learned value."""
 
     def __init__(self, read: Callable[[str], Any]):
         self._read = read
@@ -47,9 +52,13 @@ class Cell:
 
     `parameters` is the paper's count as a formula in D and H; `twin` the torch.nn module of the same equations;
     `init` overrides the initialisation, by parameter ("b.f") or by kind ("W"): a value to fill with, a
-    `(low, high)` pair to draw from, or a law of `cells.draws`. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn does.
-    `variants` are other initialisations that papers give for it, by name: see `initialised`. `domain` has the `(low, high)` from
-    which an initial state is drawn where one is random and not every value makes sense for it.
+    `(low, high)` pair to draw from, or a law of `cells.draws`. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn does, but
+    that a scalar starts at 1. `variants` are other initialisations that papers give for it, by name: see `initialised`. `domain` has
+    the `(low, high)` from which an initial state is drawn where one is random and not every value makes sense for it.
+
+    `heads` makes matrices of a state block-diagonal, by name ({"W.zh": 4}): each head mixes its own H/heads units, and the matrix is
+    (heads, H/heads, H/heads). The schedules run it as the H×H matrix that it is a part of, so it saves parameters and no time.
+    `start` has the number that a state begins with where none is given, by name; 0 for the others.
     """
 
     step: Callable[..., Any]
@@ -59,6 +68,8 @@ class Cell:
     init: Mapping[str, Rule] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    heads: Mapping[str, int] = field(default_factory=dict)
+    start: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -72,8 +83,8 @@ class Cell:
             return _named, (module, self.name)
         if isinstance(held, Cell) and held.step is self.step:
             return _named, (module, self.name, dict(self.init))
-        facts = (self.paper, self.parameters, self.twin, dict(self.init), dict(self.variants), dict(self.domain))
-        return Cell, (self.step, *facts)
+        facts = (self.paper, self.parameters, self.twin, self.init, self.variants, self.domain, self.heads, self.start)
+        return Cell, (self.step, *(dict(fact) if isinstance(fact, Mapping) else fact for fact in facts))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
         return self
@@ -93,16 +104,17 @@ class Cell:
         names = list(inspect.signature(self.step).parameters)
         if "x" not in names or names.index("x") == 0:
             raise fault(self.step, f"write the states, then `x`: def {self.name}(h, x, W, b)")
-        unknown = set(names[names.index("x") + 1 :]) - {"W", "b", "p"}
+        unknown = set(names[names.index("x") + 1 :]) - set(LETTERS)
         if unknown:
-            raise fault(self.step, f"after `x` come only W, b and p, not {', '.join(sorted(unknown))}")
+            raise fault(self.step, f"after `x` come only W, b, p and s, not {', '.join(sorted(unknown))}")
         return tuple(names[: names.index("x")])
 
-    def __call__(self, states: Sequence[Any], x: Any, W: Any, b: Any, p: Any) -> tuple[Any, ...]:
-        """The next states from `states` and the input `x` of one time step."""
-        wanted = inspect.signature(self.step).parameters
-        learned = {key: value for key, value in (("W", W), ("b", b), ("p", p)) if key in wanted}
-        result = self.step(*states, x, **learned)
+    def __call__(self, states: Sequence[Any], x: Any, learned: Mapping[str, Any], before: Any = None) -> tuple[Any, ...]:
+        """The next states from `states`, the input `x` of one time step, and what is learned by letter. `before` is the input of the
+        step before, None at the first."""
+        wanted = list(inspect.signature(self.step).parameters)[len(self.states) + 1 :]
+        with stepping(x, before):
+            result = self.step(*states, x, **{letter: learned[letter] for letter in wanted})
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(self.states):
             raise fault(
@@ -116,7 +128,9 @@ class Cell:
         return tuple(r.to(s.dtype).expand_as(s) if isinstance(r, Tensor) else torch.full_like(s, r) for r, s in pairs)
 
     def shapes(self, D: int, H: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
-        """Every learned value by name ("W.z", "b.u"), in the order the equations first use it, and its shape."""
+        """Every learned value by name ("W.z", "b.u"), in the order the equations first use it, and its shape.
+
+        Raises CellError for an H that a matrix's heads can't share."""
         found: dict[str, tuple[int, ...]] = {}
 
         def note(key: str, shape: tuple[int, ...]) -> None:
@@ -127,7 +141,10 @@ class Cell:
             def apply(v: Tensor) -> Tensor:
                 if not isinstance(v, Tensor):
                     raise CellError(f"W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
-                note(f"W.{name}", (H, v.shape[-1]))
+                heads = self.heads.get(f"W.{name}", 1)
+                if H % heads:
+                    raise CellError(f"the {heads} heads of W.{name} share the units: H must be a multiple of {heads}, not {H}")
+                note(f"W.{name}", (heads, H // heads, H // heads) if heads > 1 else (H, v.shape[-1]))
                 return v.new_zeros(*v.shape[:-1], H)
 
             return apply
@@ -136,8 +153,9 @@ class Cell:
             def read(name: str) -> Tensor | float:
                 if kind == "b" and not bias:
                     return 0.0
-                note(f"{kind}.{name}", (H,))
-                return torch.zeros(H, device="meta")
+                width = 1 if kind == "s" else H
+                note(f"{kind}.{name}", (width,))
+                return torch.zeros(width, device="meta")
 
             return read
 
@@ -145,14 +163,21 @@ class Cell:
             return torch.zeros(1, width, device="meta")
 
         with located(self.step):
-            self([zeros(H) for _ in self.states], zeros(D), Learned(matrix), Learned(vector("b")), Learned(vector("p")))
+            vectors = {kind: Learned(vector(kind)) for kind in LETTERS[1:]}
+            self([zeros(H) for _ in self.states], zeros(D), {"W": Learned(matrix), **vectors})
         return found
+
+    def units(self, H: int) -> int:
+        """The least hidden width from H on that the cell's heads can share."""
+        step = math.lcm(*self.heads.values())
+        return -(-H // step) * step
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         """Fill `parameters` (by name, as in `shapes`) in place, from torch's global generator."""
         for name, value in parameters.items():
-            bound = 1 / math.sqrt(value.shape[0])
-            rule = self.init.get(name, self.init.get(name[0], (-bound, bound)))
+            bound = 1 / math.sqrt(value.shape[0] if value.dim() < 3 else value.shape[0] * value.shape[1])
+            default: Rule = 1.0 if name[0] == "s" else (-bound, bound)
+            rule = self.init.get(name, self.init.get(name[0], default))
             with torch.no_grad():
                 if callable(rule):
                     rule(value)
@@ -165,33 +190,49 @@ class Cell:
         low, high = self.domain.get(name, (0.0, 0.0))
         return low + (high - low) * torch.special.ndtr(normal) if low < high else normal
 
+    def initial(self, like: Tensor, *shape: int) -> list[Tensor]:
+        """Each state as a sequence begins where none is given, of that shape, with the dtype and device of `like`."""
+        return [like.new_full(shape, self.start.get(name, 0.0)) for name in self.states]
+
     @staticmethod
-    def learned(parameters: Mapping[str, Tensor]) -> tuple[Learned, Learned, Learned]:
-        """The W, b and p of `parameters` by name, as the function takes them; a `b` that isn't there is 0."""
+    def learned(parameters: Mapping[str, Tensor]) -> dict[str, Learned]:
+        """What is learned by letter, as the function takes it, of `parameters` by name; a `b` that isn't there is 0."""
 
         def matrix(name: str) -> Callable[[Tensor], Tensor]:
             weight = parameters[f"W.{name}"]
-            return lambda v: F.linear(v.to(weight.dtype), weight)
+            return lambda v: applied(weight, v.to(weight.dtype))
 
-        b = Learned(lambda name: parameters.get(f"b.{name}", 0.0))
-        return Learned(matrix), b, Learned(lambda name: parameters[f"p.{name}"])
+        def named(letter: str) -> Learned:
+            return Learned(lambda name: parameters[f"{letter}.{name}"])
 
-    def unroll(self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return {"W": Learned(matrix), "b": Learned(lambda name: parameters.get(f"b.{name}", 0.0)), "p": named("p"), "s": named("s")}
+
+    def unroll(
+        self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The reference: the equations with tensors, one time step after another, in any dtype.
 
-        `x` is (T, B, D), each state (B, H). Returns the outputs (T, B, H) and the final states.
+        `x` is (T, B, D), each state (B, H), `before` (B, D) what prev(x) is in the first step, 0 if None. Returns the outputs
+        (T, B, H) and the final states.
         """
-
-        W, b, p = self.learned(parameters)
+        learned = self.learned(parameters)
 
         def outputs() -> Iterator[Tensor]:
-            nonlocal states
+            nonlocal states, before
             for x_t in x.unbind(0):
-                states = self(states, x_t, W, b, p)
+                states = self(states, x_t, learned, before)
+                before = x_t
                 yield states[0]
 
         y = list(outputs())
         return torch.stack(y) if y else x.new_zeros(0, *states[0].shape), tuple(states)
+
+
+def applied(weight: Tensor, v: Tensor) -> Tensor:
+    """A matrix (H, K), or the blocks (heads, n, n) of one, times the last dimension of `v`."""
+    if weight.dim() == 2:
+        return F.linear(v, weight)
+    return torch.einsum("hij,...hj->...hi", weight, v.unflatten(-1, weight.shape[:2])).flatten(-2)
 
 
 def _named(module: str, name: str, init: Mapping[str, Rule] | None = None) -> Cell:

@@ -1,6 +1,7 @@
-"""Laws that a cell's matrices are drawn from, beside a constant and U(low, high): entries of variance gain²/fan-in, and orthogonal.
+"""Laws that a cell's matrices are drawn from, beside a constant and U(low, high): entries of variance gain²/fan-in, and orthogonal (of a
+block-diagonal matrix, each block).
 
-Each fills a tensor in place from torch's global generator, and raises CellError for a vector, which has no fan-in.
+Each fills a tensor in place from torch's global generator, and raises IndexError for a vector, which has no fan-in.
 """
 
 import math
@@ -17,7 +18,7 @@ class Normal:
     gain: float
 
     def __call__(self, matrix: Tensor) -> None:
-        matrix.normal_(0.0, self.gain / math.sqrt(matrix.shape[1]))
+        matrix.normal_(0.0, self.gain / math.sqrt(matrix[0].shape[-1]))
 
 
 @dataclass(frozen=True)
@@ -27,5 +28,6 @@ class Orthogonal:
     gain: float
 
     def __call__(self, matrix: Tensor) -> None:
-        drawn = torch.nn.init.orthogonal_(torch.empty(matrix.shape, dtype=torch.float64), self.gain)
-        matrix.copy_(drawn)  # there is no QR in 16 bit, nor needs one be on the device
+        for block in matrix if matrix.dim() == 3 else [matrix]:
+            drawn = torch.nn.init.orthogonal_(torch.empty(block.shape, dtype=torch.float64), self.gain)
+            block.copy_(drawn)  # there is no QR in 16 bit, nor needs one be on the device

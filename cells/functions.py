@@ -6,10 +6,14 @@ the hard functions 0 at both ends, and where the arguments of maximum or minimum
 
 `where(h > 0, a, b)` takes a where the comparison holds and b elsewhere; <, <=, > and >= compare values, for `where` alone. Both a
 and b are computed everywhere: what would be infinite in the one not taken spoils the gradient, as in torch.
+
+`prev(x)` is the input one step earlier, and 0 at the first step of a call, also where the call goes on with the states of another.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -84,6 +88,29 @@ def silu(v: Any) -> Any:
     return v * sigmoid(v)
 
 
+_STEP: ContextVar[tuple[Any, Any]] = ContextVar("step", default=(None, None))
+
+
+@contextmanager
+def stepping(x: Any, before: Any) -> Iterator[None]:
+    """While a step of a cell on the input `x` runs, `before` is its prev(x), 0 if None."""
+    token = _STEP.set((x, before))
+    try:
+        yield
+    finally:
+        _STEP.reset(token)
+
+
+def prev(x: Any) -> Any:
+    """The input of the step before; 0 in the first step. Raises CellError for anything but the cell's x."""
+    now, before = _STEP.get()
+    if x is not now:
+        raise CellError("prev takes x, the input, and nothing else: to keep another value for a step, make it a state")
+    if hasattr(x, "before"):
+        return x.before()
+    return torch.zeros_like(x) if before is None else before
+
+
 FUNCTIONS = {
     f.name: f
     for f in (
@@ -91,5 +118,5 @@ FUNCTIONS = {
     )
 }  # fmt: skip
 
-KNOWN = ", ".join(sorted(FUNCTIONS.keys() - {"at_most", "less", "positive"} | {"silu"}))
+KNOWN = ", ".join(sorted(FUNCTIONS.keys() - {"at_most", "less", "positive"} | {"prev", "silu"}))
 """What a cell may apply, for messages: the others stand behind derivatives and comparisons."""

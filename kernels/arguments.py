@@ -53,11 +53,11 @@ def alike(rnn: "RNN", input: Tensor) -> Tensor:
 
 
 def states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> Sequence[Tensor]:
-    """The initial states: those given, each (num_layers · directions, B, H), or without B where there is no batch; else zeros."""
+    """The initial states: those given, each (num_layers · directions, B, H), or without B where there is no batch; else the cell's own."""
     count = rnn.num_layers * rnn.directions
     expected = (count, B, rnn.hidden_size) if batched else (count, rnn.hidden_size)
     if hx is None:
-        return [x.new_zeros(expected) for _ in rnn.cell.states]
+        return rnn.cell.initial(x, *expected)
     given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
     if len(given) != len(rnn.cell.states):
         raise ValueError(f"{rnn.cell.name} has the states {', '.join(rnn.cell.states)}: got {len(given)} of {len(rnn.cell.states)}")
@@ -67,3 +67,14 @@ def states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> S
         if state.dtype != x.dtype or state.device != x.device:
             raise RuntimeError(f"Expected {name} in {x.dtype} on {x.device}, got {state.dtype} on {state.device}")
     return given
+
+
+def earlier(rnn: "RNN", before: Tensor, x: Tensor, batched: bool) -> Tensor:
+    """The input (B, D) one step before x (T, B, D), given as a step of the input is."""
+    if rnn.num_layers * rnn.directions > 1:
+        raise ValueError("before takes a single layer in one direction: give a deeper one its whole sequence")
+    before = before if batched else before.unsqueeze(0)
+    if before.shape != x.shape[1:] or before.dtype != x.dtype or before.device != x.device:
+        found = f"{list(before.shape)} in {before.dtype} on {before.device}"
+        raise RuntimeError(f"Expected before {tuple(x.shape[1:])} in {x.dtype} on {x.device}, got {found}")
+    return before

@@ -24,13 +24,14 @@ SMOOTH: dict[str, Callable[[Any], sympy.Expr]] = {
 }
 """What SymPy knows of the functions. Those with a kink stay opaque to it: what it would make of one there is not what they say."""
 
-LEAVES = {"state", "x", "b", "p", "const", "term", "vector", "upstream"}
+LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "upstream"}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 @dataclass(eq=False)
 class Node:
-    """A leaf ("state", "x", "b", "p", "const", …), a "product" of a matrix, arithmetic, "neg", or a function's "call".
+    """A leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), a "product" of a matrix, arithmetic, "neg", or the "call" of
+    a function.
 
     `width` is the input's D, the units' H, "D=H" where a cell needs both to be one, or "" for a number; `name` is the
     cell's own name for the value, where it has one; `index` counts in the order the cell computes, and `line` is where it does.
@@ -122,7 +123,8 @@ class Node:
         raise CellError(f"a value is no number, as math and float() take one: the functions of cells.functions are {KNOWN}")
 
     def __call__(self, *_: Any) -> "Node":
-        hint = f": a vector is multiplied or added, a matrix is W.{self.label}(v)" if self.op in ("b", "p") else ""
+        kind = {"b": "vector", "p": "vector", "s": "scalar"}.get(self.op)
+        hint = f": a {kind} is multiplied or added, a matrix is W.{self.label}(v)" if kind else ""
         raise CellError(f"{words(self)} can't be applied{hint}")
 
     @classmethod
@@ -132,6 +134,10 @@ class Node:
     def apply(self, function: Function, *arguments: Any) -> "Node":
         """The node of `function` on `arguments`, of which this is one, or on this alone."""
         return self.graph.node("call", *(map(self.graph.wrap, arguments or (self,))), label=function.name)
+
+    def before(self) -> "Node":
+        """What x, if this is it, was one step earlier."""
+        return self.graph.leaf("before", "x_before", "D")
 
     @property
     def value(self) -> float | None:
@@ -191,7 +197,7 @@ class Graph:
         return value if isinstance(value, Node) else self.leaf("const", repr(float(value)), "")
 
     def product(self, matrix: str, argument: Any) -> Node:
-        if not isinstance(argument, Node):
+        if not isinstance(argument, Node) or not argument.width:
             raise CellError(f"W.{matrix} is applied to {words(argument)}: a matrix takes a state, x, or what is made of them")
         return self.node("product", argument, label=matrix)
 
@@ -226,8 +232,8 @@ class Graph:
 def words(value: Any) -> str:
     """A value as the cell writes it, where it has a name there."""
     if isinstance(value, Node):
-        named = {"b": "b.", "p": "p."}.get(value.op, "") + value.label
-        return named if value.op in ("state", "x", "b", "p", "const") else "a value"
+        named = f"{value.op}." * (value.op in ("b", "p", "s")) + value.label
+        return "prev(x)" if value.op == "before" else named if value.op in LEAVES else "a value"
     return "a matrix" if callable(value) else repr(value)
 
 

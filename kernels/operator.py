@@ -47,11 +47,12 @@ def known(name: str, bias: bool) -> Plan:
 
 @torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
 def run(
-    cell: str, bias: bool, backend: str, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor]
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    cell: str, bias: bool, backend: str, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
+    before: Tensor | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """The same as `kernels.hoist.run`, for a graph."""
     with torch.autocast(x.device.type, enabled=False):
-        tensors = [*hoist(known(cell, bias), x, states[0].shape[1], parameters), *states]
+        tensors = [*hoist(known(cell, bias), x, states[0].shape[1], parameters, before), *states]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         there = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], there, [t for t in tensors if t is not None])

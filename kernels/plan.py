@@ -98,6 +98,11 @@ class Plan:
         return tuple(term.matrix for term in self.terms if term.matrix)
 
     @cached_property
+    def looks_back(self) -> bool:
+        """Whether the cell uses prev(x)."""
+        return any(n.op == "before" for n in self.written)
+
+    @cached_property
     def square(self) -> bool:
         """Whether the cell uses x unit by unit, which takes D = H."""
         return any(n.width == "D=H" for n in walk(self.outputs)) or any(n.width == "D" for n in self.outputs)
@@ -113,9 +118,10 @@ class Plan:
         found: dict[str, sympy.Expr] = {}
         for node in self.written:
             if node.op == "product":
-                found[f"W.{node.label}"] = H * (D if node.args[0].width == "D" else H)
-            elif node.op in ("b", "p"):
-                found[f"{node.op}.{node.label}"] = H
+                columns = D if node.args[0].width == "D" else H / self.cell.heads.get(f"W.{node.label}", 1)
+                found[f"W.{node.label}"] = H * columns
+            elif node.op in ("b", "p", "s"):
+                found[f"{node.op}.{node.label}"] = sympy.Integer(1) if node.op == "s" else H
         return found
 
     @cached_property
@@ -128,16 +134,13 @@ class Plan:
         """Operations per time step and sequence of a forward pass. "hoisted" and "recurrent" are the products in front of the
         loop and in it, 2 for each weight; "pointwise" is the rest of the step, 1 for each operation on an element. What is
         elementwise in front of the loop is not counted."""
-        recurrent = [2 * self.sizes[f"W.{matrix}"] for matrix in self.recurrent]
-        hoisted = [2 * self.sizes[f"W.{n.label}"] for n in self.products if all(m.op != "state" for m in walk([n]))]
+        hoisted = [n.label for n in self.products if all(m.op != "state" for m in walk([n]))]
         pointwise = [self.step, *(s.argument for s in self.stages if s.argument)]
         operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs))
         operations += sum(term.matrix != "" and term.hoisted is not None for term in self.terms)
-        return {
-            "hoisted": sympy.Add(*hoisted),
-            "recurrent": sympy.Add(*recurrent),
-            "pointwise": operations * H,
-        }
+        products = {"hoisted": hoisted, "recurrent": self.recurrent}
+        counts = {kind: sympy.Add(*(2 * self.sizes[f"W.{name}"] for name in names)) for kind, names in products.items()}
+        return counts | {"pointwise": operations * H}
 
     @cached_property
     def elements(self) -> sympy.Expr:
@@ -166,7 +169,7 @@ class _Splitter:
         for node in nodes:
             if node.op == "state" or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
-            if node.op == "x" or any(id(a) in self.fed for a in node.args):
+            if node.op in ("x", "before") or any(id(a) in self.fed for a in node.args):
                 self.fed.add(id(node))
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
         self.terms: dict[str, Term] = {}
@@ -227,11 +230,7 @@ class _Splitter:
 
     def flatten(self, node: Node) -> list[Node]:
         """A sum's addends, down to what is used elsewhere too."""
-
-        def inner(a: Node) -> list[Node]:
-            return self.flatten(a) if a.op == "add" and self.uses[id(a)] == 1 else [a]
-
-        return [n for a in node.args for n in inner(a)]
+        return [n for a in node.args for n in (self.flatten(a) if a.op == "add" and self.uses[id(a)] == 1 else [a])]
 
     def term(self, hoisted: Node | None, product: Node | None = None) -> Node:
         matrix = "" if product is None else product.label
@@ -247,9 +246,9 @@ class _Splitter:
     def label(node: Node | None) -> str:
         """A name for a hoisted value: the cell's own, or one made of its functions and its first matrix."""
         assert node is not None
-        if node.name or node.op in ("product", "x"):
+        if node.name or node.op == "product":
             return node.name or node.label
-        inner = _Splitter.label(next((a for a in node.args if a.op not in ("const", "b", "p")), node.args[0]))
+        inner = _Splitter.label(next((a for a in node.args if a.op not in ("const", "b", "p", "s")), node.args[0]))
         return f"{node.label}_{inner}" if node.op == "call" else inner
 
     def vector(self, node: Node) -> Node:

@@ -24,6 +24,7 @@ ALLOWED = 1e-6
 """Differences lose about STEP² of a value to curvature and a rounding over STEP: both far below."""
 
 ROWS, UNITS = 64, 8
+"""At the least: some more where the heads of a cell don't divide them."""
 
 
 def prove(plan: Plan) -> None:
@@ -43,15 +44,16 @@ def prove(plan: Plan) -> None:
 
 
 def met(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
-    """Every input of a plan's functions as it is in a step from random states, with random weights: (ROWS, UNITS)."""
+    """Every input of a plan's functions as it is in a step from random states, with random weights: (ROWS, units)."""
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    shapes = plan.cell.shapes(UNITS, UNITS, plan.bias)
-    weights = {name: normal(*shape) / UNITS**0.5 for name, shape in shapes.items()}
-    states = [plan.cell.random_state(name, normal(ROWS, UNITS)) for name in plan.cell.states]
-    tensors = [*hoist(plan, normal(1, ROWS, UNITS), UNITS, weights), *states]
+    H = plan.cell.units(UNITS)
+    shapes = plan.cell.shapes(H, H, plan.bias)
+    weights = {name: normal(*shape) / H**0.5 for name, shape in shapes.items()}
+    states = [plan.cell.random_state(name, normal(ROWS, H)) for name in plan.cell.states]
+    tensors = [*hoist(plan, normal(1, ROWS, H), H, weights, normal(ROWS, H)), *states]
     terms, _ = restore(plan, tensors, [s[None] for s in states])
     place = layout(plan)
     vectors = split(plan, place, tensors)[2]
@@ -62,8 +64,9 @@ def met(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
 def wrong(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:
     """What is wrong with the adjoint of `f`, or ""."""
     reverse = adjoint(f)
+    size = ROWS, max(value.shape[-1] for value in given.values())
     upstream, along = (
-        {n: torch.randn(ROWS, UNITS, generator=generator, dtype=torch.float64) for n in nodes}
+        {n: torch.randn(size, generator=generator, dtype=torch.float64) for n in nodes}
         for nodes in (reverse.inputs[len(f.inputs) :], f.inputs)
     )
 
@@ -73,10 +76,10 @@ def wrong(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator
 
     def at(step: float) -> list[Tensor]:
         values = Values({n: given[n] + step * along[n] for n in f.inputs}, {})
-        return [torch.as_tensor(values[out], dtype=torch.float64).expand(ROWS, UNITS) for out in f.outputs]
+        return [torch.as_tensor(values[out], dtype=torch.float64).expand(size) for out in f.outputs]
 
     here = at(0.0)
-    derived = Values({**{n: given[n].expand(ROWS, UNITS) for n in f.inputs}, **upstream}, {})
+    derived = Values({**{n: given[n].expand(size) for n in f.inputs}, **upstream}, {})
     ours = sum(torch.as_tensor(derived[d], dtype=torch.float64) * along[n] for n, d in zip(f.inputs, reverse.outputs, strict=True))
     pairs = zip(upstream.values(), at(STEP), at(-STEP), strict=True)
     slope = sum(d * (up - down) for d, up, down in pairs) / (2 * STEP)

@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 
 States = Sequence[Tensor]
-Pass = Callable[[Tensor, States], tuple[Tensor, Sequence[Tensor]]]
-"""x (T, B, D) and initial states (B, H) → y (T, B, H) and the final states."""
+Pass = Callable[[Tensor, States, Tensor | None], tuple[Tensor, Sequence[Tensor]]]
+"""x (T, B, D), initial states (B, H) and the input (B, D) before the first, if there is one → y (T, B, H) and the final states."""
 
 
 def run(layer: Pass, x: Tensor, sizes: Sequence[int], states: States) -> tuple[Tensor, tuple[Tensor, ...]]:
     """`layer` over rows x (N, D), N the sum of `sizes`: y (N, H), and each sequence's states (B, H) after its own last step."""
     outputs: list[Tensor] = []
     ended: list[list[Tensor]] = []
-    row = 0
+    row, before = 0, None
     for steps, B in rectangles(sizes):
         ended.insert(0, [s[B:] for s in states])
-        y, states = layer(x[row : row + steps * B].view(steps, B, x.shape[1]), [s[:B] for s in states])
+        part = x[row : row + steps * B].view(steps, B, x.shape[1])
+        y, states = layer(part, [s[:B] for s in states], None if before is None else before[:B])
+        before = part[-1]
         outputs.append(y.flatten(0, 1))
         row += steps * B
     return torch.cat(outputs), tuple(map(torch.cat, zip(states, *ended, strict=True)))

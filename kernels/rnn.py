@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from cells.cell import Cell
 from cells.twin import KEYS
 from kernels import backend as backends
 from kernels import chunked, hoist, operator, ragged
-from kernels.arguments import Hidden, packed, rectangular
+from kernels.arguments import Hidden, earlier, packed, rectangular
 from kernels.plan import Plan, plan
 
 MEMORY = ("full", "low")
@@ -41,11 +41,14 @@ class RNN(nn.Module):
     and computes the rest again, by large products, as its backward pass reaches it; "eager" has to run a second time for that.
 
     Called with x (T, B, D), (B, T, D) with `batch_first`, or (T, D), and optionally the initial states
-    (num_layers · directions, B, H), zero otherwise: one tensor for a cell with one state, a tuple for several. Returns the
-    outputs, (T, B, directions · H) or in x's layout, and the final states in the shape of the initial ones. Called with a
-    PackedSequence it returns one; called with a padded batch and the `lengths` (B) of its sequences, in any order, it returns outputs
-    that are zero where a sequence has ended. Either way nothing is computed there, and the final states are those after each
-    sequence's own last step.
+    (num_layers · directions, B, H): one tensor for a cell with one state, a tuple for several; otherwise they are what the cell starts
+    with, mostly zero. Returns the outputs, (T, B, directions · H) or in x's layout, and the final states in the shape of the initial
+    ones. Called with a PackedSequence it returns one; called with a padded batch and the `lengths` (B) of its sequences, in any order,
+    it returns outputs that are zero where a sequence has ended. Either way nothing is computed there, and the final states are those
+    after each sequence's own last step.
+
+    A cell with prev(x) finds 0 there in the first step of a call. A single layer in one direction that goes on with a sequence is given
+    `before`, the input (B, D) one step before x.
 
     torch.compile and torch.export see one operator for each layer and direction (`kernels.operator`), in which `memory` is "full";
     lengths are a break in their graph. Under autocast the layer computes in its weights' dtype. Results repeat bit by bit on the same
@@ -142,14 +145,19 @@ class RNN(nn.Module):
                 self.cell.initialise(self.weights(suffix))
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None
-    ) -> tuple[Any, Hidden]:
+        self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None,
+        before: Tensor | None = None,
+    ) -> tuple[Any, Hidden]:  # fmt: skip
+        if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
+            raise ValueError("before goes with sequences of one length")
         if lengths is not None:
             return self._padded(input, hx, lengths)
         if isinstance(input, PackedSequence):
             return self._packed(input, hx)
         x, states, batched = rectangular(self, input, hx)
-        y, finals = self._layers(x, states, self._one, lambda rows: rows.flip(0))
+        first = None if before is None else earlier(self, before, x, batched)
+        one = self._one if first is None else partial(self._one, before=first)
+        y, finals = self._layers(x, states, one, lambda rows: rows.flip(0))
         if not batched:
             y, finals = y.squeeze(1), tuple(s.squeeze(1) for s in finals)
         elif self.batch_first:
@@ -163,7 +171,7 @@ class RNN(nn.Module):
         place = ragged.reversal(counts, data.device) if self.bidirectional else None
 
         def one(rows: Tensor, initial: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
-            return ragged.run(lambda x, states: self._one(x, states, weights), rows, counts, initial)
+            return ragged.run(lambda x, states, before: self._one(x, states, weights, before), rows, counts, initial)
 
         y, finals = self._layers(x, [s if order is None else s[:, order] for s in states], one, lambda rows: rows[place])
         finals = finals if back is None else tuple(s[:, back] for s in finals)
@@ -196,16 +204,16 @@ class RNN(nn.Module):
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
-    def _one(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
-        """One layer in one direction: x (T, B, D), states (B, H)."""
+    def _one(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
+        """One layer in one direction: x (T, B, D), states (B, H), and `before` (B, D) what prev(x) is in the first step."""
         if torch.compiler.is_compiling() and self.backend != "eager":
-            return operator.run(self._known, self.bias, self.backend, x, states, weights)
+            return operator.run(self._known, self.bias, self.backend, x, states, weights, before)
         B, H = states[0].shape
         schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if B else None
         low = self.memory == "low"
         if schedule is None:
-            return (chunked.unroll if low else Cell.unroll)(self.cell, x, states, weights)
-        return (chunked.run if low else hoist.run)(self.plan, schedule, x, states, weights)
+            return (chunked.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
+        return (chunked.run if low else hoist.run)(self.plan, schedule, x, states, weights, before)
 
     def extra_repr(self) -> str:
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from cells.cell import Cell, Learned
+from cells.cell import LETTERS, Cell, Learned
 from cells.fault import fault, located
 from kernels.graph import Graph, Node, walk
 
@@ -18,9 +18,9 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
     graph = Graph(code.co_filename if code else "")
 
     def vector(kind: str) -> Callable[[str], Node | float]:
-        return lambda name: graph.leaf(kind, name) if bias or kind == "p" else 0.0
+        return lambda name: graph.leaf(kind, name, "" if kind == "s" else "H") if bias or kind != "b" else 0.0
 
-    W = Learned(lambda name: lambda v: graph.product(name, v))
+    learned = {"W": Learned(lambda name: lambda v: graph.product(name, v)), **{kind: Learned(vector(kind)) for kind in LETTERS[1:]}}
     states = [graph.leaf("state", name) for name in cell.states]
     names: dict[str, Any] = {}
 
@@ -32,7 +32,7 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
     sys.setprofile(on_return)
     try:
         with located(cell.step):
-            outputs = cell(states, graph.leaf("x", "x", "D"), W, Learned(vector("b")), Learned(vector("p")))
+            outputs = cell(states, graph.leaf("x", "x", "D"), learned)
     finally:
         sys.setprofile(before)
     for name, node in names.items():
@@ -52,6 +52,13 @@ def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
     unused = [s.label for s in states[1:] if s not in nodes]
     if unused:
         raise fault(cell.step, f"the state {unused[0]} is never used: leave it out, of the signature and of what is returned")
+    products = {f"W.{n.label}": n for n in nodes if n.op == "product"}
+    for name in cell.heads:
+        if name not in products or products[name].args[0].width == "D":
+            raise fault(cell.step, f"heads has {name}, which is no matrix that is applied to a state: they share the units of one")
+    strange = [name for name in cell.start if name not in cell.states]
+    if strange:
+        raise fault(cell.step, f"start has {strange[0]}, which is no state: there is {', '.join(cell.states)}")
     compared = {n for n in nodes if n.op == "call" and n.label in ("less", "at_most")}
     widths: dict[str, str] = {}
     for n in nodes:

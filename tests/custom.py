@@ -1,7 +1,7 @@
 """Cells that a user might write, each for a corner of the grammar that the cells of the project leave out."""
 
 from cells.cell import Cell
-from cells.functions import exp, hard_sigmoid, hard_tanh, log, maximum, minimum, sigmoid, silu, softplus, sqrt, tanh, where
+from cells.functions import exp, hard_sigmoid, hard_tanh, log, maximum, minimum, prev, sigmoid, silu, softplus, sqrt, tanh, where
 
 
 def peephole(h, c, x, W, b, p):
@@ -140,11 +140,28 @@ def smooth(h, c, x, W, b):
     return n / sqrt(1 + n**2), abs(2 + sigmoid(W.c(c) + b.c)) ** -2
 
 
+def delayed(h, x, W, b):
+    """The input and the one before it, each in a product that joins a recurrent one, and in a value that the step reads."""
+    z = W.z(prev(x)) * W.y(x)
+    return tanh(W.h(h) + W.x(prev(x)) + b.h) * sigmoid(W.g(h) + W.q(x) + W.r(prev(x))) + 0.5 * z
+
+
+def delayed_units(h, x, W, b):
+    """The input before, unit by unit, which takes D = H."""
+    return tanh(W.h(h) + prev(x)) * sigmoid(x * prev(x) + b.h)
+
+
+def scaled(h, c, x, W, b, p, s):
+    """Scalars in the loop and in front of it, under a function, on a vector, and as a next state."""
+    a = exp(s.a) * tanh(W.h(s.h * h) + W.x(s.x * x) + s.c)
+    return a + s.d * p.d * c + s.y * W.y(x) + b.h, s.next - c / s.q
+
+
 CELLS = {
     step.__name__: Cell(step)
     for step in (
         peephole, independent, second_order, crossed, twins, fed, squashed, nested, fed_argument, coupled, rational, reused,
         tied, tied_input, namesakes, shadowed, keywords, gated_vectors, autonomous, learned_bias, reset_to_vector, reset_to_number,
-        chosen, smooth,
+        chosen, smooth, delayed, delayed_units, scaled,
     )
 }  # fmt: skip

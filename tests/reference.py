@@ -10,6 +10,7 @@ At a kink (relu at 0) a rounding error may take the other branch, and a derivati
 takes the branches of the run that it judges; each that float64 wouldn't take must lie within rounding distance of the kink.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -61,8 +62,9 @@ def rounded(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tens
 
 
 def draws(cell: Cell, T: int, B: int, D: int, H: int, **options: object) -> list[Problem]:
-    """As many problems of a size as it takes to judge it."""
-    return [problem(cell, T, B, D, H, seed=seed, **options) for seed in range(-(-ENOUGH // H))]
+    """As many problems of a size as it takes to judge it, and the least of what is learned."""
+    least = min(H, *(math.prod(shape) for shape in cell.shapes(D, H).values()))
+    return [problem(cell, T, B, D, H, seed=seed, **options) for seed in range(-(-ENOUGH // least))]
 
 
 def unroller(problem: Problem, backend: str) -> Callable[..., tuple[Tensor, tuple[Tensor, ...]]]:

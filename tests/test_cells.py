@@ -65,7 +65,7 @@ def test_unknown_name():
     """The nearest match is named, or else all there are."""
     with pytest.raises(KeyError, match="no cell is called 'minimall': did you mean minimal"):
         cells.load("minimall")
-    with pytest.raises(KeyError, match="there are cfn, gru, gru_reset_before"):
+    with pytest.raises(KeyError, match=r"there are cfn, .*gru, gru_reset_before"):
         cells.load("???")
 
 
@@ -76,6 +76,7 @@ def test_parameter_count(name):
     formula = sympy.sympify(found.parameters, locals={"D": D, "H": H})
     assert sympy.expand(formula - plan(found).parameters) == 0
     for d, h in ((1, 1), (256, 256)) if plan(found).square else ((1, 1), (3, 5), (7, 3), (256, 256)):
+        h = found.units(h)
         shapes = found.shapes(d, h)
         assert sum(map(math.prod, shapes.values())) == formula.subs({D: d, H: h})
         assert {key: math.prod(shape) for key, shape in shapes.items()} == {k: v.subs({D: d, H: h}) for k, v in plan(found).sizes.items()}
@@ -104,10 +105,15 @@ def test_language_models_of_the_cfn_paper(units, count):
 @EVERY
 @pytest.mark.parametrize("bias", [True, False])
 def test_shapes(name, bias):
-    """Every learned value in the order the equations use it: matrices (H, width of what they are applied to), vectors (H)."""
+    """Every learned value in the order the equations use it: matrices (H, width of what they are applied to) or the blocks of one,
+    vectors (H), scalars (1)."""
     found = cells.load(name)
-    shapes = found.shapes(5 if plan(found).square else 3, 5, bias)
-    assert all(shape in ((5, 3), (5, 5)) if key.startswith("W.") else shape == (5,) for key, shape in shapes.items())
+    H = found.units(5)
+    shapes = found.shapes(H if plan(found).square else 3, H, bias)
+    for key, shape in shapes.items():
+        heads = found.heads.get(key, 1)
+        square = (heads, H // heads, H // heads) if heads > 1 else (H, H)
+        assert shape in {"W": ((H, 3), square), "s": ((1,),)}.get(key[0], ((H,),))
     assert any(key.startswith("b.") for key in shapes) == bias
     assert list(shapes) == list(plan(found, bias).sizes)
 
@@ -214,12 +220,13 @@ def test_twin_refuses():
 @EVERY
 def test_unroll(name):
     """Time-major shapes, the final state the last output, and nothing but the initial states at T = 0."""
-    p = problem(cells.load(name), 4, 3, 7 if plan(cells.load(name)).square else 5, 7)
+    H = cells.load(name).units(7)
+    p = problem(cells.load(name), 4, 3, H if plan(cells.load(name)).square else 5, H)
     found = outputs(p, "eager")
-    assert found["y"].shape == (4, 3, 7)
+    assert found["y"].shape == (4, 3, H)
     assert torch.equal(found["y"][-1], found[f"final {p.cell.states[0]}"])
     y, final = p.cell.unroll(p.given["x"][:0], [p.given[s] for s in p.cell.states], p.weights)
-    assert y.shape == (0, 3, 7) and all(torch.equal(f, p.given[s]) for f, s in zip(final, p.cell.states, strict=True))
+    assert y.shape == (0, 3, H) and all(torch.equal(f, p.given[s]) for f, s in zip(final, p.cell.states, strict=True))
 
 
 def test_minimal_stays_between_what_it_was_given():
@@ -271,7 +278,7 @@ def strange(h, x, W, b, q):
     [
         (no_input, r"no_input: write the states, then `x`: def no_input\(h, x, W, b\)"),
         (no_state, r"no_state: write the states, then `x`"),
-        (strange, "strange: after `x` come only W, b and p, not q"),
+        (strange, "strange: after `x` come only W, b, p and s, not q"),
     ],
 )
 def test_wrong_signatures(step, message):

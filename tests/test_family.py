@@ -58,7 +58,8 @@ SIZES = [(5, 1, 3, 17), (3, 9, 7, 40)]
 
 
 def sized(name: str, T: int, B: int, D: int, H: int) -> tuple[int, int, int, int]:
-    """D = H for a cell that takes no other."""
+    """D = H for a cell that takes no other, and an H that its heads can share."""
+    H = cells.load(name).units(H)
     return T, B, H if plan(cells.load(name)).square else D, H
 
 
@@ -123,14 +124,15 @@ def test_from_nothing(name):
     """From the zero states that a layer starts from: no NaN, over a length at which an exponential would have run away. Their own
     gradients are left out: that of slstm's m is zero there but for rounding."""
     p = problem(cells.load(name), *sized(name, 200, 2, 5, 7))
-    zero = p.with_given(**{s: torch.zeros_like(p.given[s]) for s in p.cell.states})
+    start = dict(zip(p.cell.states, p.cell.initial(p.given["x"], 2, p.given["h"].shape[1]), strict=True))
+    zero = p.with_given(**start)
     found = check([zero], "compiled", torch.float32, frozen=p.cell.states)
     assert all(value.isfinite().all() for value in found[0].values())
 
 
 def test_the_stabiliser_of_slstm_holds_what_would_overflow():
     """Gates of e^±100, which float32 has no numbers for, and still the output is a mean of z."""
-    p = problem(cells.load("slstm"), 20, 2, 5, 7)
-    p = p.with_given(**{"b.i": torch.tensor([100.0, -100.0] * 3 + [0.0]), "b.f": torch.full((7,), -50.0)})
+    p = problem(cells.load("slstm"), 20, 2, 5, 8)
+    p = p.with_given(**{"b.i": torch.tensor([100.0, -100.0] * 3 + [0.0] * 2), "b.f": torch.full((8,), -50.0)})
     found = check([p], "compiled", torch.float32)
     assert found[0]["y"].abs().max() <= 1

@@ -53,6 +53,7 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: 
     """A problem on the device: the same numbers as on a CPU."""
     T, B, D, H = size
     cell = cells.load(name)
+    H = cell.units(H)
     p = problem(cell, T, B, H if plan(cell).square else D, H, dtype=dtype, seed=seed)
     moved = ({n: v.to(DEVICE) for n, v in tensors.items()} for tensors in (p.given, p.upstream))
     return replace(p, given=next(moved), upstream=next(moved))

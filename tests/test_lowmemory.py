@@ -69,7 +69,7 @@ def test_sizes(name, backend, size):
 def test_custom_cells(name):
     """What a user may write, from peepholes to three stages."""
     cell = custom.CELLS[name]
-    check([problem(cell, 7, 3, 17 if plan(cell).square else 5, 17)], "compiled-low", torch.float32)
+    check(draws(cell, 7, 3, 17 if plan(cell).square else 5, 17), "compiled-low", torch.float32)
 
 
 @pytest.mark.parametrize("name", ["peephole", "crossed", "nested", "squashed", "fed"])

@@ -59,7 +59,7 @@ def test_all_else_is_hoisted(name):
     p = of(name)
     for f in (p.step, *(s.argument for s in p.stages if s.argument)):
         nodes = list(walk(f.outputs))
-        assert not [n for n in nodes if n.op in ("x", "product", "b", "p")]
+        assert not [n for n in nodes if n.op in ("x", "before", "product", "b", "p", "s")]
         stateful = {n for n in nodes if n.op == "state" or (n.op == "term" and n.label in p.recurrent)}
         for n in nodes:
             if any(a in stateful for a in n.args):

@@ -73,7 +73,8 @@ def test_custom_cells(name, backend):
     """What a user may write, from peepholes to three stages."""
     if backend == "resident" and not plan(custom.CELLS[name]).stages:
         backend = "stepwise"  # nothing to keep on chip: see test_resident
-    check([given_cell(name, 3, 3, 5, 17)], backend, torch.float32)
+    cell = custom.CELLS[name]
+    check(draws(cell, 3, 3, 17 if plan(cell).square else 5, 17), backend, torch.float32)
 
 
 @pytest.mark.parametrize("name", [*cells.SEED, "peephole", "learned_bias", "namesakes", "autonomous"])

@@ -8,7 +8,7 @@ from tests.test_cli import bench
 
 __all__ = ["bench"]
 
-BEGIN = "import math\n\nimport numpy as np\nimport torch\n\nfrom cells.functions import *\n\n\n"
+BEGIN = "import math\n\nimport numpy as np\nimport torch\n\nfrom cells import cell\nfrom cells.functions import *\n\n\n"
 
 WRONG = {
     "branches": (
@@ -85,7 +85,7 @@ WRONG = {
     "no state": ("def mine(x, W, b):  # here\n    return tanh(W.x(x))\n", r"write the states, then `x`: def mine\(h, x, W, b\)"),
     "a strange argument": (
         "def mine(h, x, W, b, training):  # here\n    return tanh(W.h(h) + W.x(x))\n",
-        "after `x` come only W, b and p, not training",
+        "after `x` come only W, b, p and s, not training",
     ),
     "a root by a power": (
         "def mine(h, x, W, b):\n    return (1 + h * h) ** 0.5 + W.x(x)  # here\n",
@@ -96,6 +96,30 @@ WRONG = {
         r"can't be an exponent: write exp\(v \* log\(2\)\)",
     ),
     "too few values": ("def mine(h, x, W, b):\n    return maximum(W.x(x) + h)  # here\n", "maximum takes 2 values, not 1"),
+    "the state before": (
+        "def mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(prev(h)))  # here\n",
+        "prev takes x, the input, and nothing else: to keep another value for a step, make it a state",
+    ),
+    "applies a scalar": (
+        "def mine(h, x, W, b, s):\n    return tanh(W.x(x) + s.a(h))  # here\n",
+        r"s\.a can't be applied: a scalar .* a matrix is W\.a\(v\)",
+    ),
+    "a matrix on a scalar": (
+        "def mine(h, x, W, b, s):\n    return tanh(W.x(x) + W.h(h) * W.s(s.a))  # here\n",
+        r"W\.s is applied to s\.a: a matrix takes a state, x",
+    ),
+    "heads that don't divide": (
+        "@cell(heads={'W.h': 2})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        "its heads share the units: take --hidden 6 and not 5",
+    ),
+    "heads on x": (
+        "@cell(heads={'W.x': 5})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        r"heads has W\.x, which is no matrix that is applied to a state",
+    ),
+    "a start of no state": (
+        "@cell(start={'c': 1.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        "start has c, which is no state: there is h",
+    ),
     "picks a unit": (
         "def mine(h, x, W, b):\n    return tanh(W.x(x) + h[0])  # here\n",
         "a value object is not subscriptable: a cell is arithmetic",

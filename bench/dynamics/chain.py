@@ -49,28 +49,36 @@ class Chain:
         begun = [self.states]
         with torch.no_grad():
             for begin, end in stretches[:-1]:
-                begun.append([s.clone() for s in unpack(self.rnn(x[begin:end], pack(begun[-1])))[1]])
+                begun.append([s.clone() for s in unpack(self.rnn(x[begin:end], pack(begun[-1]), before=self.before(begin)))[1]])
         gradients, scale = self.upstream, x.new_zeros(x.shape[1], 1)
         learned = {} if self.unit else self.rnn.weights()
+        later = torch.zeros_like(x[0])  # of the gradient of a stretch's last input, what the stretch after it passes on
         for (begin, end), states, lag in zip(reversed(stretches), reversed(begun), self.lags, strict=False):
             if self.unit:
                 gradients, scale = divided(gradients, scale)
             link = Link(lag, gradients, scale)
             leaves = [s.detach().requires_grad_() for s in states]
             piece = x[begin:end].detach().requires_grad_(not self.unit)
-            _, final = unpack(self.rnn(piece, pack(leaves)))
+            before = self.before(begin)
+            given = [] if self.unit else [piece] if before is None else [piece, before.requires_grad_()]
+            _, final = unpack(self.rnn(piece, pack(leaves), before=before))
             through = [(f, g) for f, g in zip(final, gradients, strict=True) if f.requires_grad]
-            wanted = [*leaves, *([] if self.unit else [piece]), *learned.values()]
+            wanted = [*leaves, *given, *learned.values()]
             found = torch.autograd.grad([f for f, _ in through], wanted, [g for _, g in through], allow_unused=True)
             known = [torch.zeros_like(v) if g is None else g for v, g in zip(wanted, found, strict=True)]
             gradients, rest = known[: len(leaves)], known[len(leaves) :]
-            link.input = rest[0][-1] if rest else None
-            for name, g in zip(learned, rest[1:], strict=False):
+            link.input = rest[0][-1] + later if rest else None
+            later = rest[1] if len(given) == 2 else later
+            for name, g in zip(learned, rest[len(given) :], strict=True):
                 self.weights[name] = self.weights.get(name, 0) + g.double()
             yield link
         if self.unit:
             gradients, scale = divided(gradients, scale)
         yield Link(self.lags[-1], gradients, scale)
+
+    def before(self, begin: int) -> Tensor | None:
+        """The input (B, D) before step `begin`, where there is one and the cell asks for it."""
+        return self.x[begin - 1].detach() if begin and self.rnn.plan.looks_back else None
 
 
 def divided(gradients: list[Tensor], scale: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -98,7 +98,7 @@ def decay(cell: Cell, init: str, T: int, B: int, H: int, seed: int, backend: str
 def silent(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayRecord:
     """B trajectories of a layer in float64 without input, from standard normal states."""
     H, generator = rnn.hidden_size, torch.Generator().manual_seed(seed)
-    begun = [torch.randn(B, H, generator=generator, dtype=torch.float64) for _ in rnn.cell.states]
+    begun = [rnn.cell.random_state(name, torch.randn(B, H, generator=generator, dtype=torch.float64)) for name in rnn.cell.states]
     states, times, norm, distance, lost = begun, [0], list[float](), list[float](), 0
     while True:
         h, held = states[0], torch.cat(states, 1).norm(dim=1).isfinite()

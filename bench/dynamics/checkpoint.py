@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +21,7 @@ from bench.measure.problem import Problem
 from bench.settings import SettingsError
 from cells.fault import CellError
 from kernels import RNN
+from kernels.plan import plan
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise SettingsError(f"--checkpoint {path} can't be read ({named(error)}): name a state dict torch.save wrote") from None
-    wanted = {name: f"{name.replace('.', '_')}_l0" for name in cells.load(cell).shapes(1, 1)}
+    wanted = {name: f"{name.replace('.', '_')}_l0" for name in plan(cells.load(cell)).sizes}
     found = {name: value for name, key in wanted.items() for k, value in flat(saved).items() if k == key or k.endswith("." + key)}
     if set(found) != set(wanted):
         raise SettingsError(f"--checkpoint {path} has no {', '.join(sorted(set(wanted) - set(found)))}: is it a {cell}?")
@@ -82,9 +85,9 @@ def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
 def sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
     """D and H of a layer: those with which the cell has values of just these shapes."""
     found = {name: tuple(value.shape) for name, value in weights.items()}
-    H = next(iter(found.values()))[0]
-    for D in sorted({shape[-1] for shape in found.values()}):
-        with contextlib.suppress(CellError):  # of a cell that uses x unit by unit, and D isn't H
+    widths = {math.prod(shape[:-1]) for shape in found.values() if len(shape) > 1}
+    for H, D in itertools.product(sorted(widths), sorted({shape[-1] for shape in found.values()})):
+        with contextlib.suppress(CellError):  # where a cell uses x unit by unit, and D isn't H, or its heads can't share H
             if cells.load(cell).shapes(D, H) == found:
                 return D, H
     raise SettingsError(

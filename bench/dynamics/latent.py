@@ -17,7 +17,9 @@ from kernels.plan import Plan, plan
 
 
 def latent(plan: Plan) -> Node | None:
-    """That value's node, None where x comes in by several ways, or through none but matrices."""
+    """That value's node, None where x comes in by several ways, also in the step after it, or through none but matrices."""
+    if plan.looks_back:
+        return None
     calls = [node for node in plan.written if node.op == "call" and {"x"} == {n.op for n in walk([node])} & {"x", "state"}]
     return next((node for node in reversed(calls) if not passed_by(node, plan.outputs)), None)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.functional import jvp
 
 from bench.dynamics.theory import Point
-from cells.cell import Cell, Learned, Rule
+from cells.cell import Cell, Rule
 from cells.draws import Normal
 
 KEEPS = {"minimal": "b.u", "gru_reset_before": "b.u", "gru": "b.z", "lstm": "b.f"}
@@ -60,9 +60,8 @@ def drawn(cell: Cell, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor
 
 def stepper(cell: Cell, x: Tensor, weights: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
     """One step of the equations as a function of the states."""
-    W = Learned(lambda name: lambda v: torch.nn.functional.linear(v, weights[f"W.{name}"]))
-    b, p = Learned(lambda name: weights[f"b.{name}"]), Learned(lambda name: weights[f"p.{name}"])
-    return lambda *states: cell(states, x, W, b, p)
+    learned = cell.learned(weights)
+    return lambda *states: cell(states, x, learned)
 
 
 def size(deltas: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import cells
 from cells.cell import Cell
+from kernels.plan import plan
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -36,6 +37,14 @@ class Problem:
     dtype: torch.dtype
     device: torch.device
     seed: int
+
+    @property
+    def unfit(self) -> str:
+        """Why there is no such cell of this size, or ""."""
+        if plan(self.cell).square and self.D != self.H:
+            return f"{self.name} uses x unit by unit: it takes D = H"
+        fitting = self.cell.units(self.H)
+        return "" if fitting == self.H else f"the heads of {self.name} share the units: it takes H = {fitting}, not {self.H}"
 
     @cached_property
     def _generator(self) -> torch.Generator:

@@ -234,14 +234,14 @@ class Runner:
         return self.made(case, "failed", changed) if changed and isinstance(found, Entry) else found
 
     def tried(self, case: Case, given: Problem) -> Entry | CaseRecord:
+        if given.unfit:
+            return self.made(case, "unsupported", given.unfit)
         try:
             given.answer  # noqa: B018  drawn and computed before a backend can change how
         except Exception as error:
             found = self.fault(case, error)
             return found.model_copy(update={"reason": f"there is no reference to hold it to: {found.reason}"})
         try:
-            if plan(given.cell).square and case.D != case.H:
-                raise Unsupported(f"{case.cell} uses x unit by unit: it takes D = H")
             begin = time.perf_counter()
             work = build(case.backend, given, case.input_product)
             answer = work.answer()

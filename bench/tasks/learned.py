@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from bench.records.training import Gate, LearnedRecord, Trial
 from bench.tasks.noise import noisy
 from bench.tasks.task import Task
-from cells.cell import Cell, Learned
+from cells.cell import Cell
 from kernels import RNN
 from kernels.graph import Node
-from kernels.hoist import Values
+from kernels.hoist import Values, inputs
 from kernels.plan import addends
 
 SEQUENCES, STEPS, UNITS, POINTS = 16, 100, 6, 64
@@ -40,9 +40,11 @@ def look(task: Task, model: nn.Module, trial: Trial) -> LearnedRecord:
 
 def states(rnn: RNN, x: Tensor) -> States:
     """Every state (T + 1, B, H) on the way, the initial one first."""
-    path: list[States] = [tuple(x.new_zeros(x.shape[1], rnn.hidden_size) for _ in rnn.cell.states)]
+    path: list[States] = [tuple(rnn.cell.initial(x, x.shape[1], rnn.hidden_size))]
+    before = None
     for x_t in x.split(1):
-        path.append(rnn.cell.unroll(x_t, path[-1], rnn.weights())[1])
+        path.append(rnn.cell.unroll(x_t, path[-1], rnn.weights(), before)[1])
+        before = x_t[0]
     return tuple(torch.stack(s) for s in zip(*path, strict=True))
 
 
@@ -50,18 +52,19 @@ def shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> t
     """How much of a unit's next state is its own states', its neighbours', its input's: of its variance to first order, as if these
     varied independently. At `POINTS` places along the path, in float64."""
     parameters = {name: value.double() for name, value in weights.items()}
-    W = Learned(lambda name: lambda v: v @ parameters[f"W.{name}"].T)
-    b, p = (Learned(lambda name, kind=kind: parameters[f"{kind}.{name}"]) for kind in "bp")  # type: ignore[misc]
+    learned = cell.learned(parameters)
     before = [s[:-1].flatten(0, 1).double() for s in path]
-    flat = x.flatten(0, 1).double()
+    flat, last = (v.flatten(0, 1).double() for v in (x, torch.cat([torch.zeros_like(x[:1]), x[:-1]])))
     H, count = before[0].shape[1], len(before)
+    joined = torch.cat(before, dim=1)
+    finite = joined.isfinite().all(1)  # a state may begin at -inf
+    joined, flat, last = joined[finite], flat[finite], last[finite]
 
-    def step(state: Tensor, x_t: Tensor) -> Tensor:
-        return torch.cat(cell(state.split(H), x_t, W, b, p))
+    def step(state: Tensor, x_t: Tensor, before: Tensor) -> Tensor:
+        return torch.cat(cell(state.split(H), x_t, learned, before))
 
     chosen = torch.linspace(0, len(flat) - 1, min(POINTS, len(flat)), device=x.device).long()
-    joined = torch.cat(before, dim=1)
-    of_state, of_input = torch.func.vmap(torch.func.jacrev(step, argnums=(0, 1)))(joined[chosen], flat[chosen])
+    of_state, of_input = torch.func.vmap(torch.func.jacrev(step, argnums=(0, 1)))(joined[chosen], flat[chosen], last[chosen])
     from_state = (of_state**2 * joined.var(0, correction=0)).view(-1, count, H, count, H)
     own = from_state.diagonal(dim1=2, dim2=4).sum()
     input = (of_input**2 * flat.var(0, correction=0)).sum()
@@ -72,9 +75,10 @@ def shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> t
 def gates(rnn: RNN, x: Tensor, path: States) -> list[Gate]:
     """Every sigmoid of the cell over time."""
     plan = rnn.plan
-    given = {plan.graph.leaf("x", "x", "D"): x} | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
+    given = inputs(plan, x) | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
     values = Values(given, rnn.weights())
-    return [gate(node, values[node]) for node in plan.written if node.op == "call" and node.label == "sigmoid"]
+    found = {node: values[node] for node in plan.written if node.op == "call" and node.label == "sigmoid"}
+    return [gate(node, v if v.dim() == 3 else v.expand(len(x), 1, len(v))) for node, v in found.items()]
 
 
 def gate(node: Node, value: Tensor) -> Gate:

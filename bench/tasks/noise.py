@@ -31,9 +31,10 @@ class Noisy(nn.Module):
         if not self.states:
             return self.rnn(x, hx)
         scale = self.states * self.rnn(x, hx)[0].std(correction=0)
-        outputs = []
+        outputs, before = list[Tensor](), None
         for x_t in x.split(1):
-            _, hx = self.rnn(x_t, hx)
+            _, hx = self.rnn(x_t, hx, before=before)
+            before = x_t[0]
             hx = tuple(s + scale * normal(s) for s in hx) if isinstance(hx, tuple) else hx + scale * normal(hx)
             outputs.append(hx[0] if isinstance(hx, tuple) else hx)
         assert hx is not None

@@ -44,6 +44,7 @@ def parameters(cell: str, D: int, H: int) -> int:
 
 def wide(cell: str, D: int, wanted: int) -> int:
     """The width at which a layer has the number of parameters nearest to `wanted`."""
-    widths: Sequence[int] = range(1, wanted + 1)
+    step = cells.load(cell).units(1)
+    widths: Sequence[int] = range(step, wanted + step, step)
     above = next(H for H in widths if parameters(cell, D, H) >= wanted)
-    return min((max(1, above - 1), above), key=lambda H: abs(parameters(cell, D, H) - wanted))
+    return min((max(step, above - step), above), key=lambda H: abs(parameters(cell, D, H) - wanted))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.measure import gate
+from bench.measure.backends import pack
 from kernels import RNN
 from kernels.backend import choose
 
@@ -22,9 +23,12 @@ def check(rnn: RNN, x: Tensor) -> tuple[str, float]:
     upstream = torch.cos(torch.arange(x.shape[0] * x.shape[1] * rnn.hidden_size, device=x.device).view(*x.shape[:2], -1))
     exact = {name: value.detach().double().requires_grad_() for name, value in weights.items()}
     x_exact, x = x.double().requires_grad_(), x.clone().requires_grad_()
-    initial = [x_exact.new_zeros(x.shape[1], rnn.hidden_size) for _ in rnn.cell.states]
-    y_exact, _ = rnn.cell.unroll(x_exact, initial, exact)
-    y, _ = rnn(x)
+    generator = torch.Generator().manual_seed(0)
+    normal = [torch.randn(x.shape[1], rnn.hidden_size, generator=generator).to(x) for _ in rnn.cell.states]
+    # not those of the layer: from zero, some gradients are (that of slstm's b.i), and a rounding error would be all there is of them
+    initial = [rnn.cell.random_state(name, n) for name, n in zip(rnn.cell.states, normal, strict=True)]
+    y_exact, _ = rnn.cell.unroll(x_exact, [s.double() for s in initial], exact)
+    y, _ = rnn(x, pack(initial))
     wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *exact.values()], upstream.double())]
     found = [y, *torch.autograd.grad(y, [x, *weights.values()], upstream.to(y.dtype))]
     error = max(gate.error(value, reference) for value, reference in zip(found, wanted, strict=True))

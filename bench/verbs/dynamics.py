@@ -55,8 +55,10 @@ def gradients(
     chosen = split(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "seq_lens": lengths, "B": B, "H": H, "dtypes": types, "seeds": count, "device": kind}
     from bench.dynamics import plan, study
+    from bench.entries import headed
 
     if checkpoint is None:
+        headed(names, H)
         pieces = plan.gradient_pieces(names, chosen, lengths, (B, H, H), types, count, kind)
     else:
         model = loaded(checkpoint, cells, inits)
@@ -92,8 +94,10 @@ def jacobian(
     chosen = split(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "dtype": chosen_type, "seeds": count, "device": kind}
     from bench.dynamics import plan, study
+    from bench.entries import headed
 
     if checkpoint is None:
+        headed(names, H)
         pieces = plan.jacobian_pieces(names, chosen, T, (H, H), chosen_type, count, kind)
     else:
         model = loaded(checkpoint, cells, inits)
@@ -136,8 +140,10 @@ def chaos(
     chosen = split(inits, names, ("default", "normal:5"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "seed": number, "quick": quick, "device": on("cpu")}
     from bench.dynamics import chaos, plan, study
+    from bench.entries import headed
 
     if checkpoint is None:
+        headed(names, H)
         pieces = plan.chaos_pieces(chaos.SHORT if quick else chaos.PAPER, names, chosen, T, H, number)
     else:
         model = loaded(checkpoint, cells, inits)

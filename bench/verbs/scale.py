@@ -21,9 +21,11 @@ def scale(cells: str, length: str, batch: str, hidden: str, out: Path | None) ->
 
     names = choices(cells, tree.names(), "cell")
     T, B, H = size(length, "--length"), size(batch, "--batch"), size(hidden, "--hidden")
+    from bench.entries import headed
     from bench.scale import ranks, study
     from bench.scale.step import Work
 
+    headed(names, H)
     with ranks.joined() as here:
         if B % here.world:
             raise SettingsError(f"--batch {B} can't be shared by {here.world} ranks evenly: take a multiple of {here.world}")

@@ -61,6 +61,7 @@ def train(
 
     kind = choose(choice(device, ("cpu", "cuda"), "device") if device else "")
     import cells as tree
+    from bench.entries import headed
     from bench.tasks import session
     from bench.tasks.plan import Plan
     from kernels.plan import plan as planned
@@ -70,6 +71,7 @@ def train(
     square = [cell for cell in named if planned(tree.load(cell)).square]
     if square:
         raise SettingsError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
+    headed(named, chosen.H)
     plan = Plan(chosen, named, size(seeds, "--seeds"), shared)
     chosen.batch(0, 0)  # what is wrong with the data is said before a folder is made
     today = datetime.datetime.now(datetime.UTC)
