@@ -199,3 +199,15 @@ def scalar_lstm(
         h = o * (c / n)
         outputs.append(h)
     return torch.stack(outputs)
+
+
+def fast_gated(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b_z: Tensor, b_h: Tensor, zeta: Tensor, nu: Tensor) -> Tensor:
+    """Kusupati et al. 2018 (1901.02358), eq. 3 and 4; ζ and ν are the sigmoids of what is given."""
+    outputs = []
+    for t in range(len(x)):
+        pre = W @ x[t].T + U @ h.T
+        z = sigma(pre + b_z[:, None]).T
+        h_new = torch.tanh(pre + b_h[:, None]).T
+        h = (sigma(zeta) * (1 - z) + sigma(nu)) * h_new + z * h
+        outputs.append(h)
+    return torch.stack(outputs)

@@ -87,7 +87,7 @@ def test_parameter_count(name):
     [
         ("vanilla", 131_328), ("lstm", 525_312), ("cfn", 328_192), ("minimal", 197_120), ("ugrnn", 262_656), ("mgu", 262_656),
         ("janet", 262_656), ("sru", 197_632), ("mingru", 131_584), ("minlstm", 197_376), ("indrnn", 66_048), ("ligru", 262_656),
-        ("lstm_peephole", 526_080), ("slstm", 525_312),
+        ("lstm_peephole", 526_080), ("slstm", 525_312), ("fastgrnn", 131_586),
     ],
 )  # fmt: skip
 def test_counts_of_the_papers(name, count):
@@ -133,6 +133,8 @@ def test_peepholes_stay_without_bias():
 def test_initialisation(name):
     """Everything from U(-1/√H, 1/√H), filling it, but for what the paper says."""
     found = cells.load(name)
+    if name == "fastgrnn":
+        return  # none of it: see test_the_initialisation_of_fastgrnn
     values = {key: torch.empty(shape) for key, shape in found.shapes(300 if plan(found).square else 150, 300).items()}
     found.initialise(values)
     for key, value in values.items():
@@ -142,6 +144,16 @@ def test_initialisation(name):
         bound = 0.07 if name == "cfn" else 300**-0.5
         assert -bound <= value.min() < -0.95 * bound and 0.95 * bound < value.max() <= bound
         assert value.mean().abs() < 5 * bound / math.sqrt(3 * value.numel())
+
+
+def test_the_initialisation_of_fastgrnn():
+    """Its authors' code: matrices from N(0, 0.1²), biases of 1, and ζ, ν the sigmoids of 1 and -4."""
+    found = cells.load("fastgrnn")
+    values = {key: torch.empty(shape) for key, shape in found.shapes(150, 300).items()}
+    found.initialise(values)
+    assert all(abs(values[key].std() - 0.1) < 1e-3 and abs(values[key].mean()) < 1e-3 for key in ("W.ax", "W.ah"))
+    assert (values["b.z"] == 1).all() and (values["b.h"] == 1).all()
+    assert (values["s.zeta"].item(), values["s.nu"].item()) == (1, -4)
 
 
 def test_initialisation_is_seeded():

@@ -33,6 +33,9 @@ PAPERS = {
         {f"{kind}_{g}": f"{ours}.{g}{side}" for g in "ifog" for kind, ours, side in (("W", "W", "x"), ("U", "W", "h"), ("b", "b", ""))}
         | {f"p_{g}": f"p.{g}" for g in "ifo"},
     ),
+    "fastgrnn": (
+        papers.fast_gated, {"W": "W.ax", "U": "W.ah", "b_z": "b.z", "b_h": "b.h", "zeta": "s.zeta", "nu": "s.nu"},
+    ),
     "slstm": (
         papers.scalar_lstm,
         {f"{kind}_{g}": f"{ours}.{g}{side}" for g in "zifo" for kind, ours, side in (("W", "W", "x"), ("R", "W", "h"), ("b", "b", ""))},
