@@ -4,6 +4,7 @@ Each takes the inputs x (T, B, D), the initial state (or states) and the paper's
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 sigma = torch.sigmoid
@@ -210,4 +211,21 @@ def fast_gated(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b_z: Tensor, b_h: Ten
         h_new = torch.tanh(pre + b_h[:, None]).T
         h = (sigma(zeta) * (1 - z) + sigma(nu)) * h_new + z * h
         outputs.append(h)
+    return torch.stack(outputs)
+
+
+def quasi_recurrent(x: Tensor, h: Tensor, c: Tensor, **weights: Tensor) -> Tensor:
+    """Bradbury et al. 2017 (1611.01576), eq. 1 with a masked convolution of width 2, and eq. 4; `weights` are W1_*, W2_* and b_* of
+    z, f and o."""
+    padded = F.pad(x.permute(1, 2, 0), (1, 0))  # (B, D, 1 + T)
+
+    def convolved(gate: str) -> Tensor:
+        kernel = torch.stack([weights[f"W1_{gate}"], weights[f"W2_{gate}"]], dim=-1)
+        return F.conv1d(padded, kernel, weights[f"b_{gate}"]).permute(2, 0, 1)
+
+    gates = torch.tanh(convolved("z")), sigma(convolved("f")), sigma(convolved("o"))
+    outputs = []
+    for z, f, o in zip(*gates, strict=True):
+        c = f * c + (1 - f) * z
+        outputs.append(o * c)
     return torch.stack(outputs)

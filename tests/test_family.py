@@ -36,6 +36,10 @@ PAPERS = {
     "fastgrnn": (
         papers.fast_gated, {"W": "W.ax", "U": "W.ah", "b_z": "b.z", "b_h": "b.h", "zeta": "s.zeta", "nu": "s.nu"},
     ),
+    "qrnn": (
+        papers.quasi_recurrent,
+        {f"W{k}_{g}": f"W.{g}{k}" for g in "zfo" for k in (1, 2)} | {f"b_{g}": f"b.{g}" for g in "zfo"},
+    ),
     "slstm": (
         papers.scalar_lstm,
         {f"{kind}_{g}": f"{ours}.{g}{side}" for g in "zifo" for kind, ours, side in (("W", "W", "x"), ("R", "W", "h"), ("b", "b", ""))},

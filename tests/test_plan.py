@@ -19,6 +19,7 @@ LEFT = {
     "mgu": ["fh", "nh"],
     "mingru": [],
     "minlstm": [],
+    "qrnn": [],
     "slstm": ["zh", "oh", "ih", "fh"],
     "sru": [],
     "ugrnn": ["ch", "gh"],
