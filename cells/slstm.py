@@ -6,15 +6,24 @@
     c_t = f'_t ⊙ c_{t-1} + i'_t ⊙ z_t              n_t = f'_t ⊙ n_{t-1} + i'_t
     h_t = o_t ⊙ c_t / n_t
 
-With one head, so R is whole, and of the paper's two forget gates the sigmoid. n sums up gates and can't be negative: what is drawn
-for it at random is from 1 to 2. From c = n = m = 0, as a layer starts, m makes no difference to h.
+Each R is block-diagonal: four heads, as the authors' code has by default, share the units, and each mixes its own. Of the paper's two
+forget gates it is the sigmoid. A layer starts from h = c = n = 0 and m = -∞, so that m_1 = ĩ_1, as in their code: from m = 0 a first ĩ
+far below 0 would leave n at 0. n sums up gates and can't be negative: what is drawn for it at random is from 1 to 2.
 """
+
+import math
 
 from cells.cell import cell
 from cells.functions import exp, maximum, sigmoid, softplus, tanh
 
 
-@cell(paper="Beck et al. 2024, one head", parameters="4*(H*D + H**2 + H)", domain={"n": (1.0, 2.0)})
+@cell(
+    paper="Beck et al. 2024, 4 heads",
+    parameters="4*(H*D + H**2/4 + H)",
+    domain={"n": (1.0, 2.0)},
+    heads={"W.zh": 4, "W.oh": 4, "W.ih": 4, "W.fh": 4},
+    start={"m": -math.inf},
+)
 def slstm(h, c, n, m, x, W, b):
     z = tanh(W.zx(x) + W.zh(h) + b.z)
     o = sigmoid(W.ox(x) + W.oh(h) + b.o)

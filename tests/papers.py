@@ -192,14 +192,19 @@ def scalar_lstm(
     c, n = c * m.exp(), n * m.exp()
     outputs = []
     for t in range(len(x)):
-        z = torch.tanh(x[t] @ W_z.T + h @ R_z.T + b_z)
-        i = torch.exp(x[t] @ W_i.T + h @ R_i.T + b_i)
-        f = sigma(x[t] @ W_f.T + h @ R_f.T + b_f)
-        o = sigma(x[t] @ W_o.T + h @ R_o.T + b_o)
+        z = torch.tanh(x[t] @ W_z.T + mixed(h, R_z) + b_z)
+        i = torch.exp(x[t] @ W_i.T + mixed(h, R_i) + b_i)
+        f = sigma(x[t] @ W_f.T + mixed(h, R_f) + b_f)
+        o = sigma(x[t] @ W_o.T + mixed(h, R_o) + b_o)
         c, n = f * c + i * z, f * n + i
         h = o * (c / n)
         outputs.append(h)
     return torch.stack(outputs)
+
+
+def mixed(h: Tensor, R: Tensor) -> Tensor:
+    """A block-diagonal matrix, given as its blocks (heads, n, n), times h, head by head."""
+    return torch.cat([part @ block.T for part, block in zip(h.chunk(len(R), dim=-1), R, strict=True)], dim=-1)
 
 
 def fast_gated(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b_z: Tensor, b_h: Tensor, zeta: Tensor, nu: Tensor) -> Tensor:
