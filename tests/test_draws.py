@@ -45,6 +45,24 @@ def test_the_critical_initialisation_is_one_of_the_same_cell():
     assert torch.equal(rnn(x)[0], copy.deepcopy(rnn)(x)[0])
 
 
+def test_an_orthogonal_block_is_one():
+    """Each block of a block-diagonal matrix, and so the whole; and N(0, gain²/n) by the width that a block sees."""
+    W = torch.empty(3, 5, 5)
+    Orthogonal(2.0)(W)
+    assert (torch.block_diag(*W) @ torch.block_diag(*W).T - 4 * torch.eye(15)).abs().max() < 1e-5
+    wide = torch.empty(4, 200, 200)
+    Normal(3.0)(wide)
+    assert abs(wide.std() * 200**0.5 - 3.0) < 0.05
+
+
+def test_janet_remembers_as_long_as_its_sequences_are():
+    """b_f = log U(1, 783), and all else as by default."""
+    weights = RNN(cells.load("janet").initialised("chrono"), 2, 4000).weights()
+    steps = weights["b.f"].exp()
+    assert steps.min() >= 1 and steps.max() <= 783 and abs(steps.mean() - 392) < 4 * 226 / 4000**0.5
+    assert all(0 < weights[name].abs().max() <= 4000**-0.5 for name in ("b.c", "W.fh"))
+
+
 def test_vanilla_at_the_edge_is_orthogonal():
     W = RNN(cells.load("vanilla").initialised("critical"), 5, 9).weights()["W.hh"]
     assert (W @ W.T - torch.eye(9)).abs().max() < 1e-6

@@ -84,8 +84,8 @@ def chaos_pieces(size: chaos.Size, names: Sequence[str], inits: Sequence[str], T
 
 
 def known(cell: str, inits: Sequence[str]) -> list[str]:
-    """Those of the initialisations that the cell has: "critical" is not every cell's."""
-    return [init for init in inits if init != "critical" or init in cells.load(cell).variants]
+    """Those of the initialisations that the cell has: all but the variants of others."""
+    return [init for init in inits if init == "default" or ":" in init or init in cells.load(cell).variants]
 
 
 def short(device: str, seed: int) -> Sequence[Piece]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OUT = "A new folder for the results. [reports/<date>-<device>-<verb>]"
 CELLS = "Cells, by name, as `bench list` shows them. [the first eight]"
-INIT = "Initialisations: default, critical (where a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
+INIT = "Initialisations: default, critical and chrono (where a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
 CHECKPOINT = "Instead of an initialisation, the trained weights of one cell: a state dict, or a checkpoint of `bench train`."
 
 
