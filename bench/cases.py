@@ -8,7 +8,7 @@ from functools import cache
 from sympy import Expr
 
 import cells
-from bench.measure.backends import PEERS
+from bench.measure.peers import PEERS
 from bench.records import Case, Mode
 from bench.settings import Settings
 from bench.suites import SUITES, Shape, smallest

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import cells
+from bench.measure import peers
 from kernels.plan import plan
 from tests import papers
 from tests.reference import agree, check, draws, problem, solve
@@ -46,19 +47,13 @@ PAPERS = {
     ),
 }  # fmt: skip
 
-PEERS = {
-    "ugrnn": ("UGRNN", {}, {"weight_ih": ["W.cx", "W.gx"], "weight_hh": ["W.ch", "W.gh"], "bias_ih": ["b.c", "b.g"]}),
-    "mgu": ("MGU", {}, {"weight_ih": ["W.fx", "W.nx"], "weight_hh": ["W.fh", "W.nh"], "bias_ih": ["b.f", "b.n"]}),
-    "janet": ("JANET", {}, {"weight_ih": ["W.fx", "W.cx"], "weight_hh": ["W.fh", "W.ch"], "bias_ih": ["b.f", "b.c"]}),
-    "indrnn": ("IndRNN", {"nonlinearity": "relu"}, {"weight_ih": ["W.x"], "vector_u": ["p.u"], "bias_ih": ["b.h"]}),
-    "ligru": ("LiGRU", {}, {"weight_ih": ["W.zx", "W.nx"], "weight_hh": ["W.zh", "W.nh"], "bias_ih": ["b.z", "b.n"]}),
-    "lstm_peephole": ("PeepholeLSTM", {}, {
-        "weight_ih": ["W.ix", "W.fx", "W.gx", "W.ox"], "weight_hh": ["W.ih", "W.fh", "W.gh", "W.oh"],
-        "weight_ph": ["p.i", "p.f", "p.o"], "bias_ih": ["b.i", "b.f", "b.g", "b.o"],
+PEERS = peers.PEERS | {
+    "janet": ("JANET", {"recurrent_bias": False}, {
+        "weight_ih": ["W.fx", "W.cx"], "weight_hh": ["W.fh", "W.ch"], "bias_ih": ["b.f", "b.c"],
     }),
 }  # fmt: skip
-"""torchrecurrent's class, its options, and its parameters as the cell's. Its second bias is set to zero; its JANET has h beside c, which
-are given the same start; it has no other cell of these."""
+"""What a benchmark measures against, and torchrecurrent's JANET, which has h beside c: they are given the same start. By default
+its FastGRNN has a gate of tanh, which the paper doesn't; it has no QRNN, SRU, minGRU, minLSTM or sLSTM."""
 
 FAMILY = pytest.mark.parametrize("name", [name for name in cells.names() if name not in cells.SEED])
 SIZES = [(5, 1, 3, 17), (3, 9, 7, 40)]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.measure.clock import Contestant
+from bench.measure.peers import PEERS
 from bench.measure.problem import Answer, Problem
 from bench.records import Mode
 from kernels import RNN
@@ -205,24 +206,15 @@ def flatten(module: nn.RNNBase) -> None:
             torch._cudnn_rnn_flatten_weight(list(module.parameters()), 4, *sizes)
 
 
-# By cell: torchrecurrent's class, its options, and its parameters as the cell's.
-PEERS: dict[str, tuple[str, dict[str, Any], dict[str, list[str]]]] = {
-    "minimal": ("MinimalRNN", {}, {
-        "weight_ih": ["W.z"], "bias_ih": ["b.z"], "weight_hh": ["W.uh"], "weight_mm": ["W.uz"], "bias_hh": ["b.u"],
-    }),
-    "cfn": ("CFN", {"bias": False}, {
-        "weight_ih": ["W.theta_x", "W.eta_x", "W.x"], "weight_hh": ["W.theta_h", "W.eta_h"], "bias_hh": ["b.theta", "b.eta"],
-    }),
-}  # fmt: skip
-
-
 def torchrecurrent(problem: Problem) -> Workload:
-    """The package of that name: cells in eager torch, without the input bias of its CFN, which the paper doesn't have."""
+    """The package of that name: cells in eager torch."""
     if importlib.util.find_spec("torchrecurrent") is None:
         raise Unsupported("torchrecurrent is not installed: pip install torchrecurrent")
     import torchrecurrent as package
 
-    name, options, names = PEERS[problem.cell.name]
+    if problem.name not in PEERS:
+        raise Unsupported("torchrecurrent has no such cell")
+    name, options, names = PEERS[problem.name]
     module = getattr(package, name)(problem.D, problem.H, **options).to(problem.device, problem.dtype)
     parameters = dict(module.cells[0].named_parameters())
     with torch.no_grad():
