@@ -25,18 +25,20 @@ def expected(given: Problem) -> tuple[list[torch.Tensor], torch.Tensor, dict[str
     weights = {name: v.clone().requires_grad_() for name, v in given.weights.items()}
     x, path = given.x.clone().requires_grad_(), [[s.clone().requires_grad_() for s in given.states]]
     for t in range(given.T):
-        _, after = given.cell.unroll(x[t : t + 1], path[-1], weights)
+        _, after = given.cell.unroll(x[t : t + 1], path[-1], weights, x[t - 1] if t else None)
         path.append([s.clone() for s in after])
     loss = sum((s * g).sum() for s, g in zip(path[-1], [given.dy[-1], *given.d_final[1:]], strict=True))
     flat = [s for states in path for s in states]
-    found = torch.autograd.grad(loss, [*flat, x, *weights.values()])
+    found = torch.autograd.grad(loss, [*flat, x, *weights.values()], allow_unused=True, materialize_grads=True)
     count = len(given.states)
     states = [torch.cat(found[k : k + count], 1) for k in range(0, len(flat), count)]
     return states[::-1], found[len(flat)], dict(zip(weights, found[len(flat) + 1 :], strict=True))
 
 
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
-@pytest.mark.parametrize(("cell", "T", "B"), [("lstm", 7, 3), ("gru_reset_before", 5, 1), ("minimal_deep", 1, 2), ("cfn", 6, 2)])
+@pytest.mark.parametrize(
+    ("cell", "T", "B"), [("lstm", 7, 3), ("gru_reset_before", 5, 1), ("minimal_deep", 1, 2), ("cfn", 6, 2), ("qrnn", 7, 2)]
+)
 def test_every_gradient_is_that_of_the_whole(cell, T, B, backend):
     given = problem(cell, T, B, 3, 5, "float64", "cpu", 1)
     states, dx, weights = expected(given)

@@ -151,6 +151,8 @@ def test_sizes_of_every_cell_are_read_in_its_weights(cell):
         (("chaos", "--init", "default,orthogonal:nan"), "no initialisation of"),
         (("gradients", "--init", "normal:-1"), "no initialisation of"),
         (("jacobian", "--dtype", "int8"), "no dtype is called"),
+        (("jacobian", "--cells", "lstm,slstm", "--hidden", "9"), "the heads of slstm share the units: take --hidden 12, not 9"),
+        (("gradients", "--cells", "slstm", "--hidden", "2"), "take --hidden 4"),
         (("theory", "--cells", "cfn"), "no cell with a theory"),
         (("chaos", "--length", "1"), "at least 2"),
     ],
@@ -170,6 +172,24 @@ def test_what_is_no_checkpoint_is_refused(tmp_path, content, said):
     (tmp_path / "a.pt").write_bytes(content)
     with pytest.raises(SettingsError, match=said):
         bench("chaos", "--cells", "gru", "--checkpoint", tmp_path / "a.pt", "--out", tmp_path / "run")
+
+
+@pytest.mark.parametrize("cell", ["qrnn", "fastgrnn", "slstm", "mingru", "minimal_deep"])
+def test_a_trained_layer_of_any_cell(cell, tmp_path):
+    """Whatever its matrices are called, blocks and scalars among them."""
+    torch.save(RNN(cell, 3, 8).state_dict(), tmp_path / "saved.pt")
+    bench("gradients", "--cells", cell, "--checkpoint", tmp_path / "saved.pt", "--seq-lens", 6, "--seeds", 1, "--batch", 2,
+          "--dtypes", "float64", "--out", tmp_path / "run")  # fmt: skip
+    record = read(tmp_path / "run").gradients[0]
+    assert (record.D, record.H) == (3, 8) and not record.non_finite
+
+
+def test_initialisations_are_those_of_the_cells_that_have_them(tmp_path):
+    """--init chrono is janet's, and of the other cells it is left out."""
+    bench("jacobian", "--cells", "janet,gru,qrnn", "--init", "default,chrono", "--length", 5, "--hidden", 3, "--seeds", 1,
+          "--out", tmp_path / "j")  # fmt: skip
+    found = {(r.cell, r.init) for r in read(tmp_path / "j").jacobians}
+    assert found == {("janet", "default"), ("janet", "chrono"), ("gru", "default"), ("qrnn", "default")}
 
 
 def test_another_cells_checkpoint_is_refused(tmp_path):

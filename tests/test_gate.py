@@ -84,6 +84,25 @@ def test_a_flip_at_a_kink_is_no_error_but_a_wrong_gradient_is():
     assert "gradient" in gate.compare(given, spoiled, 1e-6)[1]
 
 
+def test_a_scalar_whose_gradient_is_zero_by_accident():
+    """Upstream gradients under which that of ζ vanishes: what is left of it is rounding, and no error; what is more is one."""
+    given = small("fastgrnn", T=20, B=3, D=4, H=5)
+    gradient = given.answer.gradients["s.zeta"]
+    x, states, dy, d_final = given._tensors
+    other = small("fastgrnn", T=20, B=3, D=4, H=5)
+    other.__dict__["_tensors"] = (x, states, dy.flip(0), [d.flip(0) for d in d_final])
+    part = gradient / other.answer.gradients["s.zeta"]
+    balanced = small("fastgrnn", T=20, B=3, D=4, H=5)
+    upstream = (dy - part * dy.flip(0)).float(), [(d - part * d.flip(0)).float() for d in d_final]
+    balanced.__dict__["_tensors"] = (x, states, *upstream)
+    answer = build("compiled", balanced).answer()
+    off = gate.error(answer.gradients["s.zeta"], balanced.answer.gradients["s.zeta"])
+    assert balanced.answer.gradients["s.zeta"].abs() < 1e-5 and off > 1e-3
+    assert gate.compare(balanced, answer, 5e-5)[1] == ""
+    spoiled = Answer(answer.outputs, answer.gradients | {"s.zeta": answer.gradients["s.zeta"] + 0.01})
+    assert "the gradient of s.zeta is off" in gate.compare(balanced, spoiled, 5e-5)[1]
+
+
 def measured(records):
     """What a run of one group leaves, added to `records`."""
     settings = Settings(("vanilla",), ("eager", "compiled"), (3,), 2, 4, 4, "float32", "ieee", "cpu", 0, True)

@@ -31,7 +31,7 @@ def outputs_and_gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
     return found + list(torch.autograd.grad(loss, [x, *layer.parameters()]))
 
 
-@pytest.mark.parametrize("name", ["lstm", "minimal", "gru_reset_before", "sru", "slstm", "vanilla_relu"])
+@pytest.mark.parametrize("name", ["lstm", "minimal", "gru_reset_before", "sru", "slstm", "vanilla_relu", "qrnn", "fastgrnn"])
 def test_compiled(name):
     """Whole graphs, with states of one and of several kinds, of one stage and two, with hoisted values and vectors."""
     rnn = RNN(name, D, D, num_layers=2, bidirectional=name != "sru")

@@ -22,6 +22,7 @@ from bench.tasks.plan import Plan, parameters, wide
 from bench.tasks.recommend import Recommend
 from bench.tasks.reference import Wrong, check
 from bench.tasks.training import Training
+from cells.functions import prev
 from kernels import RNN
 
 CPU = torch.device("cpu")
@@ -261,7 +262,7 @@ def test_what_moves_a_unit_in_cells_where_it_is_known():
     assert neighbours == pytest.approx(0, abs=1e-12) and 0.2 < own < 0.3
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_reset_before", "cfn", "minimal", "vanilla"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru_reset_before", "cfn", "minimal", "vanilla", "qrnn", "fastgrnn"])
 def test_gates_are_those_of_the_equations(cell):
     torch.manual_seed(0)
     rnn, x = RNN(cell, 3, 5), torch.randn(6, 4, 3)
@@ -276,6 +277,8 @@ def test_gates_are_those_of_the_equations(cell):
         "cfn": ["theta", "eta"],
         "minimal": ["u"],
         "vanilla": [],
+        "qrnn": ["f", "o"],
+        "fastgrnn": ["nu", "z", "zeta"],
     }
     assert sorted(g.name for g in found) == sorted(names[cell])
     assert all(0 < low <= middle <= high < 1 for g in found for low, middle, high in zip(g.low, g.middle, g.high, strict=True))
@@ -284,6 +287,38 @@ def test_gates_are_those_of_the_equations(cell):
         z = torch.tanh(x[3] @ W["W.z"].T + W["b.z"])
         u = torch.sigmoid(path[0][3] @ W["W.uh"].T + z @ W["W.uz"].T + W["b.u"])
         assert found[0].middle[3] == pytest.approx(u.quantile(0.5).item(), abs=1e-6)
+
+
+def test_shares_of_a_state_that_begins_at_minus_infinity():
+    """m of sLSTM: it counts from where it is finite."""
+    torch.manual_seed(0)
+    rnn, x = RNN("slstm", 3, 8), torch.randn(6, 4, 3)
+    path = learned.states(rnn, x)
+    assert path[3][0].isinf().all()
+    assert sum(learned.shares(rnn.cell, x, path, rnn.weights())) == pytest.approx(1)
+
+
+def test_the_input_before_moves_no_share_of_the_input():
+    """It is given, not varied: of a cell that reads nothing else, nothing moves a unit."""
+
+    def late(h, x, W):
+        return W.x(prev(x)) + 0.5 * h
+
+    assert shares_of(late) == pytest.approx((1, 0, 0), abs=1e-12)
+
+
+def test_noise_on_states_leaves_the_input_before_as_it_is():
+    """Step by step, as it is for noise on states, prev(x) is still the step before."""
+    rnn = RNN("qrnn", 3, 5)
+    x = torch.randn(7, 2, 3)
+    found, _ = Noisy(rnn, states=1e-6)(x)
+    assert torch.allclose(found, rnn(x)[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["qrnn", "fastgrnn", "slstm"])
+def test_cells_are_checked_before_they_are_trained(cell):
+    torch.manual_seed(0)
+    assert check(RNN(cell, 3, 8), torch.randn(20, 5, 3))[0] == "compiled"
 
 
 def test_a_short_part_for_a_run_of_everything():
