@@ -109,12 +109,16 @@ class Cell:
             raise fault(self.step, f"after `x` come only W, b, p and s, not {', '.join(sorted(unknown))}")
         return tuple(names[: names.index("x")])
 
+    @cached_property
+    def letters(self) -> tuple[str, ...]:
+        """Those of LETTERS that the function takes."""
+        return tuple(inspect.signature(self.step).parameters)[len(self.states) + 1 :]
+
     def __call__(self, states: Sequence[Any], x: Any, learned: Mapping[str, Any], before: Any = None) -> tuple[Any, ...]:
         """The next states from `states`, the input `x` of one time step, and what is learned by letter. `before` is the input of the
         step before, None at the first."""
-        wanted = list(inspect.signature(self.step).parameters)[len(self.states) + 1 :]
         with stepping(x, before):
-            result = self.step(*states, x, **{letter: learned[letter] for letter in wanted})
+            result = self.step(*states, x, **{letter: learned[letter] for letter in self.letters})
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(self.states):
             raise fault(
