@@ -8,7 +8,7 @@ from bench.dynamics import jacobian
 from bench.dynamics.latent import latent
 from bench.measure.problem import problem
 from cells.cell import Cell
-from cells.functions import sigmoid, tanh, where
+from cells.functions import prev, sigmoid, tanh, where
 from kernels.plan import plan
 
 
@@ -18,7 +18,8 @@ def written_out(given, lag: int, of: str) -> torch.Tensor:
     _, states = given.cell.unroll(x[: T - lag], [s[:1] for s in given.states], given.weights)
 
     def last(*states):
-        return torch.cat(given.cell.unroll(x[T - lag :], states, given.weights)[1], 1).squeeze(0)
+        before = x[T - lag - 1] if lag < T else None
+        return torch.cat(given.cell.unroll(x[T - lag :], states, given.weights, before)[1], 1).squeeze(0)
 
     def output(x_t):
         inputs = torch.cat([x[: T - lag - 1], x_t[None], x[T - lag :]])
@@ -29,7 +30,7 @@ def written_out(given, lag: int, of: str) -> torch.Tensor:
     return torch.cat([j.squeeze(1) for j in torch.autograd.functional.jacobian(last, tuple(states))], 1)
 
 
-@pytest.mark.parametrize(("cell", "H", "D"), [("lstm", 3, 5), ("gru", 5, 3), ("minimal", 4, 4), ("cfn", 1, 1)])
+@pytest.mark.parametrize(("cell", "H", "D"), [("lstm", 3, 5), ("gru", 5, 3), ("minimal", 4, 4), ("cfn", 1, 1), ("qrnn", 4, 3)])
 def test_all_singular_values(cell, H, D):
     given = problem(cell, 9, 2, D, H, "float64", "cpu", 2)
     found = jacobian.measure(given)
@@ -106,10 +107,14 @@ def test_the_latent_value_of_a_cell_of_one_s_own():
     def mixed(h, x, W):
         return tanh(W.u(h + tanh(W.a(x))) + sigmoid(W.b(h) + W.c(tanh(W.a(x)))))
 
+    def late(h, x, W):
+        return tanh(W.u(h) + tanh(W.a(x) + W.b(prev(x))))
+
     def handed(h, x, W):
         return tanh(W.a(x))
 
     found = [latent(plan(Cell(step))) for step in (shared, beside, mixed, handed)]
+    assert latent(plan(Cell(late))) is None
     assert [None if node is None else (node.name, node.label) for node in found] == [("last", "sigmoid"), None, ("", "tanh"), ("", "tanh")]
 
 
