@@ -12,32 +12,37 @@ from cells.cell import Cell
 from cells.fault import CellError
 
 
-@cache
 def own(spec: str) -> Cell:
     """The `Cell` NAME of FILE.py, or that of the function of this name; the same one each time.
 
     Raises CellError, in one line, for a file that isn't there or doesn't run, and a name that is no function in it.
     """
     file, _, name = spec.rpartition(":")
-    if not Path(file).is_file():
-        raise CellError(f"there is no file {file}")
-    module = executed(file)
-    found = getattr(module, name, None)
-    if isinstance(found, Cell):
-        return found
-    functions = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
-    functions += [key for key, value in vars(module).items() if isinstance(value, Cell)]
-    if found is None:
-        near = difflib.get_close_matches(name, functions, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(functions) or 'none'}"
-        raise CellError(f"{file} has no function {name}: {hint}")
-    if not inspect.isfunction(found):
-        raise CellError(f"{name} in {file} is a {type(found).__name__}, not a function: def {name}(h, x, W, b)")
-    return Cell(found)
+    return found(file, name, Path.cwd())
 
 
 @cache
-def executed(file: str) -> ModuleType:
+def found(file: str, name: str, folder: Path) -> Cell:
+    """`folder` is where the file is looked for: elsewhere it is another one of that name."""
+    if not Path(file).is_file():
+        raise CellError(f"there is no file {file}")
+    module = executed(file, folder)
+    held = getattr(module, name, None)
+    if isinstance(held, Cell):
+        return held
+    functions = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
+    functions += [key for key, value in vars(module).items() if isinstance(value, Cell)]
+    if held is None:
+        near = difflib.get_close_matches(name, functions, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(functions) or 'none'}"
+        raise CellError(f"{file} has no function {name}: {hint}")
+    if not inspect.isfunction(held):
+        raise CellError(f"{name} in {file} is a {type(held).__name__}, not a function: def {name}(h, x, W, b)")
+    return Cell(held)
+
+
+@cache
+def executed(file: str, folder: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

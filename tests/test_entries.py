@@ -68,6 +68,14 @@ def test_own_cells_are_cells(mine):
     assert isinstance(cells.load("my_cells.py:known"), Cell) and cells.load("my_cells.py:known").paper == "Someone 2020"
 
 
+def test_a_file_of_the_same_name_elsewhere_is_another(mine, tmp_path, monkeypatch):
+    cells.load(mine)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "my_cells.py").write_text("def mine(h, x, W):\n    return W.x(x)\n")
+    monkeypatch.chdir(tmp_path / "below")
+    assert cells.load(mine).states == ("h",)
+
+
 def test_show(bench, mine):
     code, out, err = bench("show", mine)
     assert code == 0, err
