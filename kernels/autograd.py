@@ -68,7 +68,7 @@ def prepare(
     hoisted += [v.contiguous().unsqueeze(2) for v in values]
     terms: list[Any] = list(hoisted) if keep else []
     for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
-        if keep and W is None:  # given rows stay as they are: the loop writes elsewhere
+        if keep and W is None and k in place.written:  # given rows stay as they are: the loop writes elsewhere
             if all(plan.terms[i].matrix for i in feed.terms):
                 terms[k] = torch.empty_like(terms[k])
             else:

@@ -6,6 +6,9 @@
                holds a recurrent product waits for it, and makes a second stage
     step       one pointwise function F(states, terms, vectors) → next states
 
+Without a recurrent product a step is as cheap as reading what it needs, so there only products are hoisted: what is elementwise
+stays in the step, and none of it is ever written to memory.
+
 Parameter, flop and byte counts come from it too.
 """
 
@@ -171,6 +174,7 @@ class _Splitter:
                 self.stateful.add(id(node))
             if node.op in ("x", "before") or any(id(a) in self.fed for a in node.args):
                 self.fed.add(id(node))
+        self.recurrent = any(n.op == "product" and id(n) in self.stateful for n in nodes)
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
         self.terms: dict[str, Term] = {}
         self.products: dict[str, Node] = {}
@@ -201,7 +205,7 @@ class _Splitter:
         if node.op in ("state", "const"):
             return node
         if id(node) not in self.stateful:
-            return self.term(node) if id(node) in self.fed else self.vector(node)
+            return self.outside(node) if id(node) in self.fed else self.vector(node)
         if node.op == "product":
             return self.term(None, node)
         if node.op == "add":
@@ -222,11 +226,17 @@ class _Splitter:
         linear = Term("", outside).feed is not None
         product = next((n for n in parts if n.op == "product" and id(n) in self.stateful), None)
         joined = product if linear and product is not None and self.uses[id(product)] == 1 else None
-        total = self.term(outside, joined)
+        total = self.outside(outside) if joined is None else self.term(outside, joined)
         for n in parts:
             if n is not joined and n not in hoisted:
                 total = self.graph.node("add", total, self.rewrite(n))
         return total
+
+    def outside(self, node: Node) -> Node:
+        """What no state reaches: a term, but for what is elementwise where no product is left in the loop."""
+        if self.recurrent or node.op in ("x", "product") or Term("", node).feed is not None:
+            return self.term(node)
+        return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
 
     def flatten(self, node: Node) -> list[Node]:
         """A sum's addends, down to what is used elsewhere too."""
