@@ -110,7 +110,7 @@ def small(cell: str) -> tuple[int, int, int, int]:
 
 
 def interpreted(settings: Settings, backend: str) -> bool:
-    return backend.removesuffix("-low") in ("stepwise", "resident") and settings.device == "cpu"
+    return backend.removesuffix("-low") in ("stepwise", "resident", "scan") and settings.device == "cpu"
 
 
 def make(settings: Settings, shape: Shape, backend: str, mode: Mode, input_product: bool = True, stands_for: str = "") -> Case:

@@ -22,7 +22,7 @@ def report() -> None:
 
     row("processor", f"{processor()}, {torch.get_num_threads()} threads, {memory() / 2**30:.0f} GiB", "")
     row("torch", torch.__version__, "")
-    row("triton", version("triton"), "pip install triton (Linux only): without it there is no stepwise backend")
+    row("triton", version("triton"), "pip install triton (Linux only): without it there are no stepwise, resident and scan backends")
     row("C++ compiler", compiler_version(), "install g++ or set CXX: without one the compiled backend falls back to eager")
     row("GPU", torch.cuda.get_device_name() if gpu else "", "none that torch can see: Triton kernels are checked in its interpreter")
     row("driver", driver(), "nvidia-smi doesn't answer")

@@ -10,11 +10,14 @@ from typing import Any, get_args
 from bench.records import Mode
 
 DEFAULTS = {
-    "cpu": ("eager", "compiled", "stepwise", "resident", "vendor", "torchrecurrent"),
-    "cuda": ("eager", "stepwise", "resident", "resident-low", "vendor", "torchrecurrent"),
+    "cpu": ("eager", "compiled", "stepwise", "resident", "scan", "vendor", "torchrecurrent"),
+    "cuda": ("eager", "stepwise", "resident", "resident-low", "scan", "vendor", "torchrecurrent"),
 }
 """The backends of a run that names none. "-low" is the schedule with `memory="low"`."""
-BACKENDS = ("eager", "compiled", "stepwise", "resident", "compiled-low", "stepwise-low", "resident-low", "vendor", "torchrecurrent")
+BACKENDS = (
+    "eager", "compiled", "stepwise", "resident", "scan", "compiled-low", "stepwise-low", "resident-low", "scan-low", "vendor",
+    "torchrecurrent",
+)  # fmt: skip
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")
 

@@ -12,7 +12,7 @@ import cells
 from bench.cases import formula
 from bench.measure.demand import formulas
 from bench.render.terminal import terminal
-from kernels.derive import TRITON, adjoint, source
+from kernels.derive import TRITON, adjoint, affine, source
 from kernels.graph import ARITHMETIC, Node
 from kernels.plan import Plan, plan
 
@@ -66,6 +66,8 @@ def outline(p: Plan) -> str:
                 hoisted = "" if t.hoisted is None else f" + {t.matrix}'"
                 lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
+    if not p.stages:
+        lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * affine(p.step))
     flops = "  ".join(f"{kind} {formula(value)}" for kind, value in p.flops.items())
     lines.append(f"flops per time step and sequence: {flops}")
     lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(p.elements)}")

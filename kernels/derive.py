@@ -42,6 +42,16 @@ def adjoint(f: Pointwise) -> Pointwise:
     return Pointwise(f"{f.name}_adjoint", f.inputs + upstream, outputs, tuple(f"d_{n.label}" for n in f.inputs))
 
 
+@cache
+def affine(step: Pointwise) -> bool:
+    """Whether a step's results are affine in its states, with coefficients that no state reaches: no derivative by a state has one.
+
+    It is told from the adjoint as it stands, where nothing cancels: a step may be affine without being written so.
+    """
+    slopes = (d for leaf, d in zip(step.inputs, adjoint(step).outputs, strict=False) if leaf.op == "state")
+    return not any(node.op == "state" for node in walk(slopes))
+
+
 @dataclass(frozen=True)
 class Language:
     """How a pointwise function is framed, a number written and a name kept apart from the language's own words."""

@@ -157,11 +157,39 @@ def scaled(h, c, x, W, b, p, s):
     return a + s.d * p.d * c + s.y * W.y(x) + b.h, s.next - c / s.q
 
 
+def rotating(h, c, x, W, b, p):
+    """Two states, affine in both, with a choice in a coefficient and an elementwise weight; no product in the loop."""
+    f, n = sigmoid(W.f(x) + b.f), W.n(x)
+    g = where(n > 0, 0.5 * tanh(n), minimum(f, 0.3))
+    return f * h - g * c + maximum(n, 0.1 * f), f * c + g * h + p.c * h * 0.1
+
+
+def bounded(h, c, x, W, b, p):
+    """Two states with choices that they decide, so not affine, and no product in the loop."""
+    n = maximum(p.h * h + W.n(x) + b.n, 0.1 * c)
+    return where(c > n, tanh(n), 0.5 * h + n), minimum(c, n) + hard_sigmoid(W.c(x) - c)
+
+
+def decaying(h, c, x, W, b):
+    """An output that nothing reads, of a state that is affine (QRNN without its width)."""
+    f = sigmoid(W.f(x) + b.f)
+    c = f * c + (1 - f) * tanh(W.z(x))
+    return sigmoid(W.o(x)) * c, c
+
+
+def forgetful(h, x, W, b):
+    """No state is read: every step is on its own."""
+    return tanh(W.x(x) + b.h) * sigmoid(W.g(x))
+
+
 CELLS = {
     step.__name__: Cell(step)
     for step in (
         peephole, independent, second_order, crossed, twins, fed, squashed, nested, fed_argument, coupled, rational, reused,
         tied, tied_input, namesakes, shadowed, keywords, gated_vectors, autonomous, learned_bias, reset_to_vector, reset_to_number,
-        chosen, smooth, delayed, delayed_units, scaled,
+        chosen, smooth, delayed, delayed_units, scaled, rotating, bounded, decaying, forgetful,
     )
 }  # fmt: skip
+
+ELEMENTWISE = ("independent", "rotating", "bounded", "decaying", "forgetful")
+"""Those without a product in the loop."""

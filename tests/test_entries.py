@@ -7,6 +7,7 @@ from bench.entries import entries
 from bench.records import read
 from bench.show import outline
 from cells import Cell
+from cells.functions import sigmoid
 from kernels.plan import plan
 from tests import custom
 from tests.test_cli import bench
@@ -85,7 +86,15 @@ def test_show(bench, mine):
 
 def test_what_is_hoisted_is_shown_as_it_is_written():
     """Brackets where they are needed, and comparisons by their signs."""
-    assert "f / (f + i)" in outline(plan(cells.load("minlstm"))) and "i / (f + i) * n" in outline(plan(cells.load("minlstm")))
+
+    def normalised(h, x, W, b):
+        f, i = sigmoid(W.f(x) + b.f), sigmoid(W.i(x) + b.i)
+        n = W.n(x) + b.n
+        return f / (f + i) * W.h(h) + i / (f + i) * n
+
+    shown = outline(plan(cells.Cell(normalised)))
+    assert "f / (f + i)" in shown and "i / (f + i) * n" in shown
+    assert "affine in its states" in outline(plan(cells.load("mingru"))) and "affine" not in outline(plan(cells.load("sru")))
     assert "0.0 <= W.x(x)" in outline(plan(custom.CELLS["chosen"]))
 
 

@@ -108,11 +108,11 @@ def test_torchrecurrent(name):
 
 
 @FAMILY
-@pytest.mark.parametrize("backend", ["compiled", "stepwise", "resident", "compiled-low"])
+@pytest.mark.parametrize("backend", ["compiled", "stepwise", "resident", "scan", "compiled-low"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_schedules(name, backend, size):
     """In float32 against the equations in float64, interpreted where it is Triton."""
-    if plan(cells.load(name)).stages or backend != "resident":
+    if backend not in ("resident", "scan") or bool(plan(cells.load(name)).stages) == (backend == "resident"):
         check(draws(cells.load(name), *sized(name, *size)), backend, torch.float32)
 
 

@@ -36,7 +36,9 @@ and some more."""
 EVERY = pytest.mark.parametrize("name", cells.SEED)
 FAMILY = pytest.mark.parametrize("name", [name for name in cells.names() if name not in cells.SEED])
 FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before", "vanilla_relu"])
-SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name != "compiled"])
+SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name not in ("compiled", "scan")])
+"""Of `scan`, for which the cells here are not made: test_gpu_scan.py."""
+
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 
 

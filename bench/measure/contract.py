@@ -73,7 +73,7 @@ def state(backend: str, case: Case, gpu: bool, low: bool) -> str:
     """What the state is carried in from step to step. What later products and the backward pass read of it has the operands' dtype."""
     if backend == "vendor":
         return UNKNOWN if gpu and case.dtype in SIXTEEN else case.dtype
-    if backend not in ("stepwise", "resident"):
+    if backend not in ("stepwise", "resident", "scan"):
         return case.dtype
     return f"float32, rounded to {case.dtype} every {CHUNK} steps" if low and case.dtype in SIXTEEN else "float32"
 

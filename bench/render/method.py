@@ -21,7 +21,8 @@ METHOD = """\
   it as in a training loop: time of the host counts where a call takes more. Inputs, initial states, weights and upstream gradients
   are random and materialised.
 - Inference is the forward pass without gradients; training is forward and backward, with the gradients of the input and of every
-  learned value. Without the input product, all that doesn't depend on a state is computed beforehand and given.
+  learned value. Without the input product, all that doesn't depend on a state is computed beforehand and given; of a cell
+  without a product in its loop, the input products are, and the rest is inside the time.
 - A time is the median of its samples, outliers among them. A speed is the median, over the rounds that both were timed in, of the
   ratio of two times. Intervals are 95% percentile bootstrap intervals of the median. With fewer than five samples there is none.
 - Some cases are measured twice under two names (A/A). By what the medians of such a pair differ at most is the noise floor of the

@@ -37,7 +37,8 @@ BEGAN = time.monotonic()
 @click.option(
     "--backends",
     metavar="A,B",
-    help=f"Of {', '.join(BACKENDS)}, or your own, FILE.py:NAME. [all but -low; on a GPU resident-low too, not compiled]",
+    help=f"Of {', '.join(BACKENDS)}, or your own, FILE.py:NAME. "
+    "[all but -low, scan where a cell has no product in its loop; on a GPU resident-low too, not compiled]",
 )
 @click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
@@ -75,9 +76,10 @@ def run_all(
     gpu = kind == "cuda"
     from bench.entries import entries, fits
 
+    chosen = entries(cells)
     known: dict[str, Any] = {
-        "cells": entries(cells),
-        "backends": contenders(backends) if backends is not None else contestants(kind, suite),
+        "cells": chosen,
+        "backends": contenders(backends) if backends is not None else contestants(kind, suite, chosen),
         "precision": choice(precision, PRECISIONS, "precision"),
         "device": kind,
         "seed": size(seed, "--seed", least=0),
@@ -119,9 +121,13 @@ def run_all(
     session.measure(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, form)
 
 
-def contestants(kind: str, suite: str) -> tuple[str, ...]:
-    """The backends that make sense where none are named: a suite's sizes are too large for those that run step by step in Python, and
-    of its memory only `headline` asks."""
+def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:
+    """The backends that make sense where none are named: a suite's sizes are too large for those that run step by step in Python, of
+    its memory only `headline` asks, and `scan` takes a cell without a product in its loop."""
+    from cells import load
+    from kernels.plan import plan
+
     without = {"eager", "torchrecurrent"} if suite else set()
+    without |= {"scan"} if all(plan(load(name)).stages for name in cells) else set()
     without |= {"resident-low"} if suite not in ("", "headline") else set()
     return tuple(name for name in DEFAULTS[kind] if name not in without)

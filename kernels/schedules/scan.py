@@ -12,10 +12,9 @@ from functools import cache
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 
-from kernels.derive import adjoint
+from kernels.derive import adjoint, affine
 from kernels.graph import walk
 from kernels.loop import Gradients, Loop, Trajectory
 from kernels.plan import Plan
@@ -55,16 +54,9 @@ def core(plan: Plan) -> tuple[int, ...]:
     return tuple(s for s, leaf in enumerate(plan.states) if leaf in read)
 
 
-@cache
-def affine(plan: Plan) -> bool:
-    """Whether the next states are affine in the states, with coefficients that no state reaches: no derivative by a state has one."""
-    slopes = adjoint(plan.step).outputs[: len(plan.states)]
-    return not any(node.op == "state" for node in walk(slopes))
-
-
 def chunks(plan: Plan, T: int, elements: int, device: torch.device) -> int:
     """Into how many chunks time is cut: as many as fill a GPU, if each has a few steps."""
-    if device.type != "cuda" or not affine(plan) or len(core(plan)) > WIDEST:
+    if device.type != "cuda" or not affine(plan.step) or len(core(plan)) > WIDEST:
         return 1
     wanted = FILLED * chip(device.index or 0).multiprocessors
     return max(1, min(wanted // -(-elements // BLOCK), T // SHORTEST))
@@ -95,10 +87,11 @@ class Launch:
         return max(1, min(8, 2 ** ((32 // max(1, streams)).bit_length() - 1)))
 
     def ends(self) -> Tensor | None:
-        """Room for what the chunks' walks find, (chunks, K + K², B·H) for K states that a step reads; None with one chunk."""
+        """Room for what the chunks' walks find, (chunks, K + K², B·H) for K states that a step reads; None with nothing to find."""
         count = len(self.core)
-        state = self.loop.states[0]
-        return state.new_empty(self.chunks, count + count**2, self.B * self.H, dtype=torch.float32) if self.chunks > 1 else None
+        if self.chunks == 1 or not count:
+            return None
+        return self.loop.states[0].new_empty(self.chunks, count + count**2, self.B * self.H, dtype=torch.float32)
 
     def run(self, kernel: Any, *arguments: Any) -> None:
         kernel[self.grid](*arguments, num_warps=BLOCK // 32, enable_fp_fusion=True)

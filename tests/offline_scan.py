@@ -1,0 +1,88 @@
+"""Compile the scan kernels for GPUs that aren't here, and print what came of it as JSON: a program of its own, since Triton is either
+in interpreter mode or compiles, for a whole process.
+
+    offline_scan.py resources     of every cell without a product in the loop, in one chunk of time and in several
+    offline_scan.py recompile     how many kernels there are after each of a series of sequence lengths and batches
+"""
+
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import cells
+from kernels import offline
+from kernels.derive import affine
+from kernels.hoist import run
+from kernels.plan import plan
+from kernels.schedules import scan, walks
+from tests import custom
+
+CAPABILITIES = (80, 90, 100)
+NAMES = (*(name for name in cells.names() if not plan(cells.load(name)).stages), *custom.ELEMENTWISE)
+SIZES = [(2, 7), (1, 7), (3, 1), (1, 1), (16, 16), (17, 4), (2, 33), (300, 4)]
+"""T, B: short and long, odd and even, and one."""
+
+
+def calls(name: str, T: int, B: int, D: int, H: int, dtype: torch.dtype, cuts: int) -> list[tuple[Any, tuple[Any, ...]]]:
+    """The kernels of a training run and of an inference run, with their arguments. None is launched."""
+    found: list[tuple[Any, tuple[Any, ...]]] = []
+    scan.Launch.run = lambda self, kernel, *arguments: found.append((kernel, arguments))  # type: ignore[method-assign]
+    cell = custom.CELLS.get(name) or cells.load(name)
+    scan.chunks = lambda plan, T, *_: min(cuts, T) if affine(plan.step) else 1
+    D = H if plan(cell).square else D
+    weights = {key: torch.zeros(shape, dtype=dtype, requires_grad=True) for key, shape in cell.shapes(D, H).items()}
+    x, states = torch.zeros(T, B, D, dtype=dtype), [torch.zeros(B, H, dtype=dtype) for _ in cell.states]
+    y, final = run(plan(cell), scan, x, states, weights)
+    torch.autograd.backward([y, *final], [torch.ones_like(t) for t in (y, *final)])
+    with torch.no_grad():
+        run(plan(cell), scan, x, states, weights)
+    return found
+
+
+def warm(kernel: Any, arguments: tuple[Any, ...]) -> Any:
+    return kernel.warmup(*arguments, grid=(1, 1), num_warps=scan.BLOCK // 32, enable_fp_fusion=True)
+
+
+def resources(name: str) -> list[dict[str, Any]]:
+    found = []
+    for dtype, cuts in ((torch.float32, 1), (torch.float32, 4), (torch.bfloat16, 4)):
+        for kernel, arguments in calls(name, 256, 8, 64, 256, dtype, cuts)[: 4 if cuts > 1 and affine(plan(of(name)).step) else 2]:
+            for capability in CAPABILITIES:
+                used = offline.compiled(capability, lambda kernel=kernel, arguments=arguments: warm(kernel, arguments))
+                found.append({
+                    "kernel": kernel.fn.__name__, "capability": capability, "dtype": str(dtype), "chunks": cuts,
+                    "registers": used.registers, "stack": used.stack, "local": used.local,
+                    "spills": [word for word in ("LDL", "STL") if word in used.sass], "code": used.sass.count(";"),
+                    "loads": used.sass.count("LDG"), "stores": used.sass.count("STG"),
+                })  # fmt: skip
+    return found
+
+
+def of(name: str) -> Any:
+    return custom.CELLS.get(name) or cells.load(name)
+
+
+def recompile(name: str) -> list[tuple[int, int, int]]:
+    """T, B and the number of kernels compiled for this cell so far, with time in chunks wherever there are two steps."""
+    found = []
+    kernels = (walks.reach, walks.forward, walks.reach_back, walks.backward)
+    with offline.device(90):
+        for T, B in SIZES:
+            for cuts in (1, 2):
+                for kernel, arguments in calls(name, max(T, 2), B, 5, 17, torch.float32, cuts):
+                    warm(kernel, arguments)
+            found.append((T, B, sum(len(kernel.device_caches[90][0]) for kernel in kernels)))
+    return found
+
+
+if __name__ == "__main__":
+    work = {"resources": resources, "recompile": recompile}[sys.argv[1]]
+    with ProcessPoolExecutor(2) as pool:
+        names = sys.argv[2:] or NAMES
+        print(json.dumps(dict(zip(names, pool.map(work, names), strict=True))))
