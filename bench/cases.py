@@ -8,6 +8,7 @@ from functools import cache
 from sympy import Expr
 
 import cells
+from bench.measure.associative import suited
 from bench.measure.peers import PEERS
 from bench.records import Case, Mode
 from bench.settings import Settings
@@ -91,6 +92,8 @@ def controls(found: Sequence[Case]) -> list[Case]:
 def planned(settings: Settings, cell: str, backend: str, input_product: bool) -> bool:
     """Whether a row makes sense: the loop alone is the schedules' own, and a peer has the cells it has."""
     if interpreted(settings, backend) or (backend == "torchrecurrent" and cell not in PEERS):
+        return False
+    if backend == "associative" and not suited(plan(cells.load(cell))):
         return False
     return input_product or backend in SCHEDULES
 

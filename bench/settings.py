@@ -10,13 +10,13 @@ from typing import Any, get_args
 from bench.records import Mode
 
 DEFAULTS = {
-    "cpu": ("eager", "compiled", "stepwise", "resident", "scan", "vendor", "torchrecurrent"),
-    "cuda": ("eager", "stepwise", "resident", "resident-low", "scan", "vendor", "torchrecurrent"),
+    "cpu": ("eager", "compiled", "stepwise", "resident", "scan", "vendor", "torchrecurrent", "associative"),
+    "cuda": ("eager", "stepwise", "resident", "resident-low", "scan", "vendor", "torchrecurrent", "associative"),
 }
 """The backends of a run that names none. "-low" is the schedule with `memory="low"`."""
 BACKENDS = (
     "eager", "compiled", "stepwise", "resident", "scan", "compiled-low", "stepwise-low", "resident-low", "scan-low", "vendor",
-    "torchrecurrent",
+    "torchrecurrent", "associative",
 )  # fmt: skip
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")

@@ -10,7 +10,7 @@ from functools import cache
 
 from cells.functions import FUNCTIONS
 from kernels.graph import ARITHMETIC, LEAVES, Node, walk
-from kernels.plan import Pointwise
+from kernels.plan import Plan, Pointwise
 
 
 @cache
@@ -50,6 +50,13 @@ def affine(step: Pointwise) -> bool:
     """
     slopes = (d for leaf, d in zip(step.inputs, adjoint(step).outputs, strict=False) if leaf.op == "state")
     return not any(node.op == "state" for node in walk(slopes))
+
+
+@cache
+def core(plan: Plan) -> tuple[int, ...]:
+    """The states that a step reads, by their places."""
+    read = set(walk(plan.step.outputs))
+    return tuple(s for s, leaf in enumerate(plan.states) if leaf in read)
 
 
 @dataclass(frozen=True)

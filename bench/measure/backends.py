@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.measure import associative
 from bench.measure.clock import Contestant
 from bench.measure.peers import PEERS
 from bench.measure.problem import Answer, Problem
@@ -95,6 +96,8 @@ def build(backend: str, problem: Problem, input_product: bool = True) -> Workloa
         return vendor(problem)
     if backend == "torchrecurrent":
         return torchrecurrent(problem)
+    if backend == "associative":
+        return scanned(problem)
     return ours(backend, problem)
 
 
@@ -228,6 +231,18 @@ def torchrecurrent(problem: Problem) -> Workload:
     return Workload(
         problem, lambda inputs, states: unpack(module(inputs[0], pack(states))), [leaf(problem.x)],
         [parameters[key] for key in names], named,
+    )  # fmt: skip
+
+
+def scanned(problem: Problem) -> Workload:
+    """torch's associative scan."""
+    made = plan(problem.cell)
+    if not associative.suited(made):
+        raise Unsupported(f"takes a step that is affine in one state, and without a product: {problem.cell.name}'s isn't")
+    weights = {name: leaf(value) for name, value in problem.weights.items()}
+    return Workload(
+        problem, lambda inputs, states: associative.unroll(made, inputs[0], states, weights), [leaf(problem.x)],
+        list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def work(case: Case, workload: Workload) -> Work | None:
     """What a call of the case does. Reads torch's flags as they are: asked when the case is timed. None for a backend that isn't
     one of this project's."""
     backend, _, memory = case.backend.partition("-")
-    if backend not in ("eager", "vendor", "torchrecurrent", *SCHEDULES) or memory not in ("", "low"):
+    if backend not in ("eager", "vendor", "torchrecurrent", "associative", *SCHEDULES) or memory not in ("", "low"):
         return None
     gpu = workload.problem.device.type == "cuda"
     tf32 = gpu and case.dtype == "float32" and allowed(backend)

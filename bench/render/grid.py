@@ -10,7 +10,7 @@ from bench.summary import Peers, alike, peers, seconds, timed
 from bench.verdict import Noise, Speed, compared, noise
 
 SCHEDULES = ("compiled", "stepwise", "resident", "scan")
-ORDER = ("vendor", "eager", *(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low")), "torchrecurrent")
+ORDER = ("vendor", "eager", *(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low")), "torchrecurrent", "associative")
 FASTEST, TIED = "★", "☆"
 
 

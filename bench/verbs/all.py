@@ -127,7 +127,7 @@ def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...
     from cells import load
     from kernels.plan import plan
 
-    without = {"eager", "torchrecurrent"} if suite else set()
+    without = {"eager", "torchrecurrent", "associative"} if suite else set()
     without |= {"scan"} if all(plan(load(name)).stages for name in cells) else set()
     without |= {"resident-low"} if suite not in ("", "headline") else set()
     return tuple(name for name in DEFAULTS[kind] if name not in without)

@@ -8,14 +8,12 @@ that is long, and a device that would stand idle otherwise.
 
 import os
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kernels.derive import adjoint, affine
-from kernels.graph import walk
+from kernels.derive import adjoint, affine, core
 from kernels.loop import Gradients, Loop, Trajectory
 from kernels.plan import Plan
 from kernels.schedules import walks
@@ -45,13 +43,6 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     return None
-
-
-@cache
-def core(plan: Plan) -> tuple[int, ...]:
-    """The states that a step reads."""
-    read = set(walk(plan.step.outputs))
-    return tuple(s for s, leaf in enumerate(plan.states) if leaf in read)
 
 
 def chunks(plan: Plan, T: int, elements: int, device: torch.device) -> int:
