@@ -10,7 +10,8 @@ from functools import cache
 
 from cells.functions import FUNCTIONS
 from kernels.graph import ARITHMETIC, LEAVES, Node, walk
-from kernels.plan import Plan, Pointwise
+from kernels.parts import Pointwise
+from kernels.plan import Plan
 
 
 @cache

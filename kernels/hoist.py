@@ -14,7 +14,8 @@ from cells.functions import FUNCTIONS
 from kernels.autograd import Recurrence
 from kernels.graph import Node
 from kernels.layout import layout
-from kernels.plan import Plan, Term, addends
+from kernels.parts import Term, addends
+from kernels.plan import Plan
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg,

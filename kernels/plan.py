@@ -20,50 +20,10 @@ import sympy
 
 from cells.cell import Cell
 from kernels.graph import LEAVES, Graph, Node, walk
+from kernels.parts import Pointwise, Stage, Term
 from kernels.trace import trace
 
 D, H = sympy.symbols("D H", positive=True, integer=True)
-
-
-@dataclass(frozen=True)
-class Term:
-    """What F reads under one name: hoisted + matrix · argument, either of which may be missing."""
-
-    name: str
-    hoisted: Node | None = None
-    matrix: str = ""
-
-    @cached_property
-    def feed(self) -> Node | None:
-        """The product in front of the loop whose rows are this term's hoisted part, if it is one (plus vectors)."""
-        parts = [n for n in addends(self.hoisted) if n.op not in ("b", "p")]
-        return parts[0] if len(parts) == 1 and parts[0].op == "product" else None
-
-
-@dataclass(frozen=True, eq=False)
-class Pointwise:
-    """A function of elements: `inputs` are leaves, `outputs` expressions over them, called `results`."""
-
-    name: str
-    inputs: tuple[Node, ...]
-    outputs: tuple[Node, ...]
-    results: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """Recurrent products that can run together. `argument` computes what they are applied to, where that is not a state;
-    `groups` holds, for each argument, its leaf (a state, or the output of `argument`) and the terms of its products."""
-
-    argument: Pointwise | None
-    groups: tuple[tuple[Node, tuple[int, ...]], ...]
-
-
-def addends(node: Node | None) -> list[Node]:
-    """The terms of a sum, in the order written; of nothing, none."""
-    if node is None:
-        return []
-    return [n for arg in node.args for n in addends(arg)] if node.op == "add" else [node]
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +194,7 @@ class _Splitter:
 
     def outside(self, node: Node) -> Node:
         """What no state reaches: a term, but for what is elementwise where no product is left in the loop."""
-        if self.recurrent or node.op in ("x", "product") or Term("", node).feed is not None:
+        if self.recurrent or node.op == "product" or not node.args or Term("", node).feed is not None:
             return self.term(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
 

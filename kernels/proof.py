@@ -15,7 +15,8 @@ from kernels.derive import TRITON, adjoint, source
 from kernels.graph import Node, walk
 from kernels.hoist import Values, hoist
 from kernels.layout import layout
-from kernels.plan import Plan, Pointwise
+from kernels.parts import Pointwise
+from kernels.plan import Plan
 from kernels.restore import restore
 from kernels.schedules.compiled import cache_folder
 

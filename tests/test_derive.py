@@ -21,7 +21,8 @@ import cells
 from cells.functions import FUNCTIONS
 from kernels.derive import CPP, TRITON, adjoint, source
 from kernels.graph import LEAVES, SMOOTH, Graph, Node, walk
-from kernels.plan import Pointwise, plan
+from kernels.parts import Pointwise
+from kernels.plan import plan
 from tests import custom
 from tests.tolerances import CHEAP, DIGITS, SYMBOLIC
 

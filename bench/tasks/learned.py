@@ -10,7 +10,7 @@ from cells.cell import Cell
 from kernels import RNN
 from kernels.graph import Node
 from kernels.hoist import Values, inputs
-from kernels.plan import addends
+from kernels.parts import addends
 
 SEQUENCES, STEPS, UNITS, POINTS = 16, 100, 6, 64
 """Of the validation data, what is looked at; units whose trajectory is kept; places at which derivatives are taken."""

@@ -22,7 +22,8 @@ from torch import Tensor
 from kernels.derive import CPP, adjoint, source
 from kernels.layout import layout
 from kernels.loop import Gradients, Loop, Trajectory
-from kernels.plan import Plan, Pointwise
+from kernels.parts import Pointwise
+from kernels.plan import Plan
 
 HERE = Path(__file__).parent
 REAL = {torch.float32: "float", torch.float64: "double"}

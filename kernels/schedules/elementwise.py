@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.derive import TRITON, source
-from kernels.plan import Pointwise
+from kernels.parts import Pointwise
 from kernels.schedules import functions
 
 BLOCK = 256

@@ -19,7 +19,8 @@ from triton.errors import TritonError
 from kernels.derive import adjoint
 from kernels.layout import layout
 from kernels.loop import Gradients, Loop, Trajectory
-from kernels.plan import Plan, Pointwise
+from kernels.parts import Pointwise
+from kernels.plan import Plan
 from kernels.schedules import sequence
 from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function

@@ -10,7 +10,7 @@ from torch import Tensor
 from kernels.derive import adjoint
 from kernels.graph import Node
 from kernels.loop import Gradients, Loop, Trajectory
-from kernels.plan import Pointwise
+from kernels.parts import Pointwise
 from kernels.schedules.elementwise import Load, Operand, Store, launch
 
 
