@@ -91,7 +91,7 @@ def test_upstream(name, through, count, monkeypatch):
 def test_inference(name, count, monkeypatch):
     """Without gradients less is kept, and the same numbers come out."""
     cut(monkeypatch, count)
-    p = problem(of(name), *sized(name, 9, 3, 5, 17))
+    p = problem(of(name), *sized(name, 8, 3, 5, 17))
     trained = outputs(leaves(p), "scan")
     with torch.no_grad():
         inferred = outputs(p, "scan")
