@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.render import report
+from bench.render import plots, report
+from bench.settings import BACKENDS
 from tests.records import case, gradient, records, timed, whole
 
 
@@ -28,6 +29,12 @@ def test_every_cell_and_backend_is_in_the_picture(drawn):
         assert f"<!-- {name} -->" in text
     assert "<!-- stepwise -->" not in text
     assert "<!-- gru_reset_before -->" in drawn[2].read_text()
+
+
+def test_every_backend_has_a_look_of_its_own():
+    """And one of a user's has, too."""
+    names = [*(name for name in BACKENDS if not name.endswith("-low")), "mine.py:fast"]
+    assert len({tuple(plots.style(name).values()) for name in names}) == len(names)
 
 
 def test_a_plot_without_data_is_left_out(tmp_path):

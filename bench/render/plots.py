@@ -1,4 +1,5 @@
-"""A run as SVG plots: the same bytes from the same records. Colours are those of Okabe and Ito (2008), told apart by colour-blind eyes."""
+"""A run as SVG plots: the same bytes from the same records. Colours are told apart by colour-blind eyes: those of Okabe and Ito (2008),
+and two of Tol's."""
 
 import textwrap
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from bench.render.grid import ORDER, Grid, grids
 from bench.render.words import MIB, size
 from bench.summary import timesteps_per_second
 
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#999933")
-MARKERS = "osD^vP*X"
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
+MARKERS = "osD^vP*hX"
 PANELS_ACROSS = 4
 POWER = "{x:.0e}"
 """How a scale over decades is labelled: 1e-05."""
