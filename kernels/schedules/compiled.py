@@ -95,7 +95,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
     )
     stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
     return "\n".join([
-        "#include <cstdint>\n#include <type_traits>",
+        "#include <cstdint>\n#include <type_traits>\n#if __has_include(<sys/mman.h>)\n#include <sys/mman.h>\n#endif",
         f"typedef {REAL[dtype]} real;",
         (HERE / "vector.h").read_text(),
         "namespace {  // what is named alike in another cell's library stays apart from it",

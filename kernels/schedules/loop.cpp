@@ -69,6 +69,14 @@ static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t l
             }
 }
 
+// A call's large tensors are fresh memory, of which each page costs a fault when it is first written: large pages cost few.
+static void fresh(const void* p, int64_t bytes) {
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = uintptr_t(1) << 21, from = (uintptr_t(p) + page - 1) & -page, to = (uintptr_t(p) + bytes) & -page;
+    if (p && from < to) madvise((void*)from, to - from, MADV_HUGEPAGE);
+#endif
+}
+
 struct Call {  // what both directions are given
     int64_t T, B, H, block, threads;
     const real** inputs;    // what each feed is applied to, (T, B, K)
@@ -113,6 +121,9 @@ extern "C" void forward(const Call* call) {
     const Call& c = *call;
     const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;
     real *packed[GROUPS + 1], *fed[FEEDS + 1];
+    for (int s = 0; s < STATES; s++) fresh(c.history[s], c.stride[s] * c.T * sizeof(real));
+    for (int f = 0; f < FEEDS; f++)
+        if (c.feed[f]) fresh(c.hoisted[f], c.T * c.B * widths[f] * H * sizeof(real));
     for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(c.products(g), NR) * H];
     for (int f = 0; f < FEEDS; f++) fed[f] = c.feed[f] ? new real[round_up(widths[f] * H, NR) * c.depth[f]] : nullptr;
 #pragma omp parallel num_threads(c.threads)
@@ -197,6 +208,7 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
     const Call& c = *call;
     const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;
     real* packed[GROUPS + 1];
+    for (int i = 0; i < TERMS; i++) fresh(d_buffers[slots[i].buffer], c.T * c.B * slots[i].width * H * sizeof(real));
     for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(H, NR) * c.products(g)];
 #pragma omp parallel num_threads(c.threads)
     {
