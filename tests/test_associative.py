@@ -11,7 +11,7 @@ from bench.settings import Settings
 from kernels.plan import plan
 from tests import custom
 
-TAKEN = ["mingru", "minlstm", f"{custom.__file__}:decaying"]
+TAKEN = ["mingru", "minlstm", "qrnn", f"{custom.__file__}:decaying"]
 """Of a state that is the output, and of one that isn't."""
 
 SETTINGS = Settings(("mingru", "sru", "lstm"), ("associative",), (4,), 2, 8, 8, "float64", "ieee", "cpu", 0, False)
@@ -21,7 +21,7 @@ def given(name: str, T: int, B: int) -> Problem:
     return problem(name, T, B, 5, 17, "float64", "cpu", 0)
 
 
-@pytest.mark.parametrize("name", TAKEN, ids=["mingru", "minlstm", "decaying"])
+@pytest.mark.parametrize("name", TAKEN, ids=["mingru", "minlstm", "qrnn", "decaying"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (7, 3)], ids=str)
 def test_right(name, size):
     """Outputs, final states and every gradient, through initial states too."""

@@ -123,7 +123,7 @@ def test_step(name, bias):
     assert p.step.inputs == (*p.states, *p.term_leaves, *p.vectors)
     assert p.step.results == tuple(f"{s}_next" for s in p.cell.states)
     assert {n for n in walk(p.step.outputs) if not n.args and n.op != "const"} <= set(p.step.inputs)
-    kept = {"fastgrnn", "indrnn", "lstm_peephole", "sru"} | ({"gru"} if bias else set())
+    kept = {"fastgrnn", "indrnn", "lstm_peephole", "sru"} | ({"gru", "qrnn"} if bias else set())
     assert bool(p.vectors) == (name in kept)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kernels.derive import adjoint, affine, core
 from kernels.graph import Node
-from kernels.hoist import Values
+from kernels.hoist import Values, inputs
 from kernels.plan import Plan
 
 
@@ -25,7 +25,7 @@ def unroll(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str
 
     (s,) = core(plan)
     shape = (len(x), *states[0].shape)
-    outside = Values({plan.graph.leaf("x", "x", "D"): x}, weights)
+    outside = Values(inputs(plan, x), weights)
     fixed = dict(zip(plan.term_leaves, (outside[term.hoisted] for term in plan.terms), strict=True))
     fixed |= dict(zip(plan.vectors, (outside[node] for node in plan.vector_values), strict=True))
 
