@@ -1,0 +1,65 @@
+"""The index of published runs: up to date, and a headline for each kind."""
+
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.render.index import index
+from bench.render.published import Published, published
+from tests.publications import RUNS, publish
+from tests.test_quality import record
+
+REPORTS = Path(__file__).parents[1] / "reports"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Published]:
+    return published(publish(tmp_path_factory.mktemp("reports")))
+
+
+def test_the_committed_index_is_up_to_date():
+    assert (REPORTS / "README.md").read_text() == index(published(REPORTS)), "python -m bench publish --index writes it again"
+
+
+def test_the_newest_comes_first_and_every_kind_has_a_headline(runs):
+    assert [(run.name, run.kind) for run in runs] == [
+        ("2026-06-signals", "signals"), ("2026-05-learning", "learning"), ("2026-04-gpu", "speed"), ("2026-03-as-slow", "speed"),
+        ("2026-02-slower", "speed"), ("2026-01-first", "speed"),
+    ]  # fmt: skip
+    said = {run.name: run.headline for run in runs}
+    assert said["2026-06-signals"] == (
+        "**Gradients change least with lag in minimal**: minimal -0.0200, lstm -0.0700, gru -0.2000 nats per step, of 8 cells."
+    )
+    assert said["2026-05-learning"].startswith("**recommend, at equal hidden width: gru has the best MAP@20, 0.0990 [0.0965, 0.101]**")
+    assert said["2026-05-learning"].endswith("minimal is the soonest at 0.0900, in 32.9 s.")
+    assert said["2026-01-first"].startswith("**`minimal` (compiled) trains 3.")
+
+
+def test_ratios_are_geometric_means_of_what_is_no_baseline(runs):
+    first, slower = (next(run for run in runs if run.name == name) for name in ("2026-01-first", "2026-02-slower"))
+    was, now = first.best("training", "same"), slower.best("training", "gru")
+    assert was and now and (was.backend, was.cases) == ("compiled", 4) and (now.backend, now.cases) == ("compiled", 2)
+    assert first.best("training", "gru").value == pytest.approx(1.25 * now.value)
+    assert {ratio.backend for ratio in first.ratios} == {"compiled"} and first.best("backward", "same") is None
+
+
+def test_a_row_for_each(runs):
+    text = index(runs)
+    rows = [line for line in text.splitlines() if line.startswith("| [")]
+    assert len(rows) == len(RUNS) and len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert "commit 111111111 |" in text and "(compiled, 4)" in rows[-1] and "AMD EPYC 7B13, 2 threads, torch 2.13.1+cpu" in text
+    assert "Nothing is published yet." in index([])
+
+
+def test_what_git_does_not_know_is_not_published(tmp_path):
+    publish(tmp_path)
+    for command in (["init", "-q"], ["add", "2026-01-first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    assert [run.name for run in published(tmp_path)] == ["2026-01-first"]
+
+
+def test_trainings_that_ended_nowhere_have_a_headline():
+    lost = RUNS["2026-05-learning"].model_copy(update={"training": [record("gru", final=math.nan)], "learned": []})
+    assert Published(Path("lost"), lost).headline == "**recommend, at equal hidden width: no cell ended with a finite value.**"
