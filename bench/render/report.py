@@ -83,7 +83,8 @@ def trained(records: Records, plots: list[str]) -> str:
 
 def again(records: Records) -> list[str]:
     started = f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
-    drawn = "Every table is in tables/ as CSV, the numbers of every case in tables/cases.csv. This makes them and the pictures again:"
+    cases = ", tables/cases.csv the numbers of every case" if records.cases else ""
+    drawn = f"In the folder of the report tables/ has each table as CSV{cases}. This draws and writes them all again from the records:"
     return ["## Again", started, code(records.run.command), drawn, code("python -m bench report FOLDER")]
 
 
