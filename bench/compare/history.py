@@ -106,7 +106,8 @@ class Timeline:
     @property
     def where(self) -> str:
         here = self.runs[0][1].run.environment
-        return f"{here.device}, {here.threads} threads, {here.system}"
+        threads = f"{here.threads} threads, " if here.device_kind == "cpu" else ""
+        return f"{here.device}, {threads}{here.system}"
 
     @cached_property
     def points(self) -> dict[Case, tuple[Point, ...]]:

@@ -11,9 +11,8 @@ from markupsafe import Markup
 from bench.compare.comparison import Side, compare
 from bench.compare.history import Timeline, timelines
 from bench.render import report, sheets
-from bench.render.preface import remarks
 from bench.render.published import FILE, Published, cited, modes
-from bench.render.words import MODES, NONE, factor, size, task
+from bench.render.words import MODES, NONE, factor
 from bench.settings import SettingsError
 from bench.site import charts
 from bench.site.article import article, inline
@@ -125,15 +124,12 @@ def floor(line: Timeline) -> str:
 
 
 def cell_page(site: Site, cell: Source, runs: Sequence[Published], derived: str) -> None:
-    curves, speeds = [], []
+    speeds = []
     for run in runs:
         for grid in run.grids:
-            common = grid.common
-            if cell.name in grid.cells and common.input_product:
-                one = charts.one_cell(grid, cell.name, run)
-                curves += [one] if one and common.mode == "training" else []
-                speeds += charts.best_of(grid, cell.name, run, f"{task(common)}, {size(common)}")
+            if cell.name in grid.cells and grid.common.input_product:
+                speeds += charts.speeds_of(grid, cell.name, run)
     site.page(
-        f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=equations(cell.step), derived=derived, curves=curves,
-        speeds=speeds, remarks=remarks,
+        f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=equations(cell.step), derived=derived, speeds=speeds,
+        curves=charts.one_cell(cell.name, runs),
     )  # fmt: skip

@@ -107,21 +107,30 @@ def history(line: Timeline) -> Markup:
     )
 
 
-def one_cell(grid: Grid, cell: str, run: Published) -> Markup:
-    """Time steps per second of a cell over T, a line for each backend, in one run."""
-    lines = []
-    for backend, points in curves(grid, cell, timesteps_per_second).items() if not grid.several else ():
-        marks = [Mark(T, v, f"{backend}, T={T}: {number(v)} time steps per second") for T, v in points.items()]
-        lines.append(Line(backend, None if backend == "vendor's gru" else look(backend), marks))
-    here = run.records.run.environment
-    title = f"{run.day} on {here.device}: {task(grid.common).lower()}, {size(grid.common)}"
-    return panels(title, [Panel("time steps per second", lines)] if lines else [], Axis("T", True, grid.lengths), Axis("", True))
+def one_cell(cell: str, runs: Sequence[Published]) -> Markup:
+    """Time steps per second of a cell in training over T, a panel for each run of one size."""
+    found, lengths = [], set[int]()
+    for run in runs:
+        for grid in run.grids:
+            if cell not in grid.cells or grid.several or grid.common.mode != "training" or not grid.common.input_product:
+                continue
+            lines = []
+            for backend, points in curves(grid, cell, timesteps_per_second).items():
+                said = f"{run.name}, {backend}, {size(grid.common)}"
+                marks = [Mark(T, v, f"{said}, T={T}: {number(v)} time steps per second") for T, v in points.items()]
+                lines.append(Line(backend, None if backend == "vendor's gru" else look(backend), marks))
+            lengths |= set(grid.lengths)
+            found += [Panel(f"{run.day}, {run.records.run.environment.device}", lines)] if lines else []
+    return panels(
+        "Time steps per second in training, in every run", found, Axis("T", True, sorted(lengths)), Axis("time steps per second", True)
+    )
 
 
-def best_of(grid: Grid, cell: str, run: Published, what: str) -> list[tuple[Published, str, int, str, str, str]]:
-    """A row for each T and backend with a speed against the vendor: the run, the task, T, the backend, against what, and the speed."""
+def speeds_of(grid: Grid, cell: str, run: Published) -> list[tuple[Published, str, int, str, str, str]]:
+    """A row for each speed of a cell against the vendor: the run, the task, T, the backend, against what, and the speed."""
     rows = []
     for row in (row for row in grid.rows if row.cell == cell):
         peer = "its own cell" if grid.peers(row).same else "its GRU"
+        what = f"{task(grid.common)}, {size(grid.at(row, ''))}"
         rows += [(run, what, row.T, b, peer, interval(s)) for b, record in grid.timed(row).items() if (s := grid.speed(record))]
     return rows

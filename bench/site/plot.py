@@ -18,6 +18,8 @@ SHAPES = (
 )
 """Of the looks: circle, square, diamond, triangles, plus, hexagon, cross."""
 LEFT, TOP, BOTTOM, RIGHT = 48, 22, 34, 10
+MOST = 7
+"""Ticks of a logarithmic scale."""
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,26 @@ class Axis:
         """Ticks between two ends of the scale."""
         if self.ticks:
             return [tick for tick in self.ticks if low <= self.at(tick) <= high]
-        if self.log:
-            decades = range(math.floor(low), math.ceil(high) + 1)
-            apart = max(1, len(decades) // 5)
-            found = [(d, m) for d in decades for m in ((1, 2, 5) if high - low < 2.5 else (1,)) if d % apart == 0]
-            return [m * 10.0**d for d, m in found if low <= math.log10(m) + d <= high]
-        step = 10 ** math.floor(math.log10((high - low) / 3))
-        step *= next(m for m in (1, 2, 5, 10) if (high - low) / (m * step) <= 4)
-        return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if not self.log:
+            return steps(low, high)
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        for within in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+            found = [m * 10.0**d for d in decades for m in within if low <= math.log10(m) + d <= high]
+            if 3 <= len(found) <= MOST:
+                return found
+        return found[:: -(-len(found) // MOST)] if len(found) > MOST else steps(10**low, 10**high)
 
     def word(self, tick: float) -> str:
         if self.log and not 1e-3 <= abs(tick) < 1e6:
             return f"{tick:.0e}{self.unit}"
         return f"{tick:,.6g}{self.unit}"
+
+
+def steps(low: float, high: float) -> list[float]:
+    """Four or five round numbers between two ends."""
+    step = 10 ** math.floor(math.log10((high - low) / 3))
+    step *= next(m for m in (1, 2, 5, 10) if (high - low) / (m * step) <= 4)
+    return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 @dataclass(frozen=True)
