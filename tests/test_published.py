@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.records import Records, ScaleRecord
+from bench.render import report
 from bench.render.index import index
 from bench.render.published import Published, published
 from tests.publications import RUNS, publish
+from tests.records import RUN
 from tests.test_quality import record
 
 REPORTS = Path(__file__).parents[1] / "reports"
@@ -63,3 +66,14 @@ def test_what_git_does_not_know_is_not_published(tmp_path):
 def test_trainings_that_ended_nowhere_have_a_headline():
     lost = RUNS["2026-05-learning"].model_copy(update={"training": [record("gru", final=math.nan)], "learned": []})
     assert Published(Path("lost"), lost).headline == "**recommend, at equal hidden width: no cell ended with a finite value.**"
+
+
+def test_a_run_of_several_ranks_has_a_headline():
+    def ranks(count: int, seconds: float) -> ScaleRecord:
+        known = {"cell": "gru", "scaling": "weak", "T": 4, "B": 8, "D": 8, "H": 8, "exchange": "gloo", "threads": 1, "status": "ok"}
+        return ScaleRecord.model_validate(known | {"ranks": count, "step": [seconds] * 6, "alone": [seconds] * 6})
+
+    run = Published(Path("scale"), Records(run=RUN, cases=[], gradients=[], scale=[ranks(1, 0.8), ranks(2, 1.0)]))
+    assert run.kind == "scaling"
+    assert run.headline == "**`gru` on 2 ranks trains at 80% [80%, 80%] of 2 times the speed of one**, weak scaling."
+    assert report.render(run.records, ["scale.svg"]).split("\n\n")[1] == run.headline

@@ -1,4 +1,4 @@
-"""The headline of a run that timed nothing: what was learned, or how signals travel."""
+"""The headline of a run that timed no case: what was learned, how signals travel, or what more ranks are worth."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from statistics import geometric_mean
 
 from bench.quality import by_cell, level, mean, reach
 from bench.records import Records
+from bench.render.scaling import efficiency
 from bench.render.training import groups, spread, title
 from bench.render.words import number, plural
 from bench.summary import by_cell as by_length
@@ -42,8 +43,19 @@ def tasks(records: Records) -> Iterator[str]:
 
 
 def travelled(records: Records) -> str:
-    """What a run of signals has: see `signals`."""
-    return " ".join(signals(records))
+    """What a run has that timed no case and trained nothing: see `scaled` and `signals`."""
+    return " ".join([*scaled(records), *signals(records)])
+
+
+def scaled(records: Records) -> Iterator[str]:
+    """What most ranks are worth, of the cell and scaling that does best."""
+    most = max((record.ranks for record in records.scale if record.step), default=1)
+    known = [(found, record) for record in records.scale if record.ranks == most and (found := efficiency(record, records.scale))]
+    if most > 1 and known:
+        best, record = max(known, key=lambda pair: pair[0].value)
+        ends = f" [{best.low:.0%}, {best.high:.0%}]" if best.bounded else ""
+        share = f"{best.value:.0%}{ends} of {most} times the speed of one"
+        yield f"**`{record.cell}` on {most} ranks trains at {share}**, {record.scaling} scaling."
 
 
 def signals(records: Records) -> Iterator[str]:

@@ -14,7 +14,7 @@ from bench.render.headlines import learnt, travelled
 from bench.render.report import BASELINES, headline
 from bench.render.words import MODES, factor
 
-Kind = Literal["speed", "learning", "signals"]
+Kind = Literal["speed", "learning", "scaling", "signals"]
 FILE = "records.jsonl"
 
 
@@ -60,7 +60,8 @@ class Published:
 
     @property
     def kind(self) -> Kind:
-        return "speed" if self.records.cases else "learning" if self.records.training else "signals"
+        kinds: dict[Kind, object] = {"speed": self.records.cases, "learning": self.records.training, "scaling": self.records.scale}
+        return next((kind for kind, found in kinds.items() if found), "signals")
 
     @property
     def headline(self) -> str:

@@ -94,7 +94,8 @@ def render(records: Records, plots: list[str]) -> str:
     timing = bool(records.cases) or not any(
         (records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale)
     )
-    claim = [f"# Recurrent cells on {text(here.device)}", headline(laid) if timing else travelled(records)]
+    said = headline(laid) if timing else travelled(records)
+    claim = [f"# Recurrent cells on {text(here.device)}", *([said] if said else [])]
     parts = [
         *claim,
         *([f"{counted(records.cases)}."] if timing else []),
