@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import app
 from bench.records import Records, ScaleRecord
 from bench.render import report
 from bench.render.index import index
@@ -56,11 +57,14 @@ def test_a_row_for_each(runs):
     assert "Nothing is published yet." in index([])
 
 
-def test_what_git_does_not_know_is_not_published(tmp_path):
+def test_what_git_does_not_know_is_not_published(tmp_path, capsys):
     publish(tmp_path)
     for command in (["init", "-q"], ["add", "2026-01-first"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
     assert [run.name for run in published(tmp_path)] == ["2026-01-first"]
+    app(["publish", "--reports", str(tmp_path), "--index"], standalone_mode=False)
+    said = capsys.readouterr().err
+    assert said.count("left out: ") == len(RUNS) - 1 and "wrote " in said and "README.md: 1 run\n" in said
 
 
 def test_trainings_that_ended_nowhere_have_a_headline():

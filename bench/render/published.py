@@ -84,8 +84,13 @@ class Published:
 def published(reports: Path) -> list[Published]:
     """The runs in a folder, the newest first. In a git checkout those that git knows: a run just measured is published by `git add`.
     Raises RecordError where one can't be read."""
-    found = [Published(folder, read(folder)) for folder in sorted(reports.iterdir()) if (folder / FILE).is_file() and known(folder)]
+    found = [Published(folder, read(folder)) for folder in folders(reports) if known(folder)]
     return sorted(found, key=lambda run: (run.records.run.started, run.name), reverse=True)
+
+
+def folders(reports: Path) -> list[Path]:
+    """Those in a folder that have records."""
+    return [folder for folder in sorted(reports.iterdir()) if (folder / FILE).is_file()]
 
 
 def known(folder: Path) -> bool:

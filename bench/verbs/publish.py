@@ -17,13 +17,16 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     """All published runs as a static site, and their index as README.md beside them. Needs neither torch nor triton: where there is no
     torch, pages of cells are without the source derived from them."""
     from bench.render import index
-    from bench.render.published import published
+    from bench.render.published import folders, known, published
+    from bench.render.words import plural
 
     if not reports.is_dir():
         raise SettingsError(f"--reports {reports} is no folder: name the one that the runs are in")
     runs = published(reports)
+    for folder in (folder for folder in folders(reports) if not known(folder)):
+        click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
     try:
-        click.echo(f"wrote {index.write(reports, runs)}: {len(runs)} runs", err=True)
+        click.echo(f"wrote {index.write(reports, runs)}: {plural(len(runs), 'run')}", err=True)
         if not index_only:
             from bench.site.build import build
             from bench.site.equations import sources
