@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import app
-from bench.records import Records, ScaleRecord
+from bench.records import DecayRecord, Records, ScaleRecord, TheoryRecord
 from bench.render import report
 from bench.render.index import index
 from bench.render.published import Published, published
@@ -34,7 +34,7 @@ def test_the_newest_comes_first_and_every_kind_has_a_headline(runs):
     ]  # fmt: skip
     said = {run.name: run.headline for run in runs}
     assert said["2026-06-signals"] == (
-        "**Gradients change least with lag in minimal**: minimal -0.0200, lstm -0.0700, gru -0.2000 nats per step, of 8 cells."
+        "**Gradients change least with lag in minimal**: minimal -0.0200, lstm -0.0700, gru -0.2000 nats per step, of 8."
     )
     assert said["2026-05-learning"].startswith("**recommend, at equal hidden width: gru has the best MAP@20, 0.0990 [0.0965, 0.101]**")
     assert said["2026-05-learning"].endswith("minimal is the soonest at 0.0900, in 32.9 s.")
@@ -81,3 +81,22 @@ def test_a_run_of_several_ranks_has_a_headline():
     assert run.kind == "scaling"
     assert run.headline == "**`gru` on 2 ranks trains at 80% [80%, 80%] of 2 times the speed of one**, weak scaling."
     assert report.render(run.records, ["scale.svg"]).split("\n\n")[1] == run.headline
+
+
+def test_studies_of_signals_have_a_headline_each():
+    theory = {"cell": "gru", "w": 1, "v": 1, "mu": 0, "phi": 1, "N": 8, "seed": 0, "q": 1, "Q": 1, "chi": 0.5, "xi": 1.4}
+    decay = {"T": 4, "B": 3, "H": 2, "seed": 0, "times": [], "norm": [], "distance": []}
+    found = Records(
+        run=RUN, cases=[], gradients=[],
+        theory=[TheoryRecord.model_validate(theory | {"untied": [math.log(value)] * 3}) for value in (0.505, 0.51, 0.55)],
+        decays=[
+            DecayRecord.model_validate(decay | {"cell": cell, "init": init, "exponent": exponents})
+            for cell, init, exponents in (
+                ("cfn", "default", [-0.1, -0.2, -0.1]), ("gru", "critical", [0.1, 0.11, 0.1]), ("gru", "default", [-math.inf] * 3),
+            )
+        ],
+    )  # fmt: skip
+    assert Published(Path("signals"), found).headline == (
+        "**Mean-field theory is off by 2.00% in the median, 10.00% at most**, over 3 predictions of a perturbation's growth. "
+        "**Without input, a small difference grows in gru (critical)** of 2 cells."
+    )

@@ -1,15 +1,19 @@
 """The headline of a run that timed no case: what was learned, how signals travel, or what more ranks are worth."""
 
 import math
-from collections.abc import Iterator, Sequence
-from statistics import geometric_mean
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import geometric_mean, median
 
 from bench.quality import by_cell, level, mean, reach
 from bench.records import Records
+from bench.render import gradients, jacobians
+from bench.render.jacobians import growth
 from bench.render.scaling import efficiency
-from bench.render.training import groups, spread, title
+from bench.render.theory import chi
+from bench.render.training import groups, title
+from bench.render.training import spread as within
 from bench.render.words import number, plural
-from bench.summary import by_cell as by_length
+from bench.spread import spread
 from bench.summary import rate
 
 NAMED = 3
@@ -31,7 +35,7 @@ def tasks(records: Records) -> Iterator[str]:
             yield f"**{title(key)}: no cell ended with a finite value.**"
             continue
         best = (max if found[0].higher else min)(finals, key=lambda cell: finals[cell].value)
-        said = f"**{title(key)}: {best} has the best {found[0].metric}, {spread(finals[best])}**"
+        said = f"**{title(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**"
         times = {cell: [p.seconds for r in trials if goal is not None and (p := reach(r, goal))] for cell, trials in cells.items()}
         whole = {cell: geometric_mean(t) for cell, t in times.items() if len(t) == len(cells[cell]) and min(t) > 0}
         soonest = min(whole, key=lambda cell: whole[cell], default=None)
@@ -59,17 +63,40 @@ def scaled(records: Records) -> Iterator[str]:
 
 
 def signals(records: Records) -> Iterator[str]:
-    """What a run of signals has: whose gradients last, and what else was studied."""
-    longest = {cell: list(lengths.values())[-1] for cell, lengths in by_length(records.gradients).items()}
-    rates = {cell: found for cell, record in longest.items() if (found := rate(record)) is not None}
-    if rates:
-        order = sorted(rates, key=lambda cell: abs(rates[cell]))
-        shown = ", ".join(f"{cell} {rates[cell]:+.4f}" for cell in order[:NAMED])
-        yield f"**Gradients change least with lag in {order[0]}**: {shown} nats per step, of {plural(len(rates), 'cell')}."
-    kinds: dict[str, Sequence[object]] = {
-        "Jacobian": records.jacobians, "mean-field prediction": records.theory, "chaotic map": records.maps,
-    }  # fmt: skip
-    counts = [plural(len(kind), noun) for noun, kind in kinds.items() if kind]
-    counts += [f"{plural(len(records.decays), 'cell')} without input"] if records.decays else []
-    if counts:
-        yield f"{', '.join(counts)}."
+    """A sentence on each study of signals: whose gradients and Jacobians last, how far theory is off, and what is chaotic."""
+    norms = gradients.grouped(records.gradients)
+    slopes = {(cell, init): [rate(r) for r in found[max(found)]] for (cell, kind, init), found in norms.items() if kind == first(norms)}
+    yield from least("Gradients change least with lag", slopes)
+    spectra = {key: [growth(r.lags, r.state) for r in found] for key, found in jacobians.grouped(records.jacobians).items()}
+    yield from least("The Jacobian of the states changes least with lag", spectra)
+    off = [abs(chi(record.untied).mean / record.chi - 1) for record in records.theory]
+    if off:
+        known = f"off by {median(off):.2%} in the median, {max(off):.2%} at most"
+        yield f"**Mean-field theory is {known}**, over {plural(len(off), 'prediction')} of a perturbation's growth."
+    if records.maps:
+        exponents = ", ".join(f"{record.name} {gradients.rated(spread(record.exponents))}" for record in records.maps)
+        yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
+    if records.decays:
+        finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]
+        grown = [named(record.cell, record.init) for record in finite if spread(record.exponent).sign > 0]
+        cells = plural(len({record.cell for record in records.decays}), "cell")
+        yield f"**Without input, a small difference grows in {', '.join(grown) or 'none'}** of {cells}."
+
+
+def first(norms: Mapping[gradients.Key, object]) -> str:
+    """The dtype that norms of several are compared in: the one with the most digits."""
+    kinds = [kind for _, kind, _ in norms]
+    return next((kind for kind in ("float64", "float32") if kind in kinds), kinds[0])
+
+
+def least(said: str, slopes: Mapping[tuple[str, str], Sequence[float | None]]) -> Iterator[str]:
+    """Who has the smallest slope over lag, by cell and initialisation, and who comes next; means over seeds."""
+    known = {named(*key): mean(found).value for key, values in slopes.items() if (found := [v for v in values if v is not None])}
+    if known:
+        order = sorted(known, key=lambda name: abs(known[name]))
+        shown = ", ".join(f"{name} {known[name]:+.4f}" for name in order[:NAMED])
+        yield f"**{said} in {order[0]}**: {shown} nats per step, of {len(known)}."
+
+
+def named(cell: str, init: str) -> str:
+    return cell if init == "default" else f"{cell} ({init})"

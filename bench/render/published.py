@@ -12,7 +12,7 @@ from bench.records import Records, read
 from bench.render.grid import Grid, grids
 from bench.render.headlines import learnt, travelled
 from bench.render.report import BASELINES, headline
-from bench.render.words import MODES, factor
+from bench.render.words import MODES, factor, plural
 
 Kind = Literal["speed", "learning", "scaling", "signals"]
 FILE = "records.jsonl"
@@ -52,7 +52,7 @@ class Published:
     @property
     def machine(self) -> str:
         here = self.records.run.environment
-        return f"{here.device}, {here.threads} threads" if here.device_kind == "cpu" else here.device
+        return f"{here.device}, {plural(here.threads, 'thread')}" if here.device_kind == "cpu" else here.device
 
     @cached_property
     def grids(self) -> list[Grid]:
