@@ -1,18 +1,20 @@
 """What the site plots of records."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from bench.compare.history import Timeline
 from bench.records import CaseRecord, GradientRecord
+from bench.render import gradients
 from bench.render.grid import ORDER, Grid
 from bench.render.picture import named, speeds
 from bench.render.plots import curves, peak
 from bench.render.published import Published
 from bench.render.words import factor, interval, number, power, size, task
 from bench.site.plot import Axis, Line, Mark, Panel, forest, panels
-from bench.summary import timesteps_per_second
+from bench.summary import timesteps_per_second, told
 
 POINTS = 33
 """Of a gradient norm over lag that are told when pointed at; a page has room for no more."""
@@ -30,7 +32,7 @@ def look(backend: str) -> int | None:
 
 def pictures(run: Published) -> dict[str, Markup]:
     """Plots that stand in for the pictures of a report, by the name of its file."""
-    found = {"speeds": speed(run.grids), "gradients": gradients(run.records.gradients)}
+    found = {"speeds": speed(run.grids), "gradients": norms(run.records.gradients)}
     training = [g for g in run.grids if g.common.mode == "training" and g.common.input_product and not g.several][:1]
     for grid in training:
         title = f"training with the input product, {size(grid.common)}"
@@ -71,21 +73,43 @@ def over_lengths(grid: Grid, value: Callable[[CaseRecord], float | None], title:
     return panels(title, found, Axis("T", True, grid.lengths), Axis(unit, True))
 
 
-def gradients(records: Sequence[GradientRecord]) -> Markup:
-    """The norm over lag at the longest T, a line for each cell, of the first dtype and initialisation."""
+def norms(records: Sequence[GradientRecord]) -> Markup:
+    """Gradient norms over lag at the longest T, of the first seed, and their errors against float64, the median over seeds."""
     T = max((record.T for record in records), default=0)
-    first = next((r for r in records if r.T == T and any(r.by_lag)), None)
-    if first is None:
-        return Markup("")
-    kept = {r.cell: r for r in records if r.T == T and any(r.by_lag) and (r.dtype, r.init) == (first.dtype, first.init)}
-    lines = []
-    for k, (cell, record) in enumerate(kept.items()):
-        every = max(1, len(record.by_lag) // POINTS)
-        pairs = list(zip(record.steps, record.by_lag, strict=True))[::every]
-        marks = [Mark(lag, norm, f"{cell}, lag {lag}: {power(norm)}") for lag, norm in pairs if 0 < norm < float("inf")]
-        lines.append(Line(cell, k % 8, marks))
-    title = f"Gradient norm over lag, T={T} in {first.dtype}: {first.loss}"
-    return panels(title, [Panel("mean over sequences of ‖∂L/∂s‖", lines)], Axis("lag k, steps back from the last"), Axis("norm", True))
+    found = {key: group[T] for key, group in gradients.grouped(records).items() if T in group}
+    at, first = f"at T - k over lag k, T={T}", records[0].loss if records else ""
+    sizes = {key: [v if told(key[1], v) else 0.0 for v in group[0].by_lag] for key, group in found.items()}
+    errors = {
+        key: [v if v < gradients.ENDLESS else 0.0 for v in gradients.middle(group)] for key, group in found.items() if group[0].errors
+    }
+    above = over_lags(f"Gradient norm {at}, down to what the dtype can tell: {first}", "‖∂L/∂s‖", T, found, sizes)
+    return above + over_lags(f"Error of the gradient {at}, against float64; {gradients.LOST:g} is lost", "error", T, found, errors)
+
+
+def over_lags(
+    title: str, name: str, T: int, found: Mapping[gradients.Key, Sequence[GradientRecord]], values: Mapping[gradients.Key, Sequence[float]]
+) -> Markup:
+    """Positive values over lag: a panel for each initialisation and dtype, a line for each cell."""
+    cells, far, shown = sorted({cell for cell, _, _ in found}), T > gradients.EACH, []
+    for init, dtype in dict.fromkeys((init, dtype) for _, dtype, init in values):
+        lines = []
+        for cell, kind, start in values:
+            if (kind, start) == (dtype, init):
+                pairs = zip(found[cell, kind, start][0].steps, values[cell, kind, start], strict=True)
+                known = spaced([(lag, v) for lag, v in pairs if 0 < v < math.inf and (lag or not far)], far)
+                marks = [Mark(lag, v, f"{cell}, {init}, {dtype}, lag {lag}: {power(v)}") for lag, v in known]
+                lines += [Line(cell, cells.index(cell) % 8, marks)] if marks else []
+        shown += [Panel(f"{init}, {dtype}", lines)] if lines else []
+    return panels(title, shown, Axis("lag k", far), Axis(name, True))
+
+
+def spaced(points: Sequence[tuple[int, float]], far: bool) -> list[tuple[int, float]]:
+    """Some of many points: by even steps or, where they reach `far`, by even steps of the logarithm; always the last."""
+    count = len(points)
+    if count <= POINTS:
+        return list(points)
+    places = (count ** (k / (POINTS - 1)) - 1 if far else k * (count - 1) / (POINTS - 1) for k in range(POINTS))
+    return [points[place] for place in sorted({round(place) for place in places})]
 
 
 def history(line: Timeline) -> Markup:
