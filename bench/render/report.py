@@ -182,7 +182,8 @@ def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
 
 
 def machine(here: Environment) -> str:
-    where = f"Measured on {text(here.device)}: {plural(here.threads, 'thread')} on {plural(here.cores, 'core')}, {text(here.system)}, torch {here.torch}"
+    threads = f"{plural(here.threads, 'thread')} on {plural(here.cores, 'core')}"
+    where = f"Measured on {text(here.device)}: {threads}, {text(here.system)}, torch {here.torch}"
     if here.device_kind == "cpu":
         return f"{where}."
     return f"{where}, CUDA {here.cuda or 'unknown'}, cuDNN {here.cudnn or 'unknown'}, driver {here.driver or 'unknown'}."
