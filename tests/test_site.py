@@ -114,6 +114,8 @@ def test_equations_say_which_time_a_state_is_of():
     rows = re.findall("<math.*?</math>", equations(lstm.step))
     said = [re.sub("<[^>]*>", "", row).replace("&#x2061;", "").replace("&#x2062;", "") for row in rows]
     assert said[0] == "it=σ(Wixxt+Wihht−1+bi)" and said[4:] == ["ct=ft⊙ct−1+it⊙gt", "ht=ot⊙tanh(ct)"]
+    qrnn = next(cell for cell in CELLS if cell.name == "qrnn")
+    assert "<msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub>" in equations(qrnn.step)
     assert (lstm.paper, lstm.formula) == ("Hochreiter & Schmidhuber 1997; Gers et al. 2000", "4*(H*D + H**2 + H)")
     assert not [cell.name for cell in CELLS if "<mtext>" in re.sub("<mtext>(new|f)</mtext>", "", equations(cell.step))], "what isn't read"
 

@@ -1,7 +1,7 @@
 """A cell's equations as MathML, read off its source: nothing is imported or run.
 
-States carry a time: h on the right of an equation is h_{t-1} until the step has set it. `W.name(v)` is a matrix W_name times v, `b.name`
-and `p.name` are vectors, a product of two vectors is taken unit by unit.
+States carry a time: h on the right of an equation is h_{t-1} until the step has set it, and prev(x) is x_{t-1}. `W.name(v)` is a matrix
+W_name times v, `b.name` and `p.name` are vectors, `s.name` is a number, a product of two vectors is taken unit by unit.
 """
 
 import ast
@@ -11,8 +11,12 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-GREEK = {"theta": "θ", "eta": "η", "phi": "φ", "alpha": "α", "beta": "β", "gamma": "γ", "rho": "ρ", "sigma": "σ", "tau": "τ"}
+GREEK = {
+    "theta": "θ", "eta": "η", "phi": "φ", "alpha": "α", "beta": "β", "gamma": "γ", "rho": "ρ", "sigma": "σ", "tau": "τ", "zeta": "ζ",
+    "nu": "ν",
+}  # fmt: skip
 NAMES = {"sigmoid": "σ", "maximum": "max", "minimum": "min", "absolute": "abs"}
+BEFORE = "<mi>t</mi><mo>−</mo><mn>1</mn>"
 SIGNS = {ast.Add: "+", ast.Sub: "−", ast.Lt: "&lt;", ast.LtE: "≤", ast.Gt: "&gt;", ast.GtE: "≥"}
 
 
@@ -61,7 +65,7 @@ class Reader:
         self.step = step
         arguments = [argument.arg for argument in step.args.args]
         self.states = arguments[: arguments.index("x")]
-        self.time = dict.fromkeys(self.states, "<mi>t</mi><mo>−</mo><mn>1</mn>") | {"x": "<mi>t</mi>"}
+        self.time = dict.fromkeys(self.states, BEFORE) | {"x": "<mi>t</mi>"}
 
     def rows(self) -> Iterator[str]:
         for line in self.step.body:
@@ -96,6 +100,8 @@ class Reader:
                 return f"<msub><mi>{kind}</mi>{index(mark)}</msub>"
             case ast.Call(func=ast.Attribute(attr=mark), args=[value]):
                 return f"<mrow><msub><mi>W</mi>{index(mark)}</msub><mo>&#x2062;</mo>{self.read(value, 2)}</mrow>"
+            case ast.Call(func=ast.Name(id="prev"), args=[ast.Name(id=name)]):
+                return self.sub(name, BEFORE)
             case ast.Call(func=ast.Name(id="where"), args=[test, one, other]):
                 rows = ((one, "<mtext>if </mtext>" + self.read(test)), (other, "<mtext>else</mtext>"))
                 cells = "".join(f"<mtr><mtd>{self.read(value)}</mtd><mtd>{when}</mtd></mtr>" for value, when in rows)
