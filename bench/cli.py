@@ -14,6 +14,7 @@ from bench.verbs.dynamics import chaos, gradients, jacobian, theory
 from bench.verbs.gpu import campaign, tune
 from bench.verbs.look import doctor, list_cells, show
 from bench.verbs.merge import merge
+from bench.verbs.publish import publish
 from bench.verbs.report import report
 from bench.verbs.scale import scale
 from bench.verbs.train import train
@@ -28,7 +29,8 @@ def app(context: click.Context) -> None:
 
 
 for verb in (
-    run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, list_cells, show, doctor, calibrate, tune, campaign,
+    run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
+    campaign,
 ):  # fmt: skip
     app.add_command(verb)
 

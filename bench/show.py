@@ -47,9 +47,19 @@ def show(name: str) -> None:
     out.rule("parameters")
     out.print(parameters(p))
     out.rule("derived: the pointwise functions of a step and their adjoints, as Triton")
-    functions = [stage.argument for stage in p.stages if stage.argument] + [p.step]
-    text = "\n".join(source(f, TRITON) for function in functions for f in (function, adjoint(function)))
-    out.print(Syntax(text, "python", theme="ansi_dark", background_color="default"))
+    out.print(Syntax(functions(p), "python", theme="ansi_dark", background_color="default"))
+
+
+def derivation(name: str) -> str:
+    """The plan of a cell and the functions derived from it, as text."""
+    p = plan(cells.load(name))
+    return f"{outline(p)}\n\n{functions(p)}"
+
+
+def functions(p: Plan) -> str:
+    """The pointwise functions of a step and their adjoints, as Triton."""
+    found = [stage.argument for stage in p.stages if stage.argument] + [p.step]
+    return "\n".join(source(f, TRITON) for function in found for f in (function, adjoint(function)))
 
 
 def outline(p: Plan) -> str:

@@ -20,7 +20,9 @@ RENDERING = [
     "bench.light",
     "bench.quality",
     "bench.records",
-    *(f"bench.render.{path.stem}" for path in (ROOT / "bench/render").glob("[!_]*.py")),
+    "bench.compare.comparison",
+    "bench.compare.history",
+    *(f"bench.{folder}.{path.stem}" for folder in ("render", "site") for path in (ROOT / "bench" / folder).glob("[!_]*.py")),
 ]
 ABOVE = {"cells": ("kernels", "bench"), "kernels": ("bench",), "bench": ()}
 """What a package may not import."""

@@ -230,5 +230,7 @@ def test_a_report_rendered_again_is_the_same_to_the_byte(bench, tmp_path):
     code, _, err = bench(*QUICK[:-6], "--backends", "vendor", "--seq-lens", "2", "--device", "cpu", "--out", tmp_path / "run")
     assert code == 0, err
     assert bench("report", tmp_path / "run", "--out", tmp_path / "again")[0] == 0
-    for path in (tmp_path / "again").iterdir():
-        assert path.read_bytes() == (tmp_path / "run" / path.name).read_bytes(), path.name
+    again = [path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.*")]
+    assert {path.suffix for path in again} == {".md", ".svg", ".csv"}
+    for path in again:
+        assert (tmp_path / "again" / path).read_bytes() == (tmp_path / "run" / path).read_bytes(), path

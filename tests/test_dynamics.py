@@ -46,7 +46,7 @@ def test_gradients(tmp_path):
     assert "## Gradient norms" in printed and " ± " in printed and "### Against float64" in printed
     text = (out / "report.md").read_text()
     assert "Nothing was timed" not in text and "## Method" not in text and "gradients.svg" in text and "## Again" in text
-    assert sorted(path.name for path in out.iterdir()) == ["gradients.svg", "records.jsonl", "report.md"]
+    assert sorted(path.name for path in out.iterdir()) == ["gradients.svg", "records.jsonl", "report.md", "tables"]
 
 
 def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
@@ -67,9 +67,9 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
 
 def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     bench("chaos", "--quick", "--cells", "cfn", "--init", "default", "--length", 9, "--hidden", 2, "--out", tmp_path / "c")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
     report.write(tmp_path / "c", read(tmp_path / "c"))
-    assert {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")} == before
 
 
 def saved(path: Path, cell: str = "cfn") -> RNN:

@@ -93,8 +93,12 @@ def test_two_processes_write_the_same_bytes(tmp_path):
             env=os.environ | {"PYTHONHASHSEED": seed, "TZ": zone}, cwd=GOLDEN.parents[1], capture_output=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()
-        written.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())} | {"stdout": done.stdout})
-    assert sorted(written[0]) == ["gradients.svg", "memory.svg", "records.jsonl", "report.md", "stdout", "table.svg", "throughput.svg"]
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        written.append({str(path.relative_to(folder)): path.read_bytes() for path in files} | {"stdout": done.stdout})
+    assert sorted(name for name in written[0] if not name.startswith("tables/")) == [
+        "gradients.svg", "memory.svg", "records.jsonl", "report.md", "speeds.svg", "stdout", "table.svg", "throughput.svg",
+    ]  # fmt: skip
+    assert {"tables/cases.csv", "tables/memory.csv", "tables/not-timed.csv"} < written[0].keys()
     assert written[0] == written[1]
-    plots = ["throughput.svg", "memory.svg", "gradients.svg"]
+    plots = ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg"]
     assert written[0]["report.md"].decode() == report.render(read(tmp_path / "1"), plots), "as where torch is"

@@ -16,7 +16,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_the_same_records_give_the_same_bytes(drawn, tmp_path):
-    assert [path.name for path in drawn] == ["throughput.svg", "memory.svg", "gradients.svg"]
+    assert [path.name for path in drawn] == ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg"]
     for one, two in zip(drawn, report.draw(tmp_path, whole()), strict=True):
         assert one.read_bytes() == two.read_bytes()
         assert ET.parse(one).getroot().tag.endswith("svg")
@@ -24,11 +24,11 @@ def test_the_same_records_give_the_same_bytes(drawn, tmp_path):
 
 
 def test_every_cell_and_backend_is_in_the_picture(drawn):
-    text = drawn[0].read_text()
+    text = drawn[1].read_text()
     for name in ("cfn", "minimal_deep", "vanilla_relu", "compiled", "eager", "torchrecurrent", "vendor's gru"):
         assert f"<!-- {name} -->" in text
     assert "<!-- stepwise -->" not in text
-    assert "<!-- gru_reset_before -->" in drawn[2].read_text()
+    assert "<!-- gru_reset_before -->" in drawn[3].read_text()
 
 
 def test_every_backend_has_a_look_of_its_own():

@@ -10,9 +10,10 @@ from bench.compare.comparison import Comparison, Pair
 from bench.forms import Form
 from bench.records import Case, CaseRecord
 from bench.render.console import columns, titled
-from bench.render.export import put, spelled, to_csv, to_json
+from bench.render.export import put, to_json
 from bench.render.markdown import table, text
 from bench.render.preface import margin
+from bench.render.rows import spelled, to_csv
 from bench.render.terminal import terminal
 from bench.render.words import NONE, VERDICTS, factor, interval, milliseconds, plural
 from bench.summary import seconds, timed

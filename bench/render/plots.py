@@ -22,6 +22,8 @@ POWER = "{x:.0e}"
 """How a scale over decades is labelled: 1e-05."""
 LETTERS = 12
 """Of a title, in an inch."""
+DARK = {"#ffffff": "#0d1117", "#000000": "#e6edf3", "#e6e6e6": "#30363d", "#0072b2": "#3b8ddb", "#808080": "#8b949e"}
+"""What the colours become where a page is dark; all others can be told from both grounds."""
 
 STYLE: Any = {
     "svg.hashsalt": "bench", "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "figure.facecolor": "white",
@@ -96,7 +98,15 @@ def save(figure: Figure, title: str, path: Path) -> Path:
     lines = textwrap.fill(title, int(LETTERS * figure.get_figwidth()))
     figure.suptitle(lines, fontsize=10, x=0.01, ha="left")
     figure.savefig(path, format="svg", metadata={"Date": None, "Title": title}, edgecolor=figure.get_edgecolor())
+    path.write_text(path.read_text(encoding="utf-8").replace("</style>", f"{dark()}</style>", 1), encoding="utf-8")
     return path
+
+
+def dark() -> str:
+    """The style of a picture on a dark page: paths without a colour are its letters."""
+    swaps = (f'[style*="{part}: {light}"] {{ {part}: {night} }}' for part in ("fill", "stroke") for light, night in DARK.items())
+    important = "\n".join(swap.replace(" }", " !important }") for swap in swaps)
+    return f"\n@media (prefers-color-scheme: dark) {{\nsvg {{ fill: {DARK['#000000']} }}\n{important}\n}}\n"
 
 
 def bottom(axes: Any, shown: int, label: str) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from bench.records import Case, CaseRecord, Environment, Records
-from bench.render import chaos, equal, facts, gradients, jacobians, learning, plots, scaling, speeds, theory, training
+from bench.render import chaos, equal, facts, gradients, jacobians, learning, picture, plots, scaling, sheets, speeds, theory, training
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
 from bench.render.grid import Grid, Row, grids
+from bench.render.headlines import learnt, travelled
 from bench.render.markdown import code, folded, text
 from bench.render.method import GIVEN, LIGHT, TIMES, method
+from bench.render.pictures import placed
 from bench.render.preface import counted, remarks
 from bench.render.words import factor, interval, plural, size, task, two_grus
 from bench.summary import timed
@@ -39,18 +41,21 @@ def draw(folder: Path, records: Records) -> list[Path]:
     if learns(records):
         return learning.draw(records, folder)
     return [
-        *plots.draw(records, folder), *gradients.draw(records.gradients, folder), *jacobians.draw(records.jacobians, folder),
-        *theory.draw(records.theory, folder), *chaos.draw(records.maps, records.decays, folder), *scaling.draw(records.scale, folder),
+        *picture.draw(records, folder), *plots.draw(records, folder), *gradients.draw(records.gradients, folder),
+        *jacobians.draw(records.jacobians, folder), *theory.draw(records.theory, folder), *chaos.draw(records.maps, records.decays, folder),
+        *scaling.draw(records.scale, folder),
     ]  # fmt: skip
 
 
 def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
-    """report.md and the picture of the first table, whose head says where the time went, drawing included."""
+    """report.md, its tables as CSV, and the picture of the first table, whose head says where the time went, drawing included."""
     if records.cases:
         (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
     path = folder / "report.md"
     written = trained if learns(records) else render
-    path.write_text(written(records, [plot.name for plot in drawn]), encoding="utf-8")
+    said = written(records, [plot.name for plot in drawn])
+    path.write_text(said, encoding="utf-8")
+    sheets.write(folder, said, records)
     return path
 
 
@@ -64,8 +69,8 @@ def trained(records: Records, plots: list[str]) -> str:
     here, tasks = records.run.environment, dict.fromkeys(record.trial.task for record in records.training)
     parts = [
         f"# Recurrent cells learn: {', '.join(tasks)}",
+        learnt(records),
         machine(here),
-        *(f"![{Path(plot).stem}]({plot})" for plot in plots),
         *training.sections(records),
         "## Environment",
         facts.environment(here),
@@ -73,12 +78,14 @@ def trained(records: Records, plots: list[str]) -> str:
         training.METHOD,
         *again(records),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(placed(parts, plots, head=2)) + "\n"
 
 
 def again(records: Records) -> list[str]:
     started = f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
-    return ["## Again", started, code(records.run.command)]
+    cases = ", tables/cases.csv the numbers of every case" if records.cases else ""
+    drawn = f"In the folder of the report tables/ has each table as CSV{cases}. This draws and writes them all again from the records:"
+    return ["## Again", started, code(records.run.command), drawn, code("python -m bench report FOLDER")]
 
 
 def render(records: Records, plots: list[str]) -> str:
@@ -87,12 +94,13 @@ def render(records: Records, plots: list[str]) -> str:
     timing = bool(records.cases) or not any(
         (records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale)
     )
+    said = headline(laid) if timing else travelled(records)
+    claim = [f"# Recurrent cells on {text(here.device)}", *([said] if said else [])]
     parts = [
-        f"# Recurrent cells on {text(here.device)}",
-        *([headline(laid), f"{counted(records.cases)}."] if timing else []),
+        *claim,
+        *([f"{counted(records.cases)}."] if timing else []),
         machine(here),
         *remarks(records),
-        *(f"![{Path(plot).stem}]({plot})" for plot in plots),
         *(part for grid in laid for part in speed_section(grid, records)),
         *section("Equal work", equal.work(records.cases), WORK),
         *section("A/A", equal.controls(noise(records.cases)), PAIRS),
@@ -111,7 +119,7 @@ def render(records: Records, plots: list[str]) -> str:
         *(["## Method", method("size" if any(grid.several for grid in laid) else "T")] if timing else []),
         *again(records),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(placed([part for part in parts if part], plots, head=len(claim))) + "\n"
 
 
 def in_full(verb: str, parts: Sequence[str], glance: bool) -> list[str]:
@@ -174,7 +182,8 @@ def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
 
 
 def machine(here: Environment) -> str:
-    where = f"Measured on {text(here.device)}: {here.threads} threads on {here.cores} cores, {text(here.system)}, torch {here.torch}"
+    threads = f"{plural(here.threads, 'thread')} on {plural(here.cores, 'core')}"
+    where = f"Measured on {text(here.device)}: {threads}, {text(here.system)}, torch {here.torch}"
     if here.device_kind == "cpu":
         return f"{where}."
     return f"{where}, CUDA {here.cuda or 'unknown'}, cuDNN {here.cudnn or 'unknown'}, driver {here.driver or 'unknown'}."

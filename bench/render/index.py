@@ -1,0 +1,36 @@
+"""reports/README.md: the published runs, a row for each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.render.markdown import text
+from bench.render.published import Published, cited, modes
+from bench.render.words import MODES, NONE
+
+ABOUT = """\
+# Published runs
+
+`python -m bench publish` writes this page from the records beside it; the newest run comes first. A ratio is the geometric mean of speeds
+over a run's cases with the input product, of the backend with the most of them: against torch.nn's own cell, and of cells that torch.nn
+doesn't have against its GRU at equal hidden width. In brackets: which backend, and over how many cases."""
+
+
+def write(reports: Path, runs: Sequence[Published]) -> Path:
+    path = reports / "README.md"
+    path.write_text(index(runs), encoding="utf-8")
+    return path
+
+
+def index(runs: Sequence[Published]) -> str:
+    """The page. Of each run: its folder, when and on what it was measured, its headline, and its headline ratios."""
+    shown = modes(runs)
+    against = [f"{MODES[mode].lower()} {peer}" for mode in shown for peer in ("× torch.nn", "× torch.nn's GRU")]
+    headers = ["run", "measured", "on", "headline", *against]
+    rows = [[*named(run), *(cited(run.best(mode, peer)) or NONE for mode in shown for peer in ("same", "gru"))] for run in runs]
+    lines = ["| " + " | ".join(row) + " |" for row in (headers, [":--"] * len(headers), *rows)]
+    return "\n".join([ABOUT, "", *(lines if runs else ["Nothing is published yet."])]) + "\n"
+
+
+def named(run: Published) -> list[str]:
+    measured, torch = f"{run.day}, commit {run.commit}", run.records.run.environment.torch
+    return [f"[{text(run.name)}]({run.name}/report.md)", measured, f"{text(run.machine)}, torch {text(torch)}", run.headline]

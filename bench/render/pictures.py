@@ -1,0 +1,43 @@
+"""Where the pictures of a report stand: the first at its head, every other one in the section that it is of."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+PLACES = {
+    "throughput": ("## Training with the input product", "Time steps per second over T, a panel for each cell and a line for each backend"),
+    "memory": ("## Memory", "Peak memory over T, a panel for each cell and a line for each backend"),
+    "gradients": ("## Gradient norms", "Gradient norm over lag, a line for each cell"),
+    "jacobians": ("## Jacobians", "Singular values of the Jacobian of the states over lag, a panel for each cell"),
+    "theory": ("## Mean-field theory", "Measured growth of a perturbation over predicted growth, a colour for each cell"),
+    "attractors": ("## Chaotic maps", "Points of two chaotic maps, and how two neighbours part over the first steps"),
+    "silence": ("## Without input", "Distance of trajectories over time without input, a line for each cell"),
+    "scale": ("## Data-parallel training", "Efficiency over ranks, a line for each cell and scaling"),
+    "learned": ("## What moves a unit", "Outputs, gates and what moves a unit of trained layers, a column for each cell"),
+    "noise": ("## In noise", "Quality over the deviation of noise, a line for each cell"),
+}
+"""The heading that a picture belongs under, and what is to be seen in it."""
+HEADS = {
+    "speeds": "Speed against torch.nn with its 95% interval, a row for each cell and a mark for each backend",
+    "examples": "Quality over the number of examples, a line for each cell",
+}
+
+
+def placed(parts: Sequence[str], plots: Sequence[str], head: int) -> list[str]:
+    """The parts of a report with its pictures: each behind the caption under its heading, those without one in front of part `head`."""
+    found = list(parts[:head])
+    found += [image(plot) for plot in plots if PLACES.get(Path(plot).stem, ("",))[0] not in parts]
+    waiting = ""
+    for part in parts[head:]:
+        found.append(part)
+        if waiting and not part.startswith("#"):
+            found += [image(plot) for plot in plots if PLACES.get(Path(plot).stem, ("",))[0] == waiting]
+            waiting = ""
+        elif part in {heading for heading, _ in PLACES.values()}:
+            waiting = part
+    return found
+
+
+def image(plot: str) -> str:
+    stem = Path(plot).stem
+    described = PLACES[stem][1] if stem in PLACES else HEADS.get(stem, stem)
+    return f"![{described}]({plot})"

@@ -1,0 +1,135 @@
+"""The site: which pages there are, and what each is made of."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.compare.comparison import Side, compare
+from bench.compare.history import Timeline, timelines
+from bench.render import report, sheets
+from bench.render.published import FILE, Published, cited, modes
+from bench.render.words import MODES, NONE, factor
+from bench.settings import SettingsError
+from bench.site import charts
+from bench.site.article import article, inline
+from bench.site.contents import Entry, compared, entries, regressions, verdicts
+from bench.site.equations import Source, equations
+
+ASSETS = Path(__file__).parent / "assets"
+Tell = Callable[[str], None]
+
+
+class Site:
+    """A folder that pages are written into; every page knows the way to its root."""
+
+    def __init__(self, out: Path):
+        self.out, self.pages = out, list[Path]()
+        loader = PackageLoader("bench.site")
+        self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self.templates.globals.update(NONE=NONE, inline=inline)
+
+    def page(self, address: str, template: str, title: str, **given: object) -> None:
+        path = self.out / address
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = self.templates.get_template(template).render(title=title, root="../" * address.count("/"), address=address, **given)
+        path.write_text(text + "\n", encoding="utf-8")
+        self.pages.append(path)
+
+
+def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[str, str], out: Path, tell: Tell) -> list[Path]:
+    """Write the site of some runs, the newest first, into a folder, which it fills anew. `derived` has the source derived from each cell
+    where that is known. Returns its pages."""
+    emptied(out)
+    site = Site(out)
+    shutil.copytree(ASSETS, out / "assets")
+    names = [cell.name for cell in cells]
+    for run in runs:
+        tell(run.name)
+        run_page(site, run)
+    pairs = [pair for newer, older in combinations(runs, 2) if (pair := pair_page(site, older, newer))]
+    site.page("compare/index.html", "compare.html", "Compare two runs", pairs=pairs, runs=runs)
+    lines = timelines([(run.name, run.records) for run in runs])
+    history_page(site, lines)
+    for cell in cells:
+        cell_page(site, cell, runs, derived.get(cell.name, ""))
+    site.page("cells/index.html", "cells.html", "Cells", cells=cells, formulas={cell.name: cell.formula for cell in cells})
+    front_page(site, runs, lines, names)
+    return site.pages
+
+
+def emptied(out: Path) -> None:
+    """Raises SettingsError for a folder that holds anything but an older site."""
+    if out.exists() and any(out.iterdir()):
+        if not (out / "assets" / "site.css").exists():
+            raise SettingsError(f"--out {out} holds something that is no site: name a new folder")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline], cells: Sequence[str]) -> None:
+    newest = next((run for run in runs if run.kind == "speed"), None)
+    shown = modes(runs)
+    peers = (("same", "× torch.nn"), ("gru", "× torch.nn's GRU"))
+    columns = [f"{MODES[mode].lower()} {words}" for mode in shown for _, words in peers]
+    rows = [(run, [cited(run.best(mode, peer)) or NONE for mode in shown for peer, _ in peers]) for run in runs]
+    site.page(
+        "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
+        picture=charts.speed(newest.grids) if newest else Markup(""), gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
+        regressions=regressions(lines), cells=cells,
+    )  # fmt: skip
+
+
+def run_page(site: Site, run: Published) -> None:
+    """The report of a run; its pictures, tables and records lie beside the page, in a folder of its name."""
+    beside = site.out / "runs" / run.name
+    beside.mkdir(parents=True)
+    for path in run.folder.iterdir():
+        if (path.suffix == ".svg" and path.name != "table.svg") or path.name == FILE:
+            shutil.copy(path, beside / path.name)
+    pictures = charts.pictures(run)
+    plots = dict.fromkeys([*(f"{name}.svg" for name in pictures), *(path.name for path in sorted(beside.glob("*.svg")))])
+    written = report.trained if report.learns(run.records) else report.render
+    text = written(run.records, list(plots))
+    sheets.write(beside, text, run.records)
+    made = article(text, pictures, run.name)
+    site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
+
+
+def pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
+    """Two runs side by side; None where they have no case in common."""
+    a, b = Side(older.name, (older.records,)), Side(newer.name, (newer.records,))
+    if not any(case in b.cases for case in a.cases):
+        return None
+    found = compare(a, b)
+    address = f"compare/{older.name}--{newer.name}.html"
+    headers, rows = compared(found)
+    site.page(
+        address, "pair.html", f"{newer.name} against {older.name}", a=older, b=newer, found=found, headers=headers, rows=rows,
+        verdicts=verdicts(found), mean=factor(found.geomean) if found.geomean else NONE,
+    )  # fmt: skip
+    return Entry(older.name, newer.name, address.removeprefix("compare/"), verdicts(found), found.unlike)
+
+
+def history_page(site: Site, lines: Sequence[Timeline]) -> None:
+    told = [(line, charts.history(line), entries(line)) for line in lines]
+    site.page("history.html", "history.html", "History", lines=told, regressions=regressions(lines), floor=floor)
+
+
+def floor(line: Timeline) -> str:
+    return f"{max(line.floors.values()):.0%}" if line.floors else "not known"
+
+
+def cell_page(site: Site, cell: Source, runs: Sequence[Published], derived: str) -> None:
+    speeds = []
+    for run in runs:
+        for grid in run.grids:
+            if cell.name in grid.cells and grid.common.input_product:
+                speeds += charts.speeds_of(grid, cell.name, run)
+    site.page(
+        f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=equations(cell.step), derived=derived, speeds=speeds,
+        curves=charts.one_cell(cell.name, runs),
+    )  # fmt: skip

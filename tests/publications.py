@@ -1,0 +1,48 @@
+"""A folder of published runs, for the tests of their index and their site: one machine three times, a GPU, and a run of trainings."""
+
+from pathlib import Path
+
+from bench.records import CaseRecord, Records
+from tests.records import RUN, detailed, lines, whole
+from tests.test_quality import whole as trainings
+
+CELLS = ("gru", "lstm", "minimal")
+
+
+def speeds(month: int, slower: float = 1.0, **changes: object) -> Records:
+    """A run of three cells in a month, where compiled cells but lstm take so many times as long as in others."""
+    found = whole()
+    here = RUN.environment.model_copy(update={"commit": f"{month}" * 12, **changes})
+    run = RUN.model_copy(update={"environment": here, "started": f"2026-{month:02}-01T12:00:00Z"})
+    cases = [scaled(r, slower) for r in found.cases if r.case.cell in CELLS and r.case.T in (16, 128)]
+    return Records(run=run, cases=cases, gradients=[g for g in found.gradients if g.cell in CELLS])
+
+
+def begun(month: int, found: Records) -> Records:
+    return found.model_copy(update={"run": found.run.model_copy(update={"started": f"2026-{month:02}-01T12:00:00Z"})})
+
+
+def scaled(record: CaseRecord, slower: float) -> CaseRecord:
+    if record.case.backend != "compiled" or record.case.cell == "lstm":
+        return record
+    return record.model_copy(update={"samples": [slower * sample for sample in record.samples]})
+
+
+RUNS = {
+    "2026-01-first": speeds(1),
+    "2026-02-slower": speeds(2, 1.25, torch="2.13.1+cpu"),
+    "2026-03-as-slow": speeds(3, 1.25, torch="2.13.1+cpu"),
+    "2026-04-gpu": begun(4, detailed()),
+    "2026-05-learning": begun(5, trainings()),
+    "2026-06-signals": begun(6, Records(run=RUN, cases=[], gradients=whole().gradients)),
+}
+
+
+def publish(reports: Path) -> Path:
+    """Write the runs into a folder."""
+    for name, found in RUNS.items():
+        (reports / name).mkdir(parents=True)
+        text = lines(found) + "".join(line.model_dump_json() + "\n" for line in (*found.training, *found.learned))
+        (reports / name / "records.jsonl").write_text(text)
+    (reports / "2026-06-signals" / "jacobians.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>')
+    return reports

@@ -1,0 +1,102 @@
+"""The index of published runs: up to date, and a headline for each kind."""
+
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.cli import app
+from bench.records import DecayRecord, Records, ScaleRecord, TheoryRecord
+from bench.render import report
+from bench.render.index import index
+from bench.render.published import Published, published
+from tests.publications import RUNS, publish
+from tests.records import RUN
+from tests.test_quality import record
+
+REPORTS = Path(__file__).parents[1] / "reports"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Published]:
+    return published(publish(tmp_path_factory.mktemp("reports")))
+
+
+def test_the_committed_index_is_up_to_date():
+    assert (REPORTS / "README.md").read_text() == index(published(REPORTS)), "python -m bench publish --index writes it again"
+
+
+def test_the_newest_comes_first_and_every_kind_has_a_headline(runs):
+    assert [(run.name, run.kind) for run in runs] == [
+        ("2026-06-signals", "signals"), ("2026-05-learning", "learning"), ("2026-04-gpu", "speed"), ("2026-03-as-slow", "speed"),
+        ("2026-02-slower", "speed"), ("2026-01-first", "speed"),
+    ]  # fmt: skip
+    said = {run.name: run.headline for run in runs}
+    assert said["2026-06-signals"] == (
+        "**Gradients change least with lag in minimal**: minimal -0.0200, lstm -0.0700, gru -0.2000 nats per step, of 8."
+    )
+    assert said["2026-05-learning"].startswith("**recommend, at equal hidden width: gru has the best MAP@20, 0.0990 [0.0965, 0.101]**")
+    assert said["2026-05-learning"].endswith("minimal is the soonest at 0.0900, in 32.9 s.")
+    assert said["2026-01-first"].startswith("**`minimal` (compiled) trains 3.")
+
+
+def test_ratios_are_geometric_means_of_what_is_no_baseline(runs):
+    first, slower = (next(run for run in runs if run.name == name) for name in ("2026-01-first", "2026-02-slower"))
+    was, now = first.best("training", "same"), slower.best("training", "gru")
+    assert was and now and (was.backend, was.cases) == ("compiled", 4) and (now.backend, now.cases) == ("compiled", 2)
+    assert first.best("training", "gru").value == pytest.approx(1.25 * now.value)
+    assert {ratio.backend for ratio in first.ratios} == {"compiled"} and first.best("backward", "same") is None
+
+
+def test_a_row_for_each(runs):
+    text = index(runs)
+    rows = [line for line in text.splitlines() if line.startswith("| [")]
+    assert len(rows) == len(RUNS) and len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert "commit 111111111 |" in text and "(compiled, 4)" in rows[-1] and "AMD EPYC 7B13, 2 threads, torch 2.13.1+cpu" in text
+    assert "Nothing is published yet." in index([])
+
+
+def test_what_git_does_not_know_is_not_published(tmp_path, capsys):
+    publish(tmp_path)
+    for command in (["init", "-q"], ["add", "2026-01-first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    assert [run.name for run in published(tmp_path)] == ["2026-01-first"]
+    app(["publish", "--reports", str(tmp_path), "--index"], standalone_mode=False)
+    said = capsys.readouterr().err
+    assert said.count("left out: ") == len(RUNS) - 1 and "wrote " in said and "README.md: 1 run\n" in said
+
+
+def test_trainings_that_ended_nowhere_have_a_headline():
+    lost = RUNS["2026-05-learning"].model_copy(update={"training": [record("gru", final=math.nan)], "learned": []})
+    assert Published(Path("lost"), lost).headline == "**recommend, at equal hidden width: no cell ended with a finite value.**"
+
+
+def test_a_run_of_several_ranks_has_a_headline():
+    def ranks(count: int, seconds: float) -> ScaleRecord:
+        known = {"cell": "gru", "scaling": "weak", "T": 4, "B": 8, "D": 8, "H": 8, "exchange": "gloo", "threads": 1, "status": "ok"}
+        return ScaleRecord.model_validate(known | {"ranks": count, "step": [seconds] * 6, "alone": [seconds] * 6})
+
+    run = Published(Path("scale"), Records(run=RUN, cases=[], gradients=[], scale=[ranks(1, 0.8), ranks(2, 1.0)]))
+    assert run.kind == "scaling"
+    assert run.headline == "**`gru` on 2 ranks trains at 80% [80%, 80%] of 2 times the speed of one**, weak scaling."
+    assert report.render(run.records, ["scale.svg"]).split("\n\n")[1] == run.headline
+
+
+def test_studies_of_signals_have_a_headline_each():
+    theory = {"cell": "gru", "w": 1, "v": 1, "mu": 0, "phi": 1, "N": 8, "seed": 0, "q": 1, "Q": 1, "chi": 0.5, "xi": 1.4}
+    decay = {"T": 4, "B": 3, "H": 2, "seed": 0, "times": [], "norm": [], "distance": []}
+    found = Records(
+        run=RUN, cases=[], gradients=[],
+        theory=[TheoryRecord.model_validate(theory | {"untied": [math.log(value)] * 3}) for value in (0.505, 0.51, 0.55)],
+        decays=[
+            DecayRecord.model_validate(decay | {"cell": cell, "init": init, "exponent": exponents})
+            for cell, init, exponents in (
+                ("cfn", "default", [-0.1, -0.2, -0.1]), ("gru", "critical", [0.1, 0.11, 0.1]), ("gru", "default", [-math.inf] * 3),
+            )
+        ],
+    )  # fmt: skip
+    assert Published(Path("signals"), found).headline == (
+        "**Mean-field theory is off by 2.00% in the median, 10.00% at most**, over 3 predictions of a perturbation's growth. "
+        "**Without input, a small difference grows in gru (critical)** of 2 cells."
+    )

@@ -1,0 +1,143 @@
+"""The site as files: what pages there are, that they are valid, small and whole, and that torch is not needed for them."""
+
+import re
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from html5lib import HTMLParser
+
+from bench.cli import app
+from bench.render.published import published
+from bench.settings import SettingsError
+from bench.site.build import build
+from bench.site.equations import equations, sources
+from tests.absent import without
+from tests.publications import RUNS, publish
+
+ROOT = Path(__file__).parents[1]
+CELLS = sources(ROOT / "cells")
+LARGEST = 10**6
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("site") / "out"
+    runs = published(publish(tmp_path_factory.mktemp("reports")))
+    build(runs, CELLS, {"gru": "def step(a, b): return a < b"}, out, lambda words: None)
+    return out
+
+
+def pages(site: Path) -> list[Path]:
+    return sorted(site.rglob("*.html"))
+
+
+def test_there_is_a_page_for_each_run_cell_and_pair(site):
+    found = {str(path.relative_to(site)) for path in pages(site)}
+    assert {"index.html", "history.html", "compare/index.html", "cells/index.html"} < found
+    assert {f"runs/{name}.html" for name in RUNS} < found
+    assert {f"cells/{cell.name}.html" for cell in CELLS} < found and len(CELLS) > 15
+    alike = ("2026-01-first", "2026-02-slower", "2026-03-as-slow")
+    assert {name for name in found if "--" in name} == {f"compare/{a}--{b}.html" for a, b in combinations(alike, 2)}
+
+
+def faults(html: str) -> list[str]:
+    """What is wrong with a page, by the parsing rules of the standard."""
+    parser = HTMLParser()
+    parser.parse(html)
+    return [fault for _, fault, _ in parser.errors]
+
+
+def test_every_page_is_valid_html(site):
+    assert {path.name: found for path in pages(site) if (found := faults(path.read_text()))} == {}
+    head, broken = "<!DOCTYPE html><title>a</title>", ("<p>a<div>b</p>", "<b><i></b>", '<p id="a" id="b">', "<div>")
+    assert faults(head + "<p>a") == [] and all(faults(head + part) for part in broken)
+
+
+def test_pages_are_small(site, tmp_path):
+    """Those of the newest committed run, too."""
+    build(published(ROOT / "reports")[:1], [], {}, tmp_path / "out", lambda words: None)
+    sizes = {path.name: path.stat().st_size for folder in (site, tmp_path / "out") for path in pages(folder)}
+    assert max(sizes.values()) < LARGEST, sizes
+
+
+def test_every_link_leads_somewhere_on_the_site(site):
+    """And every name is given once in a page."""
+    named = {path: re.findall(r'\sid="([^"]*)"', path.read_text()) for path in pages(site)}
+    assert not [(path, names) for path, names in named.items() if len(set(names)) < len(names)]
+    for path in pages(site):
+        for link in re.findall(r'\s(?:href|src)="([^"]*)"', path.read_text()):
+            parts = urlsplit(link)
+            if parts.scheme == "data":
+                continue
+            assert not parts.scheme and not parts.netloc, f"{path}: {link} is elsewhere"
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            assert target.is_file(), f"{path}: {link}"
+            assert not parts.fragment or unquote(parts.fragment) in named[target], f"{path}: {link}"
+
+
+def test_nothing_is_asked_for_from_elsewhere(site):
+    for path in (*pages(site), *site.rglob("*.css"), *site.rglob("*.js")):
+        assert not re.search(r"""(?:src|href|url\(|import|fetch)\s*[=(]?\s*["']?(?:https?:)?//""", path.read_text()), path
+
+
+def test_a_run_has_its_records_tables_and_pictures_beside_it(site):
+    beside = site / "runs" / "2026-01-first"
+    assert (beside / "records.jsonl").read_text().count("\n") > 50
+    assert "minimal,compiled,training,128" in (beside / "tables" / "cases.csv").read_text()
+    page = (site / "runs" / "2026-01-first.html").read_text()
+    assert "Speed against torch.nn, training with the input product, T=128" in page and "<b>" not in page
+    assert 'href="2026-01-first/tables/memory.csv"' in page
+    assert 'src="2026-06-signals/jacobians.svg"' in (site / "runs" / "2026-06-signals.html").read_text()
+
+
+def test_what_is_unlike_or_slower_is_said(site):
+    compared = (site / "compare" / "2026-01-first--2026-02-slower.html").read_text()
+    assert "A and B are unlike:" in compared and "torch (2.13.0+cpu, 2.13.1+cpu)" in compared
+    assert re.search(r'<tr class="slower">\s*<td>gru</td>', compared)
+    history = (site / "history.html").read_text()
+    assert "gru, compiled: training with the input product, T=16" in history and "0.80× [0.79, 0.81]" in history.replace("<strong>", "")
+    assert "no history of this machine yet" in history
+
+
+def test_a_cell_has_its_equations_its_source_and_what_is_derived(site):
+    page = (site / "cells" / "gru.html").read_text()
+    assert "<math" in page and "def gru(h, x, W, b):" in page and "return a &lt; b" in page
+    assert "2026-01-first" in page and "No published run has timed it." in (site / "cells" / "slstm.html").read_text()
+
+
+def test_equations_say_which_time_a_state_is_of():
+    lstm = next(cell for cell in CELLS if cell.name == "lstm")
+    rows = re.findall("<math.*?</math>", equations(lstm.step))
+    said = [re.sub("<[^>]*>", "", row).replace("&#x2061;", "").replace("&#x2062;", "") for row in rows]
+    assert said[0] == "it=σ(Wixxt+Wihht−1+bi)" and said[4:] == ["ct=ft⊙ct−1+it⊙gt", "ht=ot⊙tanh(ct)"]
+    qrnn = next(cell for cell in CELLS if cell.name == "qrnn")
+    assert "<msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub>" in equations(qrnn.step)
+    assert (lstm.paper, lstm.formula) == ("Hochreiter & Schmidhuber 1997; Gers et al. 2000", "4*(H*D + H**2 + H)")
+    assert not [cell.name for cell in CELLS if "<mtext>" in re.sub("<mtext>(new|f)</mtext>", "", equations(cell.step))], "what isn't read"
+
+
+def test_it_is_built_where_neither_torch_nor_triton_is(tmp_path):
+    script = f"""
+import runpy
+sys.argv = ["bench", "publish", "--reports", {str(publish(tmp_path / "reports"))!r}, "--out", {str(tmp_path / "out")!r}]
+runpy.run_module("bench", run_name="__main__")
+"""
+    run = [sys.executable, "-c", without("torch", "triton", "sympy") + script]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "index.html").is_file()
+    assert f"wrote {len(pages(tmp_path / 'out'))} pages" in done.stderr
+    assert (tmp_path / "reports" / "README.md").is_file()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "mine").write_text("kept")
+    (tmp_path / "reports").mkdir()
+    for reports, said in (("none", "name the one that the runs are in"), ("reports", "is no site: name a new folder")):
+        with pytest.raises(SettingsError, match=said):
+            app(["publish", "--reports", str(tmp_path / reports), "--out", str(tmp_path)], standalone_mode=False)
+    assert (tmp_path / "mine").read_text() == "kept"
