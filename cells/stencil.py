@@ -1,0 +1,97 @@
+"""A stencil: a fixed linear operator that gives each unit of a grid a sum over the units around it, and nothing to learn.
+
+    lap = Stencil.of("lap", laplacian, dims=2)      then, inside a cell: lap(u)
+
+The H units of a cell are the X·Y points of a grid, row by row. What is beyond it counts as zero.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cells.fault import CellError
+
+Tap = tuple[tuple[int, ...], float]
+"""Where a neighbour is, along each axis, and its weight."""
+
+
+@dataclass(frozen=True)
+class Stencil:
+    """y_i = Σ_k w_k u_{i+k} over the `taps` (k, w_k). `shape` is the grid's; without one it is that of `shaped`."""
+
+    name: str
+    taps: tuple[Tap, ...]
+    shape: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, operator: Callable[[Tensor], Tensor], dims: int, shape: tuple[int, ...] = ()) -> "Stencil":
+        """The stencil of a linear `operator` on fields of `dims` axes that reaches from a point to those next to it: its answer to an
+        impulse says with what weight a point is felt where."""
+        impulse = torch.zeros((3,) * dims, dtype=torch.float64)
+        impulse[(1,) * dims] = 1
+        felt = operator(impulse)
+        return cls(name, tuple((tuple(1 - i for i in at), felt[tuple(at)].item()) for at in felt.nonzero().tolist()), shape)
+
+    @cached_property
+    def transposed(self) -> "Stencil":
+        """The operator that takes the gradient of the result to that of the argument."""
+        return Stencil(self.name, tuple((tuple(-k for k in at), w) for at, w in self.taps), self.shape)
+
+    def grid(self, H: int) -> tuple[int, ...]:
+        """The shape of a grid of H points. Raises CellError where the stencil's own has another number of them."""
+        if self.shape and math.prod(self.shape) != H:
+            grid = "×".join(map(str, self.shape))
+            raise CellError(f"{self.name} is of a grid of {grid} = {math.prod(self.shape)} units, and not of {H}")
+        return self.shape or shaped(len(self.taps[0][0]), H)
+
+    def offsets(self, H: int) -> tuple[int, ...]:
+        """How far apart a unit and each neighbour are, counted row by row."""
+        grid = self.grid(H)
+        strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
+        return tuple(sum(k * stride for k, stride in zip(at, strides, strict=True)) for at, _ in self.taps)
+
+    def weights(self, like: Tensor) -> Tensor:
+        """With what weight each of H units is given each neighbour, zero where that is beyond the grid: (taps, H), where `like`
+        (…, H) is and of its dtype."""
+        return _weights(self, like.shape[-1], like.dtype, like.device)
+
+    def __call__(self, v: Any) -> Any:
+        if hasattr(v, "stencil"):
+            return v.stencil(self)
+        if not isinstance(v, Tensor):
+            raise CellError(f"{self.name} takes a state or what is made of learned values and x, not a {type(v).__name__}")
+        offsets, H = self.offsets(v.shape[-1]), v.shape[-1]
+        reach = max(map(abs, offsets))
+        around = F.pad(v, (reach, reach))
+        parts = [w * around[..., reach + k : reach + k + H] for w, k in zip(self.weights(v), offsets, strict=True)]
+        return sum(parts[1:], parts[0])
+
+
+@cache
+def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    grid = stencil.grid(H)
+    places = torch.cartesian_prod(*(torch.arange(n) for n in grid)).view(H, len(grid))
+    size, rows = torch.tensor(grid), []
+    for at, weight in stencil.taps:
+        there = places + torch.tensor(at)
+        rows.append(((there >= 0) & (there < size)).all(1) * torch.tensor(weight, dtype=torch.float64))
+    return torch.stack(rows).to(device, dtype)
+
+
+def shaped(dims: int, H: int) -> tuple[int, ...]:
+    """The grid of H points that none is said of: a line, or the most square X×Y. Raises CellError for more axes."""
+    if dims > 2:
+        raise CellError(f"a grid of {dims} axes has a shape of its own: say which")
+    return (H,) if dims == 1 else square(H)
+
+
+def square(H: int) -> tuple[int, int]:
+    """The most square X×Y with X·Y = H, and X the shorter side."""
+    X = next(n for n in range(math.isqrt(H), 0, -1) if H % n == 0)
+    return X, H // X
