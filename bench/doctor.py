@@ -36,7 +36,8 @@ def report() -> None:
     out.print("\nbackends here, in float32:")
     out.print("  eager: runs every cell")
     for name, schedule in SCHEDULES.items():
-        reason = schedule.unsupported(plan(cells.load("minimal")), torch.float32, device, 32, 256)
-        out.print(f"  {name}: {'runs every cell' if reason is None else reason}")
+        cell, runs = ("wave", "runs waves") if name == "stencil" else ("minimal", "runs every cell")
+        reason = schedule.unsupported(plan(cells.load(cell)), torch.float32, device, 32, 256)
+        out.print(f"  {name}: {runs if reason is None else reason}")
     where = "cuDNN" if gpu else "torch's own CPU kernels"
     out.print(f"  vendor: torch.nn's RNN, LSTM and GRU, on {where}")

@@ -75,6 +75,7 @@ def outline(p: Plan) -> str:
                 t = p.terms[i]
                 hoisted = "" if t.hoisted is None else f" + {t.matrix}'"
                 lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
+    lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.near]
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
     if not p.stages:
         lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * affine(p.step))
@@ -106,6 +107,8 @@ def text(node: Node) -> str:
     match node.op:
         case "product":
             return f"W.{node.label}({args[0]})"
+        case "stencil":
+            return f"{node.label}({args[0]})"
         case "call":
             signs = {"less": "<", "at_most": "<="}
             return f" {signs[node.label]} ".join(args) if node.label in signs else f"{node.label}({', '.join(args)})"

@@ -12,13 +12,14 @@ from kernels.tiles import chip
 from kernels.tuning import preferred
 
 try:
-    from kernels.schedules import resident, scan
+    from kernels.schedules import resident, scan, stencil
 except ImportError as missing:
     if missing.name is None or not missing.name.startswith("triton"):
         raise
-    resident = scan = None  # type: ignore[assignment]
+    resident = scan = stencil = None  # type: ignore[assignment]
 
-SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise} | ({"resident": resident, "scan": scan} if scan else {})
+SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
+SCHEDULES |= {"resident": resident, "scan": scan, "stencil": stencil} if resident else {}
 NAMES = ("auto", "eager", *SCHEDULES)
 
 
@@ -39,10 +40,11 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
 
 
 def fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
-    """The schedule to run on a GPU: `scan` wherever it can, which launches once for all steps and waits for nothing (not measured on
-    a device); else what `kernels.tuning` takes to be fastest, where both others can run."""
-    if scan and scan.unsupported(plan, dtype, device, B, H) is None:
-        return "scan"
+    """The schedule to run on a GPU: `scan` wherever it can, which launches once for all steps and waits for nothing, and `stencil`, which
+    does nearly so (neither measured on a device); else what `kernels.tuning` takes to be fastest, where both others can run."""
+    for name, schedule in (("scan", scan), ("stencil", stencil)):
+        if schedule and schedule.unsupported(plan, dtype, device, B, H) is None:
+            return name
     if resident is None or resident.unsupported(plan, dtype, device, B, H):
         return "stepwise"
     return preferred(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, chip(device.index or 0))

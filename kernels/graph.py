@@ -13,6 +13,7 @@ import sympy
 
 from cells.fault import CellError
 from cells.functions import FUNCTIONS, KNOWN, Function
+from cells.stencil import Stencil
 
 SMOOTH: dict[str, Callable[[Any], sympy.Expr]] = {
     "exp": sympy.exp,
@@ -24,14 +25,14 @@ SMOOTH: dict[str, Callable[[Any], sympy.Expr]] = {
 }
 """What SymPy knows of the functions. Those with a kink stay opaque to it: what it would make of one there is not what they say."""
 
-LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "upstream"}
+LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "near", "upstream"}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 @dataclass(eq=False)
 class Node:
-    """A leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), a "product" of a matrix, arithmetic, "neg", or the "call" of
-    a function.
+    """A leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), a "product" of a matrix, a "stencil", arithmetic, "neg", or
+    the "call" of a function.
 
     `width` is the input's D, the units' H, "D=H" where a cell needs both to be one, or "" for a number; `name` is the
     cell's own name for the value, where it has one; `index` counts in the order the cell computes, and `line` is where it does.
@@ -139,6 +140,12 @@ class Node:
         """What x, if this is it, was one step earlier."""
         return self.graph.leaf("before", "x_before", "D")
 
+    def stencil(self, operator: Stencil) -> "Node":
+        """The node of a fixed operator applied to this."""
+        if self.graph.stencils.setdefault(operator.name, operator) != operator:
+            raise CellError(f"two stencils are called {operator.name}: use two names")
+        return self.graph.node("stencil", self, label=operator.name)
+
     @property
     def value(self) -> float | None:
         """The number of a constant, None for anything else."""
@@ -178,6 +185,8 @@ class Node:
                 return -a[0]
             case "const":
                 return sympy.nsimplify(self.label, rational=True)
+            case "stencil":
+                return sympy.Function(self.label, real=True)(*a)
             case "call":
                 return SMOOTH.get(self.label, sympy.Function(self.label, real=True))(*a)
         return sympy.Symbol(f"{self.op}_{self.label}", real=True)
@@ -189,6 +198,7 @@ class Graph:
     def __init__(self, file: str = "") -> None:
         self._nodes: dict[tuple[Any, ...], Node] = {}
         self._file = file
+        self.stencils: dict[str, Stencil] = {}
 
     def leaf(self, op: str, label: str, width: str = "H") -> Node:
         return self._share((op, label), Node(self, op, (), label, width, label))

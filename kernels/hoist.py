@@ -108,6 +108,8 @@ class Values:
             return applied(self.parameters[f"W.{node.label}"], self[node.args[0]])
         if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
             return F.linear(self[node.args[0].args[0]], whole(self.parameters[f"W.{node.args[0].label}"]), self[node.args[1]])
+        if node.op == "stencil":
+            return node.graph.stencils[node.label](self[node.args[0]])
         if node.op == "call":
             return FUNCTIONS[node.label](*(self[a] for a in node.args))
         return ARITHMETIC[node.op](*(self[a] for a in node.args))

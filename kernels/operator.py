@@ -69,6 +69,7 @@ def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, there: S
     loop = prepare(what, schedule, keep, T, placed(there, tensors))
     trajectory: Trajectory = schedule.forward(loop)
     y, *others = trajectory.history
+    others = [h.clone() if shared(h, [y]) else h for h in others]
     kept = [term.clone() if shared(term, tensors) else term for term in loop.terms] + others + trajectory.arguments
     return y, [h[-1].clone() for h in trajectory.history], kept if keep else []
 
@@ -88,8 +89,8 @@ def placed(there: Sequence[bool], tensors: Sequence[Tensor]) -> list[Tensor | No
 
 
 def shared(term: Tensor, tensors: Sequence[Tensor]) -> bool:
-    """Whether a term is one of the inputs, which an operator may not return."""
-    return any(t.data_ptr() == term.data_ptr() for t in tensors)
+    """Whether a term lies in the memory of one of the inputs, which an operator may not return."""
+    return any(t.untyped_storage().data_ptr() == term.untyped_storage().data_ptr() for t in tensors)
 
 
 @recurrence.register_fake

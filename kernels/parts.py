@@ -1,8 +1,9 @@
-"""What a plan is made of: terms, which a step reads, stages of products, and functions of elements."""
+"""What a plan is made of: terms and what stencils find, which a step reads, stages of products, and functions of elements."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
+from cells.stencil import Stencil
 from kernels.graph import Node
 
 
@@ -38,6 +39,15 @@ class Stage:
 
     argument: Pointwise | None
     groups: tuple[tuple[Node, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """What F reads under the name of `leaf`: a stencil applied to the state of that index."""
+
+    leaf: Node
+    stencil: Stencil
+    state: int
 
 
 def addends(node: Node | None) -> list[Node]:

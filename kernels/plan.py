@@ -2,9 +2,10 @@
 
     hoisted    what no state reaches, computed for all T·B rows in front of the loop
     terms      what a step reads: a hoisted value, a recurrent product, or their sum
+    near       what a step reads of a state's neighbours: a stencil applied to it
     stages     the recurrent products, grouped by what they are applied to; a product of an expression that itself
                holds a recurrent product waits for it, and makes a second stage
-    step       one pointwise function F(states, terms, vectors) → next states
+    step       one pointwise function F(states, terms, vectors, near) → next states
 
 Without a recurrent product a step is as cheap as reading what it needs, so there only products are hoisted: what is elementwise
 stays in the step, and none of it is ever written to memory.
@@ -12,6 +13,7 @@ stays in the step, and none of it is ever written to memory.
 Parameter, flop and byte counts come from it too.
 """
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -19,8 +21,9 @@ from functools import cache, cached_property
 import sympy
 
 from cells.cell import Cell
+from cells.fault import fault
 from kernels.graph import LEAVES, Graph, Node, walk
-from kernels.parts import Pointwise, Stage, Term
+from kernels.parts import Near, Pointwise, Stage, Term
 from kernels.trace import trace
 
 D, H = sympy.symbols("D H", positive=True, integer=True)
@@ -40,10 +43,25 @@ class Plan:
     vector_values: tuple[Node, ...]
     stages: tuple[Stage, ...]
     step: Pointwise
+    near: tuple[Near, ...]
+
+    @property
+    def units(self) -> int | None:
+        """The H that the grid of a stencil prescribes, if one does."""
+        return next((math.prod(n.shape) for n in self.graph.stencils.values() if n.shape), None)
+
+    @property
+    def unit(self) -> str:
+        """What a step does for a unit, where that is a measure of speed: of waves, a cell update."""
+        return "cell update" if self.near else ""
 
     @cached_property
     def term_leaves(self) -> tuple[Node, ...]:
         return tuple(self.graph.leaf("term", term.name) for term in self.terms)
+
+    @cached_property
+    def near_leaves(self) -> tuple[Node, ...]:
+        return tuple(n.leaf for n in self.near)
 
     @cached_property
     def products(self) -> tuple[Node, ...]:
@@ -100,6 +118,7 @@ class Plan:
         hoisted = [n.label for n in self.products if all(m.op != "state" for m in walk([n]))]
         pointwise = [self.step, *(s.argument for s in self.stages if s.argument)]
         operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs))
+        operations += sum(2 * len(n.stencil.taps) - 1 for n in self.near)
         operations += sum(term.matrix != "" and term.hoisted is not None for term in self.terms)
         products = {"hoisted": hoisted, "recurrent": self.recurrent}
         counts = {kind: sympy.Add(*(2 * self.sizes[f"W.{name}"] for name in names)) for kind, names in products.items()}
@@ -139,6 +158,7 @@ class _Splitter:
         self.terms: dict[str, Term] = {}
         self.products: dict[str, Node] = {}
         self.vectors: dict[Node, Node] = {}
+        self.near: dict[Node, Near] = {}
         self.done: dict[int, Node] = {}
 
     def plan(self) -> Plan:
@@ -146,11 +166,12 @@ class _Splitter:
         order = self.order()
         terms = tuple(self.terms[name] for name in order)
         states = tuple(self.graph.leaf("state", name) for name in self.cell.states)
-        leaves = (*states, *(self.graph.leaf("term", name) for name in order), *self.vectors)
+        leaves = (*states, *(self.graph.leaf("term", name) for name in order), *self.vectors, *self.near)
         results = tuple(f"{name}_next" for name in self.cell.states)
         return Plan(
             self.cell, self.bias, self.graph, self.outputs, states, terms, tuple(self.vectors),
             tuple(self.vectors.values()), self.stages(terms), Pointwise("step", leaves, step, results),
+            tuple(self.near.values()),
         )  # fmt: skip
 
     def rewrite(self, node: Node) -> Node:
@@ -168,6 +189,8 @@ class _Splitter:
             return self.outside(node) if id(node) in self.fed else self.vector(node)
         if node.op == "product":
             return self.term(None, node)
+        if node.op == "stencil":
+            return self.neighbours(node)
         if node.op == "add":
             return self.sum(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
@@ -194,7 +217,7 @@ class _Splitter:
 
     def outside(self, node: Node) -> Node:
         """What no state reaches: a term, but for what is elementwise where no product is left in the loop."""
-        if self.recurrent or node.op == "product" or not node.args or Term("", node).feed is not None:
+        if self.recurrent or node.op in ("product", "stencil") or not node.args or Term("", node).feed is not None:
             return self.term(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
 
@@ -227,6 +250,15 @@ class _Splitter:
         if self.vectors.get(leaf, node) is not node:
             leaf = self.graph.leaf("vector", f"{name}_{len(self.vectors)}")
         self.vectors[leaf] = node
+        return leaf
+
+    def neighbours(self, node: Node) -> Node:
+        (argument,) = node.args
+        if argument.op != "state":
+            message = f"{node.label} is applied to a state as it is, and not to what this step makes of one: carry that as a state"
+            raise fault(self.cell.step, message, node.line)
+        leaf = self.graph.leaf("near", f"{node.label}_{argument.label}")
+        self.near[leaf] = Near(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
         return leaf
 
     def order(self) -> list[str]:
@@ -263,6 +295,8 @@ class _Splitter:
         for i in members:
             groups.setdefault(self.rewrite(self.products[terms[i].name].args[0]), []).append(i)
         computed = [a for a in groups if a.op != "state"]
+        if any(n.op == "near" for n in walk(computed)):
+            raise fault(self.cell.step, "a matrix is applied to what a stencil finds of a state: no schedule runs that")
         inputs = tuple(n for n in walk(computed) if n.op in ("state", "term", "vector"))
         results = tuple(f"stage{k}_{n}" for n in range(len(computed)))
         argument = Pointwise(f"stage{k}", inputs, tuple(computed), results) if computed else None

@@ -25,7 +25,7 @@ ALLOWED = 1e-6
 """Differences lose about STEP² of a value to curvature and a rounding over STEP: both far below."""
 
 ROWS, UNITS = 64, 8
-"""At the least: some more where the heads of a cell don't divide them."""
+"""Sequences, and units of a cell whose grid doesn't say how many: some more where its heads don't divide them."""
 
 
 def prove(plan: Plan) -> None:
@@ -50,16 +50,18 @@ def met(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    H = plan.cell.units(UNITS)
-    shapes = plan.cell.shapes(H, H, plan.bias)
-    weights = {name: normal(*shape) / H**0.5 for name, shape in shapes.items()}
+    H = plan.units or plan.cell.units(UNITS)
+    D = H if plan.square or plan.units is None else UNITS
+    weights = {name: normal(*shape) / shape[-1] ** 0.5 for name, shape in plan.cell.shapes(D, H, plan.bias).items()}
     states = [plan.cell.random_state(name, normal(ROWS, H)) for name in plan.cell.states]
-    tensors = [*hoist(plan, normal(1, ROWS, H), H, weights, normal(ROWS, H)), *states]
+    tensors = [*hoist(plan, normal(1, ROWS, D), H, weights, normal(ROWS, D)), *states]
     terms, _ = restore(plan, tensors, [s[None] for s in states])
     place = layout(plan)
     vectors = split(plan, place, tensors)[2]
     parts = [terms[buffer][0, :, slot] for buffer, slot in place.slots]
-    return dict(zip((*plan.states, *plan.vectors, *plan.term_leaves), (*states, *vectors, *parts), strict=True))
+    near = [n.stencil(states[n.state]) for n in plan.near]
+    leaves = (*plan.states, *plan.vectors, *plan.term_leaves, *plan.near_leaves)
+    return dict(zip(leaves, (*states, *vectors, *parts, *near), strict=True))
 
 
 def wrong(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:

@@ -37,8 +37,9 @@ class RNN(nn.Module):
     Arguments: `cell` is a name ("minimal", see `cells.names()`), a `Cell`, or a function in the grammar of `cells.cell`;
     `input_size` D, `hidden_size` H, `num_layers`, `bias`, `batch_first`, `dropout` and `bidirectional` are as in nn.LSTM, a `proj_size`
     but 0 is not supported;
-    `backend` is "auto", "eager", "compiled", "stepwise", "resident" or "scan". With `memory="low"` a training step keeps the states
-    alone and computes the rest again, by large products, as its backward pass reaches it; "eager" has to run a second time for that.
+    `backend` is "auto", "eager", "compiled", "stepwise", "resident", "scan" or "stencil". With `memory="low"` a training step keeps the
+    states alone and computes the rest again, by large products, as its backward pass reaches it; "eager" has to run a second time for
+    that.
 
     Called with x (T, B, D), (B, T, D) with `batch_first`, or (T, D), and optionally the initial states
     (num_layers · directions, B, H): one tensor for a cell with one state, a tuple for several; otherwise they are what the cell starts

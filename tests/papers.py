@@ -234,3 +234,46 @@ def quasi_recurrent(x: Tensor, h: Tensor, c: Tensor, **weights: Tensor) -> Tenso
         c = f * c + (1 - f) * z
         outputs.append(o * c)
     return torch.stack(outputs)
+
+
+def wave_equation(x: Tensor, u: Tensor, before: Tensor, source: Tensor, c: Tensor, b: Tensor) -> Tensor:
+    """Hughes et al. 2019, with h = 1 and dt = 0.5, on the grid of 5×8 or 1×7 points: speeds between 0.5 and 1 of what c squashes."""
+    grid = {40: (5, 8), 7: (1, 7)}[u.shape[1]]
+    speed, b = (0.5 + 0.5 * sigma(c)).view(grid), b.view(grid)
+    kernel = torch.tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=x.dtype).view(1, 1, 3, 3)
+    dt = 0.5
+    u, before = u.view(-1, 1, *grid), before.view(-1, 1, *grid)
+    outputs = []
+    for t in range(len(x)):
+        laplace = torch.nn.functional.conv2d(u, kernel, padding=1)
+        after = (2 / dt**2 * u - (1 / dt**2 - b / dt) * before + speed**2 * laplace) / (1 / dt**2 + b / dt)
+        u, before = after + (x[t] @ source.T).view(-1, 1, *grid), u
+        outputs.append(u.flatten(1))
+    return torch.stack(outputs)
+
+
+def string_in_air(x: Tensor, u: Tensor, before: Tensor, source: Tensor, c: Tensor, b: Tensor) -> Tensor:
+    """Bilbao 2009, ch. 6: u_tt = c² u_ss − 2 b u_t between fixed ends, central differences of step 0.5, points 1 apart."""
+    dt = 0.5
+    outputs = []
+    for t in range(len(x)):
+        left = torch.cat([torch.zeros_like(u[:, :1]), u[:, :-1]], 1)
+        right = torch.cat([u[:, 1:], torch.zeros_like(u[:, :1])], 1)
+        bent = c**2 * (left - 2 * u + right)
+        after = (bent + (2 * u - before) / dt**2 + 2 * b * before / (2 * dt)) / (1 / dt**2 + 2 * b / (2 * dt))
+        u, before = after + x[t] @ source.T, u
+        outputs.append(u)
+    return torch.stack(outputs)
+
+
+def coupled_pendulums(x: Tensor, u: Tensor, before: Tensor, source: Tensor, c: Tensor, m: Tensor) -> Tensor:
+    """Klein 1926, Gordon 1926: u_tt = c² ∇²u − m² u, central differences of step 0.5 on the grids of `wave_equation`."""
+    grid = {40: (5, 8), 7: (1, 7)}[u.shape[1]]
+    kernel = torch.tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=x.dtype).view(1, 1, 3, 3)
+    outputs = []
+    for t in range(len(x)):
+        laplace = torch.nn.functional.conv2d(u.view(-1, 1, *grid), kernel, padding=1).flatten(1)
+        after = 2 * u - before + 0.5**2 * (c**2 * laplace - m**2 * u)
+        u, before = after + x[t] @ source.T, u
+        outputs.append(u)
+    return torch.stack(outputs)

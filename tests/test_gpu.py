@@ -36,8 +36,8 @@ and some more."""
 EVERY = pytest.mark.parametrize("name", cells.SEED)
 FAMILY = pytest.mark.parametrize("name", [name for name in cells.names() if name not in cells.SEED])
 FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before", "vanilla_relu"])
-SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name not in ("compiled", "scan")])
-"""Of `scan`, for which the cells here are not made: test_gpu_scan.py."""
+SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name not in ("compiled", "scan", "stencil")])
+"""Of `scan` and `stencil`, for which the cells here are not made: test_gpu_scan.py, test_waves."""
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 
@@ -64,7 +64,7 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: 
 def running(name: str, backend: str, size: tuple[int, int, int, int], dtype: torch.dtype) -> Problem:
     """A problem that the schedule must not refuse."""
     p = given(name, size, dtype)
-    h = p.given["h"]
+    h = p.given[p.cell.states[0]]
     reason = SCHEDULES[backend].unsupported(plan(p.cell), h.dtype, h.device, *h.shape)
     assert reason is None, reason
     return p
@@ -84,6 +84,12 @@ def test_family(name, backend):
     """The other cells, in float32; without a matrix to keep on chip `stepwise` alone runs them."""
     if plan(cells.load(name)).stages or backend != "resident":
         check([running(name, backend, MEET, torch.float32)], backend, torch.float32)
+
+
+@pytest.mark.parametrize("size", [ONE, MEET, LONG, (40, 3, 1, 2048)], ids=str)
+def test_waves(size):
+    """A program to a sequence, whose threads read what others of it stored a step before: up to the largest grid, over many steps."""
+    check([running("wave", "stencil", size, torch.float32)], "stencil", torch.float32)
 
 
 @FEW

@@ -31,6 +31,9 @@ LEFT = {
     "minimal_deep": ["uh"],
     "vanilla": ["hh"],
     "vanilla_relu": ["hh"],
+    "wave": [],
+    "klein_gordon": [],
+    "damped_string": [],
 }
 """The H×H products that stay in the loop."""
 
@@ -118,12 +121,12 @@ def test_gru_keeps_its_inner_product_apart():
 @EVERY
 @pytest.mark.parametrize("bias", [True, False])
 def test_step(name, bias):
-    """The step's inputs are the states, the terms and the vectors, its outputs the next states by name."""
+    """The step's inputs are the states, the terms, the vectors and what stencils find, its outputs the next states by name."""
     p = plan(cells.load(name), bias)
-    assert p.step.inputs == (*p.states, *p.term_leaves, *p.vectors)
+    assert p.step.inputs == (*p.states, *p.term_leaves, *p.vectors, *p.near_leaves)
     assert p.step.results == tuple(f"{s}_next" for s in p.cell.states)
     assert {n for n in walk(p.step.outputs) if not n.args and n.op != "const"} <= set(p.step.inputs)
-    kept = {"fastgrnn", "indrnn", "lstm_peephole", "sru"} | ({"gru", "qrnn"} if bias else set())
+    kept = {"damped_string", "fastgrnn", "indrnn", "klein_gordon", "lstm_peephole", "sru", "wave"} | ({"gru", "qrnn"} if bias else set())
     assert bool(p.vectors) == (name in kept)
 
 

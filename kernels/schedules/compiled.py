@@ -72,8 +72,8 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
 def program(plan: Plan, dtype: torch.dtype) -> str:
     """The whole C++ source for a plan: its tables and functions, then the loop."""
     place = layout(plan)
-    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR"}
-    index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors) for i, leaf in enumerate(leaves)}
+    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "near": "NEAR"}
+    index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors, plan.near_leaves) for i, leaf in enumerate(leaves)}
 
     def struct(name: str, f: Pointwise, last: bool) -> str:
         leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
@@ -89,6 +89,10 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         term = plan.terms[i]
         return f"{{{buffer}, {slot}, {place.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
 
+    def near(k: int) -> str:
+        counts = [len(n.stencil.taps) for n in plan.near]
+        return f"{{{plan.near[k].state}, {counts[k]}, {sum(counts[:k])}}}"
+
     longest = max([len(g.terms) for g in place.groups], default=1)
     groups = ", ".join(
         f"{{{g.stage}, {g.state}, {g.computed}, {int(g.leads)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}" for g in place.groups
@@ -101,11 +105,14 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         "namespace {  // what is named alike in another cell's library stays apart from it",
         f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
         f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
+        f"constexpr int NEARS = {len(plan.near)};",
         f"constexpr int widths[FEEDS + 1] = {{{', '.join(str(len(feed.terms)) for feed in place.feeds)}}};",
-        "enum Kind { STATE, TERM, VECTOR };",
+        "enum Kind { STATE, TERM, VECTOR, NEAR };",
         "struct Leaf { Kind kind; int index; };",
         "struct Slot { int buffer, slot, width; bool hoisted, product; };",
         f"struct Group {{ int stage, state, computed; bool leads; int count, terms[{longest}]; }};",
+        "struct Near { int state, taps, first; };",
+        f"static constexpr Near nears[NEARS + 1] = {{{', '.join(near(k) for k in range(len(plan.near)))}}};",
         f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
         f"static constexpr Group groups[GROUPS + 1] = {{{groups}}};",
         *(struct(f"Stage{k}", f, False) for k, f in stages),
@@ -158,9 +165,10 @@ def processor() -> str:
 class Call(ctypes.Structure):
     """`struct Call` of loop.cpp."""
 
-    SIZES = ("T", "B", "H", "block", "threads")
+    SIZES = ("T", "B", "H", "block", "threads", "reach")
     TABLES = (
         "inputs", "depth", "feed", "bias", "hoisted", "terms", "vectors", "weights", "initial", "history", "stride", "arguments",
+        "offsets", "taps", "turned",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -175,7 +183,9 @@ def call(loop: Loop, trajectory: Trajectory) -> Call:
     threads = min(torch.get_num_threads(), B)
     rounds = -(-B // (32 * threads))
     strides = [B * H if len(h) == T else 0 for h in trajectory.history]
-    made = Call(T, B, H, -(-B // (threads * rounds)), threads)
+    offsets = [n.stencil.offsets(H) for n in loop.plan.near]
+    reach = max((abs(k) for near in offsets for k in near), default=0)
+    made = Call(T, B, H, -(-B // (threads * rounds)), threads, reach)
     made.held = {  # the arrays live as long as the call
         "inputs": pointers([v for v, _, _ in loop.feeds]),
         "depth": (ctypes.c_int64 * (len(loop.feeds) + 1))(*(v.shape[-1] for v, _, _ in loop.feeds)),
@@ -189,6 +199,9 @@ def call(loop: Loop, trajectory: Trajectory) -> Call:
         "history": pointers(trajectory.history),
         "stride": (ctypes.c_int64 * len(strides))(*strides),
         "arguments": pointers(trajectory.arguments) if loop.keep else None,
+        "offsets": (ctypes.c_int64 * (sum(map(len, offsets)) + 1))(*(k for near in offsets for k in near)),
+        "taps": pointers([n.stencil.weights(loop.states[0]) for n in loop.plan.near]),
+        "turned": pointers([n.stencil.transposed.weights(loop.states[0]) for n in loop.plan.near]),
     }
     for name, value in made.held.items():
         setattr(made, name, ctypes.cast(value, ctypes.c_void_p))

@@ -1,5 +1,5 @@
 // The loop over time on a CPU, forward and backward, for any plan. What is printed in front of this file: `real`; STATES,
-// TERMS, FEEDS, GROUPS, COMPUTED; the tables `slots` and `groups`; a struct Step, and one for each stage that computes arguments,
+// TERMS, FEEDS, GROUPS, COMPUTED, NEARS; the tables `slots`, `groups` and `nears`; a struct Step, and one for each stage that computes arguments,
 // with the function (`run`), its `adjoint` and its `inputs`; and with_stage(), which finds the latter by number.
 //
 // Each thread runs whole sequences for a block of rows. The matrices are packed once per call into panels of NR columns,
@@ -78,7 +78,7 @@ static void fresh(const void* p, int64_t bytes) {
 }
 
 struct Call {  // what both directions are given
-    int64_t T, B, H, block, threads;
+    int64_t T, B, H, block, threads, reach;
     const real** inputs;    // what each feed is applied to, (T, B, K)
     const int64_t* depth;   // its K
     const real** feed;      // its matrix (G·H, K), or null where `hoisted` has its rows already
@@ -91,6 +91,8 @@ struct Call {  // what both directions are given
     real** history;         // the states after each step
     const int64_t* stride;  // from one time to the next in `history`: B·H, or 0 where only the last is kept
     real** arguments;       // (T, B, H) for each computed argument, or null
+    const int64_t* offsets; // of each stencil's neighbours, one stencil's behind another's; at most `reach`
+    const real **taps, **turned; // their weights, (taps, H) for each stencil, and those of the transposed ones
 
     int64_t products(int g) const { return groups[g].count * H; }
     real* term(real** of, int i, int64_t t, int64_t row) const {
@@ -115,6 +117,21 @@ struct Scratch {  // one thread's products, or their gradients: the groups side 
     real* at(int64_t m, int64_t n) const { return values + m * width + n; }
 };
 
+struct Around {  // a row for each stencil, with zeros beyond both of its ends, to sum over neighbours ahead (SIGN 1) or behind (-1)
+    const Call& c;
+    const int64_t width;
+    real* const values;
+    Around(const Call& c) : c(c), width(round_up(c.H + 2 * c.reach + VL, VL)), values(new real[NEARS * width + 1]()) {}
+    ~Around() { delete[] values; }
+    real* at(int n, int64_t j) const { return values + n * width + c.reach + j; }
+    template <int SIGN> V sum(int n, const real* weights, int64_t j) const {
+        V total = {};
+        const int64_t* offsets = c.offsets + nears[n].first;
+        for (int k = 0; k < nears[n].taps; k++) total += load(weights + k * c.H + j, c.H - j) * load(at(n, j + SIGN * offsets[k]), VL);
+        return total;
+    }
+};
+
 }  // namespace
 
 extern "C" void forward(const Call* call) {
@@ -132,6 +149,7 @@ extern "C" void forward(const Call* call) {
         for (int f = 0; f < FEEDS; f++)
             if (fed[f]) pack(widths[f] * H, c.depth[f], fed[f], [&](int64_t n, int64_t k) { return c.feed[f][n * c.depth[f] + k]; });
         Scratch products(c);
+        Around around(c);
         real* arguments = new real[(COMPUTED + 1) * c.block * H];
         real* ahead[FEEDS + 1];  // a chunk's rows of a feed of which nothing is kept
         for (int f = 0; f < FEEDS; f++) ahead[f] = c.hoisted[f] ? nullptr : new real[CHUNK * c.block * widths[f] * H];
@@ -153,7 +171,8 @@ extern "C" void forward(const Call* call) {
 
         auto pointwise = [&](auto function, int64_t t, int64_t first, int64_t rows, auto write) {
             using F = decltype(function);
-            for (int64_t m = 0; m < rows; m++)
+            for (int64_t m = 0; m < rows; m++) {
+                for (int n = 0; n < NEARS && F::last; n++) __builtin_memcpy(around.at(n, 0), c.before(nears[n].state, t, first + m), H * sizeof(real));
                 for (int64_t j = 0; j < H; j += VL) {
                     V in[F::count], out[F::outputs];
 #pragma GCC unroll 64
@@ -161,6 +180,7 @@ extern "C" void forward(const Call* call) {
                         const Leaf leaf = F::inputs[k];
                         if (leaf.kind == STATE) in[k] = load(c.before(leaf.index, t, first + m) + j, H - j);
                         if (leaf.kind == VECTOR) in[k] = load(c.vectors[leaf.index] + j, H - j);
+                        if (leaf.kind == NEAR) in[k] = around.sum<1>(leaf.index, c.taps[leaf.index], j);
                         if (leaf.kind != TERM) continue;
                         const bool product = slots[leaf.index].product;
                         in[k] = slots[leaf.index].hoisted ? load(hoisted(leaf.index, t, first, m) + j, H - j) : V{};
@@ -171,6 +191,7 @@ extern "C" void forward(const Call* call) {
 #pragma GCC unroll 64
                     for (int k = 0; k < F::outputs; k++) write(k, m, j, out[k]);
                 }
+            }
         };
 
 #pragma omp for schedule(static)
@@ -216,12 +237,14 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
         Scratch d_products(c);
         real* d_states = new real[STATES * c.block * H];
         real* d_arguments = new real[(COMPUTED + 1) * c.block * H];
+        Around around(c), d_around(c);
         auto d_state = [&](int s, int64_t m) { return d_states + (s * c.block + m) * H; };
 
         // The last function's adjoint reaches every leaf first and writes; a stage's adds to what is there.
         auto adjoint = [&](auto function, int64_t t, int64_t first, int64_t rows, int64_t block, auto upstream) {
             using F = decltype(function);
-            for (int64_t m = 0; m < rows; m++)
+            for (int64_t m = 0; m < rows; m++) {
+                for (int n = 0; n < NEARS && F::last; n++) __builtin_memcpy(around.at(n, 0), c.before(nears[n].state, t, first + m), H * sizeof(real));
                 for (int64_t j = 0; j < H; j += VL) {
                     V in[F::count + F::outputs], out[F::count];
 #pragma GCC unroll 64
@@ -230,6 +253,7 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                         if (leaf.kind == STATE) in[k] = load(c.before(leaf.index, t, first + m) + j, H - j);
                         if (leaf.kind == VECTOR) in[k] = load(c.vectors[leaf.index] + j, H - j);
                         if (leaf.kind == TERM) in[k] = load(c.term(c.terms, leaf.index, t, first + m) + j, H - j);
+                        if (leaf.kind == NEAR) in[k] = around.sum<1>(leaf.index, c.taps[leaf.index], j);
                     }
 #pragma GCC unroll 64
                     for (int k = 0; k < F::outputs; k++) in[F::count + k] = upstream(k, m, j);
@@ -240,11 +264,18 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                         auto add = [&](real* to, bool over) { store(to + j, over ? out[k] : out[k] + load(to + j, H - j), H - j); };
                         if (leaf.kind == STATE) add(d_state(leaf.index, m), F::last);
                         if (leaf.kind == VECTOR) add(d_vectors[leaf.index] + block * H, false);
+                        if (leaf.kind == NEAR) store(d_around.at(leaf.index, j), out[k], H - j);
                         if (leaf.kind != TERM) continue;
                         add(c.term(d_buffers, leaf.index, t, first + m), F::last);
                         if (slots[leaf.index].product) add(d_products.at(m, d_products.column[leaf.index]), F::last);
                     }
                 }
+                for (int n = 0; n < NEARS && F::last; n++)
+                    for (int64_t j = 0; j < H; j += VL) {
+                        real* to = d_state(nears[n].state, m) + j;
+                        store(to, load(to, H - j) + d_around.sum<-1>(n, c.turned[n], j), H - j);
+                    }
+            }
         };
 
 #pragma omp for schedule(static)

@@ -35,6 +35,8 @@ ATTEMPTS = 16
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
     if not plan.stages:
         return f"keeps recurrent matrices on chip, and {plan.cell.name} has none"
+    if plan.near:
+        return f"knows no stencils, and {plan.cell.name} has one: use stepwise"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":

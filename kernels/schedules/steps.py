@@ -23,6 +23,7 @@ class Steps:
         empty = loop.states[0].new_empty
         self.products = [empty(self.B, len(g.terms) * self.H) for g in loop.layout.groups]
         self.carried = [s.float().clone() for s in loop.states]
+        self.near = [empty(self.B, self.H) for _ in self.plan.near]
         self.last = len(self.plan.stages)
 
     @cached_property
@@ -40,8 +41,9 @@ class Steps:
         return argument
 
     def index(self, leaf: Node) -> int:
-        leaves = {"state": self.plan.states, "term": self.plan.term_leaves, "vector": self.plan.vectors}[leaf.op]
-        return leaves.index(leaf)
+        plan = self.plan
+        leaves = {"state": plan.states, "term": plan.term_leaves, "vector": plan.vectors, "near": plan.near_leaves}
+        return leaves[leaf.op].index(leaf)
 
     def slot(self, buffers: Sequence[Any], i: int) -> Operand:
         buffer, slot = self.loop.layout.slots[i]
@@ -50,6 +52,11 @@ class Steps:
     def product(self, i: int) -> Operand:
         g, k = self.column[i]
         return Operand(self.products[g][:, k * self.H :], len(self.loop.layout.groups[g].terms))
+
+    def look(self, t: int) -> None:
+        """What the stencils find of the states before step t."""
+        for found, near in zip(self.near, self.plan.near, strict=True):
+            found.copy_(near.stencil(self.before(near.state, t)))
 
     def before(self, s: int, t: int) -> Tensor:
         return self.loop.states[s] if t == 0 else self.trajectory.history[s][t - 1 if self.whole(s) else 0]
@@ -77,6 +84,7 @@ class Forward(Steps):
             else:
                 operand = self.arguments[group.computed][t if self.loop.keep else 0]
             torch.mm(operand, self.loop.weights[g].t(), out=self.products[g])
+        self.look(t)
         stores: list[Store] = [(s, Operand(c), False) for s, c in enumerate(self.carried)]
         stores += [(s, Operand(h, 1, int(self.whole(s))), False) for s, h in enumerate(self.trajectory.history)]
         self.pointwise(self.last, t, stores)
@@ -91,6 +99,8 @@ class Forward(Steps):
                 loads.append((k, Operand(self.carried[i])))
             elif leaf.op == "vector":
                 loads.append((k, Operand(self.loop.vectors[i], 0)))
+            elif leaf.op == "near":
+                loads.append((k, Operand(self.near[i])))
             else:
                 term = self.plan.terms[i]
                 loads += [(k, self.slot(self.loop.hoisted, i))] if term.hoisted is not None else []
@@ -109,6 +119,7 @@ class Backward(Steps):
         for c, d in zip(self.carried, d_final, strict=True):
             c.copy_(d)
         self.through = [torch.zeros_like(loop.states[0]) for _ in loop.layout.groups]
+        self.d_near = [torch.zeros_like(n) for n in self.near]
         self.d_terms = [torch.empty_like(t) for t in loop.terms]
         self.d_vectors = [c.new_zeros(self.B, self.H) for c in [self.carried[0]] for _ in loop.vectors]
 
@@ -120,7 +131,10 @@ class Backward(Steps):
         for group, d in zip(groups, self.through, strict=True):
             if group.computed < 0:
                 upstream[group.state].append(Operand(d))
+        self.look(t)
         self.pointwise(self.last, t, upstream)
+        for near, d in zip(self.plan.near, self.d_near, strict=True):
+            self.carried[near.state] += near.stencil.transposed(d)
         for g in reversed(range(len(groups))):
             torch.mm(self.products[g], self.loop.weights[g], out=self.through[g])
             if groups[g].leads:
@@ -145,6 +159,9 @@ class Backward(Steps):
             elif leaf.op == "vector":
                 loads.append((k, Operand(self.loop.vectors[i], 0)))
                 stores.append((out, Operand(self.d_vectors[i]), True))
+            elif leaf.op == "near":
+                loads.append((k, Operand(self.near[i])))
+                stores.append((out, Operand(self.d_near[i]), False))
             else:
                 loads.append((k, self.slot(self.loop.terms, i)))
                 stores.append((out, self.slot(self.d_terms, i), add))

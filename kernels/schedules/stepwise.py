@@ -30,6 +30,8 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return "needs triton, which is not installed"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
+    if plan.near and dtype != torch.float32:
+        return f"applies stencils in float32, not {str(dtype).removeprefix('torch.')}: a wave is a small difference of two states"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     return None

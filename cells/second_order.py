@@ -1,0 +1,82 @@
+"""Any second-order wave equation as a cell: u_tt = F(u, u_t, ∇²u) by central differences.
+
+    def klein_gordon(u, rate, lap, p):
+        return p.c**2 * lap - p.m**2 * u
+
+    layer = RNN(second_order(klein_gordon, Grid((64,)), dt=0.5), input_size=1, hidden_size=64)
+
+u_t ≈ (u_{t+1} − u_{t−1}) / 2dt holds the next state itself, so an F that is a + k·u_t, a and k any functions of u and ∇²u, is solved for
+it: u_{t+1} = (2 u_t − (1 + k dt/2) u_{t−1} + dt² a) / (1 − k dt/2) + W_source x_t.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cells.cell import Cell
+from cells.fault import CellError, located
+from cells.grid import Grid
+
+
+@dataclass(frozen=True)
+class Rate:
+    """rest + slope · u_t: what becomes of u_t in an equation that is linear in it. What isn't there is the number 0."""
+
+    rest: Any
+    slope: Any
+
+    def __add__(self, other: Any) -> "Rate":
+        other = rated(other)
+        return Rate(self.rest + other.rest, self.slope + other.slope)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> "Rate":
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> "Rate":
+        return self + -rated(other)
+
+    def __rsub__(self, other: Any) -> "Rate":
+        return -self + other
+
+    def __mul__(self, other: Any) -> "Rate":
+        if isinstance(other, Rate):
+            raise CellError("u_t is multiplied by u_t: central differences are solved for an equation that is linear in it")
+        return Rate(*(0.0 if isinstance(part, float) and part == 0 else part * other for part in (self.rest, self.slope)))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> "Rate":
+        return self * (1 / other)
+
+    def __pow__(self, exponent: Any) -> "Rate":
+        raise CellError("a power of u_t: central differences are solved for an equation that is linear in it")
+
+
+def rated(value: Any) -> Rate:
+    return value if isinstance(value, Rate) else Rate(value, 0.0)
+
+
+def second_order(equation: Callable[..., Any], grid: Grid | None = None, dt: float = 0.5, **facts: Any) -> Cell:
+    """The cell of u_tt = `equation`(u, u_t, ∇²u, p) on a grid, by time steps of `dt`; p has its learned vectors (H). `facts` are those of a
+    `Cell`, as `init`.
+
+    Its states are u_t and u_{t−1}, and its inputs are felt where `Grid.sources` puts them. How long a time step may be is the equation's
+    own: waves of speed c bear `grid.largest_step(c)`, and less where more pulls a point back. Raises CellError, once it is used, for an
+    equation that isn't linear in u_t.
+    """
+    grid = grid or Grid()
+    lap = grid.laplacian
+
+    def step(u, before, x, W, p):
+        with located(equation):
+            made = rated(equation(u, Rate(0.0, 1.0), lap(u), p))
+        half = 0.5 * dt * made.slope
+        return (2 * u - (1 + half) * before + dt**2 * made.rest) / (1 - half) + W.source(x), u
+
+    vars(step)["__signature__"] = inspect.signature(step)  # its own, though it is called and shown as the equation is
+    functools.update_wrapper(step, equation)
+    return Cell(step, **facts | {"init": {"W.source": grid.sources, **facts.get("init", {})}})

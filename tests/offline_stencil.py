@@ -1,0 +1,56 @@
+"""Compile the stencil kernels for GPUs that aren't here, and print what they use as JSON: a program of its own, outside of the
+interpreter.
+
+    offline_stencil.py     forward and backward, from a small grid to the largest, on an H100
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+
+from cells.cell import Cell
+from cells.grid import Grid
+from cells.wave import wave
+from kernels import offline
+from kernels.loop import Loop
+from kernels.plan import Plan, plan
+from kernels.schedules import neighbours, stencil
+from tests.waves import interacting
+
+CASES: list[tuple[Cell, int]] = [(wave, 17), (wave, 256), (wave, 1024), (wave, 2048), (interacting(Grid((32, 64))), 2048)]
+
+
+def example(made: Plan, T: int, B: int, H: int) -> Loop:
+    """A training loop on nothing."""
+    terms = [torch.empty(T, B, 1, H) for _ in made.terms]
+    vectors = [torch.empty(H) for _ in made.vectors]
+    return Loop(made, T, [], list(terms), terms, vectors, [], [torch.empty(B, H) for _ in made.states])
+
+
+def warm(loop: Loop, direction: str) -> Any:
+    launch = stencil.Launch(loop)
+    trajectory, stored = stencil.kept(loop)
+    if direction == "forward":
+        kernel, arguments = neighbours.forward, stencil.forward_arguments(launch, trajectory, stored)
+    else:
+        made = stencil.gradients(launch)
+        kernel, arguments = neighbours.backward, stencil.backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made)
+    return kernel.warmup(*arguments, grid=launch.grid, **launch.options)
+
+
+if __name__ == "__main__":
+    found = []
+    for cell, H in CASES:
+        for direction in ("forward", "backward"):
+            loop = example(plan(cell), 2, 4, H)
+            used = offline.compiled(90, lambda loop=loop, direction=direction: warm(loop, direction))
+            found.append({
+                "cell": cell.name, "direction": direction, "H": H, "registers": used.registers, "stack": used.stack, "local": used.local,
+                "spills": [word for word in ("LDL", "STL") if word in used.sass], "barriers": used.sass.count("BAR.SYNC"),
+            })  # fmt: skip
+    print(json.dumps(found))
