@@ -74,7 +74,7 @@ def grouped(settings: Settings, members: Sequence[Shape]) -> list[Case]:
         if planned(settings, shape.cell, backend, input_product)
     ]
     if "vendor" in settings.backends and "gru" in cells.names():
-        without = [shape for shape in members if cells.load(shape.cell).twin is None]
+        without = [shape for shape in members if cells.load(shape.cell).twin is None and not waves(shape.cell)]
         have = {(c.cell, c.mode) for c in found if c.backend == "vendor"}
         for mode in modes if without else ():
             if ("gru", mode) not in have:
@@ -91,6 +91,8 @@ def controls(found: Sequence[Case]) -> list[Case]:
 
 def planned(settings: Settings, cell: str, backend: str, input_product: bool) -> bool:
     """Whether a row makes sense: the loop alone is the schedules' own, and a peer has the cells it has."""
+    if (backend == "conv2d" and cell != "wave") or (backend.startswith("stencil") and not waves(cell)):
+        return False
     if interpreted(settings, backend) or (backend == "torchrecurrent" and cell not in PEERS):
         return False
     if backend == "associative" and not suited(plan(cells.load(cell))):
@@ -98,22 +100,32 @@ def planned(settings: Settings, cell: str, backend: str, input_product: bool) ->
     return input_product or backend in SCHEDULES
 
 
+def waves(cell: str) -> bool:
+    """Whether the units of a cell look at their neighbours: no layer of torch.nn says anything of it."""
+    return bool(plan(cells.load(cell)).near)
+
+
 def verified(settings: Settings) -> list[Case]:
     """The cases that Triton's interpreter checks on a machine without a GPU: small ones, without a time."""
     names = [backend for backend in settings.backends if interpreted(settings, backend)]
     kinds = dict.fromkeys(Shape(shape.cell, *small(shape.cell), shape.dtype) for shape in shapes(settings))
-    return [make(settings, shape, backend, "training") for shape in kinds for backend in names]
+    return [
+        make(settings, shape, backend, "training")
+        for shape in kinds
+        for backend in names
+        if waves(shape.cell) or not backend.startswith("stencil")
+    ]
 
 
 def small(cell: str) -> tuple[int, int, int, int]:
-    """`SMALL`, with D = H for a cell that takes no other, and an H that its heads can share."""
+    """`SMALL`, with D = H for a cell that takes no other, and an H that its heads can share, or that its grid has."""
     T, B, D, H = SMALL
-    H = cells.load(cell).units(H)
+    H = plan(cells.load(cell)).units or cells.load(cell).units(H)
     return T, B, H if plan(cells.load(cell)).square else D, H
 
 
 def interpreted(settings: Settings, backend: str) -> bool:
-    return backend.removesuffix("-low") in ("stepwise", "resident", "scan") and settings.device == "cpu"
+    return backend.removesuffix("-low") in ("stepwise", "resident", "scan", "stencil") and settings.device == "cpu"
 
 
 def make(settings: Settings, shape: Shape, backend: str, mode: Mode, input_product: bool = True, stands_for: str = "") -> Case:

@@ -53,7 +53,8 @@ def headed(names: tuple[str, ...], H: int) -> None:
 
 
 def fits(names: tuple[str, ...], D: int, H: int) -> None:
-    """Raises SettingsError for a cell of one's own that uses x unit by unit where D isn't H, or whose heads can't share H."""
+    """Raises SettingsError for a cell of one's own that uses x unit by unit where D isn't H, whose heads can't share H, or whose grid has
+    not H points."""
     for made in (planned(name) for name in names if ":" in name):
         if made.square and D != H:
             hint = f"uses x unit by unit, which takes --input {D} to be --hidden {H}: or apply a matrix, W.name(x)"
@@ -61,3 +62,5 @@ def fits(names: tuple[str, ...], D: int, H: int) -> None:
         if made.cell.units(H) != H:
             hint = f"its heads share the units: take --hidden {made.cell.units(H)} and not {H}"
             raise SettingsError(str(fault(made.cell.step, hint)))
+        if made.units not in (None, H):
+            raise SettingsError(str(fault(made.cell.step, f"its grid has {made.units} points: take --hidden {made.units}, not {H}")))

@@ -10,13 +10,13 @@ from typing import Any, get_args
 from bench.records import Mode
 
 DEFAULTS = {
-    "cpu": ("eager", "compiled", "stepwise", "resident", "scan", "vendor", "torchrecurrent", "associative"),
-    "cuda": ("eager", "stepwise", "resident", "resident-low", "scan", "vendor", "torchrecurrent", "associative"),
+    "cpu": ("eager", "compiled", "stepwise", "resident", "scan", "stencil", "vendor", "torchrecurrent", "associative", "conv2d"),
+    "cuda": ("eager", "stepwise", "resident", "resident-low", "scan", "stencil", "vendor", "torchrecurrent", "associative", "conv2d"),
 }
-"""The backends of a run that names none. "-low" is the schedule with `memory="low"`."""
+"""The backends of a run that names none, each for the cells it is for. "-low" is the schedule with `memory="low"`."""
 BACKENDS = (
-    "eager", "compiled", "stepwise", "resident", "scan", "compiled-low", "stepwise-low", "resident-low", "scan-low", "vendor",
-    "torchrecurrent", "associative",
+    "eager", "compiled", "stepwise", "resident", "scan", "stencil", "compiled-low", "stepwise-low", "resident-low", "scan-low",
+    "stencil-low", "vendor", "torchrecurrent", "associative", "conv2d",
 )  # fmt: skip
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")

@@ -77,7 +77,7 @@ def outline(p: Plan) -> str:
                 lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
     lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.near]
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
-    if not p.stages:
+    if not p.stages and not p.near:
         lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * affine(p.step))
     flops = "  ".join(f"{kind} {formula(value)}" for kind, value in p.flops.items())
     lines.append(f"flops per time step and sequence: {flops}")

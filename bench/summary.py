@@ -31,6 +31,11 @@ def timesteps_per_second(record: CaseRecord) -> float:
     return record.case.T * sequences_per_second(record)
 
 
+def updates_per_second(record: CaseRecord) -> float | None:
+    """Units of all sequences, each in every step: T·B·H in a call. None of a case that isn't measured in them."""
+    return record.case.H * timesteps_per_second(record) if record.unit else None
+
+
 def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
     """A case's flop/s over those of the machine's own matrix product; None where either is unknown.
 
@@ -75,10 +80,12 @@ class Peers:
 
 
 def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
-    """The vendor's cases of the same T, B, D, mode, input product, dtype and precision."""
+    """The vendor's cases of the same T, B, D, mode, input product, dtype and precision. What has a unit of its own has no peer there."""
     same = cases.get(case.model_copy(update={"backend": "vendor"}))
     if same is None or same.status != "unsupported":
         return Peers(same=same if same and timed(same) else None)
+    if same.unit:
+        return Peers()
     gru = {"backend": "vendor", "cell": "gru"}
     width = cases.get(case.model_copy(update=gru))
     sized = [

@@ -16,7 +16,7 @@ from kernels.plan import Plan
 
 
 def suited(plan: Plan) -> bool:
-    return not plan.stages and affine(plan.step) and len(core(plan)) == 1
+    return not plan.stages and not plan.near and affine(plan.step) and len(core(plan)) == 1
 
 
 def unroll(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.measure import associative
+from bench.measure import associative, convolution
 from bench.measure.clock import Contestant
 from bench.measure.peers import PEERS
 from bench.measure.problem import Answer, Problem
@@ -98,6 +98,8 @@ def build(backend: str, problem: Problem, input_product: bool = True) -> Workloa
         return torchrecurrent(problem)
     if backend == "associative":
         return scanned(problem)
+    if backend == "conv2d":
+        return conv2d(problem)
     return ours(backend, problem)
 
 
@@ -242,6 +244,17 @@ def scanned(problem: Problem) -> Workload:
     weights = {name: leaf(value) for name, value in problem.weights.items()}
     return Workload(
         problem, lambda inputs, states: associative.unroll(made, inputs[0], states, weights), [leaf(problem.x)],
+        list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
+    )  # fmt: skip
+
+
+def conv2d(problem: Problem) -> Workload:
+    """The waves of the tree in a loop over torch's conv2d."""
+    if problem.name != "wave":
+        raise Unsupported("is a loop for the cell wave alone")
+    weights = {name: leaf(value) for name, value in problem.weights.items()}
+    return Workload(
+        problem, lambda inputs, states: convolution.loop(inputs[0], states, weights), [leaf(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ def work(case: Case, workload: Workload) -> Work | None:
     """What a call of the case does. Reads torch's flags as they are: asked when the case is timed. None for a backend that isn't
     one of this project's."""
     backend, _, memory = case.backend.partition("-")
-    if backend not in ("eager", "vendor", "torchrecurrent", "associative", *SCHEDULES) or memory not in ("", "low"):
+    if backend not in ("eager", "vendor", "torchrecurrent", "associative", "conv2d", *SCHEDULES) or memory not in ("", "low"):
         return None
     gpu = workload.problem.device.type == "cuda"
     tf32 = gpu and case.dtype == "float32" and allowed(backend)
@@ -49,6 +49,8 @@ def allowed(backend: str) -> bool:
 def biases(case: Case, backend: str) -> int:
     """Vectors added for a gate; where the rows in front of the loop are given, those left in the loop. A GRU that resets after its
     product has one more in its candidate, as its equation has."""
+    if not any(name.startswith("b.") for name in plan(load(case.cell)).sizes):
+        return 0
     if not case.input_product:
         return int(any(node.op == "b" for node in plan(load(case.cell)).vector_values))
     return 2 if backend == "vendor" else 1
@@ -73,7 +75,7 @@ def state(backend: str, case: Case, gpu: bool, low: bool) -> str:
     """What the state is carried in from step to step. What later products and the backward pass read of it has the operands' dtype."""
     if backend == "vendor":
         return UNKNOWN if gpu and case.dtype in SIXTEEN else case.dtype
-    if backend not in ("stepwise", "resident", "scan"):
+    if backend not in ("stepwise", "resident", "scan", "stencil"):
         return case.dtype
     return f"float32, rounded to {case.dtype} every {CHUNK} steps" if low and case.dtype in SIXTEEN else "float32"
 

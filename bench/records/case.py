@@ -109,6 +109,7 @@ class CaseRecord(Model):
     taken in, `stopped` why there are no more; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and
     where and at which size a "verified" one was checked; "skipped" is what a run has left out so far. `parameters` counts learned
     values; `flops` is of one forward step of one sequence. `algorithm` is what cuDNN is expected to take, of the vendor's cases.
+    `unit` is what a step does for each of its B·H units, where that is a measure of speed: the "cell update" of waves.
 
     `cold` are seconds of calls before which the caches were overwritten. On a GPU: `host`, seconds after which each sample's call
     came back to the host; `graph`, seconds of the whole call replayed from one CUDA graph, or why there are none in `no_graph`;
@@ -135,5 +136,6 @@ class CaseRecord(Model):
     formula: str = ""
     flops: NonNegativeInt = 0
     algorithm: str = ""
+    unit: str = ""
     demand: Demand | None = None
     work: Work | None = None

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
-from bench.render import chaos, jacobians, speeds, theory, training
+from bench.render import chaos, jacobians, speeds, theory, training, waves
 from bench.render.grid import FASTEST, TIED, Grid, grids, measure
 from bench.render.preface import counted, remarks
 from bench.render.words import OTHER, VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
@@ -33,6 +33,7 @@ def tables(records: Records) -> list[RenderableType]:
         *map(times_table, laid),
         *stand_ins(laid),
         *lights(laid, records.run.environment),
+        *map(Markdown, waves.section(records.cases)),
         *memory(laid),
         *parameters(records.cases),
         *gradients(records.gradients),

@@ -7,7 +7,7 @@ from bench.estimate import outliers
 from bench.records import CaseRecord, Environment, Reading
 from bench.render.markdown import table
 from bench.render.words import NONE, faults, label, milliseconds, number, of_light
-from bench.summary import seconds, sequences_per_second, sgemm_share, timesteps_per_second
+from bench.summary import seconds, sequences_per_second, sgemm_share, timesteps_per_second, updates_per_second
 
 Column = tuple[str, Callable[[CaseRecord], str]]
 """A header, and what a case has there; "" is nothing."""
@@ -43,6 +43,7 @@ def columns(several: bool, here: Environment) -> Iterator[Column]:
     yield "stopped", lambda r: r.stopped
     yield "sequences/s", lambda r: number(sequences_per_second(r))
     yield "time steps/s", lambda r: number(timesteps_per_second(r))
+    yield "cell updates/s", lambda r: "" if (rate := updates_per_second(r)) is None else number(rate)
     yield "of sgemm", lambda r: "" if (share := sgemm_share(r, here)) is None else f"{share:.0%}"
     yield "× of light", lambda r: "" if (ratio := light.times_light(r, here)) is None else of_light(ratio)
     yield from conditions()

@@ -9,8 +9,9 @@ from bench.render.words import MODES, word
 from bench.summary import Peers, alike, peers, seconds, timed
 from bench.verdict import Noise, Speed, compared, noise
 
-SCHEDULES = ("compiled", "stepwise", "resident", "scan")
-ORDER = ("vendor", "eager", *(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low")), "torchrecurrent", "associative")
+SCHEDULES = ("compiled", "stepwise", "resident", "scan", "stencil")
+LOOPS = tuple(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low"))
+ORDER = ("vendor", "eager", *LOOPS, "torchrecurrent", "associative", "conv2d")
 FASTEST, TIED = "★", "☆"
 
 

@@ -17,6 +17,9 @@ from bench.summary import timesteps_per_second
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
 MARKERS = "osD^vP*hX"
+SHARED = {"stencil": "resident", "conv2d": "torchrecurrent"}
+"""Backends for waves alone are drawn as those that no wave runs on."""
+
 PANELS_ACROSS = 4
 POWER = "{x:.0e}"
 """How a scale over decades is labelled: 1e-05."""
@@ -89,8 +92,9 @@ def curves(grid: Grid, cell: str, value: Callable[[CaseRecord], float | None]) -
 def style(backend: str) -> dict[str, str]:
     if backend == "vendor's gru":
         return {"color": "0.6", "linestyle": "--"}
-    drawn = [name for name in ORDER if not name.endswith("-low")]
-    k = [*drawn, backend.removesuffix("-low")].index(backend.removesuffix("-low"))
+    drawn = [name for name in ORDER if not name.endswith("-low") and name not in SHARED]
+    name = backend.removesuffix("-low")
+    k = [*drawn, name].index(SHARED.get(name, name))
     return {"color": COLOURS[k], "marker": MARKERS[k], "linestyle": ":" if backend.endswith("-low") else "-"}
 
 

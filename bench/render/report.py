@@ -6,7 +6,9 @@ from pathlib import Path
 from statistics import geometric_mean
 
 from bench.records import Case, CaseRecord, Environment, Records
-from bench.render import chaos, equal, facts, gradients, jacobians, learning, picture, plots, scaling, sheets, speeds, theory, training
+from bench.render import (
+    chaos, equal, facts, gradients, jacobians, learning, picture, plots, scaling, sheets, speeds, theory, training, waves,
+)  # fmt: skip
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
 from bench.render.grid import Grid, Row, grids
@@ -20,7 +22,7 @@ from bench.summary import timed
 from bench.verdict import Speed, noise
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
-BASELINES = ("vendor", "eager", "torchrecurrent", "associative")
+BASELINES = ("vendor", "eager", "torchrecurrent", "associative", "conv2d")
 """Backends that are here to be compared with: no headline is about them."""
 WORK = (
     "What a call does, and with which numbers: a row for backends that do the same. Cases that differ in outputs, copies, operands or TF32 "
@@ -102,6 +104,7 @@ def render(records: Records, plots: list[str]) -> str:
         machine(here),
         *remarks(records),
         *(part for grid in laid for part in speed_section(grid, records)),
+        *waves.section(records.cases),
         *section("Equal work", equal.work(records.cases), WORK),
         *section("A/A", equal.controls(noise(records.cases)), PAIRS),
         *section("Checked without a time", facts.verified(records.cases)),

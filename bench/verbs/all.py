@@ -123,11 +123,12 @@ def run_all(
 
 def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:
     """The backends that make sense where none are named: a suite's sizes are too large for those that run step by step in Python, of
-    its memory only `headline` asks, and `scan` takes a cell without a product in its loop."""
+    its memory only `headline` asks, `scan` takes a cell without a product in its loop, and `stencil` and `conv2d` take waves."""
     from cells import load
     from kernels.plan import plan
 
     without = {"eager", "torchrecurrent", "associative"} if suite else set()
-    without |= {"scan"} if all(plan(load(name)).stages for name in cells) else set()
+    without |= {"scan"} if all(plan(load(name)).stages or plan(load(name)).near for name in cells) else set()
+    without |= set() if any(plan(load(name)).near for name in cells) else {"stencil", "conv2d"}
     without |= {"resident-low"} if suite not in ("", "headline") else set()
     return tuple(name for name in DEFAULTS[kind] if name not in without)

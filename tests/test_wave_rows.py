@@ -1,0 +1,112 @@
+"""Waves in a benchmark: which rows there are, their peer, their unit, and what is said of a grid that doesn't fit."""
+
+import textwrap
+
+import pytest
+import torch
+
+from bench.cases import groups, planned, small, verified
+from bench.entries import fits
+from bench.measure import gate
+from bench.measure.backends import Unsupported, build
+from bench.measure.contract import work
+from bench.measure.problem import problem
+from bench.measure.run import outcome
+from bench.records import CaseRecord
+from bench.render import plots, waves
+from bench.render.every import every
+from bench.settings import DEFAULTS, Settings, SettingsError
+from bench.summary import peers, updates_per_second
+from tests.records import ENVIRONMENT, case, timed
+
+ASKED = Settings(("wave", "minimal"), DEFAULTS["cpu"], (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
+
+
+@pytest.mark.parametrize("sizes", [{"T": 6, "B": 3, "D": 5, "H": 36}, {"T": 1, "B": 1, "D": 1, "H": 17}], ids=str)
+def test_the_conv2d_loop_computes_waves(sizes):
+    """Held to the reference like any backend; its error is that of float32."""
+    given = problem("wave", **sizes, dtype="float32", device="cpu", seed=1)
+    errors, wrong = gate.compare(given, build("conv2d", given).answer(), 1e-5)
+    assert wrong == "" and errors.output < 1e-6
+
+
+def test_and_nothing_else():
+    with pytest.raises(Unsupported, match="is a loop for the cell wave alone"):
+        build("conv2d", problem("minimal", 2, 1, 3, 4, "float32", "cpu", 0))
+
+
+def test_which_rows_there_are():
+    """Stencils and their peer for waves alone, and no GRU beside a wave."""
+    (group,) = groups(ASKED)
+    rows = {(c.cell, c.backend) for c in group.cases if not c.stands_for}
+    assert ("wave", "conv2d") in rows and not {("minimal", "conv2d"), ("minimal", "stencil")} & rows
+    assert {c.stands_for for c in group.cases} == {"", "minimal"}
+    assert {(c.cell, c.backend) for c in verified(ASKED)} >= {("wave", "stencil"), ("wave", "stepwise"), ("minimal", "stepwise")}
+    assert ("minimal", "stencil") not in {(c.cell, c.backend) for c in verified(ASKED)}
+    assert planned(ASKED, "wave", "compiled", False) and not planned(ASKED, "wave", "conv2d", False) and small("wave")[3] == 17
+
+
+def test_the_unit():
+    wave = case("wave", T=10, B=4, H=36)
+    assert outcome(wave, "ok", "").unit == "cell update" and outcome(case("gru"), "ok", "").unit == ""
+    record = timed(wave, *[0.5] * 5, unit="cell update")
+    assert updates_per_second(record) == pytest.approx(10 * 4 * 36 / 0.5) and updates_per_second(timed(wave, 0.5)) is None
+    assert "cell updates/s" in every([record], ENVIRONMENT) and "updates" not in every([timed(wave, 0.5)], ENVIRONMENT)
+
+
+def test_what_a_report_says_of_waves():
+    sizes = {"T": 100, "B": 4, "D": 1, "H": 256}
+    times = {"compiled": 0.01, "conv2d": 0.2, "eager": 0.25}
+    found = [timed(case("wave", b, **sizes), *[t] * 6, unit="cell update") for b, t in times.items()]
+    heading, caption, table = waves.section([*found, timed(case("gru"), 1.0)])
+    assert heading == "## Waves" and "T·B·H" in caption
+    rows = {row.split("|")[2].strip(): [cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]}
+    assert rows["compiled"][8:10] == ["10.2", "20.0× [20.0, 20.0]"] and rows["conv2d"][9] == "–" and rows["eager"][9].startswith("0.80×")
+    assert waves.section([timed(case("gru"), 1.0)]) == [] and "gru" not in table
+
+
+def test_no_gru_is_a_peer_of_waves():
+    """Though one was timed beside it, and the vendor has no such cell."""
+    found = [timed(case("gru", "vendor"), *[1.0] * 5), timed(case("wave"), *[1.0] * 5, unit="cell update")]
+    for cell, unit in (("wave", "cell update"), ("minimal", "")):
+        given = {"case": case(cell, "vendor"), "status": "unsupported", "reason": "no such cell", "unit": unit}
+        known = {r.case: r for r in [*found, CaseRecord.model_validate(given)]}
+        assert (peers(known, case(cell)).first is None) == (cell == "wave")
+
+
+def test_a_plot_has_room_for_all():
+    """Backends of waves are drawn as those that never stand beside them."""
+    styles = {backend: plots.style(backend)["color"] for backend in ("compiled", "stencil", "eager", "stepwise", "conv2d")}
+    assert len(set(styles.values())) == len(styles)
+
+
+def test_what_a_row_declares():
+    given = problem("wave", 2, 1, 3, 4, "float32", "cpu", 0)
+    for backend in ("conv2d", "compiled"):
+        declared = work(case("wave", backend), build(backend, given))
+        assert declared.biases == 0 and declared.state == declared.accumulators == "float32"
+
+
+def test_a_grid_of_another_size(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        textwrap.dedent("""
+            from cells.grid import Grid
+            from cells.wave import damped_wave
+
+            pond = damped_wave(Grid((8, 8)))
+        """)
+    )
+    fits((f"{file}:pond",), 3, 64)
+    with pytest.raises(SettingsError, match=r"its grid has 64 points: take --hidden 64, not 256"):
+        fits((f"{file}:pond",), 3, 256)
+
+
+def test_the_peer_is_as_the_paper_runs_it():
+    """One convolution a step, its kernel the five-point stencil; nothing of what no step changes is computed again."""
+    given = problem("wave", 5, 2, 1, 16, "float32", "cpu", 0)
+    made = build("conv2d", given)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        made.infer()
+    counts = {event.key: event.count for event in seen.key_averages()}
+    assert counts["aten::conv2d"] == 5 and counts["aten::sigmoid"] == 1
