@@ -82,13 +82,21 @@ class Gate(Model):
     high: list[float]
 
 
+class Plane(Model):
+    """What is learned over a plane: a value for each point, row by row, and where some points of interest are, (row, column) by name."""
+
+    name: str
+    values: list[list[float]]
+    points: dict[str, tuple[int, int]]
+
+
 class LearnedRecord(Model):
     """What a trained layer does with validation data.
 
     `own`, `neighbours` and `input` share out the first-order variance of a unit's next state: ∂s_i/∂v squared times the variance of v,
     summed over v: the unit's own states, those of all other units, and the input; mean over units, sequences and steps. `trajectories`
     are outputs over time, of some units of one sequence. `noise` has the metric on the test data by the deviation of noise added to inputs
-    and, at every step, to states, over that of the inputs and of the outputs.
+    and, at every step, to states, over that of the inputs and of the outputs. `field` is what it has learned over a plane, if it has.
     """
 
     kind: Literal["learned"] = "learned"
@@ -99,3 +107,4 @@ class LearnedRecord(Model):
     gates: list[Gate]
     trajectories: list[list[float]]
     noise: dict[str, float]
+    field: Plane | None = None

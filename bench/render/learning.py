@@ -15,7 +15,7 @@ from bench.render.training import groups, title
 
 
 def draw(records: Records, folder: Path) -> list[Path]:
-    """Write what there is: training*.svg, examples.svg, learned.svg and noise.svg."""
+    """Write what there is: training*.svg, examples.svg, field.svg, learned.svg and noise.svg."""
     written = []
     with matplotlib.rc_context(STYLE):
         found = groups(records.training)
@@ -26,6 +26,7 @@ def draw(records: Records, folder: Path) -> list[Path]:
             written.append(examples(records.training, folder / "examples.svg"))
         seen = list({record.trial.cell: record for record in records.learned}.values())
         if seen:
+            written += [field(record, folder / "field.svg") for record in seen if record.field][:1]
             written += [learned(seen, folder / "learned.svg"), noise(seen, records.training[0].metric, folder / "noise.svg")]
     return written
 
@@ -87,6 +88,22 @@ def learned(records: Sequence[LearnedRecord], path: Path) -> Path:
     for row, label in enumerate(("output of some units", "gate: 10, 50, 90%", "")):
         axes[row, 0].set_ylabel(label)
     return save(figure, f"A trained layer on validation data: {records[0].trial.task}", path)
+
+
+def field(record: LearnedRecord, path: Path) -> Path:
+    """What is learned over a plane, and the points of interest in it by name."""
+    assert record.field
+    values = record.field.values
+    figure = Figure(figsize=(5.6, 4.6), linewidth=1.5, layout="constrained")
+    axis = figure.subplots()
+    drawn = axis.pcolormesh(values, cmap="cividis")
+    for k, (name, (row, column)) in enumerate(record.field.points.items()):
+        axis.plot(column + 0.5, row + 0.5, MARKERS[k % 8], color="white", markeredgecolor="black")
+        axis.annotate(name, (column + 0.5, row + 0.5), textcoords="offset points", xytext=(6, 4), color="white")
+    axis.set(aspect="equal", xlim=(0, len(values[0])), ylim=(len(values), 0), xlabel="column", ylabel="row")
+    axis.grid(False)
+    figure.colorbar(drawn, label=record.field.name)
+    return save(figure, f"What {record.trial.cell} has learned: the {record.field.name} at each point of its grid", path)
 
 
 def stacked(axis: Axes, record: LearnedRecord) -> None:

@@ -15,6 +15,7 @@ TASKS = {
     "mnist1d": "mnist1d.Mnist1d",
     "sizes": "mnist1d.Sizes",
     "recommend": "recommend.Recommend",
+    "vowels": "vowels.Vowels",
 }
 """The tasks by name, and where each is written."""
 

@@ -15,6 +15,9 @@ from kernels.parts import addends
 SEQUENCES, STEPS, UNITS, POINTS = 16, 100, 6, 64
 """Of the validation data, what is looked at; units whose trajectory is kept; places at which derivatives are taken."""
 
+ENTRIES = 2**24
+"""Of all derivatives together, at most: of a wide layer they are taken at fewer places."""
+
 NOISE = (0.1, 0.3, 1.0)
 States = tuple[Tensor, ...]
 
@@ -34,7 +37,7 @@ def look(task: Task, model: nn.Module, trial: Trial) -> LearnedRecord:
                 noise[f"{kind} {scale:g}"] = task.measure(model, "test")
     return LearnedRecord(
         trial=trial, own=own, neighbours=neighbours, input=input, gates=gates(rnn, x, path),
-        trajectories=path[0][1:, 0, :UNITS].T.tolist(), noise=noise,
+        trajectories=path[0][1:, 0, :UNITS].T.tolist(), noise=noise, field=task.field(model),
     )  # fmt: skip
 
 
@@ -63,7 +66,8 @@ def shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> t
     def step(state: Tensor, x_t: Tensor, before: Tensor) -> Tensor:
         return torch.cat(cell(state.split(H), x_t, learned, before))
 
-    chosen = torch.linspace(0, len(flat) - 1, min(POINTS, len(flat)), device=x.device).long()
+    points = max(1, min(POINTS, len(flat), ENTRIES // (H * count) ** 2))
+    chosen = torch.linspace(0, len(flat) - 1, points, device=x.device).long()
     of_state, of_input = torch.func.vmap(torch.func.jacrev(step, argnums=(0, 1)))(joined[chosen], flat[chosen], last[chosen])
     from_state = (of_state**2 * joined.var(0, correction=0)).view(-1, count, H, count, H)
     own = from_state.diagonal(dim1=2, dim2=4).sum()

@@ -29,8 +29,9 @@ def check(rnn: RNN, x: Tensor) -> tuple[str, float]:
     initial = [rnn.cell.random_state(name, n) for name, n in zip(rnn.cell.states, normal, strict=True)]
     y_exact, _ = rnn.cell.unroll(x_exact, [s.double() for s in initial], exact)
     y, _ = rnn(x, pack(initial))
-    wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *exact.values()], upstream.double())]
-    found = [y, *torch.autograd.grad(y, [x, *weights.values()], upstream.to(y.dtype))]
+    learned = [name for name, value in weights.items() if value.requires_grad]
+    wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *(exact[name] for name in learned)], upstream.double())]
+    found = [y, *torch.autograd.grad(y, [x, *(weights[name] for name in learned)], upstream.to(y.dtype))]
     error = max(gate.error(value, reference) for value, reference in zip(found, wanted, strict=True))
     schedule = choose(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
     backend = "eager" if schedule is None else schedule.__name__.rpartition(".")[2]

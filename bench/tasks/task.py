@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.records.training import Plane
 from kernels import RNN
 
 Split = Literal["train", "valid", "test"]
@@ -77,6 +78,10 @@ class Task(ABC):
     def extras(self, model: nn.Module) -> dict[str, float]:
         """More about a trained model, by name."""
         return {}
+
+    def field(self, model: nn.Module) -> Plane | None:
+        """What a trained model has learned over a plane, where it is that."""
+        return None
 
     def sizes(self) -> dict[str, Any]:
         """As a record holds them."""

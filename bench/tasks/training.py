@@ -168,4 +168,5 @@ class Training:
 
 
 def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+    """Of a module's parameters, those that are learned."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,92 @@
+"""Vowels told by waves: what is made up sounds like vowels, the map of speeds is all that is learned, and it learns."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import welch
+
+from bench.records.training import LearnedRecord, Plane, Trial
+from bench.render import learning
+from bench.tasks import learned, load
+from bench.tasks.plan import Plan
+from bench.tasks.reference import check
+from bench.tasks.speech import FORMANTS, RATE, vowel
+from bench.tasks.training import Training
+from bench.tasks.vowels import VOWELS, Probes, data
+
+SMALL = {"T": 150, "H": 144, "B": 12, "steps": 60, "every": 60, "rates": (0.3,)}
+
+
+@pytest.mark.parametrize("name", VOWELS)
+def test_a_vowel_has_its_resonances(name):
+    """Of many voices the mean spectrum peaks around the first formant or the pitch below it, and is higher around the second formant
+    than between the two."""
+    sounds = np.stack([vowel(name, 2000, np.random.default_rng(n)) for n in range(60)])
+    assert np.allclose((sounds**2).mean(1), 1)
+    frequencies, power = welch(sounds, RATE, nperseg=256)
+    mean = np.log(power).mean(0)
+    first, second, _ = FORMANTS[name]
+    peak = frequencies[mean.argmax()]
+    assert 0.5 * first < peak < 1.4 * first
+
+    def level(low: float, high: float) -> float:
+        return mean[(frequencies > low) & (frequencies < high)].mean()
+
+    assert level(0.95 * second, 1.1 * second) > level(first + 0.4 * (second - first), first + 0.7 * (second - first))
+
+
+def test_the_data_are_the_same_for_all():
+    x, y = data("valid", 50)
+    assert x.shape == (50, 150, 1) and torch.bincount(y).tolist() == [50, 50, 50]
+    assert torch.equal(load("vowels", T=50).batch(3, 4)[0], load("vowels", T=50).batch(3, 4)[0])
+    assert not torch.equal(data("train", 50)[0][:, :150], x)
+
+
+def test_only_the_speeds_are_learned():
+    model = Probes("wave", 144)
+    source = model.rnn.weights()["W.source"].view(12, 12)
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["rnn.p_c_l0"]
+    assert source.sum() == 1 and source[model.source] == 1
+    assert model.units == [row * 12 + column for row, column in model.probes]
+    assert not model.rnn.weights()["p.b"].view(12, 12)[2:-2, 2:-2].any()
+    backend, error = check(model.rnn, data("valid", 50)[0])
+    assert backend == "compiled" and error < 1e-5
+
+
+def test_shares():
+    """They are of the intensities at the probes, and add up to 1, in silence too."""
+    model = Probes("wave", 144)
+    x = data("valid", 60)[0][:, :4]
+    y, _ = model.rnn(x)
+    seen = y[..., model.units].square().sum(0)
+    assert torch.allclose(model(x).exp(), seen / seen.sum(1, keepdim=True))
+    assert torch.allclose(model(x).exp().sum(1), torch.ones(4))
+
+
+def test_it_learns(tmp_path):
+    """On a tiny grid and in two seconds far better than chance; and what it has learned is drawn."""
+    task = load("vowels", **SMALL)
+    ((_, trial),) = Plan(task, ("wave",), 1).trials()
+    training = Training(task, trial, torch.device("cpu"))
+    record = training.run(lambda *_: None)
+    assert record.final > 0.6 and record.recurrent == 144 and record.baselines == {}
+    field = task.field(training.model)
+    speeds = torch.tensor(field.values)
+    assert speeds.shape == (12, 12) and 0.5 <= speeds.min() < speeds.max() <= 1
+    assert set(field.points) == {"source", *VOWELS} and task.baselines() == {"chance": pytest.approx(1 / 3)}
+    seen = LearnedRecord(trial=trial, own=0.5, neighbours=0.5, input=0, gates=[], trajectories=[[0.0]], noise={"none": 1.0}, field=field)
+    assert learning.field(seen, tmp_path / "field.svg").read_text().count("wave speed") >= 1
+
+
+def test_what_a_trained_layer_does():
+    """A wide layer is looked at where there is room; the sigmoid of its speeds stands still."""
+    task = load("vowels", **(SMALL | {"T": 30}))
+    trial = Trial(task="vowels", cell="wave", H=144, seed=0, rate=0.1, steps=1)
+    found = learned.look(task, task.model("wave", 144), trial)
+    assert len(found.gates) == 1 and found.own + found.neighbours + found.input == pytest.approx(1) and isinstance(found.field, Plane)
+
+
+def test_a_cell_without_a_grid():
+    task = load("vowels", **SMALL)
+    model = task.model("gru", 8)
+    assert model(data("valid", 150)[0]).shape == (150, 3) and task.field(model) is None
