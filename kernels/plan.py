@@ -50,11 +50,6 @@ class Plan:
         """The H that the grid of a stencil prescribes, if one does."""
         return next((math.prod(n.shape) for n in self.graph.stencils.values() if n.shape), None)
 
-    @property
-    def unit(self) -> str:
-        """What a step does for a unit, where that is a measure of speed: of waves, a cell update."""
-        return "cell update" if self.near else ""
-
     @cached_property
     def term_leaves(self) -> tuple[Node, ...]:
         return tuple(self.graph.leaf("term", term.name) for term in self.terms)

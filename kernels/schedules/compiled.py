@@ -120,6 +120,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         "template <class Do> static void with_stage(int stage, Do go) {",
         *(f"    if (stage == {k}) go(Stage{k}{{}});" for k, _ in stages),
         "}",
+        (HERE / "product.h").read_text(),
         (HERE / "loop.cpp").read_text(),
     ])  # fmt: skip
 
