@@ -296,5 +296,5 @@ def outcome(case: Case, status: Status, reason: str, **measured: Any) -> CaseRec
     p = plan(load(case.cell))
     return CaseRecord(
         case=case, status=status, reason=reason, parameters=count(p.parameters, case.D, case.H), formula=formula(p.parameters),
-        flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case), unit=p.unit, **measured,
+        flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case), unit="cell update" * bool(p.near), **measured
     )  # fmt: skip

@@ -7,7 +7,20 @@ from statistics import geometric_mean
 
 from bench.records import Case, CaseRecord, Environment, Records
 from bench.render import (
-    chaos, equal, facts, gradients, jacobians, learning, picture, plots, scaling, sheets, speeds, theory, training, waves,
+    chaos,
+    equal,
+    facts,
+    gradients,
+    jacobians,
+    learning,
+    picture,
+    plots,
+    scaling,
+    sheets,
+    speeds,
+    theory,
+    training,
+    waves,
 )  # fmt: skip
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
