@@ -18,7 +18,7 @@ from bench.summary import timesteps_per_second
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
 MARKERS = "osD^vP*hX"
 SHARED = {"stencil": "resident", "conv2d": "torchrecurrent"}
-"""Backends for waves alone are drawn as those that no wave runs on."""
+"""Backends for waves alone have the colours of those that no wave runs on, and a marker of their own."""
 
 PANELS_ACROSS = 4
 POWER = "{x:.0e}"
@@ -95,7 +95,8 @@ def style(backend: str) -> dict[str, str]:
     drawn = [name for name in ORDER if not name.endswith("-low") and name not in SHARED]
     name = backend.removesuffix("-low")
     k = [*drawn, name].index(SHARED.get(name, name))
-    return {"color": COLOURS[k], "marker": MARKERS[k], "linestyle": ":" if backend.endswith("-low") else "-"}
+    marker = "<>"[list(SHARED).index(name)] if name in SHARED else MARKERS[k]
+    return {"color": COLOURS[k], "marker": marker, "linestyle": ":" if backend.endswith("-low") else "-"}
 
 
 def save(figure: Figure, title: str, path: Path) -> Path:
