@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -27,6 +28,10 @@ CLIP = 1.0
 PAUSE = 10.0
 """Between two checkpoints passes at least so many times what the last one took to write: it matters for tables of millions of items."""
 
+STOPPED, SECOND = 20.0, 1.0
+"""A step that lasts more than so many times the median of its look, and more than so many seconds, was stopped on its way: by Ctrl-Z, a
+debugger, a machine that was put to sleep. It counts as the median."""
+
 Tell = Callable[[Trial, Point], None]
 
 
@@ -43,9 +48,10 @@ class Training:
         self.optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(self.dense, lr=trial.rate)]
         if sparse:
             self.optimisers.append(torch.optim.SparseAdam(sparse, lr=trial.rate))
-        self.step, self.seconds, self.clipped, self.largest = 0, 0.0, 0, 0.0
+        self.step, self.seconds, self.paused, self.clipped, self.largest = 0, 0.0, 0.0, 0, 0.0
         self.next = 0.0
         self.losses: list[float] = []
+        self.durations: list[float] = []
         self.curve: list[Point] = []
         self.best = self.model.state_dict()
         self.diverged = False
@@ -60,15 +66,24 @@ class Training:
 
     def run(self, tell: Tell, until: float = math.inf) -> TrainingRecord:
         """Train to the end, or to `until` on the clock of `time.monotonic`."""
-        while (end := self.end(until)) is None:
+        while (end := self.turn(tell, until)) is None:
+            pass
+        return self.record(end)
+
+    def turn(self, tell: Tell, until: float = math.inf) -> End | None:
+        """Train to the next look at the validation data, that included. Returns why the training ended, None where it goes on."""
+        before = len(self.curve)
+        while (end := self.end(until)) is None and len(self.curve) == before:
             if self.step % self.task.every == 0 and self.looked < self.step:
                 self.look(tell)
             else:
                 self.advance()
-        if self.looked < self.step and not self.diverged and end != "time":
-            self.look(tell)
-        self.put_down()
-        return self.record(end)
+        if end:
+            if self.looked < self.step and not self.diverged and end != "time":
+                self.look(tell)
+            self.settle()
+            self.put_down()
+        return end
 
     @property
     def looked(self) -> int:
@@ -114,10 +129,11 @@ class Training:
             for optimiser in self.optimisers:
                 optimiser.step()
         self.step += 1
-        self.seconds += time.perf_counter() - begun
+        self.durations.append(time.perf_counter() - begun)
 
     def look(self, tell: Tell) -> None:
         """Measure the validation data; keep the model if it is the best so far, and a checkpoint."""
+        self.settle()
         value = self.task.measure(self.model, "valid")
         self.diverged = not math.isfinite(value)
         loss = sum(self.losses) / len(self.losses) if self.losses else None
@@ -129,6 +145,14 @@ class Training:
             self.put_down()
         tell(self.trial, self.curve[-1])
 
+    def settle(self) -> None:
+        """Add the steps since the last look to the seconds; of one that was stopped on its way, the rest is `paused`."""
+        usual = median(self.durations or [0.0])
+        counted = [usual if lasted > max(SECOND, STOPPED * usual) else lasted for lasted in self.durations]
+        self.seconds += sum(counted)
+        self.paused += sum(self.durations) - sum(counted)
+        self.durations = []
+
     def put_down(self) -> None:
         if self.path:
             begun = time.monotonic()
@@ -139,7 +163,8 @@ class Training:
         return {
             "trial": self.trial.model_dump(), "model": self.model.state_dict(), "best": self.best,
             "optimisers": [o.state_dict() for o in self.optimisers], "curve": [p.model_dump() for p in self.curve], "losses": self.losses,
-            "step": self.step, "seconds": self.seconds, "clipped": self.clipped, "largest": self.largest, "diverged": self.diverged,
+            "step": self.step, "seconds": self.seconds, "paused": self.paused, "clipped": self.clipped, "largest": self.largest,
+            "diverged": self.diverged,
         }  # fmt: skip
 
     def restore(self, content: dict[str, Any]) -> None:
@@ -153,7 +178,7 @@ class Training:
         for optimiser, state in zip(self.optimisers, content["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.curve = [Point(**p) for p in content["curve"]]
-        for name in ("best", "losses", "step", "seconds", "clipped", "largest", "diverged"):
+        for name in ("best", "losses", "step", "seconds", "paused", "clipped", "largest", "diverged"):
             setattr(self, name, content[name])
 
     def record(self, end: End) -> TrainingRecord:
@@ -162,8 +187,8 @@ class Training:
         return TrainingRecord(
             trial=self.trial, metric=self.task.metric, higher=self.task.higher, target=self.task.target, D=self.task.D,
             parameters=count(self.model), recurrent=count(self.rnn), backend=self.backend, error=self.error, curve=self.curve,
-            final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds, clipped=self.clipped,
-            largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
+            final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds, paused=self.paused,
+            clipped=self.clipped, largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
         )  # fmt: skip
 
 
