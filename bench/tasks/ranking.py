@@ -58,5 +58,5 @@ def without_seen(scores: Tensor, user: np.ndarray, start: int) -> Tensor:
 def precisions(scores: Tensor, wanted: Tensor) -> Tensor:
     """1/rank of `wanted` (N) in `scores` (N, items), 0 beyond 20 and for what is not ranked."""
     own = scores.gather(1, wanted[:, None])
-    ranks = (scores >= own).sum(1)
+    ranks = torch.ge(scores, own, out=torch.empty_like(scores)).sum(1)  # of numbers: of truth values the sum takes thirty times as long
     return torch.where((ranks <= AT) & torch.isfinite(own[:, 0]), 1 / ranks, 0.0).double()

@@ -118,7 +118,9 @@ class Training:
             optimiser.zero_grad()
             if self.task.decays:
                 optimiser.param_groups[0]["lr"] = self.trial.rate * (1 - self.step / self.trial.steps)
-        loss = self.task.loss(self.model, batch)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.trial.seed << 32 | self.step)  # what is dropped follows from the step, too
+            loss = self.task.loss(self.model, batch)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.dense, CLIP).item()
         self.losses.append(loss.item())
@@ -134,7 +136,9 @@ class Training:
     def look(self, tell: Tell) -> None:
         """Measure the validation data; keep the model if it is the best so far, and a checkpoint."""
         self.settle()
+        self.model.eval()
         value = self.task.measure(self.model, "valid")
+        self.model.train()
         self.diverged = not math.isfinite(value)
         loss = sum(self.losses) / len(self.losses) if self.losses else None
         self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value))
@@ -184,6 +188,7 @@ class Training:
     def record(self, end: End) -> TrainingRecord:
         """The outcome, measured on the test data by the best model, which stays in `model`."""
         self.model.load_state_dict(self.best)
+        self.model.eval()
         return TrainingRecord(
             trial=self.trial, metric=self.task.metric, higher=self.task.higher, target=self.task.target, D=self.task.D,
             parameters=count(self.model), recurrent=count(self.rnn), backend=self.backend, error=self.error, curve=self.curve,
