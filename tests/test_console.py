@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.records import Records
 from bench.render import console
-from bench.render.preface import counted, held
+from bench.render.preface import counted, contents
 from bench.render.words import factor, number
 from tests.records import case, gradient, records, timed, whole
 
@@ -121,5 +121,5 @@ def test_numbers():
 
 def test_a_run_without_cases_says_what_it_has():
     gradients = (gradient("lstm", 4), gradient("cfn", 4))
-    assert held(records(gradients=gradients)) == "2 gradient profiles" and "2 gradient profiles" in shown(records(gradients=gradients))
-    assert held(records()) == "0 cases: no failures" and held(whole()) == counted(whole().cases)
+    assert contents(records(gradients=gradients)) == "2 gradient profiles" and "2 gradient profiles" in shown(records(gradients=gradients))
+    assert contents(records()) == "0 cases: no failures" and contents(whole()) == counted(whole().cases)

@@ -32,7 +32,7 @@ NOUNS = {
 """What a run without cases has, by its list in Records."""
 
 
-def held(records: Records) -> str:
+def contents(records: Records) -> str:
     """What a run has: its cases by status or, where it has none, "6 trainings" or "2 chaotic maps, 16 decays"."""
     counts = [(len(getattr(records, kind)), noun) for kind, noun in NOUNS.items()]
     found = ", ".join(plural(count, noun) for count, noun in counts if count)
