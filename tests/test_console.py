@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.records import Records
 from bench.render import console
-from bench.render.preface import counted, contents
+from bench.render.preface import contents, counted
 from bench.render.words import factor, number
 from tests.records import case, gradient, records, timed, whole
 

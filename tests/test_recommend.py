@@ -102,8 +102,8 @@ def test_map_at_20_is_its_definition(items, seed, repeats):
     table = rng.permutation((items + 1) * 7).reshape(7, items + 1).astype(np.float32)
     found = tiny(items + 1, users, [[1, 1] if repeats else [1, 2]])
 
-    def score(user: np.ndarray):
-        return lambda start, stop: torch.from_numpy(table[start:stop].copy())
+    def score(questions):
+        return torch.from_numpy(table[[t for _, t in questions]])
 
     per_user = []
     for user in users:
@@ -125,26 +125,25 @@ def test_chunks_change_nothing(monkeypatch):
     found = tiny(9, [[1, 5, 2, 8, 3]], [[1, 2]])
     scores = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 9)))
 
-    def score(user: np.ndarray):
-        return lambda start, stop: scores[start:stop].clone()
+    def score(questions):
+        return scores[[t for _, t in questions]]
 
     whole = ranking.mean_average_precision(found, found.users["test"], score)
     monkeypatch.setattr(ranking, "SCORES", 9)
     assert ranking.mean_average_precision(found, found.users["test"], score) == whole > 0
     monkeypatch.setattr(ranking, "MOST", 18)  # then the last two questions alone are asked
-    scores[:, UNKNOWN] = -torch.inf
     user = found.users["test"][0]
-    last = [ranking.precisions(ranking.without_seen(scores[k : k + 1].clone(), user, k), torch.tensor([user[k + 1]])) for k in (2, 3)]
-    assert ranking.mean_average_precision(found, found.users["test"], score) == pytest.approx(torch.cat(last).mean().item())
-    assert torch.cat(last).mean().item() != pytest.approx(whole)
+    last = ranking.average_precision(found, [(user, 2), (user, 3)], score).mean().item()
+    assert ranking.mean_average_precision(found, found.users["test"], score) == pytest.approx(last) and last != pytest.approx(whole)
 
 
 def test_baselines_by_brute_force():
     train = [[1, 2, 3], [1, 2, 1, 2], [3, 1], [2, 3]]
     found = tiny(5, [], train)
-    popular = Popular(found)(np.array([3, 1]))(0, 2)
+    user = np.array([3, 1])
+    popular = Popular(found)([(user, 0), (user, 1)])
     assert popular.tolist() == [[float(sum(user.count(item) for user in train)) for item in range(5)]] * 2
-    scores = Markov(found)(np.array([1, 2, 4]))(0, 3)
+    scores = Markov(found)([(np.array([1, 2, 4]), t) for t in range(3)])
     followed = [[sum(pair == (a, b) for u in train for pair in pairwise(u)) for b in range(5)] for a in (1, 2, 4)]
     assert scores.floor().tolist() == followed  # what decides between equals is below 1
     assert scores[2].argsort(descending=True, stable=True).tolist() == [
@@ -238,12 +237,13 @@ def test_the_model_is_measured_as_if_user_by_user():
     object.__setattr__(task, "histories", tiny(30, users, [[k, k + 1] for k in range(1, 29)]))
     model = task.model("gru", 8).eval()
 
-    def score(user: np.ndarray):
-        asked = model(torch.from_numpy(user[:-1, None]))[:, 0]
-        return lambda start, stop: model.scores(asked[start:stop])
+    def score(questions):
+        (user, _), *_ = questions
+        return model.scores(model(torch.from_numpy(user[:-1, None]))[:, 0])
 
     with torch.no_grad():
-        alone = [ranking.average_precision(task.histories, user, score, 99) for user in task.histories.users["test"]]
+        every = [ranking.last_questions(user, 99) for user in task.histories.users["test"]]
+        alone = [ranking.average_precision(task.histories, questions, score).mean().item() for questions in every]
         assert task.measure(model, "test") == pytest.approx(np.mean(alone)) and len(set(alone)) > 1
 
 

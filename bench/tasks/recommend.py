@@ -5,7 +5,7 @@ The paper's data are not public, and no widths of its were found: a ratings.dat 
 cells of a comparison have embeddings of one width, that of the task, so a cell's own H changes no more than the layer and a map H → E.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from bench.tasks import sampled
 from bench.tasks.baselines import Markov, Popular
 from bench.tasks.histories import UNKNOWN, Histories, from_file, made_up
-from bench.tasks.ranking import Scorer, mean_average_precision
+from bench.tasks.ranking import Question, Scorer, mean_average_precision
 from bench.tasks.task import Batch, Split, Task, draw, place
 from kernels import RNN
 
@@ -146,10 +146,10 @@ class Recommend(Task):
         for group in np.array_split(np.argsort([len(user) for user in users], kind="stable"), -(-len(users) // TOGETHER)):
             histories = pad_sequence([torch.from_numpy(users[k][:-1]) for k in group])
             answers = model(histories.to(place(model)))
-            asked |= {id(users[k]): answers[: len(users[k]) - 1, row] for row, k in enumerate(group)}
+            asked |= {id(users[k]): answers[:, row] for row, k in enumerate(group)}
 
-        def score(user: np.ndarray) -> Callable[[int, int], Tensor]:
-            return lambda start, stop: model.scores(asked[id(user)][start:stop])
+        def score(questions: Sequence[Question]) -> Tensor:
+            return model.scores(torch.stack([asked[id(user)][t] for user, t in questions]))
 
         return mean_average_precision(self.histories, users, score)
 
