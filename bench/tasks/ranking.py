@@ -14,8 +14,8 @@ from torch import Tensor
 from bench.tasks.histories import UNKNOWN, Histories
 
 AT = 20
-SCORES = 2**24
-"""How many scores are held at a time."""
+SCORES = 2**22
+"""How many scores are held at a time: arrays of more than 32 MB come fresh from the system, page by page, each time."""
 
 MOST = 2**29
 """How many scores a measurement takes at most: of a large vocabulary, only the last questions of each user are asked, or of some users
