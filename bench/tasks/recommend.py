@@ -3,6 +3,10 @@ MAP@20 on users that training never sees.
 
 The paper's data are not public, and no widths of its were found: a ratings.dat stands in for them, or a click stream made up here. All
 cells of a comparison have embeddings of one width, that of the task, so a cell's own H changes no more than the layer and a map H → E.
+
+Two things are here that the paper doesn't have, since without them no cell is reliably better than counted transitions on so small a file:
+what is read and what is foretold have one embedding (Press & Wolf 2017, 1608.05859), and the layer adds to the embedding of the last item,
+which is a guess by itself: on its own it does as well as counted transitions.
 """
 
 from collections.abc import Sequence
@@ -41,17 +45,16 @@ PROBED = 16
 
 
 class Recommender(nn.Module):
-    """An embedding of all items in E numbers, a recurrent layer, a map back to E, and its products with each item's E numbers: its scores.
-    Each item's bias begins as the logarithm of how often training has it: so a new model knows what is popular, and no more. What the layer
-    reads is of deviation 1 in every number: of much less, a cell whose state is bounded by its input would have a small state."""
+    """An embedding of all items in E numbers, a recurrent layer, and a map back to E, which is added to the embedding of the last item. The
+    products of the sum with each item's E numbers are its scores. Each item's bias begins as the logarithm of how often training has it:
+    so a new model knows little more than what is popular."""
 
     def __init__(self, cell: str, counts: np.ndarray, E: int, H: int):
         super().__init__()
-        self.read = nn.Embedding(len(counts), E, sparse=True)
+        self.items = nn.Embedding(len(counts), E, sparse=True)
         self.rnn = RNN(cell, E, H)
         self.drop = nn.Dropout(DROPPED)
         self.out = nn.Linear(H, E)
-        self.items = nn.Embedding(len(counts), E, sparse=True)
         self.bias = nn.Embedding(len(counts), 1, sparse=True)
         with torch.no_grad():
             self.items.weight.normal_(std=E**-0.5)
@@ -59,8 +62,9 @@ class Recommender(nn.Module):
 
     def forward(self, history: Tensor) -> Tensor:
         """Items (T, B) → what scores the next one (T, B, E)."""
-        y, _ = self.rnn(self.read(history))
-        return self.out(self.drop(y))
+        x = self.items(history)
+        y, _ = self.rnn(x)
+        return x + self.out(self.drop(y))
 
     def scores(self, asked: Tensor) -> Tensor:
         """Of what `forward` returned, (N, E): the scores of all items (N, items)."""
@@ -163,7 +167,7 @@ class Recommend(Task):
         longest = sorted(self.histories.users["valid"], key=len)[-PROBED:]
         T = min(map(len, longest))
         with torch.no_grad():
-            return model.read(torch.from_numpy(np.stack([user[:T] for user in longest], axis=1)).to(place(model)))
+            return model.items(torch.from_numpy(np.stack([user[:T] for user in longest], axis=1)).to(place(model)))
 
     def sizes(self) -> dict[str, Any]:
         known = {"data": self.histories.source, "items": self.histories.items, "E": self.D, "S": self.S}

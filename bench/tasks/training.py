@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.records.training import End, Point, TrainingRecord, Trial
 from bench.settings import SettingsError
@@ -28,7 +28,7 @@ CLIP = 1.0
 PAUSE = 10.0
 """Between two checkpoints passes at least so many times what the last one took to write: it matters for tables of millions of items."""
 
-STOPPED, SECOND = 20.0, 1.0
+STOPPED, SECOND = 50.0, 1.0
 """A step that lasts more than so many times the median of its look, and more than so many seconds, was stopped on its way: by Ctrl-Z, a
 debugger, a machine that was put to sleep. It counts as the median."""
 
@@ -53,7 +53,7 @@ class Training:
         self.losses: list[float] = []
         self.durations: list[float] = []
         self.curve: list[Point] = []
-        self.best = self.model.state_dict()
+        self.best: dict[str, Tensor] = {}
         self.diverged = False
         self.backend, self.error = check(self.rnn, self.task.inputs(self.model))
         if path and path.exists():
@@ -144,10 +144,18 @@ class Training:
         self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value))
         self.losses = []
         if not self.looks_since_best():
-            self.best = copy.deepcopy(self.model.state_dict())
-        if time.monotonic() >= self.next:
+            self.keep()
+        if self.step and time.monotonic() >= self.next:
             self.put_down()
         tell(self.trial, self.curve[-1])
+
+    def keep(self) -> None:
+        """The model is the best so far. Memory for millions of items is asked for once: to be given it takes longer than to fill it."""
+        now = self.model.state_dict()
+        if not self.best:
+            self.best = copy.deepcopy(now)
+        for name, value in self.best.items():
+            value.copy_(now[name])
 
     def settle(self) -> None:
         """Add the steps since the last look to the seconds; of one that was stopped on its way, the rest is `paused`."""
@@ -187,7 +195,8 @@ class Training:
 
     def record(self, end: End) -> TrainingRecord:
         """The outcome, measured on the test data by the best model, which stays in `model`."""
-        self.model.load_state_dict(self.best)
+        if self.best:
+            self.model.load_state_dict(self.best)
         self.model.eval()
         return TrainingRecord(
             trial=self.trial, metric=self.task.metric, higher=self.task.higher, target=self.task.target, D=self.task.D,
