@@ -255,10 +255,10 @@ def test_a_search_is_by_turns_and_is_not_repeated(tmp_path, monkeypatch):
     with pytest.raises(Killed):
         runner(task, tmp_path, ("minimal", "gru"), tell=tell)
     assert {step for *_, step in told[:4]} == {0} and not (tmp_path / "search.json").exists()
-    killed = 7 + 5 + 1
+    killed = 7 + 6 + 1
     with pytest.raises(Killed):
         runner(task, tmp_path, ("minimal", "gru"), tell=tell)
-    assert sorted(step for *_, step in told[7:12]) == [5, 10, 10, 10, 10] and told[12][2] == 0
+    assert sorted(step for *_, step in told[7:13]) == [0, 5, 10, 10, 10, 10] and told[13][2] == 0
     assert {path.name for path in tmp_path.glob("*search*")} == {"search.json"}
     found = json.loads((tmp_path / "search.json").read_text())
     assert set(found) == {"minimal H=16", "gru H=16"} and set(found["gru H=16"]) == {"0.001", "0.02"}
