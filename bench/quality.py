@@ -7,11 +7,14 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import stdtrit
 
-from bench.records.training import Point, TrainingRecord
+from bench.records.training import LearnedRecord, Point, TrainingRecord
+
+Line = TypeVar("Line", TrainingRecord, LearnedRecord)
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,15 @@ def learned(records: Sequence[TrainingRecord]) -> bool:
     return math.isfinite(middle) and all(better(records[0], middle, value) for value in records[0].baselines.values())
 
 
+def ordered(records: Iterable[Line]) -> list[Line]:
+    """From the first seed, the gru before the others: trainings that take turns end in no order."""
+    return sorted(records, key=lambda r: (r.trial.seed, r.trial.cell != "gru", r.trial.cell))
+
+
 def by_cell(records: Iterable[TrainingRecord]) -> dict[str, list[TrainingRecord]]:
-    """Records by cell, from the first seed."""
+    """Records by cell, in the order that reports have."""
     found: dict[str, list[TrainingRecord]] = {}
-    for record in sorted(records, key=lambda r: r.trial.seed):
+    for record in ordered(records):
         found.setdefault(record.trial.cell, []).append(record)
     return found
 

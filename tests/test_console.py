@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.records import Records
 from bench.render import console
-from bench.render.preface import counted
+from bench.render.preface import contents, counted
 from bench.render.words import factor, number
 from tests.records import case, gradient, records, timed, whole
 
@@ -117,3 +117,9 @@ def test_numbers():
     assert [factor(x) for x in (0.0036, 0.25, 2.0, 12.34)] == ["0.0036×", "0.25×", "2.00×", "12.3×"]
     assert number(0) == "0" and number(float("nan")) == "not finite"
     assert counted([]) == "0 cases: no failures"
+
+
+def test_a_run_without_cases_says_what_it_has():
+    gradients = (gradient("lstm", 4), gradient("cfn", 4))
+    assert contents(records(gradients=gradients)) == "2 gradient profiles" and "2 gradient profiles" in shown(records(gradients=gradients))
+    assert contents(records()) == "0 cases: no failures" and contents(whole()) == counted(whole().cases)

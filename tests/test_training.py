@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import math
 
 import numpy as np
@@ -22,6 +23,7 @@ from bench.tasks.plan import Plan, parameters, wide
 from bench.tasks.recommend import Recommend
 from bench.tasks.reference import Wrong, check
 from bench.tasks.training import Training
+from bench.tasks.turns import turns
 from cells.functions import prev
 from kernels import RNN
 
@@ -105,6 +107,42 @@ def test_a_training_killed_anywhere_ends_where_it_would_have(task, killed, tmp_p
         assert torch.equal(value, second.model.state_dict()[name]), name
 
 
+def test_time_that_a_process_was_stopped_is_no_training():
+    """Nine steps of a tenth of a second and one that Ctrl-Z came into; a long step among long ones is one."""
+    training = Training(EASY, trial(EASY), CPU)
+    training.durations = [0.1] * 9 + [30.0]
+    training.settle()
+    assert training.seconds == pytest.approx(1.0) and training.paused == pytest.approx(29.9)
+    training.durations = [0.001] * 9 + [0.9]
+    training.settle()
+    assert training.seconds == pytest.approx(1.909) and training.paused == pytest.approx(29.9)
+
+
+def test_by_turns_each_ends_where_it_would_have_alone():
+    task = dataclasses.replace(EASY, steps=30, every=10, rates=(1e-3,))
+    told, every = [], [trial(task, cell, seed=seed) for cell in ("minimal", "gru") for seed in (0, 1)]
+    alone = [Training(task, t, CPU).run(quiet) for t in every]
+    rng = np.random.default_rng(0)
+    together = {
+        training.trial: training.record(end)
+        for training, end in turns([Training(task, t, CPU) for t in every], rng, lambda t, point: told.append((t, point.step)), math.inf)
+    }
+    for record in alone:
+        found = together[record.trial]
+        assert [(p.step, p.loss, p.value) for p in found.curve] == [(p.step, p.loss, p.value) for p in record.curve]
+        assert (found.final, found.end, found.largest) == (record.final, record.end, record.largest)
+    rounds = [told[k : k + 4] for k in range(0, 16, 4)]
+    assert [{step for _, step in found} for found in rounds] == [{0}, {10}, {20}, {30}]  # none is ahead of another by more than a look
+    assert all({t for t, _ in found} == set(every) for found in rounds) and len({tuple(t for t, _ in found) for found in rounds}) > 1
+
+
+def test_out_of_time_all_end_where_they_are():
+    task = dataclasses.replace(EASY, steps=30, every=10, rates=(1e-3,))
+    trainings = [Training(task, trial(task, cell), CPU) for cell in ("minimal", "gru")]
+    ended = list(turns(trainings, np.random.default_rng(0), quiet, 0.0))
+    assert [end for _, end in ended] == ["time", "time"] and [t.step for t in trainings] == [0, 0]
+
+
 def test_out_of_time_and_gone_on_with(tmp_path):
     task = dataclasses.replace(EASY, steps=20, every=10, rates=(1e-3,))
     path = tmp_path / "a.pt"
@@ -186,9 +224,9 @@ def test_a_plan_gives_every_cell_its_turn_before_the_next_seed():
     assert len({t.H for t in trials}) == 2
 
 
-def runner(task, tmp_path, cells=("minimal",), seeds=1, equal=("hidden",), done=()):
+def runner(task, tmp_path, cells=("minimal",), seeds=1, equal=("hidden",), done=(), tell=quiet):
     lines = []
-    made = run.Runner(Plan(task, cells, seeds, equal), CPU, tmp_path, lines.append, quiet, math.inf, list(done))
+    made = run.Runner(Plan(task, cells, seeds, equal), CPU, tmp_path, lines.append, tell, math.inf, list(done))
     return made.run(), [line for line in lines if line.kind == "training"], lines
 
 
@@ -197,6 +235,39 @@ def test_a_search_takes_the_best_rate_for_all_seeds(tmp_path):
     _, records, _ = runner(task, tmp_path, seeds=2)
     assert [r.trial.rate for r in records] == [2e-2, 2e-2] and records[0].search == records[1].search
     assert records[0].search["0.02"] < records[0].search["1e-09"]
+
+
+def test_a_search_is_by_turns_and_is_not_repeated(tmp_path, monkeypatch):
+    """Killed within it, it goes on from its checkpoints; killed after it, its rates stay, whatever is found now."""
+    monkeypatch.setattr("bench.tasks.training.PAUSE", 0.0)
+    task = dataclasses.replace(EASY, rates=(1e-3, 2e-2), steps=40, every=5)
+    told = []
+
+    class Killed(Exception):
+        pass
+
+    def tell(trial: Trial, point: Point) -> None:
+        told.append((trial.cell, trial.rate, point.step))
+        if len(told) == killed:
+            raise Killed
+
+    killed = 7
+    with pytest.raises(Killed):
+        runner(task, tmp_path, ("minimal", "gru"), tell=tell)
+    assert {step for *_, step in told[:4]} == {0} and not (tmp_path / "search.json").exists()
+    killed = 7 + 6 + 1
+    with pytest.raises(Killed):
+        runner(task, tmp_path, ("minimal", "gru"), tell=tell)
+    assert sorted(step for *_, step in told[7:13]) == [0, 5, 10, 10, 10, 10] and told[13][2] == 0
+    assert {path.name for path in tmp_path.glob("*search*")} == {"search.json"}
+    found = json.loads((tmp_path / "search.json").read_text())
+    assert set(found) == {"minimal H=16", "gru H=16"} and set(found["gru H=16"]) == {"0.001", "0.02"}
+    found["gru H=16"] = {"0.001": 0.0, "0.02": 1.0}
+    (tmp_path / "search.json").write_text(json.dumps(found))
+    (tmp_path / "gru-H16-seed0.pt").unlink(missing_ok=True)  # of its first look, at the other rate
+    killed = 0
+    _, records, _ = runner(task, tmp_path, ("minimal", "gru"), tell=tell)
+    assert {r.trial.cell: r.trial.rate for r in records}["gru"] == 1e-3 and all(r.steps == 40 for r in records)
 
 
 def test_what_is_done_is_not_trained_again(tmp_path):
@@ -373,13 +444,22 @@ def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machin
     records = read(out)
     assert [r.trial.cell for r in records.training] == ["minimal", "gru"] and len(records.learned) == 2
     text = (out / "report.md").read_text()
+    assert text.startswith("# Recurrent cells learn: adding")
     assert "always 1 0.167" in text and "## What moves a unit" in text and "python -m bench" in text
+    assert "2 trainings" in bench("report", out).stdout and bench("report", out, "--md").stdout.startswith("# Recurrent cells learn")
     more = bench("train", "adding", *TINY, "--length", 6, "--seeds", 2, "--out", out, "--resume")
     assert more.exit_code == 0, more.exception
     again = read(out)
     assert len(again.training) == 4 and again.training[:2] == records.training
     other = bench("train", "adding", *TINY, "--length", 7, "--out", out, "--resume")
     assert isinstance(other.exception, SettingsError) and "was measured with T 6, not 7" in str(other.exception)
+
+
+class InOrder:
+    """A generator for which every turn is in the order of the plan."""
+
+    def permutation(self, count: int) -> range:
+        return range(count)
 
 
 def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monkeypatch):
@@ -393,6 +473,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "advance", interrupted)
+        patch.setattr("bench.tasks.run.draw", lambda *numbers: InOrder())
         done = bench("train", "adding", *TINY, "--length", 6, "--out", out)
     assert done.exit_code == 130 and f"interrupted: --out {out} --resume goes on" in done.stderr
     assert [r.trial.cell for r in read(out).training] == ["minimal"] and (out / "report.md").exists()

@@ -12,8 +12,11 @@ gradient was no longer finite."""
 
 
 class Point(Model):
-    """A look at the validation data: after so many steps, and `seconds` of training without the looks; `loss` is the mean over the steps
-    since the last one, None before the first."""
+    """A look at the validation data: after so many steps, and `seconds` of training; `loss` is the mean over the steps since the last one,
+    None before the first.
+
+    Seconds are the wall time of the steps, data and all, without the looks and without the turns of other trainings. A step during which
+    the process was stopped (Ctrl-Z, a machine put to sleep) counts as the median step since the last look; see `paused` of the record."""
 
     seconds: float
     step: int
@@ -46,7 +49,8 @@ class TrainingRecord(Model):
 
     `parameters` are all of the model's, `recurrent` those of its recurrent layer, whose input is `D` wide; `backend` is what ran it, and
     `error` how far that is from the equations in float64, output or gradient, checked before. `search` has the best validation value by
-    learning rate where there was a search. `clipped` of the steps had a gradient norm above the limit, `largest` is the largest norm.
+    learning rate where there was a search. `paused` are seconds that steps lasted while the process was stopped, which no other number
+    has in it. `clipped` of the steps had a gradient norm above the limit, `largest` is the largest norm.
     `baselines` are reached without a recurrent layer.
     """
 
@@ -65,6 +69,7 @@ class TrainingRecord(Model):
     end: End
     steps: int
     seconds: float
+    paused: float = 0.0
     clipped: int
     largest: float
     baselines: dict[str, float] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from rich.text import Text
 from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
 from bench.render import chaos, jacobians, speeds, theory, training, waves
 from bench.render.grid import FASTEST, TIED, Grid, grids, measure
-from bench.render.preface import counted, remarks
+from bench.render.preface import contents, remarks
 from bench.render.words import OTHER, VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
 from bench.summary import by_cell, rate, seconds
 
@@ -62,7 +62,7 @@ def header(records: Records) -> Text:
     here = records.run.environment
     failed = any(record.status in FAILURES for record in records.cases)
     text = Text(f"{here.device}, {here.threads} threads, torch {here.torch}\n")
-    text.append(counted(records.cases), style="bold red" if failed else "bold")
+    text.append(contents(records), style="bold red" if failed else "bold")
     return text.append("".join(f"\n{remark}" for remark in remarks(records)))
 
 

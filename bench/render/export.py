@@ -36,7 +36,7 @@ def put_all(records: Records, form: Form) -> None:
     elif form == "csv":
         put(to_csv(rows(records)))
     elif form == "md":
-        put(report.render(records, []))
+        put(report.written(records, []))
     else:
         out = terminal()
         for table in tables(records):

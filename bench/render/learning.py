@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.quality import by_cell, mean
+from bench.quality import by_cell, mean, ordered
 from bench.records import Records
 from bench.records.training import LearnedRecord, TrainingRecord
 from bench.render.plots import COLOURS, MARKERS, STYLE, save
@@ -24,7 +24,7 @@ def draw(records: Records, folder: Path) -> list[Path]:
                 written.append(curves(group, title(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
         if len({record.trial.examples for record in records.training}) > 1:
             written.append(examples(records.training, folder / "examples.svg"))
-        seen = list({record.trial.cell: record for record in records.learned}.values())
+        seen = list({record.trial.cell: record for record in ordered(records.learned)}.values())
         if seen:
             written += [field(record, folder / "field.svg") for record in seen if record.field][:1]
             written += [learned(seen, folder / "learned.svg"), noise(seen, records.training[0].metric, folder / "noise.svg")]

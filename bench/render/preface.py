@@ -25,6 +25,20 @@ def counted(cases: Sequence[CaseRecord]) -> str:
     return f"{plural(len(cases), 'case')}: {', '.join(parts)}"
 
 
+NOUNS = {
+    "training": "training", "gradients": "gradient profile", "jacobians": "Jacobian", "theory": "growth rate", "maps": "chaotic map",
+    "decays": "decay",
+}  # fmt: skip
+"""What a run without cases has, by its list in Records."""
+
+
+def contents(records: Records) -> str:
+    """What a run has: its cases by status or, where it has none, "6 trainings" or "2 chaotic maps, 16 decays"."""
+    counts = [(len(getattr(records, kind)), noun) for kind, noun in NOUNS.items()]
+    found = ", ".join(plural(count, noun) for count, noun in counts if count)
+    return counted(records.cases) if records.cases or not found else found
+
+
 def without_gpu(records: Records) -> str:
     """Said of a run on a machine without a GPU; "" where there was one."""
     if records.run.environment.device_kind != "cpu":

@@ -67,11 +67,15 @@ def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
     if records.cases:
         (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
     path = folder / "report.md"
-    written = trained if learns(records) else render
     said = written(records, [plot.name for plot in drawn])
     path.write_text(said, encoding="utf-8")
     sheets.write(folder, said, records)
     return path
+
+
+def written(records: Records, plots: list[str]) -> str:
+    """A run as markdown."""
+    return trained(records, plots) if learns(records) else render(records, plots)
 
 
 def learns(records: Records) -> bool:

@@ -8,7 +8,7 @@ from statistics import median
 from rich import box
 from rich.table import Table
 
-from bench.quality import Mean, against, by_cell, geometric, learned, level, mean, reach
+from bench.quality import Mean, against, by_cell, geometric, learned, level, mean, ordered, reach
 from bench.records import Records
 from bench.records.training import LearnedRecord, TrainingRecord
 from bench.render.markdown import table
@@ -39,7 +39,7 @@ METHOD = """\
 def groups(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list[TrainingRecord]]:
     """Records that are compared: of one task and size, and with one thing equal."""
     found: dict[tuple[str, str, int], list[TrainingRecord]] = {}
-    for record in records:
+    for record in sorted(records, key=lambda r: (r.trial.examples, r.trial.equal)):
         found.setdefault((record.trial.task, record.trial.equal, record.trial.examples), []).append(record)
     return found
 
@@ -144,7 +144,9 @@ def noises(records: Sequence[LearnedRecord]) -> str:
 def sections(records: Records) -> list[str]:
     """All there is to say of a run's trainings."""
     parts = [part for key, found in groups(records.training).items() for part in section(key, found)]
-    seen = [r for r in records.learned if not r.trial.examples or r.trial.examples == max(o.trial.examples for o in records.learned)]
+    seen = [
+        r for r in ordered(records.learned) if not r.trial.examples or r.trial.examples == max(o.trial.examples for o in records.learned)
+    ]
     if seen:
         parts += ["## What moves a unit", "Of a trained layer, on validation data (see Method).", shares(seen)]
         parts += ["## In noise", f"{records.training[0].metric} on the test data, of seed 0.", noises(seen)]

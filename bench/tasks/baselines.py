@@ -1,6 +1,6 @@
 """Recommendation without learning a state: the most popular items, and what most often followed the last one."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from bench.tasks.histories import Histories
+from bench.tasks.ranking import Question
 
 
 class Popular:
@@ -16,8 +17,8 @@ class Popular:
     def __init__(self, histories: Histories):
         self.counts = torch.from_numpy(histories.counts.astype(np.float32))
 
-    def __call__(self, user: np.ndarray) -> Callable[[int, int], Tensor]:
-        return lambda start, stop: self.counts.repeat(stop - start, 1)
+    def __call__(self, questions: Sequence[Question]) -> Tensor:
+        return self.counts.repeat(len(questions), 1)
 
 
 class Markov:
@@ -30,5 +31,6 @@ class Markov:
         self.followed = csr_array((np.ones(len(before), np.float32), (before, after)), shape=square)
         self.behind = torch.from_numpy((histories.counts / (histories.counts.max() + 1)).astype(np.float32))
 
-    def __call__(self, user: np.ndarray) -> Callable[[int, int], Tensor]:
-        return lambda start, stop: torch.from_numpy(self.followed[user[start:stop]].toarray()) + self.behind
+    def __call__(self, questions: Sequence[Question]) -> Tensor:
+        last = [user[t] for user, t in questions]
+        return torch.from_numpy(self.followed[last].toarray()) + self.behind

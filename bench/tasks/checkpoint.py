@@ -7,7 +7,14 @@ from typing import Any
 
 import torch
 
+from bench.records.training import Trial
 from bench.settings import SettingsError
+
+
+def name(trial: Trial) -> str:
+    """A trial's, for its file."""
+    known = (trial.cell, f"H{trial.H}", f"seed{trial.seed}", f"n{trial.examples}" if trial.examples else "")
+    return "-".join(filter(None, known))
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

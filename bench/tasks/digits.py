@@ -5,22 +5,29 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+
 from bench.settings import SettingsError
 from bench.tasks.pictures import OfTen, Pictures
-from bench.tasks.task import Split, draw, split_of
+from bench.tasks.task import Batch, Split, draw, split_of
 
 DARKEST = 16
 SHARES = (0.7, 0.15)
 
+NOISE = 0.2
+"""The deviation of normal noise on what is trained on, where black is 1: 1258 pictures are learned by heart within fifty epochs else."""
+
 
 @dataclass(frozen=True)
 class Digits(OfTen):
-    """x (64, B, 1): pixels, row by row; y (B): the digit."""
+    """x (64, B, 1): pixels, row by row; y (B): the digit. A training takes a minute of one core at most."""
 
     name: ClassVar[str] = "digits"
     target: ClassVar[float] = 0.98
+    decays: ClassVar[bool] = True
 
-    steps: int = 4000
+    steps: int = 3000
     every: int = 100
     rates: tuple[float, ...] = (1e-2,)
     patience: int = 15
@@ -28,6 +35,11 @@ class Digits(OfTen):
     @staticmethod
     def data(split: Split) -> Pictures:
         return data(split)
+
+    def batch(self, seed: int, step: int) -> Batch:
+        x, y = super().batch(seed, step)
+        noise = draw(seed, step, 14).standard_normal(tuple(x.shape), np.float32)
+        return x + NOISE * torch.from_numpy(noise), y
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"T": 64}

@@ -13,7 +13,7 @@ from bench.records.training import Point, TrainingRecord, Trial
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDE, ROWS = 40, 12
-"""Letters of a curve, and trainings shown at a time: the last ones."""
+"""Letters of a curve, and trainings shown at a time: those that were last told of, in the order in which they began."""
 
 
 class View:
@@ -22,10 +22,12 @@ class View:
     def __init__(self, metric: str, live: Live | None):
         self.metric, self.live = metric, live
         self.curves: dict[Trial, list[Point]] = {}
+        self.told: list[Trial] = []
 
     def tell(self, trial: Trial, point: Point) -> None:
         """A look at the validation data."""
         self.curves.setdefault(trial, []).append(point)
+        self.told = [*(other for other in self.told if other != trial), trial][-ROWS:]
         if self.live:
             self.live.update(self.table())
 
@@ -35,7 +37,9 @@ class View:
 
     def table(self) -> Table:
         table = Table("cell", "H", "seed", "rate", "step", "seconds", "loss", self.metric, "", box=None)
-        for trial, curve in list(self.curves.items())[-ROWS:]:
+        for trial, curve in self.curves.items():
+            if trial not in self.told:
+                continue
             last = curve[-1]
             loss = "" if last.loss is None else f"{last.loss:.4g}"
             numbers = (f"{trial.rate:g}", f"{last.step} of {trial.steps}", f"{last.seconds:.1f}", loss, f"{last.value:.4g}")

@@ -1,25 +1,23 @@
-"""A run of trainings: each is searched for its learning rate, trained, looked into, and written down as soon as it is finished."""
+"""A run of trainings: their learning rates are searched for, they are trained by turns, and each is looked into and written down as soon as
+it ends."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import torch
 
 from bench.records.training import LearnedRecord, Point, TrainingRecord, Trial
-from bench.tasks import learned
+from bench.tasks import checkpoint, learned
 from bench.tasks.adding import Adding
 from bench.tasks.plan import Plan
 from bench.tasks.reference import Wrong
-from bench.tasks.task import Task
+from bench.tasks.search import Search
+from bench.tasks.task import Task, draw
 from bench.tasks.training import Tell, Training
-
-SEARCH_SEED = 10_000
-"""No trial's own."""
-
-SEARCH_SHARE = 4
-"""A search trains for a fourth of the steps at each rate."""
+from bench.tasks.turns import turns
 
 Emit = Callable[[TrainingRecord | LearnedRecord], None]
 
@@ -27,7 +25,7 @@ Emit = Callable[[TrainingRecord | LearnedRecord], None]
 @dataclass
 class Runner:
     """Trains what a plan has and `done` doesn't. `folder` is where checkpoints are kept; after `until`, by `time.monotonic`, all that is
-    left ends where it is. `wrong` says which layers were not trained since they don't compute their cell."""
+    left ends where it is. `wrong` says, by cell, which layers were not trained since they don't compute it."""
 
     plan: Plan
     device: torch.device
@@ -37,67 +35,65 @@ class Runner:
     until: float
     done: list[TrainingRecord] = field(default_factory=list)
     reached: dict[str, float] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
+    wrong: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> int:
-        """How many trainings were left unfinished for want of time."""
-        planned = list(self.plan.trials())
-        left = 0
-        for k, (task, trial) in enumerate(planned):
-            if self.finished(trial):
-                continue
-            if time.monotonic() >= self.until:
-                return left + len(planned) - k
-            share = time.monotonic() + (self.until - time.monotonic()) / (len(planned) - k)
-            try:
-                record = self.same(trial) or self.train(task, trial, share)
-            except Wrong as error:
-                self.wrong.append(str(error))
-                continue
-            self.done.append(record)
-            self.emit(record)
-            left += record.end == "time"
-        return left
+        """How many trainings were left unfinished for want of time. Those of one seed and one variant of the task take turns; the time
+        there is is shared out evenly among such groups."""
+        search = Search(self.folder, self.device, self.tell)
+        planned = [(task, trial) for task, trial in self.plan.trials() if not self.finished(trial)]
+        groups = [list(found) for _, found in groupby(planned, lambda pair: (pair[1].seed, pair[1].examples))]
+        for k, group in enumerate(groups):
+            now = time.monotonic()
+            if now < self.until:
+                self.train(group[0][0], [trial for _, trial in group], search, now + (self.until - now) / (len(groups) - k))
+        return sum(not self.finished(trial) and trial.cell not in self.wrong for _, trial in planned)
 
     def finished(self, trial: Trial) -> bool:
         return any(match(r.trial, trial) and r.trial.equal == trial.equal and complete(r, trial) for r in self.done)
 
-    def same(self, trial: Trial) -> TrainingRecord | None:
-        """The record of a training that is this one under another heading: the cell that gives the parameters has the same width twice."""
-        found = next((r for r in self.done if match(r.trial, trial) and complete(r, trial)), None)
-        return found and found.model_copy(update={"trial": found.trial.model_copy(update={"equal": trial.equal})})
+    def train(self, task: Task, trials: Sequence[Trial], search: Search, until: float) -> None:
+        """Those that are one training under two headings, as the cell that gives the parameters has the same width twice, are trained
+        once."""
+        for trial in trials:
+            found = next((r for r in self.done if match(r.trial, trial) and complete(r, trial)), None)
+            if found:
+                self.keep(found, trial)
+        left = [trial for trial in trials if not self.finished(trial)]
+        single = [trial for k, trial in enumerate(left) if not any(match(trial, other) for other in left[:k])]
+        rng = draw(single[0].seed if single else 0, single[0].examples if single else 0, 13)
+        search.run(task, single, rng, until)
+        for training, end in turns(self.begun(task, single, search), rng, self.tell, until):
+            record = training.record(end)
+            if training.trial.seed == 0 and training.trial.equal == "hidden" and end not in ("time", "diverged"):
+                self.emit(learned.look(task, training.model, training.trial))
+            record = record.model_copy(update={"search": search.of(training.trial), "baselines": self.baselines(task)})
+            for trial in left:
+                if match(training.trial, trial):
+                    self.keep(record, trial)
 
-    def train(self, task: Task, trial: Trial, until: float) -> TrainingRecord:
-        search = self.search(task, trial, until)
-        best = max if task.higher else min
-        if search:
-            trial = trial.model_copy(update={"rate": float(best(search, key=lambda rate: search[rate]))})
-        training = Training(task, trial, self.device, self.folder / f"{name(trial)}.pt")
-        record = training.run(self.tell, until)
-        if trial.seed == 0 and trial.equal == "hidden" and record.end not in ("time", "diverged"):
-            self.emit(learned.look(task, training.model, trial))
-        return record.model_copy(update={"search": search, "baselines": self.baselines(task)})
+    def begun(self, task: Task, trials: Sequence[Trial], search: Search) -> list[Training]:
+        """Trainings at the rates that were found."""
+        found = []
+        for trial in trials:
+            path = self.folder / f"{checkpoint.name(trial)}.pt"
+            try:
+                found.append(Training(task, trial.model_copy(update={"rate": search.rate(task, trial)}), self.device, path))
+            except Wrong as error:
+                self.wrong[trial.cell] = str(error)
+        return found
+
+    def keep(self, record: TrainingRecord, trial: Trial) -> None:
+        """A training's record, under the heading of a trial."""
+        record = record.model_copy(update={"trial": record.trial.model_copy(update={"equal": trial.equal})})
+        self.done.append(record)
+        self.emit(record)
 
     def baselines(self, task: Task) -> dict[str, float]:
         """The task's; its variants share them."""
         if not self.reached:
             self.reached.update(task.baselines())
         return self.reached
-
-    def search(self, task: Task, trial: Trial, until: float) -> dict[str, float]:
-        """The best validation value in a short training at each of the task's rates, where there are several: the same for all seeds."""
-        if len(task.rates) < 2:
-            return {}
-        known = next((r.search for r in self.done if (r.trial.cell, r.trial.H) == (trial.cell, trial.H) and r.search), None)
-        return known or {f"{rate:g}": self.tried(task, trial, rate, until) for rate in task.rates}
-
-    def tried(self, task: Task, trial: Trial, rate: float, until: float) -> float:
-        short = {"rate": rate, "seed": SEARCH_SEED, "steps": max(1, trial.steps // SEARCH_SHARE)}
-        now = time.monotonic()
-        share = now + (until - now) / (2 * len(task.rates))
-        curve = Training(task, trial.model_copy(update=short), self.device).run(self.tell, share).curve
-        values = [point.value for point in curve]
-        return max(values) if task.higher else min(values)
 
 
 def match(one: Trial, other: Trial) -> bool:
@@ -108,12 +104,6 @@ def match(one: Trial, other: Trial) -> bool:
 def complete(record: TrainingRecord, trial: Trial) -> bool:
     """Whether nothing is left to do: a training that did all its steps has some left where more are asked for."""
     return record.end != "time" and not (record.end == "steps" and record.steps < trial.steps)
-
-
-def name(trial: Trial) -> str:
-    """A trial's, for its checkpoint."""
-    known = (trial.cell, f"H{trial.H}", f"seed{trial.seed}", f"n{trial.examples}" if trial.examples else "")
-    return "-".join(filter(None, known))
 
 
 def short(device: torch.device, say: Callable[[str], None]) -> list[TrainingRecord]:

@@ -5,12 +5,12 @@ other items is estimated from S of them, drawn with replacement by known probabi
 
     Z ≈ exp(s_target) + Σ_{j drawn, j ≠ target} exp(s_j) / (S·q_j).
 
-The estimate of Z has no bias, and its logarithm tends to that of the full softmax as S grows.
+The estimate of Z has no bias, and its logarithm tends to that of the full softmax as S grows. An item that is drawn n times is scored
+once, and counts n times.
 """
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,12 +20,17 @@ def proposal(counts: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def loss(positive: Tensor, negative: Tensor, targets: Tensor, drawn: Tensor, log_q: Tensor) -> Tensor:
+def draws(q: np.ndarray, cumulative: np.ndarray, S: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Of S draws by q (items) the different items, at most S, and of each log n/(S·q): how much it counts in the sum, float32."""
+    drawn = np.minimum(cumulative.searchsorted(rng.random(S)), len(q) - 1)
+    items, n = np.unique(drawn, return_counts=True)
+    return items, np.log(n / (S * q[items])).astype(np.float32)
+
+
+def loss(positive: Tensor, negative: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
     """The mean estimated cross entropy of N questions.
 
-    `positive` (N): the scores of the targets; `negative` (N, S): those of the items `drawn` (S), of log-probability `log_q` (S).
+    `positive` (N): the scores of the targets; `negative` (N, S): those of the items `drawn` (S), log n/(S·q) added to each. It is changed.
     """
-    correction = log_q + np.log(len(drawn))
-    others = (negative - correction).masked_fill(targets[:, None] == drawn, -torch.inf)
-    logits = torch.cat([positive[:, None], others], dim=1)
-    return F.cross_entropy(logits, torch.zeros_like(targets))
+    others = negative.masked_fill_(targets[:, None] == drawn, -torch.inf).logsumexp(1)
+    return (torch.logaddexp(positive, others) - positive).mean()

@@ -59,7 +59,7 @@ def carry_out(plan: Plan, device: str, folder: Path, started: datetime.datetime,
     if left or end:
         say(f"{end or f'{left} trainings had no time to finish'}: --out {folder} --resume goes on")
     if runner and runner.wrong:
-        say("; ".join(dict.fromkeys(runner.wrong)))
+        say("; ".join(runner.wrong.values()))
     if end or (runner and runner.wrong):
         raise SystemExit(130 if end else 1)
 

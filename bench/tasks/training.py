@@ -9,10 +9,11 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.records.training import End, Point, TrainingRecord, Trial
 from bench.settings import SettingsError
@@ -26,6 +27,10 @@ CLIP = 1.0
 
 PAUSE = 10.0
 """Between two checkpoints passes at least so many times what the last one took to write: it matters for tables of millions of items."""
+
+STOPPED, SECOND = 50.0, 1.0
+"""A step that lasts more than so many times the median of its look, and more than so many seconds, was stopped on its way: by Ctrl-Z, a
+debugger, a machine that was put to sleep. It counts as the median."""
 
 Tell = Callable[[Trial, Point], None]
 
@@ -43,11 +48,12 @@ class Training:
         self.optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(self.dense, lr=trial.rate)]
         if sparse:
             self.optimisers.append(torch.optim.SparseAdam(sparse, lr=trial.rate))
-        self.step, self.seconds, self.clipped, self.largest = 0, 0.0, 0, 0.0
+        self.step, self.seconds, self.paused, self.clipped, self.largest = 0, 0.0, 0.0, 0, 0.0
         self.next = 0.0
         self.losses: list[float] = []
+        self.durations: list[float] = []
         self.curve: list[Point] = []
-        self.best = self.model.state_dict()
+        self.best: dict[str, Tensor] = {}
         self.diverged = False
         self.backend, self.error = check(self.rnn, self.task.inputs(self.model))
         if path and path.exists():
@@ -60,15 +66,24 @@ class Training:
 
     def run(self, tell: Tell, until: float = math.inf) -> TrainingRecord:
         """Train to the end, or to `until` on the clock of `time.monotonic`."""
-        while (end := self.end(until)) is None:
+        while (end := self.turn(tell, until)) is None:
+            pass
+        return self.record(end)
+
+    def turn(self, tell: Tell, until: float = math.inf) -> End | None:
+        """Train to the next look at the validation data, that included. Returns why the training ended, None where it goes on."""
+        before = len(self.curve)
+        while (end := self.end(until)) is None and len(self.curve) == before:
             if self.step % self.task.every == 0 and self.looked < self.step:
                 self.look(tell)
             else:
                 self.advance()
-        if self.looked < self.step and not self.diverged and end != "time":
-            self.look(tell)
-        self.put_down()
-        return self.record(end)
+        if end:
+            if self.looked < self.step and not self.diverged and end != "time":
+                self.look(tell)
+            self.settle()
+            self.put_down()
+        return end
 
     @property
     def looked(self) -> int:
@@ -103,7 +118,9 @@ class Training:
             optimiser.zero_grad()
             if self.task.decays:
                 optimiser.param_groups[0]["lr"] = self.trial.rate * (1 - self.step / self.trial.steps)
-        loss = self.task.loss(self.model, batch)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.trial.seed << 32 | self.step)  # what is dropped follows from the step, too
+            loss = self.task.loss(self.model, batch)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.dense, CLIP).item()
         self.losses.append(loss.item())
@@ -114,20 +131,39 @@ class Training:
             for optimiser in self.optimisers:
                 optimiser.step()
         self.step += 1
-        self.seconds += time.perf_counter() - begun
+        self.durations.append(time.perf_counter() - begun)
 
     def look(self, tell: Tell) -> None:
         """Measure the validation data; keep the model if it is the best so far, and a checkpoint."""
+        self.settle()
+        self.model.eval()
         value = self.task.measure(self.model, "valid")
+        self.model.train()
         self.diverged = not math.isfinite(value)
         loss = sum(self.losses) / len(self.losses) if self.losses else None
         self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value))
         self.losses = []
         if not self.looks_since_best():
-            self.best = copy.deepcopy(self.model.state_dict())
-        if time.monotonic() >= self.next:
+            self.keep()
+        if self.step and time.monotonic() >= self.next:
             self.put_down()
         tell(self.trial, self.curve[-1])
+
+    def keep(self) -> None:
+        """The model is the best so far. Memory for millions of items is asked for once: to be given it takes longer than to fill it."""
+        now = self.model.state_dict()
+        if not self.best:
+            self.best = copy.deepcopy(now)
+        for name, value in self.best.items():
+            value.copy_(now[name])
+
+    def settle(self) -> None:
+        """Add the steps since the last look to the seconds; of one that was stopped on its way, the rest is `paused`."""
+        usual = median(self.durations or [0.0])
+        counted = [usual if lasted > max(SECOND, STOPPED * usual) else lasted for lasted in self.durations]
+        self.seconds += sum(counted)
+        self.paused += sum(self.durations) - sum(counted)
+        self.durations = []
 
     def put_down(self) -> None:
         if self.path:
@@ -139,7 +175,8 @@ class Training:
         return {
             "trial": self.trial.model_dump(), "model": self.model.state_dict(), "best": self.best,
             "optimisers": [o.state_dict() for o in self.optimisers], "curve": [p.model_dump() for p in self.curve], "losses": self.losses,
-            "step": self.step, "seconds": self.seconds, "clipped": self.clipped, "largest": self.largest, "diverged": self.diverged,
+            "step": self.step, "seconds": self.seconds, "paused": self.paused, "clipped": self.clipped, "largest": self.largest,
+            "diverged": self.diverged,
         }  # fmt: skip
 
     def restore(self, content: dict[str, Any]) -> None:
@@ -153,17 +190,19 @@ class Training:
         for optimiser, state in zip(self.optimisers, content["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.curve = [Point(**p) for p in content["curve"]]
-        for name in ("best", "losses", "step", "seconds", "clipped", "largest", "diverged"):
+        for name in ("best", "losses", "step", "seconds", "paused", "clipped", "largest", "diverged"):
             setattr(self, name, content[name])
 
     def record(self, end: End) -> TrainingRecord:
         """The outcome, measured on the test data by the best model, which stays in `model`."""
-        self.model.load_state_dict(self.best)
+        if self.best:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
         return TrainingRecord(
             trial=self.trial, metric=self.task.metric, higher=self.task.higher, target=self.task.target, D=self.task.D,
             parameters=count(self.model), recurrent=count(self.rnn), backend=self.backend, error=self.error, curve=self.curve,
-            final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds, clipped=self.clipped,
-            largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
+            final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds, paused=self.paused,
+            clipped=self.clipped, largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
         )  # fmt: skip
 
 
