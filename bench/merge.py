@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 
 from bench.compare.comparison import SAME
 from bench.estimate import estimate
-from bench.records import CaseRecord, GradientRecord, Record, Records, Run
+from bench.records import CaseRecord, Record, Records, Run
 from bench.records.training import LearnedRecord, TrainingRecord
 from bench.settings import SettingsError
 from bench.summary import timed
+
+NAMED = ("name", "cell", "scaling", "ranks", "init", "T", "B", "D", "H", "N", "w", "v", "mu", "phi", "dtype", "seed")
+"""Fields that say what was measured, of all kinds of records but cases and trainings."""
 
 
 @dataclass
@@ -30,13 +33,13 @@ def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
     settings = {**one.run.settings, "shard": ""} if one.run.settings else {}
     command = re.sub(r" --(shard|out)[ =]\S+| --resume", "", one.run.command)
     merged = Merged([one.run.model_copy(update={"settings": settings, "command": command})], missing=missing(parts))
-    had: dict[Hashable, tuple[str, Record]] = {}
+    had: dict[tuple[Hashable, ...], tuple[str, Record]] = {}
     for name, records in parts:
-        for line in lines(records):
-            key = identity(line)
-            if key is None or key not in had:
-                merged.lines.append(line)
-                had |= {key: (name, line)} if key else {}
+        merged.lines += [line for line in lines(records) if identity(line) not in had]
+        # a case that failed may be in one part a second time, measured: that is what it says
+        for key, line in {identity(line): line for line in lines(records)}.items():
+            if key not in had:
+                had[key] = name, line
                 continue
             before, known = had[key]
             merged.twice.append(f"{words(line)}: in {before} and {name}")
@@ -68,27 +71,30 @@ def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:
 
 def lines(records: Records) -> Iterator[Record]:
     yield from records.cases
-    for found in (records.gradients, records.jacobians, records.theory, records.maps, records.decays, records.training, records.learned):
-        yield from found
+    yield from records.gradients
+    yield from records.jacobians
+    yield from records.theory
+    yield from records.maps
+    yield from records.decays
+    yield from records.training
+    yield from records.learned
+    yield from records.scale
 
 
-def identity(line: Record) -> Hashable:
-    """What is measured once in a run; None for what has no name of its own."""
+def identity(line: Record) -> tuple[Hashable, ...]:
+    """What is measured once in a run, whatever was found."""
     if isinstance(line, CaseRecord):
-        return line.case
-    if isinstance(line, GradientRecord):
-        return "gradients", line.cell, line.T, line.dtype, line.init, line.seed
+        return line.kind, line.case
     if isinstance(line, TrainingRecord | LearnedRecord):
-        return line.kind, line.trial.place
-    return line.model_dump_json()
+        return line.kind, *line.trial.place
+    return line.kind, *(getattr(line, name) for name in NAMED if hasattr(line, name))
 
 
 def words(line: Record) -> str:
     if isinstance(line, CaseRecord):
         case = line.case
         return f"{case.cell} {case.backend} {case.mode} T={case.T} B={case.B} H={case.H}{'' if case.input_product else ', rows given'}"
-    key = identity(line)
-    return " ".join(map(str, key)) if isinstance(key, tuple) else line.kind
+    return " ".join(map(str, identity(line)))
 
 
 def disagreement(one: Record, other: Record) -> tuple[str, str] | None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bench.cli import app
 from bench.jobs import Job, jobs, shared
-from bench.merge import merge
-from bench.records import FAILURES, Records, read, write
+from bench.merge import lines, merge
+from bench.records import FAILURES, JacobianRecord, Records, ScaleRecord, Spectrum, read, write
 from bench.settings import Settings, SettingsError, part
 from tests.records import case, records, timed, whole
 
@@ -64,6 +64,36 @@ def test_what_is_there_twice():
         assert [line for line in merged.lines[1:]] == [one]
         assert len(merged.twice) == 1 and "gru compiled training T=128" in merged.twice[0]
         assert (words is None and not merged.disagreements) or words in merged.disagreements[0]
+
+
+def test_nothing_measured_is_lost():
+    """Of every kind of record; also a case that failed and was measured later, in one part."""
+    failed = timed(case()).model_copy(update={"status": "failed", "reason": "it did"})
+    study = Path(__file__).parent.parent / "reports" / "2026-11-26-cpu-amd-epyc"
+    found = read(study)
+    scale = ScaleRecord(
+        cell="gru", scaling="weak", ranks=2, T=3, B=2, D=4, H=4, exchange="gloo", threads=1, status="ok", step=[1.0], alone=[1.0]
+    )  # fmt: skip
+    one = records(failed, timed(case(), 1.0)).model_copy(
+        update={name: getattr(found, name) for name in ("jacobians", "theory", "maps", "decays", "training", "learned")}
+        | {"scale": [scale]}
+    )
+    for other, twice in ((records(), 0), (one.model_copy(deep=True), len(list(lines(one))) - 1)):
+        merged = merge([("a", of(one, "1/2")), ("b", of(other, "2/2"))])
+        assert merged.lines[1:] == list(lines(one)) and len(merged.twice) == twice and not merged.disagreements
+    kinds = {line.kind for line in merged.lines}
+    assert kinds >= {"case", "jacobian", "theory", "map", "training", "scale"}
+
+
+def test_a_study_measured_twice():
+    """Of two machines, so that the last digits differ."""
+    at = {"cell": "gru", "T": 4, "D": 3, "H": 3, "dtype": "float64", "seed": 0, "init": "default", "backend": "eager", "lags": [1, 2]}
+    one, other = (
+        JacobianRecord(**at, state=Spectrum(mean_square=[1.0, value]), input=Spectrum(mean_square=[value])) for value in (0.5, 0.5000001)
+    )
+    parts = [(name, of(records()).model_copy(update={"jacobians": [found]})) for name, found in (("a", one), ("b", other))]
+    merged = merge(parts)
+    assert merged.lines[1:] == [one] and len(merged.twice) == 1
 
 
 def test_what_is_missing():
