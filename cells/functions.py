@@ -11,9 +11,9 @@ and b are computed everywhere: what would be infinite in the one not taken spoil
 """
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -88,27 +88,34 @@ def silu(v: Any) -> Any:
     return v * sigmoid(v)
 
 
-_STEP: ContextVar[tuple[Any, Any]] = ContextVar("step", default=(None, None))
+class _Step(threading.local):
+    """The input of the step that runs in this thread, and that of the step before, 0 if None."""
+
+    now: Any = None
+    before: Any = None
+
+
+_step = _Step()
 
 
 @contextmanager
 def stepping(x: Any, before: Any) -> Iterator[None]:
     """While a step of a cell on the input `x` runs, `before` is its prev(x), 0 if None."""
-    token = _STEP.set((x, before))
+    outer = _step.now, _step.before
+    _step.now, _step.before = x, before
     try:
         yield
     finally:
-        _STEP.reset(token)
+        _step.now, _step.before = outer
 
 
 def prev(x: Any) -> Any:
     """The input of the step before; 0 in the first step. Raises CellError for anything but the cell's x."""
-    now, before = _STEP.get()
-    if x is not now:
+    if x is not _step.now:
         raise CellError("prev takes x, the input, and nothing else: to keep another value for a step, make it a state")
     if hasattr(x, "before"):
         return x.before()
-    return torch.zeros_like(x) if before is None else before
+    return torch.zeros_like(x) if _step.before is None else _step.before
 
 
 FUNCTIONS = {

@@ -36,7 +36,8 @@ def packed(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[Tensor
 
 def alike(rnn: "RNN", input: Tensor) -> Tensor:
     """The input (…, D), which must be of the weights' dtype and on their device; under autocast it is brought to their dtype."""
-    if input.is_floating_point() and torch.is_autocast_enabled(input.device.type):
+    kind = input.device.type
+    if input.is_floating_point() and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         input = input.to(next(rnn.parameters()).dtype)  # the loops carry their states in the weights' precision
     for name, weight in rnn._parameters.items():
         assert weight is not None

@@ -4,8 +4,9 @@ They see its shapes, not its loop, which is fused already; the products in front
 the same is `kernels.autograd.Recurrence`, with less to do for each call.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from itertools import count
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -24,18 +25,24 @@ from kernels.plan import Plan, plan
 KNOWN: dict[str, Cell] = {}
 """Cells by the name that a graph has for them."""
 
-_number = count()
-
 Results = tuple[Tensor, list[Tensor], list[Tensor]]
 
 
 def register(cell: Cell) -> str:
-    """The name for a cell in a graph: its own if it is in the tree, one of this process if not."""
-    found = next((name for name, known in KNOWN.items() if known is cell), None)
-    if found is None:
-        found = cell.name if cell.name in cells.names() and cells.load(cell.name) is cell else f"{cell.name}#{next(_number)}"
-        KNOWN[found] = cell
-    return found
+    """The name for a cell in a graph: its own if its equations are those of that cell in the tree, else with a digest of them, so that no
+    other process takes another cell of that name for it."""
+    made = digest(cell)
+    tree = cell.name in cells.names() and digest(cells.load(cell.name)) == made
+    name = cell.name if tree else f"{cell.name}#{made}"
+    KNOWN.setdefault(name, cell)
+    return name
+
+
+@cache
+def digest(cell: Cell) -> str:
+    """Of a cell's equations, with their names and their order, by which a graph's tensors are told apart."""
+    nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in plan(cell).written]
+    return hashlib.sha256(repr((cell.states, nodes)).encode()).hexdigest()[:16]
 
 
 def known(name: str, bias: bool) -> Plan:
@@ -64,6 +71,8 @@ def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, there: S
     """The tensors are those of `Recurrence` but for the ones that aren't `there`: torch looks for gradients in no list with a None. Returns
     y (T, B, H), the final states (B, H) and, if `keep`, what the backward pass takes: the terms, the history of all states but the
     first, the arguments. Raises RuntimeError where no schedule can run."""
+    if tensors[-1].shape[0] == 0:
+        return shaped(cell, bias, backend, keep, T, there, tensors)  # of no sequence there is no more to say
     what = known(cell, bias)
     schedule = scheduled(what, backend, tensors[-1])
     loop = prepare(what, schedule, keep, T, placed(there, tensors))
@@ -94,7 +103,7 @@ def shared(term: Tensor, tensors: Sequence[Tensor]) -> bool:
 
 
 @recurrence.register_fake
-def _(cell: str, bias: bool, backend: str, keep: bool, T: int, there: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
+def shaped(cell: str, bias: bool, backend: str, keep: bool, T: int, there: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
     what = known(cell, bias)
     place, states = layout(what), tensors[-len(what.states) :]
     B, H = states[0].shape
@@ -110,6 +119,8 @@ def recurrence_backward(
     dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of those of the tensors that need one."""
+    if y.shape[1] == 0:
+        return [torch.zeros_like(t) for t, need in zip(tensors, needs, strict=True) if need]
     what = known(cell, bias)
     widths, others = len(layout(what).widths), len(what.states) - 1
     terms, history, arguments = kept[:widths], kept[widths : widths + others], kept[widths + others :]

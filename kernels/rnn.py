@@ -110,6 +110,10 @@ class RNN(nn.Module):
                     self.register_parameter(name.replace(".", "_") + suffix, nn.Parameter(empty))
         self.reset_parameters()
 
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self._known = operator.register(self.cell)  # which another process may have pickled
+
     @property
     def plan(self) -> Plan:
         """The cell's plan; it is made once and shared by all layers of that cell."""
@@ -131,11 +135,13 @@ class RNN(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """What nn.LSTM, nn.GRU or nn.RNN saved is taken too, by the cell of the same equations."""
-        for layer in range(self.num_layers if self.cell.twin else 0):
+        twin = self.cell.twin
+        for layer in range(self.num_layers if twin else 0):
             for suffix in self.suffixes(layer):
-                packed = {key: state_dict.pop(prefix + key + suffix) for key in KEYS if prefix + key + suffix in state_dict}
-                if packed and self.cell.twin:
-                    found = self.cell.twin.merged(packed)
+                there = {key: prefix + key + suffix for key in KEYS if prefix + key + suffix in state_dict}
+                taken = KEYS if self.bias and len(there) == len(KEYS) else KEYS[:2]  # what is left over, super() tells
+                if twin and {*taken} <= {*there} and all(len(state_dict[there[key]]) % len(twin.gates) == 0 for key in taken):
+                    found = twin.merged({key: state_dict.pop(there[key]) for key in taken})
                     state_dict |= {prefix + name.replace(".", "_") + suffix: found[name] for name in self._names if name in found}
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
@@ -210,7 +216,8 @@ class RNN(nn.Module):
         if torch.compiler.is_compiling() and self.backend != "eager":
             return operator.run(self._known, self.bias, self.backend, x, states, weights, before)
         B, H = states[0].shape
-        schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if B else None
+        fused = B and self.backend != "eager"  # torch.compile, which sees an eager loop step by step, can't trace a plan being made
+        schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if fused else None
         low = self.memory == "low"
         if schedule is None:
             return (chunked.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)

@@ -171,6 +171,26 @@ def test_state_dict_of_another_module():
         RNN("minimal", D, H).load_state_dict(nn.GRU(D, H).state_dict())
 
 
+def test_state_dict_of_a_like_module():
+    """What doesn't fit is told, and nothing is left out in silence."""
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*bias_ih_l0"):
+        RNN("lstm", D, H, bias=False).load_state_dict(nn.LSTM(D, H).state_dict())
+    with pytest.raises(RuntimeError, match=r"Missing key.*b_i_l0"):
+        RNN("lstm", D, H).load_state_dict(nn.LSTM(D, H, bias=False).state_dict())
+    half = nn.LSTM(D, H).state_dict()
+    del half["bias_hh_l0"]
+    with pytest.raises(RuntimeError, match=r"(?s)Missing key.*b_i_l0.*Unexpected key.*bias_ih_l0"):
+        RNN("lstm", D, H).load_state_dict(half)
+    with pytest.raises(RuntimeError, match=r"(?s)Missing key.*Unexpected key"):
+        RNN("lstm", D, 1).load_state_dict(nn.GRU(D, 1).state_dict())
+
+
+def test_no_numbers():
+    """On torch's meta device a layer says its shapes."""
+    y, (h, c) = RNN("lstm", D, H, device="meta", backend="eager")(torch.empty(T, B, D, device="meta"))
+    assert y.shape == (T, B, H) and h.shape == c.shape == (1, B, H)
+
+
 def test_a_step_at_a_time():
     """Carried states: calls of one step each are one call of all."""
     rnn, x = RNN("lstm", D, H, num_layers=2), torch.randn(T, B, D)

@@ -1,12 +1,14 @@
 """A layer in torch.compile's and torch.export's graphs: one operator, its shapes, its gradients."""
 
 import io
+import pickle
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import cells
+from cells.cell import Cell
 from cells.functions import tanh
 from kernels import RNN, backend, hoist, operator
 from tests.reference import error
@@ -96,9 +98,45 @@ def test_a_cell_of_ones_own(monkeypatch):
     assert error(compiled(x)[0], rnn(x)[0]) <= TOLERANCE["two ways", torch.float32]
     name = operator.register(rnn.cell)
     assert name.startswith("own#") and operator.register(rnn.cell) == name
+    assert operator.register(Cell(other_own())) != name  # in another process, which of the two came first is not known
     monkeypatch.setattr(operator, "KNOWN", {})
     with pytest.raises(RuntimeError, match="the cell own is not in the tree: make an RNN of it"):
         operator.known(name, True)
+
+
+def other_own():
+    def own(h, x, W):
+        return tanh(W.x(x) - W.h(h))
+
+    return own
+
+
+def test_a_layer_of_another_process(monkeypatch):
+    """Unpickled, its cell is known to graphs; a cell of the tree, initialised otherwise, is one of the tree to them."""
+    saved, x = pickle.dumps(RNN(residual, D, D)), torch.randn(T, B, D)
+    monkeypatch.setattr(operator, "KNOWN", {})
+    rnn = pickle.loads(saved)
+    assert torch.equal(torch.compile(rnn, **GRAPH)(x)[0], rnn(x)[0])
+    assert operator.register(cells.load("janet").initialised("chrono")) == "janet"
+
+
+def residual(h, x, W):
+    return h + tanh(W.x(x) + W.h(h))
+
+
+@pytest.mark.parametrize("name", ["lstm", "qrnn"])
+def test_the_reference_in_a_graph(name):
+    """The way out where nothing fused can run: an eager loop is traced whole, too."""
+    rnn, x = RNN(name, D, D, backend="eager"), torch.randn(T, B, D, requires_grad=True)
+    found = outputs_and_gradients(torch.compile(rnn, **GRAPH), x)
+    assert all(error(a, b) <= TOLERANCE["two ways", torch.float32] for a, b in zip(found, outputs_and_gradients(rnn, x), strict=True))
+
+
+def test_no_sequences():
+    rnn, x = RNN("lstm", D, D), torch.randn(T, 0, D, requires_grad=True)
+    found = outputs_and_gradients(torch.compile(rnn, **GRAPH), x)
+    assert [v.shape for v in found] == [v.shape for v in outputs_and_gradients(rnn, x)]
+    assert not any(v.any() for v in found)
 
 
 def test_nothing_fused_can_run():
