@@ -35,10 +35,8 @@ def packed(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[Tensor
 
 
 def alike(rnn: "RNN", input: Tensor) -> Tensor:
-    """The input (…, D), which must be of the weights' dtype and on their device; under autocast it is brought to their dtype."""
-    kind = input.device.type
-    if input.is_floating_point() and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        input = input.to(next(rnn.parameters()).dtype)  # the loops carry their states in the weights' precision
+    """The input (…, D), which must be of the weights' dtype and on their device."""
+    input = cast(rnn, input)
     for name, weight in rnn._parameters.items():
         assert weight is not None
         if input.dtype != weight.dtype:
@@ -53,13 +51,20 @@ def alike(rnn: "RNN", input: Tensor) -> Tensor:
     return input
 
 
+def cast(rnn: "RNN", given: Tensor) -> Tensor:
+    """Under autocast, what is given in the weights' dtype: the loops carry their states in that."""
+    kind = given.device.type
+    casts = given.is_floating_point() and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return given.to(next(rnn.parameters()).dtype) if casts else given
+
+
 def states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> Sequence[Tensor]:
     """The initial states: those given, each (num_layers · directions, B, H), or without B where there is no batch; else the cell's own."""
     count = rnn.num_layers * rnn.directions
     expected = (count, B, rnn.hidden_size) if batched else (count, rnn.hidden_size)
     if hx is None:
         return rnn.cell.initial(x, *expected)
-    given = (hx,) if isinstance(hx, Tensor) else tuple(hx)
+    given = tuple(cast(rnn, state) for state in ([hx] if isinstance(hx, Tensor) else hx))
     if len(given) != len(rnn.cell.states):
         raise ValueError(f"{rnn.cell.name} has the states {', '.join(rnn.cell.states)}: got {len(given)} of {len(rnn.cell.states)}")
     for name, state in zip(rnn.cell.states, given, strict=True):
@@ -74,7 +79,7 @@ def earlier(rnn: "RNN", before: Tensor, x: Tensor, batched: bool) -> Tensor:
     """The input (B, D) one step before x (T, B, D), given as a step of the input is."""
     if rnn.num_layers * rnn.directions > 1:
         raise ValueError("before takes a single layer in one direction: give a deeper one its whole sequence")
-    before = before if batched else before.unsqueeze(0)
+    before = cast(rnn, before if batched else before.unsqueeze(0))
     if before.shape != x.shape[1:] or before.dtype != x.dtype or before.device != x.device:
         found = f"{list(before.shape)} in {before.dtype} on {before.device}"
         raise RuntimeError(f"Expected before {tuple(x.shape[1:])} in {x.dtype} on {x.device}, got {found}")

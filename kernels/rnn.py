@@ -185,13 +185,13 @@ class RNN(nn.Module):
         return PackedSequence(y, sizes, order, back), finals if len(finals) > 1 else finals[0]
 
     def _padded(self, input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int]) -> tuple[Tensor, Hidden]:
-        if isinstance(input, PackedSequence) or input.dim() != 3:
+        if not isinstance(input, Tensor) or input.dim() != 3:
             raise ValueError("lengths go with a padded batch of three dimensions: a packed one has its own")
         T, B = input.shape[:2] if not self.batch_first else input.shape[1::-1]
-        counts = torch.as_tensor(lengths, dtype=torch.int64).cpu()
-        if counts.shape != (B,) or counts.max() > T:
-            raise ValueError(f"lengths are {B} numbers up to {T}, one for each sequence of this batch: got {counts.tolist()}")
-        short = pack_padded_sequence(input, counts, self.batch_first, enforce_sorted=False)
+        counts = torch.as_tensor(lengths).cpu()
+        if counts.shape != (B,) or counts.is_floating_point() or counts.dtype == torch.bool or (counts > T).any():
+            raise ValueError(f"lengths are {B} whole numbers up to {T}, one for each sequence of this batch: got {counts.tolist()}")
+        short = pack_padded_sequence(input, counts.to(torch.int64), self.batch_first, enforce_sorted=False)
         y, final = self._packed(short, hx)
         return pad_packed_sequence(y, self.batch_first, total_length=T)[0], final
 

@@ -56,6 +56,12 @@ def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
     for name in cell.heads:
         if name not in products or products[name].args[0].width == "D":
             raise fault(cell.step, f"heads has {name}, which is no matrix that is applied to a state: they share the units of one")
+    for name, count in cell.heads.items():
+        if not isinstance(count, int) or count < 1:
+            raise fault(cell.step, f"heads has {count!r} for {name}: how many, a whole number from 1 on")
+    for name, value in cell.start.items():
+        if not isinstance(value, (int, float)):
+            raise fault(cell.step, f"start has {value!r} for {name}: the number that the state begins with")
     strange = [name for name in cell.start if name not in cell.states]
     if strange:
         raise fault(cell.step, f"start has {strange[0]}, which is no state: there is {', '.join(cell.states)}")

@@ -129,6 +129,10 @@ BAD = {
     "none of a sequence": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[7, 0, 1, 1, 1]),
     "longer than the batch": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[8, 1, 1, 1, 1]),
     "of another batch": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[1, 1]),
+    "parts of steps": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[2.5, 1, 1, 1, 1]),
+    "a mask": lambda rnn: rnn(torch.zeros(T, B, D), lengths=torch.ones(B, dtype=torch.bool)),
+    "of no sequence": lambda rnn: rnn(torch.zeros(T, 0, D), lengths=[]),
+    "of no tensor": lambda rnn: rnn([1.0], lengths=[1]),
     "of a single sequence": lambda rnn: rnn(torch.zeros(T, D), lengths=[1]),
     "of a packed batch": lambda rnn: rnn(pack_sequence([torch.zeros(2, D)]), lengths=[2]),
     "packed, of another width": lambda rnn: rnn(pack_sequence([torch.zeros(2, D + 1)])),
@@ -189,6 +193,15 @@ def test_no_numbers():
     """On torch's meta device a layer says its shapes."""
     y, (h, c) = RNN("lstm", D, H, device="meta", backend="eager")(torch.empty(T, B, D, device="meta"))
     assert y.shape == (T, B, H) and h.shape == c.shape == (1, B, H)
+
+
+def test_autocast_hands_on_states():
+    """What a layer under autocast made, in 16 bit, is taken as initial states and as the input before, as nn.LSTM takes it."""
+    rnn, x, h = RNN("qrnn", D, H), torch.randn(T, B, D), torch.randn(1, B, H).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = flat(rnn(x, (h, h), before=x[0].bfloat16()))
+    right = flat(rnn(x, (h.float(), h.float()), before=x[0].bfloat16().float()))
+    assert all(map(torch.equal, found, right))
 
 
 def test_a_step_at_a_time():

@@ -116,6 +116,18 @@ WRONG = {
         "@cell(heads={'W.x': 5})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
         r"heads has W\.x, which is no matrix that is applied to a state",
     ),
+    "no number of heads": (
+        "@cell(heads={'W.h': -2})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        r"heads has -2 for W\.h: how many, a whole number from 1 on",
+    ),
+    "heads in words": (
+        "@cell(heads={'W.h': '2'})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        r"heads has '2' for W\.h: how many, a whole number from 1 on",
+    ),
+    "a start in words": (
+        "@cell(start={'h': 'one'})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        "start has 'one' for h: the number that the state begins with",
+    ),
     "a start of no state": (
         "@cell(start={'c': 1.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
         "start has c, which is no state: there is h",
