@@ -22,7 +22,7 @@ def choose(wanted: str) -> str:
     return chosen
 
 
-def target(out: Path | None, device: str, *words: str, resume: bool = False) -> Path:
+def target(out: Path | None, device: str, *words: str, resume: bool | None = None) -> Path:
     """The folder a run writes to: `out`, or a new one in reports/ that is named for the day, the device and what is asked. A GPU is asked
     for its name only then: that may take a context in this process, too. Raises SettingsError as `settings.folder` does."""
     today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.cases import groups, make, shapes, verified
+from bench.measure.problem import Problem, problem
 from bench.records import Case, Records
 from bench.settings import Settings
 from bench.suites import Shape
@@ -78,8 +79,14 @@ def left(job: Job, before: Records | None) -> Job | None:
 
 
 def travelled(settings: Settings) -> list[Shape]:
-    """The sizes whose gradient norms are measured: a suite's are not, it asks for speed."""
-    return [] if settings.suite else sorted(shapes(settings), key=lambda shape: settings.cells.index(shape.cell))
+    """The sizes whose gradient norms are measured: a suite's are not, it asks for speed; nor are those that a cell can't have, of which
+    its cases say why."""
+    fitting = (shape for shape in shapes(settings) if not settings.suite and not sized(settings, shape).unfit)
+    return sorted(fitting, key=lambda shape: settings.cells.index(shape.cell))
+
+
+def sized(settings: Settings, shape: Shape) -> Problem:
+    return problem(shape.cell, shape.T, shape.B, shape.D, shape.H, shape.dtype, settings.device, settings.seed)
 
 
 def check(case: Case) -> tuple[object, ...]:

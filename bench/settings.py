@@ -131,9 +131,9 @@ def duration(text: str, flag: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
-def folder(out: Path | None, default: Path, resume: bool = False) -> Path:
+def folder(out: Path | None, default: Path, resume: bool | None = None) -> Path:
     """The folder a run writes to, made: `out`, which must be new or empty, or `default` with a number that makes it new. To `resume`,
-    `out` may hold a run."""
+    `out` may hold a run; None where that can't be asked for."""
     if resume and out is None:
         raise SettingsError("--resume goes on with a run: name its folder with --out")
     chosen = out or default
@@ -141,7 +141,8 @@ def folder(out: Path | None, default: Path, resume: bool = False) -> Path:
         tries = (default.with_name(f"{default.name}-{n}") for n in range(2, 10_000))
         chosen = default if not default.exists() else next(path for path in tries if not path.exists())
     elif out.exists() and (not out.is_dir() or any(out.iterdir())) and not (resume and (out / "records.jsonl").exists()):
-        hint = "it holds no records.jsonl to resume" if resume else "nothing was overwritten; --resume goes on with a run"
+        hint = "it holds no records.jsonl to resume" if resume else "nothing was overwritten"
+        hint += "; --resume goes on with a run" if resume is False else ""
         raise SettingsError(f"--out {out} exists already: name a new folder, {hint}")
     try:
         chosen.mkdir(parents=True, exist_ok=True)

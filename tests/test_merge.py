@@ -37,6 +37,14 @@ def test_a_shard_of_settings():
     assert sorted(map(str, every[0])) == sorted(map(str, every[1] + every[2])) and every[1] and every[2]
 
 
+def test_a_size_that_a_cell_cannot_have():
+    """Its cases say why: there are no gradient norms to fail for it."""
+    known = {"batch": 2, "hidden": 6, "input": 5, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
+    planned = jobs(Settings(("gru", "slstm", "sru"), ("compiled",), (2,), **known))
+    assert [job.name for job in planned if job.kind == "gradients"] == ["gradient norms of gru T=2"]
+    assert {case.cell for job in planned if job.kind == "race" for case in job.cases} == {"gru", "slstm", "sru"}
+
+
 @given(st.integers(1, 5), st.randoms(use_true_random=False))
 def test_merged_shards_are_the_run(count, random):
     """Whatever is dealt out however, and in whichever order it comes back."""
@@ -139,6 +147,8 @@ def test_at_the_command_line(tmp_path):
     other = save(tmp_path / "c", of(records(timed(case(), *(2 + k / 1e3 for k in range(9)))), "2/2"))
     done = CliRunner().invoke(app, ["merge", str(a), str(other), "--out", str(tmp_path / "twice")])
     assert done.exit_code == 1 and "DISAGREES: gru compiled training" in done.output
+    there = str(CliRunner().invoke(app, ["merge", str(a), str(b), "--out", str(a)]).exception)
+    assert there.endswith("exists already: name a new folder, nothing was overwritten")  # merge has no --resume to name
     assert "two runs or more" in str(CliRunner().invoke(app, ["merge", str(a), "--out", str(tmp_path / "x")]).exception)
 
 
