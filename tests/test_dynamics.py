@@ -93,6 +93,16 @@ def test_gradients_of_a_trained_layer(tmp_path):
         assert record.by_lag == pytest.approx(gradients.measure(trained(rnn, 6, 2)).by_lag, rel=1e-12)
 
 
+def test_a_model_of_two_layers(tmp_path):
+    """Values of one are not mixed with those of another, and which of two is meant is not guessed."""
+    two = torch.nn.ModuleDict({"first": RNN("minimal", 3, 4), "second": RNN("cfn", 3, 4), "third": RNN("minimal", 3, 4)})
+    torch.save(two.state_dict(), tmp_path / "two.pt")
+    found = checkpoint.checkpoint(tmp_path / "two.pt", "cfn")
+    assert all(torch.equal(found[name], value) for name, value in two["second"].weights().items())
+    with pytest.raises(SettingsError, match=r"two\.pt holds first and third: save the state dict of one minimal"):
+        checkpoint.checkpoint(tmp_path / "two.pt", "minimal")
+
+
 def trained(rnn: RNN, T: int, B: int) -> Problem:
     made = problem(rnn.cell.name, T, B, rnn.input_size, rnn.hidden_size, "float64", "cpu", 0)
     for key, value in made.weights.items():

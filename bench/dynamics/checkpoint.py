@@ -70,16 +70,24 @@ def trained(path: Path, cell: str) -> Trained:
 
 def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
     """The learned values of the first layer in a saved state dict of `kernels.RNN`, by the cell's names. Raises SettingsError where it
-    holds none."""
+    holds none, or several of that cell."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise SettingsError(f"--checkpoint {path} can't be read ({named(error)}): name a state dict torch.save wrote") from None
     wanted = {name: f"{name.replace('.', '_')}_l0" for name in plan(cells.load(cell)).sizes}
-    found = {name: value for name, key in wanted.items() for k, value in flat(saved).items() if k == key or k.endswith("." + key)}
-    if set(found) != set(wanted):
-        raise SettingsError(f"--checkpoint {path} has no {', '.join(sorted(set(wanted) - set(found)))}: is it a {cell}?")
-    return found
+    layers: dict[str, dict[str, Tensor]] = {}
+    for key, value in flat(saved).items():
+        module, _, last = key.rpartition(".")
+        layers.setdefault(module, {})[last] = value
+    whole = [module for module, values in layers.items() if set(wanted.values()) <= set(values)]
+    if not whole:
+        there = {key for values in layers.values() for key in values}
+        missing = ", ".join(sorted(name for name, key in wanted.items() if key not in there)) or "layer with all of its values"
+        raise SettingsError(f"--checkpoint {path} has no {missing}: is it a {cell}?")
+    if len(whole) > 1:
+        raise SettingsError(f"--checkpoint {path} holds {' and '.join(whole)}: save the state dict of one {cell}")
+    return {name: layers[whole[0]][key] for name, key in wanted.items()}
 
 
 def sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
@@ -96,7 +104,8 @@ def sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, in
 
 
 def flat(saved: object) -> dict[str, Tensor]:
-    """The tensors in nested dictionaries, by the last of their names."""
+    """The tensors in nested dictionaries, by the last of their names. Where several have one of that name it is the last one's: of a
+    training, the best."""
     if not isinstance(saved, dict):
         return {}
     found: dict[str, Tensor] = {}
