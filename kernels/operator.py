@@ -41,8 +41,9 @@ def register(cell: Cell) -> str:
 @cache
 def digest(cell: Cell) -> str:
     """Of a cell's equations, with their names and their order, by which a graph's tensors are told apart."""
-    nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in plan(cell).written]
-    return hashlib.sha256(repr((cell.states, nodes)).encode()).hexdigest()[:16]
+    made = plan(cell)
+    nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in made.written]
+    return hashlib.sha256(repr((cell.states, nodes, made.graph.stencils)).encode()).hexdigest()[:16]
 
 
 def known(name: str, bias: bool) -> Plan:
