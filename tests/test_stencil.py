@@ -117,7 +117,7 @@ def recurrent(u, x, W, b):
         ("stepwise", wave, torch.bfloat16, 8, "applies stencils in float32, not bfloat16"),
         ("resident", recurrent, torch.float32, 8, "knows no stencils, and recurrent has one: use stepwise"),
     ],
-    ids=str,
+    ids=["no stencil", "a matrix", "16 bit", "too large", "16 bit, stepwise", "resident"],
 )  # fmt: skip
 def test_unsupported(schedule, cell, dtype, H, reason):
     import cells
