@@ -10,11 +10,14 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from html5lib import HTMLParser
 
+import cells
 from bench.cli import app
 from bench.render.published import published
 from bench.settings import SettingsError
 from bench.site.build import build
 from bench.site.equations import equations, sources
+from bench.site.handbook import INTERFACE, write
+from bench.site.site import Site
 from tests.absent import without
 from tests.publications import RUNS, publish
 
@@ -39,7 +42,9 @@ def test_there_is_a_page_for_each_run_cell_and_pair(site):
     found = {str(path.relative_to(site)) for path in pages(site)}
     assert {"index.html", "history.html", "compare/index.html", "cells/index.html"} < found
     assert {f"runs/{name}.html" for name in RUNS} < found
-    assert {f"cells/{cell.name}.html" for cell in CELLS} < found and len(CELLS) > 15
+    assert {f"cells/{name}.html" for name in cells.names()} < found and [cell.name for cell in CELLS] == [*cells.names()]
+    assert {f"docs/{path.stem}.html" for path in (ROOT / "docs").glob("*.md")} < found
+    assert {f"docs/{name}.html" for name in ("index", "overview", "changelog", "api/kernels", "api/records")} < found
     alike = ("2026-01-first", "2026-02-slower", "2026-03-as-slow")
     assert {name for name in found if "--" in name} == {f"compare/{a}--{b}.html" for a, b in combinations(alike, 2)}
 
@@ -64,12 +69,18 @@ def test_pages_are_small(site, tmp_path):
     assert max(sizes.values()) < LARGEST, sizes
 
 
+def asked(path: Path) -> str:
+    """A file of the site without the links that documents have to elsewhere, which nobody follows but a reader."""
+    text = path.read_text()
+    return re.sub(r'<a href="https://[^"]*">', "<a>", text) if path.parent.name == "docs" else text
+
+
 def test_every_link_leads_somewhere_on_the_site(site):
     """And every name is given once in a page."""
     named = {path: re.findall(r'\sid="([^"]*)"', path.read_text()) for path in pages(site)}
     assert not [(path, names) for path, names in named.items() if len(set(names)) < len(names)]
     for path in pages(site):
-        for link in re.findall(r'\s(?:href|src)="([^"]*)"', path.read_text()):
+        for link in re.findall(r'\s(?:href|src)="([^"]*)"', asked(path)):
             parts = urlsplit(link)
             if parts.scheme == "data":
                 continue
@@ -81,7 +92,7 @@ def test_every_link_leads_somewhere_on_the_site(site):
 
 def test_nothing_is_asked_for_from_elsewhere(site):
     for path in (*pages(site), *site.rglob("*.css"), *site.rglob("*.js")):
-        assert not re.search(r"""(?:src|href|url\(|import|fetch)\s*[=(]?\s*["']?(?:https?:)?//""", path.read_text()), path
+        assert not re.search(r"""(?:src|href|url\(|import|fetch)\s*[=(]?\s*["']?(?:https?:)?//""", asked(path)), path
 
 
 def test_a_run_has_its_records_tables_and_pictures_beside_it(site):
@@ -116,8 +127,34 @@ def test_equations_say_which_time_a_state_is_of():
     assert said[0] == "it=σ(Wixxt+Wihht−1+bi)" and said[4:] == ["ct=ft⊙ct−1+it⊙gt", "ht=ot⊙tanh(ct)"]
     qrnn = next(cell for cell in CELLS if cell.name == "qrnn")
     assert "<msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub>" in equations(qrnn.step)
+    wave = next(cell for cell in CELLS if cell.name == "wave")
+    assert wave.paper == "Hughes et al. 2019" and wave.text.startswith("def wave(u, before, x, W, p):\n    c = ")
+    assert "<mi>∇²</mi><mo>&#x2061;</mo><mrow>" in equations(wave.step)
+    string = next(cell for cell in CELLS if cell.name == "damped_string")
+    assert re.sub("<[^>]*>|&#x2062;", "", equations(string.step)) == "∂2u∂t2=pc2⊙∇2u−2pb⊙∂u∂t+source" and string.formula == "H*D + 2*H"
     assert (lstm.paper, lstm.formula) == ("Hochreiter & Schmidhuber 1997; Gers et al. 2000", "4*(H*D + H**2 + H)")
     assert not [cell.name for cell in CELLS if "<mtext>" in re.sub("<mtext>(new|f)</mtext>", "", equations(cell.step))], "what isn't read"
+
+
+def test_documents_lead_to_each_other_and_to_what_they_name(site):
+    index, overview = ((site / "docs" / f"{name}.html").read_text() for name in ("index", "overview"))
+    assert re.search(r'<dt><a href="../docs/tutorial.html">[^<]+</a></dt><dd>[^<]+\.</dd>', index)
+    assert "RNN, from_torch, to_torch" in index
+    for link in ("replace.html", "contributing.html", "source/CITATION.cff.html", "../index.html#runs"):
+        assert f'href="{link}"' in overview, link
+    assert 'href="../cells/wave.html"' in (site / "docs" / "waves.html").read_text()
+    assert 'href="../docs/tutorial.html" aria-current="page"' in (site / "docs" / "tutorial.html").read_text()
+    layer = (site / "docs" / "api" / "kernels.html").read_text()
+    assert 'id="kernels.RNN"' in layer and 'href="#kernels.RNN"' in layer and "memory: str = &#34;full&#34;," in layer
+
+
+def test_where_only_the_packages_are_the_interface_is_still_there(tmp_path):
+    """As where the wheel is installed."""
+    for package in ("cells", "kernels", "bench"):
+        (tmp_path / package).symlink_to(ROOT / package)
+    write(Site(tmp_path / "out"), tmp_path)
+    made = {str(path.relative_to(tmp_path / "out" / "docs")) for path in (tmp_path / "out").rglob("*.html")}
+    assert made == {"index.html", *(f"api/{name}.html" for name in INTERFACE)}
 
 
 def test_it_is_built_where_neither_torch_nor_triton_is(tmp_path):

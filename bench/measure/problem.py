@@ -107,4 +107,6 @@ class Problem:
 
 
 def problem(name: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
+    """Of words: `name` is a cell's, as `cells.load` takes it, `dtype` one of DTYPES, `device` torch's name for it. Raises KeyError for a
+    name that isn't known."""
     return Problem(name, cells.load(name), T, B, D, H, DTYPES[dtype], torch.device(device), seed)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.compare.comparison import Side, compare
@@ -13,31 +12,15 @@ from bench.compare.history import Timeline, timelines
 from bench.render import report, sheets
 from bench.render.published import FILE, Published, cited, modes
 from bench.render.words import MODES, NONE, factor
-from bench.settings import SettingsError
-from bench.site import charts
-from bench.site.article import article, inline
+from bench.site import charts, handbook
+from bench.site.article import article
 from bench.site.contents import Entry, compared, entries, regressions, verdicts
 from bench.site.equations import Source, equations
+from bench.site.site import Site, emptied
 
 ASSETS = Path(__file__).parent / "assets"
+ROOT = Path(__file__).parents[2]
 Tell = Callable[[str], None]
-
-
-class Site:
-    """A folder that pages are written into; every page knows the way to its root."""
-
-    def __init__(self, out: Path):
-        self.out, self.pages = out, list[Path]()
-        loader = PackageLoader("bench.site")
-        self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self.templates.globals.update(NONE=NONE, inline=inline)
-
-    def page(self, address: str, template: str, title: str, **given: object) -> None:
-        path = self.out / address
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = self.templates.get_template(template).render(title=title, root="../" * address.count("/"), address=address, **given)
-        path.write_text(text + "\n", encoding="utf-8")
-        self.pages.append(path)
 
 
 def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[str, str], out: Path, tell: Tell) -> list[Path]:
@@ -58,16 +41,8 @@ def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[s
         cell_page(site, cell, runs, derived.get(cell.name, ""))
     site.page("cells/index.html", "cells.html", "Cells", cells=cells, formulas={cell.name: cell.formula for cell in cells})
     front_page(site, runs, lines, names)
+    handbook.write(site, ROOT)
     return site.pages
-
-
-def emptied(out: Path) -> None:
-    """Raises SettingsError for a folder that holds anything but an older site."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / "assets" / "site.css").exists():
-            raise SettingsError(f"--out {out} holds something that is no site: name a new folder")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline], cells: Sequence[str]) -> None:

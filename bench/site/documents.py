@@ -1,0 +1,100 @@
+"""Documents of the repository as pages: their headings are named as a code host names them, their links lead to pages of the site."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from bench.render.sheets import words
+from bench.site.article import cell, fenced
+
+Link = Callable[[str, bool], str]
+"""Where on the site is what a document names, and whether it is a picture; "" for nowhere."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """The HTML under the title, the sections, as anchors and titles, and the first sentence in plain words."""
+
+    title: str
+    body: Markup
+    sections: Sequence[tuple[str, str]]
+    about: str
+
+
+def parsed(text: str) -> list[Token]:
+    return MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+
+
+def headings(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token, str]]:
+    """Every heading, its words and its anchor."""
+    taken: dict[str, int] = {}
+    for token, after in pairwise(tokens):
+        if token.type == "heading_open":
+            name = anchor(words(after))
+            taken[name] = taken.get(name, -1) + 1
+            yield token, after, f"{name}-{taken[name]}" if taken[name] else name
+
+
+def anchor(title: str) -> str:
+    """GitHub's: "torch.compile, autocast" is torchcompile-autocast."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def document(text: str, link: Link) -> Document:
+    """A document that begins with its title."""
+    tokens = parsed(text)
+    found = [*headings(tokens)]
+    for token, _, name in found:
+        token.attrSet("id", name)
+    for token in tokens:
+        for child in token.children or []:
+            led(child, link)
+    body = tokens[3:]
+    first = next((after for token, after in pairwise(body) if token.type == "paragraph_open"), Token("inline", "", 0))
+    plain = "".join(" " if child.type == "softbreak" else child.content for child in first.children or [])
+    about = re.split(r"(?<=[.:]) (?=[A-Z])", plain)[0].removesuffix(":")
+    sections = [(name, words(after)) for token, after, name in found if token.tag == "h2"]
+    return Document(words(tokens[1]), rendered(body), sections, about)
+
+
+def led(token: Token, link: Link) -> None:
+    """Lead a link or a picture to where it is on the site; a link to nowhere loses its address."""
+    for kind, name in (("link_open", "href"), ("image", "src")):
+        if token.type == kind:
+            found = link(str(token.attrs[name]), kind == "image")
+            if found:
+                token.attrSet(name, found)
+            else:
+                token.attrs.pop(name)
+
+
+def prose(text: str) -> Markup:
+    """A docstring, whose "<" are no tags."""
+    return rendered(MarkdownIt("commonmark", {"html": False}).parse(text))
+
+
+def rendered(tokens: Sequence[Token]) -> Markup:
+    reader = MarkdownIt("commonmark", {"html": True})
+    reader.add_render_rule("table_open", opened)
+    reader.add_render_rule("table_close", closed)
+    reader.add_render_rule("th_open", cell)
+    reader.add_render_rule("td_open", cell)
+    reader.add_render_rule("fence", fenced)
+    reader.add_render_rule("code_block", fenced)
+    return Markup(reader.renderer.render(tokens, reader.options, {}))
+
+
+def opened(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+    """In a frame that scrolls, named by its first header."""
+    name = escape(next(words(token) for token in tokens[at:] if token.type == "inline"))
+    return f'<div class="table"><div class="scroll" role="region" tabindex="0" aria-label="Table: {name}"><table class="read">\n'
+
+
+def closed(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+    return "</table></div></div>\n"

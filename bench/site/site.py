@@ -1,0 +1,36 @@
+"""The folder of a site, and how a page gets into it."""
+
+import shutil
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bench.render.words import NONE
+from bench.settings import SettingsError
+from bench.site.article import inline
+
+
+class Site:
+    """A folder that pages are written into; every page knows the way to its root."""
+
+    def __init__(self, out: Path):
+        self.out, self.pages = out, list[Path]()
+        loader = PackageLoader("bench.site")
+        self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self.templates.globals.update(NONE=NONE, inline=inline)
+
+    def page(self, address: str, template: str, title: str, **given: object) -> None:
+        path = self.out / address
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = self.templates.get_template(template).render(title=title, root="../" * address.count("/"), address=address, **given)
+        path.write_text(text + "\n", encoding="utf-8")
+        self.pages.append(path)
+
+
+def emptied(out: Path) -> None:
+    """Raises SettingsError for a folder that holds anything but an older site."""
+    if out.exists() and any(out.iterdir()):
+        if not (out / "assets" / "site.css").exists():
+            raise SettingsError(f"--out {out} holds something that is no site: name a new folder")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
