@@ -1,13 +1,15 @@
 """A cell's equations as MathML, read off its source: nothing is imported or run.
 
 States carry a time: h on the right of an equation is h_{t-1} until the step has set it, and prev(x) is x_{t-1}. `W.name(v)` is a matrix
-W_name times v, `b.name` and `p.name` are vectors, `s.name` is a number, a product of two vectors is taken unit by unit.
+W_name times v, `b.name` and `p.name` are vectors, `s.name` is a number, a product of two vectors is taken unit by unit. A cell
+of second order in time is shown as the equation of its field, whose source is W_source x.
 """
 
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 from markupsafe import Markup, escape
 
@@ -15,7 +17,14 @@ GREEK = {
     "theta": "θ", "eta": "η", "phi": "φ", "alpha": "α", "beta": "β", "gamma": "γ", "rho": "ρ", "sigma": "σ", "tau": "τ", "zeta": "ζ",
     "nu": "ν",
 }  # fmt: skip
-NAMES = {"sigmoid": "σ", "maximum": "max", "minimum": "min", "absolute": "abs"}
+NAMES = {"sigmoid": "σ", "maximum": "max", "minimum": "min", "absolute": "abs", "lap": "∇²"}
+FIELD = {
+    "rate": "<mfrac><mrow><mo>∂</mo><mi>u</mi></mrow><mrow><mo>∂</mo><mi>t</mi></mrow></mfrac>",
+    "lap": "<mrow><msup><mo>∇</mo><mn>2</mn></msup><mi>u</mi></mrow>",
+}
+"""What a cell of second order is a function of, beside its field."""
+TWICE = "<msup><mo>∂</mo><mn>2</mn></msup>"
+FORCE = f"<mfrac><mrow>{TWICE}<mi>u</mi></mrow><mrow><mo>∂</mo><msup><mi>t</mi><mn>2</mn></msup></mrow></mfrac>"
 BEFORE = "<mi>t</mi><mo>−</mo><mn>1</mn>"
 SIGNS = {ast.Add: "+", ast.Sub: "−", ast.Lt: "&lt;", ast.LtE: "≤", ast.Gt: "&gt;", ast.GtE: "≥"}
 
@@ -38,19 +47,29 @@ class Source:
 
 
 def sources(folder: Path) -> list[Source]:
-    """The cells in a folder, by name: each a function with the decorator `cell`."""
+    """The cells in a folder, by name: each a function with the decorator `cell`, or what a `Cell` of its file is made of."""
     found = []
     for path in sorted(folder.glob("*.py")):
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
-        for node in tree.body:
-            call = next((d for d in getattr(node, "decorator_list", []) if isinstance(d, ast.Call) and ast.unparse(d.func) == "cell"), None)
+        about = (ast.get_docstring(tree) or "").partition("\n")[0]
+        for node in ast.walk(tree):
+            call = made(node, tree, path.stem) if isinstance(node, ast.FunctionDef) else None
             if isinstance(node, ast.FunctionDef) and call:
                 given = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
-                lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
-                about = (ast.get_docstring(tree) or "").partition("\n")[0]
-                found.append(Source(node.name, about, str(given.get("paper", "")), str(given.get("parameters", "")), "\n".join(lines)))
+                lines = dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno]))
+                found.append(Source(node.name, about, str(given.get("paper", "")), str(given.get("parameters", "")), lines))
     return found
+
+
+def made(step: ast.FunctionDef, tree: ast.Module, name: str) -> ast.Call | None:
+    """The call that makes a function a cell, with what is known about it: its decorator, be it that of an equation of second order, or
+    Cell(it, …) where it has the file's name."""
+    for call in step.decorator_list:
+        if isinstance(call, ast.Call) and ast.unparse(call).startswith(("cell(", "partial(second_order,")):
+            return call
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Cell" and node.args)
+    return next((call for call in calls if step.name == name == ast.unparse(call.args[0])), None)
 
 
 def equations(step: ast.FunctionDef) -> Markup:
@@ -64,7 +83,7 @@ class Reader:
     def __init__(self, step: ast.FunctionDef):
         self.step = step
         arguments = [argument.arg for argument in step.args.args]
-        self.states = arguments[: arguments.index("x")]
+        self.states = arguments[: arguments.index("x")] if "x" in arguments else []
         self.time = dict.fromkeys(self.states, BEFORE) | {"x": "<mi>t</mi>"}
 
     def rows(self) -> Iterator[str]:
@@ -73,6 +92,8 @@ class Reader:
                 name, value = line.targets[0].id, self.read(line.value)
                 self.time[name] = "<mi>t</mi>"
                 yield f"{self.name(name)}<mo>=</mo>{value}"
+            elif isinstance(line, ast.Return) and line.value is not None and not self.states:
+                yield f"{FORCE}<mo>=</mo>{self.read(line.value)}<mo>+</mo><mi>source</mi>"
             elif isinstance(line, ast.Return) and line.value is not None:
                 parts = line.value.elts if isinstance(line.value, ast.Tuple) else [line.value]
                 values = [self.read(part) for part in parts]
@@ -81,6 +102,8 @@ class Reader:
                         yield f"{self.sub(state, '<mi>t</mi>')}<mo>=</mo>{value}"
 
     def name(self, name: str) -> str:
+        if not self.states and name in FIELD:
+            return FIELD[name]
         return self.sub(name, self.time[name]) if name in self.time else letter(name)
 
     @staticmethod
