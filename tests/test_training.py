@@ -15,7 +15,7 @@ import cells
 from bench.records import read
 from bench.records.training import Point, Trial
 from bench.settings import SettingsError
-from bench.tasks import checkpoint, learned, load, run
+from bench.tasks import checkpoint, learned, live, load, run
 from bench.tasks.adding import Adding
 from bench.tasks.copying import Copying
 from bench.tasks.noise import Noisy, noisy
@@ -134,6 +134,17 @@ def test_by_turns_each_ends_where_it_would_have_alone():
     rounds = [told[k : k + 4] for k in range(0, 16, 4)]
     assert [{step for _, step in found} for found in rounds] == [{0}, {10}, {20}, {30}]  # none is ahead of another by more than a look
     assert all({t for t, _ in found} == set(every) for found in rounds) and len({tuple(t for t, _ in found) for found in rounds}) > 1
+
+
+def test_a_live_table_has_those_that_were_last_told_of():
+    """Twenty by turns, of which eight have ended."""
+    shown = live.View("accuracy", None)
+    every = [trial(EASY, seed=seed) for seed in range(20)]
+    for step, told in ((0, every), (50, every[8:])):
+        for one in told:
+            shown.tell(one, Point(seconds=0.0, step=step, loss=None, value=0.5))
+    seeds = list(shown.table().columns[2].cells)
+    assert seeds == [str(seed) for seed in range(8, 20)] and len(seeds) == live.ROWS
 
 
 def test_out_of_time_all_end_where_they_are():

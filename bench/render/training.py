@@ -24,11 +24,13 @@ METHOD = """\
 - Every cell has the same data in the same order for the same seed, the same optimiser (Adam; of a sparse embedding its sparse form), the
   same limit of 1 on the gradient's norm, and the same search: where a task has several learning rates, each is tried for a fourth of the
   steps with a seed of its own, and the best on the validation data is used for all seeds.
+- The trainings of one seed take turns, a look each, in random order, so that all of them have the same minutes of the machine.
 - Before it is trained, a layer's outputs and gradients are held against its equations in float64, on the data of the task; the largest
   error stands in the table, and a layer that is wrong is not trained.
 - The curve is of validation data; the final value is of test data, by the model of the best look. Seconds are those of training, data and
-  all, without the looks. "target": its target was reached; "stopped": nothing better in a number of looks; "steps": all done; "time": out
-  of time; "diverged": the loss or a gradient was no longer finite.
+  all, without the looks; a step during which the process was stopped counts as the median since the last look. "target": its target was
+  reached; "stopped": nothing better in a number of looks; "steps": all done; "time": out of time; "diverged": the loss or a gradient was
+  no longer finite.
 - A mean over seeds has a 95% interval by Student's t; a ratio of times is the geometric mean over pairs of one seed. The quality that times
   are taken to is the target or, where there is none, what every seed of every cell reaches that beats the baselines.
 - What moves a unit: the variance of its next state to first order, shared out among its own states, those of all other units, and the

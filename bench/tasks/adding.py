@@ -21,7 +21,7 @@ HELD_OUT = 1000
 
 @dataclass(frozen=True)
 class Adding(Supervised):
-    """x (T, B, 2): numbers and marks; y (B, 1): the sum of the two that are marked."""
+    """x (T, B, 2): numbers and marks; y (B, 1): the sum of the two that are marked. A training takes two minutes of a core at most."""
 
     name: ClassVar[str] = "adding"
     metric: ClassVar[str] = "mean squared error"

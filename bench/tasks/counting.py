@@ -20,7 +20,7 @@ IGNORED = -1
 @dataclass(frozen=True)
 class Counting(Supervised):
     """x (2n, B, 2) one-hot: n times a, n times b, then zeros; y (2n, B): after each b whether the word ends (1) or not (0), −1 elsewhere.
-    `T` is N, the largest n in training."""
+    `T` is N, the largest n in training. A training takes a minute of a core at most."""
 
     name: ClassVar[str] = "counting"
     metric: ClassVar[str] = "words of n up to 4·N whose end is found"

@@ -21,11 +21,12 @@ NOISE = 0.2
 
 @dataclass(frozen=True)
 class Digits(OfTen):
-    """x (64, B, 1): pixels, row by row; y (B): the digit. A training takes a minute of one core at most."""
+    """x (64, B, 1): pixels, row by row; y (B): the digit. A training takes a minute of a core at most."""
 
     name: ClassVar[str] = "digits"
     target: ClassVar[float] = 0.98
     decays: ClassVar[bool] = True
+    cells: ClassVar[tuple[str, ...]] = ("gru", "gru_reset_before", "mgu", "lstm", "cfn", "minimal", "vanilla")
 
     steps: int = 3000
     every: int = 100

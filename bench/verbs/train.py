@@ -30,17 +30,23 @@ from bench.tasks import TASKS, load
 @click.option("--steps", default="", metavar="N", help="Steps of training, at most. [the task's]")
 @click.option("--rates", default="", metavar="A,B", help="Learning rates of Adam; of several, a search takes the best. [the task's]")
 @click.option("--data", type=Path, metavar="FILE", help="recommend: a ratings.dat. [a click stream, made up]")
-@click.option("--items", default="", metavar="N", help="recommend, without --data: items of the click stream. [5000]")
+@click.option(
+    "--items",
+    default="",
+    metavar="N",
+    help="recommend, without --data: items of the click stream; of millions, take one cell and one rate at a time. [5000]",
+)
 @click.option("--users", default="", metavar="N", help="recommend, without --data: users of the click stream. [1500]")
 @click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@click.option("--budget", default="", metavar="TIME", help="Train for 90s, 5m or 1h in all, shared out evenly. [no limit]")
+@click.option("--budget", default="", metavar="TIME", help="Train for 90s, 5m or 1h in all, shared out evenly among the seeds. [no limit]")
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>-<task>]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, from its checkpoints.")
 def train(
     task: str, cells: str, seeds: str, equal: str, hidden: str, length: str, steps: str, rates: str, data: Path | None, items: str,
     users: str, device: str, budget: str, out: Path | None, resume: bool,
 ) -> None:  # fmt: skip
-    """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Writes records and a report."""
+    """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Writes records and a report; cells
+    take turns."""
     name = choice(task, tuple(TASKS), "task")
     seconds = duration(budget, "--budget") if budget else math.inf
     shared = ("hidden", "parameters") if equal == "both" else (choice(equal, ("hidden", "parameters", "both"), "--equal"),)
