@@ -9,6 +9,7 @@ import pytest
 from bench.cli import app
 from bench.records import DecayRecord, Records, ScaleRecord, TheoryRecord
 from bench.render import report
+from bench.render.headlines import beside
 from bench.render.index import index
 from bench.render.published import Published, published
 from tests.publications import RUNS, publish
@@ -70,6 +71,22 @@ def test_what_git_does_not_know_is_not_published(tmp_path, capsys):
 def test_trainings_that_ended_nowhere_have_a_headline():
     lost = RUNS["2026-05-learning"].model_copy(update={"training": [record("gru", final=math.nan)], "learned": []})
     assert Published(Path("lost"), lost).headline == "**recommend, at equal hidden width: no cell ended with a finite value.**"
+
+
+def test_what_is_not_told_apart_is_said():
+    """The best of a few seeds is best by luck, too; and a mean above a baseline is not yet one that is shown to be."""
+    finals = {
+        "gru": (0.090, 0.095, 0.085),
+        "cfn": (0.089, 0.096, 0.084),
+        "vanilla": (0.059, 0.061, 0.0615),
+        "minimal": (0.07, 0.075, 0.065),
+    }
+    cells = {cell: [record("gru", seed, final=value) for seed, value in enumerate(values)] for cell, values in finals.items()}
+    said = "; shown to be better than without a recurrent layer: gru, cfn"
+    assert beside("gru", cells) == f", not told apart from cfn{said}"
+    lower = {cell: [r.model_copy(update={"higher": False, "baselines": {"guess": 0.08}}) for r in found] for cell, found in cells.items()}
+    assert beside("vanilla", lower).endswith("shown to be better than without a recurrent layer: vanilla")
+    assert beside("gru", {cell: found[:1] for cell, found in cells.items()}) == ""
 
 
 def test_a_run_of_several_ranks_has_a_headline():

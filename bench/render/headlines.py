@@ -6,6 +6,7 @@ from statistics import geometric_mean, median
 
 from bench.quality import by_cell, level, mean, reach
 from bench.records import Records
+from bench.records.training import TrainingRecord
 from bench.render import gradients, jacobians
 from bench.render.jacobians import growth
 from bench.render.scaling import efficiency
@@ -35,7 +36,7 @@ def tasks(records: Records) -> Iterator[str]:
             yield f"**{title(key)}: no cell ended with a finite value.**"
             continue
         best = (max if found[0].higher else min)(finals, key=lambda cell: finals[cell].value)
-        said = f"**{title(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**"
+        said = f"**{title(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**{beside(best, cells)}"
         times = {cell: [p.seconds for r in trials if goal is not None and (p := reach(r, goal))] for cell, trials in cells.items()}
         whole = {cell: geometric_mean(t) for cell, t in times.items() if len(t) == len(cells[cell]) and min(t) > 0}
         soonest = min(whole, key=lambda cell: whole[cell], default=None)
@@ -44,6 +45,23 @@ def tasks(records: Records) -> Iterator[str]:
             if soonest and goal is not None
             else f"{said}."
         )
+
+
+def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
+    """Which cells are not told apart from the best, seed by seed, and which are shown to be better than every baseline."""
+    of = {cell: {r.trial.seed: r.final for r in found if math.isfinite(r.final)} for cell, found in cells.items()}
+    if len(of[best]) < 2:
+        return ""
+    apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
+    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not spread(d).sign]
+    first = cells[best][0]
+    limit = (max if first.higher else min)(first.baselines.values(), default=None)
+    said = f", not told apart from {', '.join(alike)}" if alike else ""
+    if limit is None:
+        return said
+    way = 1 if first.higher else -1
+    above = [cell for cell, finals in of.items() if len(finals) > 1 and spread([way * (v - limit) for v in finals.values()]).sign > 0]
+    return f"{said}; shown to be better than without a recurrent layer: {', '.join(above) or 'none'}"
 
 
 def travelled(records: Records) -> str:
