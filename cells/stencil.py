@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Parameter
 
 from cells.fault import CellError
 
@@ -59,7 +60,9 @@ class Stencil:
     def weights(self, like: Tensor) -> Tensor:
         """With what weight each of H units is given each neighbour, zero where that is beyond the grid: (taps, H), where `like`
         (…, H) is and of its dtype."""
-        return _weights(self, like.shape[-1], like.dtype, like.device)
+        traced = torch.compiler.is_compiling() or type(like) not in (Tensor, Parameter)
+        make = _weights if traced else _kept  # what a graph is traced with isn't there afterwards
+        return make(self, like.shape[-1], like.dtype, like.device)
 
     def __call__(self, v: Any) -> Any:
         if hasattr(v, "stencil"):
@@ -73,7 +76,6 @@ class Stencil:
         return sum(parts[1:], parts[0])
 
 
-@cache
 def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     grid = stencil.grid(H)
     places = torch.cartesian_prod(*(torch.arange(n) for n in grid)).view(H, len(grid))
@@ -82,6 +84,12 @@ def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device)
         there = places + torch.tensor(at)
         rows.append(((there >= 0) & (there < size)).all(1) * torch.tensor(weight, dtype=torch.float64))
     return torch.stack(rows).to(device, dtype)
+
+
+@cache
+def _kept(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # what is first asked for without gradients is there for those who take them, too
+        return _weights(stencil, H, dtype, device)
 
 
 def shaped(dims: int, H: int) -> tuple[int, ...]:

@@ -190,3 +190,22 @@ def test_sequences_share_no_scratch(monkeypatch):
     check([problem(wave, 5, 3, 1, 12)], "stencil", torch.float32)
     (scratch,) = kept
     assert scratch.isfinite().all()
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("first", ["inference", "export", "compile"])
+def test_a_layer_is_trained_whoever_asked_for_its_weights_first(first, backend):
+    """In inference mode, or traced: no tensor of those is left for the others."""
+    given = Stencil(f"{first}_{backend}", (((1,), 0.5), ((-1,), -0.25)))
+    layer = RNN(Cell(lambda u, x, W, p: tanh(given(u) + given(p.c) + W.z(x))), 1, 9, backend=backend)
+    x = torch.randn(3, 2, 1)
+    if first == "inference":
+        with torch.inference_mode():
+            y, _ = layer(x)
+    elif first == "export":
+        y, _ = torch.export.export(layer, (x,)).module()(x)
+    else:
+        y, _ = torch.compile(layer, backend="aot_eager")(x)
+    again, _ = layer(x)
+    again.sum().backward()
+    assert torch.allclose(y, again, atol=1e-6) and all(w.grad.isfinite().all() for w in layer.parameters())
