@@ -1,6 +1,7 @@
 """The site as files: what pages there are, that they are valid, small and whole, and that torch is not needed for them."""
 
 import re
+import shutil
 import subprocess
 import sys
 from itertools import combinations
@@ -12,12 +13,12 @@ from html5lib import HTMLParser
 
 import cells
 from bench.cli import app
-from bench.render.published import published
+from bench.render.published import Published, published
 from bench.settings import SettingsError
 from bench.site.build import build
 from bench.site.equations import equations, sources
 from bench.site.handbook import INTERFACE, write
-from bench.site.site import Site
+from bench.site.site import PARTS, Site, emptied
 from tests.absent import without
 from tests.publications import RUNS, publish
 
@@ -178,3 +179,39 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         with pytest.raises(SettingsError, match=said):
             app(["publish", "--reports", str(tmp_path / reports), "--out", str(tmp_path)], standalone_mode=False)
     assert (tmp_path / "mine").read_text() == "kept"
+
+
+def test_nothing_but_a_site_is_replaced(tmp_path):
+    """The site's own package has assets/site.css, too; a checkout of a published branch has its .git; a README.md may be another one."""
+    package, branch, reports = tmp_path / "package", tmp_path / "branch", tmp_path / "reports"
+    shutil.copytree(ROOT / "bench" / "site", package)
+    emptied(branch)
+    shutil.copytree(ROOT / "bench" / "site" / "assets", branch / "assets")
+    (tmp_path / "link").symlink_to(branch)
+    emptied(branch)
+    assert not [*branch.iterdir()]
+    shutil.copytree(ROOT / "bench" / "site" / "assets", branch / "assets")
+    (branch / ".git").write_text("kept")
+    for out, said in ((package, "is no site"), (branch, "is no site"), (tmp_path / "link", "is a link")):
+        with pytest.raises(SettingsError, match=said):
+            emptied(out)
+    assert (package / "build.py").is_file() and (branch / ".git").read_text() == "kept"
+    reports.mkdir()
+    (reports / "README.md").write_text("# Mine")
+    with pytest.raises(SettingsError, match="is no index of runs"):
+        app(["publish", "--reports", str(reports), "--index"], standalone_mode=False)
+    assert (reports / "README.md").read_text() == "# Mine"
+
+
+def test_a_site_is_made_of_its_parts(site):
+    assert {path.name for path in site.iterdir()} == PARTS
+
+
+def test_what_a_record_holds_is_no_markup(tmp_path):
+    hostile = "<script>alert()</script>"
+    records = RUNS["2026-01-first"]
+    names = ("device", "system", "torch", "cuda", "cudnn", "driver", "commit")
+    here = records.run.environment.model_copy(update={name: hostile for name in names} | {"device_kind": "cuda"})
+    run = records.run.model_copy(update={"environment": here, "command": f"bench\n```\n{hostile}", "settings": {"more": hostile}})
+    build([Published(tmp_path, records.model_copy(update={"run": run}))], [], {}, tmp_path / "out", lambda words: None)
+    assert [path.name for path in pages(tmp_path / "out") if hostile in path.read_text()] == []

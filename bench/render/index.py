@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.render.markdown import text
 from bench.render.published import Published, cited, modes
 from bench.render.words import MODES, NONE
+from bench.settings import SettingsError
 
 ABOUT = """\
 # Published runs
@@ -16,7 +17,10 @@ doesn't have against its GRU at equal hidden width. In brackets: which backend, 
 
 
 def write(reports: Path, runs: Sequence[Published]) -> Path:
+    """Raises SettingsError where another README.md is in its place."""
     path = reports / "README.md"
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(ABOUT.partition("\n")[0]):
+        raise SettingsError(f"{path} is no index of runs: name the folder that the runs are in with --reports, or move that file away")
     path.write_text(index(runs), encoding="utf-8")
     return path
 
@@ -32,5 +36,5 @@ def index(runs: Sequence[Published]) -> str:
 
 
 def named(run: Published) -> list[str]:
-    measured, torch = f"{run.day}, commit {run.commit}", run.records.run.environment.torch
+    measured, torch = f"{run.day}, commit {text(run.commit)}", run.records.run.environment.torch
     return [f"[{text(run.name)}]({run.name}/report.md)", measured, f"{text(run.machine)}, torch {text(torch)}", run.headline]

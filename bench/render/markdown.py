@@ -1,5 +1,6 @@
 """Markdown, as GitHub reads it."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
@@ -25,4 +26,6 @@ def folded(summary: str, content: str) -> str:
 
 
 def code(lines: str) -> str:
-    return f"```\n{lines}\n```"
+    """Between fences that are longer than any in it."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", lines)), default=0))
+    return f"{fence}\n{lines}\n{fence}"

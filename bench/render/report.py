@@ -203,10 +203,10 @@ def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
 
 def machine(here: Environment) -> str:
     threads = f"{plural(here.threads, 'thread')} on {plural(here.cores, 'core')}"
-    where = f"Measured on {text(here.device)}: {threads}, {text(here.system)}, torch {here.torch}"
+    where = f"Measured on {text(here.device)}: {threads}, {text(here.system)}, torch {text(here.torch)}"
     if here.device_kind == "cpu":
         return f"{where}."
-    return f"{where}, CUDA {here.cuda or 'unknown'}, cuDNN {here.cudnn or 'unknown'}, driver {here.driver or 'unknown'}."
+    return f"{where}, CUDA {text(here.cuda or 'unknown')}, cuDNN {text(here.cudnn or 'unknown')}, driver {text(here.driver or 'unknown')}."
 
 
 def section(title: str, table: str, caption: str = "") -> list[str]:

@@ -27,10 +27,15 @@ class Site:
         self.pages.append(path)
 
 
+PARTS = {"assets", "cells", "compare", "docs", "runs", "history.html", "index.html"}
+
+
 def emptied(out: Path) -> None:
     """Raises SettingsError for a folder that holds anything but an older site."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / "assets" / "site.css").exists():
+    if out.is_symlink():
+        raise SettingsError(f"--out {out} is a link: name the folder itself")
+    if out.exists() and (found := {path.name for path in out.iterdir()}):
+        if not (out / "assets" / "site.css").exists() or not found <= PARTS:
             raise SettingsError(f"--out {out} holds something that is no site: name a new folder")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
