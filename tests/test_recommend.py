@@ -27,6 +27,7 @@ def written(tmp_path: Path, content: str | bytes) -> Path:
 def test_a_ratings_file_by_user_and_time(tmp_path):
     assert ratings.read(written(tmp_path, LINES)) == [["b", "c"], ["b", "a", "c"]]
     assert ratings.read(written(tmp_path, LINES.replace("\n", "\r\n"))) == [["b", "c"], ["b", "a", "c"]]
+    assert ratings.read(written(tmp_path, "\ufeff" + LINES)) == [["b", "c"], ["b", "a", "c"]]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_a_ratings_file_by_user_and_time(tmp_path):
         ("1::2::good::4\n", "line 1: the rating 'good' is no number"),
         ("1::2::3::4\n\n1::2::3::today\n", "line 3: the time 'today' is no number"),
         ("1::2::3::nan\n", "the time 'nan' is no number"),
-        ("1::::3::4\n", "line 1 has 4 fields"),
+        ("1::::3::4\n", "line 1 has a field with nothing in it"),
         ("", "is empty"),
         (b"1::\xff\xfe::3::4\n", "not UTF-8 at byte 3"),
     ],

@@ -15,7 +15,7 @@ def read(path: Path) -> list[list[str]]:
     Raises SettingsError, naming the line, where the file is missing, not UTF-8, empty, or a line is of another form.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors mark a file as UTF-8, in front of its first user
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path}: not UTF-8 at byte {error.start}: convert it, for example with iconv -t UTF-8") from None
     except OSError as error:
@@ -33,8 +33,10 @@ def read(path: Path) -> list[list[str]]:
 def parse(line: str, place: str) -> tuple[str, str, float]:
     """User, item and time of a line."""
     fields = line.strip().split(SEPARATOR)
-    if len(fields) != 4 or not all(fields):
+    if len(fields) != 4:
         raise SettingsError(f"{place} has {len(fields)} fields, not 4: a line is {LIKE}")
+    if not all(fields):
+        raise SettingsError(f"{place} has a field with nothing in it: a line is {LIKE}")
     user, item, rating, time = fields
     for name, value in (("rating", rating), ("time", time)):
         try:
