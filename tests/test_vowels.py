@@ -5,8 +5,10 @@ import pytest
 import torch
 from scipy.signal import welch
 
+from bench.cli import app
 from bench.records.training import LearnedRecord, Plane, Trial
 from bench.render import learning
+from bench.settings import SettingsError
 from bench.tasks import learned, load
 from bench.tasks.plan import Plan
 from bench.tasks.reference import check
@@ -61,6 +63,16 @@ def test_shares():
     seen = y[..., model.units].square().sum(0)
     assert torch.allclose(model(x).exp(), seen / seen.sum(1, keepdim=True))
     assert torch.allclose(model(x).exp().sum(1), torch.ones(4))
+    silent = model(torch.zeros(5, 2, 1))
+    silent.softmax(1)[:, 0].sum().backward()
+    assert torch.allclose(silent.softmax(1), torch.full((2, 3), 1 / 3)) and model.rnn.weights()["p.c"].grad.isfinite().all()
+
+
+@pytest.mark.parametrize("sizes", [["--hidden", "1"], ["--hidden", "7"], ["--hidden", "10"], ["--hidden", "2", "--equal", "parameters"]])
+def test_a_grid_without_room_is_told_before_a_folder_is_made(sizes, tmp_path):
+    with pytest.raises(SettingsError, match="3×6 at least"):
+        app(["train", "vowels", *sizes, "--device", "cpu", "--out", str(tmp_path / "out")], standalone_mode=False)
+    assert not (tmp_path / "out").exists() and len(set(Probes("wave", 18).units)) == 3
 
 
 def test_it_learns(tmp_path):

@@ -1,6 +1,7 @@
 """What is trained: which cells, how wide, from which seeds, and with which learning rate."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -46,5 +47,5 @@ def wide(cell: str, D: int, wanted: int) -> int:
     """The width at which a layer has the number of parameters nearest to `wanted`."""
     step = cells.load(cell).units(1)
     widths: Sequence[int] = range(step, wanted + step, step)
-    above = next(H for H in widths if parameters(cell, D, H) >= wanted)
+    above = widths[bisect_left(widths, wanted, key=lambda H: parameters(cell, D, H))]
     return min((max(step, above - step), above), key=lambda H: abs(parameters(cell, D, H) - wanted))

@@ -67,6 +67,10 @@ class Task(ABC):
     def inputs(self, model: nn.Module) -> Tensor:
         """What the recurrent layer reads of some validation data, (T, B, D)."""
 
+    def unfit(self, cell: str, H: int) -> str:
+        """Why a cell of width H can't be trained on it; "" where it can."""
+        return ""
+
     def variants(self) -> Sequence["Task"]:
         """What is trained under this name: itself, or several of its kind."""
         return [self]

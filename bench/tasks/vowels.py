@@ -21,6 +21,8 @@ from kernels import RNN
 from kernels.hoist import Values
 
 VOWELS = tuple(FORMANTS)
+ROOM = 3, 6
+"""Rows and columns, at least: three probes, and a source on another side."""
 SPOKEN: dict[Split, int] = {"train": 600, "valid": 150, "test": 300}
 """How many voices there are, each with one vowel."""
 
@@ -46,7 +48,8 @@ class Probes(nn.Module):
         """x (T, B, 1) → (B, 3). All of y is there for the backward pass anyway: which points are probes is chosen here, not in the loop."""
         y, _ = self.rnn(x)
         seen = y[..., self.units].square().sum(0)
-        return (seen / seen.sum(1, keepdim=True)).clamp_min(torch.finfo(seen.dtype).tiny).log()
+        tiny = torch.finfo(seen.dtype).tiny  # of nothing, as before a wave has come so far, the shares are alike
+        return (seen / seen.sum(1, keepdim=True).clamp_min(tiny)).clamp_min(tiny).log()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,13 @@ class Vowels(Supervised):
     @property
     def D(self) -> int:
         return 1
+
+    def unfit(self, cell: str, H: int) -> str:
+        rows, columns = square(H)
+        if cell != "wave" or (rows >= ROOM[0] and columns >= ROOM[1]):
+            return ""
+        grid = f"{H} units of wave are a grid of {rows}×{columns}"
+        return f"{grid}, and source and probes take {ROOM[0]}×{ROOM[1]} at least: take another --hidden, as 1024"
 
     def model(self, cell: str, H: int) -> nn.Module:
         return Probes(cell, H) if cell == "wave" else Reader(cell, self.D, H, self.outputs, self.last)

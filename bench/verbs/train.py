@@ -79,6 +79,9 @@ def train(
         raise SettingsError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
     headed(named, chosen.H)
     plan = Plan(chosen, named, size(seeds, "--seeds"), shared)
+    for variant, trial in plan.trials():
+        if why := variant.unfit(trial.cell, trial.H):
+            raise SettingsError(why)
     chosen.batch(0, 0)  # what is wrong with the data is said before a folder is made
     today = datetime.datetime.now(datetime.UTC)
     session.measure(
