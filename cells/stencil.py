@@ -8,7 +8,7 @@ The H units of a cell are the X·Y points of a grid, row by row. What is beyond 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,6 +20,10 @@ from cells.fault import CellError
 
 Tap = tuple[tuple[int, ...], float]
 """Where a neighbour is, along each axis, and its weight."""
+
+
+KEPT: dict[tuple["Stencil", int, torch.dtype, torch.device], Tensor] = {}
+"""The weights of stencils on so many units, as tensors of a dtype on a device."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,16 @@ class Stencil:
     def weights(self, like: Tensor) -> Tensor:
         """With what weight each of H units is given each neighbour, zero where that is beyond the grid: (taps, H), where `like`
         (…, H) is and of its dtype."""
-        traced = torch.compiler.is_compiling() or type(like) not in (Tensor, Parameter)
-        make = _weights if traced else _kept  # what a graph is traced with isn't there afterwards
-        return make(self, like.shape[-1], like.dtype, like.device)
+        of = self, like.shape[-1], like.dtype, like.device
+        if torch.compiler.is_compiling() or type(like) not in (Tensor, Parameter):
+            return _weights(*of)  # what a graph is traced with isn't there afterwards
+        if of not in KEPT:
+            with torch.inference_mode(False):  # what is first asked for without gradients is there for those who take them, too
+                made = _weights(*of)
+            if not _lasts(made):
+                return made
+            KEPT[of] = made
+        return KEPT[of]
 
     def __call__(self, v: Any) -> Any:
         if hasattr(v, "stencil"):
@@ -86,10 +97,13 @@ def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device)
     return torch.stack(rows).to(device, dtype)
 
 
-@cache
-def _kept(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # what is first asked for without gradients is there for those who take them, too
-        return _weights(stencil, H, dtype, device)
+def _lasts(made: Tensor) -> bool:
+    """Whether it is there after now: what is made inside a transform of torch.func ends with it, and has no memory of its own."""
+    try:
+        made.untyped_storage()
+    except RuntimeError:
+        return False
+    return type(made) is Tensor
 
 
 def shaped(dims: int, H: int) -> tuple[int, ...]:
