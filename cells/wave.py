@@ -5,7 +5,8 @@
     u_{t+1} = (2 u_t − (1 − b dt) u_{t−1} + (c dt)² ∇²u_t) / (1 + b dt) + W_source x_t
 
 The H units are the points of the grid. Learned are the speed c and the damping b of each point, and where the inputs are felt:
-H·D + 2·H values. c stays between two `speeds`, whatever is learned, so that the waves stay stable: between 0.5 and 1 as in the paper.
+H·D + 2·H values. c stays between two `speeds`, whatever is learned, so that the waves stay stable while b ≥ 0: between 0.5 and 1 as in
+the paper.
 """
 
 from cells.cell import Cell
@@ -21,7 +22,7 @@ def damped_wave(grid: Grid | None = None, dt: float = DT, speeds: tuple[float, f
     than `speeds`, between which they begin half way. Raises CellError for a time step that the fastest don't bear."""
     grid = grid or Grid()
     slow, fast = speeds
-    grid.bear(dt, fast)
+    grid.bear(dt, max(abs(slow), abs(fast)))
     lap = grid.laplacian
 
     def wave(u, before, x, W, p):

@@ -22,6 +22,7 @@ from bench.tasks.noise import Noisy, noisy
 from bench.tasks.plan import Plan, parameters, wide
 from bench.tasks.recommend import Recommend
 from bench.tasks.reference import Wrong, check
+from bench.tasks.search import Search
 from bench.tasks.training import Training
 from bench.tasks.turns import turns
 from cells.functions import prev
@@ -171,6 +172,9 @@ def test_a_broken_checkpoint_is_one_line(tmp_path):
     with pytest.raises(SettingsError, match="is no checkpoint") as caught:
         checkpoint.load(path)
     assert "\n" not in str(caught.value)
+    (tmp_path / "search.json").write_text('{"gru')
+    with pytest.raises(SettingsError, match=r"search\.json is no JSON"):
+        Search(tmp_path, CPU, quiet)
 
 
 def test_a_checkpoint_is_whole_or_what_it_was(tmp_path, monkeypatch):

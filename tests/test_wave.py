@@ -70,6 +70,9 @@ def test_a_step_too_long():
         grid = Grid(shape, h=0.5)
         assert grid.largest_step(0.25) == pytest.approx(2 * largest)
         damped_wave(grid, dt=grid.largest_step(0.25), speeds=(0.1, 0.25))
+    for speeds in ((1.5, 0.5), (-1.5, 0.5)):
+        with pytest.raises(CellError, match=r"waves of speed 1\.5 "):
+            damped_wave(dt=0.7, speeds=speeds)
     with pytest.raises(CellError, match="dt=0 is unstable"):
         damped_wave(dt=0)
 

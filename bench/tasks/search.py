@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bench.records.training import Trial
+from bench.settings import SettingsError
 from bench.tasks import checkpoint
 from bench.tasks.reference import Wrong
 from bench.tasks.task import Task
@@ -40,7 +41,10 @@ class Search:
 
     def __post_init__(self) -> None:
         if self.path.exists():
-            self.found = json.loads(self.path.read_text(encoding="utf-8"))
+            try:
+                self.found = json.loads(self.path.read_text(encoding="utf-8"))
+            except ValueError:
+                raise SettingsError(f"{self.path} is no JSON: delete it, and --resume searches again") from None
 
     @property
     def path(self) -> Path:
