@@ -43,7 +43,7 @@ def digest(cell: Cell) -> str:
     """Of a cell's equations, with their names and their order, by which a graph's tensors are told apart."""
     made = plan(cell)
     nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in made.written]
-    return hashlib.sha256(repr((cell.states, nodes, made.graph.stencils)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((cell.states, nodes, made.graph.stencils, sorted(cell.heads.items()))).encode()).hexdigest()[:16]
 
 
 def known(name: str, bias: bool) -> Plan:

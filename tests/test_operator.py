@@ -157,3 +157,10 @@ def test_rules(name):
     given = [t.detach().clone().requires_grad_() for t in tensors if t is not None]
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(operator.recurrence, (name, True, "auto", True, T, there, given), test_utils=tests)
+
+
+def test_heads_are_part_of_a_name():
+    """The same equations with other blocks are another cell."""
+    step = cells.load("vanilla").step
+    whole, two = Cell(step), Cell(step, heads={"W.hh": 2})
+    assert operator.digest(whole) != operator.digest(two)
