@@ -255,7 +255,7 @@ def test_a_search_takes_the_best_rate_for_all_seeds(tmp_path):
 def test_a_search_is_by_turns_and_is_not_repeated(tmp_path, monkeypatch):
     """Killed within it, it goes on from its checkpoints; killed after it, its rates stay, whatever is found now."""
     monkeypatch.setattr("bench.tasks.training.PAUSE", 0.0)
-    task = dataclasses.replace(EASY, rates=(1e-3, 2e-2), steps=40, every=5)
+    task = dataclasses.replace(EASY, rates=(1e-3, 2e-2), steps=10, every=5)
     told = []
 
     class Killed(Exception):
@@ -282,7 +282,7 @@ def test_a_search_is_by_turns_and_is_not_repeated(tmp_path, monkeypatch):
     (tmp_path / "gru-H16-seed0.pt").unlink(missing_ok=True)  # of its first look, at the other rate
     killed = 0
     _, records, _ = runner(task, tmp_path, ("minimal", "gru"), tell=tell)
-    assert {r.trial.cell: r.trial.rate for r in records}["gru"] == 1e-3 and all(r.steps == 40 for r in records)
+    assert {r.trial.cell: r.trial.rate for r in records}["gru"] == 1e-3 and all(r.steps == 10 for r in records)
 
 
 def test_what_is_done_is_not_trained_again(tmp_path):

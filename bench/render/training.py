@@ -24,8 +24,8 @@ CELL = ("cell", "H", "recurrent parameters", "rate")
 
 METHOD = """\
 - Every cell has the same data in the same order for the same seed, the same optimiser (Adam; of a sparse embedding its sparse form), the
-  same limit of 1 on the gradient's norm, and the same search: where a task has several learning rates, each is tried for a fourth of the
-  steps with a seed of its own, and the best on the validation data is used for all seeds.
+  same limit of 1 on the gradient's norm, and the same search: where a task has several learning rates, each is tried with a seed of
+  its own, and the best on the validation data is used for all seeds.
 - The trainings of one seed take turns, a look each, in random order, so that all of them have the same minutes of the machine.
 - Before it is trained, a layer's outputs and gradients are held against its equations in float64, on the data of the task; the largest
   error stands in the table, and a layer that is wrong is not trained.

@@ -86,10 +86,10 @@ class Recommend(Task):
     vocabulary: int = 5000
     S: int = 2048
     B: int = 32
-    steps: int = 1000
-    every: int = 50
+    steps: int = 500
+    every: int = 25
     rates: tuple[float, ...] = (3e-3, 1e-2, 3e-2)
-    patience: int = 10
+    patience: int = 12
 
     @cached_property
     def histories(self) -> Histories:

@@ -1,5 +1,7 @@
-"""The search for a learning rate: a short training at each of a task's rates, of which the best on the validation data is used for all
-seeds."""
+"""The search for a learning rate: a training at each of a task's rates, of which the best on the validation data is used for all seeds.
+
+It is as long as any other: of short ones those at high rates are the best, which learn soon and end worse.
+"""
 
 import json
 import time
@@ -21,9 +23,6 @@ from bench.tasks.turns import turns
 
 SEED = 10_000
 """No trial's own."""
-
-SHARE = 4
-"""It trains for a fourth of the steps at each rate."""
 
 Found = dict[str, float]
 """The best validation value by learning rate, as a record has it."""
@@ -68,7 +67,7 @@ class Search:
         trainings: list[Training] = []
         for trial in wanted.values():
             with suppress(Wrong):  # it is told when the training itself begins
-                trainings += [self.short(task, trial, rate) for rate in task.rates]
+                trainings += [self.tried(task, trial, rate) for rate in task.rates]
         for training, _ in turns(trainings, rng, self.tell, now + (until - now) / 2):
             if training.curve:
                 value = best(point.value for point in training.curve)
@@ -80,10 +79,9 @@ class Search:
             if training.path:
                 training.path.unlink(missing_ok=True)
 
-    def short(self, task: Task, trial: Trial, rate: float) -> Training:
-        change = {"rate": rate, "seed": SEED, "steps": max(1, trial.steps // SHARE)}
+    def tried(self, task: Task, trial: Trial, rate: float) -> Training:
         path = self.folder / f"search-{checkpoint.name(trial)}-{rate:g}.pt"
-        return Training(task, trial.model_copy(update=change), self.device, path)
+        return Training(task, trial.model_copy(update={"rate": rate, "seed": SEED}), self.device, path)
 
 
 def size(trial: Trial) -> str:
