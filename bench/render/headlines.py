@@ -50,12 +50,12 @@ def tasks(records: Records) -> Iterator[str]:
 def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
     """Which cells are not told apart from the best, seed by seed, and which are shown to be better than every baseline."""
     of = {cell: {r.trial.seed: r.final for r in found if math.isfinite(r.final)} for cell, found in cells.items()}
-    if len(of[best]) < 2:
-        return ""
-    apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
-    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not spread(d).sign]
     first = cells[best][0]
     limit = (max if first.higher else min)(first.baselines.values(), default=None)
+    if len(of[best]) < 2:
+        return "" if limit is None else f"; without a recurrent layer, {number(limit)}"
+    apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
+    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not spread(d).sign]
     said = f", not told apart from {', '.join(alike)}" if alike else ""
     if limit is None:
         return said
