@@ -112,8 +112,9 @@ def test_a_report_from_before_the_floor_still_renders():
     for folder in folders:
         found = read(folder)
         made = report.render(found, [])
-        assert "## Environment" in made and ("share of sgemm" in made) == bool(found.cases)
-        assert ("### × of light" in made) == (found.run.environment.constants is not None)
+        assert "## Environment" in made
+        if found.cases:
+            assert "share of sgemm" in made and ("### × of light" in made) == (found.run.environment.constants is not None)
     old = whole().run.environment.model_copy(update={"constants": None, "sgemm_flops": 1.4e11})
     cases = [r.model_copy(update={"demand": None}) for r in whole().cases]
     made = report.render(Records(run=RUN.model_copy(update={"environment": old}), cases=cases, gradients=[]), [])
