@@ -70,7 +70,7 @@ def test_wrong_gradients_are_seen():
     x, y = work.batch("strong", 1)
     right = step.descend(work.model(torch.device("cpu")), x, y)
     wrong = step.descend(work.model(torch.device("cpu")), x, y * 1.001)
-    assert max(step.away(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > step.WORST
+    assert max(step.gate.error(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > step.WORST
     assert isinstance(work.model(torch.device("cpu")), nn.Module)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from bench.measure import gate
 from bench.records.scale import ScaleRecord, Scaling
 from bench.scale.ranks import Ranks
 from kernels import RNN
@@ -58,8 +59,8 @@ def measure(work: Work, scaling: Scaling, count: int, ranks: Ranks) -> ScaleReco
     shares = torch.tensor(losses, dtype=torch.float64, device=ranks.device)
     torch.distributed.all_reduce(shares, group=ranks.groups[count])
     right, exact = descend(work.model(ranks.device), x.to(ranks.device), y.to(ranks.device))
-    loss_error = away(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
-    gradient_error = max(away(a, b) for a, b in zip(gradients, exact, strict=True))
+    loss_error = gate.error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
+    gradient_error = max(gate.error(a, b) for a, b in zip(gradients, exact, strict=True))
     errors = {"loss_error": ranks.slowest(loss_error, count), "gradient_error": ranks.slowest(gradient_error, count)}
     if not max(errors.values()) <= WORST:
         reason = f"one process with the whole batch differs by more than {WORST:g}"
@@ -81,10 +82,6 @@ def descend(model: nn.Module, x: Tensor, y: Tensor) -> tuple[list[float], list[T
             for p in model.parameters():
                 p.sub_(RATE * p.grad if p.grad is not None else 0.0)
     return losses, gradients
-
-
-def away(found: Tensor, right: Tensor) -> float:
-    return ((found - right).abs().max() / right.abs().max()).item()
 
 
 def timed(model: DistributedDataParallel, batch: list[Tensor], count: int, ranks: Ranks) -> tuple[list[float], list[float]]:
