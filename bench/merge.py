@@ -4,9 +4,9 @@ import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bench.compare.comparison import SAME
+from bench.compare.comparison import unlike
 from bench.estimate import estimate
-from bench.records import CaseRecord, Record, Records, Run
+from bench.records import CaseRecord, Record, Records
 from bench.records.training import LearnedRecord, TrainingRecord
 from bench.settings import SettingsError
 from bench.summary import timed
@@ -29,7 +29,7 @@ def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
     """Of runs by name. What several have is taken from the first. Raises SettingsError where two are not parts of one run."""
     (first, one), *rest = parts
     for name, other in rest:
-        unlike(first, one.run, name, other.run)
+        parted(first, one, name, other)
     settings = {**one.run.settings, "shard": ""} if one.run.settings else {}
     command = re.sub(r" --(shard|out)[ =]\S+| --resume", "", one.run.command)
     merged = Merged([one.run.model_copy(update={"settings": settings, "command": command})], missing=missing(parts))
@@ -49,14 +49,13 @@ def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
     return merged
 
 
-def unlike(first: str, one: Run, second: str, other: Run) -> None:
-    """Raises SettingsError where their settings or machines differ."""
-    pairs = {name: (one.settings.get(name), other.settings.get(name)) for name in {**one.settings, **other.settings} if name != "shard"}
-    pairs |= {name: (getattr(one.environment, name), getattr(other.environment, name)) for name in (*SAME, "commit", "dirty")}
-    pairs["seed"] = one.seed, other.seed
-    for name, (a, b) in pairs.items():
-        if a != b:
-            raise SettingsError(f"{first} was measured with {name} {a!r}, {second} with {b!r}: they are not parts of one run")
+def parted(first: str, one: Records, second: str, other: Records) -> None:
+    """Raises SettingsError where their settings, machines or commits differ."""
+    here, there = one.run.environment, other.run.environment
+    commits = ["commit"] if (here.commit, here.dirty) != (there.commit, there.dirty) else []
+    differ = [*unlike(one, other, free=("shard",)), *commits]
+    if differ:
+        raise SettingsError(f"{first} and {second} are not parts of one run: they differ in {', '.join(differ)}")
 
 
 def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:

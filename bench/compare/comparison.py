@@ -128,11 +128,11 @@ def paired(case: Case, a: CaseRecord | None, b: CaseRecord | None, margin: float
     return Pair(case, a, b, Speed(found, verdict(found, margin, throttled(a) or throttled(b))))
 
 
-def unlike(a: Records, b: Records) -> Iterator[str]:
-    """What differs in machines, versions and settings, with both values: "torch (2.12.0, 2.13.0)"."""
+def unlike(a: Records, b: Records, free: Sequence[str] = CHOICE) -> Iterator[str]:
+    """What differs in machines, versions and settings but the `free` ones, with both values: "torch (2.12.0, 2.13.0)"."""
     one, other = a.run, b.run
     places = [(name, getattr(one.environment, name), getattr(other.environment, name)) for name in SAME]
-    shared = [name for name in one.settings if name in other.settings and name not in CHOICE]
+    shared = [name for name in one.settings if name in other.settings and name not in free]
     places += [(name, one.settings[name], other.settings[name]) for name in shared]
     places += [("seed", one.seed, other.seed)] if "seed" not in shared else []
     if bool(one.settings) != bool(other.settings):
