@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.layout import Layout, layout
-from kernels.loop import Gradients, Loop, Trajectory
+from kernels.loop import Gradients, Loop, Products, Trajectory
 from kernels.plan import Plan
 
 
@@ -53,18 +53,21 @@ def once() -> None:
 
 
 def prepare(
-    plan: Plan, schedule: ModuleType, keep: bool, T: int, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None
-) -> Loop:
-    """The forward pass over the tensors of `Recurrence`: what of it is computed in front of the loop, and what it keeps."""
+    plan: Plan, schedule: ModuleType, keep: bool, T: int, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None,
+    again: bool = True,
+) -> Loop:  # fmt: skip
+    """The forward pass over the tensors of `Recurrence`: what of it is computed in front of the loop, and what it keeps, which leaves
+    out what is sooner computed `again`, if it may be."""
     place = layout(plan)
     feeds, values, vectors, weights, states = split(plan, place, tensors)
     B, H = states[0].shape
     hoisted: list[Any] = []
-    for feed, (v, W, bias) in zip(place.feeds, feeds, strict=True):
+    for k, (feed, (v, W, bias)) in enumerate(zip(place.feeds, feeds, strict=True)):
         if W is None or not schedule.FEEDS:
             hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
         else:
-            hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep else None)
+            short = again and v.shape[-1] <= schedule.AGAIN and k not in place.written
+            hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep and not short else None)
     hoisted += [v.contiguous().unsqueeze(2) for v in values]
     terms: list[Any] = list(hoisted) if keep else []
     for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
@@ -86,39 +89,48 @@ def differentiate(
 ) -> list[Tensor | None]:  # fmt: skip
     """The gradient of each of the tensors of `Recurrence`, from what its forward pass left. None for a feed's argument, weight
     or bias, or a group's weight, that `needs` none."""
-    place = layout(plan)
-    feeds, values, vectors, weights, states = split(plan, place, tensors)
-    loop = Loop(plan, len(trajectory.history[0]), feeds, [], terms, vectors, weights, states)
+    feeds, values, vectors, weights, states = split(plan, layout(plan), tensors)
+    flags = iter(needs)
+    wanted: Products[bool] = Products([(next(flags), next(flags), next(flags)) for _ in feeds], [])
+    wanted.weights = list(flags)[len(values) + len(vectors) :][: len(weights)]
+    loop = Loop(plan, len(trajectory.history[0]), feeds, [], terms, vectors, weights, states, wanted=wanted)
     d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
     dy = None if dy is None else dy.contiguous()
     gradients: Gradients = schedule.backward(loop, trajectory, dy, d_states)
 
-    take = iter(needs)
-    result: list[Tensor | None] = []
     d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
-    for feed, (v, W, _), d in zip(place.feeds, feeds, gradients.terms, strict=False):
-        rows = d.flatten(2)
-        wanted = [next(take) for _ in range(3)]
+    products = gradients.products or after(loop, trajectory, gradients.terms, d_values)
+    result: list[Tensor | None] = []
+    for (_, W, _), d, found in zip(feeds, gradients.terms, products.feeds, strict=False):
+        result += found if W is not None else (d.flatten(2), None, None)
+    return [*result, *d_values, *gradients.vectors, *products.weights, *gradients.states]
+
+
+def after(loop: Loop, trajectory: Trajectory, d_terms: list[Tensor], d_values: list[Tensor]) -> Products[Tensor | None]:
+    """The gradients of the products by large ones over all T·B rows, after the loop. What a feed's argument takes that is one of the
+    values is added to `d_values`."""
+    assert loop.wanted is not None
+    found: Products[Tensor | None] = Products([], [])
+    for feed, (v, W, _), d, wanted in zip(loop.layout.feeds, loop.feeds, d_terms, loop.wanted.feeds, strict=False):
         if W is None:
-            result += [rows, None, None]
+            found.feeds.append((None, None, None))
             continue
-        flat = rows.flatten(0, 1)
+        flat = d.flatten(2).flatten(0, 1)
         if feed.value >= 0:  # its argument is among the values, not here
             d_values[feed.value].flatten(0, 1).addmm_(flat, W)
-        result.append((flat @ W).view(v.shape) if wanted[0] else None)
-        result.append(flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None)
-        result.append(flat.sum(0) if wanted[2] else None)
-    result += d_values
-    result += gradients.vectors
-    wanted = [next(take) for _ in range(len(values) + len(vectors) + len(weights))][len(values) + len(vectors) :]
-    for g in range(len(weights)):
-        result.append(weight_gradient(place, g, loop, trajectory, gradients.terms) if wanted[g] else None)
-    return result + gradients.states
+        found.feeds.append((
+            (flat @ W).view(v.shape) if wanted[0] else None,
+            flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None,
+            flat.sum(0) if wanted[2] else None,
+        ))  # fmt: skip
+    found.weights = [weight_gradient(g, loop, trajectory, d_terms) if wanted else None for g, wanted in enumerate(loop.wanted.weights)]
+    return found
 
 
-def weight_gradient(place: Layout, g: int, loop: Loop, trajectory: Trajectory, d_terms: list[Tensor]) -> Tensor:
+def weight_gradient(g: int, loop: Loop, trajectory: Trajectory, d_terms: list[Tensor]) -> Tensor:
     """The gradient (P·H, H) of a group's weight: one product over all T·B rows for each run of neighbouring terms."""
     T, B, H = loop.shape
+    place = loop.layout
     group = place.groups[g]
     d_weight = d_terms[0].new_empty(len(group.terms) * H, H)
     for first, count, buffer, slot in runs([place.slots[i] for i in group.terms]):

@@ -5,35 +5,48 @@ of one dtype and on one device.
 """
 
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from kernels.layout import Layout, layout
 from kernels.plan import Plan
 
+Of = TypeVar("Of")
+
+
+@dataclass
+class Products(Generic[Of]):
+    """Something of each matrix of a plan and what it is applied to: `feeds` of each feed's argument, weight and bias, `weights` of each
+    group's weight. Whether a gradient is wanted (a bool), or that gradient, None where it isn't."""
+
+    feeds: list[tuple[Of, Of, Of]]
+    weights: list[Of]
+
 
 @dataclass
 class Loop:
     """One pass over a sequence.
 
-    `feeds`: each feed's argument (T, B, K), its weight (G·H, K), or None where its rows are in `hoisted` already, and its bias
-    (G·H) or None. `hoisted` (T, B, G, H) for each buffer of the layout, None for the terms that are a product alone and for a
-    feed that is still to be computed and not kept; `terms`, the same
-    with every recurrent product added, is written by the forward pass for the backward pass, and is empty where no
-    gradient is wanted. A buffer may be the same tensor in both. `vectors` (H), `weights` (P·H, H) for each group of
-    recurrent products, `states` (B, H): the initial ones. `history` (T, B, H) is where each state after every step goes, if the
-    caller wants it kept; else the schedule makes room for what it needs.
+    `feeds`: each feed's argument (T, B, K), its weight (G·H, K), or None where its rows are in `hoisted` already, and its bias (G·H) or
+    None. `hoisted` (T, B, G, H) for each buffer of the layout, None for the terms that are a product alone and for a feed that is still
+    to be computed and not kept; `terms`, the same with every recurrent product added, is written by the forward pass for the backward
+    pass, and is empty where no gradient is wanted; it has None for a feed whose rows the backward pass makes again. A buffer may be the
+    same tensor in both. `vectors` (H), `weights` (P·H, H) for each group of recurrent products, `states` (B, H): the initial ones.
+    `history` (T, B, H) is where each state after every step goes, if the caller wants it kept; else the schedule makes room for what it
+    needs. `wanted` says, in a backward pass, which gradients of products a schedule may compute itself.
     """
 
     plan: Plan
     T: int
     feeds: list[tuple[Tensor, Tensor | None, Tensor | None]]
     hoisted: list[Tensor | None]
-    terms: list[Tensor]
+    terms: list[Any]
     vectors: list[Tensor]
     weights: list[Tensor]
     states: list[Tensor]
     history: list[Tensor] | None = None
+    wanted: Products[bool] | None = None
 
     @property
     def keep(self) -> bool:
@@ -74,8 +87,10 @@ class Trajectory:
 
 @dataclass
 class Gradients:
-    """What a backward pass returns, shaped like the `Loop`'s terms, vectors and states."""
+    """What a backward pass returns, shaped like the `Loop`'s terms, vectors and states. Where a schedule has computed the `products`'
+    gradients too, those of the terms are None that are needed for nothing else."""
 
-    terms: list[Tensor]
+    terms: list[Any]
     vectors: list[Tensor]
     states: list[Tensor]
+    products: Products[Tensor | None] | None = None

@@ -76,7 +76,7 @@ def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, there: S
         return shaped(cell, bias, backend, keep, T, there, tensors)  # of no sequence there is no more to say
     what = known(cell, bias)
     schedule = scheduled(what, backend, tensors[-1])
-    loop = prepare(what, schedule, keep, T, placed(there, tensors))
+    loop = prepare(what, schedule, keep, T, placed(there, tensors), again=False)  # a graph knows no list with a None
     trajectory: Trajectory = schedule.forward(loop)
     y, *others = trajectory.history
     others = [h.clone() if shared(h, [y]) else h for h in others]

@@ -15,10 +15,10 @@ from kernels.derive import TRITON, adjoint, source
 from kernels.graph import Node, walk
 from kernels.hoist import Values, hoist
 from kernels.layout import layout
+from kernels.native.library import cache_folder
 from kernels.parts import Pointwise
 from kernels.plan import Plan
 from kernels.restore import restore
-from kernels.schedules.compiled import cache_folder
 
 STEP = 1e-6
 ALLOWED = 1e-6

@@ -13,7 +13,7 @@ from cells import CellError
 from cells.functions import tanh
 from kernels import RNN, from_torch, to_torch
 from kernels import backend as backends
-from kernels.schedules import compiled
+from kernels.native import library
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 
@@ -452,7 +452,7 @@ def fresh_warnings():
 @pytest.mark.parametrize("backend", ["auto", "compiled"])
 def test_no_compiler(backend, monkeypatch, fresh_warnings):
     """Without a C++ compiler the eager reference runs, and it is said once."""
-    monkeypatch.setattr(compiled, "compiler", lambda: None)
+    monkeypatch.setattr("kernels.schedules.compiled.compiler", lambda: None)
     rnn, eager = RNN("minimal", D, H, backend=backend), RNN("minimal", D, H, backend="eager")
     eager.load_state_dict(rnn.state_dict())
     x = torch.randn(T, B, D)
@@ -491,7 +491,7 @@ def test_compiler_that_fails(monkeypatch, tmp_path):
     broken.write_text("#!/bin/sh\necho the compiler is broken >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(compiled, "compiler", lambda: str(broken))
+    monkeypatch.setattr(library, "compiler", lambda: str(broken))
     with pytest.raises(RuntimeError, match="could not build the loop of mine:\nthe compiler is broken"):
         RNN(mine, D, H, backend="compiled")(torch.randn(T, B, D))
     assert not list(tmp_path.rglob("*.so"))
@@ -502,11 +502,11 @@ def test_compiler_of_choice(monkeypatch, tmp_path):
     mine = tmp_path / "my-cxx"
     mine.touch(0o755)
     monkeypatch.setenv("CXX", str(mine))
-    assert compiled.compiler() == str(mine)
+    assert library.compiler() == str(mine)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert compiled.compiler() != "no-such-compiler"
+    assert library.compiler() != "no-such-compiler"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert compiled.compiler() is None
+    assert library.compiler() is None
 
 
 def test_repr():

@@ -10,7 +10,7 @@ import torch
 
 from bench.measure import conditions, constants
 from bench.records import Environment
-from kernels.schedules.compiled import compiler
+from kernels.native.library import compiler
 
 
 def capture(device: torch.device, rates: bool = True) -> Environment:

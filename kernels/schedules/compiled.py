@@ -1,62 +1,18 @@
-"""On a CPU: the step and its adjoint printed as C++ into the loop of `loop.cpp`, built once for each cell and dtype.
-
-T, B, D and H are run-time values. The library is kept in the user's cache folder under a hash of its source, compiler and
-processor, so a cell is built once for a machine.
-"""
+"""On a CPU: the loop of `kernels.native`, and with it the products in front of it and their gradients."""
 
 import ctypes
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from kernels.derive import CPP, adjoint, source
-from kernels.layout import layout
-from kernels.loop import Gradients, Loop, Trajectory
-from kernels.parts import Pointwise
+from kernels.loop import Gradients, Loop, Products, Trajectory
+from kernels.native.library import REAL, compiler, library
 from kernels.plan import Plan
 
-HERE = Path(__file__).parent
-REAL = {torch.float32: "float", torch.float64: "double"}
-CHUNK = 8  # steps that the products in front of the loop are ahead of it
+ROWS = 128  # that a thread's chunk of steps holds in reverse: enough for a matrix's gradient to be read and written seldom
 FEEDS = True
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
-
-
-def compiler() -> str | None:
-    """The C++ compiler: $CXX, which may not hold options, else g++ or clang++; None without one."""
-    return located(os.environ.get("CXX"), os.environ.get("PATH"))
-
-
-@cache
-def located(chosen: str | None, path: str | None) -> str | None:
-    """Looked for once: a layer that is called a step at a time asks at each."""
-    return next((found for name in ([chosen] if chosen else ["g++", "clang++"]) if (found := shutil.which(name, path=path))), None)
-
-
-@cache
-def version(cxx: str) -> str:
-    """What the compiler says of itself, in its first line."""
-    return subprocess.run([cxx, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
-
-
-def cache_folder() -> Path:
-    """Where built loops are kept: the user's cache folder, or a temporary one of this process where that can't be written."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recurrent-bench"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
-    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
+AGAIN = 32  # a feed of at most so many columns is sooner computed again than read from memory
 
 
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
@@ -69,107 +25,13 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
     return None
 
 
-def program(plan: Plan, dtype: torch.dtype) -> str:
-    """The whole C++ source for a plan: its tables and functions, then the loop."""
-    place = layout(plan)
-    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "near": "NEAR"}
-    index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors, plan.near_leaves) for i, leaf in enumerate(leaves)}
-
-    def struct(name: str, f: Pointwise, last: bool) -> str:
-        leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
-        named = replace(f, name="run"), replace(adjoint(f), name="adjoint")
-        functions = "".join("static " + source(function, CPP) for function in named)
-        return (
-            f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
-            f"static constexpr bool last = {str(last).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
-        )
-
-    def slot(i: int) -> str:
-        buffer, slot = place.slots[i]
-        term = plan.terms[i]
-        return f"{{{buffer}, {slot}, {place.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
-
-    def near(k: int) -> str:
-        counts = [len(n.stencil.taps) for n in plan.near]
-        return f"{{{plan.near[k].state}, {counts[k]}, {sum(counts[:k])}}}"
-
-    longest = max([len(g.terms) for g in place.groups], default=1)
-    groups = ", ".join(
-        f"{{{g.stage}, {g.state}, {g.computed}, {int(g.leads)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}" for g in place.groups
-    )
-    stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
-    return "\n".join([
-        "#include <cstdint>\n#include <type_traits>\n#if __has_include(<sys/mman.h>)\n#include <sys/mman.h>\n#endif",
-        f"typedef {REAL[dtype]} real;",
-        (HERE / "vector.h").read_text(),
-        "namespace {  // what is named alike in another cell's library stays apart from it",
-        f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
-        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
-        f"constexpr int NEARS = {len(plan.near)};",
-        f"constexpr int widths[FEEDS + 1] = {{{', '.join(str(len(feed.terms)) for feed in place.feeds)}}};",
-        "enum Kind { STATE, TERM, VECTOR, NEAR };",
-        "struct Leaf { Kind kind; int index; };",
-        "struct Slot { int buffer, slot, width; bool hoisted, product; };",
-        f"struct Group {{ int stage, state, computed; bool leads; int count, terms[{longest}]; }};",
-        "struct Near { int state, taps, first; };",
-        f"static constexpr Near nears[NEARS + 1] = {{{', '.join(near(k) for k in range(len(plan.near)))}}};",
-        f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
-        f"static constexpr Group groups[GROUPS + 1] = {{{groups}}};",
-        *(struct(f"Stage{k}", f, False) for k, f in stages),
-        struct("Step", plan.step, True),
-        "template <class Do> static void with_stage(int stage, Do go) {",
-        *(f"    if (stage == {k}) go(Stage{k}{{}});" for k, _ in stages),
-        "}",
-        (HERE / "product.h").read_text(),
-        (HERE / "loop.cpp").read_text(),
-    ])  # fmt: skip
-
-
-def openmp() -> list[str]:
-    """Link flags that share torch's own OpenMP runtime: two in one process would fight over the cores."""
-    bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")) + sorted(
-        (Path(torch.__file__).parents[1] / "torch.libs").glob("libgomp*.so*")
-    )
-    return [str(bundled[0]), f"-Wl,-rpath,{bundled[0].parent}"] if bundled else []
-
-
-@cache
-def library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
-    """Build and load a plan's loop. Raises RuntimeError with the compiler's words if it fails."""
-    text, cxx = program(plan, dtype), compiler()
-    assert cxx is not None
-    command = [cxx, *FLAGS, *openmp()]
-    machine = [platform.machine(), processor(), version(cxx)]
-    key = hashlib.sha256("\0".join([text, *command, *machine]).encode()).hexdigest()[:16]
-    folder = cache_folder()
-    built = folder / f"{plan.cell.name}-{key}.so"
-    if not built.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            path = Path(work) / "loop.cpp"
-            path.write_text(text)
-            done = subprocess.run([cxx, *FLAGS, str(path), *openmp(), "-o", f"{work}/loop.so"], capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{cxx} could not build the loop of {plan.cell.name}:\n{done.stderr}")
-            os.replace(f"{work}/loop.so", built)
-    return ctypes.CDLL(str(built))
-
-
-def processor() -> str:
-    """The processor's feature flags: `-march=native` means another thing elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-
-
 class Call(ctypes.Structure):
-    """`struct Call` of loop.cpp."""
+    """`struct Call` of thread.h."""
 
-    SIZES = ("T", "B", "H", "block", "threads", "reach")
+    SIZES = ("T", "B", "H", "block", "threads", "reach", "steps")
     TABLES = (
         "inputs", "depth", "feed", "bias", "hoisted", "terms", "vectors", "weights", "initial", "history", "stride", "arguments",
-        "offsets", "taps", "turned",
+        "offsets", "taps", "turned", "d_inputs", "d_feed", "d_bias", "d_weights", "shares",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -178,15 +40,17 @@ def pointers(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
     return (ctypes.c_void_p * (len(tensors) + 1))(*(None if t is None else t.data_ptr() for t in tensors), None)
 
 
-def call(loop: Loop, trajectory: Trajectory) -> Call:
+def call(loop: Loop, trajectory: Trajectory, products: Products[Tensor | None]) -> Call:
     """The arguments of both directions. Rows are dealt out in blocks of at most 32, at least one for every thread."""
     T, B, H = loop.shape
     threads = min(torch.get_num_threads(), B)
     rounds = -(-B // (32 * threads))
+    block = -(-B // (threads * rounds))
     strides = [B * H if len(h) == T else 0 for h in trajectory.history]
     offsets = [n.stencil.offsets(H) for n in loop.plan.near]
     reach = max((abs(k) for near in offsets for k in near), default=0)
-    made = Call(T, B, H, -(-B // (threads * rounds)), threads, reach)
+    made = Call(T, B, H, block, threads, reach, max(1, ROWS // block))
+    feeds = list(zip(*products.feeds, strict=True)) or [(), (), ()]
     made.held = {  # the arrays live as long as the call
         "inputs": pointers([v for v, _, _ in loop.feeds]),
         "depth": (ctypes.c_int64 * (len(loop.feeds) + 1))(*(v.shape[-1] for v, _, _ in loop.feeds)),
@@ -203,6 +67,10 @@ def call(loop: Loop, trajectory: Trajectory) -> Call:
         "offsets": (ctypes.c_int64 * (sum(map(len, offsets)) + 1))(*(k for near in offsets for k in near)),
         "taps": pointers([n.stencil.weights(loop.states[0]) for n in loop.plan.near]),
         "turned": pointers([n.stencil.transposed.weights(loop.states[0]) for n in loop.plan.near]),
+        "d_inputs": pointers(feeds[0]),
+        "d_feed": pointers(feeds[1]),
+        "d_bias": pointers(feeds[2]),
+        "d_weights": pointers(products.weights),
     }
     for name, value in made.held.items():
         setattr(made, name, ctypes.cast(value, ctypes.c_void_p))
@@ -211,17 +79,53 @@ def call(loop: Loop, trajectory: Trajectory) -> Call:
 
 def forward(loop: Loop) -> Trajectory:
     trajectory = loop.trajectory()
-    library(loop.plan, loop.states[0].dtype).forward(ctypes.byref(call(loop, trajectory)))
+    library(loop.plan, loop.states[0].dtype).forward(ctypes.byref(call(loop, trajectory, nothing(loop))))
     return trajectory
 
 
 def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
-    made = call(loop, trajectory)
+    T, B, H = loop.shape
+    follow = follows(loop)
+    products = empty(loop) if follow else nothing(loop)
+    made = call(loop, trajectory, products)
+    built = library(loop.plan, loop.states[0].dtype)
+    shares = loop.states[0].new_empty(made.threads * built.shares(ctypes.byref(made)))
+    made.shares = shares.data_ptr()
     d_states = [d.clone() for d in d_final]
-    d_terms = [torch.empty_like(t) for t in loop.terms]
-    d_vectors = [v.new_zeros(-(-made.B // made.block), made.H) for v in loop.vectors]
-    library(loop.plan, d_states[0].dtype).backward(
+    values = range(len(loop.feeds), len(loop.feeds) + len(loop.layout.values))
+    leave = [not follow or k in values or (k < len(loop.feeds) and loop.feeds[k][1] is None) for k in range(len(loop.layout.widths))]
+    d_terms = [shares.new_empty(T, B, width, H) if out else None for width, out in zip(loop.layout.widths, leave, strict=True)]
+    d_vectors = [v.new_zeros(-(-B // made.block), H) for v in loop.vectors]
+    built.backward(
         ctypes.byref(made), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
         pointers(d_states), pointers(d_terms), pointers(d_vectors),
     )  # fmt: skip
-    return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states)
+    return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if follow else None)
+
+
+def follows(loop: Loop) -> bool:
+    """Whether the gradients of the products follow the loop, step by step: where every thread has rows, and more of them than a matrix
+    has columns. Else the threads' shares of its gradient would be larger than what they are summed from."""
+    T, B, H = loop.shape
+    threads = torch.get_num_threads()
+    columns = max([H, *(v.shape[-1] for v, _, _ in loop.feeds)])
+    return loop.wanted is not None and threads <= B and threads * columns <= T * B
+
+
+def nothing(loop: Loop) -> Products[Tensor | None]:
+    return Products([(None, None, None) for _ in loop.feeds], [None for _ in loop.weights])
+
+
+def empty(loop: Loop) -> Products[Tensor | None]:
+    """Room for the gradients that are wanted, and of a feed's weight and its bias for both where one is."""
+    assert loop.wanted is not None
+
+    def room(like: Tensor | None, want: bool) -> Tensor | None:
+        return None if like is None or not want else torch.empty_like(like)
+
+    found = nothing(loop)
+    for k, (feed, (v, W, b), (x, *both)) in enumerate(zip(loop.layout.feeds, loop.feeds, loop.wanted.feeds, strict=True)):
+        if W is not None:
+            found.feeds[k] = room(v, x and feed.value < 0), room(W, any(both)), room(b, any(both))
+    found.weights = [room(W, want) for W, want in zip(loop.weights, loop.wanted.weights, strict=True)]
+    return found

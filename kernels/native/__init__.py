@@ -1,0 +1,1 @@
+"""The loop over time in C++, for any plan on a CPU."""

@@ -1,0 +1,105 @@
+"""What the CPU's loop does with the gradients of its products: in step with it where that is less work, else after it."""
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+import cells
+from kernels import RNN
+from kernels.plan import plan
+from kernels.schedules import compiled
+from tests import custom
+from tests.reference import agree, check, draws, problem, solve
+from tests.tolerances import TOLERANCE
+
+NAMES = [
+    "minimal", "gru_reset_before", "lstm", "mingru", "qrnn", "lstm_peephole", "reused", "tied", "fed_argument", "autonomous",
+    "learned_bias",
+]  # fmt: skip
+SIZES = [(70, 5, 3, 16), (33, 34, 40, 17), (9, 70, 33, 40), (300, 2, 5, 3), (1, 70, 7, 33)]
+"""T, B, D, H: chunks that end early, blocks of unlike rows, panels that end early, inputs computed again and kept."""
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def made(name):
+    return custom.CELLS.get(name) or cells.load(name)
+
+
+@pytest.fixture
+def followed(monkeypatch):
+    """For each backward pass, whether its products followed the loop."""
+    found, follows = [], compiled.follows
+
+    def told(loop):
+        found.append(follows(loop))
+        return found[-1]
+
+    monkeypatch.setattr(compiled, "follows", told)
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_products_follow(name, size, threads, followed):
+    check(draws(made(name), *size), "compiled", torch.float32)
+    assert followed and all(followed)
+
+
+@pytest.mark.parametrize("size", [(3, 1, 5, 4), (2, 3, 40, 8), (1, 5, 3, 33)], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_products_come_after(name, size, followed, monkeypatch):
+    """Where a thread would have no rows, or a matrix has more columns than there are rows."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    check(draws(made(name), *size), "compiled", torch.float32)
+    assert followed and not any(followed)
+
+
+@pytest.mark.parametrize("frozen", [("x",), ("W",), ("b",), ("x", "W"), ("x", "b"), ("W", "b")], ids=" ".join)
+@pytest.mark.parametrize("name", ["minimal", "gru_reset_before", "mingru"])
+def test_what_is_wanted(name, frozen, followed):
+    p = problem(made(name), 40, 6, 5, 19)
+    check([p], "compiled", torch.float32, frozen={n for n in p.given if n.partition(".")[0] in frozen})
+    assert followed == [True]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_ways_agree(name, monkeypatch):
+    p = problem(made(name), 60, 8, 21, 37)
+    first = solve(p, "compiled", torch.float32)
+    monkeypatch.setattr(compiled, "follows", lambda loop: False)
+    agree([solve(p, "compiled", torch.float32)], [first], 10 * TOLERANCE["two ways", torch.float32])
+
+
+@pytest.mark.parametrize("name", ["minimal", "mingru"])
+def test_bit_by_bit(name, threads):
+    """No thread's share is added up in a racing order."""
+    p = problem(made(name), 200, 37, 21, 37)
+    first = solve(p, "compiled", torch.float32)
+    for _ in range(3):
+        again = solve(p, "compiled", torch.float32)
+        assert all(torch.equal(again[key], first[key]) for key in first)
+
+
+@pytest.mark.parametrize("D", [compiled.AGAIN, compiled.AGAIN + 1])
+def test_rows_of_few_columns_are_not_kept(D):
+    """Only the input and the states are, where no state's product is added to the rows; rows of many columns are kept besides."""
+    T, B, H = 50, 4, 16
+    layer = RNN("mingru", D, H, backend="compiled")
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.data_ptr()] = tensor.numel()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        layer(torch.randn(T, B, D, requires_grad=True))
+    learned = sum(p.numel() for p in layer.parameters())
+    rows = len(plan(layer.cell).terms) * T * B * H if compiled.AGAIN < D else 0
+    assert T * B * (D + H) + rows <= sum(kept.values()) <= T * B * (D + H) + rows + learned + 2 * B * H
