@@ -8,6 +8,7 @@ from functools import cache
 from sympy import Expr
 
 import cells
+from bench.measure import stepped
 from bench.measure.associative import suited
 from bench.measure.peers import PEERS
 from bench.records import Case, Mode
@@ -97,7 +98,7 @@ def planned(settings: Settings, cell: str, backend: str, input_product: bool) ->
         return False
     if backend == "associative" and not suited(plan(cells.load(cell))):
         return False
-    return input_product or backend in SCHEDULES
+    return input_product or backend in SCHEDULES or (backend == "eager" and stepped.suited(plan(cells.load(cell))))
 
 
 def waves(cell: str) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from cells.functions import FUNCTIONS
 from kernels.graph import ARITHMETIC, LEAVES, Node, walk
@@ -69,9 +70,13 @@ class Language:
     frame: Callable[[str, list[str], list[tuple[str, str]], list[str]], str]
 
 
-def _triton(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
+def _python(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
     body = "".join(f"    {target} = {value}\n" for target, value in lines)
-    return f"@triton.jit\ndef {name}({', '.join(inputs)}):\n{body}    return ({', '.join(outputs)},)\n"
+    return f"def {name}({', '.join(inputs)}):\n{body}    return ({', '.join(outputs)},)\n"
+
+
+def _triton(*parts: Any) -> str:
+    return f"@triton.jit\n{_python(*parts)}"
 
 
 def _cpp(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
@@ -81,6 +86,7 @@ def _cpp(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: li
     return f"inline void {name}(const V* in, V* out) {{\n{reads}{body}{writes}}}\n"
 
 
+PYTHON = Language("", repr, _python)
 TRITON = Language("", repr, _triton)
 CPP = Language("v_", lambda number: f"splat({number!r})", _cpp)
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.measure import associative, convolution
+from bench.measure import associative, convolution, stepped
 from bench.measure.clock import Contestant
 from bench.measure.peers import PEERS
 from bench.measure.problem import Answer, Problem
@@ -87,7 +87,7 @@ class Workload:
 def build(backend: str, problem: Problem, input_product: bool = True) -> Workload:
     """The workload of a case. Raises Unsupported with the reason where there is none."""
     if not input_product:
-        if backend not in SCHEDULES:
+        if backend not in SCHEDULES and not (backend == "eager" and stepped.suited(plan(problem.cell))):
             raise Unsupported("always computes the input product")
         return given_rows(backend, problem)
     if ":" in backend:
@@ -146,9 +146,9 @@ def reason(problem: Problem, dtype: torch.dtype) -> str | None:
 
 
 def given_rows(backend: str, problem: Problem) -> Workload:
-    """A schedule's loop alone: what runs in front of it is given."""
+    """A schedule's loop alone, or one of eager torch: what runs in front of it is given."""
     supported(backend, problem)
-    made, schedule = plan(problem.cell), SCHEDULES[backend]
+    made, schedule = plan(problem.cell), SCHEDULES.get(backend)
     weights = {name: leaf(value) for name, value in problem.weights.items()}
     feeds = layout(made).feeds
 
@@ -168,6 +168,8 @@ def given_rows(backend: str, problem: Problem) -> Workload:
     def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         take = iter(inputs)
         tensors = [None if t is None else next(take) for t in given]
+        if schedule is None:
+            return stepped.unroll(made, tensors, states)
         y, *final = Recurrence.apply(made, schedule, torch.is_grad_enabled(), problem.T, *tensors, *states)
         return y, tuple(final)
 
