@@ -45,13 +45,22 @@ struct Outer {
     }
 };
 
-// The shares of all threads, `next` elements apart, into the gradient.
+// The shares of all threads, `next` elements apart, into the gradient. They are turned in squares, which a row's end lies in whole lines of.
 static void combine(Matrix to, const real* shares, int64_t next, int64_t threads) {
+    const int64_t depth = to.depth();
 #pragma omp for
-    for (int64_t n = 0; n < to.N; n++)
-        for (int64_t k = 0; k < to.depth(); k++) {
-            real sum = 0;
-            for (int64_t i = 0; i < threads; i++) sum += shares[i * next + n / NR * NR * to.depth() + k * NR + n % NR];
-            (k < to.K ? to.gradient[n * to.K + k] : to.bias[n]) = sum;
+    for (int64_t n0 = 0; n0 < to.N; n0 += VL)
+        for (int64_t k0 = 0; k0 < depth; k0 += VL) {
+            const int64_t tall = depth - k0 < VL ? depth - k0 : VL, wide = to.N - n0 < VL ? to.N - n0 : VL;
+            real square[VL][VL];
+            for (int64_t k = 0; k < tall; k++) {
+                const real* share = shares + n0 / NR * NR * depth + (k0 + k) * NR + n0 % NR;
+                V sum = {};
+                for (int64_t i = 0; i < threads; i++) sum += load(share + i * next, VL);
+                store(square[k], sum, VL);
+            }
+            for (int64_t n = 0; n < wide; n++)
+                for (int64_t k = 0; k < tall; k++)
+                    (k0 + k < to.K ? to.gradient[(n0 + n) * to.K + k0 + k] : to.bias[n0 + n]) = square[k][n];
         }
 }
