@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Hidden = Tensor | tuple[Tensor, ...]
 
+NO_STEPS = "Expected sequence length to be larger than 0 in RNN"
+
 
 def rectangular(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor], bool]:
     """x as (T, B, D), every state as (num_layers · directions, B, H), and whether the input had a batch."""
@@ -23,7 +25,7 @@ def rectangular(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Sequ
     batched = input.dim() == 3
     x = input.unsqueeze(1) if not batched else input.transpose(0, 1) if rnn.batch_first else input
     if x.size(0) == 0:
-        raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+        raise RuntimeError(NO_STEPS)
     given = states(rnn, x, x.size(1), hx, batched)
     return x, given if batched else [s.unsqueeze(1) for s in given], batched
 

@@ -16,6 +16,7 @@ from torch import Tensor
 import cells
 from cells.cell import Cell
 from kernels import backend as backends
+from kernels.arguments import NO_STEPS
 from kernels.autograd import differentiate, prepare
 from kernels.hoist import hoist, plain
 from kernels.layout import layout
@@ -71,7 +72,9 @@ def run(
 def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, there: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
     """The tensors are those of `Recurrence` but for the ones that aren't `there`: torch looks for gradients in no list with a None. Returns
     y (T, B, H), the final states (B, H) and, if `keep`, what the backward pass takes: the terms, the history of all states but the
-    first, the arguments. Raises RuntimeError where no schedule can run."""
+    first, the arguments. Raises RuntimeError where no schedule can run, and where there is no step: a graph of any T may be given none."""
+    if T == 0:
+        raise RuntimeError(NO_STEPS)
     if tensors[-1].shape[0] == 0:
         return shaped(cell, bias, backend, keep, T, there, tensors)  # of no sequence there is no more to say
     what = known(cell, bias)

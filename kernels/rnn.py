@@ -188,10 +188,13 @@ class RNN(nn.Module):
         if not isinstance(input, Tensor) or input.dim() != 3:
             raise ValueError("lengths go with a padded batch of three dimensions: a packed one has its own")
         T, B = input.shape[:2] if not self.batch_first else input.shape[1::-1]
-        counts = torch.as_tensor(lengths).cpu()
-        if counts.shape != (B,) or counts.is_floating_point() or counts.dtype == torch.bool or (counts > T).any():
-            raise ValueError(f"lengths are {B} whole numbers up to {T}, one for each sequence of this batch: got {counts.tolist()}")
-        short = pack_padded_sequence(input, counts.to(torch.int64), self.batch_first, enforce_sorted=False)
+        given = torch.as_tensor(lengths).cpu()
+        if given.shape == (B,) == (0,) or not T:
+            return self.forward(input, hx)  # packed there would be nothing: of no sequence there is a result, of no step an error
+        other = given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
+        if given.shape != (B,) or other or (counts := given.to(torch.int64)).gt(T).any():
+            raise ValueError(f"lengths are {B} whole numbers up to {T}, one for each sequence of this batch: got {given.tolist()}")
+        short = pack_padded_sequence(input, counts, self.batch_first, enforce_sorted=False)
         y, final = self._packed(short, hx)
         return pad_packed_sequence(y, self.batch_first, total_length=T)[0], final
 

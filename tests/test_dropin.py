@@ -5,6 +5,7 @@ import io
 import itertools
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -131,7 +132,11 @@ BAD = {
     "of another batch": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[1, 1]),
     "parts of steps": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[2.5, 1, 1, 1, 1]),
     "a mask": lambda rnn: rnn(torch.zeros(T, B, D), lengths=torch.ones(B, dtype=torch.bool)),
-    "of no sequence": lambda rnn: rnn(torch.zeros(T, 0, D), lengths=[]),
+    "complex": lambda rnn: rnn(torch.zeros(T, B, D), lengths=torch.ones(B, dtype=torch.complex64)),
+    "of no steps": lambda rnn: rnn(torch.zeros(0, B, D), lengths=[0] * B),
+    "of no steps and no sequence": lambda rnn: rnn(torch.zeros(0, 0, D), lengths=[]),
+    "one of no sequence": lambda rnn: rnn(torch.zeros(T, 0, D), lengths=[1]),
+    "of no sequence, hidden of another width": lambda rnn: rnn(torch.zeros(T, 0, D), torch.zeros(1, 0, H + 1), lengths=[]),
     "of no tensor": lambda rnn: rnn([1.0], lengths=[1]),
     "of a single sequence": lambda rnn: rnn(torch.zeros(T, D), lengths=[1]),
     "of a packed batch": lambda rnn: rnn(pack_sequence([torch.zeros(2, D)]), lengths=[2]),
@@ -144,6 +149,24 @@ BAD = {
 def test_bad_lengths(bad):
     with pytest.raises((ValueError, RuntimeError, IndexError), match=r"[Ll]ength|batch|input_size|hidden size"):
         BAD[bad](RNN("gru", D, H))
+
+
+@pytest.mark.parametrize("memory", ["full", "low"])
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_lengths_of_no_sequence(kind, memory):
+    """The last batch of a filtered data set may have none: what there is of it is as without lengths."""
+    rnn, states = RNN("gru", D, H, bidirectional=True, batch_first=True, memory=memory), torch.zeros(2, 0, H, requires_grad=True)
+    x = torch.zeros(0, T, D, requires_grad=True)
+    y, final = rnn(x, states, kind([]))
+    assert y.shape == (0, T, 2 * H) and final.shape == (2, 0, H)
+    (y.sum() + final.sum()).backward()
+    assert x.grad.shape == x.shape and states.grad.shape == states.shape and not any(p.grad.any() for p in rnn.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.uint16, torch.uint64])
+def test_lengths_of_any_whole_kind(dtype):
+    rnn, x = RNN("gru", D, H), torch.randn(T, 2, D)
+    assert torch.equal(rnn(x, lengths=torch.tensor([4, 7]).to(dtype))[0], rnn(x, lengths=[4, 7])[0])
 
 
 def test_no_projections():

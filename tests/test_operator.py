@@ -139,6 +139,15 @@ def test_no_sequences():
     assert not any(v.any() for v in found)
 
 
+def test_no_steps_of_a_graph_for_any_number():
+    rnn, any_size = RNN("lstm", D, D), torch.export.Dim.DYNAMIC
+    graph = torch.export.export(rnn, (torch.randn(T, B, D),), dynamic_shapes=({0: any_size, 1: any_size},)).module()
+    assert graph(torch.randn(1, B, D))[0].shape == (1, B, D) and graph(torch.randn(T, 0, D))[0].shape == (T, 0, D)
+    for sequences in (B, 0):
+        with pytest.raises(RuntimeError, match="Expected sequence length to be larger than 0"):
+            graph(torch.randn(0, sequences, D))
+
+
 def test_nothing_fused_can_run():
     backend._warn.cache_clear()
     rnn = RNN("lstm", D, D, dtype=torch.float16)

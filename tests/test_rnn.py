@@ -312,6 +312,17 @@ def test_empty_batch(name, backend):
     assert all(p.grad is None or not p.grad.any() for p in rnn.parameters())
 
 
+@BACKENDS
+@pytest.mark.parametrize("memory", ["full", "low"])
+@pytest.mark.parametrize("given", [{}, {"lengths": []}, {"before": torch.zeros(0, D)}], ids=["", "lengths", "before"])
+def test_no_schedule_is_asked_for_no_sequence(backend, memory, given, monkeypatch):
+    """None of them has to know what zero rows are."""
+    for schedule in backends.SCHEDULES.values():
+        monkeypatch.delattr(schedule, "forward")
+    y, _ = RNN("minimal", D, H, backend=backend, memory=memory)(torch.randn(T, 0, D), **given)
+    assert y.shape == (T, 0, H)
+
+
 def sequence(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(shape).to(dtype)
 
