@@ -35,6 +35,8 @@ def gradients(rnn: RNN, change: str = "") -> list[Tensor]:
 @pytest.mark.parametrize(("name", "backend"), RUN, ids=[" ".join(run) for run in RUN])
 def test_changed_before_the_backward_pass(name, backend, memory):
     """One of the two, whatever is changed: nn.LSTM raises, too. In `stencil` the second state's history is a view of the first's."""
+    if (backend, memory) == ("eager", "low"):
+        pytest.skip("torch.utils.checkpoint doesn't watch what it is given")
     rnn = RNN(name, 1 if name == "wave" else H, H, backend=backend, memory=memory)
     expected, refused = gradients(rnn), []
     for change in CHANGES:
