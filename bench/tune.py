@@ -161,4 +161,4 @@ def contestants(
 def tensors(result: object) -> list[Tensor]:
     """What a pass leaves, in one order whatever made it."""
     groups = (result.history, result.arguments) if isinstance(result, Trajectory) else vars(result).values()
-    return [t for group in groups for t in group]
+    return [t for group in groups if group is not None for t in group]
