@@ -18,6 +18,7 @@ class Grid:
 
     Waves die away in a border of `border` points at each end of each axis, or of an eighth of the axis where that is less: there the
     damping rises from zero as (depth / border)^`power` to `absorbing`, and adds up over the axes in squares (Hughes et al. 2019).
+    Raises CellError for a shape, a spacing, a border or a number of axes that no grid has.
     """
 
     shape: tuple[int, ...] = ()
@@ -26,6 +27,14 @@ class Grid:
     absorbing: float = 3.0
     power: float = 4.0
     axes: int = 2
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shape, tuple) or not all(whole(n, 1) for n in self.shape):
+            raise CellError(f"a grid's shape is a tuple of whole numbers of points from 1 on, as (32, 32), not {self.shape!r}")
+        if not 0 < self.h < math.inf:
+            raise CellError(f"a grid's points are a positive h apart, not {self.h!r}")
+        if not whole(self.border, 0) or not whole(self.axes, 1):
+            raise CellError(f"a grid has whole numbers of border points and of axes: got border={self.border!r}, axes={self.axes!r}")
 
     @property
     def dims(self) -> int:
@@ -70,3 +79,7 @@ class Grid:
         points = [int((k + 0.5) * grid[0] / D) * row + row // 2 if grid[0] >= D else k * H // D for k in range(D)]
         matrix.zero_()
         matrix[points, range(D)] = 1
+
+
+def whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

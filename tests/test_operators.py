@@ -1,5 +1,7 @@
 """grad, curl and div on a staggered grid: the identities, exactly; and the stencils that are made of them."""
 
+import math
+
 import pytest
 import torch
 
@@ -99,6 +101,19 @@ def test_squares():
 def test_a_grid_of_another_size():
     with pytest.raises(CellError, match="lap is of a grid of 3×4 = 12 units, and not of 13"):
         Grid((3, 4)).laplacian(torch.zeros(13))
+
+
+@pytest.mark.parametrize("shape", [(0,), (-1, 4), (3, 0), (2.0, 3), (True, 3), ("3", 4), 5, [3, 4], "34", (torch.tensor(3),)], ids=str)
+def test_a_shape_of_no_grid(shape):
+    with pytest.raises(CellError, match=r"tuple of whole numbers of points from 1 on, as \(32, 32\), not"):
+        Grid(shape)
+
+
+@pytest.mark.parametrize("facts", [{"h": 0.0}, {"h": -1.0}, {"h": math.nan}, {"h": math.inf}, {"border": -1}, {"border": 1.5}, {"axes": 0}])
+def test_a_number_of_no_grid(facts):
+    ((name, value),) = facts.items()
+    with pytest.raises(CellError, match=f"a positive h apart, not {value}" if name == "h" else f"{name}={value}"):
+        Grid(**facts)
 
 
 def test_difference_over_its_distance():
