@@ -75,6 +75,21 @@ def test_a_grid_without_room_is_told_before_a_folder_is_made(sizes, tmp_path):
     assert not (tmp_path / "out").exists() and len(set(Probes("wave", 18).units)) == 3
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--equal", "parameters"], "1,050,965 units of wave over 300 steps of 300 voices are 352 GiB"),
+        (["--equal", "both", "--hidden", "256", "--cells", "gru,wave", "--length", "2000"], "66,133 units of wave over 2000 steps"),
+        (["--hidden", "1000000"], "1,000,000 units of wave"),
+    ],
+)
+def test_a_grid_beyond_memory_is_told_before_a_folder_is_made(asked, told, tmp_path):
+    """A wave has a few values for each point: to have as many as a GRU it takes a million points."""
+    with pytest.raises(SettingsError, match=rf"{told}.*: take a smaller --hidden, or --equal hidden"):
+        app(["train", "vowels", *asked, "--device", "cpu", "--out", str(tmp_path / "out")], standalone_mode=False)
+    assert not (tmp_path / "out").exists() and not load("vowels").unfit("wave", 4096)
+
+
 def test_it_learns(tmp_path):
     """On a tiny grid and in two seconds far better than chance; and what it has learned is drawn."""
     task = load("vowels", **SMALL)

@@ -25,6 +25,8 @@ ROOM = 3, 6
 """Rows and columns, at least: three probes, and a source on another side."""
 SPOKEN: dict[Split, int] = {"train": 600, "valid": 150, "test": 300}
 """How many voices there are, each with one vowel."""
+LARGEST = 16 * 2**30
+"""Bytes that a layer's outputs for the test data may take, all of which are there at once."""
 
 
 class Probes(nn.Module):
@@ -73,6 +75,12 @@ class Vowels(Supervised):
         return 1
 
     def unfit(self, cell: str, H: int) -> str:
+        held = 4 * self.T * SPOKEN["test"] * H
+        if held > LARGEST:  # to as many values as a GRU's matrices have, a wave comes by a point for every three of them
+            return (
+                f"{H:,} units of {cell} over {self.T} steps of {SPOKEN['test']} voices are {held / 2**30:,.0f} GiB of outputs: "
+                "take a smaller --hidden, or --equal hidden"
+            )
         rows, columns = square(H)
         if cell != "wave" or (rows >= ROOM[0] and columns >= ROOM[1]):
             return ""
