@@ -252,6 +252,14 @@ def test_a_search_takes_the_best_rate_for_all_seeds(tmp_path):
     assert records[0].search["0.02"] < records[0].search["1e-09"]
 
 
+def test_rates_that_look_alike_are_two_and_one_said_twice_is_one(tmp_path):
+    task = dataclasses.replace(EASY, rates=(2.0000001e-2, 2.0000002e-2, 2.0000001e-2), steps=4, every=2)
+    _, (record,), _ = runner(task, tmp_path)
+    assert set(record.search) == {"0.020000001", "0.020000002"} and record.trial.rate in task.rates
+    again = dataclasses.replace(EASY, rates=(1e-3, 1e-3), steps=4, every=2)
+    assert runner(again, tmp_path, ("gru",))[1][0].search == {}
+
+
 def test_a_search_is_by_turns_and_is_not_repeated(tmp_path, monkeypatch):
     """Killed within it, it goes on from its checkpoints; killed after it, its rates stay, whatever is found now."""
     monkeypatch.setattr("bench.tasks.training.PAUSE", 0.0)

@@ -25,7 +25,7 @@ SEED = 10_000
 """No trial's own."""
 
 Found = dict[str, float]
-"""The best validation value by learning rate, as a record has it."""
+"""The best validation value by learning rate, in as few digits as say which it is: rounded, two could share a name."""
 
 
 @dataclass
@@ -61,17 +61,18 @@ class Search:
     def run(self, task: Task, trials: Iterable[Trial], rng: np.random.Generator, until: float) -> None:
         """Search for what isn't known yet, all by turns, in half of the time that is left at most."""
         wanted = {size(trial): trial for trial in trials if size(trial) not in self.found}
-        if len(task.rates) < 2 or not wanted:
+        rates = tuple(dict.fromkeys(task.rates))
+        if len(rates) < 2 or not wanted:
             return
         now, best = time.monotonic(), max if task.higher else min
         trainings: list[Training] = []
         for trial in wanted.values():
             with suppress(Wrong):  # it is told when the training itself begins
-                trainings += [self.tried(task, trial, rate) for rate in task.rates]
+                trainings += [self.tried(task, trial, rate) for rate in rates]
         for training, _ in turns(trainings, rng, self.tell, now + (until - now) / 2):
             if training.curve:
                 value = best(point.value for point in training.curve)
-                self.found.setdefault(size(training.trial), {})[f"{training.trial.rate:g}"] = value
+                self.found.setdefault(size(training.trial), {})[repr(training.trial.rate)] = value
         beside = self.path.with_suffix(".new")
         beside.write_text(json.dumps(self.found), encoding="utf-8")
         beside.replace(self.path)
@@ -80,7 +81,7 @@ class Search:
                 training.path.unlink(missing_ok=True)
 
     def tried(self, task: Task, trial: Trial, rate: float) -> Training:
-        path = self.folder / f"search-{checkpoint.name(trial)}-{rate:g}.pt"
+        path = self.folder / f"search-{checkpoint.name(trial)}-{rate!r}.pt"
         return Training(task, trial.model_copy(update={"rate": rate, "seed": SEED}), self.device, path)
 
 
