@@ -177,6 +177,32 @@ def test_a_broken_checkpoint_is_one_line(tmp_path):
         Search(tmp_path, CPU, quiet)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda content: {"model": content["model"], "epoch": 3}, "it has no 'trial'"),
+        (lambda content: {key: value for key, value in content.items() if key != "clipped"}, "it has no 'clipped'"),
+        (lambda content: content | {"trial": 3}, "'int' object has no attribute"),
+        (lambda content: content | {"model": {}}, "Error\\(s\\) in loading state_dict"),
+        (lambda content: content | {"optimisers": []}, "zip"),
+        (lambda content: content | {"optimisers": [{"state": {}, "param_groups": []}]}, "param"),
+        (lambda content: content | {"curve": [{"step": 3}]}, "validation error"),
+        (lambda content: content | {"step": "3"}, "its step is a str"),
+        (lambda content: torch.zeros(3), ""),
+        (lambda content: None, "NoneType"),
+    ],
+)
+def test_a_checkpoint_of_another_program_is_one_line(change, told, tmp_path):
+    """What torch can read, but no training goes on from."""
+    path = tmp_path / "a.pt"
+    Training(EASY, trial(EASY, steps=2), CPU, path).run(quiet)
+    torch.save(change(checkpoint.load(path)), path)
+    message = rf"a\.pt is no checkpoint of this training \(.*{told}.*\): delete it, and --resume begins that training again$"
+    with pytest.raises(SettingsError, match=message) as caught:
+        Training(EASY, trial(EASY, steps=2), CPU, path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_checkpoint_is_whole_or_what_it_was(tmp_path, monkeypatch):
     path = tmp_path / "a.pt"
     checkpoint.save(path, {"step": 1})

@@ -180,7 +180,18 @@ class Training:
         }  # fmt: skip
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Go on from a checkpoint, perhaps with more steps. Raises SettingsError where it is another trial's."""
+        """Go on from a checkpoint, perhaps with more steps. Raises SettingsError where it is another trial's, or another program's."""
+        try:
+            self.take(content)
+        except SettingsError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+            raise SettingsError(
+                f"{self.path} is no checkpoint of this training ({why}): delete it, and --resume begins that training again"
+            ) from None
+
+    def take(self, content: dict[str, Any]) -> None:
         free = ("steps", "equal")
         for name, value in self.trial.model_dump().items():
             if name not in free and content["trial"].get(name) != value:
@@ -191,6 +202,8 @@ class Training:
             optimiser.load_state_dict(state)
         self.curve = [Point(**p) for p in content["curve"]]
         for name in ("best", "losses", "step", "seconds", "paused", "clipped", "largest", "diverged"):
+            if not isinstance(content[name], type(getattr(self, name))):
+                raise TypeError(f"its {name} is a {type(content[name]).__name__}")
             setattr(self, name, content[name])
 
     def record(self, end: End) -> TrainingRecord:
