@@ -57,7 +57,8 @@ class RNN(nn.Module):
 
     Parameters are named by cell: `W.ih` of the first layer is `W_ih_l0`, in the reverse direction `W_ih_l0_reverse`. The state dict of an
     nn.RNN, nn.LSTM or nn.GRU is loaded by the cell of the same equations.
-    Raises ValueError, TypeError or RuntimeError where nn.LSTM does, and CellError for a function that is no cell.
+    Raises ValueError, TypeError or RuntimeError where nn.LSTM does, RuntimeError where a fused loop is to run inside a transform of
+    torch.func, and CellError for a function that is no cell.
     """
 
     def __init__(
@@ -224,6 +225,8 @@ class RNN(nn.Module):
         low = self.memory == "low"
         if schedule is None:
             return (chunked.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
+        if torch._C._are_functorch_transforms_active():  # what they pass on has no memory that a kernel could read
+            raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
         return (chunked.run if low else hoist.run)(self.plan, schedule, x, states, weights, before)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,40 @@
+"""A layer inside the transforms of torch.func: the eager reference takes them all, a fused loop says which backend does."""
+
+import pytest
+import torch
+from torch import Tensor, func
+
+from kernels import RNN
+
+T, B, H = 3, 2, 4
+
+
+def run(rnn: RNN, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+    return func.functional_call(rnn, parameters, (x,))[0].square().sum()
+
+
+TRANSFORMS = {
+    "grad": lambda rnn, p, x: func.grad(run, 1)(rnn, p, x)["W_ih_l0"],
+    "jacrev": lambda rnn, p, x: func.jacrev(lambda x: rnn(x)[0])(x),
+    "jvp": lambda rnn, p, x: func.jvp(lambda x: rnn(x)[0], (x,), (x,))[1],
+    "vmap": lambda rnn, p, x: func.vmap(lambda x: rnn(x)[0])(torch.stack([x, 2 * x])),
+    "a gradient for each": lambda rnn, p, x: func.vmap(func.grad(run, 2), (None, None, 0))(rnn, p, torch.stack([x, 2 * x])),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own, as it loads what jvp takes
+@pytest.mark.parametrize("memory", ["full", "low"])
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_a_fused_loop_says_what_runs_there(transform, memory):
+    rnn = RNN("lstm", H, H, backend="compiled", memory=memory)
+    x, parameters = torch.randn(T, B, H), dict(rnn.named_parameters())
+    with pytest.raises(RuntimeError, match=r"inside torch.func .*: make this lstm with backend='eager'$"):
+        TRANSFORMS[transform](rnn, parameters, x)
+    rnn.backend, rnn.memory = "eager", "full"
+    assert TRANSFORMS[transform](rnn, parameters, x).isfinite().all()
+
+
+def test_outside_of_them_all_is_as_before():
+    rnn, x = RNN("lstm", H, H), torch.randn(T, B, H)
+    func.functional_call(rnn, dict(rnn.named_parameters()), (x,))[0].sum().backward()
+    assert rnn.W_ih_l0.grad.isfinite().all()
