@@ -1,7 +1,7 @@
 """Compile the stencil kernels for GPUs that aren't here, and print what they use as JSON: a program of its own, outside of the
 interpreter.
 
-    offline_stencil.py     forward and backward, from a small grid to the largest, on an H100
+    offline_stencil.py     forward and backward, from a small grid to one of five programs, on an H100
 """
 
 import json
@@ -22,7 +22,15 @@ from kernels.plan import Plan, plan
 from kernels.schedules import neighbours, stencil
 from tests.waves import interacting
 
-CASES: list[tuple[Cell, int]] = [(wave, 17), (wave, 256), (wave, 1024), (wave, 2048), (interacting(Grid((32, 64))), 2048)]
+CASES: list[tuple[Cell, int]] = [
+    (wave, 17),
+    (wave, 256),
+    (wave, 1024),
+    (wave, 2048),
+    (interacting(Grid((32, 64))), 2048),
+    (wave, 4608),
+    (interacting(Grid((64, 72))), 4608),
+]
 
 
 def example(made: Plan, T: int, B: int, H: int) -> Loop:
@@ -33,14 +41,14 @@ def example(made: Plan, T: int, B: int, H: int) -> Loop:
 
 
 def warm(loop: Loop, direction: str) -> Any:
-    launch = stencil.Launch(loop)
+    launch = stencil.Launch(loop, stencil.SHARE if loop.shape[2] > stencil.LARGEST else 0)
     trajectory, stored = stencil.kept(loop)
     if direction == "forward":
         kernel, arguments = neighbours.forward, stencil.forward_arguments(launch, trajectory, stored)
     else:
         made = stencil.gradients(launch)
         kernel, arguments = neighbours.backward, stencil.backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made)
-    return kernel.warmup(*arguments, grid=launch.grid, **launch.options)
+    return kernel.warmup(*arguments, launch.counters(4), 0, *launch.sizes, grid=(4 * launch.tiles,), **launch.options)
 
 
 if __name__ == "__main__":

@@ -86,9 +86,10 @@ def test_family(name, backend):
         check([running(name, backend, MEET, torch.float32)], backend, torch.float32)
 
 
-@pytest.mark.parametrize("size", [ONE, MEET, LONG, (40, 3, 1, 2048)], ids=str)
+@pytest.mark.parametrize("size", [ONE, MEET, LONG, (40, 3, 1, 2048), (40, 3, 1, 4608), (20, 70, 1, 4096)], ids=str)
 def test_waves(size):
-    """A program to a sequence, whose threads read what others of it stored a step before: up to the largest grid, over many steps."""
+    """A program to a sequence, whose threads read what others of it stored a step before: up to the largest grid, over many steps. Then
+    programs that share a grid out, all at once, and of more sequences than there is room for."""
     check([running("wave", "stencil", size, torch.float32)], "stencil", torch.float32)
 
 

@@ -3,7 +3,8 @@
 Protocol. A counter per batch tile, zero when the kernel starts, only ever counts up: at the k-th meeting every one of its n programs
 adds 1, and waits until it stands at n·k. So whoever is through may read what all of them stored before it, and nobody is ever a
 whole meeting ahead. No slot is written twice in a launch: what is computed at step t goes to a place of its own, so what a slow
-program still reads is never overwritten by a fast one. A counter is not used again: the next launch has fresh ones.
+program still reads is never overwritten by a fast one. (In `neighbours` what a step leaves for one only goes to two places by turns: who
+writes to one again has met, since, all who read it.) A counter is not used again: the next launch has fresh ones.
 
 Memory order. `arrive`: all threads of a program store, then meet (`debug_barrier`, bar.sync, which orders their stores before what
 follows, for the program), then one thread adds with release at gpu scope. Release is cumulative: its own stores and, through the

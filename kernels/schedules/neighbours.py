@@ -1,7 +1,8 @@
 """The stencil kernels: a whole sequence in one launch, forward and backward, for any plan whose units look at their neighbours.
 
-A program owns a sequence and all of its grid, so what a unit reads of others was stored by threads of its own block: between two
-steps they meet at a block barrier, and nobody waits for another block. What is stored is the history that training keeps anyway.
+A program owns a sequence and BLOCK units of its grid. What a unit reads of others is stored, as the history that training keeps anyway,
+and they meet between two steps. Where a program has the whole grid that is a block barrier, and nobody waits for another block; else
+the TILES programs of a sequence meet as those of a batch tile do (`barrier`), at a counter of their own.
 
 The inputs of a step are its states, terms, vectors and what stencils find, in that order; F takes them all. Stencil k sums state
 NEAR[k] of the units OFFSETS[k] away, with weights taps[k] (taps, H), which are zero where that is beyond the grid.
@@ -10,8 +11,17 @@ NEAR[k] of the units OFFSETS[k] away, with weights taps[k] (taps, H), which are 
 import triton
 import triton.language as tl
 
+from kernels.schedules.barrier import LINE
 from kernels.schedules.matrices import load
-from kernels.schedules.sequence import plus, read
+from kernels.schedules.sequence import meet, plus, read
+
+
+@triton.jit
+def place(first, B, counters, TILES: tl.constexpr, BLOCK: tl.constexpr):
+    # This program's sequence, of those that a launch begins with at `first`; the rows of a time step; its units; its counter.
+    sequence = tl.program_id(0) // TILES
+    unit = tl.program_id(0) % TILES * BLOCK + tl.arange(0, BLOCK)
+    return (first + sequence).to(tl.int64), B.to(tl.int64), unit, counters + sequence * LINE
 
 
 @triton.jit
@@ -43,15 +53,14 @@ def taken(
     return values
 
 
-@triton.jit(do_not_specialize=["T", "B"])
+@triton.jit(do_not_specialize=["first", "T", "B"])
 def forward(
     F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, loads, INTO: tl.constexpr, FROM: tl.constexpr,
-    taps, OFFSETS: tl.constexpr, NEAR: tl.constexpr, initial, history, STORED: tl.constexpr, T, B, H: tl.constexpr, BLOCK: tl.constexpr,
+    taps, OFFSETS: tl.constexpr, NEAR: tl.constexpr, initial, history, STORED: tl.constexpr,
+    counters, first, T, B, H: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     # Of the states only those with STORED are written: another one's history may be theirs, a step later.
-    row = tl.program_id(0).to(tl.int64)
-    wide = B.to(tl.int64)
-    unit = tl.arange(0, BLOCK)
+    row, wide, unit, counter = place(first, B, counters, TILES, BLOCK)
     here = unit < H
     states = ()
     for s in tl.static_range(S):
@@ -61,21 +70,21 @@ def forward(
         for s in tl.static_range(S):
             if STORED[s]:
                 tl.store(history[s] + (row + t * wide) * H + unit, states[s], mask=here)
-        tl.debug_barrier()
+        meet(counter, (t + 1) * TILES, TILES)
 
 
-@triton.jit(do_not_specialize=["T", "B"])
+@triton.jit(do_not_specialize=["first", "T", "B"])
 def backward(
     F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr, loads, INTO: tl.constexpr, FROM: tl.constexpr,
     stores, OF: tl.constexpr, TO: tl.constexpr, taps, turned, OFFSETS: tl.constexpr, NEAR: tl.constexpr, found,
-    initial, history, dy, d_final, d_initial, d_vectors, T, B, H: tl.constexpr, BLOCK: tl.constexpr,
+    initial, history, dy, d_final, d_initial, d_vectors,
+    counters, first, T, B, H: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     # F is the adjoint: it takes the N inputs and the gradients of the next states, and returns the gradients of the inputs; that of
     # input OF[j] goes to stores[j], rows TO[j] apart. What a unit owes to its neighbours goes through found[k] (2, B, H), every other
-    # step through the same half: so a barrier in each step is enough. turned[k] are the weights of the transposed stencil.
-    row = tl.program_id(0).to(tl.int64)
-    wide = B.to(tl.int64)
-    unit = tl.arange(0, BLOCK)
+    # step through the same half: so one meeting in each step is enough, before which everybody has read the other half. turned[k] are
+    # the weights of the transposed stencil.
+    row, wide, unit, counter = place(first, B, counters, TILES, BLOCK)
     here = unit < H
     carried = ()
     summed = ()
@@ -102,7 +111,7 @@ def backward(
         half = ((i % 2) * wide + row) * H
         for k in tl.static_range(len(NEAR)):
             tl.store(found[k] + half + unit, gradients[N - len(NEAR) + k], mask=here)
-        tl.debug_barrier()
+        meet(counter, (i + 1) * TILES, TILES)
         carried = ()
         for s in tl.static_range(S):
             carried = carried + (tl.zeros(unit.shape, tl.float32) + gradients[s],)  # where the adjoint is a number

@@ -1,7 +1,8 @@
-"""Units that look at their neighbours, on a GPU: the whole sequence in one launch, a program to a sequence. See `neighbours` for the
-kernels.
+"""Units that look at their neighbours, on a GPU: the whole sequence in one launch. See `neighbours` for the kernels.
 
-A program holds its grid in registers, so that is limited; beyond it `stepwise` runs, a launch a step.
+A program holds its units in registers, so a larger grid is shared out among several, which wait for each other in every step and so
+must be on the device at once: of as many sequences as that allows, a launch after the other. A grid beyond all multiprocessors is for
+`stepwise`, a launch a step.
 """
 
 import os
@@ -17,11 +18,16 @@ from kernels.graph import Node
 from kernels.loop import Gradients, Loop, Trajectory
 from kernels.plan import Plan
 from kernels.schedules import neighbours
+from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function
+from kernels.tiles import chip
 
 FEEDS = False
 LARGEST = 2048
-"""Units of a grid: 512 threads of 128 registers with four units each. The adjoint of twice as many spills."""
+"""Units of a program that has the whole grid: 512 threads of 128 registers with four units each. The adjoint of twice as many spills."""
+SHARE = 1024
+"""Units of a program that has a share of a grid: behind a barrier among programs, the adjoint of twice as many spills where the equation
+is longer than a wave's. Which is fastest is not measured."""
 
 
 def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
@@ -31,23 +37,39 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return f"knows no matrices in the loop, and {plan.cell.name} has some: use stepwise"
     if dtype != torch.float32:
         return f"computes in float32, not {str(dtype).removeprefix('torch.')}: a wave is a small difference of two states"
-    if H > LARGEST:
-        return f"holds a grid of up to {LARGEST} units in one program, and not {H}: use stepwise"
+    if H > LARGEST and device.type == "cuda" and (most := SHARE * chip(device.index or 0).multiprocessors) < H:
+        return f"holds a grid of up to {most} units, {SHARE} on each multiprocessor of this device, and not {H}: use stepwise"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     return None
 
 
 class Launch:
-    """What both directions pass to their kernels."""
+    """What both directions pass to their kernels, which run by launches of as many sequences as there is room for. `block`: the units of
+    a program, 0 for all that it can hold, which in the interpreter, whose programs run one after another, is any grid."""
 
-    def __init__(self, loop: Loop):
+    def __init__(self, loop: Loop, block: int = 0):
         self.loop, self.plan = loop, loop.plan
-        T, B, H = loop.shape
-        block = triton.next_power_of_2(max(H, 32))
-        self.sizes = (T, B, H, block)
-        self.options = {"num_warps": min(16, max(1, block // 64)), "enable_fp_fusion": True}
-        self.grid = (B,)
+        T, self.B, H = loop.shape
+        self.device = loop.states[0].device
+        whole = triton.next_power_of_2(max(H, 32))
+        block = block or (SHARE if H > LARGEST and self.device.type == "cuda" else whole)
+        self.tiles = -(-H // block)
+        self.sizes = (T, self.B, H, self.tiles, block)
+        self.options = {"num_warps": min(16, max(1, block // 64)), "enable_fp_fusion": True, "launch_cooperative_grid": self.tiles > 1}
+
+    def run(self, kernel: Any, arguments: tuple[Any, ...]) -> None:
+        together = self.B
+        if self.tiles > 1:
+            together = max(1, chip(self.device.index or 0).multiprocessors // self.tiles)
+        for first in range(0, self.B, together):
+            count = min(together, self.B - first)
+            kernel[(count * self.tiles,)](*arguments, self.counters(count), first, *self.sizes, **self.options)
+
+    def counters(self, sequences: int) -> Tensor:
+        """Where the programs of each sequence meet; nobody looks at them where it has one."""
+        made = torch.zeros if self.tiles > 1 else torch.empty
+        return made(sequences * LINE.value, dtype=torch.int32, device=self.device)
 
     @cached_property
     def near(self) -> tuple[Any, ...]:
@@ -101,14 +123,14 @@ def forward_arguments(launch: Launch, trajectory: Trajectory, stored: tuple[bool
     loop, step = launch.loop, launch.plan.step
     return (
         function(step), len(step.inputs), len(loop.states), *launch.reads(loop.hoisted), launch.taps(), *launch.near,
-        tuple(loop.states), tuple(trajectory.history), stored, *launch.sizes,
+        tuple(loop.states), tuple(trajectory.history), stored,
     )  # fmt: skip
 
 
 def forward(loop: Loop) -> Trajectory:
     launch = Launch(loop)
     trajectory, stored = kept(loop)
-    neighbours.forward[launch.grid](*forward_arguments(launch, trajectory, stored), **launch.options)
+    launch.run(neighbours.forward, forward_arguments(launch, trajectory, stored))
     return trajectory
 
 
@@ -130,12 +152,12 @@ def backward_arguments(
         function(adjoint(step)), len(step.inputs), len(loop.states), len(loop.vectors), *launch.reads(loop.terms),
         tuple(tensor for tensor, _ in places), tuple(terms), tuple(stride for _, stride in places),
         launch.taps(), launch.taps(transposed=True), *launch.near, found,
-        tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(made.states), tuple(made.vectors), *launch.sizes,
+        tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(made.states), tuple(made.vectors),
     )  # fmt: skip
 
 
 def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
     launch = Launch(loop)
     made = gradients(launch)
-    neighbours.backward[launch.grid](*backward_arguments(launch, trajectory, dy, d_final, made), **launch.options)
+    launch.run(neighbours.backward, backward_arguments(launch, trajectory, dy, d_final, made))
     return Gradients(made.terms, [d.sum(0) for d in made.vectors], made.states)
