@@ -29,6 +29,8 @@ def report() -> None:
     row("CUDA", (torch.version.cuda or "") if gpu else "", f"torch is built for {torch.version.cuda or 'the CPU'}")
     row("cuDNN", str(torch.backends.cudnn.version()) if gpu and torch.backends.cudnn.is_available() else "", "needs a GPU")
     row("torchrecurrent", version("torchrecurrent"), "optional peer: pip install torchrecurrent")
+    for package in ("accelerated-scan", "fla-core"):
+        row(package, version(package), f"optional peer of scan on a GPU: pip install {package}")
     row("pytest-benchmark", "installed" if importlib.util.find_spec("pytest_benchmark") else "", "pip install pytest-benchmark")
     out = Console(highlight=False)
     out.print(table)
