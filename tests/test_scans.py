@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from bench.cases import planned
+from bench.measure import environment
 from bench.measure.backends import Unsupported, build
 from bench.measure.contract import work
 from bench.measure.gate import compare, untouched
 from bench.measure.problem import Problem, problem
 from bench.measure.scans import SCANS, Scan
+from bench.render import facts
 from bench.settings import BACKENDS, DEFAULTS, Settings
 from tests import custom
 from tests.records import case
@@ -140,6 +142,14 @@ def test_known_by_name():
     assert {(cell, name) for cell in settings.cells for name in PACKAGES if planned(settings, cell, name, True)} == {
         ("mingru", name) for name in PACKAGES
     }
+
+
+def test_their_versions_are_on_record(monkeypatch):
+    """Of those that are installed, and in the report."""
+    known = {"accelerated-scan": "0.3.1"}
+    monkeypatch.setattr(environment, "version", lambda package: known.get(package, ""))
+    here = environment.capture(torch.device("cpu"), rates=False)
+    assert here.packages == known and "| accelerated-scan   | 0.3.1" in facts.environment(here)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and its tests have it")
