@@ -110,11 +110,13 @@ STEPS = (
     Step("tests", 1 / 3, tests),
     Step("tune for headline", 1 / 4, partial(tune, "headline")),
     Step("headline", 2 / 5, partial(suite, "headline")),
+    Step("scans", 1 / 6, partial(suite, "scans")),
     Step("tune for deepbench", 1 / 4, partial(tune, "deepbench")),
     Step("deepbench", 1 / 2, partial(suite, "deepbench")),
     Step("crossover", 1 / 2, partial(suite, "crossover")),
     Step("the rest of headline", 1 / 2, partial(suite, "headline")),
     Step("the rest of deepbench", 2 / 3, partial(suite, "deepbench")),
+    Step("the rest of scans", 1 / 2, partial(suite, "scans")),
     Step("the rest of crossover", 1, partial(suite, "crossover")),
 )
 

@@ -9,8 +9,9 @@ from sympy import Expr
 
 import cells
 from bench.measure import stepped
-from bench.measure.associative import suited
+from bench.measure.affine import suited
 from bench.measure.peers import PEERS
+from bench.measure.scans import SCANS
 from bench.records import Case, Mode
 from bench.settings import Settings
 from bench.suites import SUITES, Shape, smallest
@@ -96,7 +97,7 @@ def planned(settings: Settings, cell: str, backend: str, input_product: bool) ->
         return False
     if interpreted(settings, backend) or (backend == "torchrecurrent" and cell not in PEERS):
         return False
-    if backend == "associative" and not suited(plan(cells.load(cell))):
+    if backend in SCANS and not suited(plan(cells.load(cell))):
         return False
     return input_product or backend in SCHEDULES or (backend == "eager" and stepped.suited(plan(cells.load(cell))))
 

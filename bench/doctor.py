@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measure.environment import compiler_version, driver, memory, processor, version
+from bench.measure.scans import SCANS
 from kernels.backend import SCHEDULES
 from kernels.plan import plan
 
@@ -29,6 +30,8 @@ def report() -> None:
     row("CUDA", (torch.version.cuda or "") if gpu else "", f"torch is built for {torch.version.cuda or 'the CPU'}")
     row("cuDNN", str(torch.backends.cudnn.version()) if gpu and torch.backends.cudnn.is_available() else "", "needs a GPU")
     row("torchrecurrent", version("torchrecurrent"), "optional peer: pip install torchrecurrent")
+    for package in sorted({scan.package for scan in SCANS.values() if scan.package}):
+        row(package, version(package), f"optional peer of scan on a GPU: pip install {package}")
     row("pytest-benchmark", "installed" if importlib.util.find_spec("pytest_benchmark") else "", "pip install pytest-benchmark")
     out = Console(highlight=False)
     out.print(table)

@@ -132,7 +132,7 @@ def close(path: Path, count: int, spent: Mapping[str, float], began: float) -> N
 
 SAME = (
     "device", "processor", "cores", "threads", "system", "python", "torch", "triton", "cuda", "cudnn", "driver", "compiler",
-    "torchrecurrent", "commit", "dirty",
+    "torchrecurrent", "packages", "commit", "dirty",
 )  # fmt: skip
 """What of the environment a run is resumed in must be as it was."""
 

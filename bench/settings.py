@@ -11,12 +11,15 @@ from bench.records import Mode
 
 DEFAULTS = {
     "cpu": ("eager", "compiled", "stepwise", "resident", "scan", "stencil", "vendor", "torchrecurrent", "associative", "conv2d"),
-    "cuda": ("eager", "stepwise", "resident", "resident-low", "scan", "stencil", "vendor", "torchrecurrent", "associative", "conv2d"),
-}
+    "cuda": (
+        "eager", "stepwise", "resident", "resident-low", "scan", "stencil", "vendor", "torchrecurrent", "associative", "accelerated",
+        "fla_chunk", "fla_recurrent", "conv2d",
+    ),
+}  # fmt: skip
 """The backends of a run that names none, each for the cells it is for. "-low" is the schedule with `memory="low"`."""
 BACKENDS = (
     "eager", "compiled", "stepwise", "resident", "scan", "stencil", "compiled-low", "stepwise-low", "resident-low", "scan-low",
-    "stencil-low", "vendor", "torchrecurrent", "associative", "conv2d",
+    "stencil-low", "vendor", "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d",
 )  # fmt: skip
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")

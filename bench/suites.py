@@ -3,7 +3,8 @@
 `deepbench` is DeepBench's list (baidu-research/DeepBench, code/kernels/rnn_problems.h): its training shapes, then those it infers
 on a server and on a device. Its own rules leave the input product out, which is a row of its own here; torch.nn always computes it.
 `headline` asks how fast the cells are at the sizes that people use, `crossover` what happens on both sides of each size at which
-cuDNN changes its algorithm (see `bench.measure.cudnn`).
+cuDNN changes its algorithm (see `bench.measure.cudnn`). `scans` has cells that need no product in their loop at the sizes at which the
+packages that scan them show theirs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -106,10 +107,29 @@ def crossover() -> Iterator[Shape]:
             yield Shape(cell, STEPS, B, D, H, dtype)
 
 
+SCANNED = ("mingru", "minlstm", "qrnn")
+WIDTHS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
+    (8, 1536, (128, 512, 2048, 4096)),
+    (16, 128, (128, 512, 2048, 8192, 16384)),
+)
+"""B, H and T: accelerated-scan's table (README of version 0.2, up to T=65536, which a step in float64 for each T is too slow for) and that
+of fla's HGRN (the head of fla/ops/hgrn/chunk.py)."""
+
+
+def scans() -> Iterator[Shape]:
+    """The middle of both tables first, then every length in both dtypes."""
+    sizes = [(B, H, T) for B, H, lengths in WIDTHS for T in sorted(lengths, key=lambda T: (T != 2048, T))]
+    for B, H, T in sorted(sizes, key=lambda size: size[2] != 2048):
+        for dtype in ("float32", "bfloat16"):
+            for cell in SCANNED:
+                yield Shape(cell, T, B, H, H, dtype)
+
+
 SUITES: dict[str, tuple[Shape, ...]] = {
     "headline": tuple(headline()),
     "deepbench": (*spread(TRAINING, "training"), *spread(SERVER, "inference"), *spread(DEVICE, "inference")),
     "crossover": tuple(crossover()),
+    "scans": tuple(scans()),
 }
 
 FEW = 3

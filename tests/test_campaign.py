@@ -8,6 +8,7 @@ import pytest
 
 from bench import campaign, device
 from bench.campaign import OVERDUE, Failed, Step
+from bench.suites import SUITES
 from tests.test_cli import bench
 
 __all__ = ["bench"]
@@ -156,6 +157,7 @@ def test_its_exit_code(bench, monkeypatch, tmp_path, wrong, code):
 def test_the_steps_are_in_order_of_worth():
     names = [step.name for step in campaign.STEPS]
     assert names[0] == "tests" and names.index("headline") < names.index("deepbench") < names.index("crossover")
+    assert {*SUITES, *(f"the rest of {name}" for name in SUITES)} <= set(names), "every suite, and again what its share left out"
     assert campaign.STEPS[-1].share == 1 and all(0 < step.share <= 1 for step in campaign.STEPS)
 
 

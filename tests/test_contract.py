@@ -158,7 +158,8 @@ def test_a_product_in_16_bit_is_rounded_where_it_is_said_to_be():
     ("backend", "dtype", "state"),
     [("compiled", "float64", "float64"), ("resident", "bfloat16", "float32"), ("stepwise", "float32", "float32"),
      ("resident-low", "bfloat16", "float32, rounded to bfloat16 every 128 steps"), ("stepwise-low", "float32", "float32"),
-     ("vendor", "float32", "float32"), ("vendor", "bfloat16", "not documented"), ("torchrecurrent", "float16", "float16")],
+     ("vendor", "float32", "float32"), ("vendor", "bfloat16", "not documented"), ("torchrecurrent", "float16", "float16"),
+     ("fla_chunk", "bfloat16", "float32"), ("fla_recurrent", "float16", "float32"), ("accelerated", "bfloat16", "bfloat16")],
 )  # fmt: skip
 def test_carried_state(backend, dtype, state):
     assert work(case(backend=backend, dtype=dtype), elsewhere()).state == state

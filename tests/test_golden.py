@@ -48,6 +48,13 @@ def test_a_run_of_the_first_schema(golden, ending):
     golden(f"schema1.{ending}")
 
 
+@pytest.mark.parametrize("ending", ["txt", "md"])
+def test_a_run_of_the_second_schema(golden, ending):
+    """Its records are from before the versions of packages."""
+    export.show(read(GOLDEN / "schema2.jsonl"), FORMS[ending])
+    golden(f"schema2.{ending}")
+
+
 @pytest.mark.parametrize("ending", FORMS)
 def test_a_comparison(golden, ending):
     comparison.show(compare(Side("old", (detailed(),)), Side("new", (later(), later()))), FORMS[ending])

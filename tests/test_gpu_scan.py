@@ -1,11 +1,16 @@
 """On a GPU: the scan kernels, with time in one chunk and in as many as the device asks for."""
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
 
 import cells
+from bench.measure import gate
+from bench.measure import problem as measured
+from bench.measure.backends import build
+from bench.measure.scans import SCANS
 from kernels import RNN
 from kernels.plan import plan
 from tests import custom
@@ -82,3 +87,21 @@ def test_auto(name):
     other.load_state_dict(layer.state_dict())
     x = torch.randn(20, 4, 48, device=DEVICE)
     agree([{"y": layer(x)[0].detach()}], [{"y": other(x)[0].detach()}], TOLERANCE["schedule", torch.float32])
+
+
+@cache
+def asked(name: str, size: tuple[int, int, int, int]) -> measured.Problem:
+    """As it is measured: its reference takes a step in float64 for each T, once."""
+    return measured.problem(name, *size, "float32", DEVICE, 0)
+
+
+@pytest.mark.parametrize("peer", SCANS)
+@pytest.mark.parametrize("name", ["mingru", "minlstm", "qrnn"])
+@pytest.mark.parametrize("size", [(1, 1, 3, 5), (2100, 2, 8, 24)], ids=str)
+def test_peers(peer, name, size, monkeypatch):
+    """What scan is measured against is right, in a T of one, and of more than the chunks and blocks of the packages have."""
+    if SCANS[peer].module:
+        pytest.importorskip(SCANS[peer].module)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    errors, wrong = gate.compare(asked(name, size), build(peer, asked(name, size)).answer(), gate.tolerance("float32", "ieee"))
+    assert not wrong, f"{wrong}: {errors}"

@@ -14,11 +14,13 @@ import cells
 from bench import session, suites
 from bench.cases import groups
 from bench.measure import environment, run
+from bench.measure.scans import SCANS
 from bench.progress import progress
 from bench.records import CaseRecord, Records, read
 from bench.render import plots, report
 from bench.settings import Settings
 from bench.suites import DEVICE, SERVER, SUITES, TRAINING, Shape, spread
+from bench.verbs.all import contestants
 from tests.inline import Inline
 from tests.records import ENVIRONMENT, RUN, case, timed
 from tests.test_cli import bench
@@ -107,6 +109,13 @@ def test_bad_input_is_one_line_and_exit_2(bench, arguments, says):
 def test_a_dry_run_lists_what_a_gpu_would_measure(bench):
     code, out, _ = bench("all", "--suite", "crossover", "--dry-run")
     assert code == 0 and "275 cases, none measured" in out and "resident" in out
+
+
+def test_scans_run_their_own_cells_beside_every_peer(bench):
+    """Without being asked for: with torch's scan and those of packages, in no suite that has no cell for them."""
+    code, out, _ = bench("all", "--suite", "scans", "--dry-run")
+    assert code == 0 and all(name in out for name in (*suites.SCANNED, "vendor", "scan", *SCANS)) and "eager" not in out
+    assert [name for name in SUITES if set(SCANS) & set(contestants("cuda", name, tuple(s.cell for s in SUITES[name])))] == ["scans"]
 
 
 @pytest.fixture

@@ -119,3 +119,4 @@ def test_the_passes_of_the_suites_are_each_there_once():
     assert found[0] == Name("lstm", "forward", 16, 768, "float16")
     assert Name("lstm", "backward", 16, 2048, "float16") in found
     assert Name("lstm", "backward", 4, 2048, "float16") not in found, "inferred only"
+    assert not {name.cell for name in found} & {shape.cell for shape in SUITES["scans"]}, "nothing to keep on chip"

@@ -15,7 +15,7 @@ from bench.verdict import Speed, Verdict, noise, throttled, verdict
 
 SAME = (
     "device", "device_kind", "processor", "cores", "threads", "system", "python", "torch", "triton", "cuda", "cudnn",
-    "driver", "compiler", "torchrecurrent",
+    "driver", "compiler", "torchrecurrent", "packages",
 )  # fmt: skip
 """What of the environment must be the same for a ratio to be about the code."""
 CHOICE = ("cells", "backends", "seq_lens", "modes", "shard")

@@ -29,7 +29,7 @@ from bench.records import Case, CaseRecord, Records
 from bench.summary import alike, peers, timed
 from bench.verdict import Speed, apart, noise, throttled, verdict
 
-VERSIONS = ("python", "torch", "triton", "cuda", "cudnn", "driver", "compiler", "torchrecurrent")
+VERSIONS = ("python", "torch", "triton", "cuda", "cudnn", "driver", "compiler", "torchrecurrent", "packages")
 MACHINE = tuple(name for name in SAME if name not in VERSIONS)
 """What must be the same for two runs to be of one machine."""
 PASSING = (*CHOICE, "thorough")

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.measure import associative, convolution, stepped
+from bench.measure import affine, convolution, stepped
 from bench.measure.clock import Contestant
 from bench.measure.peers import PEERS
 from bench.measure.problem import Answer, Problem
+from bench.measure.scans import SCANS
 from bench.records import Mode
 from kernels import RNN
 from kernels.autograd import Recurrence
@@ -96,8 +97,8 @@ def build(backend: str, problem: Problem, input_product: bool = True) -> Workloa
         return vendor(problem)
     if backend == "torchrecurrent":
         return torchrecurrent(problem)
-    if backend == "associative":
-        return scanned(problem)
+    if backend in SCANS:
+        return scanned(backend, problem)
     if backend == "conv2d":
         return conv2d(problem)
     return ours(backend, problem)
@@ -238,14 +239,18 @@ def torchrecurrent(problem: Problem) -> Workload:
     )  # fmt: skip
 
 
-def scanned(problem: Problem) -> Workload:
-    """torch's associative scan."""
-    made = plan(problem.cell)
-    if not associative.suited(made):
+def scanned(backend: str, problem: Problem) -> Workload:
+    """A scan of torch's or of a package's, over the coefficients of a cell that is affine in one state."""
+    made, scan = plan(problem.cell), SCANS[backend]
+    if not affine.suited(made):
         raise Unsupported(f"takes a step that is affine in one state, and without a product: {problem.cell.name}'s isn't")
+    if why := scan.unsupported(problem.device, problem.dtype):
+        raise Unsupported(why)
+    if scan.positive and not affine.positive(made, problem.x, problem.H, problem.weights):
+        raise Unsupported(f"takes the logarithm of a in h = a·h + b: {problem.cell.name} has some here that aren't above 0")
     weights = {name: leaf(value) for name, value in problem.weights.items()}
     return Workload(
-        problem, lambda inputs, states: associative.unroll(made, inputs[0], states, weights), [leaf(problem.x)],
+        problem, lambda inputs, states: affine.unroll(made, scan.run, inputs[0], states, weights), [leaf(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 

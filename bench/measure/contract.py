@@ -4,10 +4,10 @@ Sources: `kernels/`; torch's notes on numerical accuracy, for cuBLAS; for cuDNN 
 pytorch/aten/src/ATen/native/cudnn: `promote_rnn_math_type` makes it float32 for 16-bit operands, and TF32 follows
 `torch.backends.cudnn`) and cuDNN's documentation, which doesn't say what the state is carried in within a sequence.
 
-`copies` are of inputs, initial states or outputs to another layout, such as batch-major and back: no backend here makes any. Not
-among them is what a call does to its weights (ours join the matrices of one product; cuDNN, where `flat_weights` is False,
-puts all into one block), what is copied as it lies (chunks that `stepwise` replays, rows that training writes into, gradients
-that low memory gathers), and that eager backends stack their outputs.
+`copies` are of what goes into a loop or comes out of it to another layout, such as batch-major and back: `accelerated` alone makes
+any, as it takes time last. Not among them is what a call does to its weights (ours join the matrices of one product; cuDNN, where
+`flat_weights` is False, puts all into one block), what is copied as it lies (chunks that `stepwise` replays, rows that training writes
+into, gradients that low memory gathers, sequences that get an initial state), and that eager backends stack their outputs.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.measure.backends import Workload
+from bench.measure.scans import SCANS
 from bench.records import Case, Work
 from cells import load
 from kernels.backend import SCHEDULES
@@ -30,13 +31,13 @@ def work(case: Case, workload: Workload) -> Work | None:
     """What a call of the case does. Reads torch's flags as they are: asked when the case is timed. None for a backend that isn't
     one of this project's."""
     backend, _, memory = case.backend.partition("-")
-    if backend not in ("eager", "vendor", "torchrecurrent", "associative", "conv2d", *SCHEDULES) or memory not in ("", "low"):
+    if backend not in ("eager", "vendor", "torchrecurrent", "conv2d", *SCANS, *SCHEDULES) or memory not in ("", "low"):
         return None
     gpu = workload.problem.device.type == "cuda"
     tf32 = gpu and case.dtype == "float32" and allowed(backend)
     return Work(
-        outputs="all", copies=False, operands=case.dtype, tf32_hoisted=tf32, tf32_recurrent=tf32, biases=biases(case, backend),
-        accumulators=accumulators(backend, case.dtype, gpu), state=state(backend, case, gpu, memory == "low"),
+        outputs="all", copies=backend == "accelerated", operands=case.dtype, tf32_hoisted=tf32, tf32_recurrent=tf32,
+        biases=biases(case, backend), accumulators=accumulators(backend, case.dtype, gpu), state=state(backend, case, gpu, memory == "low"),
         flat_weights=flat(workload.learned) if backend == "vendor" and gpu else None,
     )  # fmt: skip
 
@@ -75,7 +76,7 @@ def state(backend: str, case: Case, gpu: bool, low: bool) -> str:
     """What the state is carried in from step to step. What later products and the backward pass read of it has the operands' dtype."""
     if backend == "vendor":
         return UNKNOWN if gpu and case.dtype in SIXTEEN else case.dtype
-    if backend not in ("stepwise", "resident", "scan", "stencil"):
+    if backend not in ("stepwise", "resident", "scan", "stencil", "fla_chunk", "fla_recurrent"):
         return case.dtype
     return f"float32, rounded to {case.dtype} every {CHUNK} steps" if low and case.dtype in SIXTEEN else "float32"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from bench.measure import conditions, constants
+from bench.measure.scans import SCANS
 from bench.records import Environment
 from kernels.native.library import compiler
 
@@ -24,6 +25,7 @@ def capture(device: torch.device, rates: bool = True) -> Environment:
         python=platform.python_version(), torch=torch.__version__, triton=version("triton"),
         cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
         driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
+        packages={name: version(name) for name in sorted({scan.package for scan in SCANS.values()}) if name and version(name)},
         commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
         other_processes=len(conditions.others(device)), constants=constants.measure(device) if rates else None,
     )  # fmt: skip

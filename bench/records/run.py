@@ -6,8 +6,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from bench.records.model import Model, Name, Seconds
 
-SCHEMA = 2
-"""2: A/A controls, stop reasons, work, conditions on a GPU, where the time went. All older ones are read."""
+SCHEMA = 3
+"""2: A/A controls, stop reasons, work, conditions on a GPU, where the time went. 3: the versions of packages that take part. All older
+ones are read."""
 
 
 class Constants(Model):
@@ -32,7 +33,8 @@ class Constants(Model):
 
 
 class Environment(Model):
-    """Where a run ran. Versions are empty where a thing is missing. `other_processes` computed on the GPU when the run began, as
+    """Where a run ran. Versions are empty where a thing is missing; `packages` has those of the peers of `scan` that are installed, by
+    their names. `other_processes` computed on the GPU when the run began, as
     far as it says. `sgemm_flops` is of records without `constants`: the rate,
     in flop/s, of torch's own float32 product of (4096, 1024) and (1024, 1024) on that device, measured in the run."""
 
@@ -51,6 +53,7 @@ class Environment(Model):
     driver: str = ""
     compiler: str = ""
     torchrecurrent: str = ""
+    packages: dict[Name, Name] = Field(default_factory=dict)
     commit: str = ""
     dirty: bool = False
     other_processes: int = 0

@@ -63,8 +63,9 @@ def unique(names: Iterable[str]) -> str:
 
 
 def environment(here: Environment) -> str:
-    given = here.model_dump(exclude={"device_kind", "sgemm_flops", "constants", "memory_bytes", "dirty"})
+    given = here.model_dump(exclude={"device_kind", "sgemm_flops", "constants", "memory_bytes", "dirty", "packages"})
     rows = [[name.replace("_", " "), str(value) or "none"] for name, value in given.items()]
+    rows += [[name, version] for name, version in here.packages.items()]
     rows += [
         ["memory", f"{here.memory_bytes / 1024 / MIB:.1f} GiB" if here.memory_bytes else "not known"],
         ["commit has changes", "yes" if here.dirty else "no"],

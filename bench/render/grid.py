@@ -11,7 +11,7 @@ from bench.verdict import Noise, Speed, compared, noise
 
 SCHEDULES = ("compiled", "stepwise", "resident", "scan", "stencil")
 LOOPS = tuple(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low"))
-ORDER = ("vendor", "eager", *LOOPS, "torchrecurrent", "associative", "conv2d")
+ORDER = ("vendor", "eager", *LOOPS, "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
 FASTEST, TIED = "★", "☆"
 
 

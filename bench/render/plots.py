@@ -17,8 +17,12 @@ from bench.summary import timesteps_per_second
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
 MARKERS = "osD^vP*hX"
-SHARED = {"stencil": "resident", "conv2d": "torchrecurrent"}
-"""Backends for waves alone have the colours of those that no wave runs on, and a marker of their own."""
+SHARED = {
+    "stencil": "resident", "conv2d": "torchrecurrent",
+    "accelerated": "compiled", "fla_chunk": "resident", "fla_recurrent": "torchrecurrent",
+}  # fmt: skip
+"""Backends for waves alone, and those on a GPU for cells without a product in their loop, have the colours of those that none of these
+cells runs on there, and a marker of their own."""
 
 PANELS_ACROSS = 4
 POWER = "{x:.0e}"
@@ -95,7 +99,7 @@ def style(backend: str) -> dict[str, str]:
     drawn = [name for name in ORDER if not name.endswith("-low") and name not in SHARED]
     name = backend.removesuffix("-low")
     k = [*drawn, name].index(SHARED.get(name, name))
-    marker = "<>"[list(SHARED).index(name)] if name in SHARED else MARKERS[k]
+    marker = "<>pdH"[list(SHARED).index(name)] if name in SHARED else MARKERS[k]
     return {"color": COLOURS[k], "marker": marker, "linestyle": ":" if backend.endswith("-low") else "-"}
 
 

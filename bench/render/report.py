@@ -35,7 +35,7 @@ from bench.summary import timed
 from bench.verdict import Speed, noise
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
-BASELINES = ("vendor", "eager", "torchrecurrent", "associative", "conv2d")
+BASELINES = ("vendor", "eager", "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
 """Backends that are here to be compared with: no headline is about them."""
 WORK = (
     "What a call does, and with which numbers: a row for backends that do the same. Cases that differ in outputs, copies, operands or TF32 "

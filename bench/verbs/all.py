@@ -38,7 +38,7 @@ BEGAN = time.monotonic()
     "--backends",
     metavar="A,B",
     help=f"Of {', '.join(BACKENDS)}, or your own, FILE.py:NAME. "
-    "[all but -low, scan where a cell has no product in its loop; on a GPU resident-low too, not compiled]",
+    "[all but -low, scan and its peers where a cell has no product in its loop; on a GPU resident-low and all peers too, not compiled]",
 )
 @click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
 @click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
@@ -76,7 +76,7 @@ def run_all(
     gpu = kind == "cuda"
     from bench.entries import entries, fits
 
-    chosen = entries(cells)
+    chosen = entries(cells) if cells is not None or not suite else tuple(dict.fromkeys(shape.cell for shape in SUITES[suite]))
     known: dict[str, Any] = {
         "cells": chosen,
         "backends": contenders(backends) if backends is not None else contestants(kind, suite, chosen),
@@ -123,12 +123,17 @@ def run_all(
 
 def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:
     """The backends that make sense where none are named: a suite's sizes are too large for those that run step by step in Python, of
-    its memory only `headline` asks, `scan` takes a cell without a product in its loop, and `stencil` and `conv2d` take waves."""
+    its memory only `headline` asks, `scan` takes a cell without a product in its loop, its peers one that is affine as well, and `stencil`
+    and `conv2d` take waves."""
+    from bench.measure.affine import suited
+    from bench.measure.scans import SCANS
     from cells import load
     from kernels.plan import plan
 
-    without = {"eager", "torchrecurrent", "associative"} if suite else set()
-    without |= {"scan"} if all(plan(load(name)).stages or plan(load(name)).near for name in cells) else set()
-    without |= set() if any(plan(load(name)).near for name in cells) else {"stencil", "conv2d"}
+    plans = [plan(load(name)) for name in cells]
+    without = {"eager", "torchrecurrent"} if suite else set()
     without |= {"resident-low"} if suite not in ("", "headline") else set()
+    without |= {"scan"} if all(made.stages or made.near for made in plans) else set()
+    without |= set() if any(map(suited, plans)) else set(SCANS)
+    without |= set() if any(made.near for made in plans) else {"stencil", "conv2d"}
     return tuple(name for name in DEFAULTS[kind] if name not in without)

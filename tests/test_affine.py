@@ -1,13 +1,18 @@
-"""The peer of `scan` that torch has: right for the cells that it can take, and refused for the others."""
+"""Cells as the recurrence that their scans take, over torch's own: right for those that can be, and refused for the others."""
 
 import pytest
+import torch
 
 from bench.cases import planned
-from bench.measure.associative import suited
+from bench.measure.affine import form, suited
 from bench.measure.backends import Unsupported, build
 from bench.measure.gate import compare
 from bench.measure.problem import Problem, problem
 from bench.settings import Settings
+from cells import load
+from cells.cell import Cell
+from cells.functions import sigmoid, tanh
+from kernels.graph import walk
 from kernels.plan import plan
 from tests import custom
 
@@ -15,6 +20,11 @@ TAKEN = ["mingru", "minlstm", "qrnn", f"{custom.__file__}:decaying"]
 """Of a state that is the output, and of one that isn't."""
 
 SETTINGS = Settings(("mingru", "sru", "lstm"), ("associative",), (4,), 2, 8, 8, "float64", "ieee", "cpu", 0, False)
+
+
+def late(h, c, x, W, b):
+    """An output of the state before it, and a slope that is a number."""
+    return sigmoid(W.o(x)) * c + b.h, tanh(W.z(x)) - 0.5 * c
 
 
 def given(name: str, T: int, B: int) -> Problem:
@@ -42,3 +52,20 @@ def test_refused(name):
 
 def test_rows_where_it_can():
     assert [cell for cell in SETTINGS.cells if planned(SETTINGS, cell, "associative", True)] == ["mingru"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 3)], ids=str)
+def test_a_state_that_is_read_late(size):
+    p = Problem("late", Cell(late), *size, 5, 17, torch.float64, torch.device("cpu"), 0)
+    errors, wrong = compare(p, build("associative", p).answer(), 1e-12)
+    assert not wrong and errors.output < 1e-12 and errors.gradient < 1e-12
+
+
+@pytest.mark.parametrize("name", ["mingru", "minlstm", "qrnn"])
+def test_nothing_is_computed_for_nothing(name):
+    """No product with a 0 or a 1, no state in a or b, and o c reads the new c alone."""
+    found = form(plan(load(name)))
+    coefficients = set(walk([found.slope, found.offset]))
+    assert not {"state", "upstream"} & {node.op for node in coefficients}
+    assert {node for node in walk(found.outputs) if node.op == "state"} == {found.after}
+    assert not [n for n in coefficients if n.op == "mul" and {arg.value for arg in n.args} & {0.0, 1.0}]
