@@ -8,7 +8,10 @@ from bench.settings import Settings
 
 
 def dry_run(settings: Settings) -> None:
-    table = Table("cell", "backend", "mode", "input product", "T", "B", "D", "H", "dtype")
+    names = "cell", "backend", "mode", "product", "T", "B", "D", "H", "dtype"
+    table = Table(box=None, padding=(0, 2, 0, 0))  # eighty columns hold all of it
+    for name in names:
+        table.add_column(name, overflow="fold")
     planned = [case for job in jobs(settings) if job.kind in ("check", "race") for case in job.cases]
     for case in planned:
         row = (case.T, case.B, case.D, case.H)
