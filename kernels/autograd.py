@@ -16,6 +16,10 @@ from kernels.loop import Gradients, Loop, Products, Trajectory
 from kernels.plan import Plan
 
 
+def no_forward_mode(ctx: Any, *tangents: Any) -> Any:
+    raise RuntimeError("a fused recurrence has no derivative in forward mode: make the layer with backend='eager'")
+
+
 class Recurrence(torch.autograd.Function):
     """Called with plan, schedule, keep, T, *tensors; returns y (T, B, H) and the final states (B, H).
 
@@ -36,9 +40,11 @@ class Recurrence(torch.autograd.Function):
             ctx.save_for_backward(*tensors, *loop.terms, *trajectory.history, *trajectory.arguments)
         return trajectory.history[0], *(h[-1].clone() for h in trajectory.history)
 
+    jvp = staticmethod(no_forward_mode)
+
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
-        once()
+        once(dy, *d_final)
         take = iter(ctx.saved_tensors)
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
         trajectory = Trajectory(history, list(take))
@@ -46,8 +52,10 @@ class Recurrence(torch.autograd.Function):
         return None, None, None, None, *result
 
 
-def once() -> None:
-    """Raises RuntimeError where a backward pass is to be differentiated in turn."""
+def once(*upstream: Tensor | None) -> None:
+    """Raises RuntimeError where a backward pass is to be differentiated in turn, or is given many gradients as one."""
+    if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in upstream):
+        raise RuntimeError("a fused recurrence takes one gradient at a time: is_grads_batched and vectorize take backend='eager'")
     if torch.is_grad_enabled():
         raise RuntimeError("a fused recurrence can't be differentiated twice: create_graph=True takes backend='eager'")
 

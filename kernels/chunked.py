@@ -15,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 from cells.cell import Cell
-from kernels.autograd import differentiate, once, prepare
+from kernels.autograd import differentiate, no_forward_mode, once, prepare
 from kernels.hoist import hoist, plain
 from kernels.loop import Trajectory
 from kernels.plan import Plan
@@ -76,9 +76,11 @@ class Chunked(torch.autograd.Function):
             ctx.save_for_backward(x, *given, *kept)
         return kept[0], *states
 
+    jvp = staticmethod(no_forward_mode)
+
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_states: Tensor | None) -> tuple[Any, ...]:
-        once()
+        once(dy, *d_states)
         x, *saved = (t.detach() for t in ctx.saved_tensors)
         count, states = len(ctx.names), len(d_states)
         values, initial, history = saved[:count], saved[count : count + states], saved[count + states :]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor, func
+from torch.autograd import forward_ad, functional
 
 from kernels import RNN
 
@@ -38,3 +39,23 @@ def test_outside_of_them_all_is_as_before():
     rnn, x = RNN("lstm", H, H), torch.randn(T, B, H)
     func.functional_call(rnn, dict(rnn.named_parameters()), (x,))[0].sum().backward()
     assert rnn.W_ih_l0.grad.isfinite().all()
+
+
+def forward_mode(layer: RNN, x: Tensor) -> None:
+    with forward_ad.dual_level():
+        layer(forward_ad.make_dual(x, torch.ones_like(x)))
+
+
+BEYOND = {
+    "no derivative in forward mode": forward_mode,
+    "one gradient at a time": lambda layer, x: functional.jacobian(lambda x: layer(x)[0], x, vectorize=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+@pytest.mark.parametrize("memory", ["full", "low"])
+@pytest.mark.parametrize("says", BEYOND)
+def test_what_one_gradient_does_not_do(says, memory):
+    layer = RNN("lstm", H, H, backend="compiled", memory=memory)
+    with pytest.raises(RuntimeError, match=f"{says}.*backend='eager'"):
+        BEYOND[says](layer, torch.randn(T, B, H))
