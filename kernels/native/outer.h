@@ -22,11 +22,17 @@ struct Outer {
     }
     void close() { delete[] rows, delete[] panels; }
 
-    // argument(r): a row's K elements; gradient(p, r): of its N the p-th H.
-    template <class Argument, class Gradient> void add(int64_t count, int64_t H, Argument argument, Gradient gradient) {
+    template <class Argument> void gather(int64_t count, Argument argument) {
         for (int64_t r = 0; r < count; r++) {
             __builtin_memcpy(rows + r * apart, argument(r), K * sizeof(real));
             if (depth > K) rows[r * apart + K] = 1;
+        }
+    }
+
+    // argument(r): a row's K elements; gradient(p, r): of its N the p-th H.
+    template <class Argument, class Gradient> void add(int64_t count, int64_t H, Argument argument, Gradient gradient) {
+        gather(count, argument);
+        for (int64_t r = 0; r < count; r++)
             for (int64_t n = 0, take; n < N; n += take) {
                 const int64_t from = n % H, into = n % NR;
                 take = NR - into < H - from ? NR - into : H - from;
@@ -34,14 +40,23 @@ struct Outer {
                 real* to = panels + (n - into) * count + r * NR + into;
                 for (int64_t j = 0; j < take; j += VL) store(to + j, load(piece + j, take - j), take - j);
             }
-        }
         const int64_t tall = (depth + MR - 1) / MR;
         for (int64_t n = 0; n < N; n += NR)
             for (int64_t i = 0; i < tall; i++) {
                 const int64_t first = i * depth / tall, last = (i + 1) * depth / tall;
                 real* sum = share + n * depth + first * NR;
-                tiles<MR, true>(int(last - first), count, rows + first, apart, panels + n * count, sum, NR, sum, NR, NR);
+                tiles<MR, true>(int(last - first), count, rows + first, apart, panels + n * count, NR, sum, NR, sum, NR, NR);
             }
+    }
+
+    // The same where the K fit one tile: of the gradients (count, N) each is read once then, so they stay where they are.
+    bool narrow() const { return depth <= MR; }
+    template <class Argument> void add(int64_t count, Argument argument, const real* gradient) {
+        gather(count, argument);
+        for (int64_t n = 0; n < N; n += NR) {
+            real* sum = share + n * depth;
+            tiles<MR, true>(int(depth), count, rows, apart, gradient + n, N, sum, NR, sum, NR, NR);
+        }
     }
 };
 

@@ -31,15 +31,15 @@ template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
 }
 
 // c = base + a · panel; base (ldb apart) may be c, a bias (0 apart), or null for zero. `columns` of the panel count. TURNED: a is given
-// by its columns.
+// by its columns. `next`: from one row of the panel to the next, NR but where it is a part of a wider matrix.
 template <int ROWS, bool TURNED, int WIDE = 2>
-static void tile(int64_t K, const real* a, int64_t lda, const real* panel, const real* base, int64_t ldb, real* c, int64_t ldc,
+static void tile(int64_t K, const real* a, int64_t lda, const real* panel, int64_t next, const real* base, int64_t ldb, real* c, int64_t ldc,
                  int64_t columns) {
-    if (WIDE == 2 && columns <= VL) return tile<ROWS, TURNED, 1>(K, a, lda, panel, base, ldb, c, ldc, columns);
+    if (WIDE == 2 && columns <= VL) return tile<ROWS, TURNED, 1>(K, a, lda, panel, next, base, ldb, c, ldc, columns);
     V acc[ROWS][WIDE] = {};
     for (int64_t k = 0; k < K; k++) {
         V right[WIDE];
-        for (int j = 0; j < WIDE; j++) right[j] = load(panel + k * NR + j * VL, VL);
+        for (int j = 0; j < WIDE; j++) right[j] = load(panel + k * next + j * VL, VL);
 #pragma GCC unroll 16
         for (int m = 0; m < ROWS; m++) {
             const V x = splat(TURNED ? a[k * lda + m] : a[m * lda + k]);
@@ -69,7 +69,7 @@ static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t l
         for (int64_t t = 0; t < times; t++)
             for (int64_t i = 0; i < count; i++) {
                 const int64_t first = i * rows / count, last = (i + 1) * rows / count;
-                tiles<MR, false>(int(last - first), K, a + t * next.a + first * lda, lda, panels + n * K,
+                tiles<MR, false>(int(last - first), K, a + t * next.a + first * lda, lda, panels + n * K, NR,
                           base ? base + t * next.base + first * ldb + n : base, ldb, c + t * next.c + first * ldc + n, ldc, N - n);
             }
 }

@@ -83,7 +83,7 @@ struct Behind {  // a thread's gradients of the terms for a chunk of steps, wher
     real* local[BUFFERS + 1];
     Outer outer[FEEDS + GROUPS + 1];
     Behind(const Call& c, real** buffers, real* share) : c(c), buffers(buffers) {
-        for (int b = 0; b < BUFFERS; b++) local[b] = buffers[b] ? nullptr : new real[c.steps * c.block * widths[b] * c.H];
+        for (int b = 0; b < BUFFERS; b++) local[b] = buffers[b] ? nullptr : new real[c.steps * c.block * widths[b] * c.H + NR]();
         for (int p = 0; p < FEEDS + GROUPS; p++)
             if (c.matrix(p).gradient) outer[p].open(c.matrix(p), c.steps * c.block, share + c.share(p));
     }
@@ -113,6 +113,12 @@ struct Behind {  // a thread's gradients of the terms for a chunk of steps, wher
                 const Group& group = groups[p - FEEDS];
                 return group.computed < 0 ? c.before(group.state, at, row) : c.arguments[group.computed] + (at * c.B + row) * c.H;
             };
+            if (p < FEEDS && outer[p].narrow()) {
+                const int64_t N = widths[p] * c.H;
+                for (int64_t i = 0; i < times; i++)
+                    outer[p].add(rows, [&](int64_t r) { return argument(i * rows + r); }, local[p] + i * c.block * N);
+                continue;
+            }
             outer[p].add(times * rows, c.H, argument, [&](int64_t k, int64_t r) -> const real* {
                 if (p < FEEDS) return local[p] + ((r / rows * c.block + r % rows) * widths[p] + k) * c.H;
                 return at(groups[p - FEEDS].terms[k], t + r / rows, first, r % rows);
