@@ -18,7 +18,7 @@ __all__ = ["SEED", "Cell", "CellError", "cell", "load", "names"]
 SEED = ("cfn", "gru", "gru_reset_before", "lstm", "minimal", "minimal_deep", "vanilla", "vanilla_relu")
 """The cells that a benchmark measures where it is told none."""
 
-_GRAMMAR = {"cell", "draws", "fault", "functions", "grid", "operators", "own", "second_order", "stencil", "twin"}
+_GRAMMAR = {"cell", "draws", "fault", "functions", "grid", "learned", "located", "operators", "own", "second_order", "stencil", "twin"}
 
 
 @cache

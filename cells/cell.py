@@ -23,27 +23,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cells.fault import CellError, fault, located
+from cells.fault import CellError, fault
 from cells.functions import stepping
+from cells.learned import LETTERS, Learned
+from cells.located import located
 from cells.twin import Twin
-
-LETTERS = ("W", "b", "p", "s")
-"""What is learned: matrices, biases, vectors that `bias=False` leaves, scalars."""
 
 Rule = float | tuple[float, float] | Callable[[Tensor], None]
 """How a learned value begins: filled with a number, drawn from U(low, high), or filled in place by a law."""
-
-
-class Learned:
-    """`W`, `b`, `p` or `s` inside a cell: an attribute for every learned value."""
-
-    def __init__(self, read: Callable[[str], Any]):
-        self._read = read
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return self._read(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +88,21 @@ class Cell:
     @cached_property
     def states(self) -> tuple[str, ...]:
         """The states' names, the output first."""
-        names = list(inspect.signature(self.step).parameters)
+        if inspect.iscoroutinefunction(self.step) or inspect.isgeneratorfunction(self.step):
+            raise fault(self.step, "return the next states: a cell neither yields nor awaits")
+        parameters = inspect.signature(self.step).parameters.values()
+        names = [p.name for p in parameters]
+        starred = [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if starred:
+            raise fault(
+                self.step, f"each state and letter has a name of its own, so there is no *{starred[0]}: def {self.name}(h, x, W, b)"
+            )
         if "x" not in names or names.index("x") == 0:
             raise fault(self.step, f"write the states, then `x`: def {self.name}(h, x, W, b)")
         unknown = set(names[names.index("x") + 1 :]) - set(LETTERS)
+        early = [name for name in names[: names.index("x")] if name in LETTERS]
+        if early:
+            raise fault(self.step, f"{early[0]} is what is learned, and comes after `x`: def {self.name}(h, x, W, b)")
         if unknown:
             raise fault(self.step, f"after `x` come only W, b, p and s, not {', '.join(sorted(unknown))}")
         return tuple(names[: names.index("x")])
@@ -119,6 +117,8 @@ class Cell:
         step before, None at the first."""
         with stepping(x, before):
             result = self.step(*states, x, **{letter: learned[letter] for letter in self.letters})
+        if isinstance(result, list):
+            raise fault(self.step, f"returns a list: return the next {', '.join(self.states)}, with commas alone")
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(self.states):
             raise fault(

@@ -10,6 +10,7 @@ from types import ModuleType
 
 from cells.cell import Cell
 from cells.fault import CellError
+from cells.functions import KNOWN
 
 
 def own(spec: str) -> Cell:
@@ -48,9 +49,11 @@ def executed(file: str, folder: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
-        line = error.lineno if isinstance(error, SyntaxError) else next(reversed(lines), 0)
+        line = error.lineno or 1 if isinstance(error, SyntaxError) else next(reversed(lines), 0)
         words = error.msg if isinstance(error, SyntaxError) else str(error)
+        if isinstance(error, ImportError) and error.name == "cells.functions":
+            words = f"{words.partition(' (')[0]}: it has {KNOWN}"
         raise CellError(f'{file} can\'t be run: {type(error).__name__}: {words} (File "{file}", line {line})') from error
     return module

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cells.cell import Cell
-from cells.fault import CellError, located
+from cells.fault import CellError
 from cells.grid import Grid
+from cells.located import located
 
 
 @dataclass(frozen=True)

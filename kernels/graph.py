@@ -4,15 +4,17 @@ Nodes are shared (the same operation on the same nodes is one node) and never re
 what the paper wrote, and derivatives stay as small as the graph. `Node.sympy` gives the same expression to SymPy.
 """
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, NoReturn, Union
 
 import sympy
 
 from cells.fault import CellError
 from cells.functions import FUNCTIONS, KNOWN, Function
+from cells.learned import Learned
 from cells.stencil import Stencil
 
 SMOOTH: dict[str, Callable[[Any], sympy.Expr]] = {
@@ -26,6 +28,9 @@ SMOOTH: dict[str, Callable[[Any], sympy.Expr]] = {
 """What SymPy knows of the functions. Those with a kink stay opaque to it: what it would make of one there is not what they say."""
 
 LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "near", "upstream"}
+DEEPEST = 150
+"""Operations that a step may nest: what walks a graph calls itself for each."""
+
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
@@ -46,10 +51,13 @@ class Node:
     name: str = ""
     index: int = 0
     line: int = 0
+    depth: int = 0
 
     __array_ufunc__ = None  # NumPy's numbers leave the arithmetic to a node
 
     def _with(self, op: str, other: Any, swapped: bool = False) -> "Node":
+        if isinstance(other, Learned):
+            other()
         if callable(other) and not isinstance(other, Node):
             raise CellError("a matrix is applied, W.name(v), and not added or multiplied")
         if not isinstance(other, (Node, int, float)):
@@ -84,12 +92,17 @@ class Node:
     def __neg__(self) -> "Node":
         return self.graph.node("neg", self)
 
+    def __pos__(self) -> "Node":
+        return self
+
     def __pow__(self, exponent: Any) -> "Node":
-        if not isinstance(exponent, int) or exponent == 0:
+        if not isinstance(exponent, (int, float)) or exponent % 1 or exponent == 0:
             raise CellError(f"a power must be a whole number, and not 0; a square root is sqrt(v): not {words(exponent)}")
-        if exponent < 0:
-            return 1 / self**-exponent
-        return self if exponent == 1 else self * self ** (exponent - 1)
+        n = int(exponent)
+        if n < 2:
+            return self if n == 1 else 1 / self**-n
+        square = self ** (n // 2) * self ** (n // 2)
+        return self * square if n % 2 else square
 
     def __rpow__(self, base: Any) -> "Node":
         raise CellError(f"a value can't be an exponent: write exp(v * log({words(base)}))")
@@ -110,6 +123,23 @@ class Node:
 
     def __ge__(self, other: Any) -> "Node":
         return FUNCTIONS["at_most"](other, self)
+
+    def __eq__(self, other: object) -> bool:
+        if self.graph.tracing:
+            raise CellError("== and != choose nothing: compare by <, <=, > or >=, as in where(h > 0, a, b)")
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __and__(self, other: Any) -> NoReturn:
+        raise CellError("one comparison at a time: where(h > 0, where(h < 1, a, b), b)")
+
+    __or__ = __rand__ = __ror__ = __and__
+
+    def __iadd__(self, other: Any) -> NoReturn:
+        raise CellError("+=, -=, *= and /= would change what a tensor holds: write h = h + v")
+
+    __isub__ = __imul__ = __itruediv__ = __ipow__ = __iadd__
 
     def __abs__(self) -> "Node":
         return FUNCTIONS["abs"](self)
@@ -199,11 +229,14 @@ class Graph:
         self._nodes: dict[tuple[Any, ...], Node] = {}
         self._file = file
         self.stencils: dict[str, Stencil] = {}
+        self.tracing = False
 
     def leaf(self, op: str, label: str, width: str = "H") -> Node:
         return self._share((op, label), Node(self, op, (), label, width, label))
 
     def wrap(self, value: Any) -> Node:
+        if not isinstance(value, Node) and not math.isfinite(value):
+            raise CellError(f"a number in a cell is finite, not {value}")
         return value if isinstance(value, Node) else self.leaf("const", repr(float(value)), "")
 
     def product(self, matrix: str, argument: Any) -> Node:
@@ -218,6 +251,8 @@ class Graph:
             return args[0]
         if (op == "add" and numbers[0] == 0) or (op == "mul" and numbers[0] == 1):
             return args[1]
+        if op == "div" and numbers[1] == 0:
+            raise CellError("divides by 0")
         if op == "mul" and 0 in numbers:
             return self.wrap(0.0)
         if op == "mul" and -1 in numbers:
@@ -228,7 +263,9 @@ class Graph:
         return self._share(key, Node(self, op, args, label, width))
 
     def _share(self, key: tuple[Any, ...], node: Node) -> Node:
-        node.index, node.line = len(self._nodes), self._line()
+        node.index, node.line, node.depth = len(self._nodes), self._line(), max((a.depth + 1 for a in node.args), default=0)
+        if self.tracing and node.depth > DEEPEST:
+            raise CellError(f"more than {DEEPEST} operations, each on the result of the one before, in one step: no schedule runs that")
         return self._nodes.setdefault(key, node)
 
     def _line(self) -> int:
@@ -244,7 +281,8 @@ def words(value: Any) -> str:
     if isinstance(value, Node):
         named = f"{value.op}." * (value.op in ("b", "p", "s")) + value.label
         return "prev(x)" if value.op == "before" else named if value.op in LEAVES else "a value"
-    return "a matrix" if callable(value) else repr(value)
+    holds = isinstance(value, (tuple, list, dict, set))
+    return "a matrix" if callable(value) else f"a {type(value).__name__}" if holds else repr(value)
 
 
 def walk(roots: Iterable[Node]) -> Iterator[Node]:

@@ -228,6 +228,7 @@ class _Splitter:
         self.terms[name] = Term(name, hoisted, matrix)
         if product is not None:
             self.products[name] = product
+            self.rewrite(product.args[0])  # which may hold products, however deep
         return self.graph.leaf("term", name)
 
     @staticmethod
@@ -258,8 +259,6 @@ class _Splitter:
 
     def order(self) -> list[str]:
         """The terms' names: those with a product first, each in the order the equations are written."""
-        for name in list(self.products):
-            self.rewrite(self.products[name].args[0])
 
         def place(name: str) -> tuple[bool, int]:
             of = (self.products.get(name), self.terms[name].feed, self.terms[name].hoisted)

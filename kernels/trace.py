@@ -1,11 +1,13 @@
 """A cell's function, run on symbols: its graph, or what is wrong with it and at which line."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from cells.cell import LETTERS, Cell, Learned
-from cells.fault import fault, located
+from cells.cell import Cell
+from cells.fault import fault
+from cells.learned import LETTERS, Learned
+from cells.located import located
 from kernels.graph import Graph, Node, walk
 
 
@@ -30,10 +32,12 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
 
     before = sys.getprofile()
     sys.setprofile(on_return)
+    graph.tracing = True
     try:
         with located(cell.step):
             outputs = cell(states, graph.leaf("x", "x", "D"), learned)
     finally:
+        graph.tracing = False
         sys.setprofile(before)
     for name, node in names.items():
         if isinstance(node, Node) and not node.name:
@@ -41,13 +45,18 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
     strange = [o for o in outputs if not isinstance(o, (Node, int, float))]
     if strange:
         raise fault(cell.step, f"returns a {type(strange[0]).__name__}, not a value: return the next {', '.join(cell.states)}")
-    made = tuple(graph.wrap(output) for output in outputs)
+    with located(cell.step):
+        made = tuple(graph.wrap(output) for output in outputs)
     hold(cell, states, made)
+    hold_rules(cell, made, bias)
     return graph, made
 
 
 def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
     """Raises CellError for what only the whole of a cell shows."""
+    for fact in ("init", "domain", "heads", "start"):
+        if not isinstance(getattr(cell, fact), Mapping):
+            raise fault(cell.step, f"{fact} says something by name: a dict, not {getattr(cell, fact)!r}")
     nodes = list(walk(outputs))
     unused = [s.label for s in states[1:] if s not in nodes]
     if unused:
@@ -62,9 +71,10 @@ def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
     for name, value in cell.start.items():
         if not isinstance(value, (int, float)):
             raise fault(cell.step, f"start has {value!r} for {name}: the number that the state begins with")
-    strange = [name for name in cell.start if name not in cell.states]
-    if strange:
-        raise fault(cell.step, f"start has {strange[0]}, which is no state: there is {', '.join(cell.states)}")
+    for fact, names in (("start", cell.start), ("domain", cell.domain)):
+        strange = [name for name in names if name not in cell.states]
+        if strange:
+            raise fault(cell.step, f"{fact} has {strange[0]}, which is no state: there is {', '.join(cell.states)}")
     compared = {n for n in nodes if n.op == "call" and n.label in ("less", "at_most")}
     widths: dict[str, str] = {}
     for n in nodes:
@@ -77,3 +87,17 @@ def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
             raise fault(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)
     if any(o in compared for o in outputs):
         raise fault(cell.step, "a comparison is no value: choose with where(h > 0, a, b)")
+
+
+def hold_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
+    """Raises CellError for an initialisation of nothing, or by no rule."""
+    learned = {("W" if n.op == "product" else n.op) + f".{n.label}" for n in walk(outputs) if n.op in ("product", *LETTERS)}
+    for name, rule in cell.init.items():
+        if name not in learned and name not in LETTERS and (bias or not name.startswith("b.")):
+            raise fault(cell.step, f"init has {name}, which is not learned: there is {', '.join(sorted(learned)) or 'nothing'}")
+        if not (callable(rule) or isinstance(rule, (int, float)) or is_range(rule)):
+            raise fault(cell.step, f"init has {rule!r} for {name}: a number, (low, high) to draw between, or a law of cells.draws")
+
+
+def is_range(rule: Any) -> bool:
+    return isinstance(rule, tuple) and len(rule) == 2 and all(isinstance(n, (int, float)) for n in rule) and rule[0] <= rule[1]

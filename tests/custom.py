@@ -52,6 +52,13 @@ def nested(h, x, W, b):
     return r * n + (1 - r) * h
 
 
+def transition(h, x, W, b):
+    """A layer four deep in each step, its matrix tied: as many stages, and only the last of them is read."""
+    for _ in range(4):
+        h = tanh(W.h(h) + W.x(x) + b.h)
+    return h
+
+
 def fed_argument(h, x, W, b):
     """A product whose argument mixes a state, a recurrent product and a hoisted value."""
     return tanh(W.n(h * W.m(h) + W.q(x)) + W.x(x) + b.n)
@@ -185,7 +192,7 @@ def forgetful(h, x, W, b):
 CELLS = {
     step.__name__: Cell(step)
     for step in (
-        peephole, independent, second_order, crossed, twins, fed, squashed, nested, fed_argument, coupled, rational, reused,
+        peephole, independent, second_order, crossed, twins, fed, squashed, nested, transition, fed_argument, coupled, rational, reused,
         tied, tied_input, namesakes, shadowed, keywords, gated_vectors, autonomous, learned_bias, reset_to_vector, reset_to_number,
         chosen, smooth, delayed, delayed_units, scaled, rotating, bounded, decaying, forgetful,
     )

@@ -27,7 +27,10 @@ WRONG = {
         "does not support ufuncs.*functions of cells.functions",
     ),
     "a method": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)).tanh()  # here\n", r"a value has no \.tanh: write a function"),
-    "unknown": ("def mine(h, x, W, b):\n    return swish(W.h(h) + W.x(x))  # here\n", "name 'swish' is not defined: import it"),
+    "unknown": (
+        "def mine(h, x, W, b):\n    return swish(W.h(h) + W.x(x))  # here\n",
+        "name 'swish' is not defined: import it; the functions of cells.functions are abs, exp",
+    ),
     "one state of two": (
         "def mine(h, c, x, W, b):  # here\n    return tanh(W.h(h) + W.x(x) + c)\n",
         "returns 1 states, its signature has 2: return the next h, c",
@@ -51,7 +54,19 @@ WRONG = {
     ),
     "equals": (
         "def mine(h, x, W, b):\n    return where(h == 0, W.x(x), W.h(h))  # here\n",
-        "where takes a comparison by <, <=, > or >= first",
+        "== and != choose nothing: compare by <, <=, > or >=",
+    ),
+    "branches by equality": (
+        "def mine(h, x, W, b):\n    if h == 0:  # here\n        h = h + 1\n    return W.x(x) + W.h(h)\n",
+        "== and != choose nothing: compare by <, <=, > or >=",
+    ),
+    "both of two": (
+        "def mine(h, x, W, b):\n    return where((h > 0) & (h < 1), W.x(x), h)  # here\n",
+        r"one comparison at a time: where\(h > 0, where\(h < 1",
+    ),
+    "changes its state": (
+        "def mine(h, x, W, b):\n    h += W.x(x)  # here\n    return tanh(W.h(h))\n",
+        r"would change what a tensor holds: write h = h \+ v",
     ),
     "two shapes": ("def mine(h, x, W, b):\n    a = tanh(W.a(x))\n    return a + W.a(h)  # here\n", r"W\.a is applied to .* use two names"),
     "a vector for a matrix": (
@@ -82,6 +97,36 @@ WRONG = {
         "def mine(h, c, x, W, b):  # here\n    return tanh(W.h(h) + W.x(x)), h\n",
         "the state c is never used: leave it out",
     ),
+    "a state called as what is learned": (
+        "def mine(h, W, b, x):  # here\n    return tanh(W.h(h) + W.x(x) + b.h)\n",
+        "W is what is learned, and comes after `x`",
+    ),
+    "all in one": (
+        "def mine(*states, x, W, b):  # here\n    return tanh(W.h(states[0]) + W.x(x))\n",
+        r"has a name of its own, so there is no \*states",
+    ),
+    "yields": ("def mine(h, x, W, b):  # here\n    yield tanh(W.h(h) + W.x(x))\n", "neither yields nor awaits"),
+    "a list": ("def mine(h, c, x, W, b):  # here\n    return [tanh(W.h(h) + W.x(x) + c), h]\n", "returns a list: return the next h, c"),
+    "not in the signature": (
+        "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x) + p.h)  # here\n",
+        "name 'p' is not defined: what is learned stands in the signature",
+    ),
+    "learned without a name": (
+        "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x) + b)  # here\n",
+        r"what is learned has a name: W\.name\(v\) applies a matrix",
+    ),
+    "not one name": (
+        "def mine(h, x, W, b):\n    return tanh(W._h(h) + W.x(x))  # here\n",
+        "the name of what is learned begins with a letter, and is one word: not _h",
+    ),
+    "a matrix on two": (
+        "def mine(h, x, W, b):\n    return tanh(W.h(h, x))  # here\n",
+        "a matrix takes 1 positional argument but 2 were given",
+    ),
+    "given a value too late": (
+        "def mine(h, x, W, b):\n    tanh = tanh(W.h(h) + W.x(x))  # here\n    return tanh\n",
+        "inside a function a name that is given a value anywhere is its own",
+    ),
     "no state": ("def mine(x, W, b):  # here\n    return tanh(W.x(x))\n", r"write the states, then `x`: def mine\(h, x, W, b\)"),
     "a strange argument": (
         "def mine(h, x, W, b, training):  # here\n    return tanh(W.h(h) + W.x(x))\n",
@@ -94,6 +139,15 @@ WRONG = {
     "an exponential by a power": (
         "def mine(h, x, W, b):\n    return W.x(x) + 2**h  # here\n",
         r"can't be an exponent: write exp\(v \* log\(2\)\)",
+    ),
+    "is infinite": (
+        "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) + math.inf  # here\n",
+        "a number in a cell is finite, not inf",
+    ),
+    "a value divided by zero": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)) / 0  # here\n", "divides by 0"),
+    "nested too deep": (
+        "def mine(h, x, W, b):\n    for _ in range(60):\n        h = tanh(W.h(h) + W.x(x))  # here\n    return h\n",
+        "more than 150 operations, each on the result of the one before",
     ),
     "too few values": ("def mine(h, x, W, b):\n    return maximum(W.x(x) + h)  # here\n", "maximum takes 2 values, not 1"),
     "the state before": (
@@ -132,6 +186,22 @@ WRONG = {
         "@cell(start={'c': 1.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
         "start has c, which is no state: there is h",
     ),
+    "a start that is no dict": (
+        "@cell(start=1.0)  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        r"start says something by name: a dict, not 1\.0",
+    ),
+    "begins what isn't there": (
+        "@cell(init={'b.q': 1.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h) + b.h)\n",
+        r"init has b\.q, which is not learned: there is W\.h, W\.x, b\.h",
+    ),
+    "begins in words": (
+        "@cell(init={'b.h': 'one'})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h) + b.h)\n",
+        r"init has 'one' for b\.h: a number, \(low, high\) to draw between",
+    ),
+    "a domain of no state": (
+        "@cell(domain={'c': (0.0, 1.0)})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        "domain has c, which is no state: there is h",
+    ),
     "picks a unit": (
         "def mine(h, x, W, b):\n    return tanh(W.x(x) + h[0])  # here\n",
         "a value object is not subscriptable: a cell is arithmetic",
@@ -142,6 +212,11 @@ WRONG = {
         "def mine(h, x, W, b):\n    return h\n\n\nmine = undefined  # here\n",
         "can't be run: NameError: name 'undefined' is not defined",
     ),
+    "imports what isn't there": (
+        "from cells.functions import swish  # here\n",
+        "cannot import name 'swish' from 'cells.functions': it has abs, exp",
+    ),
+    "leaves": ("import sys\n\nsys.exit(3)  # here\n", "can't be run: SystemExit: 3"),
     "is a number": ("mine = 3\n", r"mine in .*\.py is a int, not a function"),
     "is called otherwise": ("def mein(h, x, W, b):\n    return h\n", r"has no function mine: did you mean mein\?"),
 }
