@@ -60,7 +60,8 @@ struct Outer {
     }
 };
 
-// The shares of all threads, `next` elements apart, into the gradient. They are turned in squares, which a row's end lies in whole lines of.
+// The shares of all threads, `next` elements apart, into the gradient. They are turned in squares,
+// so that whole lines of the cache are written.
 static void combine(Matrix to, const real* shares, int64_t next, int64_t threads) {
     const int64_t depth = to.depth();
 #pragma omp for

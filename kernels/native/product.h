@@ -33,8 +33,8 @@ template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
 // c = base + a · panel; base (ldb apart) may be c, a bias (0 apart), or null for zero. `columns` of the panel count. TURNED: a is given
 // by its columns. `next`: from one row of the panel to the next, NR but where it is a part of a wider matrix.
 template <int ROWS, bool TURNED, int WIDE = 2>
-static void tile(int64_t K, const real* a, int64_t lda, const real* panel, int64_t next, const real* base, int64_t ldb, real* c, int64_t ldc,
-                 int64_t columns) {
+static void tile(int64_t K, const real* a, int64_t lda, const real* panel, int64_t next, const real* base, int64_t ldb, real* c,
+                 int64_t ldc, int64_t columns) {
     if (WIDE == 2 && columns <= VL) return tile<ROWS, TURNED, 1>(K, a, lda, panel, next, base, ldb, c, ldc, columns);
     V acc[ROWS][WIDE] = {};
     for (int64_t k = 0; k < K; k++) {
