@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import cells
 from cells.cell import Cell
 from cells.fault import CellError
 from cells.functions import tanh
@@ -51,6 +52,12 @@ def test_schedules(name, size, backend):
 @pytest.mark.parametrize("backend", BACKENDS[:3])
 def test_odd_grids(H, backend):
     check(draws(wave, 3, 2, 3, H), backend, torch.float32)
+
+
+@pytest.mark.parametrize("name", ["wave", "damped_string", "klein_gordon"])
+def test_many_steps(name):
+    """A wave adds up over all steps whatever is rounded the same way in each, in reverse too."""
+    check([problem(cells.load(name), 256, 8, 1, 64)], "compiled", torch.float32)
 
 
 @pytest.mark.parametrize("name", ["wave", "interacting", "lopsided"])

@@ -92,7 +92,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         "namespace {  // what is named alike in another cell's library stays apart from it",
         f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
         f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
-        f"constexpr int NEARS = {len(plan.near)}, BUFFERS = {len(place.widths)};",
+        f"constexpr int NEARS = {len(plan.near)}, VECTORS = {len(plan.vectors)}, BUFFERS = {len(place.widths)};",
         f"constexpr int widths[BUFFERS + 1] = {{{', '.join(map(str, place.widths))}}};",
         f"constexpr int onto[FEEDS + 1] = {{{', '.join(map(str, onto))}}};  // the buffer that a feed is applied to, or -1",
         "enum Kind { STATE, TERM, VECTOR, NEAR };",

@@ -1,7 +1,7 @@
 // The loop over time on a CPU, forward and backward, for any plan. What is printed in front of this file: `real`; STATES,
-// TERMS, FEEDS, GROUPS, COMPUTED, NEARS; the tables `slots`, `groups` and `nears`; a struct Step, and one for each stage that
-// computes arguments, with the function (`run`), its `adjoint` and its `inputs`; with_stage(), which finds the latter by number;
-// and what is in vector.h, product.h, outer.h and thread.h.
+// TERMS, FEEDS, GROUPS, COMPUTED, NEARS, VECTORS, BUFFERS; the tables `slots`, `groups` and `nears`; a struct Step, and one for
+// each stage that computes arguments, with the function (`run`), its `adjoint` and its `inputs`; with_stage(), which finds the
+// latter by number; and what is in vector.h, product.h, outer.h and thread.h.
 //
 // Each thread runs whole sequences for a block of rows. The matrices are packed once per call. The products in front of the loop
 // run CHUNK steps ahead of it: their rows are still in the cache when the steps read them, and where nothing is kept they are never
@@ -121,12 +121,13 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
         Scratch d_products(c);
         real* d_states = new real[STATES * c.block * H];
         real* d_arguments = new real[(COMPUTED + 1) * c.block * H];
+        real* d_vector = new real[(VECTORS + 1) * H]();  // over a chunk: a sum of sums loses less than one of as many numbers
         Around around(c), d_around(c);
         auto d_state = [&](int s, int64_t m) { return d_states + (s * c.block + m) * H; };
 
         // The last function's adjoint reaches every leaf first and writes; a stage's adds to what is there. upstream(k, m): the gradient
         // of the k-th result of row m, a sum of two where there is a second.
-        auto adjoint = [&](auto function, int64_t t, int64_t first, int64_t rows, int64_t block, auto upstream) {
+        auto adjoint = [&](auto function, int64_t t, int64_t first, int64_t rows, auto upstream) {
             using F = decltype(function);
             for (int64_t m = 0; m < rows; m++) {
                 const real *from[F::count] = {}, *up[F::outputs], *more[F::outputs];
@@ -135,7 +136,7 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                 for (int k = 0; k < F::count; k++) {
                     const Leaf leaf = F::inputs[k];
                     if (leaf.kind == STATE) from[k] = c.before(leaf.index, t, first + m), to[k] = d_state(leaf.index, m);
-                    if (leaf.kind == VECTOR) from[k] = c.vectors[leaf.index], to[k] = d_vectors[leaf.index] + block * H;
+                    if (leaf.kind == VECTOR) from[k] = c.vectors[leaf.index], to[k] = d_vector + leaf.index * H;
                     if (leaf.kind == NEAR) to[k] = d_around.at(leaf.index, 0);
                     if (leaf.kind != TERM) continue;
                     from[k] = ahead.at(leaf.index, t, first, m), to[k] = behind.at(leaf.index, t, first, m);
@@ -179,7 +180,7 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                 for (int64_t m = 0; m < rows; m++) __builtin_memcpy(d_state(s, m), carried[s] + (first + m) * H, H * sizeof(real));
             for (int64_t t = c.T - 1; t >= 0; t--) {
                 if (t == c.T - 1 || (t + 1) % c.steps == 0) ahead.compute(fed, t / c.steps * c.steps, first, rows);
-                adjoint(Step{}, t, first, rows, block, [&](int s, int64_t m, const real** more) {
+                adjoint(Step{}, t, first, rows, [&](int s, int64_t m, const real** more) {
                     *more = s == 0 && dy ? dy + (t * c.B + first + m) * H : nullptr;
                     return d_state(s, m);
                 });
@@ -190,12 +191,19 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                     const real* base = group.computed < 0 ? out : nullptr;
                     product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, packed[g], base, H, out, H);
                     if (group.leads) with_stage(group.stage, [&](auto stage) {
-                        adjoint(stage, t, first, rows, block, [&](int k, int64_t m, const real**) {
+                        adjoint(stage, t, first, rows, [&](int k, int64_t m, const real**) {
                             return d_arguments + ((group.computed + k) * c.block + m) * H;
                         });
                     });
                 }
-                if (t % c.steps == 0) behind.follow(turned, t, first, rows);
+                if (t % c.steps) continue;
+                behind.follow(turned, t, first, rows);
+                for (int v = 0; v < VECTORS; v++)
+                    across(H, [&](int64_t j, auto left) {
+                        real *sum = d_vector + v * H + j, *total = d_vectors[v] + block * H + j;
+                        store(total, load(total, left) + load(sum, left), left);
+                        store(sum, V{}, left);
+                    });
             }
             for (int s = 0; s < STATES; s++)
                 for (int64_t m = 0; m < rows; m++) __builtin_memcpy(carried[s] + (first + m) * H, d_state(s, m), H * sizeof(real));
@@ -204,6 +212,7 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
             if (c.matrix(p).gradient) combine(c.matrix(p), c.shares + c.share(p), c.share(FEEDS + GROUPS), omp_get_num_threads());
         delete[] d_states;
         delete[] d_arguments;
+        delete[] d_vector;
     }
     for (int g = 0; g < GROUPS; g++) delete[] packed[g];
     for (int f = 0; f < FEEDS; f++) delete[] turned[f], delete[] fed[f];
