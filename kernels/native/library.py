@@ -108,7 +108,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         "template <class Do> static void with_stage(int stage, Do go) {",
         *(f"    if (stage == {k}) go(Stage{k}{{}});" for k, _ in stages),
         "}",
-        *((HERE / name).read_text() for name in ("product.h", "outer.h", "thread.h", "loop.cpp")),
+        *((HERE / name).read_text() for name in ("product.h", "columns.h", "outer.h", "thread.h", "loop.cpp")),
     ])  # fmt: skip
 
 

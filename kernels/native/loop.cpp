@@ -1,7 +1,7 @@
 // The loop over time on a CPU, forward and backward, for any plan. What is printed in front of this file: `real`; STATES,
 // TERMS, FEEDS, GROUPS, COMPUTED, NEARS, VECTORS, BUFFERS; the tables `slots`, `groups` and `nears`; a struct Step, and one for
 // each stage that computes arguments, with the function (`run`), its `adjoint` and its `inputs`; with_stage(), which finds the
-// latter by number; and what is in vector.h, product.h, outer.h and thread.h.
+// latter by number; and what is in vector.h, product.h, columns.h, outer.h and thread.h.
 //
 // Each thread runs whole sequences for a block of rows. The matrices are packed once per call. The products in front of the loop
 // run CHUNK steps ahead of it: their rows are still in the cache when the steps read them, and where nothing is kept they are never
@@ -113,8 +113,10 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
     {
         for (int g = 0; g < GROUPS; g++) pack(H, c.products(g), packed[g], [&](int64_t n, int64_t k) { return c.weights[g][k * H + n]; });
         for (int f = 0; f < FEEDS; f++) {
-            if (turned[f]) pack(c.depth[f], widths[f] * H, turned[f], [&](int64_t n, int64_t k) { return c.feed[f][k * c.depth[f] + n]; });
-            if (fed[f]) pack(widths[f] * H, c.depth[f], fed[f], [&](int64_t n, int64_t k) { return c.feed[f][n * c.depth[f] + k]; });
+            const int64_t N = widths[f] * H, K = c.depth[f];
+            if (turned[f] && few(K)) turn(N, K, turned[f], c.feed[f]);
+            else if (turned[f]) pack(K, N, turned[f], [&](int64_t n, int64_t k) { return c.feed[f][k * K + n]; });
+            if (fed[f]) pack(N, K, fed[f], [&](int64_t n, int64_t k) { return c.feed[f][n * K + k]; });
         }
         Rows ahead(c, c.terms, c.steps);
         Behind behind(c, d_buffers, c.shares + omp_get_thread_num() * c.share(FEEDS + GROUPS));

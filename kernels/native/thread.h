@@ -1,5 +1,5 @@
 // What both directions of the loop are given, and what each of their threads has to itself. Printed between
-// outer.h and loop.cpp.
+// the products and loop.cpp.
 
 struct Call {  // what both directions are given
     int64_t T, B, H, block, threads, reach, steps;
@@ -103,6 +103,9 @@ struct Behind {  // a thread's gradients of the terms for a chunk of steps, wher
             real* to = onto[f] < 0 ? c.d_inputs[f] : buffers[onto[f]];
             if (!local[f] || !to) continue;
             to += (t * c.B + first) * K;
+            for (int64_t i = 0; few(K) && i < times; i++)
+                product_of_few(rows, N, K, local[f] + i * c.block * N, turned[f], onto[f] < 0, to + i * next);
+            if (few(K)) continue;
             product(rows, K, N, local[f], N, turned[f], onto[f] < 0 ? nullptr : to, K, to, K, times, {c.block * N, next, next});
         }
         for (int p = 0; p < FEEDS + GROUPS; p++) {

@@ -16,9 +16,27 @@ typedef whole I __attribute__((vector_size(BYTES)));
 
 static inline V splat(real x) { return x - V{}; }
 
+static inline real total(V x) {  // in halves
+    real y[VL];
+    __builtin_memcpy(y, &x, sizeof x);
+#pragma GCC unroll 8
+    for (int half = VL / 2; half; half /= 2)
+#pragma GCC unroll 16
+        for (int k = 0; k < half; k++) y[k] += y[k + half];
+    return y[0];
+}
+
 // e^x = 2^n e^r with |r| <= ln 2 / 2: `power` = 2^n and `rest` = e^r - 1 by a Taylor series to the last bit. Below and above,
 // 2^n is 0 or the largest power.
 struct Exponential { V power, rest; };
+struct Taylor {  // 1 / k!
+    real of[14];
+    constexpr Taylor() : of() {
+        double factorial = 1;
+        for (int k = 0; k < 14; factorial *= ++k) of[k] = real(1 / factorial);
+    }
+};
+constexpr Taylor taylor;
 static inline Exponential exponential(V x) {
     constexpr int mantissa = sizeof(real) == 4 ? 23 : 52, bias = sizeof(real) == 4 ? 127 : 1023;
     constexpr int degree = sizeof(real) == 4 ? 7 : 13;
@@ -29,8 +47,9 @@ static inline Exponential exponential(V x) {
     const V high = splat(sizeof(real) == 4 ? real(0.693359375) : real(0.693147180369123816490));
     const V low = splat(sizeof(real) == 4 ? real(-2.12194440054690582e-4) : real(1.90821492927058770002e-10));
     const V r = (x - n * high) - n * low;
-    V series = splat(1);
-    for (int k = degree; k >= 2; k--) series = splat(1) + series * r * splat(real(1) / real(k));
+    V series = splat(taylor.of[degree]);
+#pragma GCC unroll 16
+    for (int k = degree - 1; k >= 1; k--) series = splat(taylor.of[k]) + series * r;
     const I power = (__builtin_convertvector(n, I) + bias) << mantissa;
     return {(V)power, series * r};
 }
