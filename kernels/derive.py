@@ -36,6 +36,7 @@ def adjoint(f: Pointwise) -> Pointwise:
         d = gradient[node]
         if node.name and d.op not in LEAVES and not d.name:
             d.name = f"d_{node.name}"
+        parts: tuple[Node, ...]
         if node.op == "div":  # d / b, not d · (1/b): a quotient rounded once for all steps is a bias, which a wave adds up
             share = d / node.args[1]
             parts = (share, -(share * node))

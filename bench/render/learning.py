@@ -6,12 +6,15 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from bench.quality import by_cell, mean, ordered
 from bench.records import Records
 from bench.records.training import LearnedRecord, TrainingRecord
 from bench.render.plots import COLOURS, MARKERS, STYLE, save
 from bench.render.training import groups, title
+
+DARK = [withStroke(linewidth=2, foreground="black")]  # around white letters: a map is light and dark
 
 
 def draw(records: Records, folder: Path) -> list[Path]:
@@ -98,8 +101,8 @@ def field(record: LearnedRecord, path: Path) -> Path:
     axis = figure.subplots()
     drawn = axis.pcolormesh(values, cmap="cividis")
     for k, (name, (row, column)) in enumerate(record.field.points.items()):
-        axis.plot(column + 0.5, row + 0.5, MARKERS[k % 8], color="white", markeredgecolor="black")
-        axis.annotate(name, (column + 0.5, row + 0.5), textcoords="offset points", xytext=(6, 4), color="white")
+        axis.plot(column + 0.5, row + 0.5, MARKERS[k % 8], color="white", markeredgecolor="black", markersize=7)
+        axis.annotate(name, (column + 0.5, row + 0.5), textcoords="offset points", xytext=(6, 4), color="white", path_effects=DARK)
     axis.set(aspect="equal", xlim=(0, len(values[0])), ylim=(len(values), 0), xlabel="column", ylabel="row")
     axis.grid(False)
     figure.colorbar(drawn, label=record.field.name)
