@@ -4,7 +4,6 @@ import inspect
 import sys
 import textwrap
 
-from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Column, Table
 
@@ -37,17 +36,22 @@ def listing() -> None:
 def show(name: str) -> None:
     cell = cells.load(name)
     p = plan(cell)
-    out = Console(highlight=False)
+    out = terminal(highlight=False)
     out.rule(f"[bold]{name}")
     out.print(inspect.getdoc(cell.step if ":" in name else sys.modules[cell.step.__module__]) or "", markup=False)
     out.rule("as it is written")
-    out.print(Syntax(textwrap.dedent(inspect.getsource(cell.step)), "python", theme="ansi_dark", background_color="default"))
+    out.print(code(textwrap.dedent(inspect.getsource(cell.step))))
     out.rule("plan")
     out.print(outline(p), markup=False)
     out.rule("parameters")
     out.print(parameters(p))
     out.rule("derived: the pointwise functions of a step and their adjoints, as Triton")
-    out.print(Syntax(functions(p), "python", theme="ansi_dark", background_color="default"))
+    out.print(code(functions(p)))
+
+
+def code(text: str) -> Syntax:
+    """Coloured, and whole: a line that is wider than the terminal goes on in the next."""
+    return Syntax(text, "python", theme="ansi_dark", background_color="default", word_wrap=True)
 
 
 def derivation(name: str) -> str:

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+import cells
 from bench import cli
 from bench.measure.run import Runner
 from bench.records import read
 from bench.session import agree
 from bench.settings import SettingsError
+from bench.show import functions
+from kernels.plan import plan
 from tests.inline import Inline
 from tests.records import whole
 
@@ -73,6 +76,14 @@ def test_bad_input_is_one_line_and_exit_2(bench, arguments, says):
 def test_cuda_without_a_gpu(bench):
     code, _, err = bench("all", "--device", "cuda")
     assert code == 2 and "no GPU" in err and "--device cpu" in err
+
+
+def test_what_is_shown_is_whole(bench, monkeypatch):
+    """In eighty columns the code of a step goes on in the next line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    wide = functions(plan(cells.load("slstm")))
+    assert max(map(len, wide.splitlines())) > 80
+    assert "".join(wide.split()) in "".join(bench("show", "slstm")[1].split())
 
 
 def test_help_list_show_doctor(bench):
