@@ -244,6 +244,8 @@ def _named(module: str, name: str, init: Mapping[str, Rule] | None = None) -> Ce
     return held if init is None else held.initialised(init)
 
 
-def cell(**facts: Any) -> Callable[[Callable[..., Any]], Cell]:
-    """Make a function a `Cell`, with what is known about it: `@cell(paper=…, parameters=…)`."""
+def cell(*step: Callable[..., Any], **facts: Any) -> Callable[[Callable[..., Any]], Cell]:
+    """Make a function a `Cell`, with what is known about it: `@cell(paper=…, parameters=…)`. Raises CellError for one without brackets."""
+    if step:
+        raise CellError(f"what is known of {getattr(step[0], '__name__', 'a cell')} stands in brackets: @cell(paper=…), or no @cell at all")
     return lambda step: Cell(step, **facts)

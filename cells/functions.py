@@ -48,7 +48,7 @@ class Function:
         traced = next((v for v in values if hasattr(v, "apply")), None)
         strange = next((v for v in values if not isinstance(v, (int, float, Tensor, type(traced)))), None)
         if strange is not None:
-            hint = ": apply the matrix first, W.name(h)" if callable(strange) else ""
+            hint = getattr(strange, "unfit", ": apply the matrix first, W.name(h)" if callable(strange) else "")
             raise CellError(f"{self.name} takes values, not a {type(strange).__name__}{hint}")
         if traced is not None:
             return traced.apply(self, *values)

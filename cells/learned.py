@@ -13,7 +13,7 @@ class Learned:
     """`W`, `b`, `p` or `s` inside a cell: an attribute for every learned value."""
 
     def __init__(self, read: Callable[[str], Any]):
-        self._read = read
+        object.__setattr__(self, "_read", read)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -24,5 +24,8 @@ class Learned:
 
     def __call__(self, *_: Any) -> NoReturn:
         raise CellError("what is learned has a name: W.name(v) applies a matrix, b.name is a vector")
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise CellError(f"what is learned isn't given a value: where it begins is said by @cell(init={{'b.{name}': 0.5}})")
 
     __getitem__ = __call__

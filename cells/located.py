@@ -17,13 +17,13 @@ def located(step: Callable[..., Any]) -> Iterator[None]:
     """Whatever `step` raises inside becomes a CellError at the line of its file that raised it."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, CellError) and error.placed:
             raise
         raise fault(step, words(error), innermost(step, error.__traceback__)) from error
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     if isinstance(error, CellError):
         return str(error)
     if isinstance(error, AttributeError) and type(error.obj).__name__ == "Node":
@@ -36,7 +36,8 @@ def words(error: Exception) -> str:
         return f"{error}: import it; the functions of cells.functions are {KNOWN}"
     if isinstance(error, AttributeError) and error.obj is functions:
         return f"cells.functions has no {error.name}: it has {KNOWN}"
-    text = f"{type(error).__name__} {error}".strip().replace("'Node'", "a value").replace("'function'", "a matrix")
+    text = f"{type(error).__name__} {error}".strip().replace("'function'", "a matrix")
+    text = re.sub(r"'?\bNode\b'?( object)?", "a value", text)
     text = re.sub(r"trace\.<locals>\S*\(\)", "a matrix", text)
     return f"{text}: a cell is arithmetic on values, functions of cells.functions, and matrices applied as W.name(v)"
 

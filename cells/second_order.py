@@ -11,9 +11,12 @@ it: u_{t+1} = (2 u_t − (1 + k dt/2) u_{t−1} + dt² a) / (1 − k dt/2) + W_s
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+
+from torch import Tensor
 
 from cells.cell import Cell
 from cells.fault import CellError
@@ -27,6 +30,7 @@ class Rate:
 
     rest: Any
     slope: Any
+    unfit: ClassVar[str] = ": central differences are solved for an equation that is linear in it, as a + k * u_t"
 
     def __add__(self, other: Any) -> "Rate":
         other = rated(other)
@@ -45,7 +49,7 @@ class Rate:
 
     def __mul__(self, other: Any) -> "Rate":
         if isinstance(other, Rate):
-            raise CellError("u_t is multiplied by u_t: central differences are solved for an equation that is linear in it")
+            raise CellError(f"u_t is multiplied by u_t{self.unfit}")
         return Rate(*(0.0 if isinstance(part, float) and part == 0 else part * other for part in (self.rest, self.slope)))
 
     __rmul__ = __mul__
@@ -54,7 +58,18 @@ class Rate:
         return self * (1 / other)
 
     def __pow__(self, exponent: Any) -> "Rate":
-        raise CellError("a power of u_t: central differences are solved for an equation that is linear in it")
+        raise CellError(f"a power of u_t{self.unfit}")
+
+    def __rtruediv__(self, other: Any) -> "Rate":
+        raise CellError(f"divides by u_t{self.unfit}")
+
+    def __lt__(self, other: Any) -> bool:
+        raise CellError(f"compares u_t{self.unfit}")
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+    def __abs__(self) -> "Rate":
+        raise CellError(f"the size of u_t{self.unfit}")
 
 
 def rated(value: Any) -> Rate:
@@ -66,15 +81,20 @@ def second_order(equation: Callable[..., Any], grid: Grid | None = None, dt: flo
     `Cell`, as `init`.
 
     Its states are u_t and u_{t−1}, and its inputs are felt where `Grid.sources` puts them. How long a time step may be is the equation's
-    own: waves of speed c bear `grid.largest_step(c)`, and less where more pulls a point back. Raises CellError, once it is used, for an
-    equation that isn't linear in u_t.
+    own: waves of speed c bear `grid.largest_step(c)`, and less where more pulls a point back. Raises CellError for a `dt` that is no time
+    and, once it is used, for an equation that isn't linear in u_t.
     """
+    if not 0 < dt < math.inf:
+        raise CellError(f"a time step is a positive number: not dt={dt!r}")
     grid = grid or Grid()
     lap = grid.laplacian
 
     def step(u, before, x, W, p):
         with located(equation):
-            made = rated(equation(u, Rate(0.0, 1.0), lap(u), p))
+            found = equation(u, Rate(0.0, 1.0), lap(u), p)
+            if not (isinstance(found, (Rate, Tensor, int, float)) or hasattr(found, "apply")):
+                raise CellError(f"returns a {type(found).__name__}, not a value: return u_tt, made of u, u_t and ∇²u")
+        made = rated(found)
         half = 0.5 * dt * made.slope
         return (2 * u - (1 + half) * before + dt**2 * made.rest) / (1 - half) + W.source(x), u
 

@@ -7,7 +7,7 @@ The H units of a cell are the X·Y points of a grid, row by row. What is beyond 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,11 +37,21 @@ class Stencil:
     @classmethod
     def of(cls, name: str, operator: Callable[[Tensor], Tensor], dims: int, shape: tuple[int, ...] = ()) -> "Stencil":
         """The stencil of a linear `operator` on fields of `dims` axes that reaches from a point to those next to it: its answer to an
-        impulse says with what weight a point is felt where."""
+        impulse says with what weight a point is felt where. Raises CellError for an operator that is none, shown by a field of 5 points an
+        axis."""
         impulse = torch.zeros((3,) * dims, dtype=torch.float64)
         impulse[(1,) * dims] = 1
         felt = operator(impulse)
-        return cls(name, tuple((tuple(1 - i for i in at), felt[tuple(at)].item()) for at in felt.nonzero().tolist()), shape)
+        made = cls(name, tuple((tuple(1 - i for i in at), felt[tuple(at)].item()) for at in felt.nonzero().tolist()), shape)
+        field = torch.arange(5**dims, dtype=torch.float64).sin().view((5,) * dims)
+        found, size = operator(field), sum(abs(w) for _, w in made.taps)
+        same = size > 0 and found.shape == field.shape
+        if not same or (replace(made, shape=(5,) * dims)(field.flatten()) - found.flatten()).abs().max() > 1e-9 * size:
+            raise CellError(
+                f"{name} is no stencil: what a point is given is a sum, with fixed weights that are not all 0, over itself and the points "
+                "next to it, and beyond the grid there is 0"
+            )
+        return made
 
     @cached_property
     def transposed(self) -> "Stencil":

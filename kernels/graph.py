@@ -5,12 +5,14 @@ what the paper wrote, and derivatives stay as small as the graph. `Node.sympy` g
 """
 
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Union
 
 import sympy
+from torch import Tensor
 
 from cells.fault import CellError
 from cells.functions import FUNCTIONS, KNOWN, Function
@@ -101,8 +103,8 @@ class Node:
         n = int(exponent)
         if n < 2:
             return self if n == 1 else 1 / self**-n
-        square = self ** (n // 2) * self ** (n // 2)
-        return self * square if n % 2 else square
+        half = self ** (n // 2)
+        return self * (half * half) if n % 2 else half * half
 
     def __rpow__(self, base: Any) -> "Node":
         raise CellError(f"a value can't be an exponent: write exp(v * log({words(base)}))")
@@ -159,7 +161,9 @@ class Node:
         raise CellError(f"{words(self)} can't be applied{hint}")
 
     @classmethod
-    def __torch_function__(cls, function: Any, *_: Any) -> Any:
+    def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), *_: Any) -> Any:
+        if any(isinstance(a, Tensor) for a in arguments):
+            raise CellError("a tensor is no part of a cell: a learned matrix is W.name(v), a learned vector p.name, and a number a number")
         raise CellError(f"torch's {function.__name__} can't be derived here: the functions of cells.functions are {KNOWN}")
 
     def apply(self, function: Function, *arguments: Any) -> "Node":
@@ -203,16 +207,8 @@ class Node:
         """The node as SymPy sees it: products and leaves are real symbols, sums and products are in SymPy's order."""
         a = [arg.sympy() for arg in self.args] if self.op != "product" else []
         match self.op:
-            case "add":
-                return a[0] + a[1]
-            case "sub":
-                return a[0] - a[1]
-            case "mul":
-                return a[0] * a[1]
-            case "div":
-                return a[0] / a[1]
-            case "neg":
-                return -a[0]
+            case "add" | "sub" | "mul" | "div" | "neg":
+                return getattr(operator, self.op.replace("div", "truediv"))(*a)
             case "const":
                 return sympy.nsimplify(self.label, rational=True)
             case "stencil":
@@ -235,9 +231,13 @@ class Graph:
         return self._share((op, label), Node(self, op, (), label, width, label))
 
     def wrap(self, value: Any) -> Node:
-        if not isinstance(value, Node) and not math.isfinite(value):
+        if isinstance(value, Node):
+            if value.graph is not self:
+                raise CellError("a value is of one step, and not copied or kept for another: what lasts is a state")
+            return value
+        if not math.isfinite(value):
             raise CellError(f"a number in a cell is finite, not {value}")
-        return value if isinstance(value, Node) else self.leaf("const", repr(float(value)), "")
+        return self.leaf("const", repr(float(value)), "")
 
     def product(self, matrix: str, argument: Any) -> Node:
         if not isinstance(argument, Node) or not argument.width:

@@ -1,5 +1,6 @@
 """A cell's function, run on symbols: its graph, or what is wrong with it and at which line."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -69,12 +70,15 @@ def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
         if not isinstance(count, int) or count < 1:
             raise fault(cell.step, f"heads has {count!r} for {name}: how many, a whole number from 1 on")
     for name, value in cell.start.items():
-        if not isinstance(value, (int, float)):
+        if not isinstance(value, (int, float)) or value != value:
             raise fault(cell.step, f"start has {value!r} for {name}: the number that the state begins with")
     for fact, names in (("start", cell.start), ("domain", cell.domain)):
         strange = [name for name in names if name not in cell.states]
         if strange:
             raise fault(cell.step, f"{fact} has {strange[0]}, which is no state: there is {', '.join(cell.states)}")
+    for name, pair in cell.domain.items():
+        if not is_range(pair):
+            raise fault(cell.step, f"domain has {pair!r} for {name}: (low, high), what a random state is drawn between")
     compared = {n for n in nodes if n.op == "call" and n.label in ("less", "at_most")}
     widths: dict[str, str] = {}
     for n in nodes:
@@ -95,9 +99,14 @@ def hold_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
     for name, rule in cell.init.items():
         if name not in learned and name not in LETTERS and (bias or not name.startswith("b.")):
             raise fault(cell.step, f"init has {name}, which is not learned: there is {', '.join(sorted(learned)) or 'nothing'}")
-        if not (callable(rule) or isinstance(rule, (int, float)) or is_range(rule)):
+        if not (callable(rule) or is_range((rule, rule)) or is_range(rule)):
             raise fault(cell.step, f"init has {rule!r} for {name}: a number, (low, high) to draw between, or a law of cells.draws")
 
 
 def is_range(rule: Any) -> bool:
-    return isinstance(rule, tuple) and len(rule) == 2 and all(isinstance(n, (int, float)) for n in rule) and rule[0] <= rule[1]
+    return (
+        isinstance(rule, tuple)
+        and len(rule) == 2
+        and all(isinstance(n, (int, float)) and math.isfinite(n) for n in rule)
+        and rule[0] <= rule[1]
+    )

@@ -204,7 +204,7 @@ WRONG = {
     ),
     "picks a unit": (
         "def mine(h, x, W, b):\n    return tanh(W.x(x) + h[0])  # here\n",
-        "a value object is not subscriptable: a cell is arithmetic",
+        "a value is not subscriptable: a cell is arithmetic",
     ),
     "divides by zero": ("def mine(h, x, W, b):\n    return h * (1 / 0) + W.x(x)  # here\n", "ZeroDivisionError division by zero"),
     "is no Python": ("def mine(h, x, W, b)\n    return h\n", r"can't be run: SyntaxError"),
@@ -219,13 +219,52 @@ WRONG = {
     "leaves": ("import sys\n\nsys.exit(3)  # here\n", "can't be run: SystemExit: 3"),
     "is a number": ("mine = 3\n", r"mine in .*\.py is a int, not a function"),
     "is called otherwise": ("def mein(h, x, W, b):\n    return h\n", r"has no function mine: did you mean mein\?"),
+    "sets what is learned": (
+        "def mine(h, x, W, b):\n    b.h = 0.5  # here\n    return tanh(W.h(h) + W.x(x) + b.h)\n",
+        r"what is learned isn't given a value: where it begins is said by @cell\(init=\{'b\.h': 0\.5\}\)",
+    ),
+    "a tensor of its own": (
+        "mask = torch.ones(5)\n\n\ndef mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) * mask  # here\n",
+        r"a tensor is no part of a cell: .* a learned vector p\.name",
+    ),
+    "a layer of its own": (
+        "layer = torch.nn.Linear(3, 5)\n\n\ndef mine(h, x, W, b):\n    return tanh(W.h(h) + layer(x))  # here\n",
+        r"a tensor is no part of a cell: a learned matrix is W\.name\(v\)",
+    ),
+    "copies a value": (
+        "import copy\n\n\ndef mine(h, x, W, b):\n    return tanh(copy.deepcopy(h) + W.x(x))  # here\n",
+        "a value is of one step, and not copied or kept for another: what lasts is a state",
+    ),
+    "leaves from within": ("def mine(h, x, W, b):\n    exit(3)  # here\n", "SystemExit 3"),
+    "unpacks a value": ("def mine(h, x, W, b):\n    a, c = h  # here\n    return W.a(a) + W.x(c)\n", "cannot unpack non-iterable a value"),
+    "begins at no number": (
+        "@cell(init={'b.h': math.nan})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h) + b.h)\n",
+        r"init has nan for b\.h: a number",
+    ),
+    "a start that is no number": (
+        "@cell(start={'h': math.nan})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        "start has nan for h: the number that the state begins with",
+    ),
+    "a domain of one number": (
+        "@cell(domain={'h': 3.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        r"domain has 3\.0 for h: \(low, high\), what a random state is drawn between",
+    ),
+    "no brackets": (
+        "@cell  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
+        r"what is known of mine stands in brackets: @cell\(paper=…\)",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_cells(bench, tmp_path, name):
-    text, message = WRONG[name]
-    file = tmp_path / "my_cells.py"
+    told(bench, tmp_path, *WRONG[name])
+
+
+def told(bench, folder, text, message):
+    """The cell `mine` of a file that ends with `text` is refused by that message in one line, which names the line that ends with
+    "# here"."""
+    file = folder / "my_cells.py"
     file.write_text(BEGIN + text)
     code, out, err = bench("all", "--dry-run", "--cells", f"{file}:mine", "--input", "3", "--hidden", "5", "--device", "cpu")
     assert (code, out) == (2, "") and err.startswith("bench: ") and err.count("\n") == 1
