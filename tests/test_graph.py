@@ -48,7 +48,7 @@ def test_powers_are_products(h):
     assert h**1 is h
     assert (h**3).op == "mul" and (h**3).args[1] is h * h
     assert (h**-2).op == "div" and (h**-2).args[1] is h * h
-    assert (h ** 10**9).depth < 60, "squares of squares"
+    assert (h**10**9).depth < 60, "squares of squares"
     for exponent in (0, 0.5, h):
         with pytest.raises(CellError, match="a power must be a whole number, and not 0"):
             h**exponent
