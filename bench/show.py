@@ -71,6 +71,8 @@ def outline(p: Plan) -> str:
     lines = ["in front of the loop, for all T·B rows:"]
     lines += [f"    {t.name} = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
     lines += [f"    {t.matrix}' = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
+    made = [(leaf.label, value) for leaf, value in zip(p.vectors, p.vector_values, strict=True) if value.op not in ("b", "p", "s")]
+    lines += ["in front of the loop, once:"] * bool(made) + [f"    {name} = {text(value)}" for name, value in made]
     lines.append("in the loop, for every time step:")
     for number, stage in enumerate(p.stages, start=1):
         for argument, members in stage.groups:

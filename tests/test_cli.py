@@ -78,6 +78,12 @@ def test_cuda_without_a_gpu(bench):
     assert code == 2 and "no GPU" in err and "--device cpu" in err
 
 
+def test_every_input_of_the_step_is_said(bench):
+    """What is made of learned vectors alone as well, which is made once."""
+    assert "in front of the loop, once:\n    zeta = sigmoid(s.zeta)\n    nu = sigmoid(s.nu)\n" in bench("show", "fastgrnn")[1]
+    assert "once:" not in bench("show", "lstm_peephole")[1]
+
+
 def test_what_is_shown_is_whole(bench, monkeypatch):
     """In eighty columns the code of a step goes on in the next line."""
     monkeypatch.setenv("COLUMNS", "80")
