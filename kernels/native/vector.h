@@ -26,6 +26,9 @@ static inline real total(V x) {  // in halves
     return y[0];
 }
 
+constexpr int MANTISSA = sizeof(real) == 4 ? 23 : 52, BIAS = sizeof(real) == 4 ? 127 : 1023;
+constexpr real LIMIT = real(BIAS) * real(0.6931471805599453);  // e^LIMIT is the largest power of two
+
 // e^x = 2^n e^r with |r| <= ln 2 / 2: `power` = 2^n and `rest` = e^r - 1 by a Taylor series to the last bit. Below and above,
 // 2^n is 0 or the largest power.
 struct Exponential { V power, rest; };
@@ -38,11 +41,10 @@ struct Taylor {  // 1 / k!
 };
 constexpr Taylor taylor;
 static inline Exponential exponential(V x) {
-    constexpr int mantissa = sizeof(real) == 4 ? 23 : 52, bias = sizeof(real) == 4 ? 127 : 1023;
     constexpr int degree = sizeof(real) == 4 ? 7 : 13;
-    const V limit = splat(real(bias) * real(0.6931471805599453));
+    const V limit = splat(LIMIT);
     x = x < -limit ? -limit : x > limit ? limit : x;
-    const V round = splat(real(whole(3) << (mantissa - 1)));
+    const V round = splat(real(whole(3) << (MANTISSA - 1)));
     const V n = (x * splat(real(1.4426950408889634)) + round) - round;
     const V high = splat(sizeof(real) == 4 ? real(0.693359375) : real(0.693147180369123816490));
     const V low = splat(sizeof(real) == 4 ? real(-2.12194440054690582e-4) : real(1.90821492927058770002e-10));
@@ -50,13 +52,14 @@ static inline Exponential exponential(V x) {
     V series = splat(taylor.of[degree]);
 #pragma GCC unroll 16
     for (int k = degree - 1; k >= 1; k--) series = splat(taylor.of[k]) + series * r;
-    const I power = (__builtin_convertvector(n, I) + bias) << mantissa;
+    const I power = (__builtin_convertvector(n, I) + BIAS) << MANTISSA;
     return {(V)power, series * r};
 }
 
-static inline V sigmoid(V x) {
+static inline V sigmoid(V x) {  // 0 and not tiny far below: silu multiplies it by x
     const Exponential e = exponential(-x);
-    return splat(1) / (splat(1) + (e.power + e.power * e.rest));
+    const V found = splat(1) / (splat(1) + (e.power + e.power * e.rest));
+    return x < splat(-LIMIT) ? splat(0) : found;
 }
 
 static inline V tanh(V x) {  // by e^2x - 1, which keeps its digits where x is small
@@ -104,17 +107,16 @@ static inline V softplus(V x) {  // max(x, 0) + log(1 + e^-|x|)
 
 // x = 2^n m with m around 1, and log m = 2 artanh((m - 1) / (m + 1)).
 static inline V log(V x) {
-    constexpr int mantissa = sizeof(real) == 4 ? 23 : 52, bias = sizeof(real) == 4 ? 127 : 1023;
-    const V tiny = splat(std::numeric_limits<real>::min()), many = splat(real(whole(1) << mantissa));
+    const V tiny = splat(std::numeric_limits<real>::min()), many = splat(real(whole(1) << MANTISSA));
     const I bits = (I)(x < tiny ? x * many : x);  // what is subnormal becomes normal
     const V third = splat(real(4) / real(3));
-    I n = ((bits >> mantissa) & (2 * bias + 1)) - bias;
-    V m = (V)((bits & ((whole(1) << mantissa) - 1)) | (whole(bias) << mantissa));
+    I n = ((bits >> MANTISSA) & (2 * BIAS + 1)) - BIAS;
+    V m = (V)((bits & ((whole(1) << MANTISSA) - 1)) | (whole(BIAS) << MANTISSA));
     n = m > third ? n + 1 : n;
     m = m > third ? m * splat(0.5) : m;
     const V high = splat(sizeof(real) == 4 ? real(0.693359375) : real(0.693147180369123816490));
     const V low = splat(sizeof(real) == 4 ? real(-2.12194440054690582e-4) : real(1.90821492927058770002e-10));
-    const V power = __builtin_convertvector(n, V) - (x < tiny ? splat(real(mantissa)) : splat(0));
+    const V power = __builtin_convertvector(n, V) - (x < tiny ? splat(real(MANTISSA)) : splat(0));
     const V tail = artanh((m - splat(1)) / (m + splat(1)));
     const V found = power * high + (power * low + (tail + tail));
     const V infinity = splat(std::numeric_limits<real>::infinity());
