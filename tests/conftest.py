@@ -5,6 +5,7 @@ import ctypes
 import functools
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ from torch import Tensor
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; what a test starts would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from kernels.backend import SCHEDULES
 from kernels.loop import Loop, Trajectory
