@@ -11,6 +11,7 @@ import cells
 from bench.cases import formula
 from bench.measure.demand import formulas
 from bench.render.terminal import terminal
+from cells.learned import LETTERS
 from kernels.derive import TRITON, adjoint, affine, source
 from kernels.graph import ARITHMETIC, Node
 from kernels.plan import Plan, plan
@@ -71,8 +72,9 @@ def outline(p: Plan) -> str:
     lines = ["in front of the loop, for all T·B rows:"]
     lines += [f"    {t.name} = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
     lines += [f"    {t.matrix}' = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
-    made = [(leaf.label, value) for leaf, value in zip(p.vectors, p.vector_values, strict=True) if value.op not in ("b", "p", "s")]
-    lines += ["in front of the loop, once:"] * bool(made) + [f"    {name} = {text(value)}" for name, value in made]
+    made = [(leaf.label, value) for leaf, value in zip(p.vectors, p.vector_values, strict=True) if value.op not in LETTERS]
+    if made:
+        lines += ["in front of the loop, once:", *(f"    {name} = {text(value)}" for name, value in made)]
     lines.append("in the loop, for every time step:")
     for number, stage in enumerate(p.stages, start=1):
         for argument, members in stage.groups:

@@ -36,13 +36,7 @@ def adjoint(f: Pointwise) -> Pointwise:
         d = gradient[node]
         if node.name and d.op not in LEAVES and not d.name:
             d.name = f"d_{node.name}"
-        parts: tuple[Node, ...]
-        if node.op == "div":  # d / b, not d · (1/b): a quotient rounded once for all steps is a bias, which a wave adds up
-            share = d / node.args[1]
-            parts = (share, -(share * node))
-        else:
-            parts = tuple(d * graph.wrap(partial) for partial in node.partials())
-        for arg, part in zip(node.args, parts, strict=True):
+        for arg, part in zip(node.args, node.vjp(d), strict=True):
             if arg.op != "const":
                 accumulate(arg, part)
     zero = graph.wrap(0.0)

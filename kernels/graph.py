@@ -9,7 +9,7 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Union
+from typing import Any, NoReturn
 
 import sympy
 from torch import Tensor
@@ -185,22 +185,22 @@ class Node:
         """The number of a constant, None for anything else."""
         return float(self.label) if self.op == "const" else None
 
-    def partials(self) -> tuple[Union["Node", float], ...]:
-        """The derivative of this node by each of its arguments, in terms of the arguments and the node itself."""
+    def vjp(self, d: "Node") -> tuple["Node", ...]:
+        """The gradient of each argument, given that of this node. A quotient's is d / b, not d · (1/b): a rounding that all steps share."""
         a = self.args
         match self.op:
             case "add":
-                return 1.0, 1.0
+                return d, d
             case "sub":
-                return 1.0, -1.0
+                return d, -d
             case "neg":
-                return (-1.0,)
+                return (-d,)
             case "mul":
-                return a[1], a[0]
+                return d * a[1], d * a[0]
             case "div":
-                return 1.0 / a[1], -self / a[1]
+                return d / a[1], -(d / a[1] * self)
             case "call":
-                return FUNCTIONS[self.label].partials(*a, self)
+                return tuple(d * self.graph.wrap(partial) for partial in FUNCTIONS[self.label].partials(*a, self))
         raise ValueError(f"{self.op} has no derivative")
 
     def sympy(self) -> sympy.Expr:

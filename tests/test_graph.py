@@ -153,8 +153,9 @@ def test_sympy():
 
 
 def test_arithmetic_has_derivatives_and_leaves_have_none(h):
-    c = h.graph.leaf("state", "c")
-    assert (h * c).partials() == (c, h) and (h + c).partials() == (1.0, 1.0)
-    assert (h - c).partials() == (1.0, -1.0) and (-h).partials() == (-1.0,)
+    c, d = h.graph.leaf("state", "c"), h.graph.leaf("upstream", "d")
+    assert (h * c).vjp(d) == (d * c, d * h) and (h + c).vjp(d) == (d, d)
+    assert (h - c).vjp(d) == (d, -d) and (-h).vjp(d) == (-d,)
+    assert (h / c).vjp(d) == (d / c, -(d / c * (h / c)))
     with pytest.raises(ValueError, match="state has no derivative"):
-        h.partials()
+        h.vjp(d)

@@ -103,10 +103,10 @@ struct Behind {  // a thread's gradients of the terms for a chunk of steps, wher
             real* to = onto[f] < 0 ? c.d_inputs[f] : buffers[onto[f]];
             if (!local[f] || !to) continue;
             to += (t * c.B + first) * K;
-            for (int64_t i = 0; few(K) && i < times; i++)
-                product_of_few(rows, N, K, local[f] + i * c.block * N, turned[f], onto[f] < 0, to + i * next);
-            if (few(K)) continue;
-            product(rows, K, N, local[f], N, turned[f], onto[f] < 0 ? nullptr : to, K, to, K, times, {c.block * N, next, next});
+            if (few(K))
+                for (int64_t i = 0; i < times; i++)
+                    product_of_few(rows, N, K, local[f] + i * c.block * N, turned[f], onto[f] < 0, to + i * next);
+            else product(rows, K, N, local[f], N, turned[f], onto[f] < 0 ? nullptr : to, K, to, K, times, {c.block * N, next, next});
         }
         for (int p = 0; p < FEEDS + GROUPS; p++) {
             if (!outer[p].share) continue;
