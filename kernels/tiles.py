@@ -114,14 +114,20 @@ def power(n: int) -> int:
     return max(16, 1 << (n - 1).bit_length())
 
 
+WAYS = ((4, 1), (8, 1), (4, 4), (8, 8))
+"""Warps and slices. More warps than slices would multiply, and then compute, the same again."""
+
+
 def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
     """Every cut that fits the chip: the matrices in shared memory and, where programs meet, all of them there at once."""
-    widths = [BN for BN in (16, 32, 64, 128, 256) if power(work.H) >= BN]
+    widths = [BN for BN in (8, 16, 32, 64, 128, 256) if power(work.H) >= BN]
     batches = [BB for BB in (16, 32, 64, 128) if power(work.B) >= BB]
-    for BN, BB, warps, units, split in product(widths, batches, (4, 8), (True, False), (1, 4)):
-        if (units and work.tall > 4) or (split > 1 and BB > 16):
+    for BN, BB, (warps, split), units in product(widths, batches, WAYS, (True, False)):
+        if (units and work.tall > 4) or (split > 1 and BB > 32):
             continue  # more matrices than a tall tile is taken apart into, sums that registers can't hold
-        for BK in {max(16, min(BK, power(work.H) // split)) for BK in (64, 128, 256) if BK * split <= ROW}:
+        if units and BN * (work.tall if work.direction == "forward" else 1) < 16:
+            continue  # fewer rows than a tensor core takes
+        for BK in {max(16, min(BK, power(work.H) // split)) for BK in (32, 64, 128, 256) if BK * split <= ROW}:
             tiles = Tiles(BB, BN, BK, warps, units, split)
             room = chip.shared - RESERVE - work.held(tiles)
             if room < 0 or (tiles.programs(work.H) > 1 and tiles.grid(work.B, work.H) > chip.multiprocessors):
@@ -130,7 +136,7 @@ def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
                 continue
             yield tiles
             flight = min(work.stretches(tiles), min(FLIGHT, room) // (BB * BK * split * work.dtype.itemsize))
-            if flight > 1 and BK <= 64:  # longer stretches are another way to wait less often
+            if flight > 1:
                 yield replace(tiles, flight=flight)
 
 
@@ -138,27 +144,36 @@ def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
     """The model's time of a step, for as many waves of programs as there are.
 
     Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle, and every
-    round of them, which is as many stretches as are in flight, waits for it and for two block barriers: 600 cycles. A product takes
-    cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half its columns but
-    no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep busy; in float32
-    without tf32 none, 256 operations a cycle. Slices are added up through shared memory, at 128 bytes a cycle.
+    round of them, which is as many stretches as are in flight, waits 600 cycles for it. Each stretch costs a block barrier, 50 cycles.
+    A product takes cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half its
+    columns but no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep busy, and no
+    less than shared memory takes to pass the matrices and twice the operands on, at 128 bytes a cycle; in float32 without tf32 none,
+    256 operations a cycle. Slices are added up through shared memory. The pointwise step takes 40 cycles of its unit for 16 elements,
+    again for every warp that repeats it because the product's tile has no part for it.
     """
     forward, groups, matrices, H = work.direction == "forward", len(work.groups), sum(work.groups), work.H
     stacked = tiles.units and forward
     count, operands = groups if stacked else matrices, groups if forward else matrices
     rows, columns = (tiles.BN * (work.tall if stacked else 1), tiles.BB) if tiles.units else (tiles.BB, tiles.BN)
+    row, spread = tiles.BB * H * work.dtype.itemsize, max(1, rows // 16) * max(1, columns // 8)
+    busy = min(tiles.warps, tiles.split * spread)
     if work.plainly:
         multiply = 2 * tiles.BB * tiles.BN * H * matrices / 256
     elif rows >= 64 and tiles.split == 1:
         multiply = count * rows / 64 * H / 16 * max(16, columns / 2)
     else:
-        multiply = 8 * count * rows / 16 * columns / 8 * H / 16 / min(tiles.warps, tiles.split * rows // 16 * columns // 8)
-    read = operands * (tiles.BB * H * work.dtype.itemsize / 64 + 600 * -(-work.stretches(tiles) // tiles.flight))
+        passes = 1 + (1 if tiles.split > 1 else min(tiles.warps, spread))
+        multiply = max(8 * count * spread * H / 16 / busy, (work.held(tiles) + passes * operands * row) / 128)
+    stretches = operands * work.stretches(tiles)
+    read = operands * row / 64 + 600 * -(-stretches // tiles.flight) + 50 * stretches
     add = (count if forward else groups) * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
+    again = 1 if tiles.split > 1 or (stacked and work.tall > 1) else tiles.warps / busy
+    pointwise = 40 * matrices * tiles.BB * tiles.BN / 16 / 4 * again
     programs = tiles.programs(H)
     meet = 0.7e-6 + 2.5e-9 * programs if programs > 1 else 0.0
     meetings = 1 + sum(stage.argument is not None for stage in work.plan.stages)
-    return -(-tiles.grid(work.B, H) // chip.multiprocessors) * (meetings * meet + (read + multiply + add) / CLOCK)
+    waves = -(-tiles.grid(work.B, H) // chip.multiprocessors)
+    return waves * (meetings * meet + (read + multiply + add + pointwise) / CLOCK)
 
 
 @cache

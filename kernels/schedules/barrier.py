@@ -8,9 +8,11 @@ writes to one again has met, since, all who read it.) A counter is not used agai
 
 Memory order. `arrive`: all threads of a program store, then meet (`debug_barrier`, bar.sync, which orders their stores before what
 follows, for the program), then one thread adds with release at gpu scope. Release is cumulative: its own stores and, through the
-barrier, the others' are visible to whoever acquires that value. `wait`: one thread polls with acquire at gpu scope (an atomic add of
-0, whose result is used, so it can't be dropped), then all meet, and only then does anyone load: what any thread of the program
-loads from there on comes after the acquire. That holds for ordinary loads, through L1: an acquire at gpu scope drops what L1 held,
+barrier, the others' are visible to whoever acquires that value. `wait`: one thread polls with acquire at gpu scope, then all meet, and
+only then does anyone load: what any thread of the program loads from there on comes after the acquire. The poll is inline PTX, which
+Triton may neither drop nor move (`is_pure=False`) and which costs a load and a branch a try; Triton's own atomic hands its result to
+all threads through shared memory, two block barriers a try. Causality order in PTX's memory model runs from the release over the
+acquire of that one thread and the block barrier to the loads of the others, as it does where all threads are given the result. That holds for ordinary loads, through L1: an acquire at gpu scope drops what L1 held,
 and the barrier keeps every load behind it. (A line may hold the end of one step's slot and the start of the next one's, so L1 may
 well have held it.) `tests/test_gates.py` finds both block barriers, the release and the acquire in the PTX, in this order: before
 triton put barriers around a release of its own, the one in front of it had to be written, and it still is.
@@ -25,6 +27,7 @@ double what is stored.
 
 import triton
 import triton.language as tl
+from triton.runtime.jit import JITFunction
 
 LINE = tl.constexpr(32)  # counters are as many int32 apart: a 128-byte line each
 
@@ -35,8 +38,28 @@ def arrive(counter):
     tl.atomic_add(counter, 1, sem="release", scope="gpu")
 
 
+COMPILED = tl.constexpr(isinstance(arrive, JITFunction))  # the interpreter, which knows no PTX, makes something else of it
+
+POLL = tl.constexpr("""{
+    .reg .pred p;
+    .reg .b32 x;
+    mov.u32 x, %tid.x;
+    setp.ne.u32 p, x, 0;
+    @p bra met;
+poll:
+    ld.acquire.gpu.global.b32 x, [$1];
+    setp.lt.s32 p, x, $2;
+    @p bra poll;
+met:
+    mov.u32 $0, 0;
+}""")
+
+
 @triton.jit
 def wait(counter, target):
-    while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
-        pass
+    if COMPILED:
+        tl.inline_asm_elementwise(POLL, "=r,l,r", [counter, target], dtype=tl.int32, is_pure=False, pack=1)
+    else:
+        while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
+            pass
     tl.debug_barrier()

@@ -110,26 +110,34 @@ def passed(
     FLIGHT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     # What the products of group g pass back to their argument: the sum of its matrices' transposes, each times the rows (B, H) at
-    # its pointer, STRIDE apart, from row `start` on.
+    # its pointer, STRIDE apart, from row `start` on. FLIGHT stretches are asked for before one is used, as in `products`, here across
+    # the matrices.
     added = zeros(BN if UNITS else BB, BB if UNITS else BN, SPLIT)
     stretches: tl.constexpr = (H + BK * SPLIT - 1) // (BK * SPLIT)
-    for p in tl.static_range(len(GROUP)):
-        if GROUP[p] == g:
-            operands = ()
-            for k in tl.static_range(stretches + FLIGHT - 1):
-                if k < stretches:
-                    inner, row = sides(stretch(k, BK, SPLIT), rows, not UNITS)
+    operands = ()
+    for k in tl.static_range(COUNT * stretches + FLIGHT - 1):
+        if k < COUNT * stretches:
+            inner, row = sides(stretch(k % stretches, BK, SPLIT), rows, not UNITS)
+            for p in tl.static_range(len(GROUP)):
+                if GROUP[p] == g and PLACE[p] == k // stretches:
                     operands = operands + (load(pointers[p], row + start, inner, STRIDE[p], (row < B) & (inner < H)),)
-                if k >= FLIGHT - 1:
-                    tile = held[(k - FLIGHT + 1) * COUNT + PLACE[p]]
-                    added = multiply(tile, operands[k - FLIGHT + 1], added, UNITS, PRECISION)
+        if k >= FLIGHT - 1:
+            tile = held[(k - FLIGHT + 1) % stretches * COUNT + (k - FLIGHT + 1) // stretches]
+            added = multiply(tile, operands[k - FLIGHT + 1], added, UNITS, PRECISION)
     return gathered(added, SPLIT)
 
 
 @triton.jit
 def gathered(value, SPLIT: tl.constexpr):
+    # The sum of SPLIT slices (SPLIT, M, N), by halves. `tl.sum` would leave it where the tensor cores have it: in every warp.
     if SPLIT > 1:
-        return tl.sum(value, axis=0)
+        M: tl.constexpr = value.shape[1]
+        N: tl.constexpr = value.shape[2]
+        total = tl.permute(value, [1, 2, 0])
+        for k in tl.static_range(SPLIT.bit_length() - 1):
+            even, odd = tl.split(tl.reshape(total, [M, N, SPLIT >> (k + 1), 2]))
+            total = even + odd
+        return tl.reshape(total, [M, N])
     else:
         return value
 

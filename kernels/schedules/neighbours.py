@@ -13,7 +13,7 @@ import triton.language as tl
 
 from kernels.schedules.barrier import LINE
 from kernels.schedules.matrices import load
-from kernels.schedules.sequence import meet, plus, read
+from kernels.schedules.sequence import fetch, meet, plus, read
 
 
 @triton.jit
@@ -43,8 +43,9 @@ def taken(
     # All inputs of step t, of which the states are known.
     values = states
     here = unit < H
+    fetched = fetch(loads, FROM, row, row + t * wide, unit, here)
     for n in tl.static_range(S, N - len(NEAR)):
-        values = values + (read(loads, INTO, FROM, n, tl.zeros(unit.shape, tl.float32), row, row + t * wide, unit, here),)
+        values = values + (read(fetched, INTO, n, tl.zeros(unit.shape, tl.float32)),)
     for k in tl.static_range(len(NEAR)):
         source = initial[NEAR[k]] + row * H
         if t > 0:

@@ -97,6 +97,7 @@ class Launch:
         self.counts = tuple(len(group.terms) for group in groups)
         self.sources = tuple(group.state if group.computed < 0 else len(loop.states) + group.computed for group in groups)
         self.stages = tuple(group.stage for group in groups)
+        self.shared = tuple(s in self.sources for s in range(len(loop.states)))
         computed = [group for group in groups if group.computed >= 0]
         leads = {group.stage: group.computed for group in computed if group.leads}
         self.made = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
@@ -185,8 +186,8 @@ def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]
     return (
         *functions(plan, "forward"), len(plan.step.inputs), len(plan.states), launch.meetings,
         triton.next_power_of_2(max(launch.counts)), *columns(launch.reads(loop.hoisted), 3), *columns(writes, 3),
-        tuple(loop.weights), launch.counts, launch.sources, launch.stages, groups, places, tuple(map(launch.input, terms)), launch.made,
-        tuple(loop.states), tuple(trajectory.history), tuple(trajectory.arguments), launch.counters, *launch.sizes,
+        tuple(loop.weights), launch.counts, launch.sources, launch.shared, launch.stages, groups, places, tuple(map(launch.input, terms)),
+        launch.made, tuple(loop.states), tuple(trajectory.history), tuple(trajectory.arguments), launch.counters, *launch.sizes,
     )  # fmt: skip
 
 
@@ -208,6 +209,7 @@ def backward_arguments(
     return (
         *functions(launch.plan, "backward"), len(step.inputs), len(loop.states), len(loop.vectors), launch.meetings,
         *columns(launch.reads(loop.terms), 3), *columns(writes, 3), tuple(computed.get(i, -1) for i in range(len(launch.plan.terms))),
+        tuple(i in terms for i in range(len(launch.plan.terms))),
         tuple(loop.weights), launch.counts, launch.sources, groups, places, *columns(d_terms, 2), launch.made,
         tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(made.states), tuple(made.vectors), launch.counters,
         *launch.sizes,

@@ -30,15 +30,25 @@ def places(tile, part, BB: tl.constexpr, BN: tl.constexpr, UNITS: tl.constexpr):
 
 
 @triton.jit
-def read(loads, INTO: tl.constexpr, FROM: tl.constexpr, n: tl.constexpr, start, row, at, unit, inside):
-    # start + whatever is loaded for input n. FROM[j] = (row stride, 1 if it is at a time).
+def fetch(loads, FROM: tl.constexpr, row, at, unit, inside):
+    # What is at the pointers `loads`, as it lies there: nothing waits for it until `read` uses it. FROM[j] = (row stride, 1 if it is
+    # at a time).
+    fetched = ()
+    for j in tl.static_range(len(FROM)):
+        if FROM[j][1] == 1:
+            fetched = fetched + (load(loads[j], at, unit, FROM[j][0], inside),)
+        else:
+            fetched = fetched + (load(loads[j], row, unit, FROM[j][0], inside),)
+    return fetched
+
+
+@triton.jit
+def read(fetched, INTO: tl.constexpr, n: tl.constexpr, start):
+    # start + whatever was fetched for input n.
     value = start
     for j in tl.static_range(len(INTO)):
         if INTO[j] == n:
-            if FROM[j][1] == 1:
-                value += load(loads[j], at, unit, FROM[j][0], inside).to(tl.float32)
-            else:
-                value += load(loads[j], row, unit, FROM[j][0], inside).to(tl.float32)
+            value += fetched[j].to(tl.float32)
     return value
 
 
@@ -68,14 +78,14 @@ def meet(counter, target, programs: tl.constexpr):
 def forward(
     F: tl.constexpr, ARGUMENTS, LEADS: tl.constexpr, N: tl.constexpr, S: tl.constexpr, MEETINGS: tl.constexpr, TALL: tl.constexpr,
     loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr,
-    weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, STAGE: tl.constexpr,
+    weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, SHARED: tl.constexpr, STAGE: tl.constexpr,
     GROUP: tl.constexpr, PLACE: tl.constexpr, TERM: tl.constexpr, MADE: tl.constexpr,
     initial, history, arguments, counters, T, B, H: tl.constexpr,
     BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, FLIGHT: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     # loads[j] adds to input INTO[j]; of the inputs, OF[j] is stored in stores[j], rows TO[j] apart. Argument c is output MADE[c][1] of
-    # stage MADE[c][0].
+    # stage MADE[c][0]. The states with SHARED are what products multiply: they are stored first, since other programs wait for them.
     programs: tl.constexpr = (H + BN - 1) // BN
     tile = tl.program_id(0) // programs
     rows, first, row, unit = places(tile, tl.program_id(0) % programs, BB, BN, UNITS)
@@ -93,14 +103,15 @@ def forward(
     for t in range(T):
         at = row + t * wide
         met = t * MEETINGS * programs
+        fetched = fetch(loads, FROM, row, at, unit, here)
+        if programs > 1 and t > 0:
+            wait(counter, met)
         values = ()
         for n in tl.static_range(N):
             if n < S:
                 values = values + (states[n],)
             else:
-                values = values + (read(loads, INTO, FROM, n, tl.zeros(here.shape, tl.float32), row, at, unit, here),)
-        if programs > 1 and t > 0:
-            wait(counter, met)
+                values = values + (read(fetched, INTO, n, tl.zeros(here.shape, tl.float32)),)
         for stage in tl.static_range(len(LEADS)):
             if LEADS[stage] >= 0:
                 made = ARGUMENTS[LEADS[stage]](*values)
@@ -123,27 +134,31 @@ def forward(
                             values = plus(values, N, TERM[p], sums[PLACE[p]])
         states = F(*values)
         for s in tl.static_range(S):
-            tl.store(history[s] + at * H + unit, states[s], mask=here)
-        for j in tl.static_range(len(OF)):
-            tl.store(stores[j] + at * TO[j] + unit, values[OF[j]], mask=here)
+            if SHARED[s]:
+                tl.store(history[s] + at * H + unit, states[s], mask=here)
         if programs > 1:
             arrive(counter)
         else:
             tl.debug_barrier()
+        for s in tl.static_range(S):
+            if not SHARED[s]:
+                tl.store(history[s] + at * H + unit, states[s], mask=here)
+        for j in tl.static_range(len(OF)):
+            tl.store(stores[j] + at * TO[j] + unit, values[OF[j]], mask=here)
 
 
 @triton.jit(do_not_specialize=["T", "B"])
 def backward(
     F: tl.constexpr, ARGUMENTS, LEADS: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr, MEETINGS: tl.constexpr,
     loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr, WHEN: tl.constexpr,
-    weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, GROUP: tl.constexpr, PLACE: tl.constexpr, d_terms, STRIDE: tl.constexpr,
+    SHARED: tl.constexpr, weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, GROUP: tl.constexpr, PLACE: tl.constexpr, d_terms, STRIDE: tl.constexpr,
     MADE: tl.constexpr, initial, history, dy, d_final, d_initial, d_vectors, counters, T, B, H: tl.constexpr,
     BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, FLIGHT: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
     # F and ARGUMENTS are the adjoints: they take the N inputs and the gradients of their function's results, and return the N
     # inputs' gradients. d_terms[p], rows STRIDE[p] apart, is the gradient of product p; stores[j] is that of input OF[j], final once
-    # the stages from WHEN[j] on are done. The last V inputs are vectors. d_initial lacks what the products of the first step pass
+    # the stages from WHEN[j] on are done; those with SHARED, which products multiply, are stored first. The last V inputs are vectors. d_initial lacks what the products of the first step pass
     # on: one product more, which needn't be in here.
     programs: tl.constexpr = (H + BN - 1) // BN
     tile = tl.program_id(0) // programs
@@ -166,20 +181,18 @@ def backward(
         t = T - 1 - i
         at = row + t * wide
         met = i * MEETINGS * programs
-        inputs = ()
-        for n in tl.static_range(N):
-            if n < S:
-                last = initial[n]
-                if t > 0:
-                    last = history[n] + (t - 1) * wide * H
-                inputs = inputs + (load(last, row, unit, H, here).to(tl.float32),)
-            else:
-                inputs = inputs + (read(loads, INTO, FROM, n, tl.zeros(here.shape, tl.float32), row, at, unit, here),)
-        upstream = carried
+        fetched = fetch(loads, FROM, row, at, unit, here)
+        before = ()
+        for s in tl.static_range(S):
+            last = initial[s]
+            if t > 0:
+                last = history[s] + (t - 1) * wide * H
+            before = before + (load(last, row, unit, H, here),)
         if dy is not None:
-            upstream = plus(upstream, S, 0, load(dy, at, unit, H, here).to(tl.float32))
+            d_output = load(dy, at, unit, H, here)
         if programs > 1 and i > 0:
             wait(counter, met)
+        upstream = carried
         known = tl.where(i > 0, B, 0)  # nothing comes after the last step
         for g in tl.static_range(len(COUNT)):
             if SOURCE[g] < S:
@@ -188,6 +201,14 @@ def backward(
                     FLIGHT, PRECISION,
                 )  # fmt: skip
                 upstream = plus(upstream, S, SOURCE[g], more)
+        inputs = ()
+        for n in tl.static_range(N):
+            if n < S:
+                inputs = inputs + (before[n].to(tl.float32),)
+            else:
+                inputs = inputs + (read(fetched, INTO, n, tl.zeros(here.shape, tl.float32)),)
+        if dy is not None:
+            upstream = plus(upstream, S, 0, d_output.to(tl.float32))
         gradients = F(*inputs, *upstream)
         for stage in tl.static_range(len(LEADS) - 1, -1, -1):
             if LEADS[stage] >= 0:
@@ -210,17 +231,20 @@ def backward(
                 for n in tl.static_range(N):
                     gradients = plus(gradients, N, n, through[n])
         for j in tl.static_range(len(OF)):
-            if WHEN[j] < 0:
+            if WHEN[j] < 0 and SHARED[j]:
+                tl.store(stores[j] + at * TO[j] + unit, gradients[OF[j]], mask=here)
+        if programs > 1:
+            arrive(counter)
+        else:
+            tl.debug_barrier()
+        for j in tl.static_range(len(OF)):
+            if WHEN[j] < 0 and not SHARED[j]:
                 tl.store(stores[j] + at * TO[j] + unit, gradients[OF[j]], mask=here)
         carried = ()
         for s in tl.static_range(S):
             carried = carried + (tl.zeros(here.shape, tl.float32) + gradients[s],)  # where the adjoint is a number
         for v in tl.static_range(V):
             summed = plus(summed, V, v, gradients[N - V + v])
-        if programs > 1:
-            arrive(counter)
-        else:
-            tl.debug_barrier()
 
     for s in tl.static_range(S):
         tl.store(d_initial[s] + row * H + unit, carried[s], mask=here)
