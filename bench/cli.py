@@ -8,6 +8,7 @@ import click
 from bench.records import RecordError
 from bench.settings import SettingsError
 from bench.verbs.all import run_all
+from bench.verbs.bundle import bundle
 from bench.verbs.calibrate import calibrate
 from bench.verbs.compare import compare
 from bench.verbs.dynamics import chaos, gradients, jacobian, theory
@@ -30,7 +31,7 @@ def app(context: click.Context) -> None:
 
 for verb in (
     run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
-    campaign,
+    campaign, bundle,
 ):  # fmt: skip
     app.add_command(verb)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from bench.bundle.commit import said
 from bench.measure import conditions, constants
 from bench.measure.scans import SCANS
 from bench.records import Environment
@@ -17,6 +18,7 @@ from kernels.native.library import compiler
 def capture(device: torch.device, rates: bool = True) -> Environment:
     """With the `rates` that the device reaches, which takes seconds, for a run that times something."""
     cuda = device.type == "cuda"
+    commit, dirty = revision()
     return Environment(
         device=torch.cuda.get_device_name(device) if cuda else processor(),
         device_kind="cuda" if cuda else "cpu",
@@ -26,7 +28,7 @@ def capture(device: torch.device, rates: bool = True) -> Environment:
         cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
         driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
         packages={name: version(name) for name in sorted({scan.package for scan in SCANS.values()}) if name and version(name)},
-        commit=git("rev-parse", "HEAD"), dirty=bool(git("status", "--porcelain", "--untracked-files=no")),
+        commit=commit, dirty=dirty,
         other_processes=len(conditions.others(device)), constants=constants.measure(device) if rates else None,
     )  # fmt: skip
 
@@ -65,6 +67,12 @@ def driver() -> str:
 
 def git(*arguments: str) -> str:
     return output(["git", "-C", str(Path(__file__).parent), *arguments])
+
+
+def revision() -> tuple[str, bool]:
+    """The commit of this working tree, and whether it has changes; of a copy without its .git, as the file of its bundle has them."""
+    commit = git("rev-parse", "HEAD")
+    return (commit, bool(git("status", "--porcelain", "--untracked-files=no"))) if commit else said()
 
 
 def output(command: list[str]) -> str:

@@ -1,0 +1,97 @@
+"""One file with what a machine lacks: wheels, a Triton cache, the list it was compiled from, the commit, and a program that unpacks it."""
+
+import io
+import json
+import platform
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.bundle.commit import Commit
+from bench.bundle.warm import Warmed
+from bench.bundle.work import lines
+from bench.measure.environment import version
+from bench.settings import SettingsError
+
+FOLDER = "recurrent-bench-bundle"
+"""What all files of a bundle are in."""
+
+MOST = 30 * 2**20
+"""Bytes of a bundle, at most."""
+
+KEPT = (".cubin", ".json", ".so")
+"""What Triton reads of its cache. The rest are texts that it made on the way."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle was made for, and where its cache goes. `key` is that of the first kernel of the list, by which a machine finds out
+    whether its own would be found; "" where there is none."""
+
+    cache: str
+    key: str
+    kernels: int
+    folders: int
+    capability: int
+    python: str
+    triton: str
+    commit: str
+    dirty: bool
+    wheels: tuple[str, ...]
+
+
+def manifest(warmed: Warmed, cache: Path, capability: int, commit: Commit, wheels: Iterable[Path]) -> Manifest:
+    keys = list(dict.fromkeys(key for found in warmed.keys.values() for key in found))
+    return Manifest(
+        str(cache), keys[0] if keys else "", len(keys), len(warmed.folders), capability,
+        ".".join(platform.python_version_tuple()[:2]), version("triton"), commit.commit, commit.dirty,
+        tuple(path.name for path in wheels),
+    )  # fmt: skip
+
+
+def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iterable[Path]) -> int:
+    """Write the bundle, whole or not at all. Returns its bytes; raises SettingsError where there are too many."""
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / "bundle.tar.gz"
+        with tarfile.open(file, "w:gz") as tar:
+            text(tar, "manifest.json", json.dumps(asdict(made), indent=1))
+            text(tar, "commit.json", json.dumps(asdict(commit)))
+            text(tar, "list.jsonl", lines(warmed.keys))
+            tar.add(Path(__file__).with_name("unpack.py"), f"{FOLDER}/unpack.py", filter=anonymous)
+            for path in wheels:
+                tar.add(path, f"{FOLDER}/wheels/{path.name}", filter=anonymous)
+            for path in kept(Path(made.cache), warmed.folders):
+                tar.add(path, f"{FOLDER}/cache/{path.relative_to(made.cache)}", filter=anonymous)
+        size = file.stat().st_size
+        if size > MOST:
+            raise SettingsError(
+                f"the bundle has {size / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}: take fewer --cuts, or less than all with --suite"
+            )
+        try:
+            shutil.copy(file, out)
+        except OSError as error:
+            raise SettingsError(f"--out {out} can't be written ({error.strerror}): name a file that can") from None
+    return size
+
+
+def kept(cache: Path, folders: Iterable[str]) -> Iterator[Path]:
+    """The files of a cache's folders that Triton reads."""
+    for folder in sorted(folders):
+        yield from sorted(path for path in (cache / folder).iterdir() if path.suffix in KEPT)
+
+
+def text(tar: tarfile.TarFile, name: str, content: str) -> None:
+    info = tarfile.TarInfo(f"{FOLDER}/{name}")
+    data = content.encode()
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A file without the name of who packed it."""
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    return info
