@@ -66,10 +66,10 @@ def named(settings: Settings, members: Sequence[Shape]) -> str:
 
 def grouped(settings: Settings, members: Sequence[Shape]) -> list[Case]:
     """The cases of shapes that differ in their cell alone, and the vendor's GRU for the cells it doesn't have."""
-    modes = members[0].modes
+    modes = tuple(mode for mode in members[0].modes if mode != "backward" or not settings.lean)
     found = [
         make(settings, shape, backend, mode, input_product)
-        for input_product in (True, False)
+        for input_product in (True, *([] if settings.lean else [False]))
         for mode in modes
         for shape in members
         for backend in settings.backends
@@ -81,7 +81,8 @@ def grouped(settings: Settings, members: Sequence[Shape]) -> list[Case]:
         for mode in modes if without else ():
             if ("gru", mode) not in have:
                 found.append(make(settings, replace(without[0], cell="gru"), "vendor", mode))
-            found += [make(settings, replace(shape, cell="gru"), "vendor", mode, stands_for=shape.cell) for shape in without]
+            if not settings.lean:
+                found += [make(settings, replace(shape, cell="gru"), "vendor", mode, stands_for=shape.cell) for shape in without]
     return [*found, *controls(found)]
 
 

@@ -36,7 +36,8 @@ class SettingsError(ValueError):
 class Settings:
     """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width), or of which suite,
     which has sizes and, without a `dtype`, types of its own. `thorough`: with more samples, cold caches, and energy where it is
-    counted. `shard`: which part of it, "2/3" is the second of three, or "" for all."""
+    counted. `shard`: which part of it, "2/3" is the second of three, or "" for all. `lean`: whole layers alone, checked and timed with
+    few samples, and nothing measured beside."""
 
     cells: tuple[str, ...]
     backends: tuple[str, ...]
@@ -53,6 +54,7 @@ class Settings:
     modes: tuple[Mode, ...] = ("training", "inference")
     thorough: bool = False
     shard: str = ""
+    lean: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As a record holds them."""

@@ -4,13 +4,16 @@ Passes are taken in the order of the suites, each once; one that the table has i
 cut counts only if its results are those of `stepwise`, and only if its kernel spills nothing.
 """
 
+import json
 import math
 import multiprocessing
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -26,12 +29,14 @@ from kernels import offline, tuning
 from kernels.loop import Loop, Trajectory
 from kernels.plan import plan
 from kernels.schedules import resident, stepwise
-from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, ranked
+from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, ranked, seconds
 from kernels.tuning import Schedule, Tuned
 
 T = 128
-TRIED = 16
-"""Steps of the loops that are timed, and how many cuts of a pass are tried: those that the model ranks first."""
+"""Steps of the loops that are timed."""
+
+AHEAD = 4
+"""Passes whose kernels are compiled while one is timed."""
 
 RULE = Rule(fewest=5, most=15, seconds=0.05)
 Tell = Callable[[str], None]
@@ -53,10 +58,10 @@ class Name:
         return Pass(plan(cells.load(self.cell)), self.direction, self.B, self.H, DTYPES[self.dtype], self.tf32)
 
 
-def passes(names: Iterable[str]) -> Iterator[Name]:
-    """Every pass of the suites of these names, each once, where there is a product in the loop."""
+def passes(names: Iterable[str], dtype: str = "") -> Iterator[Name]:
+    """Every pass of the suites of these names, each once, where there is a product in the loop; all in one `dtype` if that is given."""
     shapes = [shape for name in names for shape in SUITES[name] if plan(cells.load(shape.cell)).stages]
-    found = (Name(s.cell, d, s.B, s.H, s.dtype) for s in shapes for d in (DIRECTIONS if "training" in s.modes else DIRECTIONS[:1]))
+    found = (Name(s.cell, d, s.B, s.H, dtype or s.dtype) for s in shapes for d in (DIRECTIONS if "training" in s.modes else DIRECTIONS[:1]))
     return iter(dict.fromkeys(found))
 
 
@@ -67,21 +72,38 @@ def here() -> tuple[torch.device, Chip, int]:
     return torch.device("cuda", index), chip(index), 10 * major + minor
 
 
-def run(budget: float, tell: Tell, names: Iterable[str] = tuple(SUITES)) -> None:
-    """Fill the table of this GPU for about `budget` seconds. `tell` is told what was found, a line a pass."""
+def run(budget: float, tell: Tell, chosen: Iterable[Name], tried: int = 16, out: Path | None = None) -> None:
+    """Fill the table of this GPU for about `budget` seconds with `tried` cuts of each pass at most. `tell` is told what was found, a line
+    a pass; `out` gets a copy of the table and, in cuts.jsonl, the time of every cut beside the model's."""
     end = time.monotonic() + budget
     device, gpu, capability = here()
-    todo = [name for name in passes(names) if not known(name, gpu)]
+    todo = [name for name in chosen if not known(name, gpu)]
     tell(f"{len(todo)} passes to tune, into {tuning.path(gpu)}")
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        building = {name: build(pool, name, gpu, capability) for name in todo[:1]}
+        building: dict[Name, dict[Tiles, Future[int]]] = {}
         for number, name in enumerate(todo):
             if time.monotonic() > end:
                 tell(f"the budget is spent: {len(todo) - number} passes are left out")
                 break
-            building |= {after: build(pool, after, gpu, capability) for after in todo[number + 1 : number + 2]}  # while this one runs
-            tell(f"{number + 1}/{len(todo)} {tuned(name, building.pop(name), device, gpu)}")
+            for after in todo[number : number + AHEAD]:
+                if after not in building:
+                    building[after] = build(pool, after, gpu, capability, tried)
+            said, steps = tuned(name, building[name], device, gpu)
+            tell(f"{number + 1}/{len(todo)} {said}")
+            if out:
+                keep(out, name, gpu, steps)
         pool.shutdown(cancel_futures=True)
+
+
+def keep(out: Path, name: Name, gpu: Chip, steps: dict[Tiles | None, float]) -> None:
+    """Append the seconds of a step of every cut to cuts.jsonl, None being `stepwise`, and copy the table."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "cuts.jsonl").open("a") as stream:
+        for tiles, took in steps.items():
+            model = seconds(name.work, gpu, tiles) if tiles else None
+            line = {**asdict(name), "tiles": tiles and asdict(tiles), "seconds": took, "model": model, "triton": version("triton")}
+            stream.write(json.dumps(line) + "\n")
+    shutil.copy(tuning.path(gpu), out)
 
 
 def known(name: Name, gpu: Chip) -> bool:
@@ -91,9 +113,9 @@ def known(name: Name, gpu: Chip) -> bool:
     return all(entry is not None and entry.B == name.B for entry in found)
 
 
-def build(pool: ProcessPoolExecutor, name: Name, gpu: Chip, capability: int) -> dict[Tiles, Future[int]]:
+def build(pool: ProcessPoolExecutor, name: Name, gpu: Chip, capability: int, tried: int) -> dict[Tiles, Future[int]]:
     """Compile the kernels of a pass, several at once, into Triton's cache on disk. A result is the bytes a kernel spills."""
-    return {tiles: pool.submit(compile, name, tiles, capability) for tiles in ranked(name.work, gpu)[:TRIED]}
+    return {tiles: pool.submit(compile, name, tiles, capability) for tiles in ranked(name.work, gpu)[:tried]}
 
 
 def compile(name: Name, tiles: Tiles, capability: int) -> int:
@@ -101,8 +123,8 @@ def compile(name: Name, tiles: Tiles, capability: int) -> int:
     return used.stack + used.local
 
 
-def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu: Chip) -> str:
-    """Time a pass, add what was fastest to the table, and say what it was."""
+def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu: Chip) -> tuple[str, dict[Tiles | None, float]]:
+    """Time a pass and add what was fastest to the table. Returns what it was in words, and the seconds of a step of every cut."""
     calls, wrong = contestants(name, built, device)
 
     def lost(key: Tiles | None, error: Exception) -> None:
@@ -124,7 +146,7 @@ def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu
     micro = {key: f"{1e6 * value:.2f} µs" for key, value in step.items()}
     found = f"{best} {micro[best]}" if best else "no cut"
     faults = f", {len(wrong)} out: {next(iter(wrong))}" if wrong else ""
-    return f"{name.cell} {name.direction} B={name.B} H={name.H} {name.dtype}: {found}, stepwise {micro.get(None, 'failed')}{faults}"
+    return f"{name.cell} {name.direction} B={name.B} H={name.H} {name.dtype}: {found}, stepwise {micro.get(None, 'failed')}{faults}", step
 
 
 def contestants(

@@ -57,13 +57,14 @@ def compiled(capability: int, launch: Callable[[], Any]) -> Resources:
     """What the kernel that `launch` warms up uses on a GPU of `capability`."""
     with device(capability):
         binary = launch()
-    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    own = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    tool = own if own.exists() else "cuobjdump"  # a triton built without it, beside CUDA's own tools
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(binary.asm["cubin"])
         file.flush()
 
         def dump(flag: str) -> str:
-            return subprocess.run([tool / "cuobjdump", flag, file.name], capture_output=True, text=True, check=True).stdout
+            return subprocess.run([tool, flag, file.name], capture_output=True, text=True, check=True).stdout
 
         usage = {k: int(v) for k, v in re.findall(r"(REG|STACK|LOCAL|SHARED):(\d+)", dump("-res-usage"))}
         return Resources(usage["REG"], usage["STACK"], usage["LOCAL"], binary.metadata.shared, dump("-sass"))

@@ -42,4 +42,4 @@ def run(
             size = pack.pack(out, made, warmed, said, found)
         tell(f"wheels: {', '.join(made.wheels) or 'none'}")
         tell(f"{out}: {size / 2**20:.1f} MiB with {made.kernels} kernels of {len(todo)} pieces of work, {len(warmed.failed)} failed")
-        tell(f"there: tar xzf {out.name} && eval \"$(python3 {pack.FOLDER}/unpack.py)\" && python3 -m bench bundle --check {pack.FOLDER}")
+        tell(f'there: tar xzf {out.name} && eval "$(python3 {pack.FOLDER}/unpack.py)" && python3 -m bench bundle --check {pack.FOLDER}')

@@ -42,6 +42,7 @@ class At(Protocol):
     def __call__(self, case: Case, checking: bool) -> None: ...
 
 
+LEAN = Rule(fewest=10, most=20, seconds=0.1, target=0.005)
 QUICK = Rule(fewest=3, most=5, seconds=0.1)
 THOROUGH = Rule(fewest=20, most=100, seconds=0.5, target=0.01)
 RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
@@ -73,7 +74,7 @@ class Runner:
     def __init__(self, settings: Settings, emit: Emit, tell: Tell):
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
-        self.rule = QUICK if settings.quick else RULES[self.device.type]
+        self.rule = QUICK if settings.quick else LEAN if settings.lean else RULES[self.device.type]
         if settings.thorough and not settings.quick and self.device.type == "cpu":
             self.rule = THOROUGH
         self.flush: Flush | None = None
@@ -188,6 +189,8 @@ class Runner:
     def beside(self, entry: Entry) -> dict[str, Any]:
         """Cold caches and energy where they are asked for; on a GPU the call as one graph, and what it launches."""
         work, mode, found = entry.work, entry.case.mode, dict[str, Any]()
+        if self.settings.lean:
+            return found
         if self.settings.thorough:
             self.flush = self.flush or Flush(self.device)
             found["cold"] = times(work.contestant(mode), self.device, BESIDE, self.flush)

@@ -52,6 +52,7 @@ BEGAN = time.monotonic()
 @click.option("--seed", default="0", metavar="N", help="Of inputs, weights and the order of turns. [0]")
 @click.option("--thorough", is_flag=True, help="More samples, cold caches and, where it is counted, energy. [on a GPU always]")
 @click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
+@click.option("--lean", is_flag=True, help="Few samples and nothing beside the time, of whole layers alone: many sizes in little time.")
 @click.option("--budget", default="", metavar="TIME", help="Begin with no more sizes after 90s, 8m or 1h. [no limit]")
 @click.option("--timeout", default="4m", metavar="TIME", help="What a case may take to be checked, or to be called once. [4m]")
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
@@ -61,8 +62,8 @@ BEGAN = time.monotonic()
 @forms
 def run_all(
     cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, modes: str, dtype: str,
-    precision: str, device: str, seed: str, thorough: bool, quick: bool, budget: str, timeout: str, out: Path | None, resume: bool,
-    shard: str, dry_run: bool, form: Form,
+    precision: str, device: str, seed: str, thorough: bool, quick: bool, lean: bool, budget: str, timeout: str,
+    out: Path | None, resume: bool, shard: str, dry_run: bool, form: Form,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench import session
@@ -84,9 +85,12 @@ def run_all(
         "device": kind,
         "seed": size(seed, "--seed", least=0),
         "quick": quick,
-        "thorough": thorough or gpu,
+        "thorough": thorough or (gpu and not lean),
+        "lean": lean,
         "shard": part(shard, "--shard") if shard else "",
     }
+    if lean and thorough:
+        raise SettingsError("--lean leaves out what --thorough adds: name one of them")
     named = choice(dtype, DTYPES, "dtype") if dtype else ""
     if suite:
         sized = {"--seq-lens": seq_lens, "--batch": batch, "--hidden": hidden, "--input": input, "--modes": modes}

@@ -8,14 +8,15 @@ writes to one again has met, since, all who read it.) A counter is not used agai
 
 Memory order. `arrive`: all threads of a program store, then meet (`debug_barrier`, bar.sync, which orders their stores before what
 follows, for the program), then one thread adds with release at gpu scope. Release is cumulative: its own stores and, through the
-barrier, the others' are visible to whoever acquires that value. `wait`: one thread polls with acquire at gpu scope, then all meet, and
-only then does anyone load: what any thread of the program loads from there on comes after the acquire. The poll is inline PTX, which
-Triton may neither drop nor move (`is_pure=False`) and which costs a load and a branch a try; Triton's own atomic hands its result to
-all threads through shared memory, two block barriers a try. Causality order in PTX's memory model runs from the release over the
-acquire of that one thread and the block barrier to the loads of the others, as it does where all threads are given the result. That holds for ordinary loads, through L1: an acquire at gpu scope drops what L1 held,
-and the barrier keeps every load behind it. (A line may hold the end of one step's slot and the start of the next one's, so L1 may
-well have held it.) `tests/test_gates.py` finds both block barriers, the release and the acquire in the PTX, in this order: before
-triton put barriers around a release of its own, the one in front of it had to be written, and it still is.
+barrier, the others' are visible to whoever acquires that value. `wait`: one thread polls with acquire at gpu scope, then all meet,
+and only then does anyone load: what any thread of the program loads from there on comes after the acquire. The poll is inline PTX,
+which Triton may neither drop nor move (`is_pure=False`) and which costs a load and a branch a try; Triton's own atomic hands its
+result to all threads through shared memory, two block barriers a try. Causality order in PTX's memory model runs from the release
+over the acquire of that one thread and the block barrier to the loads of the others, as it does where all threads are given the
+result. That holds for ordinary loads, through L1: an acquire at gpu scope drops what L1 held, and the barrier keeps every load
+behind it. (A line may hold the end of one step's slot and the start of the next one's, so L1 may well have held it.)
+`tests/test_gates.py` finds both block barriers, the release and the acquire in the PTX, in this order: before triton put barriers
+around a release of its own, the one in front of it had to be written, and it still is.
 
 It never hangs if all programs are resident at once: the grid is at most as large as that, and launched cooperatively, so a grid that
 doesn't fit is an error and not a deadlock.

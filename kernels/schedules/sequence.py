@@ -151,15 +151,15 @@ def forward(
 def backward(
     F: tl.constexpr, ARGUMENTS, LEADS: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr, MEETINGS: tl.constexpr,
     loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr, TO: tl.constexpr, WHEN: tl.constexpr,
-    SHARED: tl.constexpr, weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, GROUP: tl.constexpr, PLACE: tl.constexpr, d_terms, STRIDE: tl.constexpr,
-    MADE: tl.constexpr, initial, history, dy, d_final, d_initial, d_vectors, counters, T, B, H: tl.constexpr,
+    SHARED: tl.constexpr, weights, COUNT: tl.constexpr, SOURCE: tl.constexpr, GROUP: tl.constexpr, PLACE: tl.constexpr,
+    d_terms, STRIDE: tl.constexpr, MADE: tl.constexpr, initial, history, dy, d_final, d_initial, d_vectors, counters, T, B, H: tl.constexpr,
     BB: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr, UNITS: tl.constexpr, SPLIT: tl.constexpr, FLIGHT: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    # F and ARGUMENTS are the adjoints: they take the N inputs and the gradients of their function's results, and return the N
-    # inputs' gradients. d_terms[p], rows STRIDE[p] apart, is the gradient of product p; stores[j] is that of input OF[j], final once
-    # the stages from WHEN[j] on are done; those with SHARED, which products multiply, are stored first. The last V inputs are vectors. d_initial lacks what the products of the first step pass
-    # on: one product more, which needn't be in here.
+    # F and ARGUMENTS are the adjoints: they take the N inputs and the gradients of their function's results, and return the N inputs'
+    # gradients. d_terms[p], rows STRIDE[p] apart, is the gradient of product p; stores[j] is that of input OF[j], final once the stages
+    # from WHEN[j] on are done; those with SHARED, which products multiply, are stored first. The last V inputs are vectors. d_initial
+    # lacks what the products of the first step pass on: one product more, which needn't be in here.
     programs: tl.constexpr = (H + BN - 1) // BN
     tile = tl.program_id(0) // programs
     rows, first, row, unit = places(tile, tl.program_id(0) % programs, BB, BN, UNITS)
