@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.bundle import launchers, warm
 from bench.bundle.pack import FOLDER, Manifest
 from bench.bundle.warm import Tell
-from bench.bundle.work import Work, parse
+from bench.bundle.work import Work, parse, samples
 from bench.settings import SettingsError
 
 
@@ -38,19 +38,23 @@ def member(tar: tarfile.TarFile, name: str) -> str:
 
 
 def check(bundle: Bundle, processes: int, tell: Tell) -> bool:
-    """Say whether the first kernel of the list is found, with its key here and in the bundle. If not, compile the whole list, as it is
-    compiled here. Returns whether it was found."""
+    """Say in a line whether a few kernels, one of each kind, are found, with a key here and in the bundle. If not, compile the whole
+    list, as far as it isn't in the cache. Returns whether they were found."""
     manifest, cache = bundle.manifest, Path(bundle.manifest.cache)
-    if not bundle.works:
+    few = samples(bundle.works)
+    if not few:
         raise SettingsError("the bundle's list is empty: there is nothing to find")
-    first = warm.run(bundle.works[:1], manifest.capability, cache, 1, None, lambda words: None)
-    keys = first.keys[bundle.works[0]]
-    key = keys[0] if keys else f"none ({first.failed.get(bundle.works[0], '')})"
-    found = key == manifest.key and not first.made
-    why = "" if found else " (the key is the bundle's, but its kernels are not in the cache)" if key == manifest.key else ""
-    tell(f"{'hit' if found else 'miss'}: {key[:16]} here, {manifest.key[:16]} in the bundle, in {cache}{why}")
-    if not found:
-        with launchers.library() as libcuda:
-            done = warm.run(bundle.works, manifest.capability, cache, processes, libcuda, tell)
-        tell(f"{done.made} compiled, {len(done.failed)} of {len(bundle.works)} failed")
-    return found
+    tried = warm.run(few, manifest.capability, cache, min(processes, len(few)), None, lambda words: None)
+    keys = {str(work): (*tried.keys[work], tried.failed.get(work, ""))[0] for work in few}
+    wrong = next((name for name in keys if keys[name] != manifest.keys.get(name)), None)
+    name = wrong or next(iter(keys))
+    words = f"{name} has the key {keys[name][:16]} here and {manifest.keys.get(name, 'none')[:16]} in the bundle"
+    if not wrong and not tried.made:
+        tell(f"hit: {words}, and is in {cache}")
+        return True
+    made_for = f"the bundle is of {manifest.commit[:10]} for Python {manifest.python} and triton {manifest.triton}"
+    tell(f"miss: {words}; {made_for}" if wrong else f"miss: {words}, but {tried.made} kernels were not in {cache}")
+    with launchers.library() as libcuda:
+        done = warm.run(bundle.works, manifest.capability, cache, processes, libcuda, tell)
+    tell(f"{done.made + tried.made} compiled into {cache}, {len(done.failed)} of {len(bundle.works)} failed")
+    return False

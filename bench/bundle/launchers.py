@@ -33,15 +33,19 @@ def library() -> Iterator[str | None]:
 
 def standin(folder: Path) -> bool:
     """Write a libcuda whose functions are there to be linked to. Returns whether there is a compiler to make it with."""
-    texts = [Path(driver.__file__).read_text(), *(path.read_text() for path in Path(driver.__file__).parent.glob("*.c"))]
-    names = sorted({name for text in texts for name in re.findall(r"\bcu[A-Z]\w+", text)})
-    (folder / "libcuda.c").write_text("".join(f"int {name}(void) {{ return 999; }}\n" for name in names))
+    (folder / "libcuda.c").write_text("".join(f"int {name}(void) {{ return 999; }}\n" for name in sorted(symbols())))
     command = [os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-w", f"-Wl,-soname,{NAME}", "libcuda.c", "-o", NAME]
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         return False
     return True
+
+
+def symbols() -> set[str]:
+    """Whatever Triton's C, in files and in Python, may mean by a function of libcuda."""
+    files = [Path(driver.__file__), *Path(driver.__file__).parent.glob("*.c")]
+    return {name for file in files for name in re.findall(r"\bcu[A-Z]\w+", file.read_text())}
 
 
 @cache

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from bench.bundle.commit import Commit
 from bench.bundle.warm import Warmed
-from bench.bundle.work import lines
+from bench.bundle.work import lines, samples
 from bench.measure.environment import version
 from bench.settings import SettingsError
 
@@ -28,11 +28,11 @@ KEPT = (".cubin", ".json", ".so")
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle was made for, and where its cache goes. `key` is that of the first kernel of the list, by which a machine finds out
-    whether its own would be found; "" where there is none."""
+    """What a bundle was made for, and where its cache goes. `keys` are those of a few kernels, by the piece of work that each is the first
+    of: a machine that computes the same will find its own."""
 
     cache: str
-    key: str
+    keys: dict[str, str]
     kernels: int
     folders: int
     capability: int
@@ -44,11 +44,11 @@ class Manifest:
 
 
 def manifest(warmed: Warmed, cache: Path, capability: int, commit: Commit, wheels: Iterable[Path]) -> Manifest:
-    keys = list(dict.fromkeys(key for found in warmed.keys.values() for key in found))
+    kernels = {key for found in warmed.keys.values() for key in found}
+    first = {str(work): (*warmed.keys[work], "")[0] for work in samples(warmed.keys)}
     return Manifest(
-        str(cache), keys[0] if keys else "", len(keys), len(warmed.folders), capability,
-        ".".join(platform.python_version_tuple()[:2]), version("triton"), commit.commit, commit.dirty,
-        tuple(path.name for path in wheels),
+        str(cache), first, len(kernels), len(warmed.folders), capability, ".".join(platform.python_version_tuple()[:2]),
+        version("triton"), commit.commit, commit.dirty, tuple(path.name for path in wheels),
     )  # fmt: skip
 
 

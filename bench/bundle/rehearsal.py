@@ -3,11 +3,11 @@
 So a kernel gets the key that it has in a real call: its arguments are made by the code that makes them there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from triton.runtime.jit import JITFunction
@@ -17,6 +17,7 @@ from bench.bundle.work import Work
 from bench.measure.flags import set_precision
 from bench.measure.problem import DTYPES
 from kernels import offline
+from kernels.derive import affine, core
 from kernels.hoist import run
 from kernels.loop import Loop, Trajectory
 from kernels.plan import plan
@@ -52,7 +53,7 @@ def compiled(capability: int) -> Iterator[list[Any]]:
 def chunked(count: int) -> Iterator[None]:
     """Within, `scan` cuts time into so many chunks where it can cut it."""
     before = scan.chunks
-    scan.chunks = lambda plan, *_: count if scan.affine(plan.step) and len(scan.core(plan)) <= scan.WIDEST else 1
+    scan.chunks = lambda plan, *_: count if affine(plan.step) and len(core(plan)) <= scan.WIDEST else 1
     try:
         yield
     finally:
@@ -72,17 +73,16 @@ def rehearse(work: Work, capability: int) -> list[Any]:
                     training(work, scan)
                     inference(work, scan)
         elif work.direction == "forward":
-            forward = SimpleNamespace(FEEDS=resident.FEEDS, forward=partial(resident.forward, tiles=work.tiles))
-            training(work, forward, backward=False)
-            inference(work, forward)
+            schedule = SimpleNamespace(FEEDS=resident.FEEDS, forward=partial(resident.forward, tiles=work.tiles))
+            training(work, schedule, backward=False)
+            inference(work, schedule)
         else:
-            forward = partial(unlaunched, tiles=work.tiles)
-            backward = partial(resident.backward, tiles=work.tiles)
+            forward, backward = partial(unlaunched, tiles=work.tiles), partial(resident.backward, tiles=work.tiles)
             training(work, SimpleNamespace(FEEDS=resident.FEEDS, forward=forward, backward=backward))
     return made
 
 
-def unlaunched(loop: Loop, tiles: Tiles) -> Trajectory:
+def unlaunched(loop: Loop, tiles: Tiles | None) -> Trajectory:
     """The tensors that the forward pass of `resident` would leave."""
     return resident.Launch(loop, "forward", tiles).trajectory()
 
@@ -104,7 +104,4 @@ def unroll(work: Work, schedule: Any, learn: bool) -> tuple[torch.Tensor, tuple[
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
     weights = {name: torch.zeros(shape, dtype=dtype, requires_grad=learn) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.zeros(T, work.B, work.H, dtype=dtype), [torch.zeros(work.B, work.H, dtype=dtype) for _ in cell.states]
-    return run(plan(cell), cast(Any, schedule), x, states, weights)
-
-
-Rehearse = Callable[[Work, int], list[Any]]
+    return run(plan(cell), schedule, x, states, weights)

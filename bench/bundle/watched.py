@@ -20,7 +20,7 @@ class Seen:
 _seen: list[Seen] = []
 
 
-class Watched(FileCacheManager):
+class Watched(FileCacheManager):  # type: ignore[misc]
     def __init__(self, key: str, *arguments: Any, **options: Any):
         super().__init__(key, *arguments, **options)
         for seen in _seen:

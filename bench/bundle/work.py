@@ -95,6 +95,11 @@ def made(
     return Work(schedule, cell, B, H, dtype, direction, None if tiles is None else Tiles(**tiles), tf32)  # type: ignore[arg-type]
 
 
+def samples(works: Iterable[Work]) -> list[Work]:
+    """The first of each kind, whose kernels are written in different files."""
+    return list({(work.schedule, work.direction): work for work in reversed([*works])}.values())[::-1]
+
+
 def lines(works: Iterable[Work]) -> str:
     """A list as text."""
     return "".join(json.dumps({key: value for key, value in asdict(work).items() if value is not None}) + "\n" for work in works)

@@ -16,17 +16,20 @@ from bench.suites import SUITES
 @click.option("--list", "listed", type=Path, metavar="FILE", help="Kernels by a list, a line of JSON each, in place of a suite's.")
 @click.option("--arch", default="90", metavar="N", help="Compute capability of the GPU. [90, an H100]")
 @click.option("--there", default="", metavar="A,B", help="Packages that are there already. [those of an image with torch]")
+@click.option("--also", default="", metavar="A,B", help="Packages whose wheels are packed too: pytest, for the GPU tests.")
 @click.option("--no-wheels", is_flag=True, help="Pack no wheels.")
 @click.option("--cache", type=Path, metavar="FOLDER", help="Where the kernels are compiled, and unpacked. [/tmp/recurrent-bench-cache]")
 @click.option("--processes", default="", metavar="N", help="How many compile. [as many as there are cores]")
 @click.option("--check", type=Path, metavar="BUNDLE", help="On arrival: are its kernels found? If not, they are compiled.")
 def bundle(
-    out: Path | None, suite: str, cuts: str, listed: Path | None, arch: str, there: str, no_wheels: bool, cache: Path | None,
-    processes: str, check: Path | None,
+    out: Path | None, suite: str, cuts: str, listed: Path | None, arch: str, there: str, also: str, no_wheels: bool,
+    cache: Path | None, processes: str, check: Path | None,
 ) -> None:  # fmt: skip
     """For a machine that can install nothing: its wheels and compiled kernels as one file. Run it with that machine's Python and triton;
     docs/offline.md has how it is unpacked."""
     from bench.bundle import arrive, session
+    from bench.bundle.warm import CACHE
+    from bench.bundle.wheels import THERE
     from bench.progress import say
 
     try:
@@ -39,5 +42,10 @@ def bundle(
         return
     names = choices(suite, tuple(SUITES), "suite") if suite else tuple(SUITES)
     works = session.works(listed, names, size(cuts, "--cuts"))
-    packages = tuple(filter(None, there.split(","))) or None
-    session.run(works, size(arch, "--arch"), cache, workers, out, packages, not no_wheels, say)
+    wheels = None if no_wheels else session.Wheels(parts(there) or THERE, parts(also))
+    session.run(works, size(arch, "--arch"), cache or CACHE, workers, out, wheels, say)
+
+
+def parts(text: str) -> tuple[str, ...]:
+    """Of a comma list."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
