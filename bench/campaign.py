@@ -64,11 +64,11 @@ SMOKE = "as_wide_as_it_gets or same_bits or no_hang or captured"
 BOTH = ("--lean", "--backends", "vendor,resident")
 TUNE = ("bench", "tune", "--suite", "headline", "--dtype", "float16", "--budget", "{seconds}", "--out", "{folder}")
 STEPS = (
-    Step("doctor", 1, 30, ("bench", "doctor")),
-    Step("smoke", 1, 60, tests("-k", SMOKE, "tests/test_gpu.py")),
+    Step("doctor", 1, 20, ("bench", "doctor")),
+    Step("smoke", 1, 50, tests("-k", SMOKE, "tests/test_gpu.py")),
     Step("cuts", 1, 45, (*TUNE, "--cuts", "24")),
-    Step("tune", 1, 80, (*TUNE, "--cuts", "4")),
-    Step("headline", 1, 140, suite("headline", "headline", "--dtype", "float16", *BOTH)),
+    Step("tune", 1, 75, (*TUNE, "--cuts", "4")),
+    Step("headline", 1, 120, suite("headline", "headline", "--dtype", "float16", *BOTH)),
     Step("tests", 1, 120, tests("tests/test_gpu.py", "tests/test_gpu_scan.py", "tests/test_gpu_conditions.py")),
     Step("smoke again", 2, 40, tests("-k", SMOKE, "tests/test_gpu.py")),
     Step("tune more", 2, 60, ("bench", "tune", "--budget", "{seconds}", "--out", "{folder}")),

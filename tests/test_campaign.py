@@ -1,13 +1,15 @@
 """The campaign, with steps and commands that stand in for a GPU's."""
 
 import sys
+import tarfile
 import time
-from pathlib import Path
 
+import click
 import pytest
 
 from bench import campaign, device
-from bench.campaign import OVERDUE, Failed, Step
+from bench.campaign import OVERDUE, STEPS, Step
+from bench.cli import app
 from bench.suites import SUITES
 from tests.test_cli import bench
 
@@ -22,119 +24,86 @@ def clock(monkeypatch):
     return now
 
 
-def steps(clock, *plans):
-    """Steps by (name, share, seconds they take, what they raise), and the calls that they got."""
-    calls: list[tuple[str, float]] = []
-
-    def step(name, share, takes, error):
-        def run(folder, seconds, tell):
-            calls.append((name, seconds))
-            clock[0] += takes
-            if error:
-                raise error
-
-        return Step(name, share, run)
-
-    return [step(*plan) for plan in plans], calls
-
-
-def test_a_step_gets_its_share_of_what_is_left(clock, tmp_path):
-    told: list[str] = []
-    made, calls = steps(clock, ("a", 0.25, 10.0, None), ("b", 0.5, 45.0, None), ("c", 1.0, 1.0, None))
-    assert campaign.run(tmp_path / "new", 100.0, made, told.append) == []
-    assert calls == [("a", 25.0), ("b", 45.0), ("c", 45.0)]
-    assert str(tmp_path / "new") in told[-1] and "goes on" in told[-1] and "bench report" in told[-1]
-
-
-def test_a_step_that_dies_is_told_loudly_and_the_others_go_on(clock, tmp_path):
-    told: list[str] = []
-    made, calls = steps(clock, ("a", 0.5, 1.0, Failed("the GPU tests failed")), ("b", 0.5, 1.0, ValueError("odd")), ("c", 1.0, 1.0, None))
-    assert campaign.run(tmp_path, 100.0, made, told.append) == ["a: the GPU tests failed", "b: ValueError: odd"]
-    assert [name for name, _ in calls] == ["a", "b", "c"]
-    assert told[-2:] == ["WRONG: a: the GPU tests failed", "WRONG: b: ValueError: odd"]
-
-
-def test_the_budget_runs_out(clock, tmp_path):
-    told: list[str] = []
-    made, calls = steps(clock, ("a", 0.5, 200.0, None), ("b", 0.5, 1.0, None), ("c", 1.0, 1.0, None))
-    assert campaign.run(tmp_path, 100.0, made, told.append) == []
-    assert [name for name, _ in calls] == ["a"] and any("budget is spent: b, c left out" in line for line in told)
-
-
 @pytest.fixture
-def commands(monkeypatch):
-    """What would be run, each answered with the next exit code."""
-    codes: list[int] = []
+def commands(monkeypatch, clock):
+    """Commands that would run: each writes a file, takes so many seconds and ends with such a code, as the list says."""
+    plans: list[tuple[float, object]] = []
     given: list[tuple[list[str], float]] = []
 
     def call(command, seconds, output):
+        took, code = plans.pop(0)
         given.append((list(command), seconds))
-        output.write("what it says\n")
-        return codes.pop(0)
-
-    monkeypatch.setattr(campaign, "call", call)
-    return codes, given
-
-
-def test_the_gpu_tests_run_until_they_passed(commands, tmp_path):
-    codes, given = commands
-    codes += [1, OVERDUE, 0]
-    with pytest.raises(Failed, match=r"failed \(exit code 1\): see .*tests\.log"):
-        campaign.tests(tmp_path, 30.0, print)
-    with pytest.raises(Failed, match="took too long"):
-        campaign.tests(tmp_path, 30.0, print)
-    campaign.tests(tmp_path, 30.0, print)
-    campaign.tests(tmp_path, 30.0, print)
-    assert len(given) == 3, "once they passed, they are not run again"
-    assert (tmp_path / "tests.log").read_text() == "what it says\n\nexit code 0\n"
-    files = [Path(word).name for word in given[0][0] if word.endswith(".py")]
-    assert files == [path.name for path in sorted(Path(__file__).parent.glob("test_gpu*.py"))] and len(files) > 3 and "gpu" in given[0][0]
-
-
-def test_without_pytest_the_tests_did_not_run(monkeypatch, tmp_path):
-    monkeypatch.setattr(campaign.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(Failed, match="did not run"):
-        campaign.tests(tmp_path, 30.0, print)
-
-
-def test_a_suite_resumes_in_a_folder_of_its_own(commands, tmp_path):
-    codes, given = commands
-    codes.append(0)
-    campaign.suite("headline", tmp_path, 90.0, print)
-    (command, seconds), out = given[0], str(tmp_path / "headline")
-    assert command[1:] == ["-m", "bench", "all", "--suite", "headline", "--device", "cuda", "--out", out, "--resume", "--budget", "90s"]
-    assert 90 <= seconds <= 90 + campaign.GRACE
-
-
-def test_a_suite_that_lost_the_gpu_goes_on_as_long_as_it_gets_somewhere(monkeypatch, tmp_path):
-    path, told = tmp_path / "headline" / "records.jsonl", []
-    path.parent.mkdir()
-    results = [(1, "crashed\n"), (1, "crashed\n"), (1, "")]
-
-    def call(command, seconds, output):
-        code, line = results.pop(0)
-        path.write_text((path.read_text() if path.exists() else "") + line)
+        output.write("output\n")
+        clock[0] += took
+        if isinstance(code, OSError):
+            raise code
         return code
 
     monkeypatch.setattr(campaign, "call", call)
-    with pytest.raises(Failed, match="ended with exit code 1"):
-        campaign.suite("headline", tmp_path, 90.0, told.append)
-    assert not results and len(told) == 2
+    return plans, given
 
 
-def test_a_suite_that_hangs_is_stopped(commands, tmp_path):
-    commands[0].append(OVERDUE)
-    with pytest.raises(Failed, match="didn't end in time"):
-        campaign.suite("headline", tmp_path, 90.0, print)
+def steps(*limits: float) -> list[Step]:
+    return [Step(f"step {n}", 1, limit, ("bench", "{folder}", "{seconds}"), ending=5) for n, limit in enumerate(limits)]
 
 
-def test_a_command_that_takes_too_long_is_stopped(tmp_path):
+def test_each_step_has_a_limit_of_its_own(commands, tmp_path):
+    plans, given = commands
+    plans += [(10, 0), (20, 0)]
+    assert campaign.run(tmp_path / "new", 100, steps(30, 40), lambda line: None) == []
+    assert [seconds for _, seconds in given] == [30, 40]
+    assert given[0][0][1:] == ["-m", "bench", str(tmp_path / "new"), "25s"]
+
+
+def test_no_step_passes_the_budget(commands, tmp_path):
+    """The last step gets what is left less the time to stop it, and none begins in less than the least time."""
+    plans, given = commands
+    plans += [(60, 0), (campaign.LEAST, 0)]
+    told: list[str] = []
+    budget = 60 + campaign.LEAST + campaign.LAST + 2
+    assert campaign.run(tmp_path / "new", budget, steps(60, 60, 60), told.append) == []
+    assert [seconds for _, seconds in given] == [60, campaign.LEAST + 2]
+    assert any("budget is spent: step 2 left out" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    "code, why", [(3, "exit code 3 after 7 s"), (OVERDUE, "stopped after 7 s"), (OSError("lost"), "lost")]
+)
+def test_a_step_that_fails_takes_no_other_with_it(commands, tmp_path, code, why):
+    plans, given = commands
+    plans += [(7, code), (7, 0)]
+    told: list[str] = []
+    wrong = campaign.run(tmp_path / "new", 100, steps(30, 30), told.append)
+    assert len(given) == 2 and len(wrong) == 1 and why in wrong[0] and wrong[0] in told
+
+
+def test_what_was_found_is_packed_after_every_step(commands, tmp_path, monkeypatch):
+    """A third step that never ends leaves the archive of the first two."""
+    plans, _ = commands
+    plans += [(1, 0), (1, 1)]
+    pack = tmp_path / "found.tar.gz"
+    with pytest.raises(IndexError):  # the list of commands has no third
+        campaign.run(tmp_path / "new", 100, steps(30, 30, 30), lambda line: None, pack)
+    with tarfile.open(pack) as archive:
+        assert {"new/step-0.log", "new/step-1.log"} <= set(archive.getnames())
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(bench, monkeypatch, tmp_path):
+    monkeypatch.setattr(device, "choose", lambda wanted: "cuda")
+    (tmp_path / "file").write_text("")
+    code, out, err = bench("campaign", "--out", tmp_path / "file" / "new")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "can't be written" in err
+
+
+def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(tmp_path):
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
     with (tmp_path / "log").open("w") as stream:
         begin = time.monotonic()
-        assert campaign.call([sys.executable, "-c", "import time; time.sleep(60)"], 0.5, stream) == OVERDUE
+        assert campaign.call([sys.executable, "-c", child], 0.5, stream) == OVERDUE
         assert time.monotonic() - begin < 30
         assert campaign.call([sys.executable, "-c", "print('here'); raise SystemExit(3)"], 60, stream) == 3
-    assert (tmp_path / "log").read_text() == "here\n"
+    assert (tmp_path / "log").read_text().endswith("here\n")
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="there is a GPU")
@@ -143,22 +112,44 @@ def test_without_a_gpu_it_is_one_line(bench, tmp_path):
     assert (code, out) == (2, "") and "needs a GPU" in err and err.count("\n") == 1 and not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(("wrong", "code"), [([], 0), (["tests: failed"], 1)])
-def test_its_exit_code(bench, monkeypatch, tmp_path, wrong, code):
+@pytest.mark.parametrize("wrong, code", [([], 0), (["tests: failed"], 1)])
+@pytest.mark.parametrize("call", ["", "1", "2"])
+def test_its_calls_and_exit_code(bench, monkeypatch, tmp_path, wrong, code, call):
     given = []
     monkeypatch.setattr(device, "choose", lambda wanted: "cuda")
     monkeypatch.setattr(device, "nickname", lambda device: "nvidia-h200")
     monkeypatch.setattr(campaign, "run", lambda *arguments: given.append(arguments) or wrong)
-    assert bench("campaign", "--budget", "9m")[0] == code
-    folder, seconds, *_ = given[0]
+    assert bench("campaign", "--budget", "9m", *(["--call", call] if call else []))[0] == code
+    folder, seconds, chosen, *_ = given[0]
     assert seconds == 540 and folder.name.endswith("-nvidia-h200-campaign")
+    assert {step.call for step in chosen} == ({int(call)} if call else {1, 2})
 
 
-def test_the_steps_are_in_order_of_worth():
-    names = [step.name for step in campaign.STEPS]
-    assert names[0] == "tests" and names.index("headline") < names.index("deepbench") < names.index("crossover")
-    assert {*SUITES, *(f"the rest of {name}" for name in SUITES)} <= set(names), "every suite, and again what its share left out"
-    assert campaign.STEPS[-1].share == 1 and all(0 < step.share <= 1 for step in campaign.STEPS)
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_every_command_is_one_that_exists(step, tmp_path, monkeypatch):
+    """Its options are the program's own, its suites and files are there, and it ends in its time."""
+    module, *arguments = step.command(tmp_path, step.limit)[2:]
+    assert step.limit > step.ending or "{seconds}" not in step.arguments
+    if module == "pytest":
+        files = [word for word in arguments if word.endswith(".py")]
+        assert files and all((campaign.ROOT / file).is_file() for file in files)
+        return
+    assert module == "bench"
+    verb = app.commands[arguments[0]]
+    with click.Context(verb):
+        parsed = verb.make_context(arguments[0], list(arguments[1:]))  # raises where an option is unknown
+    assert not parsed.params.get("suite") or parsed.params["suite"] in SUITES
+
+
+def test_the_first_call_fits_into_what_it_is_given():
+    """The steps that matter most get their whole limits in six minutes."""
+    first = [step for step in campaign.chosen(1) if step.name != "tests"]
+    assert sum(step.limit for step in first) + campaign.LAST <= 360
+
+
+def test_every_suite_is_in_it():
+    suites = {word for step in STEPS for word in step.arguments if word in SUITES}
+    assert suites == set(SUITES)
 
 
 TALKS = """
