@@ -19,17 +19,19 @@ from cells.learned import Learned
 from cells.stencil import Stencil
 
 SMOOTH: dict[str, Callable[[Any, Any], Any]] = {
-    **{name: lambda sympy, v, name=name: getattr(sympy, name)(v) for name in ("exp", "log", "sqrt", "tanh")},
+    "exp": lambda sympy, v: sympy.exp(v),
+    "log": lambda sympy, v: sympy.log(v),
     "sigmoid": lambda sympy, v: 1 / (1 + sympy.exp(-v)),
     "softplus": lambda sympy, v: sympy.log(1 + sympy.exp(v)),
+    "sqrt": lambda sympy, v: sympy.sqrt(v),
+    "tanh": lambda sympy, v: sympy.tanh(v),
 }
 """What SymPy, given first, knows of the functions. Those with a kink stay opaque: what it would make of one there is not what they say."""
 
 LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "near", "upstream"}
+ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 DEEPEST = 150
 """Operations that a step may nest: what walks a graph calls itself for each."""
-
-ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 @dataclass(eq=False)
@@ -209,11 +211,10 @@ class Node:
                 return getattr(operator, self.op.replace("div", "truediv"))(*a)
             case "const":
                 return sympy.nsimplify(self.label, rational=True)
-            case "stencil":
+            case "call" if self.label in SMOOTH:
+                return SMOOTH[self.label](sympy, *a)
+            case "stencil" | "call":
                 return sympy.Function(self.label, real=True)(*a)
-            case "call":
-                known = SMOOTH.get(self.label)
-                return known(sympy, *a) if known else sympy.Function(self.label, real=True)(*a)
         return sympy.Symbol(f"{self.op}_{self.label}", real=True)
 
 
