@@ -8,7 +8,7 @@ ones takes what the larger one took, if that fits.
 import hashlib
 import json
 import os
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -98,8 +98,7 @@ def fingerprint(plan: Plan) -> str:
 
 def described(work: Pass, schedule: Schedule) -> tuple[object, ...]:
     """What an entry of the table is about, but for B."""
-    dtype = str(work.dtype).removeprefix("torch.")
-    return fingerprint(work.plan), work.direction, work.H, dtype, work.tf32, schedule
+    return fingerprint(work.plan), work.direction, work.H, str(work.dtype).removeprefix("torch."), work.tf32, schedule
 
 
 def path(chip: Chip) -> Path:
@@ -132,10 +131,17 @@ def add(chip: Chip, entry: Tuned) -> None:
 
 
 def measured(work: Pass, chip: Chip, schedule: Schedule) -> Tuned | None:
-    """The entry for a pass: of its own batch, or of the next larger one that was measured."""
-    entries = table(chip).get(described(work, schedule), {})
-    larger = [B for B in entries if B >= work.B]
-    return entries[min(larger)] if larger else None
+    """The entry for a pass: of its own batch, or of the next larger one that was measured. What was measured in one of the 16-bit types
+    holds for the other where that wasn't: tensor cores multiply both at one rate."""
+    for dtype in (work.dtype, OTHER.get(work.dtype)):
+        entries = table(chip).get(described(replace(work, dtype=dtype), schedule), {}) if dtype else {}
+        larger = [B for B in entries if B >= work.B]
+        if larger:
+            return entries[min(larger)]
+    return None
+
+
+OTHER = {torch.float16: torch.bfloat16, torch.bfloat16: torch.float16}
 
 
 @cache
