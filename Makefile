@@ -4,32 +4,62 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bench test soak gates lint gpu
+.PHONY: setup bench test test-oldest soak gates lint peers gpu
+.NOTPARALLEL:
 setup: .venv/.installed
+peers: .venv/.installed-peers
 
+# What a run needs. Tests, linters and the libraries that a run compares with are installed by the targets that use them.
 .venv/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is not: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Installing into .venv: a few minutes the first time"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[test,lint,peers]'
+	@$(call venv,.venv)
+	@$(call install,.venv,constraints.txt,.)
 	@touch $@
+
+.venv/.installed-%: .venv/.installed
+	@$(call install,.venv,constraints.txt,.[$*])
+	@touch $@
+
+# The oldest versions that pyproject.toml allows.
+.venv-oldest/.installed: pyproject.toml .ci/oldest.py
+	@$(call venv,.venv-oldest)
+	@.venv-oldest/bin/python .ci/oldest.py > .venv-oldest/constraints.txt
+	@$(call install,.venv-oldest,.venv-oldest/constraints.txt,$(TESTED))
+	@touch $@
+
+TESTED := .[test,peers]
+
+define venv
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	{ echo "error: Python 3.11 or newer is needed, $(PYTHON) is not: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }; \
+	$(PYTHON) -m venv $(1)
+endef
+
+define install
+echo "Installing $(3) into $(1): a few minutes the first time"; \
+	$(1)/bin/python -m pip install -qq --disable-pip-version-check -c $(2) -e '$(3)'
+endef
 
 bench: setup
 	@$(BIN)/python -m bench all $(ARGS)
 
 # In up to four processes, a file in one: with -n 0 in ARGS, in one.
-test: setup
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-soak: setup
+test: .venv/.installed-test .venv/.installed-peers
+	@$(BIN)/$(PYTEST) $(ARGS)
+
+# The same where everything is as old as it may be.
+test-oldest: .venv-oldest/.installed
+	@.venv-oldest/bin/$(PYTEST) $(ARGS)
+
+soak: .venv/.installed-test
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 # What every resident kernel of the suites would use of an H100: a table, and a failure where one spills.
-gates: setup
+gates: .venv/.installed-test
 	@$(BIN)/python -m pytest -m gates -s $(ARGS)
 
-lint: setup
+lint: .venv/.installed-lint
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy

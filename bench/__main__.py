@@ -1,6 +1,17 @@
 """`python -m bench`."""
 
-from bench.cli import main
+import sys
+
+from bench.missing import message
 
 if __name__ == "__main__":
-    main()
+    try:
+        from bench.cli import main
+
+        main()
+    except ModuleNotFoundError as error:
+        said = message(error)
+        if said is None:
+            raise
+        print(said, file=sys.stderr)
+        sys.exit(2)

@@ -110,7 +110,7 @@ def known(name: Name, gpu: Chip) -> bool:
     """Whether the table has a pass at this very batch."""
     schedules: tuple[Schedule, ...] = ("resident", "stepwise")
     found = [tuning.measured(name.work, gpu, schedule) for schedule in schedules]
-    return all(entry is not None and entry.B == name.B for entry in found)
+    return all(entry is not None and (entry.B, entry.dtype) == (name.B, name.dtype) for entry in found)
 
 
 def build(pool: ProcessPoolExecutor, name: Name, gpu: Chip, capability: int, tried: int) -> dict[Tiles, Future[int]]:

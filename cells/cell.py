@@ -159,12 +159,12 @@ class Cell:
                     return 0.0
                 width = 1 if kind == "s" else H
                 note(f"{kind}.{name}", (width,))
-                return torch.zeros(width, device="meta")
+                return torch.zeros(width, device="cpu")
 
             return read
 
         def zeros(width: int) -> Tensor:
-            return torch.zeros(1, width, device="meta")
+            return torch.zeros(1, width, device="cpu")  # of meta tensors torch computes with its compiler, which takes a second to import
 
         with located(self.step):
             vectors = {kind: Learned(vector(kind)) for kind in LETTERS[1:]}

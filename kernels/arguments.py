@@ -55,9 +55,14 @@ def alike(rnn: "RNN", input: Tensor) -> Tensor:
 
 def cast(rnn: "RNN", given: Tensor) -> Tensor:
     """Under autocast, what is given in the weights' dtype: the loops carry their states in that."""
-    kind = given.device.type
-    casts = given.is_floating_point() and torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return given.to(next(rnn.parameters()).dtype) if casts else given
+    return given.to(next(rnn.parameters()).dtype) if given.is_floating_point() and casts(given.device.type) else given
+
+
+def casts(kind: str) -> bool:
+    """Whether autocast is on for this type of device. Asked of one that it doesn't know, as meta, torch raises; and Dynamo of torch 2.11
+    can't trace the question whether it does."""
+    known = kind != "meta" if torch.compiler.is_compiling() else torch.amp.is_autocast_available(kind)
+    return known and torch.is_autocast_enabled(kind)
 
 
 def states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> Sequence[Tensor]:

@@ -8,11 +8,11 @@ import torch
 
 from kernels.plan import Plan
 from kernels.schedules import compiled, stepwise
-from kernels.tiles import chip
 from kernels.tuning import preferred
 
 try:
     from kernels.schedules import resident, scan, stencil
+    from kernels.schedules.occupancy import here
 except ImportError as missing:
     if missing.name is None or not missing.name.startswith("triton"):
         raise
@@ -47,7 +47,7 @@ def fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int
             return name
     if resident is None or resident.unsupported(plan, dtype, device, B, H):
         return "stepwise"
-    return preferred(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, chip(device.index or 0))
+    return preferred(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, here(device.index or 0))
 
 
 @cache

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-import sympy
 from torch import Tensor
 
 from cells.fault import CellError
@@ -19,21 +18,20 @@ from cells.functions import FUNCTIONS, KNOWN, Function
 from cells.learned import Learned
 from cells.stencil import Stencil
 
-SMOOTH: dict[str, Callable[[Any], sympy.Expr]] = {
-    "exp": sympy.exp,
-    "log": sympy.log,
-    "sigmoid": lambda v: 1 / (1 + sympy.exp(-v)),
-    "softplus": lambda v: sympy.log(1 + sympy.exp(v)),
-    "sqrt": sympy.sqrt,
-    "tanh": sympy.tanh,
+SMOOTH: dict[str, Callable[[Any, Any], Any]] = {
+    "exp": lambda sympy, v: sympy.exp(v),
+    "log": lambda sympy, v: sympy.log(v),
+    "sigmoid": lambda sympy, v: 1 / (1 + sympy.exp(-v)),
+    "softplus": lambda sympy, v: sympy.log(1 + sympy.exp(v)),
+    "sqrt": lambda sympy, v: sympy.sqrt(v),
+    "tanh": lambda sympy, v: sympy.tanh(v),
 }
-"""What SymPy knows of the functions. Those with a kink stay opaque to it: what it would make of one there is not what they say."""
+"""What SymPy, given first, knows of the functions. Those with a kink stay opaque: what it would make of one there is not what they say."""
 
 LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "near", "upstream"}
+ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 DEEPEST = 150
 """Operations that a step may nest: what walks a graph calls itself for each."""
-
-ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 
 
 @dataclass(eq=False)
@@ -203,18 +201,20 @@ class Node:
                 return tuple(d * self.graph.wrap(partial) for partial in FUNCTIONS[self.label].partials(*a, self))
         raise ValueError(f"{self.op} has no derivative")
 
-    def sympy(self) -> sympy.Expr:
+    def sympy(self) -> Any:
         """The node as SymPy sees it: products and leaves are real symbols, sums and products are in SymPy's order."""
+        import sympy
+
         a = [arg.sympy() for arg in self.args] if self.op != "product" else []
         match self.op:
             case "add" | "sub" | "mul" | "div" | "neg":
                 return getattr(operator, self.op.replace("div", "truediv"))(*a)
             case "const":
                 return sympy.nsimplify(self.label, rational=True)
-            case "stencil":
+            case "call" if self.label in SMOOTH:
+                return SMOOTH[self.label](sympy, *a)
+            case "stencil" | "call":
                 return sympy.Function(self.label, real=True)(*a)
-            case "call":
-                return SMOOTH.get(self.label, sympy.Function(self.label, real=True))(*a)
         return sympy.Symbol(f"{self.op}_{self.label}", real=True)
 
 

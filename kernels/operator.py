@@ -54,18 +54,35 @@ def known(name: str, bias: bool) -> Plan:
     return plan(KNOWN.get(name) or cells.load(name), bias)
 
 
-@torch.compiler.allow_in_graph  # type: ignore[untyped-decorator]
 def run(
     cell: str, bias: bool, backend: str, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
     before: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """The same as `kernels.hoist.run`, for a graph."""
+    names, values = list(parameters), list(parameters.values())
+    y, final = torch.ops.recurrent_bench.layer(cell, bias, backend, x, list(states), names, values, before)
+    return y, tuple(final)
+
+
+torch.library.define(
+    "recurrent_bench::layer",
+    "(str cell, bool bias, str backend, Tensor x, Tensor[] states, str[] names, Tensor[] values, Tensor? before) -> (Tensor, Tensor[])",
+    tags=torch.Tag.pt2_compliant_tag,
+)
+
+
+@torch.library.impl("recurrent_bench::layer", "CompositeImplicitAutograd")
+def layer(
+    cell: str, bias: bool, backend: str, x: Tensor, states: list[Tensor], names: list[str], values: list[Tensor], before: Tensor | None
+) -> tuple[Tensor, list[Tensor]]:
+    """Run one layer in one direction; the parameters are the `values` of those `names`. It is a composite, which Dynamo puts into its
+    graph as it is and the compiler takes apart. (torch.compiler.allow_in_graph does the same, but imports Dynamo with this module.)"""
     with torch.autocast(x.device.type, enabled=False):
-        tensors = [*hoist(known(cell, bias), x, states[0].shape[1], parameters, before), *states]
+        tensors = [*hoist(known(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before), *states]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         there = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], there, [t for t in tensors if t is not None])
-    return y, tuple(final)
+    return y, final
 
 
 @torch.library.custom_op("recurrent_bench::recurrence", mutates_args=())

@@ -10,15 +10,14 @@
 Without a recurrent product a step is as cheap as reading what it needs, so there only products are hoisted: what is elementwise
 stays in the step, and none of it is ever written to memory.
 
-Parameter, flop and byte counts come from it too.
+Parameter, flop and byte counts come from it too, by `kernels.formulas`.
 """
 
 import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
-
-import sympy
+from typing import TYPE_CHECKING, Any
 
 from cells.cell import Cell
 from cells.fault import fault
@@ -26,7 +25,20 @@ from kernels.graph import LEAVES, Graph, Node, walk
 from kernels.parts import Near, Pointwise, Stage, Term
 from kernels.trace import trace
 
-D, H = sympy.symbols("D H", positive=True, integer=True)
+if TYPE_CHECKING:
+    from sympy import Expr, Symbol
+
+    D: Symbol
+    H: Symbol
+
+
+def __getattr__(name: str) -> Any:
+    """D and H, the symbols of the formulas, from where they are: SymPy is imported by whoever asks for a formula, not with a layer."""
+    if name not in ("D", "H"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kernels import formulas
+
+    return getattr(formulas, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,41 +101,32 @@ class Plan:
         return next((n.line for n in self.written if n.width == "D=H"), 0)
 
     @cached_property
-    def sizes(self) -> dict[str, sympy.Expr]:
+    def sizes(self) -> dict[str, "Expr"]:
         """Every learned value and its size as a formula, in the order of the equations."""
-        found: dict[str, sympy.Expr] = {}
-        for node in self.written:
-            if node.op == "product":
-                columns = D if node.args[0].width == "D" else H / self.cell.heads.get(f"W.{node.label}", 1)
-                found[f"W.{node.label}"] = H * columns
-            elif node.op in ("b", "p", "s"):
-                found[f"{node.op}.{node.label}"] = sympy.Integer(1) if node.op == "s" else H
-        return found
+        from kernels import formulas
+
+        return formulas.sizes(self)
 
     @cached_property
-    def parameters(self) -> sympy.Expr:
+    def parameters(self) -> "Expr":
         """The parameter count as a formula in D and H."""
-        return sympy.expand(sum(self.sizes.values(), sympy.Integer(0)))
+        from kernels import formulas
+
+        return formulas.parameters(self)
 
     @cached_property
-    def flops(self) -> dict[str, sympy.Expr]:
-        """Operations per time step and sequence of a forward pass. "hoisted" and "recurrent" are the products in front of the
-        loop and in it, 2 for each weight; "pointwise" is the rest of the step, 1 for each operation on an element. What is
-        elementwise in front of the loop is not counted."""
-        hoisted = [n.label for n in self.products if all(m.op != "state" for m in walk([n]))]
-        pointwise = [self.step, *(s.argument for s in self.stages if s.argument)]
-        operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs))
-        operations += sum(2 * len(n.stencil.taps) - 1 for n in self.near)
-        operations += sum(term.matrix != "" and term.hoisted is not None for term in self.terms)
-        products = {"hoisted": hoisted, "recurrent": self.recurrent}
-        counts = {kind: sympy.Add(*(2 * self.sizes[f"W.{name}"] for name in names)) for kind, names in products.items()}
-        return counts | {"pointwise": operations * H}
+    def flops(self) -> dict[str, "Expr"]:
+        """Operations per time step and sequence of a forward pass, by where they are: see `kernels.formulas`."""
+        from kernels import formulas
+
+        return formulas.flops(self)
 
     @cached_property
-    def elements(self) -> sympy.Expr:
-        """Elements read or written per time step and sequence by a forward step that keeps what training needs, the
-        recurrent weights staying on chip: terms in, terms with a product out again, states in and out."""
-        return (len(self.terms) + len(self.recurrent) + 2 * len(self.states)) * H
+    def elements(self) -> "Expr":
+        """Elements read or written per time step and sequence by a forward step that keeps what training needs."""
+        from kernels import formulas
+
+        return formulas.elements(self)
 
 
 def plan(cell: Cell, bias: bool = True) -> Plan:

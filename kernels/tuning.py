@@ -6,13 +6,15 @@ ones takes what the larger one took, if that fits.
 """
 
 import hashlib
+import json
 import os
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from kernels.derive import TRITON, source
 from kernels.plan import Plan
@@ -22,11 +24,15 @@ FOLDER = Path(__file__).parent / "tuned"
 Schedule = Literal["resident", "stepwise"]
 
 
-class Tuned(BaseModel):
+class TableError(ValueError):
+    """A device's table is not what `add` writes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
     """The fastest of a schedule for one pass. `step` is the fingerprint of the plan, `seconds` are of one time step; `tried` counts the
     cuts that were timed, `tiles` is None for `stepwise`, which has none, and where no cut ran right."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
     cell: str
     step: str
     direction: Direction
@@ -42,7 +48,45 @@ class Tuned(BaseModel):
     triton: str
 
 
-_TABLE = TypeAdapter(list[Tuned])
+Made = TypeVar("Made")
+
+
+def read(file: Path) -> list[Tuned]:
+    """The entries of a table. Raises TableError, which names the file and what is wrong in it."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, list):
+            raise TableError("is no list of entries")
+        return [made(Tuned, entry, f"entry {number}") for number, entry in enumerate(found, 1)]
+    except ValueError as error:  # what is no JSON and no UTF-8 too
+        raise TableError(f"{file}: {error}: mend it, or delete it and tune again") from None
+
+
+def made(kind: type[Made], given: Any, where: str) -> Made:
+    """An object of a dataclass from what JSON has for it: every field is there, of its type, and nothing else is."""
+    if not isinstance(given, dict):
+        raise TableError(f"{where} is no object")
+    types = get_type_hints(kind)
+    missing = [f.name for f in fields(kind) if f.default is MISSING and f.name not in given]  # type: ignore[arg-type]
+    for fault, names in (("lacks", missing), ("has the unknown", sorted(given.keys() - types))):
+        if names:
+            raise TableError(f"{where} {fault} {', '.join(names)}")
+    return kind(**{name: value(types[name], held, f"{name} of {where}") for name, held in given.items()})
+
+
+def value(kind: Any, given: Any, where: str) -> Any:
+    """A field's value, of the type that the field has."""
+    if NoneType in get_args(kind):
+        return None if given is None else value(next(k for k in get_args(kind) if k is not NoneType), given, where)
+    if kind is Tiles:
+        return made(Tiles, given, where)
+    if get_origin(kind) is Literal:
+        if not (isinstance(given, str) and given in get_args(kind)):
+            raise TableError(f"{where} is {given!r}, and not {' or '.join(get_args(kind))}")
+        return given
+    if type(given) is not kind and not (kind is float and type(given) is int):
+        raise TableError(f"{where} is {given!r}, and no {kind.__name__}")
+    return kind(given)
 
 
 @cache
@@ -54,8 +98,7 @@ def fingerprint(plan: Plan) -> str:
 
 def described(work: Pass, schedule: Schedule) -> tuple[object, ...]:
     """What an entry of the table is about, but for B."""
-    dtype = str(work.dtype).removeprefix("torch.")
-    return fingerprint(work.plan), work.direction, work.H, dtype, work.tf32, schedule
+    return fingerprint(work.plan), work.direction, work.H, str(work.dtype).removeprefix("torch."), work.tf32, schedule
 
 
 def path(chip: Chip) -> Path:
@@ -66,7 +109,7 @@ def path(chip: Chip) -> Path:
 def table(chip: Chip) -> dict[tuple[object, ...], dict[int, Tuned]]:
     """A device's entries, by what they are about and then by B; empty where it was never tuned."""
     found: dict[tuple[object, ...], dict[int, Tuned]] = {}
-    for entry in _TABLE.validate_json(path(chip).read_bytes()) if path(chip).exists() else []:
+    for entry in read(path(chip)) if path(chip).exists() else []:
         key = (entry.step, entry.direction, entry.H, entry.dtype, entry.tf32, entry.schedule)
         found.setdefault(key, {})[entry.B] = entry
     return found
@@ -80,17 +123,25 @@ def add(chip: Chip, entry: Tuned) -> None:
     ordered = sorted(entries.values(), key=lambda e: (e.cell, e.dtype, e.tf32, e.H, e.B, e.direction, e.schedule))
     FOLDER.mkdir(exist_ok=True)
     fresh = path(chip).with_suffix(".new")
-    fresh.write_text("[\n" + ",\n".join(e.model_dump_json() for e in ordered) + "\n]\n")
+    lines = (json.dumps(asdict(e), separators=(",", ":"), ensure_ascii=False) for e in ordered)
+    fresh.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
     os.replace(fresh, path(chip))
     for cached in (table, choices, preferred):
         cached.cache_clear()
 
 
 def measured(work: Pass, chip: Chip, schedule: Schedule) -> Tuned | None:
-    """The entry for a pass: of its own batch, or of the next larger one that was measured."""
-    entries = table(chip).get(described(work, schedule), {})
-    larger = [B for B in entries if B >= work.B]
-    return entries[min(larger)] if larger else None
+    """The entry for a pass: of its own batch, or of the next larger one that was measured. What was measured in one of the 16-bit types
+    holds for the other where that wasn't: tensor cores multiply both at one rate."""
+    for dtype in (work.dtype, OTHER.get(work.dtype)):
+        entries = table(chip).get(described(replace(work, dtype=dtype), schedule), {}) if dtype else {}
+        larger = [B for B in entries if B >= work.B]
+        if larger:
+            return entries[min(larger)]
+    return None
+
+
+OTHER = {torch.float16: torch.bfloat16, torch.bfloat16: torch.float16}
 
 
 @cache

@@ -82,11 +82,11 @@ def row(name: Name, chip: Chip) -> dict[str, Any] | None:
     if not found:
         return None
 
-    def keeps(work: Pass, tiles: Tiles) -> bool:
+    def spilled(work: Pass, tiles: Tiles, bare: bool) -> int | None:
         resources = used(work, tiles, CAPABILITY[chip])[0]
-        return resources.stack + resources.local == 0 and resources.shared <= chip.shared
+        return resources.stack + resources.local if resources.shared <= chip.shared else None
 
-    tiles = resident.settled(work, chip, keeps)
+    tiles = resident.settled(work, chip, spilled)
     resources, code = used(work, tiles, CAPABILITY[chip])
     return {
         "cell": name.cell, "direction": name.direction, "B": name.B, "H": name.H, "dtype": "tf32" if name.tf32 else name.dtype,

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def test_cells_in_one_program(name, backend, dtype):
 @pytest.mark.parametrize("units, split", [(False, 1), (True, 1), (False, 4), (True, 4)])
 def test_every_way_to_multiply(monkeypatch, name, units, split):
     """Whatever `tune` may choose, forward and backward, with programs that meet."""
-    monkeypatch.setattr(resident, "cut", lambda work, device: Tiles(16, 32, 64 // split, 4, units, split, 2))
+    monkeypatch.setattr(resident, "cut", lambda work, device, bare: Tiles(16, 32, 64 // split, 4, units, split, 2))
     check([running(name, "resident", MEET, torch.bfloat16)], "resident", torch.bfloat16)
 
 
@@ -125,15 +126,20 @@ def test_inference(name, backend):
     agree([inferred], [{n: v.detach() for n, v in outputs(leaves, backend).items()}], TOLERANCE["two ways", torch.float32])
 
 
+def waiting() -> set[int]:
+    """Which captured chunks wait for their next call."""
+    return {id(chunk) for chunks in replay._idle.values() for chunk, _ in chunks}
+
+
 @EVERY
 @DTYPES
 def test_replayed_steps(name, dtype):
     """A sequence longer than two chunks: what was captured serves it, and other numbers and lengths after it."""
     check([given(name, LONG, dtype)], "stepwise", dtype)
-    captured = set(replay._graphs)
+    captured = waiting()
     T, *size = LONG
     check([given(name, (T - replay.CHUNK, *size), dtype, seed=1)], "stepwise", dtype)
-    assert captured and captured == set(replay._graphs), "the second run captured anew"
+    assert captured and captured == waiting(), "the second run captured anew"
 
 
 @FEW
@@ -143,6 +149,37 @@ def test_replayed_or_not(name, monkeypatch):
     replayed = solve(p, "stepwise", torch.float32)
     monkeypatch.setattr(replay, "whole", lambda steps: 0)
     agree([replayed], [solve(p, "stepwise", torch.float32)], TOLERANCE["two ways", torch.float32])
+
+
+@FEW
+@pytest.mark.parametrize("own", [True, False], ids=["on two streams", "on one stream"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_replayed_at_once(name, own, threads):
+    """Calls of one size, from two threads or from one, on a stream each or on the same: each gets its own numbers, forward and backward.
+    They wait behind products of large matrices, so that they start together on two streams; the second round of one thread captures
+    nothing."""
+    given_each = [given(name, LONG, torch.float32, seed=seed) for seed in (0, 1)]
+    expected = [solve(p, "stepwise", torch.float32) for p in given_each]
+    streams = [torch.cuda.Stream() if own else torch.cuda.current_stream() for _ in given_each]
+    busy = torch.randn(4096, 4096, device=DEVICE)
+
+    def call(k: int) -> list[dict[str, torch.Tensor]]:
+        found = []
+        with torch.cuda.stream(streams[k]):
+            for _ in range(5):
+                busy @ busy
+                found.append(solve(given_each[k], "stepwise", torch.float32))
+        return found
+
+    for repeat in range(2):
+        torch.cuda.synchronize()
+        captured = waiting()
+        with ThreadPoolExecutor(threads) as pool:
+            both = list(pool.map(call, range(2)))
+        torch.cuda.synchronize()
+        for found, right in zip(both, expected, strict=True):
+            agree(found, [right] * len(found), TOLERANCE["two ways", torch.float32])
+        assert repeat == 0 or threads > 1 or captured == waiting(), "the second round captured anew"
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")

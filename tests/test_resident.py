@@ -14,7 +14,7 @@ from kernels.plan import plan
 from kernels.schedules import compiled, elementwise, resident, sequence
 from kernels.tiles import Tiles, power
 from tests import custom, forked
-from tests.reference import check, draws, problem
+from tests.reference import check, draws, outputs, problem
 from tests.tolerances import TOLERANCE
 
 BOUND = TOLERANCE["schedule", torch.float32]
@@ -53,15 +53,32 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_forms(monkeypatch, name, units, split, flight, size):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
-    monkeypatch.setattr(resident, "cut", lambda work, device: Tiles(16, power(work.H), 16, 4, units, split, flight))
+    monkeypatch.setattr(resident, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units, split, flight))
     check(draws(cells.load(name), *size), "resident", torch.float32)
+
+
+@interpreted
+def test_a_call_that_keeps_less_says_so(monkeypatch):
+    """Its kernel is another one than a training step's, and is looked at by itself: without gradients, and without dy."""
+    asked, cut = [], resident.cut
+    monkeypatch.setattr(resident, "cut", lambda work, device, bare: asked.append((work.direction, bare)) or cut(work, device, bare))
+    p = problem(cells.load("lstm"), 3, 2, 5, 17)
+    check([p], "resident", torch.float32)
+    assert asked == [("forward", False), ("backward", False)]
+    asked.clear()
+    check([p], "resident", torch.float32, through=["final h"])
+    assert asked == [("forward", False), ("backward", True)]
+    asked.clear()
+    with torch.no_grad():
+        outputs(p, "resident")
+    assert asked == [("forward", True)]
 
 
 @interpreted
 @EVERY
 @pytest.mark.parametrize("units", [False, True])
 def test_forms_in_float16(monkeypatch, name, units):
-    monkeypatch.setattr(resident, "cut", lambda work, device: Tiles(16, power(work.H), 16, 4, units))
+    monkeypatch.setattr(resident, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units))
     check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "resident", torch.float16)
 
 

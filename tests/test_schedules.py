@@ -2,7 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier, RLock
 
 import pytest
 import torch
@@ -251,7 +253,7 @@ def chunks(monkeypatch) -> list[object]:
     monkeypatch.setattr(replay, "CHUNK", 3)
     monkeypatch.setattr(replay, "capture", capture)
     monkeypatch.setattr(replay, "whole", lambda steps: steps.T // 3 * 3)
-    monkeypatch.setattr(replay, "_graphs", OrderedDict())
+    monkeypatch.setattr(replay, "_idle", OrderedDict())
     return captured
 
 
@@ -287,7 +289,79 @@ def test_replay_forgets(chunks, monkeypatch):
             outputs(problem(cells.load("vanilla"), 3, B, 5, 7), "stepwise")
     assert len(chunks) == 2
     check([problem(cells.load("vanilla"), 3, 3, 5, 7)], "stepwise", torch.float32)
-    assert len(chunks) == 4 and len(replay._graphs) == 2
+    assert len(chunks) == 4 and sum(map(len, replay._idle.values())) == 2
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru_reset_before"])
+def test_replay_within_a_replay(name, chunks, monkeypatch):
+    """A call of the same size in the midst of another one, forward and backward, finds a chunk of its own, and leaves it for the next."""
+    p, other = (problem(cells.load(name), 7, 2, 5, 12, seed=seed) for seed in (0, 1))
+    capture, within = replay.capture, []
+
+    def interrupted(work: Callable[[], None]) -> Callable[[], None]:
+        again = capture(work)
+
+        def turn() -> None:
+            if not within:
+                within.append(True)
+                with torch.enable_grad():
+                    check([other], "stepwise", torch.float32)
+                within.clear()
+            again()
+
+        return turn
+
+    monkeypatch.setattr(replay, "capture", interrupted)
+    check([p], "stepwise", torch.float32)
+    assert len(chunks) == 4  # forward and backward of each
+    check([p], "stepwise", torch.float32)
+    assert len(chunks) == 4
+
+
+def test_replay_in_two_threads(chunks, monkeypatch):
+    """Both have copied in what is theirs before either replays: each replays its own."""
+    problems = [problem(cells.load("lstm"), 3, 2, 5, 12, seed=seed) for seed in (0, 1)]
+    capture, both, interpreter = replay.capture, Barrier(2), RLock()
+
+    def together(work: Callable[[], None]) -> Callable[[], None]:
+        with interpreter:
+            again = capture(work)
+
+        def turn() -> None:
+            both.wait(timeout=60)
+            with interpreter:  # Triton's runs one kernel at a time
+                again()
+
+        return turn
+
+    monkeypatch.setattr(replay, "capture", together)
+    expected = [solve(p, "eager", torch.float32) for p in problems]
+    for _ in range(2):
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(lambda p: solve(p, "stepwise", torch.float32), problems))
+        for one, right in zip(found, expected, strict=True):
+            agree([one], [right], TOLERANCE["schedule", torch.float32])
+    assert len(chunks) == 4  # of two threads, forward and backward
+
+
+def test_replay_on_two_streams(chunks, monkeypatch):
+    """What one stream has enqueued may still run when the next call comes, so another stream captures anew; later calls on both do not."""
+    p = problem(cells.load("vanilla"), 3, 2, 5, 7)
+    for stream, captured in ((7, 1), (8, 2), (7, 2), (8, 2)):
+        monkeypatch.setattr(replay, "stream", lambda device, stream=stream: stream)
+        with torch.no_grad():
+            outputs(p, "stepwise")
+        assert len(chunks) == captured
+
+
+def test_replay_in_inference_mode(chunks):
+    """What was captured there serves where gradients are only off."""
+    p = problem(cells.load("vanilla"), 3, 2, 5, 7)
+    with torch.inference_mode():
+        inferred = outputs(p, "stepwise")
+    with torch.no_grad():
+        agree([outputs(p, "stepwise")], [inferred], TOLERANCE["two ways", torch.float32])
+    assert len(chunks) == 1
 
 
 @pytest.mark.parametrize("name", ["lstm", "minimal", "gru_reset_before"])

@@ -13,7 +13,6 @@ from cells.wave import wave
 from kernels.hoist import run
 from kernels.plan import plan
 from kernels.schedules import stencil
-from kernels.tiles import Chip
 from tests import forked
 from tests.reference import check, draws, problem
 from tests.waves import interacting
@@ -34,7 +33,7 @@ def shared(block: int, meet: int = 0) -> type[stencil.Launch]:
         def __init__(self, loop):
             super().__init__(loop, block)
 
-        def run(self, kernel, arguments):
+        def run(self, kernel, arguments, variant=None):
             for part in arguments:
                 for tensor in part if isinstance(part, tuple) else [part]:
                     if isinstance(tensor, torch.Tensor):
@@ -67,7 +66,7 @@ def test_who_does_not_wait_is_wrong(monkeypatch):
 
 def test_as_many_sequences_as_there_is_room_for(monkeypatch):
     """The programs of a launch are on the device at once."""
-    monkeypatch.setattr(stencil, "chip", lambda index: Chip("small", 5, 0))
+    monkeypatch.setattr(stencil, "programs", lambda launch, kernel, arguments: 5)
     launched = []
 
     class Kernel:

@@ -7,14 +7,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 import cells
 from bench import fit
 from kernels import tuning
 from kernels.plan import plan
 from kernels.tiles import COST, DIRECTIONS, FLIGHT, H100, REGISTERS, RESERVE, Chip, Pass, Tiles, candidates, ranked, registers, seconds
-from kernels.tuning import Tuned
+from kernels.tuning import TableError, Tuned
 
 HALF = torch.bfloat16
 
@@ -168,9 +167,46 @@ def test_the_table_survives(table):
     assert table.measured(work("gru"), H100, "stepwise").seconds == 2e-6
     assert [path.name for path in (tuning.FOLDER).iterdir()] == ["nvidia-h100.json"]
     assert len(tuning.path(H100).read_text().splitlines()) == 4
-    tuning.path(H100).write_text('[{"cell": 3}]')
+    text = tuning.path(H100).read_text()
+    assert '"tiles":null,"seconds":2e-06,' in text and '"tiles":{"BB":16,"BN":16,"BK":64,"warps":4,"units":false,' in text
+    table.add(H100, entry(given, None, float("inf")))
+    assert '"seconds":Infinity' in tuning.path(H100).read_text()
+    assert table.measured(given, H100, "resident") == entry(given, None, float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("[", "", "Expecting|Extra data"),
+        ("[\n{", "{", "Extra data"),
+        ('"cell":"lstm",', "", "entry 1 lacks cell"),
+        ('"BK":64,', "", "tiles of entry 1 lacks BK"),
+        ('"BK":64', '"BK":64,"BZ":1', "tiles of entry 1 has the unknown BZ"),
+        ('"cell"', '"sell":1,"cell"', "entry 1 has the unknown sell"),
+        ('"B":16', '"B":"16"', "B of entry 1 is '16', and no int"),
+        ('"B":16', '"B":true', "B of entry 1 is True, and no int"),
+        ('"tf32":false', '"tf32":0', "tf32 of entry 1 is 0, and no bool"),
+        ('"direction":"forward"', '"direction":"down"', "direction of entry 1 is 'down', and not forward or backward"),
+        ('"tiles":{', '"tiles":3,"torch":"2.11.0","x":{', "entry 1 has the unknown x"),
+        ('"seconds":', '"seconds":"no","tried":', "seconds of entry 1 is 'no', and no float"),
+    ],
+)  # fmt: skip
+def test_a_table_with_a_fault_is_named(table, before, after, said):
+    table.add(H100, entry(work("lstm"), Tiles(16, 16, 64, 4)))
+    file = tuning.path(H100)
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after, 1))
     tuning.table.cache_clear()
-    with pytest.raises(ValidationError):
+    with pytest.raises(TableError, match=rf"nvidia-h100\.json: .*({said})"):
+        table.table(H100)
+
+
+@pytest.mark.parametrize("text", ["{}", "[3]", '[{"cell": 3}]', ""])
+def test_a_table_of_something_else(table, text):
+    tuning.FOLDER.mkdir()
+    tuning.path(H100).write_text(text)
+    with pytest.raises(TableError, match=r"nvidia-h100\.json: "):
         table.table(H100)
 
 

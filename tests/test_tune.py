@@ -1,5 +1,6 @@
 """Tuning on a CPU: stand-ins for the GPU, the interpreter for the kernels, and real tables."""
 
+import json
 from concurrent.futures import Future
 
 import pytest
@@ -25,7 +26,6 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(tune, "T", 3)
     monkeypatch.setattr(tune, "here", lambda: (torch.device("cpu"), H100, 90))
     monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS)
-    monkeypatch.setattr(tune, "passes", lambda names: iter(WORK))
     monkeypatch.setattr(tune, "ProcessPoolExecutor", Pool)
     for cached in (tuning.table, tuning.choices, tuning.preferred):
         cached.cache_clear()
@@ -63,7 +63,7 @@ def entries() -> list[tuning.Tuned]:
 
 def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
     said: list[str] = []
-    tune.run(60, said.append)
+    tune.run(60, said.append, WORK)
     assert len(entries()) == 2 * len(WORK) and len(said) == 1 + len(WORK)
     for entry in entries():
         assert 0 < entry.seconds < 10 and entry.tried == 2, said
@@ -73,10 +73,10 @@ def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
 
 def test_it_goes_on_where_it_stopped(gpu):
     said: list[str] = []
-    tune.run(0, said.append)
+    tune.run(0, said.append, WORK)
     assert not entries() and "4 passes are left out" in said[-1]
-    tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90), torch.device("cpu"), H100)
-    tune.run(60, said.append)
+    tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
+    tune.run(60, said.append, WORK)
     assert "3 passes to tune" in said[2] and len(entries()) == 2 * len(WORK)
 
 
@@ -93,14 +93,14 @@ def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
         return found
 
     monkeypatch.setattr(resident, "forward", broken)
-    said = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90), torch.device("cpu"), H100)
+    said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "2 out" in said
     assert {e.tiles for e in entries() if e.schedule == "resident"} == {CUTS[1]}
 
 
 def test_no_cut_that_runs_is_no_cut(gpu, monkeypatch):
     monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS[2:])
-    said = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90), torch.device("cpu"), H100)
+    said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "no cut" in said
     assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("resident", False)}
 
@@ -109,8 +109,27 @@ def test_a_lost_gpu_leaves_the_table_alone(gpu, monkeypatch):
     """Then everything fails, and nothing was measured."""
     monkeypatch.setattr(tune, "gone", lambda device: True)
     with pytest.raises(RuntimeError, match="the GPU is lost"):
-        tune.run(60, lambda line: None)
+        tune.run(60, lambda line: None, WORK)
     assert not entries()
+
+
+def test_the_times_of_all_cuts_are_kept(gpu, tmp_path):
+    """A line for each cut that ran, with the model's time, and one for stepwise; and a copy of the table."""
+    tune.run(60, lambda line: None, WORK[:2], out=tmp_path / "out")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "cuts.jsonl").read_text().splitlines()]
+    assert len(lines) == 2 * 3 and all(line["seconds"] > 0 for line in lines)
+    assert all((line["tiles"] is None) == (line["model"] is None) for line in lines)
+    assert (tmp_path / "out" / tuning.path(H100).name).read_bytes() == tuning.path(H100).read_bytes()
+
+
+def test_so_many_cuts_are_tried(gpu):
+    tune.run(60, lambda line: None, WORK[:1], tried=1)
+    assert {entry.tried for entry in entries()} == {1}
+
+
+def test_in_one_dtype_alone():
+    found = list(tune.passes(["headline"], "float16"))
+    assert {name.dtype for name in found} == {"float16"} and len(found) == len(set(found))
 
 
 def test_the_passes_of_the_suites_are_each_there_once():

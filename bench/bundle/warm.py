@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -80,11 +81,23 @@ def environment(cache: Path) -> Iterator[None]:
 
 @contextmanager
 def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as workers:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=attend) as workers:
         try:
             yield workers
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
+
+
+def attend() -> None:
+    """In a process of the pool: end with the one that started it, however that ends. Else it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def one(work: Work, capability: int, libcuda: str | None) -> Outcome:

@@ -1,7 +1,7 @@
 """Which kernels a bundle has: a list that travels as lines of JSON, so that it can be compiled again elsewhere."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -41,7 +41,15 @@ def suites(names: Iterable[str], cuts: int) -> list[Work]:
     """What the suites of these names run on an H100, the most telling first, with so many cuts of each pass: those that the model ranks
     first."""
     found = [work for name in names for shape in SUITES[name] for work in of(shape, cuts)]
-    return list({work.alike: work for work in reversed(found)}.values())[::-1]
+    return first(found, lambda work: work.alike)
+
+
+def first(works: Iterable[Work], key: Callable[[Work], object]) -> list[Work]:
+    """The first work of each key, in their order."""
+    found: dict[object, Work] = {}
+    for work in works:
+        found.setdefault(key(work), work)
+    return list(found.values())
 
 
 def of(shape: Shape, cuts: int) -> Iterator[Work]:
@@ -97,7 +105,7 @@ def made(
 
 def samples(works: Iterable[Work]) -> list[Work]:
     """The first of each kind, whose kernels are written in different files."""
-    return list({(work.schedule, work.direction): work for work in reversed([*works])}.values())[::-1]
+    return first(works, lambda work: (work.schedule, work.direction))
 
 
 def lines(works: Iterable[Work]) -> str:

@@ -71,6 +71,19 @@ class Rule:
         return "time" if sum(samples.seconds) >= self.seconds else "count" if n >= self.most else ""
 
 
+LEAN = Rule(fewest=10, most=20, seconds=0.1, target=0.005)
+QUICK = Rule(fewest=3, most=5, seconds=0.1)
+THOROUGH = Rule(fewest=20, most=100, seconds=0.5, target=0.01)
+RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
+
+
+def rule(device: torch.device, quick: bool, lean: bool, thorough: bool) -> Rule:
+    """The rule of a run: on a GPU every run that is neither quick nor lean is thorough already."""
+    if quick or lean:
+        return QUICK if quick else LEAN
+    return THOROUGH if thorough and device.type == "cpu" else RULES[device.type]
+
+
 Key = TypeVar("Key", bound=Hashable)
 
 

@@ -10,10 +10,10 @@ import torch
 
 from bench.cases import count, formula
 from bench.jobs import SHORT, Job, check, label
-from bench.measure import contract, cudnn, environment, flags, gate, gradients, memory
+from bench.measure import clock, contract, cudnn, environment, flags, gate, gradients, memory
 from bench.measure.backends import Unsupported, Workload, build
 from bench.measure.cache import Flush
-from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interleave, times
+from bench.measure.clock import Contestant, Interrupted, Samples, interleave, times
 from bench.measure.demand import demand
 from bench.measure.energy import joules
 from bench.measure.fault import full, lost, named
@@ -42,12 +42,6 @@ class At(Protocol):
     def __call__(self, case: Case, checking: bool) -> None: ...
 
 
-LEAN = Rule(fewest=10, most=20, seconds=0.1, target=0.005)
-QUICK = Rule(fewest=3, most=5, seconds=0.1)
-THOROUGH = Rule(fewest=20, most=100, seconds=0.5, target=0.01)
-RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
-
-
 class Lost(RuntimeError):
     """The GPU takes no more work from this process, since the case at hand; the message says why."""
 
@@ -74,9 +68,7 @@ class Runner:
     def __init__(self, settings: Settings, emit: Emit, tell: Tell):
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
-        self.rule = QUICK if settings.quick else LEAN if settings.lean else RULES[self.device.type]
-        if settings.thorough and not settings.quick and self.device.type == "cpu":
-            self.rule = THOROUGH
+        self.rule = clock.rule(self.device, settings.quick, settings.lean, settings.thorough)
         self.flush: Flush | None = None
         self.watch = Stopwatch()
         self.at: At = lambda case, checking: None

@@ -15,6 +15,7 @@ import torch
 import triton
 from torch import Tensor
 from triton.errors import TritonError
+from triton.runtime import driver
 
 from kernels.derive import adjoint
 from kernels.layout import layout
@@ -24,6 +25,7 @@ from kernels.plan import Plan
 from kernels.schedules import sequence
 from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function
+from kernels.schedules.occupancy import here, together
 from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, power
 from kernels.tuning import choices
 
@@ -43,40 +45,68 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     if device.type != "cuda" and dtype == torch.bfloat16:
         return "computes in float32 or float16 in Triton's interpreter, whose products know no bfloat16"
-    if not all(fit(Pass(plan, direction, B, H, dtype, tf32()), device) for direction in DIRECTIONS):
-        return f"{plan.cell.name} at B={B} H={H} in {str(dtype).removeprefix('torch.')} doesn't fit this device at once: use stepwise"
+    passes = [Pass(plan, direction, B, H, dtype, tf32()) for direction in DIRECTIONS]
+    part = limited(device)
+    if not all(fit(work, device) for work in passes) or (part and not all(runs(work, here(device.index or 0)) for work in passes)):
+        size = f"B={B} H={H} in {str(dtype).removeprefix('torch.')}"
+        return f"{plan.cell.name} at {size} doesn't fit this device at once{part}: use stepwise"
     return None
+
+
+def limited(device: torch.device) -> str:
+    """What this process may use of a device, in words, where that isn't all of it. Only there a kernel is compiled to be asked about:
+    what can be loaded at all runs on every multiprocessor."""
+    if device.type != "cuda":
+        return ""
+    has, may = chip(device.index or 0).multiprocessors, here(device.index or 0).multiprocessors
+    return f", of whose {has} multiprocessors this process may use {may}" if may < has else ""
 
 
 def fit(work: Pass, device: torch.device) -> bool:
     """Whether a pass can be cut for a device."""
-    return device.type != "cuda" or bool(choices(work, chip(device.index or 0)))
+    return device.type != "cuda" or bool(choices(work, here(device.index or 0)))
 
 
-def cut(work: Pass, device: torch.device) -> Tiles:
+@cache
+def runs(work: Pass, chip: Chip) -> bool:
+    """Whether the driver would launch a pass as it is cut for the device that is here."""
+    return spilled(work, settled(work, chip, spilled), False) is not None
+
+
+def cut(work: Pass, device: torch.device, bare: bool = False) -> Tiles:
     """How a pass is cut on a device. In the interpreter, whose programs run one after another, one holds everything."""
     if device.type == "cuda":
-        return settled(work, chip(device.index or 0), on_chip)
+        return settled(work, here(device.index or 0), spilled, bare)
     return Tiles(16, power(work.H), min(64, power(work.H)), 4)
 
 
 @cache
-def settled(work: Pass, here: Chip, keeps: Callable[[Pass, Tiles], bool]) -> Tiles:
-    """The best cut with which a compiled kernel keeps on chip what it should, as only the compiler knows; else the best."""
-    found = choices(work, here)
+def settled(work: Pass, chip: Chip, spilled: Callable[[Pass, Tiles, bool], int | None], bare: bool = False) -> Tiles:
+    """The best cut with which a compiled kernel runs and spills nothing, as only the compiler and the driver know; else the best that runs;
+    else the best, and running it says why it doesn't. What is `bare` is another kernel, and may be cut in another way: see `warm`."""
+    found = choices(work, chip)
     assert found, "asked to run what `unsupported` refuses"
-    return next((tiles for tiles in found[:ATTEMPTS] if keeps(work, tiles)), found[0])
+    running = None
+    for tiles in found[:ATTEMPTS]:
+        spills = spilled(work, tiles, bare)
+        if spills == 0:
+            return tiles
+        if spills is not None and running is None:
+            running = tiles
+    return running or found[0]
 
 
-def on_chip(work: Pass, tiles: Tiles) -> bool:
-    """Whether the kernel for the GPU that is here fits it, and spills nothing. One that can't be compiled doesn't: if it is the best
-    there is, running it says why."""
+def spilled(work: Pass, tiles: Tiles, bare: bool) -> int | None:
+    """The registers that a thread of the kernel for the GPU that is here spills. None where it can't be compiled or loaded, or where the
+    driver wouldn't have all programs that meet on the device at once."""
     try:
-        kernel = warm(work, tiles)
+        kernel = warm(work, tiles, bare)
         kernel._init_handles()
+        if tiles.programs(work.H) > 1 and together(kernel, driver.active.get_current_device()) < tiles.grid(work.B, work.H):
+            return None
     except (TritonError, RuntimeError):
-        return False
-    return kernel.n_spills == 0
+        return None
+    return int(kernel.n_spills)
 
 
 def tf32() -> bool:
@@ -87,11 +117,12 @@ def tf32() -> bool:
 class Launch:
     """What both directions pass to their kernels."""
 
-    def __init__(self, loop: Loop, direction: Direction, tiles: Tiles | None = None):
+    def __init__(self, loop: Loop, direction: Direction, tiles: Tiles | None = None, bare: bool = False):
         self.loop, self.plan, self.place = loop, loop.plan, loop.layout
         self.T, self.B, self.H = loop.shape
         state = loop.states[0]
-        self.tiles = chosen = tiles or cut(Pass(self.plan, direction, self.B, self.H, state.dtype, tf32()), state.device)
+        work = Pass(self.plan, direction, self.B, self.H, state.dtype, tf32())
+        self.tiles = chosen = tiles or cut(work, state.device, bare)
         groups = self.place.groups
         self.products = [(g, k, i) for g, group in enumerate(groups) for k, i in enumerate(group.terms)]
         self.counts = tuple(len(group.terms) for group in groups)
@@ -192,7 +223,7 @@ def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]
 
 
 def forward(loop: Loop, tiles: Tiles | None = None) -> Trajectory:
-    launch = Launch(loop, "forward", tiles)
+    launch = Launch(loop, "forward", tiles, bare=not loop.keep)
     trajectory = launch.trajectory()
     sequence.forward[launch.grid](*forward_arguments(launch, trajectory), **launch.options)
     return trajectory
@@ -217,7 +248,7 @@ def backward_arguments(
 
 
 def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None) -> Gradients:
-    launch = Launch(loop, "backward", tiles)
+    launch = Launch(loop, "backward", tiles, bare=dy is None)
     made = launch.gradients()
     arguments = backward_arguments(launch, trajectory, dy, d_final, made)
     sequence.backward[launch.grid](*arguments, **launch.options)
@@ -239,14 +270,18 @@ def example(work: Pass, T: int, device: torch.device) -> Loop:
     )
 
 
-def warm(work: Pass, tiles: Tiles) -> Any:
-    """The compiled kernel of a training pass with a cut, which is not run: for the GPU that is here, or that `offline.device` names."""
-    loop = example(work, 1, torch.device("cpu"))
+def warm(work: Pass, tiles: Tiles, bare: bool = False) -> Any:
+    """The compiled kernel of a pass with a cut, which is not run: for the GPU that is here, or that `offline.device` names. It is that of a
+    training step, or if `bare` the one that keeps nothing for a backward pass, or goes back from the final states alone."""
+    with torch.random.fork_rng(devices=[]):  # a first call draws no numbers that the user's next ones would have been
+        loop = example(work, 1, torch.device("cpu"))
+    if bare and work.direction == "forward":
+        loop.terms = []
     launch = Launch(loop, work.direction, tiles)
     trajectory = launch.trajectory()
     if work.direction == "forward":
         kernel, arguments = sequence.forward, forward_arguments(launch, trajectory)
     else:
-        made = launch.gradients()
-        kernel, arguments = sequence.backward, backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made)
+        dy, made = None if bare else trajectory.history[0], launch.gradients()
+        kernel, arguments = sequence.backward, backward_arguments(launch, trajectory, dy, loop.states, made)
     return kernel.warmup(*arguments, grid=launch.grid, **launch.options)

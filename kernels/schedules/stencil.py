@@ -20,7 +20,7 @@ from kernels.plan import Plan
 from kernels.schedules import neighbours
 from kernels.schedules.barrier import LINE
 from kernels.schedules.elementwise import function
-from kernels.tiles import chip
+from kernels.schedules.occupancy import here, together
 
 FEEDS = False
 LARGEST = 2048
@@ -37,11 +37,21 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return f"knows no matrices in the loop, and {plan.cell.name} has some: use stepwise"
     if dtype != torch.float32:
         return f"computes in float32, not {str(dtype).removeprefix('torch.')}: a wave is a small difference of two states"
-    if H > LARGEST and device.type == "cuda" and (most := SHARE * chip(device.index or 0).multiprocessors) < H:
-        return f"holds a grid of up to {most} units, {SHARE} on each multiprocessor of this device, and not {H}: use stepwise"
+    if H > LARGEST and device.type == "cuda" and (most := SHARE * here(device.index or 0).multiprocessors) < H:
+        return f"holds a grid of up to {most} units, {SHARE} on each multiprocessor that this process may use, and not {H}: use stepwise"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     return None
+
+
+_at_once: dict[Any, int] = {}
+"""Programs of a compiled kernel that are on a device at once."""
+
+
+def programs(launch: "Launch", kernel: Any, arguments: tuple[Any, ...]) -> int:
+    """How many programs of a launch's kernel are on its device at once."""
+    index = launch.device.index or 0
+    return together(kernel.warmup(*arguments, launch.counters(1), 0, *launch.sizes, grid=(launch.tiles,), **launch.options), index)
 
 
 class Launch:
@@ -58,13 +68,25 @@ class Launch:
         self.sizes = (T, self.B, H, self.tiles, block)
         self.options = {"num_warps": min(16, max(1, block // 64)), "enable_fp_fusion": True, "launch_cooperative_grid": self.tiles > 1}
 
-    def run(self, kernel: Any, arguments: tuple[Any, ...]) -> None:
-        together = self.B
-        if self.tiles > 1:
-            together = max(1, chip(self.device.index or 0).multiprocessors // self.tiles)
-        for first in range(0, self.B, together):
-            count = min(together, self.B - first)
+    def run(self, kernel: Any, arguments: tuple[Any, ...], variant: Any = None) -> None:
+        """`variant`: what makes a kernel another one beside the plan and the sizes."""
+        sequences = self.B if self.tiles == 1 else self.sequences(kernel, arguments, variant)
+        for first in range(0, self.B, sequences):
+            count = min(sequences, self.B - first)
             kernel[(count * self.tiles,)](*arguments, self.counters(count), first, *self.sizes, **self.options)
+
+    def sequences(self, kernel: Any, arguments: tuple[Any, ...], variant: Any) -> int:
+        """How many have all their programs on the device at once, as the driver says of the compiled kernel. Raises RuntimeError where not
+        one has."""
+        key = kernel, self.plan, variant, self.sizes[2:], self.device
+        if key not in _at_once:
+            _at_once[key] = programs(self, kernel, arguments)
+        if _at_once[key] < self.tiles:
+            raise RuntimeError(
+                f"{self.plan.cell.name} on {self.sizes[2]} units takes {self.tiles} programs at once, and this device has room for "
+                f"{_at_once[key]}: use stepwise"
+            )
+        return _at_once[key] // self.tiles
 
     def counters(self, sequences: int) -> Tensor:
         """Where the programs of each sequence meet; nobody looks at them where it has one."""
@@ -130,7 +152,7 @@ def forward_arguments(launch: Launch, trajectory: Trajectory, stored: tuple[bool
 def forward(loop: Loop) -> Trajectory:
     launch = Launch(loop)
     trajectory, stored = kept(loop)
-    launch.run(neighbours.forward, forward_arguments(launch, trajectory, stored))
+    launch.run(neighbours.forward, forward_arguments(launch, trajectory, stored), stored)
     return trajectory
 
 
@@ -159,5 +181,5 @@ def backward_arguments(
 def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
     launch = Launch(loop)
     made = gradients(launch)
-    launch.run(neighbours.backward, backward_arguments(launch, trajectory, dy, d_final, made))
+    launch.run(neighbours.backward, backward_arguments(launch, trajectory, dy, d_final, made), dy is None)
     return Gradients(made.terms, [d.sum(0) for d in made.vectors], made.states)
