@@ -1,5 +1,6 @@
 """How a sequence is cut into programs and products for the resident kernels, and a small model of what each cut would cost."""
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,8 +28,20 @@ WRITTEN = 2**14
 """Multiplications of a thread in a step, at most, where no tensor core takes them: they are all written out, and take the compiler
 12 s for a quarter of them and minutes for three times as many."""
 
-CLOCK = 1.7e9
-"""Cycles a second. The figures of the model are rough, from the literature: they rank cuts, and the table has the last word."""
+PRODUCTS = {True: 2.9e12, False: 1.8e12}
+"""Multiplications a second of one multiprocessor by a warpgroup's instruction, 766 TFLOP/s on 132 of them, and by a warp's, six tenths."""
+
+PLAIN = 128 * 1.98e9
+"""The same without tensor cores: 128 a cycle."""
+
+COST = {
+    "step": 0.45e-6, "round": 56e-9, "stretch": 83e-9, "taken": 10e-12, "all": 77e-15, "stored": 2.6e-12, "read": 1e-12,
+    "single": 63e-12, "chain": 0.44e-9, "fence": 0.1e-6, "spare": 0.34e-6, "apart": 84e-9, "pointwise": 43e-9,
+}  # fmt: skip
+"""Seconds of each part of a step, see `parts`: least squares over the cuts that an H200 timed, by `python -m bench.fit`."""
+
+REGISTERS = 255
+"""Registers that a thread can have; what it needs beyond is spilled."""
 
 
 @dataclass(frozen=True)
@@ -140,43 +153,91 @@ def candidates(work: Pass, chip: Chip) -> Iterator[Tiles]:
                 yield replace(tiles, flight=flight)
 
 
-def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
-    """The model's time of a step, for as many waves of programs as there are.
+@dataclass(frozen=True)
+class Product:
+    """The tiles of a pass's products: how many matrices have tiles of their own, how many operands are read, the rows and columns of a
+    tile, the inner side with what fills it up, and how many warps multiply something that no other one does."""
 
-    Programs meet in 0.7 µs and 2.5 ns for each of them. A program reads its operands from the L2 cache at 64 bytes a cycle, and every
-    round of them, which is as many stretches as are in flight, waits 600 cycles for it. Each stretch costs a block barrier, 50 cycles.
-    A product takes cycles by the instruction that its tile gets: on 64 rows (M) a warpgroup's, for every 16 of the inner side half its
-    columns but no fewer than 16; below that a warp's, 8 for 16 × 8 × 16, by as many warps as the tile or its slices keep busy, and no
-    less than shared memory takes to pass the matrices and twice the operands on, at 128 bytes a cycle; in float32 without tf32 none,
-    256 operations a cycle. Slices are added up through shared memory. The pointwise step takes 40 cycles of its unit for 16 elements,
-    again for every warp that repeats it because the product's tile has no part for it.
-    """
-    forward, groups, matrices, H = work.direction == "forward", len(work.groups), sum(work.groups), work.H
+    count: int
+    operands: int
+    rows: int
+    columns: int
+    inner: int
+    busy: int
+    warpgroup: bool
+
+    @property
+    def steps(self) -> int:
+        """A warpgroup's instructions, 64 rows by 16 of the inner side each."""
+        return self.count * max(1, self.rows // 64) * self.inner // 16
+
+
+def product_of(work: Pass, tiles: Tiles) -> Product:
+    forward, groups, matrices = work.direction == "forward", len(work.groups), sum(work.groups)
     stacked = tiles.units and forward
-    count, operands = groups if stacked else matrices, groups if forward else matrices
     rows, columns = (tiles.BN * (work.tall if stacked else 1), tiles.BB) if tiles.units else (tiles.BB, tiles.BN)
-    row, spread = tiles.BB * H * work.dtype.itemsize, max(1, rows // 16) * max(1, columns // 8)
-    busy = min(tiles.warps, tiles.split * spread)
-    if work.plainly:
-        multiply = 2 * tiles.BB * tiles.BN * H * matrices / 256
-    elif rows >= 64 and tiles.split == 1:
-        multiply = count * rows / 64 * H / 16 * max(16, columns / 2)
+    inner = work.stretches(tiles) * tiles.BK * tiles.split
+    warpgroup = rows >= 64 and tiles.split == 1 and not work.plainly
+    busy = tiles.warps if warpgroup else min(tiles.warps, tiles.split * max(1, rows // 16))
+    return Product(groups if stacked else matrices, groups if forward else matrices, rows, columns, inner, busy, warpgroup)
+
+
+def parts(work: Pass, chip: Chip, tiles: Tiles) -> dict[str, float]:
+    """How much of everything that takes time a step of a program has, by the names in COST.
+
+    A step: what it takes anyhow. A round: as many stretches as are in flight, and a wait for the L2 cache. A stretch: a block barrier
+    on its way through shared memory. Bytes of operands that are taken from L2 by a program, and by all, that are stored to shared
+    memory, and read there again by the warps, with the matrices; but a thread reads a matrix of 8 columns whose rows are the inner side
+    one number at a time. A chain: so many instructions of tensor cores wait for each other. A fence: in front of a warpgroup's products.
+    Spare: 8 warps without slices, half of which repeat what the others do. Apart: a tall tile is taken apart through shared memory.
+    Pointwise: elements of a thread, times the matrices, again for every warp that repeats them since the product has no part for it.
+    """
+    of, size = product_of(work, tiles), work.dtype.itemsize
+    stretches, row, stored = of.operands * work.stretches(tiles), min(work.B, tiles.BB) * work.H * size, tiles.BB * of.inner * size
+    stacked, again = tiles.units and work.direction == "forward" and work.tall > 1, tiles.warps / of.busy
+    single = work.direction == "backward" and tiles.BN == 8 and tiles.split > 1
+    if tiles.split > 1:
+        read = work.held(tiles) * (not single) + of.operands * stored
     else:
-        passes = 1 + (1 if tiles.split > 1 else min(tiles.warps, spread))
-        multiply = max(8 * count * spread * H / 16 / busy, (work.held(tiles) + passes * operands * row) / 128)
-    stretches = operands * work.stretches(tiles)
-    read = operands * row / 64 + 600 * -(-stretches // tiles.flight) + 50 * stretches
-    add = (count if forward else groups) * (100 + 4 * tiles.split * rows * columns / 128) if tiles.split > 1 else 0
-    again = 1 if tiles.split > 1 or (stacked and work.tall > 1) else tiles.warps / busy
-    pointwise = 40 * matrices * tiles.BB * tiles.BN / 16 / 4 * again
-    programs = tiles.programs(H)
-    meet = 0.7e-6 + 2.5e-9 * programs if programs > 1 else 0.0
+        read = of.count * tiles.warps * (max(16, of.rows // of.busy) + of.columns) * of.inner * size
+    repeated = 1.0 if tiles.split > 1 or stacked else again
+    return {
+        "step": 1, "round": len(work.groups) * -(-stretches // len(work.groups) // tiles.flight),
+        "taken": of.operands * row, "all": of.operands * row * tiles.grid(work.B, work.H), "stored": of.operands * stored,
+        "stretch": 0 if of.warpgroup else stretches, "fence": stretches if of.warpgroup else 0, "read": 0 if of.warpgroup else read,
+        "single": work.held(tiles) if single else 0, "chain": 0 if of.warpgroup else of.operands * of.inner / 16 / tiles.split,
+        "spare": tiles.warps == 8 and tiles.split == 1, "apart": stacked,
+        "pointwise": sum(work.groups) * max(1, tiles.BB * tiles.BN * repeated / 32 / tiles.warps),
+    }  # fmt: skip
+
+
+def seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
+    """The model's time of a step, for as many waves of programs as there are: its parts, and what was measured by itself, the products at
+    the rate of the tensor cores and a meeting of programs, 0.52 µs and 0.06 µs each time that their number doubles."""
+    of, programs = product_of(work, tiles), tiles.programs(work.H)
+    rate = PLAIN if work.plainly else PRODUCTS[of.warpgroup]
+    multiply = of.count * max(16, of.rows) * max(8, of.columns) * of.inner * tiles.warps / of.busy / rate
     meetings = 1 + sum(stage.argument is not None for stage in work.plan.stages)
-    waves = -(-tiles.grid(work.B, H) // chip.multiprocessors)
-    return waves * (meetings * meet + (read + multiply + add + pointwise) / CLOCK)
+    meet = meetings * (0.52e-6 + 0.06e-6 * math.log2(programs)) if programs > 1 else 0.0
+    waves = -(-tiles.grid(work.B, work.H) // chip.multiprocessors)
+    return waves * (meet + multiply + sum(COST[name] * amount for name, amount in parts(work, chip, tiles).items()))
+
+
+def registers(work: Pass, tiles: Tiles) -> float:
+    """What a thread is guessed to need, from some 300 kernels that triton 3.6 compiled: operands on their way, those in flight and three
+    stretches more; the fragments of a stretch; sums; the pointwise step. With a warpgroup's instructions, places for each."""
+    of, lanes, size = product_of(work, tiles), 32 * tiles.warps, work.dtype.itemsize
+    sums = (of.count if work.direction == "forward" else 1) * of.rows * of.columns * tiles.split / lanes * (tiles.warps / of.busy)
+    pointwise = sum(work.groups) * max(1, tiles.BB * tiles.BN / lanes) * (4 if work.direction == "backward" else 1)
+    if of.warpgroup:
+        return 92 + 2.5 * of.steps + sums
+    ahead = min(of.operands * work.stretches(tiles), tiles.flight + 3) * tiles.BB * tiles.BK * tiles.split * size / 4 / lanes
+    side = max(16, of.rows * tiles.split // of.busy) + of.columns
+    fragments = side * min(tiles.BK, 128) * size / 128 / (2 if work.direction == "forward" else 1)
+    return 40 + ahead + fragments + sums + pointwise
 
 
 @cache
 def ranked(work: Pass, chip: Chip) -> tuple[Tiles, ...]:
-    """The cuts that fit, the one that the model takes to be fastest first."""
-    return tuple(sorted(candidates(work, chip), key=lambda tiles: seconds(work, chip, tiles)))
+    """The cuts that fit, the one that the model takes to be fastest first, and after all others those that seem to spill."""
+    return tuple(sorted(candidates(work, chip), key=lambda tiles: (registers(work, tiles) > REGISTERS, seconds(work, chip, tiles))))
