@@ -103,16 +103,17 @@ def run(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell, pack: P
         limit = min(step.limit, left)
         tell(f"{step.name}: at most {limit:.0f} of the {left:.0f} seconds left")
         begin = time.monotonic()
+        file = f"{step.name.replace(' ', '-')}.log"
         try:
-            with (folder / f"{step.name.replace(' ', '-')}.log").open("a") as log:
+            with (folder / file).open("a") as log:
                 code = call(step.command(folder.resolve(), limit), limit, log)
+            why = "" if not code else "was stopped" if code == OVERDUE else f"ended with exit code {code}"
         except OSError as error:
-            code = f"couldn't run ({error})"
+            why = f"couldn't run ({error})"
         took = f"after {time.monotonic() - begin:.0f} s"
-        if code:
-            why = f"was stopped {took}" if code == OVERDUE else f"ended with exit code {code} {took}" if isinstance(code, int) else code
-            wrong.append(f"{step.name} {why}: see {step.name.replace(' ', '-')}.log")
-        tell(wrong[-1] if code else f"{step.name}: done {took}")
+        if why:
+            wrong.append(f"{step.name} {why} {took}: see {file}")
+        tell(wrong[-1] if why else f"{step.name}: done {took}")
         packed(folder, pack)
     tell(f"everything found is in {pack}; python -m bench report {folder}/NAME renders a suite, there or elsewhere")
     return wrong

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
 from bench.estimate import Estimate, estimate
-from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
+from bench.records import HEAD_START_CYCLES, Case, CaseRecord, Environment, GradientRecord, Records
 
 FLOPS = {"inference": 1, "backward": 2, "training": 3}
 """Of a mode, over those of a forward pass: each of its products W·v has two more in the backward pass, for the gradients of W and of v."""
@@ -20,6 +21,19 @@ def timed(record: CaseRecord) -> bool:
 def seconds(record: CaseRecord) -> Estimate:
     """Seconds per call of a timed case."""
     return estimate(tuple(record.samples))
+
+
+def host_bound(record: CaseRecord) -> bool:
+    """Whether the host set the time of a case: a GPU waited for work most of the time. The host issues some of it in its head start, which
+    isn't timed; what it took beyond that is most of the time. Without a known clock, 1 GHz: the longest head start that a GPU has."""
+    clocks = [reading.clock for reading in record.readings if reading.clock]
+    if not (record.host and timed(record)):
+        return False
+    beyond = median(record.host) - HEAD_START_CYCLES / (median(clocks) if clocks else 1e9)
+    return beyond > HOST_SHARE * median(record.samples)
+
+
+HOST_SHARE = 0.75
 
 
 def sequences_per_second(record: CaseRecord) -> float:

@@ -66,9 +66,7 @@ def test_no_step_passes_the_budget(commands, tmp_path):
     assert any("budget is spent: step 2 left out" in line for line in told)
 
 
-@pytest.mark.parametrize(
-    "code, why", [(3, "exit code 3 after 7 s"), (OVERDUE, "stopped after 7 s"), (OSError("lost"), "lost")]
-)
+@pytest.mark.parametrize("code, why", [(3, "exit code 3 after 7 s"), (OVERDUE, "stopped after 7 s"), (OSError("lost"), "lost")])
 def test_a_step_that_fails_takes_no_other_with_it(commands, tmp_path, code, why):
     plans, given = commands
     plans += [(7, code), (7, 0)]

@@ -14,7 +14,7 @@ import torch
 from scipy.special import bdtr
 
 from bench.measure.conditions import reading
-from bench.records import Reading, Stop
+from bench.records import HEAD_START_CYCLES, Reading, Stop
 
 
 @dataclass(frozen=True)
@@ -147,17 +147,13 @@ def sample(contestant: Contestant, device: torch.device, number: int, taken: Sam
             taken.readings.append(found)
 
 
-AHEAD = 4_000_000
-"""Cycles that a GPU is kept busy before a call, some 2 ms: so far ahead the host may issue work, as it does in a training loop."""
-
-
 def once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
     """Seconds that the device works on the call, and those after which it came back to the host. Where the host takes more than its
     head start on a GPU, that is among the former."""
     if device.type == "cuda":
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize(device)
-        torch.cuda._sleep(AHEAD)
+        torch.cuda._sleep(HEAD_START_CYCLES)
         start.record()
         begin = time.perf_counter()
         call()

@@ -94,6 +94,10 @@ class Work(Model):
         return self.outputs, self.copies, self.operands, self.tf32_hoisted, self.tf32_recurrent
 
 
+HEAD_START_CYCLES = 4_000_000
+"""Cycles that a GPU is kept busy before a timed call, some 2 ms: so far ahead the host may issue work, as it does in a training loop."""
+
+
 class Reading(Model):
     """How a GPU was just after a sample: clocks in Hz, watts, °C, and why it held its clock back, in NVML's words."""
 

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
 from bench.render import chaos, jacobians, speeds, theory, training, waves
-from bench.render.grid import FASTEST, TIED, Grid, grids, measure
+from bench.render.grid import FASTEST, HOST, HOST_LEGEND, TIED, Grid, grids, measure
 from bench.render.preface import contents, remarks
 from bench.render.words import OTHER, VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
-from bench.summary import by_cell, rate, seconds
+from bench.summary import by_cell, host_bound, rate, seconds
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8
@@ -104,6 +104,8 @@ def times_table(grid: Grid) -> Group:
     caption = "Median ms, and × the vendor's speed."
     if any(grid.marks(row) for row in grid.rows):
         caption += f" {FASTEST} fastest of its row, {TIED} not shown to be slower; {VERDICTS}."
+    if grid.host_bound:
+        caption += f" {HOST_LEGEND}"
     if any(grid.peers(row).width for row in grid.rows):
         caption += ' "gru 12.3": torch.nn has no such cell, so × is against its gru of the same H.'
     return titled(title, table, f"{caption} {note}")
@@ -114,7 +116,7 @@ def entry(grid: Grid, found: CaseRecord | str, mark: str) -> Text:
         return Text(found, style="red" if found in FAILURES else "dim")
     speed = grid.speed(found)
     note = times(speed) if speed else OTHER if grid.unlike(found) else ""
-    parts = (mark, milliseconds(seconds(found).value), note)
+    parts = (mark, milliseconds(seconds(found).value) + HOST * host_bound(found), note)
     return Text(" ".join(filter(None, parts)), style="bold green" if mark == FASTEST else "green" if mark else "")
 
 

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 from bench.records import FAILURES, Case, CaseRecord
 from bench.render.words import MODES, word
-from bench.summary import Peers, alike, peers, seconds, timed
+from bench.summary import Peers, alike, host_bound, peers, seconds, timed
 from bench.verdict import Noise, Speed, compared, noise
 
 SCHEDULES = ("compiled", "stepwise", "resident", "scan", "stencil")
 LOOPS = tuple(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low"))
 ORDER = ("vendor", "eager", *LOOPS, "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
-FASTEST, TIED = "★", "☆"
+FASTEST, TIED, HOST = "★", "☆", "†"
+HOST_LEGEND = f"{HOST}: host-bound, the host issued the work more slowly than the GPU did it."
 
 
 class Row(NamedTuple):
@@ -127,6 +128,11 @@ class Grid:
         against = {backend: self.against(record, found[best]) for backend, record in others.items()}
         tied = {backend: TIED for backend, speed in against.items() if speed and speed.verdict != "slower"}
         return {best: FASTEST, **tied} if others else {}
+
+    @property
+    def host_bound(self) -> bool:
+        """Whether the host set any of the times."""
+        return any(host_bound(record) for row in self.rows for record in self.timed(row).values())
 
     def algorithm(self, row: Row) -> str:
         """What cuDNN is expected to take for a row, or for the GRU that it is held against."""

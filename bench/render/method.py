@@ -1,7 +1,8 @@
 """What the tables of a report mean, in words."""
 
-from bench.render.grid import FASTEST, TIED
+from bench.render.grid import FASTEST, HOST, TIED
 from bench.render.words import VERDICTS
+from bench.summary import HOST_SHARE
 from bench.verdict import NOISE, WIDEST
 
 TIMES = (
@@ -18,8 +19,9 @@ METHOD = """\
   speed.
 - After a warm-up, the backends of one {together} take turns, one call each, in a new random order each round, with the garbage collector
   off. A call is timed to the end of its work on the device. A GPU is kept busy for some 2 ms before it, so that the host is ahead of
-  it as in a training loop: time of the host counts where a call takes more. Inputs, initial states, weights and upstream gradients
-  are random and materialised.
+  it as in a training loop: time of the host counts where a call takes more. Where what the host takes beyond its head start is more
+  than {host} of a time, that time is host-bound ({mark}): the processor set it, and one CUDA graph of the call would shorten it.
+  Inputs, initial states, weights and upstream gradients are random and materialised.
 - Inference is the forward pass without gradients; training is forward and backward, with the gradients of the input and of every
   learned value. Without the input product, all that doesn't depend on a state is computed beforehand and given; of a cell
   without a product in its loop, the input products are, and the rest is inside the time.
@@ -46,4 +48,5 @@ METHOD = """\
 
 def method(together: str) -> str:
     """How a run was measured; `together` says what takes turns: a "T", or a "size"."""
-    return METHOD.replace("{together}", together).replace("{noise}", f"{NOISE:.0%}").replace("{widest}", f"{WIDEST:.0%}")
+    known = {"together": together, "noise": f"{NOISE:.0%}", "widest": f"{WIDEST:.0%}", "host": f"{HOST_SHARE:.0%}", "mark": HOST}
+    return METHOD.format(**known)

@@ -24,14 +24,14 @@ from bench.render import (
 )  # fmt: skip
 from bench.render.console import screenshot
 from bench.render.every import CAPTION, every
-from bench.render.grid import Grid, Row, grids
+from bench.render.grid import HOST_LEGEND, Grid, Row, grids
 from bench.render.headlines import learnt, travelled
 from bench.render.markdown import code, folded, text
 from bench.render.method import GIVEN, LIGHT, TIMES, method
 from bench.render.pictures import placed
 from bench.render.preface import counted, remarks
 from bench.render.words import factor, interval, plural, size, task, two_grus
-from bench.summary import timed
+from bench.summary import host_bound, timed
 from bench.verdict import Speed, noise
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
@@ -169,6 +169,12 @@ def claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Speed]]:
     return [(record, speed) for record in records if (speed := grid.speed(record))]
 
 
+def baselines(grid: Grid, T: int, backend: str) -> list[CaseRecord]:
+    """What the cases of a backend are compared with."""
+    found = (grid.peers(Row(r.case.cell, T, r.case.B, r.case.D, r.case.H)).first for r, _ in claims(grid, T) if r.case.backend == backend)
+    return [record for record in found if record]
+
+
 def overall(grid: Grid) -> str:
     """One sentence on the backend with the most cases, and among those with as many the fastest in their geometric mean. It claims
     something where that mean is outside the noise and most cases are shown to be faster."""
@@ -182,7 +188,9 @@ def overall(grid: Grid) -> str:
     known = f"{backend} {VERBS[grid.common.mode]} {factor(means[backend])} as fast as torch.nn"
     spread = f"the geometric mean of {plural(len(ratios), 'case')} from {factor(min(ratios))} to {factor(max(ratios))}"
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    setting = f"{spread} ({verdicts}), {size(grid.common)}, {task(grid.common).lower()}"
+    bound = sum(map(host_bound, (record for T in grid.lengths for record in baselines(grid, T, backend))))
+    host = f"; in {bound} of them torch.nn's time is host-bound" if bound else ""
+    setting = f"{spread} ({verdicts}{host}), {size(grid.common)}, {task(grid.common).lower()}"
     faster = means[backend] > 1 + grid.noise.margin and 2 * counts["faster"] > len(ratios)
     return f"**{known}**, {setting}." if faster else f"**Not shown to be faster than torch.nn here:** {known}, {setting}."
 
@@ -190,8 +198,10 @@ def overall(grid: Grid) -> str:
 def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
     """One sentence; it says of a speed that isn't shown to be faster that nothing is."""
     case = record.case
-    same = grid.peers(Row(case.cell, T, case.B, case.D, case.H)).same
-    peer = f"torch.nn's own `{case.cell}`" if same else "torch.nn's GRU at equal hidden size"
+    peers = grid.peers(Row(case.cell, T, case.B, case.D, case.H))
+    peer = f"torch.nn's own `{case.cell}`" if peers.same else "torch.nn's GRU at equal hidden size"
+    if peers.first and host_bound(peers.first):
+        peer += ", whose time is host-bound"
     known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {interval(speed)} as fast as {peer}"
     setting = f"T={T} {size(case)}, {task(case).lower()}"
     return (
@@ -220,7 +230,9 @@ def speed_section(grid: Grid, records: Records) -> list[str]:
     shorter = [row for row in grid.rows if row not in grid.longest]
     return [
         f"## {task(grid.common)}",
-        f"{size(grid.common)}. {TIMES if grid.common.input_product else GIVEN} {grus}".strip(),
+        " ".join(
+            filter(None, (f"{size(grid.common)}.", TIMES if grid.common.input_product else GIVEN, HOST_LEGEND * grid.host_bound, grus))
+        ),
         speeds.throughput(grid),
         "\n".join(speeds.means(grid)),
         *([f"### Against torch.nn's gru{grid.at_longest}", f"The cells that torch.nn doesn't have. {grus}".strip(), gru] if gru else []),

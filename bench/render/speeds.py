@@ -5,10 +5,10 @@ from statistics import geometric_mean
 
 from bench import light
 from bench.records import CaseRecord, Environment
-from bench.render.grid import Grid, Row
+from bench.render.grid import HOST, Grid, Row
 from bench.render.markdown import table
 from bench.render.words import BELOW, NONE, OTHER, factor, interval, milliseconds, number, of_light, plural, times, unknown
-from bench.summary import seconds, sgemm_share
+from bench.summary import host_bound, seconds, sgemm_share
 
 
 def throughput(grid: Grid) -> str:
@@ -29,7 +29,7 @@ def entry(grid: Grid, found: CaseRecord | str, mark: str) -> str:
     spread = f" ±{number(1e3 * (t.high - t.low) / 2, 2)}" if t.bounded else ""
     peer = " gru" if grid.peers(place(found)).width else ""
     note = f"({times(speed)}{peer})" if speed else f"({OTHER})" if grid.unlike(found) else ""
-    return " ".join(filter(None, (mark, milliseconds(t.value) + spread, note)))
+    return " ".join(filter(None, (mark, milliseconds(t.value) + spread, HOST * host_bound(found), note)))
 
 
 def place(record: CaseRecord) -> Row:

@@ -1,0 +1,50 @@
+"""Which times a host has set, from records alone."""
+
+import pytest
+
+from bench.records import HEAD_START_CYCLES, CaseRecord, Reading
+from bench.render.grid import HOST, grids
+from bench.render.report import headline
+from bench.render.speeds import throughput
+from bench.summary import host_bound
+from tests.records import case, timed
+
+CLOCK = 2e9
+AHEAD = HEAD_START_CYCLES / CLOCK
+"""Seconds: 2 ms at 2 GHz."""
+
+
+def taken(seconds: float, host: float | None, backend: str = "resident", clock: float | None = CLOCK) -> CaseRecord:
+    """A case with nine samples of a GPU."""
+    beside = {"host": [] if host is None else [host] * 9, "readings": [Reading(clock=clock)] * 9}
+    return timed(case("gru", backend), *[seconds] * 9, **beside)
+
+
+@pytest.mark.parametrize(
+    "seconds, host, bound",
+    [
+        (35e-3, 36.9e-3, True),  # seen of cuDNN's GRU on an H200: the host was done 1.8 ms before the GPU
+        (7e-3, 3.7e-3, False),  # the host takes time, the GPU takes longer
+        (0.2e-3, 1.3e-3, False),  # more than the call, within the head start
+        (0.58e-3, 2.52e-3, True),  # 25 steps: what is beyond the head start is most of it
+        (1e-3, AHEAD + 0.74e-3, False),
+        (1e-3, AHEAD + 0.76e-3, True),
+        (1e-3, None, False),  # a CPU has no host
+    ],
+)
+def test_the_host_beyond_its_head_start(seconds, host, bound):
+    assert host_bound(taken(seconds, host)) is bound
+
+
+def test_without_a_clock_the_head_start_is_taken_to_be_long():
+    assert not host_bound(taken(1e-3, 4.7e-3, clock=None))
+    assert host_bound(taken(1e-3, 4.8e-3, clock=None))
+
+
+def test_tables_and_headline_say_so():
+    slow, fast = taken(35e-3, 36.9e-3, "vendor"), taken(7e-3, 3.7e-3)
+    (grid,) = grids([slow, fast])
+    assert f"35.0 ±0 {HOST}" in throughput(grid) and throughput(grid).count(HOST) == 1
+    assert "whose time is host-bound" in headline([grid])
+    (grid,) = grids([taken(35e-3, 3e-3, "vendor"), fast])
+    assert HOST not in throughput(grid) and "host-bound" not in headline([grid])
