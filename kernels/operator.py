@@ -59,9 +59,22 @@ def run(
     before: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """The same as `kernels.hoist.run`, for a graph."""
-    names, values = list(parameters), list(parameters.values())
-    y, final = torch.ops.recurrent_bench.layer(cell, bias, backend, x, list(states), names, values, before)
+    given = cell, bias, backend, x, list(states), list(parameters), list(parameters.values()), before
+    y, final = torch.ops.recurrent_bench.layer(*given) if torch.compiler.is_dynamo_compiling() else layer(*given)
     return y, tuple(final)
+
+
+def layer(
+    cell: str, bias: bool, backend: str, x: Tensor, states: list[Tensor], names: list[str], values: list[Tensor], before: Tensor | None
+) -> tuple[Tensor, list[Tensor]]:
+    """Run one layer in one direction; the parameters are the `values` of those `names`. It is a composite operator, which
+    Dynamo puts into its graph whole and the compiler takes apart. (torch.compiler.allow_in_graph is like it, but has Dynamo imported.)"""
+    with torch.autocast(x.device.type, enabled=False):
+        tensors = [*hoist(known(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before), *states]
+        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+        there = [t is not None for t in tensors]
+        y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], there, [t for t in tensors if t is not None])
+    return y, final
 
 
 torch.library.define(
@@ -69,20 +82,7 @@ torch.library.define(
     "(str cell, bool bias, str backend, Tensor x, Tensor[] states, str[] names, Tensor[] values, Tensor? before) -> (Tensor, Tensor[])",
     tags=torch.Tag.pt2_compliant_tag,
 )
-
-
-@torch.library.impl("recurrent_bench::layer", "CompositeImplicitAutograd")
-def layer(
-    cell: str, bias: bool, backend: str, x: Tensor, states: list[Tensor], names: list[str], values: list[Tensor], before: Tensor | None
-) -> tuple[Tensor, list[Tensor]]:
-    """Run one layer in one direction; the parameters are the `values` of those `names`. It is a composite, which Dynamo puts into its
-    graph as it is and the compiler takes apart. (torch.compiler.allow_in_graph does the same, but imports Dynamo with this module.)"""
-    with torch.autocast(x.device.type, enabled=False):
-        tensors = [*hoist(known(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before), *states]
-        keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        there = [t is not None for t in tensors]
-        y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], there, [t for t in tensors if t is not None])
-    return y, final
+torch.library.impl("recurrent_bench::layer", "CompositeImplicitAutograd", layer)
 
 
 @torch.library.custom_op("recurrent_bench::recurrence", mutates_args=())

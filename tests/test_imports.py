@@ -57,10 +57,11 @@ class First(torch.nn.Module):
         return self.rnn(x)[0]
 
 
-def test_an_exported_program_loads_where_the_package_alone_was_imported(tmp_path):
+@pytest.mark.parametrize("strict", [False, True], ids=["traced", "by Dynamo"])
+def test_an_exported_program_loads_where_the_package_alone_was_imported(tmp_path, strict):
     layer, x = First().eval(), torch.randn(5, 2, 4)
     files = [str(tmp_path / name) for name in ("program.pt2", "x.pt", "y.pt")]
-    program = torch.export.export(layer, (x,))
+    program = torch.export.export(layer, (x,), strict=strict)
     torch.export.save(program, files[0])
     torch.save(x, files[1])
     torch.save(program.module()(x), files[2])
