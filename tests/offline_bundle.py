@@ -1,8 +1,9 @@
 """A call on a GPU that isn't here, through Triton's own driver and launchers and a libcuda that says yes to everything: a program of its
 own, outside of the interpreter.
 
-    offline_bundle.py LIST     calls what a list names, and prints as JSON how many folders of TRITON_CACHE_DIR that wrote, how many
-                               kernels were launched, and whether `resident.warm` compiles the kernel that is called
+    offline_bundle.py LIST     calls what a list names, and prints as JSON how many folders of TRITON_CACHE_DIR that wrote, but for
+                               launchers that can't travel, how many kernels were launched, and whether `resident.warm` compiles the
+                               kernel that is called
 """
 
 import ctypes
@@ -77,7 +78,12 @@ def main(path: str) -> dict[str, object]:
     with offline.device(90), watched.watch() as alone:
         for work in works:
             resident.warm(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
-    return {"written": len(seen.made), "launched": launched, "warm": len(alone.folders), "same": alone.folders <= called}
+    return {
+        "written": len(seen.made) - (not launchers.TRAVEL),
+        "launched": launched,
+        "warm": len(alone.folders),
+        "same": alone.folders <= called,
+    }
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A bundle: made, unpacked where nothing is installed, found by another checkout, missed where a source changed."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +80,40 @@ def test_another_checkout_finds_them_until_a_source_changes(tmp_path):
     source = elsewhere / "kernels" / "schedules" / "elementwise.py"
     source.write_text(source.read_text().replace("import triton\n", "import triton\n\n", 1))
     said = check()
-    assert said.startswith(f"miss: {name} has the key") and f"{key[:16]} in the bundle" in said and "0 of 1 failed" in said, said
+    assert said.startswith(f"miss: {name} has the key") and f"{key[:16]} in the bundle; the bundle is of " in said, said
+    assert "0 of 1 failed" in said
+
+
+@compiles
+@pytest.mark.parametrize(
+    ("key", "written", "told"),
+    [
+        ("here", 0, "hit: scan mingru B=2 H=32 float32 has the key here here and here in the bundle, and is in /cache"),
+        ("here", 2, "miss: scan mingru B=2 H=32 float32 has the key here here and here in the bundle, but 2 kernels were not in /cache"),
+        (
+            "there",
+            0,
+            "miss: scan mingru B=2 H=32 float32 has the key here here and there in the bundle; the bundle is of c0ffee for Python",
+        ),
+    ],
+)
+def test_a_hit_has_the_bundle_s_key_and_is_in_the_cache(monkeypatch, key, written, told):
+    """A kernel that another bundle of the same list left there is a miss too."""
+    from bench.bundle import arrive, launchers, warm
+
+    listed, compiled = [Work("scan", "mingru", B, 32, "float32") for B in (2, 3)], []
+
+    def run(works: list[Work], *rest: object) -> Warmed:
+        compiled.append(works)
+        return Warmed({work: ["here"] for work in works}, made=written)
+
+    monkeypatch.setattr(warm, "run", run)
+    monkeypatch.setattr(launchers, "library", contextlib.nullcontext)
+    said: list[str] = []
+    manifest = Manifest("/cache", {str(listed[0]): key}, 2, 2, 90, "3.12", "3.6.0", "c0ffee", False, ())
+    assert arrive.check(arrive.Bundle(manifest, listed), 2, said.append) == told.startswith("hit")
+    assert said[0].startswith(told)
+    assert compiled == ([listed[:1]] if told.startswith("hit") else [listed[:1], listed])
 
 
 POOL = """
@@ -132,7 +167,8 @@ def test_unpacking_needs_python_alone(tmp_path):
     subprocess.run(["tar", "xzf", packed], cwd=tmp_path, check=True)
     done = subprocess.run([sys.executable, "-I", "-S", tmp_path / FOLDER / "unpack.py"], capture_output=True, text=True)
     assert done.returncode == 1 and "the bundle is for Python 3.1, this is 3." in done.stderr  # but is unpacked
-    assert sorted(path.name for path in (tmp_path / "cache" / "KEY").iterdir()) == ["__grp__k.json", "k.cubin"]
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "cache" / "KEY").iterdir()}
+    assert sizes == {"__grp__k.json": 1000, "k.cubin": 1000, "k.source": 0}
     shell = f"{done.stdout}\n{sys.executable} -c 'import some; print(some.word)'; cat $RECURRENT_BENCH_COMMIT; echo $TRITON_CACHE_DIR"
     shown = subprocess.run(["sh", "-c", shell], capture_output=True, text=True).stdout
     assert shown.startswith("unzipped\n") and '"c0ffee"' in shown and shown.endswith(f"{tmp_path / 'cache'}\n")
@@ -190,7 +226,8 @@ def test_a_suite_s_work_is_named_once_the_most_telling_first():
     found = work.suites(["headline", "scans"], 2)
     assert str(found[0]) == "resident lstm forward B=16 H=768 float16" and found[0].tiles != found[1].tiles
     assert [w.direction for w in found[:5]] == ["forward", "forward", "backward", "backward", None]
-    assert len({w.alike for w in found}) == len(found)
+    assert len({replace(w, B=0) for w in found}) == len(found)
+    assert next(w for w in found if w.cell == "minimal" and w.H == 512).B == 16  # its first batch, of five
     assert {w.schedule for w in found} == {"resident", "stepwise", "scan"}
     assert len(work.suites(["headline"], 1)) < len(work.suites(["headline"], 2))
     assert not [w for w in work.suites(["deepbench"], 1) if w.H == 2816 and w.tiles]  # it fits no GPU's multiprocessors

@@ -55,11 +55,17 @@ def linked(folder: str) -> None:
     ctypes.CDLL(str(Path(folder) / NAME), mode=ctypes.RTLD_GLOBAL)
 
 
+TRAVEL = hasattr(driver, "make_launcher")
+"""Whether they can be built elsewhere. Later versions have one launcher for all kernels, and a key with the folder of libcuda in it: it is
+compiled where it runs, once."""
+
+
 def build(kernels: Iterable[Any], folder: str) -> None:
-    """Compile the launchers of kernels, and what loads them, into Triton's cache."""
+    """Compile the launchers of kernels, and what loads them, into Triton's cache, if they can travel."""
+    if not TRAVEL:
+        return
     if folder:
         linked(folder)
     driver.CudaUtils()
-    if hasattr(driver, "make_launcher"):  # in later versions one launcher, among the utilities, takes every signature
-        for kernel in kernels:
-            driver.CudaLauncher(kernel.src, kernel.metadata)
+    for kernel in kernels:
+        driver.CudaLauncher(kernel.src, kernel.metadata)

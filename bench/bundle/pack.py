@@ -23,7 +23,8 @@ MOST = 30 * 2**20
 """Bytes of a bundle, at most."""
 
 KEPT = (".cubin", ".json", ".so")
-"""What Triton reads of its cache. The rest are texts that it made on the way."""
+"""What Triton needs of its cache. The rest are texts that it made on the way: they are packed empty, since from 3.9 on a kernel of which a
+file is missing is compiled again."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iter
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / "bundle.tar.gz"
         with tarfile.open(file, "w:gz") as tar:
-            text(tar, "manifest.json", json.dumps(asdict(made), indent=1))
-            text(tar, "commit.json", json.dumps(asdict(commit)))
-            text(tar, "list.jsonl", lines(warmed.keys))
-            tar.add(Path(__file__).with_name("unpack.py"), f"{FOLDER}/unpack.py", filter=anonymous)
+            add(tar, "manifest.json", json.dumps(asdict(made), indent=1).encode())
+            add(tar, "commit.json", json.dumps(asdict(commit)).encode())
+            add(tar, "list.jsonl", lines(warmed.keys).encode())
+            add(tar, "unpack.py", Path(__file__).with_name("unpack.py").read_bytes())
             for path in wheels:
-                tar.add(path, f"{FOLDER}/wheels/{path.name}", filter=anonymous)
-            for path in kept(Path(made.cache), warmed.folders):
-                tar.add(path, f"{FOLDER}/cache/{path.relative_to(made.cache)}", filter=anonymous)
+                add(tar, f"wheels/{path.name}", path.read_bytes())
+            for path in files(Path(made.cache), warmed.folders):
+                add(tar, f"cache/{path.relative_to(made.cache)}", path.read_bytes() if path.suffix in KEPT else b"")
         size = file.stat().st_size
         if size > MOST:
             raise SettingsError(
@@ -77,21 +78,14 @@ def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iter
     return size
 
 
-def kept(cache: Path, folders: Iterable[str]) -> Iterator[Path]:
-    """The files of a cache's folders that Triton reads."""
+def files(cache: Path, folders: Iterable[str]) -> Iterator[Path]:
+    """The files of a cache's folders."""
     for folder in sorted(folders):
-        yield from sorted(path for path in (cache / folder).iterdir() if path.suffix in KEPT)
+        yield from sorted(path for path in (cache / folder).iterdir() if path.is_file())
 
 
-def text(tar: tarfile.TarFile, name: str, content: str) -> None:
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file without the name of who packed it."""
     info = tarfile.TarInfo(f"{FOLDER}/{name}")
-    data = content.encode()
-    info.size = len(data)
-    tar.addfile(info, io.BytesIO(data))
-
-
-def anonymous(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """A file without the name of who packed it."""
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    return info
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))

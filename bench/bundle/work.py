@@ -110,4 +110,4 @@ def samples(works: Iterable[Work]) -> list[Work]:
 
 def lines(works: Iterable[Work]) -> str:
     """A list as text."""
-    return "".join(json.dumps({key: value for key, value in asdict(work).items() if value is not None}) + "\n" for work in works)
+    return "".join(json.dumps(asdict(work)) + "\n" for work in works)
