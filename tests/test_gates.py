@@ -47,6 +47,20 @@ def test_a_sample():
         hold(row)
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [{"spills": 8}, {"faults": ["loads in a chain"]}, {"faults": ["repeats the pointwise step"]}, {"tensor": 0}, {"ordered": False}],
+)
+def test_a_bad_kernel_is_told(fault):
+    good = {
+        "capability": 90, "dtype": "float16", "programs": 4, "meetings": 1, "spills": 0, "weights": 4096, "shared": 8192, "room": 9000,
+        "tensor": 8, "releases": 1, "acquires": 1, "ordered": True, "faults": [],
+    }  # fmt: skip
+    hold(good)
+    with pytest.raises(AssertionError):
+        hold({**good, **fault})
+
+
 @pytest.mark.gates
 def test_every_pass_of_the_suites():
     """As an H100 would run it. `make gates` prints the table."""
