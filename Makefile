@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bench test test-oldest soak gates lint peers gpu
+.PHONY: setup bench test test-oldest soak gates verdicts lint peers gpu
 .NOTPARALLEL:
 setup: .venv/.installed
 peers: .venv/.installed-peers
@@ -58,6 +58,11 @@ soak: .venv/.installed-test
 # What every resident kernel of the suites would use of an H100: a table, and a failure where one spills.
 gates: .venv/.installed-test
 	@$(BIN)/python -m pytest -m gates -s $(ARGS)
+
+# Read the machine code of the usual kernels again, after a change to them: once with the newest Triton and once with the oldest.
+verdicts: .venv/.installed-test .venv-oldest/.installed
+	@rm -f kernels/verdicts/*.json
+	@for venv in .venv .venv-oldest; do $$venv/bin/python tests/offline_resident.py verdicts > /dev/null || exit 1; done
 
 lint: .venv/.installed-lint
 	@$(BIN)/ruff check

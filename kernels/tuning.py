@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 
+from kernels import oracle
 from kernels.derive import TRITON, source
 from kernels.plan import Plan
 from kernels.tiles import DIRECTIONS, Chip, Direction, Pass, Tiles, ranked, seconds
@@ -146,10 +147,22 @@ OTHER = {torch.float16: torch.bfloat16, torch.bfloat16: torch.float16}
 
 @cache
 def choices(work: Pass, chip: Chip) -> tuple[Tiles, ...]:
-    """The cuts for a pass, best first: the one that was measured to be, then as the model ranks them; none where none fits."""
+    """The cuts for a pass, best first: the one that was measured to be, then as the model ranks them, then those whose machine code is
+    known to have a fault; none where none fits."""
     found, entry = ranked(work, chip), measured(work, chip, "resident")
+    if chip.name.startswith(ORACLE):
+        found = tuple(sorted(found, key=lambda tiles: faulty(work, tiles)))
     known = entry.tiles if entry and entry.tiles in found else None
     return found if known is None else (known, *(tiles for tiles in found if tiles != known))
+
+
+ORACLE = "nvidia-h"
+"""How the names of the devices begin that `kernels.oracle` keeps verdicts for: H100 and H200, which run the same machine code."""
+
+
+def faulty(work: Pass, tiles: Tiles) -> bool:
+    verdict = oracle.known().get(oracle.key(fingerprint(work.plan), work, tiles))
+    return verdict is not None and bool(verdict.faults)
 
 
 LAUNCH = 2.5e-6

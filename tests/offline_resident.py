@@ -3,6 +3,8 @@ interpreter.
 
     offline_resident.py sample       a few passes of every kind, for three architectures
     offline_resident.py suites       every pass of the suites, cut for an H100
+    offline_resident.py usual        cells and sizes that most ask for, cut for an H100
+    offline_resident.py verdicts     the same, passing over cuts with a fault, and keep what `kernels.oracle` says of all that were compiled
 """
 
 import json
@@ -10,17 +12,19 @@ import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
+import triton
 
 from bench.suites import SUITES
 from bench.tune import Name, passes
-from kernels import offline
+from kernels import offline, oracle, tuning
 from kernels.schedules import resident
 from kernels.tiles import DIRECTIONS, H100, Chip, Pass, Tiles
 
@@ -36,6 +40,11 @@ SAMPLE = [
         ("lstm", 16, 128, "float32"),
     )
     for direction in DIRECTIONS
+]  # fmt: skip
+
+USUAL = [
+    Name(cell, direction, B, H, "float16")
+    for cell in ("lstm", "gru", "cfn", "minimal") for direction in DIRECTIONS for H in (256, 512, 768, 1024) for B in (16, 64)
 ]  # fmt: skip
 
 MARKS = {
@@ -75,19 +84,23 @@ def used(work: Pass, tiles: Tiles, capability: int) -> tuple[offline.Resources, 
     return offline.compiled(capability, launch), marks(made[0].asm["ptx"])
 
 
-def row(name: Name, chip: Chip) -> dict[str, Any] | None:
-    """Of a pass, cut as it would be on that chip; None where it doesn't fit."""
+def row(name: Name, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
+    """Of a pass, cut as it would be on that chip, or, where `strict`, without any fault if one of the first cuts has none; None where it
+    doesn't fit. `judged` are the verdicts on all cuts that were compiled for it."""
     torch.backends.cuda.matmul.allow_tf32 = name.tf32
     work, found = name.work, resident.choices(name.work, chip)
     if not found:
         return None
+    judged: dict[Tiles, oracle.Verdict] = {}
 
     def spilled(work: Pass, tiles: Tiles, bare: bool) -> int | None:
         resources = used(work, tiles, CAPABILITY[chip])[0]
-        return resources.stack + resources.local if resources.shared <= chip.shared else None
+        judged[tiles] = oracle.judged(work, tiles, resources)
+        fault = strict and bool(judged[tiles].faults)
+        return resources.stack + resources.local + fault if resources.shared <= chip.shared else None
 
     tiles = resident.settled(work, chip, spilled)
-    resources, code = used(work, tiles, CAPABILITY[chip])
+    (resources, code), verdict = used(work, tiles, CAPABILITY[chip]), judged[tiles]
     return {
         "cell": name.cell, "direction": name.direction, "B": name.B, "H": name.H, "dtype": "tf32" if name.tf32 else name.dtype,
         "capability": CAPABILITY[chip], "tiles": [tiles.BB, tiles.BN, tiles.BK, tiles.warps, tiles.units, tiles.split, tiles.flight],
@@ -96,16 +109,25 @@ def row(name: Name, chip: Chip) -> dict[str, Any] | None:
         "code": resources.sass.count(";"), "tensor": len(re.findall(r"HMMA|HGMMA|UTC\w*MMA", resources.sass)),
         "releases": code.count("release"), "acquires": code.count("acquire"), "ordered": ordered(code),
         "meetings": 1 + sum(stage.argument is not None for stage in work.plan.stages),
+        **{name: getattr(verdict, name) for name in ("pointwise", "product", "chain", "barriers", "faults")},
+        "cycles": {"shared": verdict.shared, "tensor": verdict.tensor},
+        "judged": [(oracle.key(tuning.fingerprint(work.plan), work, cut), asdict(said)) for cut, said in judged.items()],
     }  # fmt: skip
 
 
 def main(which: str) -> Iterator[dict[str, Any]]:
     """A pass of each size is compiled once, for the batches that are cut alike."""
-    wanted = [(n, c) for n in SAMPLE for c in CAPABILITY] if which == "sample" else [(n, H100) for n in passes(SUITES)]
+    names = {"sample": SAMPLE, "suites": passes(SUITES), "usual": USUAL, "verdicts": USUAL}[which]
+    wanted = [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
     alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, resident.choices(n.work, c)[:1]): (n, c) for n, c in wanted}
     with ProcessPoolExecutor(2) as pool:
-        yield from filter(None, pool.map(row, *zip(*alike.values(), strict=True)))
+        yield from filter(None, pool.map(partial(row, strict=which == "verdicts"), *zip(*alike.values(), strict=True)))
 
 
 if __name__ == "__main__":
-    print(json.dumps(list(main(sys.argv[1]))))
+    rows = list(main(sys.argv[1]))
+    if sys.argv[1] == "verdicts":
+        found = {tuple(key): oracle.Verdict(**verdict) for made in rows for key, verdict in made["judged"]}
+        path = oracle.write(found, triton.__version__)
+        print(f"{len(found)} verdicts on the cuts of {len(rows)} passes: {path}", file=sys.stderr)
+    print(json.dumps(rows))

@@ -11,9 +11,10 @@ from tests.test_offline import offline
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 
 COLUMNS = (
-    "cell", "direction", "B", "H", "dtype", "capability", "tiles", "programs", "skipped", "registers", "spills", "shared", "weights",
-    "tensor", "code",
+    "cell", "direction", "B", "H", "dtype", "capability", "tiles", "programs", "skipped", "registers", "spills", "shared", "pointwise",
+    "product", "chain", "barriers", "cycles", "faults",
 )  # fmt: skip
+"""What is printed of a kernel: from `pointwise` on it is what `kernels.oracle.Verdict` says of a step."""
 
 
 def hold(row: dict) -> None:
@@ -26,6 +27,8 @@ def hold(row: dict) -> None:
     meetings = row["meetings"] if row["programs"] > 1 else 0
     assert (row["releases"], row["acquires"]) == (meetings, meetings), row
     assert row["ordered"], f"a block barrier in front of a release or behind an acquire is missing: {row}"
+    if row["capability"] == 90:
+        assert not row["faults"], f"machine code that `kernels.oracle` finds fault with: {row}"
 
 
 def show(rows: list[dict]) -> None:
@@ -42,6 +45,20 @@ def test_a_sample():
     assert {row["capability"] for row in rows} == {80, 90, 100} and len(rows) > 30
     for row in rows:
         hold(row)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"spills": 8}, {"faults": ["loads in a chain"]}, {"faults": ["repeats the pointwise step"]}, {"tensor": 0}, {"ordered": False}],
+)
+def test_a_bad_kernel_is_told(fault):
+    good = {
+        "capability": 90, "dtype": "float16", "programs": 4, "meetings": 1, "spills": 0, "weights": 4096, "shared": 8192, "room": 9000,
+        "tensor": 8, "releases": 1, "acquires": 1, "ordered": True, "faults": [],
+    }  # fmt: skip
+    hold(good)
+    with pytest.raises(AssertionError):
+        hold({**good, **fault})
 
 
 @pytest.mark.gates
