@@ -1,6 +1,7 @@
 """Published runs: what kind each is, and its headline, as an index has them."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +10,11 @@ from statistics import geometric_mean
 from typing import Literal
 
 from bench.records import Records, read
-from bench.render.grid import Grid, grids
+from bench.render.grid import HOST, Grid, grids
 from bench.render.headlines import learnt, travelled
 from bench.render.report import BASELINES, headline
 from bench.render.words import MODES, factor, plural
+from bench.summary import host_bound
 
 Kind = Literal["speed", "learning", "scaling", "signals"]
 FILE = "records.jsonl"
@@ -20,13 +22,14 @@ FILE = "records.jsonl"
 
 @dataclass(frozen=True)
 class Ratio:
-    """The geometric mean of a backend's speed over so many cases of a mode, against `peer`."""
+    """The geometric mean of a backend's speed over so many cases of a mode, against `peer`, whose time was `host_bound` in so many."""
 
     mode: str
     backend: str
     peer: str
     value: float
     cases: int
+    host_bound: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,16 +109,22 @@ def known(folder: Path) -> bool:
 def ratios(grid: Grid) -> Iterator[Ratio]:
     for backend in grid.backends:
         found: dict[str, list[float]] = {}
+        bound = Counter[str]()
         for row in grid.rows if backend not in BASELINES else ():
             record = grid.timed(row).get(backend)
             if record and (speed := grid.speed(record)):
-                found.setdefault("same" if grid.peers(row).same else "gru", []).append(speed.ratio.value)
-        yield from (Ratio(grid.common.mode, backend, peer, geometric_mean(v), len(v)) for peer, v in found.items())
+                peers = grid.peers(row)
+                peer = "same" if peers.same else "gru"
+                found.setdefault(peer, []).append(speed.ratio.value)
+                bound[peer] += bool(peers.first and host_bound(peers.first))
+        yield from (Ratio(grid.common.mode, backend, peer, geometric_mean(v), len(v), bound[peer]) for peer, v in found.items())
 
 
 def cited(ratio: Ratio | None) -> str:
-    """ "1.46× (compiled, 12)"."""
-    return f"{factor(ratio.value)} ({ratio.backend}, {ratio.cases})" if ratio else ""
+    """ "1.46× (compiled, 12)", or with three host-bound peers "1.46× (resident, 12, 3 †)"."""
+    if not ratio:
+        return ""
+    return f"{factor(ratio.value)} ({ratio.backend}, {ratio.cases}{f', {ratio.host_bound} {HOST}' if ratio.host_bound else ''})"
 
 
 def modes(runs: Sequence[Published]) -> list[str]:
