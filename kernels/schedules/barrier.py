@@ -21,12 +21,9 @@ around a release of its own, the one in front of it had to be written, and it st
 It never hangs if all programs are resident at once: the grid is at most as large as that, and launched cooperatively, so a grid that
 doesn't fit is an error and not a deadlock.
 
-On an H200 (triton 3.6) it takes 0.52 µs for one program, 0.88 µs for 64 and 0.93 µs for 132. Two ways without a fence were tried
-there and are slower in the geometric mean, for the same tiles. Each fills what is exchanged with a NaN that nobody stores, and
-reads a whole tile again where one is left: with one element of each program polled in place of a counter, 1.10 × the time forward
-(28 kernels, 0.84 to 1.57) and 1.12 × backward (14); with a counter that orders nothing as a hint, 1.03 × (7) and 1.16 × (6). Reading
-again costs more than the fence where tiles are wide; LSTM H=768 B=16 forward alone gained, 2.57 to 2.28 µs. Weighed and not tried: a
-counter that resets itself by its sign flips (what cooperative groups do) saves the zeroing, which is one small memset a launch.
+Others were weighed and not tried for want of a device: a counter that resets itself by its sign flips (what cooperative groups do)
+saves the zeroing, which is one small memset a launch; flags that travel with the data save the second trip to L2, and would
+double what is stored.
 """
 
 import triton

@@ -3,6 +3,12 @@ programs of a batch tile meet, `kernels.tiles` for how the work is cut.
 
 Where one program can hold all matrices, a batch tile has one program and no barrier; elsewhere its programs share them out, and all
 of them must be on the device at once, or the plan is unsupported.
+
+On an H200 (triton 3.6) the barrier takes 0.52 µs for one program, 0.88 µs for 64 and 0.93 µs for 132. Two ways without a fence were
+tried there and are slower in the geometric mean, for the same tiles. Each fills what is exchanged with a NaN that nobody stores,
+and reads a whole tile again where one is left: with one element of each program polled in place of a counter, 1.10 × the time
+forward (28 kernels, 0.84 to 1.57) and 1.12 × backward (14); with a counter that orders nothing as a hint, 1.03 × (7) and 1.16 ×
+(6). Reading again costs more than the fence where tiles are wide; LSTM H=768 B=16 forward alone gained, 2.57 to 2.28 µs.
 """
 
 import os
