@@ -61,22 +61,22 @@ def suite(name: str, folder: str, *more: str) -> tuple[str, ...]:
 
 
 SMOKE = "as_wide_as_it_gets or same_bits or no_hang or captured"
-BOTH = ("--lean", "--backends", "vendor,resident")
+LEAN = ("--lean", "--backends", "vendor,resident")
 TUNE = ("bench", "tune", "--suite", "headline", "--dtype", "float16", "--budget", "{seconds}", "--out", "{folder}")
 STEPS = (
     Step("doctor", 1, 20, ("bench", "doctor")),
     Step("smoke", 1, 50, tests("-k", SMOKE, "tests/test_gpu.py")),
     Step("cuts", 1, 45, (*TUNE, "--cuts", "24")),
     Step("tune", 1, 75, (*TUNE, "--cuts", "4")),
-    Step("headline", 1, 120, suite("headline", "headline", "--dtype", "float16", *BOTH)),
+    Step("headline", 1, 120, suite("headline", "headline", "--dtype", "float16", *LEAN)),
     Step("tests", 1, 120, tests("tests/test_gpu.py", "tests/test_gpu_scan.py", "tests/test_gpu_conditions.py")),
     Step("smoke again", 2, 40, tests("-k", SMOKE, "tests/test_gpu.py")),
     Step("tune more", 2, 60, ("bench", "tune", "--budget", "{seconds}", "--out", "{folder}")),
     Step("headline in full", 2, 130, suite("headline", "full", "--backends", "vendor,resident,stepwise"), ending=40.0),
-    Step("deepbench", 2, 60, suite("deepbench", "deepbench", *BOTH)),
+    Step("deepbench", 2, 60, suite("deepbench", "deepbench", *LEAN)),
     Step("scans", 2, 30, suite("scans", "scans", "--lean")),
-    Step("crossover", 2, 40, suite("crossover", "crossover", *BOTH)),
-    Step("more of headline", 2, 600, suite("headline", "headline", *BOTH)),
+    Step("crossover", 2, 40, suite("crossover", "crossover", *LEAN)),
+    Step("more of headline", 2, 600, suite("headline", "headline", *LEAN)),
 )
 """In the order of worth: first whether the kernels run and are right, then the fastest cuts, then speeds beside cuDNN."""
 

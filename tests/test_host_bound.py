@@ -5,7 +5,7 @@ import pytest
 from bench.records import HEAD_START_CYCLES, CaseRecord, Reading
 from bench.render.grid import HOST, grids
 from bench.render.report import headline
-from bench.render.speeds import throughput
+from bench.render.speeds import means, throughput
 from bench.summary import host_bound
 from tests.records import case, timed
 
@@ -46,5 +46,6 @@ def test_tables_and_headline_say_so():
     (grid,) = grids([slow, fast])
     assert f"35.0 ±0 {HOST}" in throughput(grid) and throughput(grid).count(HOST) == 1
     assert "whose time is host-bound" in headline([grid])
+    assert "in 1 of them the vendor is host-bound" in " ".join(means(grid))
     (grid,) = grids([taken(35e-3, 3e-3, "vendor"), fast])
-    assert HOST not in throughput(grid) and "host-bound" not in headline([grid])
+    assert HOST not in throughput(grid) and "host-bound" not in headline([grid]) + " ".join(means(grid))

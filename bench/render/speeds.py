@@ -1,5 +1,6 @@
 """The tables of times and speeds in a report. Each is "" where it would have no rows."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import geometric_mean
 
@@ -38,17 +39,21 @@ def place(record: CaseRecord) -> Row:
 
 
 def means(grid: Grid) -> Iterator[str]:
-    """A line for each backend: the geometric mean of its speed, and over how many cases."""
+    """Yield a line for each backend: the geometric mean of its speed, over how many cases, and in how many the peer was host-bound."""
     for backend in grid.backends:
         ratios: dict[str, list[float]] = {}
+        bound = Counter[str]()
         for row in grid.rows:
             record = grid.timed(row).get(backend)
             speed = grid.speed(record) if record else None
             if speed:
-                peer = "the vendor's same cell" if grid.peers(row).same else "the vendor's gru of equal H"
+                peers = grid.peers(row)
+                peer = "the vendor's same cell" if peers.same else "the vendor's gru of equal H"
                 ratios.setdefault(peer, []).append(speed.ratio.value)
+                bound[peer] += bool(peers.first and host_bound(peers.first))
         for peer, values in ratios.items():
-            yield f"- {backend}: {factor(geometric_mean(values))} the speed of {peer} (geometric mean of {plural(len(values), 'case')})"
+            over = plural(len(values), "case") + (f", in {bound[peer]} of them the vendor is host-bound" if bound[peer] else "")
+            yield f"- {backend}: {factor(geometric_mean(values))} the speed of {peer} (geometric mean of {over})"
 
 
 def against_gru(grid: Grid, chosen: Sequence[Row]) -> str:
