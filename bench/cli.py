@@ -5,20 +5,20 @@ import sys
 
 import click
 
+from bench.commands.all import run_all
+from bench.commands.bundle import bundle
+from bench.commands.calibrate import calibrate
+from bench.commands.compare import compare
+from bench.commands.gpu import campaign, tune
+from bench.commands.inspect import doctor, list_cells, show
+from bench.commands.merge import merge
+from bench.commands.publish import publish
+from bench.commands.report import report
+from bench.commands.scale import scale
+from bench.commands.signals import chaos, gradients, jacobian, theory
+from bench.commands.train import train
+from bench.harness.settings import SettingsError
 from bench.records import RecordError
-from bench.settings import SettingsError
-from bench.verbs.all import run_all
-from bench.verbs.bundle import bundle
-from bench.verbs.calibrate import calibrate
-from bench.verbs.compare import compare
-from bench.verbs.dynamics import chaos, gradients, jacobian, theory
-from bench.verbs.gpu import campaign, tune
-from bench.verbs.look import doctor, list_cells, show
-from bench.verbs.merge import merge
-from bench.verbs.publish import publish
-from bench.verbs.report import report
-from bench.verbs.scale import scale
-from bench.verbs.train import train
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

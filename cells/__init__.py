@@ -9,22 +9,20 @@ import importlib
 import pkgutil
 from functools import cache
 
-from cells.cell import Cell, cell
-from cells.fault import CellError
-from cells.own import own
+from cells.grammar.cell import Cell, cell
+from cells.grammar.errors import CellError
+from cells.grammar.user_files import own
 
 __all__ = ["SEED", "Cell", "CellError", "cell", "load", "names"]
 
 SEED = ("cfn", "gru", "gru_reset_before", "lstm", "minimal", "minimal_deep", "vanilla", "vanilla_relu")
 """The cells that a benchmark measures where it is told none."""
 
-_GRAMMAR = {"cell", "draws", "fault", "functions", "grid", "learned", "located", "operators", "own", "second_order", "stencil", "twin"}
-
 
 @cache
 def names() -> tuple[str, ...]:
     """Every cell in the tree, by name, in alphabetical order."""
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in _GRAMMAR))
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg))
 
 
 def load(name: str) -> Cell:

@@ -6,8 +6,8 @@
 No bias inside the input's tanh. The paper draws every matrix from U(-0.07, 0.07) and sets b_θ = 1, b_η = -1.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
 
 
 @cell(

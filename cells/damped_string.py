@@ -10,8 +10,8 @@ b of each point, and where the inputs are felt. Stable where c dt â‰¤ 1 and b â‰
 
 from functools import partial
 
-from cells.grid import Grid
-from cells.second_order import second_order
+from cells.grammar.field_equation import second_order
+from cells.grammar.grid import Grid
 
 
 @partial(second_order, grid=Grid(axes=1), paper="Bilbao 2009", parameters="H*D + 2*H", init={"p.c": 0.8, "p.b": 0.01})

@@ -8,8 +8,8 @@ authors' code, which also has the initialisation: matrices from N(0, 0.1²), bia
 and 8 bits by which the paper then compresses W and U are the trainer's part.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
 
 
 @cell(

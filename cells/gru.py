@@ -7,9 +7,9 @@
 The papers of MinimalRNN and CFN reset before the product: that cell is `gru_reset_before`.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
-from cells.twin import Twin
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
+from cells.grammar.torch_equivalent import Twin
 
 
 @cell(

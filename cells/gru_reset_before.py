@@ -7,8 +7,8 @@
 The second product waits for the first: two stages in every step. The GRU of torch and cuDNN is `gru`.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
 
 
 @cell(

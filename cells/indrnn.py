@@ -5,8 +5,8 @@
 Each unit sees only itself: no product is left in the loop. The paper keeps |u| below 2^(1/T) while it trains, which is the trainer's part.
 """
 
-from cells.cell import cell
-from cells.functions import relu
+from cells.grammar.cell import cell
+from cells.grammar.functions import relu
 
 
 @cell(paper="Li et al. 2018", parameters="H*D + 2*H")

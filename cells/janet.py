@@ -4,13 +4,14 @@
     c_t = σ(s_t) ⊙ c_{t-1} + (1 - σ(s_t - β)) ⊙ c̃_t        h_t = c_t
 
 An LSTM with the forget gate alone, β = 1 as in the paper. The paper starts b_f at log U(1, T_max - 1): that is the `chrono`
-initialisation, for sequences of 784 steps, as the paper's pixels of MNIST are; `cells.draws.Chrono` takes another length. By default,
+initialisation, for sequences of 784 steps, as the paper's pixels of MNIST are; `cells.grammar.initializers.Chrono` takes another length.
+By default,
 where no length is known, b_f starts as the other vectors do.
 """
 
-from cells.cell import cell
-from cells.draws import Chrono
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
+from cells.grammar.initializers import Chrono
 
 
 @cell(

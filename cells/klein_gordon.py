@@ -10,7 +10,7 @@ Learned are c and m of each point, and where the inputs are felt. Stable where d
 
 from functools import partial
 
-from cells.second_order import second_order
+from cells.grammar.field_equation import second_order
 
 
 @partial(second_order, paper="Klein 1926; Gordon 1926", parameters="H*D + 2*H", init={"p.c": 0.8, "p.m": 0.3})

@@ -9,8 +9,8 @@ The paper normalises W x_t over the batch, BN(W x_t), which takes all of a minib
 and the scale is 1.
 """
 
-from cells.cell import cell
-from cells.functions import relu, sigmoid
+from cells.grammar.cell import cell
+from cells.grammar.functions import relu, sigmoid
 
 
 @cell(paper="Ravanelli et al. 2018, without batch normalisation", parameters="2*(H*D + H**2 + H)")

@@ -6,9 +6,9 @@
 One bias per gate; torch and cuDNN carry two and add them.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
-from cells.twin import Twin
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
+from cells.grammar.torch_equivalent import Twin
 
 
 @cell(

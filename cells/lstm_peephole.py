@@ -7,8 +7,8 @@
 The output gate sees the new cell, the others the old one.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
 
 
 @cell(paper="Gers & Schmidhuber 2000", parameters="4*(H*D + H**2 + H) + 3*H")

@@ -7,8 +7,8 @@
 One gate both forgets and resets. The second product waits for the first: two stages in every step.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
 
 
 @cell(paper="Zhou et al. 2016", parameters="2*(H*D + H**2 + H)")

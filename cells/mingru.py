@@ -6,8 +6,8 @@
 Linear in its state, and neither gate nor candidate sees it: everything but the mean of the two runs in front of the loop.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid
 
 
 @cell(paper="Feng et al. 2024", parameters="2*(H*D + H)")

@@ -9,9 +9,9 @@ initialisation is that of Chen, Pennington & Schoenholz, ICML 2018 (1806.05394),
 σ_w = 6.88, σ_v = 1.39 and E z² = 0.46, to which W_x is scaled here for standard normal inputs.
 """
 
-from cells.cell import cell
-from cells.draws import Normal
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
+from cells.grammar.initializers import Normal
 
 
 @cell(

@@ -7,8 +7,8 @@
 All of Φ runs in front of the loop, however deep it is.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
 
 
 @cell(paper="Chen 2017, Φ of two layers", parameters="H*D + 3*H**2 + 3*H")

@@ -6,8 +6,8 @@
 The gates are normalised to a mean of the state and its candidate. Linear in its state, with no product in the loop.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid
 
 
 @cell(paper="Feng et al. 2024", parameters="3*(H*D + H)")

@@ -8,8 +8,8 @@ Before the first step x is 0, as the paper pads its convolution. All gates run i
 The biases are those of a convolution; the paper doesn't print them.
 """
 
-from cells.cell import cell
-from cells.functions import prev, sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import prev, sigmoid, tanh
 
 
 @cell(paper="Bradbury et al. 2017, width 2", parameters="6*H*D + 3*H")

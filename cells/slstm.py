@@ -13,8 +13,8 @@ far below 0 would leave n at 0. n sums up gates and can't be negative: what is d
 
 import math
 
-from cells.cell import cell
-from cells.functions import exp, maximum, sigmoid, softplus, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import exp, maximum, sigmoid, softplus, tanh
 
 
 @cell(

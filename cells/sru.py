@@ -7,8 +7,8 @@
 The highway takes x unit by unit, so D = H; no product is left in the loop. The scale α of x that the paper adds for deep stacks is 1.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid
 
 
 @cell(paper="Lei et al. 2018", parameters="3*H*D + 4*H")

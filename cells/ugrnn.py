@@ -8,8 +8,8 @@
 A gated recurrent unit without the reset gate.
 """
 
-from cells.cell import cell
-from cells.functions import sigmoid, tanh
+from cells.grammar.cell import cell
+from cells.grammar.functions import sigmoid, tanh
 
 
 @cell(paper="Collins et al. 2017", parameters="2*(H*D + H**2 + H)")

@@ -7,10 +7,10 @@ Schoenholz, ICML 2018 (1806.05394): an orthogonal W_h and so little input that h
 Jacobian are near 1.
 """
 
-from cells.cell import cell
-from cells.draws import Normal, Orthogonal
-from cells.functions import tanh
-from cells.twin import Twin
+from cells.grammar.cell import cell
+from cells.grammar.functions import tanh
+from cells.grammar.initializers import Normal, Orthogonal
+from cells.grammar.torch_equivalent import Twin
 
 
 @cell(

@@ -5,9 +5,9 @@
 At a pre-activation of 0 the derivative is 0, as in torch.
 """
 
-from cells.cell import cell
-from cells.functions import relu
-from cells.twin import Twin
+from cells.grammar.cell import cell
+from cells.grammar.functions import relu
+from cells.grammar.torch_equivalent import Twin
 
 
 @cell(

@@ -9,9 +9,9 @@ H·D + 2·H values. c stays between two `speeds`, whatever is learned, so that t
 the paper.
 """
 
-from cells.cell import Cell
-from cells.functions import sigmoid
-from cells.grid import Grid
+from cells.grammar.cell import Cell
+from cells.grammar.functions import sigmoid
+from cells.grammar.grid import Grid
 
 DT = 0.5
 SPEEDS = 0.5, 1.0

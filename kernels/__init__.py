@@ -7,7 +7,7 @@
 `from_torch` and `to_torch` exchange weights with nn.RNN, nn.LSTM and nn.GRU.
 """
 
-from kernels.exchange import from_torch, to_torch
-from kernels.rnn import RNN
+from kernels.layer.rnn import RNN
+from kernels.layer.torch_weights import from_torch, to_torch
 
 __all__ = ["RNN", "from_torch", "to_torch"]

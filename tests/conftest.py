@@ -22,8 +22,8 @@ if not torch.cuda.is_available():
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; what a test starts would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from kernels.backend import SCHEDULES
-from kernels.loop import Loop, Trajectory
+from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.select import SCHEDULES
 
 with contextlib.suppress(ImportError):  # the GPU tests run without it, where nothing can be installed
     from hypothesis import HealthCheck, settings
@@ -96,7 +96,8 @@ def patched_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def contract() -> Iterator[None]:
-    """What a loop is given is contiguous and of one dtype, as `kernels.loop` says: loops address memory, and may not miss."""
+    """What a loop is given is contiguous and of one dtype, as `kernels.schedules.interface` says: loops address memory, and may not
+    miss."""
     with pytest.MonkeyPatch.context() as patch:
         for schedule in SCHEDULES.values():
             for name in ("forward", "backward"):

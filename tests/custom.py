@@ -1,7 +1,7 @@
 """Cells that a user might write, each for a corner of the grammar that the cells of the project leave out."""
 
-from cells.cell import Cell
-from cells.functions import exp, hard_sigmoid, hard_tanh, log, maximum, minimum, prev, sigmoid, silu, softplus, sqrt, tanh, where
+from cells.grammar.cell import Cell
+from cells.grammar.functions import exp, hard_sigmoid, hard_tanh, log, maximum, minimum, prev, sigmoid, silu, softplus, sqrt, tanh, where
 
 
 def peephole(h, c, x, W, b, p):

@@ -4,9 +4,9 @@ import os
 import signal
 
 from bench import cli
-from bench.scale import study
+from bench.harness import scaling_run
 
-measure = study.measure
+measure = scaling_run.measure
 
 
 def dying(work, scaling, count, ranks):
@@ -15,5 +15,5 @@ def dying(work, scaling, count, ranks):
     return measure(work, scaling, count, ranks)
 
 
-study.measure = dying
+scaling_run.measure = dying
 cli.main()

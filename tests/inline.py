@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from bench.jobs import Job
-from bench.measure.run import Lost, Runner
+from bench.harness.jobs import Job
+from bench.harness.runner import Lost, Runner
+from bench.harness.settings import Settings
+from bench.harness.worker import Died, Done, Message, Said
 from bench.records import Case
-from bench.settings import Settings
-from bench.worker import Died, Done, Message, Said
 
 
 class Inline:

@@ -23,14 +23,14 @@ from triton.backends.nvidia import driver as nvidia
 from triton.runtime import driver
 
 import cells
-from bench.bundle import launchers, watched
-from bench.bundle.work import Work, read
+from bench.harness.bundle import cache_watch, launchers
+from bench.harness.bundle.kernel_list import Work, read
 from bench.measure.problem import DTYPES
-from kernels import offline
-from kernels.hoist import run
-from kernels.plan import plan
-from kernels.schedules import resident
-from kernels.tiles import Pass
+from kernels.derive.plan import plan
+from kernels.layer.input_products import run
+from kernels.schedules import compile_for
+from kernels.schedules.persistent import persistent
+from kernels.schedules.persistent.tiling import Pass
 
 T = 7
 
@@ -55,7 +55,7 @@ def library(folder: Path) -> ctypes.CDLL:
 def call(work: Work) -> None:
     """A training step and an inference step, which see the second half of larger tensors, as they may of a caller's."""
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
-    forward, backward = (partial(f, tiles=work.tiles) for f in (resident.forward, resident.backward))
+    forward, backward = (partial(f, tiles=work.tiles) for f in (persistent.forward, persistent.backward))
     schedule = SimpleNamespace(FEEDS=False, forward=forward, backward=backward)
     weights = {name: torch.randn(shape, dtype=dtype, requires_grad=True) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.randn(2, T, work.B, work.H, dtype=dtype)[1], [torch.randn(2, work.B, work.H, dtype=dtype)[1] for _ in cell.states]
@@ -67,7 +67,7 @@ def call(work: Work) -> None:
 
 def main(path: str) -> dict[str, object]:
     works = [work for work in read(Path(path)) if work.tiles]
-    with TemporaryDirectory() as folder, watched.watch() as seen:
+    with TemporaryDirectory() as folder, cache_watch.watch() as seen:
         libcuda = library(Path(folder))
         gpu = nvidia.CudaDriver()
         gpu.get_current_device, gpu.get_device_capability, gpu.get_current_stream = lambda: 0, lambda index: (9, 0), lambda index: 0
@@ -75,9 +75,9 @@ def main(path: str) -> dict[str, object]:
         for work in works:
             call(work)
         called, launched = set(seen.folders), ctypes.c_int.in_dll(libcuda, "launched").value
-    with offline.device(90), watched.watch() as alone:
+    with compile_for.device(90), cache_watch.watch() as alone:
         for work in works:
-            resident.warm(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
+            persistent.warm(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
     return {
         "written": len(seen.made) - (not launchers.TRAVEL),
         "launched": launched,

@@ -7,7 +7,7 @@ import re
 import torch
 
 from bench.measure import latency
-from kernels import offline
+from kernels.schedules import compile_for
 from tests.offline_resident import marks, ordered
 
 
@@ -25,7 +25,7 @@ def main() -> None:
             warmed.append(kernel.warmup(*arguments, grid=(1,), **options))
             return warmed[0]
 
-        used = offline.compiled(90, warm)
+        used = compile_for.compiled(90, warm)
         ptx = warmed[0].asm["ptx"]
         code = marks(ptx)
         found[kernel.fn.__name__] = {

@@ -4,7 +4,8 @@ interpreter.
     offline_resident.py sample       a few passes of every kind, for three architectures
     offline_resident.py suites       every pass of the suites, cut for an H100
     offline_resident.py usual        cells and sizes that most ask for, cut for an H100
-    offline_resident.py verdicts     the same, passing over cuts with a fault, and keep what `kernels.oracle` says of all that were compiled
+    offline_resident.py verdicts     the same, passing over cuts with a fault, and keep what `kernels.schedules.persistent.machine_code`
+                                     says of all that were compiled
 """
 
 import json
@@ -22,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 import triton
 
-from bench.suites import SUITES
-from bench.tune import Name, passes
-from kernels import offline, oracle, tuning
-from kernels.schedules import resident
-from kernels.tiles import DIRECTIONS, H100, Chip, Pass, Tiles
+from bench.harness.suites import SUITES
+from bench.harness.tune import Name, passes
+from kernels.schedules import compile_for
+from kernels.schedules.persistent import machine_code, persistent, tuning
+from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Chip, Pass, Tiles
 
 A100 = Chip("nvidia-a100", 108, 163 * 1024)
 B200 = Chip("nvidia-b200", 148, 227 * 1024)
@@ -73,33 +74,33 @@ def ordered(found: list[str]) -> bool:
 
 
 @cache
-def used(work: Pass, tiles: Tiles, capability: int) -> tuple[offline.Resources, list[str]]:
+def used(work: Pass, tiles: Tiles, capability: int) -> tuple[compile_for.Resources, list[str]]:
     """What a kernel uses, and the marks in its code."""
     made: list[Any] = []
 
     def launch() -> Any:
-        made.append(resident.warm(work, tiles))
+        made.append(persistent.warm(work, tiles))
         return made[0]
 
-    return offline.compiled(capability, launch), marks(made[0].asm["ptx"])
+    return compile_for.compiled(capability, launch), marks(made[0].asm["ptx"])
 
 
 def row(name: Name, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
     """Of a pass, cut as it would be on that chip, or, where `strict`, without any fault if one of the first cuts has none; None where it
     doesn't fit. `judged` are the verdicts on all cuts that were compiled for it."""
     torch.backends.cuda.matmul.allow_tf32 = name.tf32
-    work, found = name.work, resident.choices(name.work, chip)
+    work, found = name.work, persistent.choices(name.work, chip)
     if not found:
         return None
-    judged: dict[Tiles, oracle.Verdict] = {}
+    judged: dict[Tiles, machine_code.Verdict] = {}
 
     def spilled(work: Pass, tiles: Tiles, bare: bool) -> int | None:
         resources = used(work, tiles, CAPABILITY[chip])[0]
-        judged[tiles] = oracle.judged(work, tiles, resources)
+        judged[tiles] = machine_code.judged(work, tiles, resources)
         fault = strict and bool(judged[tiles].faults)
         return resources.stack + resources.local + fault if resources.shared <= chip.shared else None
 
-    tiles = resident.settled(work, chip, spilled)
+    tiles = persistent.settled(work, chip, spilled)
     (resources, code), verdict = used(work, tiles, CAPABILITY[chip]), judged[tiles]
     return {
         "cell": name.cell, "direction": name.direction, "B": name.B, "H": name.H, "dtype": "tf32" if name.tf32 else name.dtype,
@@ -111,7 +112,7 @@ def row(name: Name, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
         "meetings": 1 + sum(stage.argument is not None for stage in work.plan.stages),
         **{name: getattr(verdict, name) for name in ("pointwise", "product", "chain", "barriers", "faults")},
         "cycles": {"shared": verdict.shared, "tensor": verdict.tensor},
-        "judged": [(oracle.key(tuning.fingerprint(work.plan), work, cut), asdict(said)) for cut, said in judged.items()],
+        "judged": [(machine_code.key(tuning.fingerprint(work.plan), work, cut), asdict(said)) for cut, said in judged.items()],
     }  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def main(which: str) -> Iterator[dict[str, Any]]:
     """A pass of each size is compiled once, for the batches that are cut alike."""
     names = {"sample": SAMPLE, "suites": passes(SUITES), "usual": USUAL, "verdicts": USUAL}[which]
     wanted = [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
-    alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, resident.choices(n.work, c)[:1]): (n, c) for n, c in wanted}
+    alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, persistent.choices(n.work, c)[:1]): (n, c) for n, c in wanted}
     with ProcessPoolExecutor(2) as pool:
         yield from filter(None, pool.map(partial(row, strict=which == "verdicts"), *zip(*alike.values(), strict=True)))
 
@@ -127,7 +128,7 @@ def main(which: str) -> Iterator[dict[str, Any]]:
 if __name__ == "__main__":
     rows = list(main(sys.argv[1]))
     if sys.argv[1] == "verdicts":
-        found = {tuple(key): oracle.Verdict(**verdict) for made in rows for key, verdict in made["judged"]}
-        path = oracle.write(found, triton.__version__)
+        found = {tuple(key): machine_code.Verdict(**verdict) for made in rows for key, verdict in made["judged"]}
+        path = machine_code.write(found, triton.__version__)
         print(f"{len(found)} verdicts on the cuts of {len(rows)} passes: {path}", file=sys.stderr)
     print(json.dumps(rows))

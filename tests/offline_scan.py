@@ -16,11 +16,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cells
-from kernels import offline
-from kernels.derive import affine
-from kernels.hoist import run
-from kernels.plan import plan
-from kernels.schedules import scan, walks
+from kernels.derive.adjoint import affine
+from kernels.derive.plan import plan
+from kernels.layer.input_products import run
+from kernels.schedules import compile_for
+from kernels.schedules.scan import scan, scan_kernels
 from tests import custom
 
 PLANS = {name: plan(cells.load(name)) for name in cells.names()}
@@ -57,7 +57,7 @@ def resources(name: str) -> list[dict[str, Any]]:
         trained = {kernel.fn.__name__: (kernel, arguments) for kernel, arguments in reversed(calls(name, 256, 8, 64, 256, dtype, 4))}
         for kernel, arguments in trained.values():
             for capability in (80, 90, 100) if name == SAMPLE else (90,):
-                used = offline.compiled(capability, lambda kernel=kernel, arguments=arguments: warm(kernel, arguments))
+                used = compile_for.compiled(capability, lambda kernel=kernel, arguments=arguments: warm(kernel, arguments))
                 found.append({
                     "kernel": kernel.fn.__name__, "capability": capability, "dtype": str(dtype), "registers": used.registers,
                     "stack": used.stack, "local": used.local, "spills": [word for word in ("LDL", "STL") if word in used.sass],
@@ -69,8 +69,8 @@ def resources(name: str) -> list[dict[str, Any]]:
 def recompile(name: str) -> list[tuple[int, int, int]]:
     """T, B and the number of kernels compiled for this cell so far, with time in chunks wherever there are two steps."""
     found = []
-    kernels = (walks.reach, walks.forward, walks.reach_back, walks.backward)
-    with offline.device(90):
+    kernels = (scan_kernels.reach, scan_kernels.forward, scan_kernels.reach_back, scan_kernels.backward)
+    with compile_for.device(90):
         for T, B in SIZES:
             for cuts in (1, 2):
                 for kernel, arguments in calls(name, max(T, 2), B, 5, 17, torch.float32, cuts):

@@ -13,13 +13,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from cells.cell import Cell
-from cells.grid import Grid
+from cells.grammar.cell import Cell
+from cells.grammar.grid import Grid
 from cells.wave import wave
-from kernels import offline
-from kernels.loop import Loop
-from kernels.plan import Plan, plan
-from kernels.schedules import neighbours, stencil
+from kernels.derive.plan import Plan, plan
+from kernels.schedules import compile_for
+from kernels.schedules.interface import Loop
+from kernels.schedules.stencil import stencil, stencil_kernels
 from tests.waves import interacting
 
 CASES: list[tuple[Cell, int]] = [
@@ -44,10 +44,13 @@ def warm(loop: Loop, direction: str) -> Any:
     launch = stencil.Launch(loop, stencil.SHARE if loop.shape[2] > stencil.LARGEST else 0)
     trajectory, stored = stencil.kept(loop)
     if direction == "forward":
-        kernel, arguments = neighbours.forward, stencil.forward_arguments(launch, trajectory, stored)
+        kernel, arguments = stencil_kernels.forward, stencil.forward_arguments(launch, trajectory, stored)
     else:
         made = stencil.gradients(launch)
-        kernel, arguments = neighbours.backward, stencil.backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made)
+        kernel, arguments = (
+            stencil_kernels.backward,
+            stencil.backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made),
+        )
     return kernel.warmup(*arguments, launch.counters(4), 0, *launch.sizes, grid=(4 * launch.tiles,), **launch.options)
 
 
@@ -56,7 +59,7 @@ if __name__ == "__main__":
     for cell, H in CASES:
         for direction in ("forward", "backward"):
             loop = example(plan(cell), 2, 4, H)
-            used = offline.compiled(90, lambda loop=loop, direction=direction: warm(loop, direction))
+            used = compile_for.compiled(90, lambda loop=loop, direction=direction: warm(loop, direction))
             found.append({
                 "cell": cell.name, "direction": direction, "H": H, "registers": used.registers, "stack": used.stack, "local": used.local,
                 "spills": [word for word in ("LDL", "STL") if word in used.sass], "barriers": used.sass.count("BAR.SYNC"),

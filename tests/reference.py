@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cells.cell import Cell
-from kernels import chunked
-from kernels.backend import SCHEDULES
-from kernels.hoist import run
-from kernels.plan import plan
+from cells.grammar.cell import Cell
+from kernels.derive.plan import plan
+from kernels.layer import checkpointing
+from kernels.layer.input_products import run
+from kernels.schedules.select import SCHEDULES
 from tests.tolerances import TOLERANCE
 
 ENOUGH = 8
@@ -71,8 +71,8 @@ def unroller(problem: Problem, backend: str) -> Callable[..., tuple[Tensor, tupl
     """How a backend runs a problem; with low memory where its name ends in "-low"."""
     name, _, low = backend.partition("-")
     if name == "eager":
-        return partial(chunked.unroll, problem.cell) if low else problem.cell.unroll
-    return partial(chunked.run if low else run, plan(problem.cell, problem.bias), SCHEDULES[name])
+        return partial(checkpointing.unroll, problem.cell) if low else problem.cell.unroll
+    return partial(checkpointing.run if low else run, plan(problem.cell, problem.bias), SCHEDULES[name])
 
 
 def outputs(problem: Problem, backend: str) -> dict[str, Tensor]:

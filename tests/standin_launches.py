@@ -19,16 +19,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 import cells
-from kernels import backend
-from kernels.plan import plan
-from kernels.schedules import occupancy, resident, stencil
-from kernels.tiles import DIRECTIONS, H100, Pass, Tiles
+from kernels.derive.plan import plan
+from kernels.schedules import select
+from kernels.schedules.persistent import occupancy, persistent
+from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Pass, Tiles
+from kernels.schedules.stencil import stencil
 from tests import standin
 
 FOLDER = Path(sys.argv[2])
 RECORD = FOLDER / f"{sys.argv[1]}.jsonl"
 CUDA = torch.device("cuda", 0)
-for module in (occupancy, resident):
+for module in (occupancy, persistent):
     module.chip = lambda index: H100  # type: ignore[attr-defined]
 
 
@@ -37,7 +38,7 @@ def limit(**settings: int) -> None:
     for name in ("CONTEXT_MULTIPROCESSORS", "BLOCKS", "SPILLS"):
         os.environ.pop(f"STANDIN_{name}", None)
     os.environ |= {f"STANDIN_{name}": str(value) for name, value in settings.items()}
-    for function in (occupancy.multiprocessors, occupancy.here, resident.settled, resident.runs):
+    for function in (occupancy.multiprocessors, occupancy.here, persistent.settled, persistent.runs):
         function.cache_clear()
     stencil._at_once.clear()
 
@@ -55,23 +56,23 @@ def flat(value: Any) -> list[int]:
 
 def launched(work: Pass, tiles: Tiles, T: int) -> dict[str, Any]:
     """What a pass calls the driver with, and the values that its kernel should be given."""
-    loop, name = resident.example(work, T, torch.device("cpu")), f"{work.direction}_arguments"
-    made, arguments = getattr(resident, name), []
-    setattr(resident, name, lambda *given: arguments.append(made(*given)) or arguments[-1])
+    loop, name = persistent.example(work, T, torch.device("cpu")), f"{work.direction}_arguments"
+    made, arguments = getattr(persistent, name), []
+    setattr(persistent, name, lambda *given: arguments.append(made(*given)) or arguments[-1])
     before = len(standin.calls(RECORD))
     if work.direction == "forward":
-        resident.forward(loop, tiles)
+        persistent.forward(loop, tiles)
     else:
-        trajectory = resident.Launch(loop, "forward", tiles).trajectory()
-        resident.backward(loop, trajectory, trajectory.history[0], loop.states, tiles)
-    setattr(resident, name, made)
+        trajectory = persistent.Launch(loop, "forward", tiles).trajectory()
+        persistent.backward(loop, trajectory, trajectory.history[0], loop.states, tiles)
+    setattr(persistent, name, made)
     values = [*flat(arguments[0]), T, work.B]
     return {"calls": since(before), "values": values, "programs": tiles.programs(work.H), "grid": tiles.grid(work.B, work.H)}
 
 
 def wave(B: int, H: int) -> stencil.Launch:
     work = Pass(plan(cells.load("wave")), "forward", B, H, torch.float32)
-    return stencil.Launch(resident.example(work, 2, torch.device("cpu")), 1024)
+    return stencil.Launch(persistent.example(work, 2, torch.device("cpu")), 1024)
 
 
 def swept(launch: stencil.Launch) -> None:
@@ -111,7 +112,7 @@ def several() -> Pass:
 
 
 def limits() -> dict[str, Any]:
-    resident.ATTEMPTS = 2
+    persistent.ATTEMPTS = 2
     found: dict[str, Any] = {}
     for name, settings in (
         ("all", {}), ("enough", {"CONTEXT_MULTIPROCESSORS": 40}), ("too few", {"CONTEXT_MULTIPROCESSORS": 3}),
@@ -120,13 +121,13 @@ def limits() -> dict[str, Any]:
         limit(**settings)
         size = plan(cells.load("vanilla")), torch.float16, CUDA, 16, 512
         before = len(standin.calls(RECORD))
-        auto, named = backend.choose("auto", *size), []
+        auto, named = select.choose("auto", *size), []
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            backend.choose("resident", *size)
+            select.choose("resident", *size)
             named = [str(warning.message) for warning in said]
         first = len(since(before))
-        backend.choose("auto", *size)
+        select.choose("auto", *size)
         grid = stencil.unsupported(plan(cells.load("wave")), torch.float32, CUDA, 1, 40_000)
         found[name] = {
             "auto": auto.__name__ if auto else None, "named": named, "asked": [call["call"] for call in since(before)][:first],
@@ -136,27 +137,27 @@ def limits() -> dict[str, Any]:
 
 
 def bare() -> dict[str, Any]:
-    resident.ATTEMPTS = 2
+    persistent.ATTEMPTS = 2
     found: dict[str, Any] = {}
     for direction in DIRECTIONS:
         work = Pass(plan(cells.load("vanilla")), direction, 16, 512, torch.float16)
         for least in (False, True):
             before = len(standin.calls(RECORD))
-            tiles = resident.cut(work, CUDA, least)
+            tiles = persistent.cut(work, CUDA, least)
             kernels = len(since(before))
-            loop = resident.example(work, 3, torch.device("cpu"))
-            trajectory = resident.Launch(loop, "forward", tiles).trajectory()
+            loop = persistent.example(work, 3, torch.device("cpu"))
+            trajectory = persistent.Launch(loop, "forward", tiles).trajectory()
             before = len(standin.calls(RECORD))
             if direction == "forward":
                 loop.terms = [] if least else loop.terms
-                resident.forward(loop, tiles)
+                persistent.forward(loop, tiles)
             else:
-                resident.backward(loop, trajectory, None if least else trajectory.history[0], loop.states, tiles)
+                persistent.backward(loop, trajectory, None if least else trajectory.history[0], loop.states, tiles)
             found[f"{direction} {least}"] = {"asked": kernels, "launched": [call["call"] for call in since(before)]}
     before = torch.get_rng_state()
     limit(SPILLS=8)
     work = Pass(plan(cells.load("vanilla")), "forward", 16, 256, torch.float16)
-    found["spills"] = [resident.spilled(work, resident.cut(work, CUDA, least), least) for least in (False, True)]
+    found["spills"] = [persistent.spilled(work, persistent.cut(work, CUDA, least), least) for least in (False, True)]
     found["draws"] = not torch.equal(before, torch.get_rng_state())
     return found
 

@@ -3,17 +3,17 @@
 import pytest
 import torch
 
-from bench.cases import planned
-from bench.measure.affine import form, suited
+from bench.harness.cases import planned
+from bench.harness.settings import Settings
 from bench.measure.backends import Unsupported, build
 from bench.measure.gate import compare
+from bench.measure.linear_recurrence import form, suited
 from bench.measure.problem import Problem, problem
-from bench.settings import Settings
 from cells import load
-from cells.cell import Cell
-from cells.functions import sigmoid, tanh
-from kernels.graph import walk
-from kernels.plan import plan
+from cells.grammar.cell import Cell
+from cells.grammar.functions import sigmoid, tanh
+from kernels.derive.graph import walk
+from kernels.derive.plan import plan
 from tests import custom
 
 TAKEN = ["mingru", "minlstm", "qrnn", f"{custom.__file__}:decaying"]

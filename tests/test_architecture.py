@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("cells", "kernels", "bench")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 RENDERING = [
-    "bench.estimate",
-    "bench.summary",
-    "bench.verdict",
-    "bench.light",
-    "bench.quality",
+    "bench.analysis.median_ci",
+    "bench.analysis.summary",
+    "bench.analysis.verdict",
+    "bench.analysis.roofline",
+    "bench.analysis.training_metrics",
     "bench.records",
-    "bench.compare.comparison",
-    "bench.compare.history",
+    "bench.analysis.comparison",
+    "bench.analysis.history",
     *(f"bench.{folder}.{path.stem}" for folder in ("render", "site") for path in (ROOT / "bench" / folder).glob("[!_]*.py")),
 ]
 ABOVE = {"cells": ("kernels", "bench"), "kernels": ("bench",), "bench": ()}
@@ -29,7 +29,7 @@ ABOVE = {"cells": ("kernels", "bench"), "kernels": ("bench",), "bench": ()}
 
 
 def name(path: Path) -> str:
-    """A file's module: kernels/plan.py is kernels.plan."""
+    """A file's module: kernels/derive/plan.py is kernels.derive.plan."""
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
@@ -79,7 +79,7 @@ def test_rendering_where_nothing_else_is():
 def test_cells_need_no_triton():
     """Nor do the kernels, but for the schedules written in it."""
     for module, found in MODULES.items():
-        if not module.startswith(("kernels.schedules.", "kernels.offline", "bench.")):
+        if not module.startswith(("kernels.schedules.", "kernels.schedules.compile_for", "bench.")):
             assert "triton" not in found, module
 
 

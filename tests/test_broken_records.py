@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.compare.comparison import Side, compare
+from bench.analysis.comparison import Side, compare
 from bench.records import RecordError, read
-from bench.render import comparison, export, report
+from bench.render import comparison_tables, export, run_report
 from tests.records import detailed, lines
 from tests.test_cli import bench
 
@@ -59,8 +59,8 @@ def answer(bench, capfd, tmp_path):
             for form in ("", "json", "csv", "md"):
                 export.show(found, form)
             if {r.case for r in found.cases} & {r.case for r in detailed().cases}:
-                comparison.show(compare(Side("good", (read(good),)), Side("bad", (found,))), "")
-            assert report.render(found, []).startswith("# ")
+                comparison_tables.show(compare(Side("good", (read(good),)), Side("bad", (found,))), "")
+            assert run_report.render(found, []).startswith("# ")
             capfd.readouterr()
         assert bad.read_bytes() == data
         return said
@@ -158,4 +158,4 @@ def test_odd_numbers_can_be_drawn(tmp_path, part, numbers):
         found = found.model_copy(update={"cases": [r.model_copy(update={"memory": memory}) for r in found.cases]})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        report.draw(Path(tmp_path), found)
+        run_report.draw(Path(tmp_path), found)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.bundle import commit, pack, wheels, work
-from bench.bundle.pack import FOLDER, Manifest
-from bench.bundle.warm import Warmed
-from bench.bundle.work import Work
+from bench.harness.bundle import kernel_list as work
+from bench.harness.bundle import pack, source_commit, wheels
+from bench.harness.bundle.compile_list import Warmed
+from bench.harness.bundle.kernel_list import Work
+from bench.harness.bundle.pack import FOLDER, Manifest
+from bench.harness.settings import SettingsError
 from bench.measure import environment
-from bench.settings import SettingsError
-from kernels.tiles import Tiles
+from kernels.schedules.persistent.tiling import Tiles
 
 ROOT = Path(__file__).parents[1]
 CUT = {"BB": 16, "BN": 16, "BK": 64, "warps": 4, "units": True}
@@ -66,7 +67,7 @@ def test_a_real_call_finds_its_kernels_and_its_launchers(tmp_path):
 @compiles
 def test_another_checkout_finds_them_until_a_source_changes(tmp_path):
     unpacked, elsewhere = made(tmp_path, FEW), tmp_path / "elsewhere"
-    for package in commit.PACKAGES:
+    for package in source_commit.PACKAGES:
         shutil.copytree(ROOT / package, elsewhere / package, ignore=shutil.ignore_patterns("__pycache__"))
 
     def check() -> str:
@@ -99,7 +100,7 @@ def test_another_checkout_finds_them_until_a_source_changes(tmp_path):
 )
 def test_a_hit_has_the_bundle_s_key_and_is_in_the_cache(monkeypatch, key, written, told):
     """A kernel that another bundle of the same list left there is a miss too."""
-    from bench.bundle import arrive, launchers, warm
+    from bench.harness.bundle import arrive, compile_list, launchers
 
     listed, compiled = [Work("scan", "mingru", B, 32, "float32") for B in (2, 3)], []
 
@@ -107,7 +108,7 @@ def test_a_hit_has_the_bundle_s_key_and_is_in_the_cache(monkeypatch, key, writte
         compiled.append(works)
         return Warmed({work: ["here"] for work in works}, made=written)
 
-    monkeypatch.setattr(warm, "run", run)
+    monkeypatch.setattr(compile_list, "run", run)
     monkeypatch.setattr(launchers, "library", contextlib.nullcontext)
     said: list[str] = []
     manifest = Manifest("/cache", {str(listed[0]): key}, 2, 2, 90, "3.12", "3.6.0", "c0ffee", False, ())
@@ -118,7 +119,7 @@ def test_a_hit_has_the_bundle_s_key_and_is_in_the_cache(monkeypatch, key, writte
 
 POOL = """
 import os, time
-from bench.bundle.warm import pool
+from bench.harness.bundle.compile_list import pool
 if __name__ == "__main__":
     with pool(1) as workers:
         print(workers.submit(os.getpid).result(), flush=True)
@@ -147,7 +148,7 @@ def bundle(folder: Path, warmed: Warmed | None = None, wheels: tuple[Path, ...] 
         (kernel / name).write_bytes(os.urandom(1000))
     found = Warmed(folders={"KEY"})
     made = Manifest(str(folder / "cache"), {}, 1, 1, 90, "3.1", "3.6.0", "c0ffee", False, tuple(path.name for path in wheels))
-    pack.pack(folder / "b.tar.gz", made, found, commit.Commit("c0ffee", False, commit.digest()), wheels)
+    pack.pack(folder / "b.tar.gz", made, found, source_commit.Commit("c0ffee", False, source_commit.digest()), wheels)
     return folder / "b.tar.gz"
 
 
@@ -176,18 +177,18 @@ def test_unpacking_needs_python_alone(tmp_path):
 
 def test_a_copied_tree_knows_its_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "git", lambda *arguments: "")
-    monkeypatch.delenv(commit.VARIABLE, raising=False)
+    monkeypatch.delenv(source_commit.VARIABLE, raising=False)
     assert environment.revision() == ("", False)
-    monkeypatch.setenv(commit.VARIABLE, str(tmp_path / "commit.json"))
+    monkeypatch.setenv(source_commit.VARIABLE, str(tmp_path / "commit.json"))
     assert environment.revision() == ("", False)
-    for dirty, sources, shown in ((False, commit.digest(), False), (True, commit.digest(), True), (False, "other", True)):
-        commit.Commit("c0ffee", dirty, sources).write(tmp_path / "commit.json")
+    for dirty, sources, shown in ((False, source_commit.digest(), False), (True, source_commit.digest(), True), (False, "other", True)):
+        source_commit.Commit("c0ffee", dirty, sources).write(tmp_path / "commit.json")
         assert environment.revision() == ("c0ffee", shown)
 
 
 def test_git_comes_before_the_file(tmp_path, monkeypatch):
-    commit.Commit("c0ffee", False, commit.digest()).write(tmp_path / "commit.json")
-    monkeypatch.setenv(commit.VARIABLE, str(tmp_path / "commit.json"))
+    source_commit.Commit("c0ffee", False, source_commit.digest()).write(tmp_path / "commit.json")
+    monkeypatch.setenv(source_commit.VARIABLE, str(tmp_path / "commit.json"))
     monkeypatch.setattr(environment, "git", lambda *arguments: "beef" if arguments[0] == "rev-parse" else "")
     assert environment.revision() == ("beef", False)
 
@@ -197,7 +198,7 @@ def test_the_digest_is_of_every_source(tmp_path):
     digests = set()
     for name, text in (("a.py", ""), ("a.py", "1"), ("b.py", ""), ("table.json", "")):
         (tmp_path / "kernels" / name).write_text(text)
-        digests.add(commit.digest(tmp_path))
+        digests.add(source_commit.digest(tmp_path))
     assert len(digests) == 3
 
 
@@ -259,10 +260,10 @@ def test_a_wrong_list_is_refused(tmp_path, line, why):
 
 @compiles
 def test_what_is_asked_wrongly_is_said(tmp_path):
-    from bench.bundle import arrive, session
+    from bench.harness.bundle import arrive, make_bundle
 
     def run(cache: Path, out: Path | None = None) -> None:
-        session.run([], 90, cache, 1, out, None, lambda words: None)
+        make_bundle.run([], 90, cache, 1, out, None, lambda words: None)
 
     with pytest.raises(SettingsError, match="--cache takes a path from the root"):
         run(Path("here"))

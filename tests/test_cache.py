@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bench.measure import cache, constants
-from bench.measure.cache import Flush
+from bench.measure import cache_flush, device_constants
+from bench.measure.cache_flush import Flush
 from bench.measure.clock import once
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def test_cold_is_slower_than_warm(one_thread):
 
 
 def test_it_overwrites_twice_what_the_caches_hold(monkeypatch):
-    monkeypatch.setattr(constants, "caches", lambda: 3 * 2**20)
+    monkeypatch.setattr(device_constants, "caches", lambda: 3 * 2**20)
     flush = Flush(CPU)
     assert flush.buffer.nbytes == 6 * 2**20
     before = flush.buffer.clone()
@@ -54,8 +54,8 @@ def test_it_overwrites_twice_what_the_caches_hold(monkeypatch):
 
 
 def test_where_nobody_knows_the_caches_it_overwrites_plenty(monkeypatch):
-    monkeypatch.setattr(constants, "caches", lambda: None)
-    assert Flush(CPU).buffer.nbytes == cache.UNKNOWN == 2**28
+    monkeypatch.setattr(device_constants, "caches", lambda: None)
+    assert Flush(CPU).buffer.nbytes == cache_flush.UNKNOWN == 2**28
 
 
 def test_on_a_gpu_it_takes_the_size_of_l2(monkeypatch):

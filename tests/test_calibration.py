@@ -6,7 +6,8 @@ import random
 import pytest
 import torch
 
-from bench.measure import calibration, clock
+from bench.harness import calibration
+from bench.measure import clock
 from tests.test_cli import bench
 
 __all__ = ["bench"]

@@ -7,10 +7,10 @@ import time
 import click
 import pytest
 
-from bench import campaign, device
-from bench.campaign import OVERDUE, STEPS, Step
 from bench.cli import app
-from bench.suites import SUITES
+from bench.harness import campaign, device
+from bench.harness.campaign import OVERDUE, STEPS, Step
+from bench.harness.suites import SUITES
 from tests.test_cli import bench
 
 __all__ = ["bench"]

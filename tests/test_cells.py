@@ -9,9 +9,9 @@ import torch
 
 import cells
 from cells import Cell, CellError, cell
-from cells.functions import sigmoid, tanh
-from cells.twin import Twin
-from kernels.plan import D, H, plan
+from cells.grammar.functions import sigmoid, tanh
+from cells.grammar.torch_equivalent import Twin
+from kernels.derive.plan import D, H, plan
 from tests import papers
 from tests.reference import agree, outputs, problem, solve
 from tests.tolerances import TOLERANCE

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.dynamics.chain import Chain, doubling, stops
 from bench.measure.backends import layer
 from bench.measure.problem import Problem, problem
+from bench.studies.signals.chunked_vjp import Chain, doubling, stops
 
 EQUAL = 1e-12
 """The same sums in float64, some in another order."""

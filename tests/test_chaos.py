@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import cells
-from bench.dynamics import chaos, lyapunov
-from bench.dynamics.chain import Chain
-from bench.dynamics.initial import initialised
-from bench.dynamics.maps import MAPS
-from bench.dynamics.thread import one_thread
+from bench.studies.signals import chaos, lyapunov
+from bench.studies.signals.chaotic_maps import MAPS
+from bench.studies.signals.chunked_vjp import Chain
+from bench.studies.signals.initializations import initialised
+from bench.studies.signals.single_thread import one_thread
 from kernels import RNN
 
 

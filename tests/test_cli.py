@@ -13,12 +13,12 @@ import pytest
 
 import cells
 from bench import cli
-from bench.measure.run import Runner
+from bench.commands.cell_report import functions
+from bench.harness.run import agree
+from bench.harness.runner import Runner
+from bench.harness.settings import SettingsError
 from bench.records import read
-from bench.session import agree
-from bench.settings import SettingsError
-from bench.show import functions
-from kernels.plan import plan
+from kernels.derive.plan import plan
 from tests.inline import Inline
 from tests.records import whole
 
@@ -136,8 +136,8 @@ def test_a_run_from_end_to_end(bench, tmp_path):
 
 
 def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.session.Worker", Inline)
-    monkeypatch.setattr("kernels.schedules.compiled.compiler", lambda: None)
+    monkeypatch.setattr("bench.harness.run.Worker", Inline)
+    monkeypatch.setattr("kernels.schedules.cpu.compiled.compiler", lambda: None)
     monkeypatch.setattr("bench.measure.environment.compiler", lambda: None)
     code, *_ = bench(
         "all",
@@ -220,7 +220,7 @@ def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypat
         measured(self, job)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.session.Worker", Inline)
+    monkeypatch.setattr("bench.harness.run.Worker", Inline)
     monkeypatch.setattr(Runner, "race", stop)
     code, _, err = bench(*QUICK[:-4], "--seq-lens", "2,3", "--device", "cpu", "--out", tmp_path / "cut")
     assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.compare import sides
-from bench.compare.comparison import Side, Threshold, compare, pooled, unlike
+from bench.analysis.comparison import Side, Threshold, compare, pooled, unlike
+from bench.harness import revisions
+from bench.harness.settings import SettingsError
 from bench.records import Reading, Records
-from bench.settings import SettingsError
 from tests.records import RUN, case, detailed, lines, records, timed
 from tests.test_cli import bench
 
@@ -212,7 +212,7 @@ def repository(tmp_path, monkeypatch):
     commit(1.0)
     git("tag", "old")
     commit(1.5)
-    monkeypatch.setattr(sides, "ROOT", root)
+    monkeypatch.setattr(revisions, "ROOT", root)
     return SimpleNamespace(root=root, log=tmp_path / "log", git=git)
 
 

@@ -6,8 +6,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import cells
 from kernels import RNN
-from kernels.plan import plan
-from kernels.schedules import compiled
+from kernels.derive.plan import plan
+from kernels.schedules.cpu import compiled
 from tests import custom
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from bench.records import Records
 from bench.render import console
-from bench.render.preface import contents, counted
-from bench.render.words import factor, number
+from bench.render.formatting import factor, number
+from bench.render.header import contents, counted
 from tests.records import case, gradient, records, timed, whole
 
 

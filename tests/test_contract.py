@@ -7,11 +7,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import cells
-from bench.measure import contract
+from bench.measure import numerics
 from bench.measure.backends import Unsupported, Workload, build, flatten
-from bench.measure.contract import work
+from bench.measure.numerics import work
 from bench.measure.problem import problem
-from kernels.plan import plan
+from kernels.derive.plan import plan
 from tests.records import case
 
 T, B, D, H = 13, 7, 5, 11
@@ -140,9 +140,9 @@ def test_accumulators_in_16_bit(monkeypatch, dtype, allowed):
 
 def test_a_product_in_16_bit_is_rounded_where_it_is_said_to_be():
     """`stepwise` multiplies into a tensor of the operands' dtype and carries its states in float32; `eager` carries what it computes."""
-    steps = pytest.importorskip("kernels.schedules.steps")
-    from kernels.schedules.resident import example
-    from kernels.tiles import Pass
+    steps = pytest.importorskip("kernels.schedules.stepwise.steps")
+    from kernels.schedules.persistent.persistent import example
+    from kernels.schedules.persistent.tiling import Pass
 
     made = plan(cells.load("lstm"))
     loop = example(Pass(made, "forward", B, H, torch.float16, False), 3, torch.device("cpu"))
@@ -205,4 +205,4 @@ def test_bfloat16_is_put_into_one_block_where_torch_does_not(monkeypatch, dtype,
 def test_nothing_is_declared_of_what_others_bring():
     for name in ("mine", "mine.py:make", "eager-mine.py:make"):
         assert work(case(backend=name), elsewhere()) is None
-    assert contract.accumulators("eager", "bfloat16", gpu=False) == "not documented"
+    assert numerics.accumulators("eager", "bfloat16", gpu=False) == "not documented"

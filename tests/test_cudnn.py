@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.measure.cudnn import expected, named
-from bench.suites import SUITES
+from bench.harness.suites import SUITES
+from bench.measure.cudnn_algorithm import expected, named
 from tests.records import case
 
 SMALL, STATIC, STANDARD = "PERSIST_STATIC_SMALL_H", "PERSIST_STATIC", "STANDARD"

@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cells
-from cells.functions import FUNCTIONS
-from kernels.derive import CPP, TRITON, adjoint, source
-from kernels.graph import LEAVES, SMOOTH, Graph, Node, walk
-from kernels.parts import Pointwise
-from kernels.plan import plan
+from cells.grammar.functions import FUNCTIONS
+from kernels.derive.adjoint import CPP, TRITON, adjoint, source
+from kernels.derive.graph import LEAVES, SMOOTH, Graph, Node, walk
+from kernels.derive.plan import plan
+from kernels.derive.plan_types import Pointwise
 from tests import custom
 from tests.tolerances import CHEAP, DIGITS, SYMBOLIC
 

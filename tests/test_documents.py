@@ -7,11 +7,11 @@ import pytest
 
 import cells
 from bench.records import CaseRecord, Records
+from bench.site.api_reference import Entry, look, public, section
 from bench.site.documents import anchor, document, prose
 from bench.site.handbook import INTERFACE, Links, documents
-from bench.site.interface import Entry, look, public, section
-from bench.site.site import Site
-from cells.functions import KNOWN
+from bench.site.site_folder import Site
+from cells.grammar.functions import KNOWN
 from kernels import RNN
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def test_links_lead_to_pages_of_the_site(links, path, link, found):
 
 def test_a_file_without_a_page_gets_one_and_a_picture_is_copied(links):
     for _ in range(2):
-        links.at("README.md", "docs/overview.html", "kernels/loop.py", False)
+        links.at("README.md", "docs/overview.html", "kernels/schedules/interface.py", False)
     assert [path.name for path in links.site.pages] == ["loop.py.html"]
     assert "class Loop" in links.site.pages[0].read_text()
     assert links.at("docs/x.md", "docs/x.html", "../LICENSE", True) == "pictures/LICENSE"
@@ -107,7 +107,7 @@ def test_fields_are_those_of_the_model():
 
 def test_every_function_that_a_cell_may_apply_is_there():
     found = entries("cells")
-    assert set(KNOWN.split(", ")) == set(INTERFACE["cells"][1]["cells.functions"])
+    assert set(KNOWN.split(", ")) == set(INTERFACE["cells"][1]["cells.grammar.functions"])
     assert set(cells.__all__) < found.keys()
     assert (found["tanh"].code, found["tanh"].about) == ("tanh(v)", "Derivative: `1 - y * y`, y its value.")
     assert found["softplus"].about == "Derivative: `sigmoid(v)`."

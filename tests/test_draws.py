@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import cells
-from cells.cell import Cell, CellError
-from cells.draws import Normal, Orthogonal
+from cells.grammar.cell import Cell, CellError
+from cells.grammar.initializers import Normal, Orthogonal
 from kernels import RNN
 
 

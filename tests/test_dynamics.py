@@ -8,21 +8,20 @@ import torch
 from click.testing import CliRunner
 
 import cells
-from bench import cli, device
-from bench.dynamics import chaos, checkpoint, jacobian, plan
-from bench.dynamics.chaos import Size
-from bench.dynamics.thread import one_thread
-from bench.measure import gradients
+from bench import cli
+from bench.analysis.mean_ci import spread
+from bench.harness import device
+from bench.harness.settings import SettingsError
 from bench.measure.problem import Problem, problem
 from bench.records import DecayRecord, GradientRecord, JacobianRecord, Spectrum, TheoryRecord, read, write
-from bench.render import chaos as chaos_report
-from bench.render import gradients as gradients_report
-from bench.render import jacobians as jacobians_report
-from bench.render import report
-from bench.settings import SettingsError
-from bench.spread import spread
+from bench.render import chaos_report, run_report
+from bench.render import gradient_report as gradients_report
+from bench.render import jacobian_report as jacobians_report
+from bench.studies.signals import chaos, gradient_norms, jacobians, signal_plan, trained_layer
+from bench.studies.signals.chaos import Size
+from bench.studies.signals.single_thread import one_thread
 from kernels import RNN
-from kernels.plan import plan as planned
+from kernels.derive.plan import plan as planned
 from tests.records import RUN, gradient
 
 
@@ -54,7 +53,7 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
     assert "| vanilla | critical" in printed and "| gru     | critical" not in printed
     printed = bench("theory", "--cells", "vanilla", "--width", 32, "--steps", 4, "--out", tmp_path / "t")
     assert len(read(tmp_path / "t").theory) == 3 and "χ predicted" in printed
-    monkeypatch.setattr("bench.dynamics.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
+    monkeypatch.setattr("bench.studies.signals.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
     printed = bench(
         "chaos", "--quick", "--cells", "cfn,vanilla_relu", "--init", "normal:9", "--length", 600, "--hidden", 4, "--out", tmp_path / "c"
     )
@@ -68,7 +67,7 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
 def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     bench("chaos", "--quick", "--cells", "cfn", "--init", "default", "--length", 9, "--hidden", 2, "--out", tmp_path / "c")
     before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
-    report.write(tmp_path / "c", read(tmp_path / "c"))
+    run_report.write(tmp_path / "c", read(tmp_path / "c"))
     assert {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")} == before
 
 
@@ -90,17 +89,17 @@ def test_gradients_of_a_trained_layer(tmp_path):
               "--dtypes", "float64", "--out", tmp_path / name)  # fmt: skip
         record = read(tmp_path / name).gradients[0]
         assert (record.D, record.H) == (3, 4) and record.init.startswith(f"{name}.pt ")
-        assert record.by_lag == pytest.approx(gradients.measure(trained(rnn, 6, 2)).by_lag, rel=1e-12)
+        assert record.by_lag == pytest.approx(gradient_norms.measure(trained(rnn, 6, 2)).by_lag, rel=1e-12)
 
 
 def test_a_model_of_two_layers(tmp_path):
     """Values of one are not mixed with those of another, and which of two is meant is not guessed."""
     two = torch.nn.ModuleDict({"first": RNN("minimal", 3, 4), "second": RNN("cfn", 3, 4), "third": RNN("minimal", 3, 4)})
     torch.save(two.state_dict(), tmp_path / "two.pt")
-    found = checkpoint.checkpoint(tmp_path / "two.pt", "cfn")
+    found = trained_layer.checkpoint(tmp_path / "two.pt", "cfn")
     assert all(torch.equal(found[name], value) for name, value in two["second"].weights().items())
     with pytest.raises(SettingsError, match=r"two\.pt holds first and third: save the state dict of one minimal"):
-        checkpoint.checkpoint(tmp_path / "two.pt", "minimal")
+        trained_layer.checkpoint(tmp_path / "two.pt", "minimal")
 
 
 def trained(rnn: RNN, T: int, B: int) -> Problem:
@@ -114,7 +113,7 @@ def trained(rnn: RNN, T: int, B: int) -> Problem:
 def test_jacobians_of_a_trained_layer(tmp_path, cell):
     rnn = saved(tmp_path / "model.pt", cell)
     bench("jacobian", "--cells", cell, "--checkpoint", tmp_path / "model.pt", "--length", 5, "--seeds", 1, "--out", tmp_path / "run")
-    found, expected = read(tmp_path / "run").jacobians[0], jacobian.measure(trained(rnn, 5, 1))
+    found, expected = read(tmp_path / "run").jacobians[0], jacobians.measure(trained(rnn, 5, 1))
     assert (found.D, found.H) == (3, 4) and found.init.startswith("model.pt ") and found.state == expected.state
     assert found.latent == expected.latent and (found.latent is None) == (cell == "lstm")
 
@@ -124,8 +123,8 @@ def test_a_trained_layer_without_input(tmp_path):
     arguments = "--cells", "gru", "--checkpoint", tmp_path / "model.pt", "--length", 40
     printed = bench("chaos", *arguments, "--out", tmp_path / "run")
     found = read(tmp_path / "run")
-    assert found.decays == [chaos.silent(rnn, found.decays[0].init, 40, plan.TRAJECTORIES, 0)] and not found.maps
-    assert found.decays[0].norm[-1] != chaos.decay(rnn.cell, "default", 40, plan.TRAJECTORIES, 4, 0).norm[-1]
+    assert found.decays == [chaos.silent(rnn, found.decays[0].init, 40, signal_plan.TRAJECTORIES, 0)] and not found.maps
+    assert found.decays[0].norm[-1] != chaos.decay(rnn.cell, "default", 40, signal_plan.TRAJECTORIES, 4, 0).norm[-1]
     assert "| gru    | model.pt " in printed and "silence.svg" in (tmp_path / "run" / "report.md").read_text()
     rnn.weights()["b.r"].data += 1
     torch.save(rnn.state_dict(), tmp_path / "model.pt")
@@ -138,10 +137,10 @@ def test_sizes_of_every_cell_are_read_in_its_weights(cell):
     H = cells.load(cell).units(5)
     D = H if planned(cells.load(cell)).square else 3
     weights = RNN(cell, D, H).weights()
-    assert checkpoint.sizes(cell, weights, Path("a.pt")) == (D, H)
+    assert trained_layer.sizes(cell, weights, Path("a.pt")) == (D, H)
     some = next(name for name in weights if name.startswith("W."))
     with pytest.raises(SettingsError, match="shapes are not those"):
-        checkpoint.sizes(cell, weights | {some: torch.zeros(7, 11)}, Path("a.pt"))
+        trained_layer.sizes(cell, weights | {some: torch.zeros(7, 11)}, Path("a.pt"))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +211,7 @@ def test_another_cells_checkpoint_is_refused(tmp_path):
 def test_a_short_part_of_everything(monkeypatch):
     """Named and callable, every kind of it; one of each is measured."""
     device.choose("cpu")
-    pieces = dict(plan.short("cpu", 0))
+    pieces = dict(signal_plan.short("cpu", 0))
     with one_thread():
         kinds = {type(pieces[name]()).__name__ for name in ("lstm default seed 0", "gru σ_w=1 σ_v=1 μ=0", "GRU map")}
     assert kinds == {"JacobianRecord", "TheoryRecord", "MapRecord"} and len(pieces) == 8 + 5 + 2
@@ -232,7 +231,7 @@ def test_every_kind_survives_its_file(tmp_path):
             write(stream, line)
     found = read(tmp_path)
     assert [*found.jacobians, *found.theory, *found.decays] == lines
-    text = report.render(found, [])
+    text = run_report.render(found, [])
     assert "below any number" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]
 
 

@@ -3,12 +3,12 @@
 import pytest
 
 import cells
-from bench.entries import entries
+from bench.commands.cell_arguments import entries
+from bench.commands.cell_report import outline
 from bench.records import read
-from bench.show import outline
 from cells import Cell
-from cells.functions import sigmoid
-from kernels.plan import plan
+from cells.grammar.functions import sigmoid
+from kernels.derive.plan import plan
 from tests import custom
 from tests.test_cli import bench
 
@@ -16,7 +16,7 @@ __all__ = ["bench"]
 
 MINE = '''
 from cells import cell
-from cells.functions import sigmoid, tanh, where
+from cells.grammar.functions import sigmoid, tanh, where
 
 
 def mine(h, c, k, x, W, b, p):

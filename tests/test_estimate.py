@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.estimate import FENCE, estimate, outliers, ratio
+from bench.analysis.median_ci import FENCE, estimate, outliers, ratio
 
 
 def test_median_and_interval_of_known_samples():

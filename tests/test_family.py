@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import cells
-from bench.measure import peers
-from kernels.plan import plan
+from bench.measure import torchrecurrent_cells
+from kernels.derive.plan import plan
 from tests import papers
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE
@@ -50,7 +50,7 @@ PAPERS = {
     "wave": (papers.wave_equation, {"source": "W.source", "c": "p.c", "b": "p.b"}),
 }  # fmt: skip
 
-PEERS = peers.PEERS | {
+PEERS = torchrecurrent_cells.PEERS | {
     "janet": ("JANET", {"recurrent_bias": False}, {
         "weight_ih": ["W.fx", "W.cx"], "weight_hh": ["W.fh", "W.ch"], "bias_ih": ["b.f", "b.c"],
     }),

@@ -5,12 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import cells.functions as functions
+import cells.grammar.functions as functions
 from cells import Cell, CellError
-from cells.functions import FUNCTIONS, KNOWN, exp, maximum, minimum, silu, where
-from kernels.backend import SCHEDULES
-from kernels.hoist import run
-from kernels.plan import plan
+from cells.grammar.functions import FUNCTIONS, KNOWN, exp, maximum, minimum, silu, where
+from kernels.derive.plan import plan
+from kernels.layer.input_products import run
+from kernels.schedules.select import SCHEDULES
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 import cells
-from bench.cases import equal_parameters, groups
-from bench.jobs import Job
-from bench.measure import backends, fault, gate, run
+from bench.harness import runner
+from bench.harness.cases import equal_parameters, groups
+from bench.harness.jobs import Job
+from bench.harness.settings import Settings
+from bench.measure import backends, gate
+from bench.measure import failure as fault
 from bench.measure.backends import Unsupported, build
 from bench.measure.problem import Answer, problem
 from bench.records import Case
-from bench.settings import Settings
 
 
 def small(cell="lstm", **sizes):
@@ -107,7 +109,7 @@ def measured(records):
     """What a run of one group leaves, added to `records`."""
     settings = Settings(("vanilla",), ("eager", "compiled"), (3,), 2, 4, 4, "float32", "ieee", "cpu", 0, True)
     (group,) = groups(settings)
-    run.Runner(settings, records.append, lambda *_: None).run(Job("race", group.name, group.cases))
+    runner.Runner(settings, records.append, lambda *_: None).run(Job("race", group.name, group.cases))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_a_fault_is_a_status_and_the_others_go_on(monkeypatch, fault, status):
             raise fault
         return honest(backend, problem, input_product)
 
-    monkeypatch.setattr(run, "build", build)
+    monkeypatch.setattr(runner, "build", build)
     records: list = []
     measured(records)
     assert {r.status for r in records if r.case.backend == "compiled"} == {status}
@@ -145,7 +147,7 @@ def test_a_wrong_kernel_gets_no_time(monkeypatch):
         forward = work.forward
         return dataclasses.replace(work, forward=lambda *a: (lambda y, f: (y * 1.001, f))(*forward(*a)), check=None)
 
-    monkeypatch.setattr(run, "build", build)
+    monkeypatch.setattr(runner, "build", build)
     records: list = []
     measured(records)
     wrong = [r for r in records if r.case.backend == "compiled" and r.case.input_product]
@@ -177,7 +179,7 @@ def spoiled(monkeypatch, spoil):
         work = honest(backend, problem, input_product)
         return spoil(work) if backend == "compiled" and input_product else work
 
-    monkeypatch.setattr(run, "build", build)
+    monkeypatch.setattr(runner, "build", build)
     records: list = []
     measured(records)
     assert all(r.status == "ok" for r in records if r.case.backend == "eager")

@@ -14,7 +14,7 @@ COLUMNS = (
     "cell", "direction", "B", "H", "dtype", "capability", "tiles", "programs", "skipped", "registers", "spills", "shared", "pointwise",
     "product", "chain", "barriers", "cycles", "faults",
 )  # fmt: skip
-"""What is printed of a kernel: from `pointwise` on it is what `kernels.oracle.Verdict` says of a step."""
+"""What is printed of a kernel: from `pointwise` on it is what `kernels.schedules.persistent.machine_code.Verdict` says of a step."""
 
 
 def hold(row: dict) -> None:
@@ -28,7 +28,7 @@ def hold(row: dict) -> None:
     assert (row["releases"], row["acquires"]) == (meetings, meetings), row
     assert row["ordered"], f"a block barrier in front of a release or behind an acquire is missing: {row}"
     if row["capability"] == 90:
-        assert not row["faults"], f"machine code that `kernels.oracle` finds fault with: {row}"
+        assert not row["faults"], f"machine code that `kernels.schedules.persistent.machine_code` finds fault with: {row}"
 
 
 def show(rows: list[dict]) -> None:

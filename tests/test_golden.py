@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare.comparison import Side, compare
+from bench.analysis.comparison import Side, compare
 from bench.records import Records, read
-from bench.render import comparison, export, report
+from bench.render import comparison_tables, export, run_report
 from tests.absent import without
 from tests.records import detailed, lines, whole
 
@@ -63,7 +63,7 @@ def test_a_run_of_the_second_schema(golden, ending):
 
 @pytest.mark.parametrize("ending", FORMS)
 def test_a_comparison(golden, ending):
-    comparison.show(compare(Side("old", (detailed(),)), Side("new", (later(), later()))), FORMS[ending])
+    comparison_tables.show(compare(Side("old", (detailed(),)), Side("new", (later(), later()))), FORMS[ending])
     golden(f"comparison.{ending}")
 
 
@@ -114,4 +114,4 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     assert {"tables/cases.csv", "tables/memory.csv", "tables/not-timed.csv"} < written[0].keys()
     assert written[0] == written[1]
     plots = ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg"]
-    assert written[0]["report.md"].decode() == report.render(read(tmp_path / "1"), plots), "as where torch is"
+    assert written[0]["report.md"].decode() == run_report.render(read(tmp_path / "1"), plots), "as where torch is"

@@ -17,10 +17,11 @@ import torch
 
 import cells
 from bench.records import FAILURES, read
-from kernels.backend import SCHEDULES
-from kernels.plan import plan
-from kernels.schedules import replay, resident
-from kernels.tiles import Tiles
+from kernels.derive.plan import plan
+from kernels.schedules.persistent import persistent
+from kernels.schedules.persistent.tiling import Tiles
+from kernels.schedules.select import SCHEDULES
+from kernels.schedules.stepwise import cuda_graph
 from tests.reference import Problem, agree, check, outputs, problem, solve, unroller
 from tests.tolerances import TOLERANCE
 
@@ -105,7 +106,7 @@ def test_cells_in_one_program(name, backend, dtype):
 @pytest.mark.parametrize("units, split", [(False, 1), (True, 1), (False, 4), (True, 4)])
 def test_every_way_to_multiply(monkeypatch, name, units, split):
     """Whatever `tune` may choose, forward and backward, with programs that meet."""
-    monkeypatch.setattr(resident, "cut", lambda work, device, bare: Tiles(16, 32, 64 // split, 4, units, split, 2))
+    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, 32, 64 // split, 4, units, split, 2))
     check([running(name, "resident", MEET, torch.bfloat16)], "resident", torch.bfloat16)
 
 
@@ -128,7 +129,7 @@ def test_inference(name, backend):
 
 def waiting() -> set[int]:
     """Which captured chunks wait for their next call."""
-    return {id(chunk) for chunks in replay._idle.values() for chunk, _ in chunks}
+    return {id(chunk) for chunks in cuda_graph._idle.values() for chunk, _ in chunks}
 
 
 @EVERY
@@ -138,7 +139,7 @@ def test_replayed_steps(name, dtype):
     check([given(name, LONG, dtype)], "stepwise", dtype)
     captured = waiting()
     T, *size = LONG
-    check([given(name, (T - replay.CHUNK, *size), dtype, seed=1)], "stepwise", dtype)
+    check([given(name, (T - cuda_graph.CHUNK, *size), dtype, seed=1)], "stepwise", dtype)
     assert captured and captured == waiting(), "the second run captured anew"
 
 
@@ -147,7 +148,7 @@ def test_replayed_or_not(name, monkeypatch):
     """The same kernels on the same numbers, whether they are replayed or launched."""
     p = given(name, LONG, torch.float32)
     replayed = solve(p, "stepwise", torch.float32)
-    monkeypatch.setattr(replay, "whole", lambda steps: 0)
+    monkeypatch.setattr(cuda_graph, "whole", lambda steps: 0)
     agree([replayed], [solve(p, "stepwise", torch.float32)], TOLERANCE["two ways", torch.float32])
 
 

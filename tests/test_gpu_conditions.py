@@ -8,11 +8,11 @@ import torch
 
 from bench.measure import conditions, energy
 from bench.measure.backends import Unsupported, Workload, build
-from bench.measure.cache import Flush
+from bench.measure.cache_flush import Flush
 from bench.measure.clock import once
-from bench.measure.contract import work
 from bench.measure.gate import error, first, tolerance
 from bench.measure.launches import NoGraph, launches, replayed
+from bench.measure.numerics import work
 from bench.measure.problem import problem
 from bench.records import Case
 

@@ -5,15 +5,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from bench.dynamics import chaos, jacobian, lyapunov
-from bench.dynamics.chain import Chain
-from bench.dynamics.maps import MAPS
-from bench.measure import gradients
 from bench.measure.backends import layer
 from bench.measure.problem import Problem, problem
+from bench.studies.signals import chaos, gradient_norms, jacobians, lyapunov
+from bench.studies.signals.chaotic_maps import MAPS
+from bench.studies.signals.chunked_vjp import Chain
 from kernels import RNN
-from kernels.backend import SCHEDULES
-from kernels.plan import plan
+from kernels.derive.plan import plan
+from kernels.schedules.select import SCHEDULES
 
 pytestmark = [
     pytest.mark.gpu,
@@ -61,7 +60,7 @@ def test_gradients_on_the_way_back(cell, backend):
 def test_the_study_of_gradients_compares_with_float64(cell):
     """As `bench gradients` does: float32 stays close for as long as there is something left, bfloat16 is off by a few percent."""
     for dtype, close in (("float32", NEAR), ("bfloat16", 0.3)):
-        found = gradients.measure(problem(cell, 90, 16, 64, 64, dtype, "cuda", 0), compare=True)
+        found = gradient_norms.measure(problem(cell, 90, 16, 64, 64, dtype, "cuda", 0), compare=True)
         assert found.backend in ("stepwise", "resident") and found.non_finite == 0 and found.lags[-1] == 90
         assert max(error for error, lag in zip(found.errors, found.lags, strict=True) if lag <= 16) < close
         assert found.by_lag[0] > found.by_lag[-1] > 0
@@ -69,8 +68,8 @@ def test_the_study_of_gradients_compares_with_float64(cell):
 
 @CELLS
 def test_jacobians_are_those_of_a_processor(cell):
-    on_gpu = jacobian.measure(problem(cell, 20, 1, 16, 16, "float32", "cuda", 1))
-    exact = jacobian.measure(problem(cell, 20, 1, 16, 16, "float32", "cpu", 1), backend="eager")
+    on_gpu = jacobians.measure(problem(cell, 20, 1, 16, 16, "float32", "cuda", 1))
+    exact = jacobians.measure(problem(cell, 20, 1, 16, 16, "float32", "cpu", 1), backend="eager")
     assert (on_gpu.latent is None) == (exact.latent is None) == (cell != "minimal")
     for one, other in ((on_gpu.state, exact.state), (on_gpu.input, exact.input), (on_gpu.latent, exact.latent)):
         if one and other:

@@ -10,9 +10,9 @@ import cells
 from bench.measure import gate
 from bench.measure import problem as measured
 from bench.measure.backends import build
-from bench.measure.scans import SCANS
+from bench.measure.scan_peers import SCANS
 from kernels import RNN
-from kernels.plan import plan
+from kernels.derive.plan import plan
 from tests import custom
 from tests.reference import Problem, agree, check, outputs, problem, solve
 from tests.tolerances import TOLERANCE
@@ -54,7 +54,7 @@ def test_long(name):
 
 @pytest.mark.parametrize("name", ["mingru", "rotating", "decaying"])
 def test_time_is_cut(name):
-    from kernels.schedules import scan
+    from kernels.schedules.scan import scan
 
     T, B, _, H = LONG
     assert scan.chunks(plan(custom.CELLS.get(name) or cells.load(name)), T, B * H, torch.device(DEVICE)) > 1

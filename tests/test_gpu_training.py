@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.records.training import Point, Trial
-from bench.tasks import learned
-from bench.tasks.adding import Adding
-from bench.tasks.recommend import Recommend
-from bench.tasks.training import Training
+from bench.records.training_record import Point, Trial
+from bench.studies.training import unit_analysis
+from bench.studies.training.adding import Adding
+from bench.studies.training.recommend import Recommend
+from bench.studies.training.trainer import Training
 
 pytestmark = [
     pytest.mark.gpu,
@@ -33,5 +33,5 @@ def test_the_recommender_trains_goes_on_and_is_looked_into(tmp_path):
     assert Training(task, trial, CUDA, tmp_path / "a.pt").run(quiet, until=0.0).end == "time"
     training = Training(task, trial, CUDA, tmp_path / "a.pt")
     assert training.run(quiet).final > 1.5 * task.baselines()["most popular"]
-    found = learned.look(task, training.model, trial)
+    found = unit_analysis.look(task, training.model, trial)
     assert found.own + found.neighbours + found.input == pytest.approx(1) and found.noise["none"] > found.noise["states 1"]

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from cells import Cell, CellError, cell, load
-from cells.functions import prev, sigmoid, tanh
-from kernels import RNN, chunked
-from kernels.plan import D, H, plan
+from cells.grammar.functions import prev, sigmoid, tanh
+from kernels import RNN
+from kernels.derive.plan import D, H, plan
+from kernels.layer import checkpointing
 from tests import custom
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE
@@ -73,7 +74,7 @@ def test_heads_share_the_units():
 @pytest.mark.parametrize("name", ["qrnn", "delayed", "scaled"])
 def test_many_steps(name, backend, monkeypatch):
     """More of them than a chunk has: its first step needs the x before it."""
-    monkeypatch.setattr(chunked, "CHUNK", 4)
+    monkeypatch.setattr(checkpointing, "CHUNK", 4)
     found = custom.CELLS.get(name) or load(name)
     if backend != "resident" or plan(found).stages:
         check(draws(found, 11, 3, 5, 8), backend, torch.float32)
@@ -82,7 +83,7 @@ def test_many_steps(name, backend, monkeypatch):
 @LAYERS
 def test_a_sequence_in_pieces(backend, memory, monkeypatch):
     """With `before`, a sequence in pieces is the whole of it: outputs, and the gradients of everything."""
-    monkeypatch.setattr(chunked, "CHUNK", 4)
+    monkeypatch.setattr(checkpointing, "CHUNK", 4)
     rnn, x = RNN("qrnn", 3, 5, backend=backend, memory=memory, dtype=torch.float64), torch.randn(11, 2, 3, dtype=torch.float64)
     g, found = torch.randn(11, 2, 5, dtype=torch.float64), []
     for ends in ([11], [5, 11], [1, 2, 3, 11]):

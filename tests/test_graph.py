@@ -7,9 +7,9 @@ import sympy
 
 import cells
 from cells import Cell, CellError
-from cells.functions import relu, sigmoid, tanh
-from kernels.graph import Graph, walk
-from kernels.trace import trace
+from cells.grammar.functions import relu, sigmoid, tanh
+from kernels.derive.graph import Graph, walk
+from kernels.derive.trace import trace
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.compare.history import Series, Timeline, changes, timelines
+from bench.analysis.history import Series, Timeline, changes, timelines
 from bench.records import CaseRecord, Records
 from tests.publications import RUNS
 from tests.records import RUN, case, timed

@@ -2,11 +2,11 @@
 
 import pytest
 
+from bench.analysis.summary import host_bound
 from bench.records import HEAD_START_CYCLES, CaseRecord, Reading
-from bench.render.grid import HOST, grids
-from bench.render.report import headline
-from bench.render.speeds import means, throughput
-from bench.summary import host_bound
+from bench.render.case_grid import HOST, grids
+from bench.render.run_report import headline
+from bench.render.speed_tables import means, throughput
 from tests.records import case, timed
 
 CLOCK = 2e9

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.isolation import TRIES, Broken, Sitting
-from bench.jobs import Job, left
+from bench.harness.jobs import Job, left
+from bench.harness.settings import Settings
+from bench.harness.supervisor import TRIES, Broken, Sitting
+from bench.harness.worker import Died, Done, Worker
 from bench.records import read
-from bench.settings import Settings
-from bench.worker import Died, Done, Worker
 from tests.records import case, records, timed
 
 ROOT = Path(__file__).parents[1]

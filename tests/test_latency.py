@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("triton")
 
 from bench.measure import latency
-from kernels.schedules.barrier import LINE
+from kernels.schedules.persistent.grid_barrier import LINE
 from tests import forked
 
 CPU = torch.device("cpu")

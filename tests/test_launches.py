@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from bench.measure import launches
 from bench.measure.launches import NoGraph, replayed
-from kernels.schedules import replay
+from kernels.schedules.stepwise import cuda_graph as replay
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 

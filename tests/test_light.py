@@ -5,10 +5,10 @@ from typing import get_args
 import pytest
 
 import cells
-from bench.light import light, meeting, product, times_light
-from bench.measure.demand import demand, formulas
+from bench.analysis.roofline import light, meeting, product, times_light
+from bench.measure.lower_bound import demand, formulas
 from bench.records import Constants, Demand, Mode
-from kernels.plan import plan
+from kernels.derive.plan import plan
 from tests.records import ENVIRONMENT, case, timed
 
 GPU = Constants(

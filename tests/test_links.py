@@ -108,6 +108,6 @@ def test_what_the_command_line_does_not_have_is_found():
         "--budge 8m": "--budge",
     }.items():
         assert unknown(line) == [found], line
-    right = ("pip install --user x", "all", "--budget 8m", "bench show x.py:y", "bench/measure/run.py", "compare main -- --cells lstm")
+    right = ("pip install --user x", "all", "--budget 8m", "bench show x.py:y", "bench/harness/runner.py", "compare main -- --cells lstm")
     assert not [line for line in right if unknown(line)]
     assert sorted(commands("`a`\n\n```console\n$ b # c\nd\n```\n\n    e\n")) == ["a", "b", "e"]

@@ -13,14 +13,15 @@ from bench.measure import memory
 from bench.measure.backends import build
 from bench.measure.problem import problem as case
 from bench.records import Memory
-from kernels import RNN, chunked
-from kernels.autograd import prepare
-from kernels.backend import SCHEDULES
-from kernels.hoist import hoist
-from kernels.loop import Loop
-from kernels.plan import plan
-from kernels.restore import restore
-from kernels.schedules import compiled
+from kernels import RNN
+from kernels.derive.plan import plan
+from kernels.layer import checkpointing
+from kernels.layer.autograd import prepare
+from kernels.layer.input_products import hoist
+from kernels.layer.recompute import restore
+from kernels.schedules.cpu import compiled
+from kernels.schedules.interface import Loop
+from kernels.schedules.select import SCHEDULES
 from tests import custom
 from tests.reference import Problem, agree, check, draws, error, outputs, problem, solve
 from tests.tolerances import TOLERANCE
@@ -35,7 +36,7 @@ SIZES = [(6, 1, 3, 9), (1, 1, 1, 1), (4, 2, 33, 1), (2, 2, 5, 17)]
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch) -> None:
-    monkeypatch.setattr(chunked, "CHUNK", 3)
+    monkeypatch.setattr(checkpointing, "CHUNK", 3)
 
 
 def supported(backend: str, p: Problem) -> None:
@@ -96,7 +97,7 @@ def test_sixteen_bit(name, dtype):
 
 def test_gradients_add_up_in_float32(monkeypatch):
     """A bias whose gradient is 256 of the last chunk and 1 of each before it: in 16 bit, 256 + 1 is 256."""
-    monkeypatch.setattr(chunked, "CHUNK", 1)
+    monkeypatch.setattr(checkpointing, "CHUNK", 1)
     p = problem(custom.CELLS["independent"], 9, 1, 1, 1)
     given = {name: torch.zeros_like(value).bfloat16() for name, value in p.given.items()}
     dy = torch.tensor([1.0] * 8 + [256.0]).bfloat16().view(9, 1, 1)
@@ -265,7 +266,7 @@ UNIT = 4 * T * B * H
 @pytest.fixture
 def measured(monkeypatch) -> Callable[[str, str], tuple[Memory, int]]:
     """The memory of a training step, and the peak of an inference."""
-    monkeypatch.setattr(chunked, "CHUNK", 16)
+    monkeypatch.setattr(checkpointing, "CHUNK", 16)
 
     def measure(name: str, backend: str) -> tuple[Memory, int]:
         work = build(backend, case(name, T, B, H, H, "float32", "cpu", 0))

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cli import app
-from bench.jobs import Job, jobs, shared
-from bench.merge import lines, merge
+from bench.harness.jobs import Job, jobs, shared
+from bench.harness.merge_shards import lines, merge
+from bench.harness.settings import Settings, SettingsError, part
 from bench.records import FAILURES, JacobianRecord, Records, ScaleRecord, Spectrum, read, write
-from bench.settings import Settings, SettingsError, part
 from tests.records import case, records, timed, whole
 
 

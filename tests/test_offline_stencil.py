@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from kernels.schedules.stencil import LARGEST, SHARE
+from kernels.schedules.stencil.stencil import LARGEST, SHARE
 from tests.test_offline import offline
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 import cells
-from cells.cell import Cell
-from cells.functions import tanh
-from kernels import RNN, backend, hoist, operator
+from cells.grammar.cell import Cell
+from cells.grammar.functions import tanh
+from kernels import RNN
+from kernels.layer import custom_op, input_products
+from kernels.schedules import select
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 
@@ -96,12 +98,12 @@ def test_a_cell_of_ones_own(monkeypatch):
     rnn, x = RNN(own, D, D), torch.randn(T, B, D)
     compiled = torch.compile(rnn, **GRAPH)
     assert error(compiled(x)[0], rnn(x)[0]) <= TOLERANCE["two ways", torch.float32]
-    name = operator.register(rnn.cell)
-    assert name.startswith("own#") and operator.register(rnn.cell) == name
-    assert operator.register(Cell(other_own())) != name  # in another process, which of the two came first is not known
-    monkeypatch.setattr(operator, "KNOWN", {})
+    name = custom_op.register(rnn.cell)
+    assert name.startswith("own#") and custom_op.register(rnn.cell) == name
+    assert custom_op.register(Cell(other_own())) != name  # in another process, which of the two came first is not known
+    monkeypatch.setattr(custom_op, "KNOWN", {})
     with pytest.raises(RuntimeError, match="the cell own is not in the tree: make an RNN of it"):
-        operator.known(name, True)
+        custom_op.known(name, True)
 
 
 def other_own():
@@ -114,10 +116,10 @@ def other_own():
 def test_a_layer_of_another_process(monkeypatch):
     """Unpickled, its cell is known to graphs; a cell of the tree, initialised otherwise, is one of the tree to them."""
     saved, x = pickle.dumps(RNN(residual, D, D)), torch.randn(T, B, D)
-    monkeypatch.setattr(operator, "KNOWN", {})
+    monkeypatch.setattr(custom_op, "KNOWN", {})
     rnn = pickle.loads(saved)
     assert torch.equal(torch.compile(rnn, **GRAPH)(x)[0], rnn(x)[0])
-    assert operator.register(cells.load("janet").initialised("chrono")) == "janet"
+    assert custom_op.register(cells.load("janet").initialised("chrono")) == "janet"
 
 
 def residual(h, x, W):
@@ -149,11 +151,11 @@ def test_no_steps_of_a_graph_for_any_number():
 
 
 def test_nothing_fused_can_run():
-    backend._warn.cache_clear()
+    select._warn.cache_clear()
     rnn = RNN("lstm", D, D, dtype=torch.float16)
     with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="make it with backend='eager'"):
         states = [torch.zeros(B, D, dtype=torch.float16)] * 2
-        operator.run("lstm", True, "compiled", torch.zeros(T, B, D, dtype=torch.float16), states, rnn.weights())
+        custom_op.run("lstm", True, "compiled", torch.zeros(T, B, D, dtype=torch.float16), states, rnn.weights())
 
 
 @pytest.mark.parametrize("name", cells.names())
@@ -161,15 +163,15 @@ def test_rules(name):
     """What torch asks of an operator: its schema, its shapes without data, its gradients registered."""
     rnn, x = RNN(name, D, D), torch.randn(T, B, D)
     states = [rnn.cell.random_state(s, torch.randn(B, D)).requires_grad_() for s in rnn.cell.states]
-    tensors = [*hoist.hoist(rnn.plan, x, D, rnn.weights()), *states]
+    tensors = [*input_products.hoist(rnn.plan, x, D, rnn.weights()), *states]
     there = [t is not None for t in tensors]
     given = [t.detach().clone().requires_grad_() for t in tensors if t is not None]
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(operator.recurrence, (name, True, "auto", True, T, there, given), test_utils=tests)
+    torch.library.opcheck(custom_op.recurrence, (name, True, "auto", True, T, there, given), test_utils=tests)
 
 
 def test_heads_are_part_of_a_name():
     """The same equations with other blocks are another cell."""
     step = cells.load("vanilla").step
     whole, two = Cell(step), Cell(step, heads={"W.hh": 2})
-    assert operator.digest(whole) != operator.digest(two)
+    assert custom_op.digest(whole) != custom_op.digest(two)

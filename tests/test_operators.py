@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from cells.fault import CellError
-from cells.grid import Grid
-from cells.operators import curl, difference, div, grad, laplacian
-from cells.stencil import Stencil, square
+from cells.grammar.errors import CellError
+from cells.grammar.grid import Grid
+from cells.grammar.operators import curl, difference, div, grad, laplacian
+from cells.grammar.stencil import Stencil, square
 
 SHAPES = [(4, 5, 6), (2, 3, 9), (3, 4, 5, 6)]
 """The last with a batch."""

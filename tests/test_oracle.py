@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import cells
-from kernels import oracle, tuning
-from kernels.oracle import Verdict, chain, judged, kept, loop
-from kernels.plan import plan
-from kernels.tiles import H100, Chip, Pass, Tiles, ranked
+from kernels.derive.plan import plan
+from kernels.schedules.persistent import machine_code, tuning
+from kernels.schedules.persistent.machine_code import Verdict, chain, judged, kept, loop
+from kernels.schedules.persistent.tiling import H100, Chip, Pass, Tiles, ranked
 
 GOOD = Verdict(1.0, 1.0, 1, 7, 640, 128, 0)
 WORK = Pass(plan(cells.load("lstm")), "forward", 16, 64, torch.float16)
@@ -73,11 +73,11 @@ def verdicts(monkeypatch, tmp_path):
     """A folder of verdicts that is empty; what depends on them is forgotten before and after."""
 
     def forget():
-        for cached in (oracle.known, tuning.choices):
+        for cached in (machine_code.known, tuning.choices):
             cached.cache_clear()
 
-    monkeypatch.setattr(oracle, "FOLDER", tmp_path / "verdicts")
-    monkeypatch.setattr(oracle.metadata, "version", lambda name: "9.9.0")
+    monkeypatch.setattr(machine_code, "FOLDER", tmp_path / "verdicts")
+    monkeypatch.setattr(machine_code.metadata, "version", lambda name: "9.9.0")
     forget()
     yield forget
     forget()
@@ -87,35 +87,35 @@ def test_what_is_known_to_be_bad_comes_last(verdicts, monkeypatch):
     """On an H100 or H200, with the Triton and the text that the verdict was made for."""
     given = Pass(plan(cells.load("lstm")), "forward", 16, 512, torch.float16)
     first, second, *_ = model = ranked(given, H100)
-    assert tuning.choices(given, H100) == model and not oracle.known()
+    assert tuning.choices(given, H100) == model and not machine_code.known()
     step = tuning.fingerprint(given.plan)
-    said = {oracle.key(step, given, first): replace(GOOD, spills=8), oracle.key(step, given, second): GOOD}
-    path = oracle.write(said, "9.9.0")
+    said = {machine_code.key(step, given, first): replace(GOOD, spills=8), machine_code.key(step, given, second): GOOD}
+    path = machine_code.write(said, "9.9.0")
     verdicts()
-    assert oracle.known() == said and kept(path) == (oracle.source(), said)
+    assert machine_code.known() == said and kept(path) == (machine_code.source(), said)
     assert tuning.choices(given, H100) == (*model[1:], first)
     for other in (replace(given, H=256), replace(given, direction="backward"), replace(given, dtype=torch.float32)):
         assert tuning.choices(other, H100) == ranked(other, H100)
     other = Chip("nvidia-a100", 132, 227 * 1024)
     assert tuning.choices(given, other) == ranked(given, other)
-    monkeypatch.setattr(oracle.metadata, "version", lambda name: "9.9.1")
+    monkeypatch.setattr(machine_code.metadata, "version", lambda name: "9.9.1")
     verdicts()
     assert tuning.choices(given, H100) == model, "of another Triton"
 
 
 def test_stale_verdicts_are_ignored(verdicts):
-    path = oracle.write({oracle.key(tuning.fingerprint(WORK.plan), WORK, TILES): GOOD}, "9.9.0")
+    path = machine_code.write({machine_code.key(tuning.fingerprint(WORK.plan), WORK, TILES): GOOD}, "9.9.0")
     verdicts()
-    assert oracle.known()
-    path.write_text(path.read_text().replace(oracle.source(), "0" * 16))
+    assert machine_code.known()
+    path.write_text(path.read_text().replace(machine_code.source(), "0" * 16))
     verdicts()
-    assert not oracle.known()
+    assert not machine_code.known()
 
 
 def test_the_verdicts_that_are_kept_hold():
     """Of two Tritons, for these kernels. Where this fails, a kernel's text has changed: `make verdicts`."""
-    found = [kept(path) for path in sorted(oracle.FOLDER.glob("triton-*.json"))]
-    assert len(found) >= 2 and {made for made, _ in found} == {oracle.source()}, "stale: make verdicts"
+    found = [kept(path) for path in sorted(machine_code.FOLDER.glob("triton-*.json"))]
+    assert len(found) >= 2 and {made for made, _ in found} == {machine_code.source()}, "stale: make verdicts"
     steps = {tuning.fingerprint(plan(cells.load(name))) for name in ("lstm", "gru", "cfn", "minimal")}
     for _, verdicts in found:
         assert len(verdicts) > 40 and {key[0] for key in verdicts} == steps

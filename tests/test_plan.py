@@ -4,9 +4,9 @@ import pytest
 
 import cells
 from cells import Cell
-from cells.functions import tanh
-from kernels.graph import walk
-from kernels.plan import D, H, Plan, plan
+from cells.grammar.functions import tanh
+from kernels.derive.graph import walk
+from kernels.derive.plan import D, H, Plan, plan
 from tests import custom
 
 EVERY = pytest.mark.parametrize("name", cells.names())

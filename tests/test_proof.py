@@ -7,17 +7,17 @@ import torch
 
 import cells
 from cells import Cell, CellError
-from cells.functions import FUNCTIONS, log, maximum, where
-from kernels import proof
-from kernels.plan import plan
-from kernels.proof import met, prove, wrong
+from cells.grammar.functions import FUNCTIONS, log, maximum, where
+from kernels.derive.plan import plan
+from kernels.layer import gradcheck
+from kernels.layer.gradcheck import met, prove, wrong
 from tests import custom
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
     """A cache folder of its own."""
-    monkeypatch.setattr(proof, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(gradcheck, "cache_folder", lambda: tmp_path)
     return tmp_path
 
 
@@ -30,7 +30,7 @@ def test_once(monkeypatch, folder):
     """By what is derived: the second time nothing is computed, and another cell is another one."""
     prove(plan(cells.load("gru_reset_before")))
     assert len(list(folder.iterdir())) == 1
-    monkeypatch.setattr(proof, "met", lambda *_: pytest.fail("it was proven before"))
+    monkeypatch.setattr(gradcheck, "met", lambda *_: pytest.fail("it was proven before"))
     prove(plan(cells.load("gru_reset_before")))
     with pytest.raises(pytest.fail.Exception):
         prove(plan(cells.load("gru")))

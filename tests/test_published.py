@@ -8,8 +8,8 @@ import pytest
 
 from bench.cli import app
 from bench.records import DecayRecord, Records, ScaleRecord, TheoryRecord
-from bench.render import report
-from bench.render.headlines import beside
+from bench.render import run_report
+from bench.render.claims import beside
 from bench.render.index import index
 from bench.render.published import Published, published
 from tests.publications import RUNS, publish
@@ -97,7 +97,7 @@ def test_a_run_of_several_ranks_has_a_headline():
     run = Published(Path("scale"), Records(run=RUN, cases=[], gradients=[], scale=[ranks(1, 0.8), ranks(2, 1.0)]))
     assert run.kind == "scaling"
     assert run.headline == "**`gru` on 2 ranks trains at 80% [80%, 80%] of 2 times the speed of one**, weak scaling."
-    assert report.render(run.records, ["scale.svg"]).split("\n\n")[1] == run.headline
+    assert run_report.render(run.records, ["scale.svg"]).split("\n\n")[1] == run.headline
 
 
 def test_studies_of_signals_have_a_headline_each():

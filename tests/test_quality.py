@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench import quality
+from bench.analysis import training_metrics
 from bench.records import Records, read, write
-from bench.records.training import Gate, LearnedRecord, Point, TrainingRecord, Trial
-from bench.render import console, learning, report, training
+from bench.records.training_record import Gate, LearnedRecord, Point, TrainingRecord, Trial
+from bench.render import console, run_report, training_plots, training_report
 from tests.records import RUN
 
 SPEED = {"gru": 46.0, "minimal": 30.0, "vanilla": 20.0}
@@ -45,38 +45,38 @@ def whole() -> Records:
 
 def test_a_mean_is_students():
     values = [1.0, 2.0, 4.0]
-    found = quality.mean(values)
+    found = training_metrics.mean(values)
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
-    assert math.isinf(quality.mean([1.0]).high)
-    assert quality.geometric([1.0, 4.0]).value == pytest.approx(2)
+    assert math.isinf(training_metrics.mean([1.0]).high)
+    assert training_metrics.geometric([1.0, 4.0]).value == pytest.approx(2)
 
 
 def test_the_common_quality_leaves_out_what_learned_nothing():
     records = whole().training
-    assert quality.level(records) == pytest.approx(0.09)  # vanilla's 0.03 is below what the baselines reach
-    assert quality.level([record("vanilla")]) is None
-    assert quality.level([record("gru", target=0.02)]) == 0.02
-    assert quality.level([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
+    assert training_metrics.level(records) == pytest.approx(0.09)  # vanilla's 0.03 is below what the baselines reach
+    assert training_metrics.level([record("vanilla")]) is None
+    assert training_metrics.level([record("gru", target=0.02)]) == 0.02
+    assert training_metrics.level([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
 
 
 def test_times_to_a_quality_are_paired_by_seed():
     records = whole().training
-    gru, minimal = quality.by_cell(records)["gru"], quality.by_cell(records)["minimal"]
-    assert quality.reach(gru[0], 0.05) == gru[0].curve[5] and quality.reach(gru[0], 0.2) is None
-    ratio = quality.against(minimal, gru, 0.05, lambda p: p.seconds)
+    gru, minimal = training_metrics.by_cell(records)["gru"], training_metrics.by_cell(records)["minimal"]
+    assert training_metrics.reach(gru[0], 0.05) == gru[0].curve[5] and training_metrics.reach(gru[0], 0.2) is None
+    ratio = training_metrics.against(minimal, gru, 0.05, lambda p: p.seconds)
     # 0.05 takes minimal the sixth tenth of its time, gru the fifth; the seeds' own pace cancels out
     assert (ratio.value, ratio.low, ratio.high, ratio.n) == pytest.approx((30 * 6 / (46 * 5),) * 3 + (3,))
-    assert quality.against(minimal, gru, 0.095, lambda p: p.seconds) is None
+    assert training_metrics.against(minimal, gru, 0.095, lambda p: p.seconds) is None
 
 
 def test_what_diverged_is_no_better_than_the_worst():
     nan = record("gru", curve=[Point(seconds=0, step=0, loss=None, value=math.nan)], final=math.nan)
-    assert quality.best(nan) == -math.inf and not quality.learned([nan])
+    assert training_metrics.best(nan) == -math.inf and not training_metrics.learned([nan])
 
 
 def test_the_report_says_who_failed_and_what_the_paper_had():
-    text = report.trained(whole(), ["training.svg"])
+    text = run_report.trained(whole(), ["training.svg"])
     assert "Without a recurrent layer: most popular 0.0500, item transitions 0.0600." in text
     assert "vanilla isn't better than the baselines." in text
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
@@ -89,9 +89,9 @@ def test_the_report_says_who_failed_and_what_the_paper_had():
 
 def test_the_plots_are_drawn_and_are_the_same_each_time(tmp_path):
     (tmp_path / "again").mkdir()
-    drawn = learning.draw(whole(), tmp_path)
+    drawn = training_plots.draw(whole(), tmp_path)
     assert [path.name for path in drawn] == ["training.svg", "learned.svg", "noise.svg"]
-    for path, again in zip(drawn, learning.draw(whole(), tmp_path / "again"), strict=True):
+    for path, again in zip(drawn, training_plots.draw(whole(), tmp_path / "again"), strict=True):
         assert path.read_bytes() == again.read_bytes() and ET.parse(path).getroot().tag.endswith("svg")
     assert all(f"<!-- {cell} -->" in drawn[0].read_text() for cell in SPEED)
 
@@ -102,8 +102,8 @@ def test_quality_over_examples_has_a_plot(tmp_path):
         return one.model_copy(update={"trial": one.trial.model_copy(update={"examples": count}), "final": count / 1000})
 
     records = Records(run=RUN, cases=[], gradients=[], training=[few(count, seed) for count in (100, 400) for seed in (0, 1)])
-    assert [path.name for path in learning.draw(records, tmp_path)] == ["training1.svg", "training2.svg", "examples.svg"]
-    assert "with 400 examples" in report.trained(records, [])
+    assert [path.name for path in training_plots.draw(records, tmp_path)] == ["training1.svg", "training2.svg", "examples.svg"]
+    assert "with 400 examples" in run_report.trained(records, [])
 
 
 def test_records_are_read_as_they_were_written(tmp_path):
@@ -115,13 +115,13 @@ def test_records_are_read_as_they_were_written(tmp_path):
     found = read(tmp_path)
     assert found.training[0] == longer and len(found.training) == 2 and found.learned == [learned("gru")]
     assert math.isnan(found.training[1].final) and found.training[1].largest == math.inf
-    text = report.trained(found, [])
+    text = run_report.trained(found, [])
     assert "not finite" in text or "nan" not in text.lower()
-    written = report.write(tmp_path, found)
+    written = run_report.write(tmp_path, found)
     assert written[0].name == "report.md" and not (tmp_path / "table.svg").exists()
 
 
 def test_a_run_of_everything_has_its_trainings_too():
-    text = report.render(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
+    text = run_report.render(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
     assert "## Recommend, at equal hidden width" in text
-    assert len(console.tables(whole())) == 2 and training.tables(whole())[0].row_count == 3
+    assert len(console.tables(whole())) == 2 and training_report.tables(whole())[0].row_count == 3

@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.settings import SettingsError
-from bench.tasks import clicks, histories, ranking, ratings, sampled
-from bench.tasks.baselines import Markov, Popular
-from bench.tasks.histories import UNKNOWN, Histories
-from bench.tasks.recommend import Recommend
+from bench.harness.settings import SettingsError
+from bench.studies.training import average_precision, clicks, histories, ratings, sampled_softmax
+from bench.studies.training.baselines import Markov, Popular
+from bench.studies.training.histories import UNKNOWN, Histories
+from bench.studies.training.recommend import Recommend
 
 LINES = "2::b::7::30\n1::a::8::20\n1::b::8::10\n2::c::1.5::30\n\n1::c::9::20\n"
 
@@ -112,14 +112,14 @@ def test_map_at_20_is_its_definition(items, seed, repeats):
         for t in range(len(user) - 1):
             seen = set() if repeats else set(user[: t + 1])
             ranked = sorted((i for i in range(1, items + 1) if i not in seen), key=lambda i: -table[t, i])
-            values.append(literal_average_precision(ranked, {user[t + 1]}, ranking.AT))
+            values.append(literal_average_precision(ranked, {user[t + 1]}, average_precision.AT))
         per_user.append(sum(values) / len(values))
-    assert ranking.mean_average_precision(found, found.users["test"], score) == pytest.approx(sum(per_user) / 3)
+    assert average_precision.mean_average_precision(found, found.users["test"], score) == pytest.approx(sum(per_user) / 3)
 
 
 def test_a_tie_stands_before_the_right_one_and_the_unknown_is_never_right():
     scores = torch.tensor([[0.0, 1.0, 1.0, 0.5], [-torch.inf, 1.0, 2.0, 3.0], [-torch.inf, 0.0, 0.0, 1.0]])
-    assert ranking.precisions(scores, torch.tensor([1, UNKNOWN, 3])).tolist() == [0.5, 0.0, 1.0]
+    assert average_precision.precisions(scores, torch.tensor([1, UNKNOWN, 3])).tolist() == [0.5, 0.0, 1.0]
 
 
 def test_chunks_change_nothing(monkeypatch):
@@ -129,13 +129,15 @@ def test_chunks_change_nothing(monkeypatch):
     def score(questions):
         return scores[[t for _, t in questions]]
 
-    whole = ranking.mean_average_precision(found, found.users["test"], score)
-    monkeypatch.setattr(ranking, "SCORES", 9)
-    assert ranking.mean_average_precision(found, found.users["test"], score) == whole > 0
-    monkeypatch.setattr(ranking, "MOST", 18)  # then the last two questions alone are asked
+    whole = average_precision.mean_average_precision(found, found.users["test"], score)
+    monkeypatch.setattr(average_precision, "SCORES", 9)
+    assert average_precision.mean_average_precision(found, found.users["test"], score) == whole > 0
+    monkeypatch.setattr(average_precision, "MOST", 18)  # then the last two questions alone are asked
     user = found.users["test"][0]
-    last = ranking.average_precision(found, [(user, 2), (user, 3)], score).mean().item()
-    assert ranking.mean_average_precision(found, found.users["test"], score) == pytest.approx(last) and last != pytest.approx(whole)
+    last = average_precision.average_precision(found, [(user, 2), (user, 3)], score).mean().item()
+    assert average_precision.mean_average_precision(found, found.users["test"], score) == pytest.approx(last) and last != pytest.approx(
+        whole
+    )
 
 
 def test_baselines_by_brute_force():
@@ -166,7 +168,7 @@ def test_a_softmax_that_draws_every_item_once_is_the_full_one():
     asked, items = torch.randn(6, 4, dtype=torch.double, requires_grad=True), torch.randn(9, 4, dtype=torch.double, requires_grad=True)
     targets, drawn = torch.tensor([0, 3, 3, 8, 1, 2]), torch.arange(9)
     positive = (asked * items[targets]).sum(-1)
-    few = sampled.loss(positive, asked @ items[drawn].T, targets, drawn)
+    few = sampled_softmax.loss(positive, asked @ items[drawn].T, targets, drawn)
     exact = full(asked @ items.T, targets)
     assert few.item() == pytest.approx(exact.item(), abs=1e-12)
     for one, two in zip(torch.autograd.grad(few, (asked, items)), torch.autograd.grad(exact, (asked, items)), strict=True):
@@ -177,9 +179,9 @@ def test_many_draws_tend_to_the_full_softmax():
     torch.manual_seed(0)
     V, S = 12, 200_000
     scores, targets = torch.randn(3, V), torch.tensor([0, 5, 11])
-    q = sampled.proposal(np.arange(V) ** 2)
-    drawn, correction = map(torch.from_numpy, sampled.draws(q, np.cumsum(q), S, np.random.default_rng(0)))
-    few = sampled.loss(scores.gather(1, targets[:, None])[:, 0], scores[:, drawn] + correction, targets, drawn)
+    q = sampled_softmax.proposal(np.arange(V) ** 2)
+    drawn, correction = map(torch.from_numpy, sampled_softmax.draws(q, np.cumsum(q), S, np.random.default_rng(0)))
+    few = sampled_softmax.loss(scores.gather(1, targets[:, None])[:, 0], scores[:, drawn] + correction, targets, drawn)
     assert few.item() == pytest.approx(full(scores, targets).item(), abs=0.02)  # 1/√S times a deviation of some 5
 
 
@@ -195,12 +197,12 @@ def test_an_item_that_is_drawn_twice_counts_twice():
     ]
     positive = scores.gather(1, targets[:, None])[:, 0]
     exact = (torch.stack(log_Z) - positive).mean()
-    drawn, correction = map(torch.from_numpy, sampled.draws(q, q.cumsum(), S, np.random.default_rng(1)))
-    found = sampled.loss(positive, scores[:, drawn] + correction, targets, drawn)
+    drawn, correction = map(torch.from_numpy, sampled_softmax.draws(q, q.cumsum(), S, np.random.default_rng(1)))
+    found = sampled_softmax.loss(positive, scores[:, drawn] + correction, targets, drawn)
     assert found.item() == pytest.approx(exact.item(), abs=1e-6)  # the correction is float32
     for one, two in zip(*(torch.autograd.grad(value, scores, retain_graph=True) for value in (found, exact)), strict=True):
         assert torch.allclose(one, two, atol=1e-6)
-    sure = sampled.loss(positive[:1], scores[:1, :1] * 1, targets[:1], torch.tensor([0]))
+    sure = sampled_softmax.loss(positive[:1], scores[:1, :1] * 1, targets[:1], torch.tensor([0]))
     assert sure.item() == 0 and torch.isfinite(torch.autograd.grad(sure, scores)[0]).all()
 
 
@@ -214,7 +216,7 @@ def test_what_is_drawn_is_drawn_as_the_proposal_says():
 
 
 def test_a_batch_pads_hides_and_shifts(monkeypatch):
-    monkeypatch.setattr("bench.tasks.recommend.HIDDEN", 0.0)
+    monkeypatch.setattr("bench.studies.training.recommend.HIDDEN", 0.0)
     task = Recommend(B=3)
     train = [[1, 2, 3, 4], [2, 3], [5, 1, 2]]
     object.__setattr__(task, "histories", tiny(6, [], train))
@@ -243,8 +245,8 @@ def test_the_model_is_measured_as_if_user_by_user():
         return model.scores(model(torch.from_numpy(user[:-1, None]))[:, 0])
 
     with torch.no_grad():
-        every = [ranking.last_questions(user, 99) for user in task.histories.users["test"]]
-        alone = [ranking.average_precision(task.histories, questions, score).mean().item() for questions in every]
+        every = [average_precision.last_questions(user, 99) for user in task.histories.users["test"]]
+        alone = [average_precision.average_precision(task.histories, questions, score).mean().item() for questions in every]
         assert task.measure(model, "test") == pytest.approx(np.mean(alone)) and len(set(alone)) > 1
 
 

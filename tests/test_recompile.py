@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cells import Cell
-from cells.functions import sigmoid, tanh
-from kernels.native import library
+from cells.grammar.functions import sigmoid, tanh
+from kernels.schedules.cpu import library
 from tests.reference import outputs, problem, solve
 from tests.test_offline import offline
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from bench.records import Constants, Demand, Records, read
-from bench.render import report
+from bench.render import run_report
 from bench.render.markdown import table, text
 from tests.records import ENVIRONMENT, RUN, case, detailed, gradient, records, timed, whole
 
 
 @pytest.fixture(scope="module")
 def markdown() -> str:
-    return report.render(whole(), ["throughput.svg"])
+    return run_report.render(whole(), ["throughput.svg"])
 
 
 def rows(markdown: str, heading: str) -> list[list[str]]:
@@ -33,11 +33,11 @@ def test_the_headline(markdown):
 
 
 def test_no_claim_where_there_is_none():
-    slow = report.render(records(timed(case(), *[2.0] * 6), timed(case(backend="vendor"), *[1.0] * 6)), [])
+    slow = run_report.render(records(timed(case(), *[2.0] * 6), timed(case(backend="vendor"), *[1.0] * 6)), [])
     assert "**Nothing is shown to be faster than torch.nn here:** at best `gru` (compiled) trains 0.50× [0.50, 0.50]" in slow
-    few = report.render(records(timed(case(), 1.0), timed(case(backend="vendor"), 2.0)), [])
+    few = run_report.render(records(timed(case(), 1.0), timed(case(backend="vendor"), 2.0)), [])
     assert "**Nothing is shown to be faster than torch.nn here:** at best `gru` (compiled) trains ?2.00× (1 sample)" in few
-    assert "there is no claim to make" in report.render(records(), [])
+    assert "there is no claim to make" in run_report.render(records(), [])
 
 
 def test_the_header_counts_and_says_what_machine_it_is(markdown):
@@ -47,7 +47,7 @@ def test_the_header_counts_and_says_what_machine_it_is(markdown):
     gpu = RUN.model_copy(
         update={"environment": ENVIRONMENT.model_copy(update={"device_kind": "cuda", "device": "NVIDIA H100", "cudnn": "91002"})}
     )
-    assert "No GPU" not in (there := report.render(Records(run=gpu, cases=[], gradients=[]), []))
+    assert "No GPU" not in (there := run_report.render(Records(run=gpu, cases=[], gradients=[]), []))
     assert "cuDNN 91002" in there
 
 
@@ -98,26 +98,26 @@ def test_light(markdown):
 
 def test_a_time_below_its_floor_is_marked():
     demand = Demand(hoisted=0, recurrent=int(1.4e11), bytes=0, held=4, meetings=1)
-    below = report.render(records(timed(case(), 0.5, demand=demand), timed(case(backend="eager"), 2.0, demand=demand)), [])
+    below = run_report.render(records(timed(case(), 0.5, demand=demand), timed(case(backend="eager"), 2.0, demand=demand)), [])
     assert rows(below, "### × of light, T=128")[2] == ["gru", "1,000", "products", "2.00×", "!0.50×"]
     assert "! below 1: the model is wrong there" in below
-    above = report.render(records(timed(case(), 1.5, demand=demand)), [])
+    above = run_report.render(records(timed(case(), 1.5, demand=demand)), [])
     assert "! below 1" not in above
 
 
 def test_a_report_from_before_the_floor_still_renders():
     """The committed one: its records know neither demand nor constants."""
-    folders = [path for path in sorted((Path(report.__file__).parents[2] / "reports").iterdir()) if path.is_dir()]
+    folders = [path for path in sorted((Path(run_report.__file__).parents[2] / "reports").iterdir()) if path.is_dir()]
     assert folders
     for folder in folders:
         found = read(folder)
-        made = report.render(found, [])
+        made = run_report.render(found, [])
         assert "## Environment" in made
         if found.cases:
             assert "share of sgemm" in made and ("### × of light" in made) == (found.run.environment.constants is not None)
     old = whole().run.environment.model_copy(update={"constants": None, "sgemm_flops": 1.4e11})
     cases = [r.model_copy(update={"demand": None}) for r in whole().cases]
-    made = report.render(Records(run=RUN.model_copy(update={"environment": old}), cases=cases, gradients=[]), [])
+    made = run_report.render(Records(run=RUN.model_copy(update={"environment": old}), cases=cases, gradients=[]), [])
     assert "### × of light" not in made and ["product, float32", "140 Gflop/s"] in rows(made, "## Environment")
 
 
@@ -127,7 +127,7 @@ def test_the_constants_of_a_gpu_are_in_the_environment():
         barriers={1: 7e-7, 132: 1.2e-6}, l2=2.7e-7, launch=1.5e-6, product_launch=2.5e-6,
     )  # fmt: skip
     gpu = RUN.model_copy(update={"environment": ENVIRONMENT.model_copy(update={"constants": known})})
-    found = dict(rows(report.render(Records(run=gpu, cases=[], gradients=[]), []), "## Environment"))
+    found = dict(rows(run_report.render(Records(run=gpu, cases=[], gradients=[]), []), "## Environment"))
     assert found["product, bfloat16"] == "700,000 Gflop/s" and found["copy, read and written"] == "3,000 GB/s"
     assert found["barrier (among programs)"] == "0.70 (1), 1.20 (132) µs" and found["load from L2"] == "0.27 µs"
     assert found["all caches hold"] == "50.0 MiB" and found["a multiprocessor holds"] == "484 KiB"
@@ -150,7 +150,7 @@ def test_every_case_without_a_time_keeps_its_reason(markdown):
     assert len(rows(markdown, "## Checked without a time")) == 2 + 8
     faults = ("incorrect", "oom", "timeout", "crashed", "failed")
     run = records(*(timed(case(backend=status), status=status, reason=f"a|b <{status}>\nline") for status in faults), timed(case()))
-    made = report.render(run, [])
+    made = run_report.render(run, [])
     assert "6 cases: 1 ok, 1 incorrect, 1 oom, 1 timeout, 1 crashed, 1 failed." in made
     for status in faults:
         assert f"a\\|b &lt;{status}&gt; line" in made
@@ -161,7 +161,7 @@ def test_every_case_without_a_time_keeps_its_reason(markdown):
 
 def test_empty_gradients_and_one_sample():
     run = records(timed(case(), 0.5), gradients=(gradient("lstm", 8).model_copy(update={"by_lag": [], "parameters": {}}),))
-    made = report.render(run, [])
+    made = run_report.render(run, [])
     assert ["gru", "128", "500"] in rows(made, "## Training with the input product")
     assert "too few samples" in made
     assert ["lstm", "unknown", "–", "0"] in rows(made, "## Gradient norms")
@@ -169,10 +169,10 @@ def test_empty_gradients_and_one_sample():
 
 def test_written_twice_it_is_the_same(tmp_path):
     run = records(*(timed(case(cell), 1.0, 2.0) for cell in ("lstm", "gru")), gradients=(gradient("lstm", 8),))
-    first = report.write(tmp_path, run)
+    first = run_report.write(tmp_path, run)
     assert [path.name for path in first] == ["report.md", "throughput.svg", "gradients.svg"]
     before = [path.read_bytes() for path in first]
-    assert before == [path.read_bytes() for path in report.write(tmp_path, run)]
+    assert before == [path.read_bytes() for path in run_report.write(tmp_path, run)]
     for plot in first[1:]:
         assert f"]({plot.name})" in first[0].read_text()
 
@@ -185,7 +185,7 @@ def test_markdown_escapes_what_it_would_read():
 
 @pytest.fixture(scope="module")
 def full() -> str:
-    return report.render(detailed(), [])
+    return run_report.render(detailed(), [])
 
 
 def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
@@ -197,7 +197,7 @@ def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
     every = rows(full, "float64</summary>")
     assert [row[1] for row in every[2:]] == ["eager", "resident", "stepwise", "vendor"]
     assert "- stepwise: 2.00× the speed of the vendor's same cell (geometric mean of 1 case)" in full
-    bare = report.render(records(timed(case(), 1.0)), [])
+    bare = run_report.render(records(timed(case(), 1.0)), [])
     assert (
         "Noise floor: not measured, there are no A/A pairs; a difference inside 2.0% is taken for noise." in bare and "## A/A" not in bare
     )
@@ -205,13 +205,13 @@ def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
 
 def test_a_run_that_is_too_noisy_says_so(full):
     times = [1.0] * 6
-    wild = report.render(records(timed(case(), *times), timed(case(control=True), *(1.3 * t for t in times))), [])
+    wild = run_report.render(records(timed(case(), *times), timed(case(control=True), *(1.3 * t for t in times))), [])
     assert "differs by 30.0% at most, over 1 pair; a difference inside 30.0% is taken for noise. That is too noisy" in wild
     assert "too noisy" not in full
 
 
 def test_a_control_that_failed_is_told_like_any_case():
-    made = report.render(records(timed(case(), 1.0), timed(case(control=True), status="crashed", reason="signal 9")), [])
+    made = run_report.render(records(timed(case(), 1.0), timed(case(control=True), status="crashed", reason="signal 9")), [])
     assert "2 cases: 1 ok, 1 crashed." in made and rows(made, "## Not timed")[2][2:] == [
         "gru (control)", "training with the input product", "128", "signal 9", "1",
     ]  # fmt: skip
@@ -238,14 +238,14 @@ def test_conditions_have_a_column_where_one_is_known(full):
     } == found["stepwise"]  # fmt: skip
     assert found["resident"]["throttled"] == "power cap, thermal" and found["resident"]["graph, ms"] == "it is launched cooperatively"
     assert found["resident"]["memory clock, MHz"] == "2,600" and found["vendor"]["cold, ms"] == "–"
-    plain = report.render(records(timed(case(), *[1.0] * 5)), [])
+    plain = run_report.render(records(timed(case(), *[1.0] * 5)), [])
     assert not {"outliers", "cold, ms", "throttled", "stopped", "× of light"} & set(rows(plain, "float64</summary>")[0])
 
 
 def test_where_the_time_went(full):
     parts = "timing 50.0 s, gates 35.0 s, memory 5.0 s, overhead 10.0 s"
     assert f"Where the time went: 100.0 s of wall time, {parts}; overhead is 10.0% of it." in full
-    assert "Where the time went" not in report.render(whole(), [])
+    assert "Where the time went" not in run_report.render(whole(), [])
 
 
 @pytest.mark.parametrize(("factor", "says"), [
@@ -254,4 +254,4 @@ def test_where_the_time_went(full):
 ])  # fmt: skip
 def test_the_headline_of_a_suite(factor, says):
     cases = [timed(case(backend=b, H=H, D=H), *[t] * 6) for H in (64, 128) for b, t in (("vendor", factor), ("compiled", 1.0))]
-    assert says in report.render(records(*cases), []).split("\n\n")[1]
+    assert says in run_report.render(records(*cases), []).split("\n\n")[1]

@@ -8,11 +8,13 @@ import triton
 import triton.language as tl
 
 import cells
-from kernels.layout import layout
-from kernels.loop import Loop
-from kernels.plan import plan
-from kernels.schedules import compiled, elementwise, resident, sequence
-from kernels.tiles import Tiles, power
+from kernels.derive.buffers import layout
+from kernels.derive.plan import plan
+from kernels.schedules.cpu import compiled
+from kernels.schedules.interface import Loop
+from kernels.schedules.persistent import persistent, time_loop
+from kernels.schedules.persistent.tiling import Tiles, power
+from kernels.schedules.stepwise import pointwise_kernel
 from tests import custom, forked
 from tests.reference import check, draws, outputs, problem
 from tests.tolerances import TOLERANCE
@@ -53,15 +55,15 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_forms(monkeypatch, name, units, split, flight, size):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
-    monkeypatch.setattr(resident, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units, split, flight))
+    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units, split, flight))
     check(draws(cells.load(name), *size), "resident", torch.float32)
 
 
 @interpreted
 def test_a_call_that_keeps_less_says_so(monkeypatch):
     """Its kernel is another one than a training step's, and is looked at by itself: without gradients, and without dy."""
-    asked, cut = [], resident.cut
-    monkeypatch.setattr(resident, "cut", lambda work, device, bare: asked.append((work.direction, bare)) or cut(work, device, bare))
+    asked, cut = [], persistent.cut
+    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: asked.append((work.direction, bare)) or cut(work, device, bare))
     p = problem(cells.load("lstm"), 3, 2, 5, 17)
     check([p], "resident", torch.float32)
     assert asked == [("forward", False), ("backward", False)]
@@ -78,7 +80,7 @@ def test_a_call_that_keeps_less_says_so(monkeypatch):
 @EVERY
 @pytest.mark.parametrize("units", [False, True])
 def test_forms_in_float16(monkeypatch, name, units):
-    monkeypatch.setattr(resident, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units))
+    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units))
     check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "resident", torch.float16)
 
 
@@ -121,22 +123,22 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
     given = loop(cell, T, B, H, dtype)
     reference = double(given)
     expected = compiled.forward(reference)
-    launch = resident.Launch(given, "forward", tiles)
+    launch = persistent.Launch(given, "forward", tiles)
     launch.counters.share_memory_()
     trajectory = launch.trajectory()
     empty([*trajectory.history, *trajectory.arguments])
-    arguments = resident.forward_arguments(launch, trajectory)
-    forked.run(launch.grid[0], lambda grid: sequence.forward[grid](*arguments), seconds=60 + T)
+    arguments = persistent.forward_arguments(launch, trajectory)
+    forked.run(launch.grid[0], lambda grid: time_loop.forward[grid](*arguments), seconds=60 + T)
     worst = far([*trajectory.history, *given.terms], [*expected.history, *reference.terms])
 
     dy, *d_final = (torch.randn(shape).to(dtype) for shape in ((T, B, H), *((B, H) for _ in given.states)))
     wanted = compiled.backward(reference, expected, dy.double(), [d.double() for d in d_final])
-    launch = resident.Launch(given, "backward", tiles)
+    launch = persistent.Launch(given, "backward", tiles)
     launch.counters.share_memory_()
     made = launch.gradients()
     empty([*made.terms, *made.vectors, *made.states])
-    arguments = resident.backward_arguments(launch, trajectory, dy, d_final, made)
-    forked.run(launch.grid[0], lambda grid: sequence.backward[grid](*arguments), seconds=60 + T)
+    arguments = persistent.backward_arguments(launch, trajectory, dy, d_final, made)
+    forked.run(launch.grid[0], lambda grid: time_loop.backward[grid](*arguments), seconds=60 + T)
     found = launch.finished(made)
     return max(worst, far([*found.terms, *found.vectors, *found.states], [*wanted.terms, *wanted.vectors, *wanted.states]))
 
@@ -180,7 +182,7 @@ def test_batch_tiles_wait_for_their_own_programs_only():
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_broken_barrier_is_seen(monkeypatch, broken, cell):
     """Four programs, each at its own pace: whoever doesn't wait for all reads NaN where one has not written yet."""
-    monkeypatch.setattr(sequence, "wait", BROKEN[broken])
+    monkeypatch.setattr(time_loop, "wait", BROKEN[broken])
     worst = (at_once(cell, 12, 5, 61, Tiles(16, 16, 16, 4)) for _ in range(3))
     assert any(not error < BOUND for error in worst)
 
@@ -191,11 +193,11 @@ def test_functions_are_made_once(name):
     """A second pass, forward and backward, derives and prints nothing: that takes longer than many a kernel."""
     given = [problem(cells.load(name), 1, 1, 3, 17)]
     check(given, "resident", torch.float32)
-    before = elementwise.function.cache_info().misses
+    before = pointwise_kernel.function.cache_info().misses
     check(given, "resident", torch.float32)
-    assert elementwise.function.cache_info().misses == before
+    assert pointwise_kernel.function.cache_info().misses == before
 
 
 def test_a_plan_without_products_is_refused():
-    reason = resident.unsupported(plan(custom.CELLS["independent"]), torch.float32, torch.device("cpu"), 4, 16)
+    reason = persistent.unsupported(plan(custom.CELLS["independent"]), torch.float32, torch.device("cpu"), 4, 16)
     assert reason and "has none" in reason

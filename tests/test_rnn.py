@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 import cells
 from cells import CellError
-from cells.functions import tanh
+from cells.grammar.functions import tanh
 from kernels import RNN, from_torch, to_torch
-from kernels import backend as backends
-from kernels.native import library
+from kernels.schedules import select as backends
+from kernels.schedules.cpu import library
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 
@@ -463,7 +463,7 @@ def fresh_warnings():
 @pytest.mark.parametrize("backend", ["auto", "compiled"])
 def test_no_compiler(backend, monkeypatch, fresh_warnings):
     """Without a C++ compiler the eager reference runs, and it is said once."""
-    monkeypatch.setattr("kernels.schedules.compiled.compiler", lambda: None)
+    monkeypatch.setattr("kernels.schedules.cpu.compiled.compiler", lambda: None)
     rnn, eager = RNN("minimal", D, H, backend=backend), RNN("minimal", D, H, backend="eager")
     eager.load_state_dict(rnn.state_dict())
     x = torch.randn(T, B, D)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from bench.records import RecordError, ScaleRecord, read
-from bench.render import scaling
-from bench.scale import step
-from bench.scale.ranks import counts
+from bench.render import scaling_report
+from bench.studies.scaling import data_parallel_step
+from bench.studies.scaling.ranks import counts
 from tests.tolerances import TOLERANCE
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def test_two_ranks(tmp_path):
     found = read(tmp_path / "run").scale
     assert [(r.scaling, r.ranks, r.B) for r in found] == [("strong", 1, 6), ("strong", 2, 3), ("weak", 1, 6), ("weak", 2, 6)]
     for record in found:
-        assert record.status == "ok" and len(record.step) == len(record.alone) >= step.FEWEST and min(record.step) > 0
+        assert record.status == "ok" and len(record.step) == len(record.alone) >= data_parallel_step.FEWEST and min(record.step) > 0
         assert record.gradient_error <= TOLERANCE["two ways", torch.float32] and record.loss_error <= TOLERANCE["two ways", torch.float32]
     report = (tmp_path / "run" / "report.md").read_text()
     assert "## Data-parallel training" in report and "torchrun --nproc-per-node 2 -m bench scale" in report
@@ -66,11 +66,11 @@ def test_counts(world, tried):
 
 def test_wrong_gradients_are_seen():
     """The distance that the gate judges by is one of gradients, not of what is common to all."""
-    work = step.Work("minimal", 4, 3, 5, 5)
+    work = data_parallel_step.Work("minimal", 4, 3, 5, 5)
     x, y = work.batch("strong", 1)
-    right = step.descend(work.model(torch.device("cpu")), x, y)
-    wrong = step.descend(work.model(torch.device("cpu")), x, y * 1.001)
-    assert max(step.gate.error(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > step.WORST
+    right = data_parallel_step.descend(work.model(torch.device("cpu")), x, y)
+    wrong = data_parallel_step.descend(work.model(torch.device("cpu")), x, y * 1.001)
+    assert max(data_parallel_step.gate.error(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > data_parallel_step.WORST
     assert isinstance(work.model(torch.device("cpu")), nn.Module)
 
 
@@ -83,11 +83,11 @@ def record(ranks: int, seconds: float, B: int = 8, **known: object) -> ScaleReco
 def test_efficiency():
     """Half the batch each in half the time is all of it; a quarter of a step is the exchange."""
     one, two, weak = record(1, 1.0), record(2, 0.5, B=4), record(2, 1.25, scaling="weak")
-    assert scaling.efficiency(two, [one, two]).value == pytest.approx(1.0)
-    assert scaling.efficiency(weak, [record(1, 1.0, scaling="weak"), weak]).value == pytest.approx(0.8)
-    assert scaling.efficiency(two, [two]) is None
-    assert "25.0%" in scaling.row(two, [one, two])
-    assert "incorrect" in scaling.row(record(2, 1.0, status="incorrect", step=[], alone=[]), [one])
+    assert scaling_report.efficiency(two, [one, two]).value == pytest.approx(1.0)
+    assert scaling_report.efficiency(weak, [record(1, 1.0, scaling="weak"), weak]).value == pytest.approx(0.8)
+    assert scaling_report.efficiency(two, [two]) is None
+    assert "25.0%" in scaling_report.row(two, [one, two])
+    assert "incorrect" in scaling_report.row(record(2, 1.0, status="incorrect", step=[], alone=[]), [one])
 
 
 def test_a_line_that_is_none(tmp_path):

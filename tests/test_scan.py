@@ -7,12 +7,13 @@ import pytest
 import torch
 
 import cells
-from cells.cell import Cell
-from kernels import backend, chunked
-from kernels.autograd import Recurrence
-from kernels.derive import affine
-from kernels.plan import plan
-from kernels.tiles import Chip
+from cells.grammar.cell import Cell
+from kernels.derive.adjoint import affine
+from kernels.derive.plan import plan
+from kernels.layer import checkpointing
+from kernels.layer.autograd import Recurrence
+from kernels.schedules import select
+from kernels.schedules.persistent.tiling import Chip
 from tests import custom
 from tests.reference import agree, check, draws, outputs, problem, solve
 from tests.test_offline import offline
@@ -22,7 +23,7 @@ from tests.tolerances import TOLERANCE
 pytest.importorskip("triton")
 from triton.runtime import interpreter
 
-from kernels.schedules import scan
+from kernels.schedules.scan import scan
 
 AFFINE = {
     "indrnn": False, "sru": False, "mingru": True, "minlstm": True, "independent": False, "rotating": True, "bounded": False,
@@ -100,7 +101,7 @@ def test_inference(name, count, monkeypatch):
 
 @EVERY
 def test_low_memory(name, monkeypatch):
-    monkeypatch.setattr(chunked, "CHUNK", 4)
+    monkeypatch.setattr(checkpointing, "CHUNK", 4)
     cut(monkeypatch, 2)
     check([problem(of(name), *sized(name, 9, 2, 5, 17))], "scan-low", torch.float32)
 
@@ -113,7 +114,7 @@ def test_given_rows(name, schedule):
     expected = solve(p, schedule, torch.float32)
     tensors = rows(p)
     before = [None if t is None else t.detach().clone() for t in tensors]
-    y, *final = Recurrence.apply(plan(p.cell), backend.SCHEDULES[schedule], True, 3, *tensors, *(p.given[s] for s in p.cell.states))
+    y, *final = Recurrence.apply(plan(p.cell), select.SCHEDULES[schedule], True, 3, *tensors, *(p.given[s] for s in p.cell.states))
     gradients = torch.autograd.grad([y, *final], list(p.given.values()), list(p.upstream.values()), allow_unused=True)
     found = [torch.zeros_like(g) if d is None else d for d, g in zip(gradients, p.given.values(), strict=True)]
     agree([dict(zip(expected, [y, *final, *found], strict=True))], [expected], TOLERANCE["two ways", torch.float32])
@@ -169,7 +170,7 @@ def test_how_time_is_cut(monkeypatch):
 def test_what_it_is_for():
     """On a GPU "auto" takes it wherever it can run; a plan with a product says why it can't."""
     gpu = torch.device("cuda")
-    assert backend.fastest(plan(of("mingru")), torch.float32, gpu, 32, 256) == "scan"
+    assert select.fastest(plan(of("mingru")), torch.float32, gpu, 32, 256) == "scan"
     reason = scan.unsupported(plan(of("lstm")), torch.float32, gpu, 32, 256)
     assert reason == "runs cells without a product in the loop, and lstm has W.ih and W.fh and W.gh and W.oh"
     assert "float64" in str(scan.unsupported(plan(of("mingru")), torch.float64, gpu, 32, 256))

@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.cases import planned
+from bench.harness.cases import planned
+from bench.harness.settings import BACKENDS, DEFAULTS, Settings
 from bench.measure import environment
 from bench.measure.backends import Unsupported, build
-from bench.measure.contract import work
 from bench.measure.gate import compare, untouched
+from bench.measure.numerics import work
 from bench.measure.problem import Problem, problem
-from bench.measure.scans import SCANS, Scan
-from bench.render import facts
-from bench.settings import BACKENDS, DEFAULTS, Settings
+from bench.measure.scan_peers import SCANS, Scan
+from bench.render import tables
 from tests import custom
 from tests.records import case
 from tests.test_contract import B, D, H, Layouts, T
@@ -149,7 +149,7 @@ def test_their_versions_are_on_record(monkeypatch):
     known = {"accelerated-scan": "0.3.1"}
     monkeypatch.setattr(environment, "version", lambda package: known.get(package, ""))
     here = environment.capture(torch.device("cpu"), rates=False)
-    assert here.packages == known and "| accelerated-scan   | 0.3.1" in facts.environment(here)
+    assert here.packages == known and "| accelerated-scan   | 0.3.1" in tables.environment(here)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and its tests have it")

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import cells
-from kernels import chunked
-from kernels.autograd import Recurrence
-from kernels.backend import SCHEDULES
-from kernels.hoist import hoist
-from kernels.layout import layout
-from kernels.plan import plan
-from kernels.schedules import replay
+from kernels.derive.buffers import layout
+from kernels.derive.plan import plan
+from kernels.layer import checkpointing
+from kernels.layer.autograd import Recurrence
+from kernels.layer.input_products import hoist
+from kernels.schedules.select import SCHEDULES
+from kernels.schedules.stepwise import cuda_graph
 from tests import custom
 from tests.reference import Problem, agree, check, decided, draws, like, outputs, problem, solve
 from tests.tolerances import TOLERANCE
@@ -250,10 +250,10 @@ def chunks(monkeypatch) -> list[object]:
         work()
         return work
 
-    monkeypatch.setattr(replay, "CHUNK", 3)
-    monkeypatch.setattr(replay, "capture", capture)
-    monkeypatch.setattr(replay, "whole", lambda steps: steps.T // 3 * 3)
-    monkeypatch.setattr(replay, "_idle", OrderedDict())
+    monkeypatch.setattr(cuda_graph, "CHUNK", 3)
+    monkeypatch.setattr(cuda_graph, "capture", capture)
+    monkeypatch.setattr(cuda_graph, "whole", lambda steps: steps.T // 3 * 3)
+    monkeypatch.setattr(cuda_graph, "_idle", OrderedDict())
     return captured
 
 
@@ -283,20 +283,20 @@ def test_replay_again(chunks):
 
 def test_replay_forgets(chunks, monkeypatch):
     """No more chunks are kept than KEPT, those used last."""
-    monkeypatch.setattr(replay, "KEPT", 2)
+    monkeypatch.setattr(cuda_graph, "KEPT", 2)
     for B in (1, 2, 1):
         with torch.no_grad():
             outputs(problem(cells.load("vanilla"), 3, B, 5, 7), "stepwise")
     assert len(chunks) == 2
     check([problem(cells.load("vanilla"), 3, 3, 5, 7)], "stepwise", torch.float32)
-    assert len(chunks) == 4 and sum(map(len, replay._idle.values())) == 2
+    assert len(chunks) == 4 and sum(map(len, cuda_graph._idle.values())) == 2
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru_reset_before"])
 def test_replay_within_a_replay(name, chunks, monkeypatch):
     """A call of the same size in the midst of another one, forward and backward, finds a chunk of its own, and leaves it for the next."""
     p, other = (problem(cells.load(name), 7, 2, 5, 12, seed=seed) for seed in (0, 1))
-    capture, within = replay.capture, []
+    capture, within = cuda_graph.capture, []
 
     def interrupted(work: Callable[[], None]) -> Callable[[], None]:
         again = capture(work)
@@ -311,7 +311,7 @@ def test_replay_within_a_replay(name, chunks, monkeypatch):
 
         return turn
 
-    monkeypatch.setattr(replay, "capture", interrupted)
+    monkeypatch.setattr(cuda_graph, "capture", interrupted)
     check([p], "stepwise", torch.float32)
     assert len(chunks) == 4  # forward and backward of each
     check([p], "stepwise", torch.float32)
@@ -321,7 +321,7 @@ def test_replay_within_a_replay(name, chunks, monkeypatch):
 def test_replay_in_two_threads(chunks, monkeypatch):
     """Both have copied in what is theirs before either replays: each replays its own."""
     problems = [problem(cells.load("lstm"), 3, 2, 5, 12, seed=seed) for seed in (0, 1)]
-    capture, both, interpreter = replay.capture, Barrier(2), RLock()
+    capture, both, interpreter = cuda_graph.capture, Barrier(2), RLock()
 
     def together(work: Callable[[], None]) -> Callable[[], None]:
         with interpreter:
@@ -334,7 +334,7 @@ def test_replay_in_two_threads(chunks, monkeypatch):
 
         return turn
 
-    monkeypatch.setattr(replay, "capture", together)
+    monkeypatch.setattr(cuda_graph, "capture", together)
     expected = [solve(p, "eager", torch.float32) for p in problems]
     for _ in range(2):
         with ThreadPoolExecutor(2) as pool:
@@ -348,7 +348,7 @@ def test_replay_on_two_streams(chunks, monkeypatch):
     """What one stream has enqueued may still run when the next call comes, so another stream captures anew; later calls on both do not."""
     p = problem(cells.load("vanilla"), 3, 2, 5, 7)
     for stream, captured in ((7, 1), (8, 2), (7, 2), (8, 2)):
-        monkeypatch.setattr(replay, "stream", lambda device, stream=stream: stream)
+        monkeypatch.setattr(cuda_graph, "stream", lambda device, stream=stream: stream)
         with torch.no_grad():
             outputs(p, "stepwise")
         assert len(chunks) == captured
@@ -367,7 +367,7 @@ def test_replay_in_inference_mode(chunks):
 @pytest.mark.parametrize("name", ["lstm", "minimal", "gru_reset_before"])
 def test_replay_with_low_memory(name, chunks, monkeypatch):
     """Whole histories without terms are captured apart from a run that keeps both, and from one that keeps neither."""
-    monkeypatch.setattr(chunked, "CHUNK", 6)
+    monkeypatch.setattr(checkpointing, "CHUNK", 6)
     p = problem(cells.load(name), 13, 2, 5, 12)
     for backend in ("stepwise-low", "stepwise", "stepwise-low"):
         check([p], backend, torch.float32)
@@ -393,7 +393,7 @@ def test_no_recurrence():
     """A cell whose step reads no state: nothing but what stands in front of the loop."""
 
     def memoryless(h, x, W, b):
-        return cells.functions.tanh(W.x(x) + b.h)
+        return cells.grammar.functions.tanh(W.x(x) + b.h)
 
     check([problem(cells.Cell(memoryless), 3, 2, 5, 17)], "compiled", torch.float32)
     check([problem(cells.Cell(memoryless), 3, 2, 5, 17)], "stepwise", torch.float32)

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cells.fault import CellError
-from cells.grid import Grid
-from cells.second_order import second_order
+from cells.grammar.errors import CellError
+from cells.grammar.field_equation import second_order
+from cells.grammar.grid import Grid
 from cells.wave import wave
 from kernels import RNN
 from tests.reference import agree, problem, solve
@@ -101,7 +101,7 @@ def test_the_wave_written_out():
 
 def test_what_no_state_reaches_is_folded():
     """An equation without u_t has no sums for it."""
-    from kernels.plan import plan
+    from kernels.derive.plan import plan
 
     leaves = {n.label for n in plan(second_order(klein_gordon)).step.inputs}
     assert leaves >= {"u", "before", "lap_u"} and len(plan(second_order(klein_gordon)).vectors) == 2
@@ -116,7 +116,7 @@ def powered(u, rate, lap, p):
 
 
 def swallowed(u, rate, lap, p):
-    from cells.functions import tanh
+    from cells.grammar.functions import tanh
 
     return lap - tanh(rate)
 

@@ -5,14 +5,14 @@ import os
 import pytest
 import torch
 
-from cells.cell import Cell
-from cells.functions import tanh
-from cells.grid import Grid
-from cells.stencil import Stencil
+from cells.grammar.cell import Cell
+from cells.grammar.functions import tanh
+from cells.grammar.grid import Grid
+from cells.grammar.stencil import Stencil
 from cells.wave import wave
-from kernels.hoist import run
-from kernels.plan import plan
-from kernels.schedules import stencil
+from kernels.derive.plan import plan
+from kernels.layer.input_products import run
+from kernels.schedules.stencil import stencil
 from tests import forked
 from tests.reference import check, draws, problem
 from tests.waves import interacting

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from bench.records import Records
-from bench.render import picture, plots, report
-from bench.render.pictures import placed
-from bench.render.sheets import sheets, write
+from bench.render import plots, run_report, speed_plot
+from bench.render.csv_tables import sheets, write
+from bench.render.plot_placement import placed
 from tests.records import case, detailed, records, timed, whole
 
 
@@ -23,7 +23,7 @@ def found() -> Records:
 
 def test_one_picture_behind_the_headline_and_the_others_in_their_sections(found):
     names = ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg", "unknown.svg"]
-    parts = report.render(found, names).split("\n\n")
+    parts = run_report.render(found, names).split("\n\n")
     at = {name: next(k for k, part in enumerate(parts) if f"({name})" in part) for name in names}
     assert parts[1].startswith("**`minimal` (compiled) trains") and (at["speeds.svg"], at["unknown.svg"]) == (2, 3)
     assert (
@@ -39,7 +39,7 @@ def test_a_picture_without_its_section_is_not_lost():
 
 
 def test_every_table_of_a_report_is_a_sheet(found):
-    text = report.render(found, [])
+    text = run_report.render(found, [])
     made = sheets(text)
     assert len(made) == sum(line.startswith("|:-") for line in text.splitlines())
     parameters = read(made["parameters"])
@@ -52,32 +52,34 @@ def test_every_table_of_a_report_is_a_sheet(found):
 
 def test_what_markdown_would_read_is_in_the_sheet_as_it_was():
     run = records(timed(case(backend="eager"), status="failed", reason="a|b <c> `d` *e*"), timed(case(), 1.0))
-    assert any("a|b <c> `d` *e*" in row for row in read(sheets(report.render(run, []))["not-timed"]))
+    assert any("a|b <c> `d` *e*" in row for row in read(sheets(run_report.render(run, []))["not-timed"]))
 
 
 def test_sheets_are_written_with_the_numbers_of_every_case_and_older_ones_go(tmp_path):
     run = detailed()
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "older.csv").write_text("")
-    written = write(tmp_path, report.render(run, []), run)
+    written = write(tmp_path, run_report.render(run, []), run)
     assert sorted(written) == sorted((tmp_path / "tables").iterdir()) and not (tmp_path / "tables" / "older.csv").exists()
     rows = list(csv.DictReader((tmp_path / "tables" / "cases.csv").read_text().splitlines()))
     assert len(rows) == len(run.cases) and {row["status"] for row in rows} == {record.status for record in run.cases}
 
 
 def test_the_picture_shows_every_speed_against_the_vendor(found, tmp_path):
-    (drawn,) = picture.draw(found, tmp_path)
+    (drawn,) = speed_plot.draw(found, tmp_path)
     text = drawn.read_text()
     for name in ("minimal (vs gru)", "lstm", "compiled", "eager", "torchrecurrent"):
         assert f"<!-- {name} -->" in text
     assert "<!-- vendor -->" not in text and "T=128" in text
-    assert picture.draw(records(timed(case(), 1.0)), tmp_path) == []
-    (several,) = picture.draw(records(*(timed(case(backend=b, B=B), *[1.0] * 6) for b in ("vendor", "compiled") for B in (2, 4))), tmp_path)
+    assert speed_plot.draw(records(timed(case(), 1.0)), tmp_path) == []
+    (several,) = speed_plot.draw(
+        records(*(timed(case(backend=b, B=B), *[1.0] * 6) for b in ("vendor", "compiled") for B in (2, 4))), tmp_path
+    )
     assert "<!-- gru T=128 B=2 H=256 -->" in several.read_text()
 
 
 def test_pictures_can_be_read_on_a_dark_page(found, tmp_path):
-    for path in (*plots.draw(found, tmp_path), *picture.draw(found, tmp_path)):
+    for path in (*plots.draw(found, tmp_path), *speed_plot.draw(found, tmp_path)):
         text = path.read_text()
         style = text.partition("@media (prefers-color-scheme: dark)")[2].partition("</style>")[0]
         assert '[style*="fill: #ffffff"] { fill: #0d1117 !important }' in style and "svg { fill: #e6edf3 }" in style

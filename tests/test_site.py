@@ -13,12 +13,12 @@ from html5lib import HTMLParser
 
 import cells
 from bench.cli import app
+from bench.harness.settings import SettingsError
 from bench.render.published import Published, published
-from bench.settings import SettingsError
 from bench.site.build import build
 from bench.site.equations import equations, sources
 from bench.site.handbook import INTERFACE, write
-from bench.site.site import PARTS, Site, emptied
+from bench.site.site_folder import PARTS, Site, emptied
 from tests.absent import without
 from tests.publications import RUNS, publish
 

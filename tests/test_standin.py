@@ -98,12 +98,12 @@ def test_the_stand_in_refuses_a_launch_that_does_not_fit_at_once(launches):
 
 
 def test_on_the_whole_device_nothing_is_compiled_to_choose(limits):
-    assert limits["all"] == {"auto": "kernels.schedules.resident", "named": [], "asked": [], "again": 0, "stencil": None}
+    assert limits["all"] == {"auto": "kernels.schedules.persistent.persistent", "named": [], "asked": [], "again": 0, "stencil": None}
 
 
 def test_on_a_part_of_a_device_the_driver_is_asked_once(limits):
     found = limits["enough"]
-    assert found["auto"] == "kernels.schedules.resident" and not found["named"]
+    assert found["auto"] == "kernels.schedules.persistent.persistent" and not found["named"]
     assert OCCUPANCY in found["asked"] and found["again"] == 0
 
 
@@ -111,7 +111,7 @@ def test_on_a_part_of_a_device_the_driver_is_asked_once(limits):
 def test_what_does_not_fit_a_part_of_a_device_runs_step_by_step(limits, name, part):
     """`auto` does; who named the backend is told why, in one line."""
     found = limits[name]
-    assert found["auto"] == "kernels.schedules.stepwise" and found["again"] == 0
+    assert found["auto"] == "kernels.schedules.stepwise.stepwise" and found["again"] == 0
     assert found["named"] == [
         "the backend 'resident' vanilla at B=16 H=512 in float16 doesn't fit this device at once, of whose 132 multiprocessors this "
         f"process may use {part}: use stepwise; vanilla runs as the eager reference instead, which is slow"

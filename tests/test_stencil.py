@@ -4,20 +4,22 @@ import pytest
 import torch
 
 import cells
-from cells.cell import Cell
-from cells.fault import CellError
-from cells.functions import tanh
-from cells.grid import Grid
-from cells.stencil import Stencil
+from cells.grammar.cell import Cell
+from cells.grammar.errors import CellError
+from cells.grammar.functions import tanh
+from cells.grammar.grid import Grid
+from cells.grammar.stencil import Stencil
 from cells.wave import damped_wave, wave
-from kernels import RNN, backend, chunked, operator
-from kernels.backend import SCHEDULES
-from kernels.derive import TRITON, adjoint, source
-from kernels.hoist import run
-from kernels.plan import plan
-from kernels.proof import met, prove, wrong
-from kernels.schedules import stencil
-from kernels.tiles import Chip
+from kernels import RNN
+from kernels.derive.adjoint import TRITON, adjoint, source
+from kernels.derive.plan import plan
+from kernels.layer import checkpointing, custom_op
+from kernels.layer.gradcheck import met, prove, wrong
+from kernels.layer.input_products import run
+from kernels.schedules import select as backend
+from kernels.schedules.persistent.tiling import Chip
+from kernels.schedules.select import SCHEDULES
+from kernels.schedules.stencil import stencil
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE
 from tests.waves import interacting
@@ -67,7 +69,7 @@ def test_in_double(name):
 
 def test_low_memory_across_chunks():
     """A sequence longer than a chunk, whose states are handed on between them."""
-    check([problem(wave, chunked.CHUNK + 3, 1, 2, 12)], "stencil-low", torch.float32)
+    check([problem(wave, checkpointing.CHUNK + 3, 1, 2, 12)], "stencil-low", torch.float32)
 
 
 def test_a_state_handed_on_has_no_history_of_its_own():
@@ -175,11 +177,11 @@ def test_a_layer_of_another_size():
 def test_in_a_graph():
     """What torch.compile sees returns no tensor twice, though u_{t−1} over time lies where u_t does."""
     p = problem(wave, 4, 2, 1, 6)
-    name = operator.register(wave)
+    name = custom_op.register(wave)
     given = {key: value.clone().requires_grad_() for key, value in p.given.items()}
     states = [given["u"], given["before"]]
     weights = {key: given[key] for key in p.weights}
-    y, final = operator.run(name, True, "stencil", given["x"], states, weights)
+    y, final = custom_op.run(name, True, "stencil", given["x"], states, weights)
     ends, upstream = [y, *final], [p.upstream["y"], p.upstream["final u"], p.upstream["final before"]]
     found = torch.autograd.grad(ends, list(given.values()), upstream)
     expected = solve(p, "stencil", torch.float32)

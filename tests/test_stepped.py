@@ -4,17 +4,17 @@ import pytest
 import torch
 
 import cells
-from bench.cases import planned
-from bench.measure import stepped
+from bench.harness.cases import planned
+from bench.harness.settings import Settings
+from bench.measure import eager_loop
 from bench.measure.backends import Unsupported, build
 from bench.measure.gate import compare
 from bench.measure.problem import problem
-from bench.settings import Settings
-from kernels.plan import plan
+from kernels.derive.plan import plan
 from tests import custom
 
 OWN = [f"{custom.__file__}:{name}" for name in custom.ELEMENTWISE]
-TAKEN = [name for name in cells.names() if stepped.suited(plan(cells.load(name)))] + OWN
+TAKEN = [name for name in cells.names() if eager_loop.suited(plan(cells.load(name)))] + OWN
 SETTINGS = Settings(("mingru", "sru", "lstm", "wave"), ("eager",), (4,), 2, 8, 8, "float64", "ieee", "cpu", 0, False)
 
 

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench import cli
-from bench.dynamics import study
-from bench.dynamics.chaos import Size
-from bench.dynamics.place import Place
+from bench.harness import study
+from bench.harness.settings import SettingsError
 from bench.records import read
-from bench.settings import SettingsError
+from bench.studies.signals.chaos import Size
+from bench.studies.signals.study_options import Place
 from tests.records import gradient
 
 CPU = {"device": "cpu", "seed": 0}
@@ -34,8 +34,8 @@ def found(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("verb", STUDIES)
 def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(verb, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.render.report.draw", lambda *_: [])  # which takes a second
-    monkeypatch.setattr("bench.dynamics.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
+    monkeypatch.setattr("bench.render.run_report.draw", lambda *_: [])  # which takes a second
+    monkeypatch.setattr("bench.studies.signals.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert bench(verb, *STUDIES[verb], "--out", whole).exit_code == 0
     data = (whole / "records.jsonl").read_bytes()

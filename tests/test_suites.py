@@ -11,16 +11,17 @@ from collections import Counter
 import pytest
 
 import cells
-from bench import session, suites
-from bench.cases import groups
-from bench.measure import environment, run
-from bench.measure.scans import SCANS
-from bench.progress import progress
+from bench.commands.all import contestants
+from bench.harness import run as session
+from bench.harness import runner, suites
+from bench.harness.cases import groups
+from bench.harness.progress import progress
+from bench.harness.settings import Settings
+from bench.harness.suites import DEVICE, SERVER, SUITES, TRAINING, Shape, spread
+from bench.measure import environment
+from bench.measure.scan_peers import SCANS
 from bench.records import CaseRecord, Records, read
-from bench.render import plots, report
-from bench.settings import Settings
-from bench.suites import DEVICE, SERVER, SUITES, TRAINING, Shape, spread
-from bench.verbs.all import contestants
+from bench.render import plots, run_report
 from tests.inline import Inline
 from tests.records import ENVIRONMENT, RUN, case, timed
 from tests.test_cli import bench
@@ -149,20 +150,20 @@ def test_a_suite_from_end_to_end(bench, tiny, tmp_path):
 def test_a_budget_leaves_out_and_resume_goes_on(bench, tiny, tmp_path, monkeypatch):
     """Interrupted by its budget and resumed, a run holds what an uninterrupted one does; a third finds nothing to do."""
     assert bench(*tiny, "--out", tmp_path / "whole")[0] == 0
-    honest, now = run.Runner.race, [time.monotonic()]
+    honest, now = runner.Runner.race, [time.monotonic()]
 
     def slow(self, job):
         honest(self, job)
         now[0] += 7200
 
-    monkeypatch.setattr(run.Runner, "race", slow)
+    monkeypatch.setattr(runner.Runner, "race", slow)
     monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
     code, out, err = bench(*tiny, "--budget", "1h", "--out", tmp_path / "cut")
     assert code == 0 and "left out for want of time, 15 cases (--resume goes on): minimal, gru T=5 B=3 H=12 float32" in err
     assert Counter(outcomes(tmp_path / "cut").values())["skipped"] == 15 and "15 skipped" in out
     text = (tmp_path / "cut" / "report.md").read_text()
     assert "left out: the budget was spent" in text and "minimal" in text
-    monkeypatch.setattr(run.Runner, "race", honest)
+    monkeypatch.setattr(runner.Runner, "race", honest)
     first = (tmp_path / "cut" / "records.jsonl").read_bytes()
     assert bench(*tiny, "--resume", "--out", tmp_path / "cut")[0] == 0
     second = (tmp_path / "cut" / "records.jsonl").read_bytes()
@@ -221,9 +222,9 @@ def test_the_gpu_is_lost_and_the_run_goes_on_without_the_case(bench, tiny, tmp_p
             raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
         return honest(backend, problem, input_product)
 
-    honest = run.build
-    monkeypatch.setattr(run, "build", build)
-    monkeypatch.setattr(run, "lost", lambda device: True)
+    honest = runner.build
+    monkeypatch.setattr(runner, "build", build)
+    monkeypatch.setattr(runner, "lost", lambda device: True)
     assert bench(*tiny, "--out", tmp_path / "run")[0] == 0
     crashed = [r for r in read(tmp_path / "run").cases if r.status == "crashed"]
     assert {(r.case.backend, r.case.mode) for r in crashed} == {("compiled", "training"), ("compiled", "inference")}
@@ -264,7 +265,7 @@ def several():
 
 def test_rows_of_several_sizes_carry_them():
     records = Records(run=RUN, cases=list(several()), gradients=[])
-    made = report.render(records, [])
+    made = run_report.render(records, [])
     assert "**resident trains 2.52× as fast as torch.nn**, the geometric mean of 6 cases from 2.00× to 4.00× (6 faster), float16" in made
     table = [line.replace(" ", "").split("|")[1:-1] for line in made.splitlines() if line.startswith("| minimal")]
     assert ["minimal", "128", "32", "128", "nosuchcell", "32,000±0(4.00×gru)", "PERSIST_STATIC"] in table

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from bench.render.grid import FASTEST, TIED, Row, grids
-from bench.summary import by_cell, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second, told
+from bench.analysis.summary import by_cell, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second, told
+from bench.render.case_grid import FASTEST, TIED, Row, grids
 from tests.records import ENVIRONMENT, B, D, H, case, gradient, timed, whole
 
 UNSUPPORTED = {"status": "unsupported", "reason": "torch.nn has no such cell"}

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.tasks import TASKS, load
-from bench.tasks import digits as digits_data
-from bench.tasks import mnist1d as mnist1d_data
-from bench.tasks.adding import Adding, Masked
-from bench.tasks.copying import BLANK, MARK, RECALLED, SYMBOLS, Copying
-from bench.tasks.counting import Counting
-from bench.tasks.task import shuffled, split_of
+from bench.studies.training import TASKS, load
+from bench.studies.training import digits as digits_data
+from bench.studies.training import mnist1d as mnist1d_data
+from bench.studies.training.adding import Adding, Masked
+from bench.studies.training.copying import BLANK, MARK, RECALLED, SYMBOLS, Copying
+from bench.studies.training.counting import Counting
+from bench.studies.training.task import shuffled, split_of
 
 SMALL = {"recommend": {"users": 60, "T": 12, "vocabulary": 200}}
 
@@ -119,7 +119,7 @@ def test_digits_are_trained_on_in_noise_and_read_without():
 def test_without_scikit_learn_digits_say_so(monkeypatch):
     import sys
 
-    from bench.settings import SettingsError
+    from bench.harness.settings import SettingsError
 
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     digits_data.data.cache_clear()

@@ -8,9 +8,9 @@ import pytest
 from scipy.special import expit
 
 import cells
-from bench.dynamics import theory, untied
-from bench.dynamics.plan import POINTS
-from bench.dynamics.theory import Point
+from bench.studies.signals import mean_field, random_matrix_growth
+from bench.studies.signals.mean_field import Point
+from bench.studies.signals.signal_plan import POINTS
 
 UNITS, BURN, STEPS = 40_000, 60, 60
 
@@ -63,7 +63,7 @@ def drawn(cell: str, point: Point) -> tuple[float, float]:
 
 @pytest.mark.parametrize(("cell", "point"), [(cell, point) for cell, points in POINTS.items() for point in points])
 def test_quadrature_is_what_draws_of_single_units_say(cell, point):
-    said = theory.CELLS[cell](point)
+    said = mean_field.CELLS[cell](point)
     Q, chi = drawn(cell, point)
     # 2.4 million draws of heavy squares: a standard error of some 0.1%; at criticality Q forgets in hundreds of steps.
     assert said.chi == pytest.approx(chi, rel=0.008)
@@ -74,51 +74,51 @@ def test_quadrature_is_what_draws_of_single_units_say(cell, point):
 def test_a_gate_that_keeps_sets_the_time_scale(mu, xi):
     """ξ ≈ exp(μ_b - q/2)/2 of MinimalRNN, at q = R = 0.46."""
     point = Point(6.88, 1.0, mu=mu, phi=1.197)
-    assert theory.minimal(point).xi == pytest.approx(math.exp(mu - 0.23) / 2, rel=0.06)
-    assert theory.minimal(Point(0.1, 1.0, mu=mu, phi=1.197)).xi == pytest.approx(xi, rel=0.02)
+    assert mean_field.minimal(point).xi == pytest.approx(math.exp(mu - 0.23) / 2, rel=0.06)
+    assert mean_field.minimal(Point(0.1, 1.0, mu=mu, phi=1.197)).xi == pytest.approx(xi, rel=0.02)
 
 
 def test_published_critical_points():
     """χ at the constants of the critical initialisation of MinimalRNN, within 0.2% of 1; q* is some 16."""
-    said = theory.minimal(Point(6.88, 1.39, phi=1.197))
+    said = mean_field.minimal(Point(6.88, 1.39, phi=1.197))
     assert abs(said.chi - 1) < 2e-3 and said.q == pytest.approx(16, rel=0.01)
 
 
 def test_limits():
     """A linear network grows by σ_w²; without a state's matrix MinimalRNN has E u² alone; an open forget gate keeps all of c."""
-    assert theory.vanilla(Point(0.9, 1e-4)).chi == pytest.approx(0.81, abs=1e-6)
-    assert theory.minimal(Point(1e-6, 1e-6)).chi == pytest.approx(0.25, abs=1e-9)
-    assert theory.gru(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
-    assert theory.gru_reset_before(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
-    assert theory.lstm(Point(1e-6, 0.3, mu=4.0)).chi == pytest.approx(theory.mean(expit(4 + 0.3 * theory.NODES) ** 2), rel=1e-6)
+    assert mean_field.vanilla(Point(0.9, 1e-4)).chi == pytest.approx(0.81, abs=1e-6)
+    assert mean_field.minimal(Point(1e-6, 1e-6)).chi == pytest.approx(0.25, abs=1e-9)
+    assert mean_field.gru(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
+    assert mean_field.gru_reset_before(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
+    assert mean_field.lstm(Point(1e-6, 0.3, mu=4.0)).chi == pytest.approx(mean_field.mean(expit(4 + 0.3 * mean_field.NODES) ** 2), rel=1e-6)
 
 
 def test_similar_inputs_bring_sequences_together():
     """Below χ = 1 equal inputs lead to equal states, and unlike ones don't; beyond it not even equal ones do."""
     ordered, chaotic = Point(0.9, 0.5), Point(3.0, 0.1)
-    assert theory.vanilla(ordered).c == 1.0 and theory.vanilla(ordered, 0.5).c < 0.9
-    assert theory.vanilla(chaotic).chi > 1 and theory.vanilla(chaotic).c < 0.9 and math.isfinite(theory.vanilla(chaotic).xi)
+    assert mean_field.vanilla(ordered).c == 1.0 and mean_field.vanilla(ordered, 0.5).c < 0.9
+    assert mean_field.vanilla(chaotic).chi > 1 and mean_field.vanilla(chaotic).c < 0.9 and math.isfinite(mean_field.vanilla(chaotic).xi)
     kept = Point(1.0, 1.0, mu=2.0)
-    assert theory.minimal(kept).c == 1.0 and 0.3 < theory.minimal(kept, 0.5).c < 0.9
+    assert mean_field.minimal(kept).c == 1.0 and 0.3 < mean_field.minimal(kept, 0.5).c < 0.9
     # At c = 1 the same Jacobian serves sequences and gradients.
-    assert theory.minimal(kept).xi == pytest.approx(theory.timescale(theory.minimal(kept).chi), rel=1e-6)
-    assert theory.vanilla(ordered).xi == pytest.approx(theory.timescale(theory.vanilla(ordered).chi), rel=1e-6)
+    assert mean_field.minimal(kept).xi == pytest.approx(mean_field.timescale(mean_field.minimal(kept).chi), rel=1e-6)
+    assert mean_field.vanilla(ordered).xi == pytest.approx(mean_field.timescale(mean_field.vanilla(ordered).chi), rel=1e-6)
 
 
 def test_the_grid_of_an_lstm_unit_is_fine_enough(monkeypatch):
-    coarse = theory.lstm(POINTS["lstm"][1])
-    monkeypatch.setattr(theory.memory, "POINTS", 1601)
-    fine = theory.lstm(POINTS["lstm"][1])
+    coarse = mean_field.lstm(POINTS["lstm"][1])
+    monkeypatch.setattr(mean_field.memory, "POINTS", 1601)
+    fine = mean_field.lstm(POINTS["lstm"][1])
     assert coarse.chi == pytest.approx(fine.chi, rel=1e-5) and pytest.approx(fine.Q, rel=1e-5) == coarse.Q
 
 
 def test_a_product_of_means_would_not_do():
     """Why m(c) is followed: with c and the perturbation taken for independent, the growth of an LSTM's is off by over 1%."""
     point = Point(3.0, 1.0, mu=-1.0)
-    said, unit = theory.lstm(point), None
+    said, unit = mean_field.lstm(point), None
     w, v = point.w**2, point.v**2
-    unit = theory.memory.Unit(math.sqrt(w * said.Q + v), point.mu)
-    weigh = partial(np.dot, theory.memory.WEIGHTS)
+    unit = mean_field.memory.Unit(math.sqrt(w * said.Q + v), point.mu)
+    weigh = partial(np.dot, mean_field.memory.WEIGHTS)
     gate, f, g, c = unit.gate, unit.forget, unit.candidate, unit.grid
     a, k = weigh(f**2), weigh(gate**2) * (1 / np.cosh(c) ** 4 @ unit.law)
     slope = weigh((gate * (1 - gate)) ** 2)
@@ -132,10 +132,10 @@ def test_growth_in_the_cells_own_equations(cell):
     """At N = 128, over 30 steps of 8 sequences. Each step's growth varies by some 3√(2/128) = 40% for one sequence; those of one step
     share matrices but not states, and the mean over 30 steps has a standard error of some 2 to 3%; finite width adds about 1/N."""
     point = POINTS[cell][1 if cell != "minimal" else 2]
-    measured = math.exp(np.mean(untied.growth(cells.load(cell), point, 128, 30, 0)))
-    assert measured == pytest.approx(theory.CELLS[cell](point).chi, rel=0.08)
+    measured = math.exp(np.mean(random_matrix_growth.growth(cells.load(cell), point, 128, 30, 0)))
+    assert measured == pytest.approx(mean_field.CELLS[cell](point).chi, rel=0.08)
 
 
 def test_tied_weights_are_other_weights():
-    one, other = (untied.growth(cells.load("gru"), Point(2.0, 0.5, mu=2.0), 64, 20, 0, tied) for tied in (False, True))
+    one, other = (random_matrix_growth.growth(cells.load("gru"), Point(2.0, 0.5, mu=2.0), 64, 20, 0, tied) for tied in (False, True))
     assert len(one) == len(other) == 20 and np.mean(other) > np.mean(one) + 0.05  # a reset gate that stays finds its own way to grow

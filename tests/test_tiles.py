@@ -9,11 +9,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cells
-from bench import fit
-from kernels import tuning
-from kernels.plan import plan
-from kernels.tiles import COST, DIRECTIONS, FLIGHT, H100, REGISTERS, RESERVE, Chip, Pass, Tiles, candidates, ranked, registers, seconds
-from kernels.tuning import TableError, Tuned
+from bench.harness import fit_cost_model
+from kernels.derive.plan import plan
+from kernels.schedules.persistent import tuning
+from kernels.schedules.persistent.tiling import (
+    COST,
+    DIRECTIONS,
+    FLIGHT,
+    H100,
+    REGISTERS,
+    RESERVE,
+    Chip,
+    Pass,
+    Tiles,
+    candidates,
+    ranked,
+    registers,
+    seconds,
+)
+from kernels.schedules.persistent.tuning import TableError, Tuned
 
 HALF = torch.bfloat16
 
@@ -80,20 +94,20 @@ def test_the_model_grows(direction):
 
 def test_the_model_ranks_what_was_measured():
     """On an H200, with triton 3.6: what the costs were fitted to is what they are, and still says which cuts are fast."""
-    cuts = fit.read(Path(__file__).parent / "cuts.jsonl")
-    found = fit.judged(cuts, fit.modelled(cuts, H100))
+    cuts = fit_cost_model.read(Path(__file__).parent / "cuts.jsonl")
+    found = fit_cost_model.judged(cuts, fit_cost_model.modelled(cuts, H100))
     assert len(cuts) > 70 and found["rank"] > 0.7, found
     assert found["first_mean"] < 1.02 and found["first_worst"] < 1.2, found
     assert found["three_mean"] < 1.005 and found["three_worst"] < 1.05, found
-    costs = fit.fitted(cuts, H100)
+    costs = fit_cost_model.fitted(cuts, H100)
     assert all(costs[part] == pytest.approx(cost, rel=0.1) for part, cost in COST.items()), costs
 
 
 def test_a_bad_model_is_told():
     """Where it ranks backwards, and where it knows nothing."""
-    cuts = fit.read(Path(__file__).parent / "cuts.jsonl")
-    backwards = fit.judged(cuts, {name: [-took for _, took in timed] for name, timed in cuts.items()})
-    perfect = fit.judged(cuts, {name: [took for _, took in timed] for name, timed in cuts.items()})
+    cuts = fit_cost_model.read(Path(__file__).parent / "cuts.jsonl")
+    backwards = fit_cost_model.judged(cuts, {name: [-took for _, took in timed] for name, timed in cuts.items()})
+    perfect = fit_cost_model.judged(cuts, {name: [took for _, took in timed] for name, timed in cuts.items()})
     assert backwards["rank"] == pytest.approx(-1) and backwards["first_worst"] > 2 and perfect["first_worst"] == 1
 
 

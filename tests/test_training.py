@@ -12,20 +12,22 @@ from click.testing import CliRunner
 from torch import nn
 
 import cells
+from bench.harness import training_view
+from bench.harness.settings import SettingsError
 from bench.records import read
-from bench.records.training import Point, Trial
-from bench.settings import SettingsError
-from bench.tasks import checkpoint, learned, live, load, run
-from bench.tasks.adding import Adding
-from bench.tasks.copying import Copying
-from bench.tasks.noise import Noisy, noisy
-from bench.tasks.plan import Plan, parameters, wide
-from bench.tasks.recommend import Recommend
-from bench.tasks.reference import Wrong, check
-from bench.tasks.search import Search
-from bench.tasks.training import Training
-from bench.tasks.turns import turns
-from cells.functions import prev
+from bench.records.training_record import Point, Trial
+from bench.studies.training import load, training_checkpoint, unit_analysis
+from bench.studies.training import trainings as run
+from bench.studies.training.adding import Adding
+from bench.studies.training.copying import Copying
+from bench.studies.training.layer_check import Wrong, check
+from bench.studies.training.learning_rate_search import Search
+from bench.studies.training.noise_robustness import Noisy, noisy
+from bench.studies.training.recommend import Recommend
+from bench.studies.training.round_robin import turns
+from bench.studies.training.trainer import Training
+from bench.studies.training.training_plan import Plan, parameters, wide
+from cells.grammar.functions import prev
 from kernels import RNN
 
 CPU = torch.device("cpu")
@@ -81,7 +83,7 @@ def test_the_recommender_learns_transitions():
 @pytest.mark.parametrize("killed", [3, 17])
 def test_a_training_killed_anywhere_ends_where_it_would_have(task, killed, tmp_path, monkeypatch):
     """Bit by bit: the same weights, losses and looks; seconds are those of the clock. What was done since the last look is done again."""
-    monkeypatch.setattr("bench.tasks.training.PAUSE", 0.0)
+    monkeypatch.setattr("bench.studies.training.trainer.PAUSE", 0.0)
     whole = Training(task, trial(task), CPU)
     expected = whole.run(quiet)
 
@@ -139,13 +141,13 @@ def test_by_turns_each_ends_where_it_would_have_alone():
 
 def test_a_live_table_has_those_that_were_last_told_of():
     """Twenty by turns, of which eight have ended."""
-    shown = live.View("accuracy", None)
+    shown = training_view.View("accuracy", None)
     every = [trial(EASY, seed=seed) for seed in range(20)]
     for step, told in ((0, every), (50, every[8:])):
         for one in told:
             shown.tell(one, Point(seconds=0.0, step=step, loss=None, value=0.5))
     seeds = list(shown.table().columns[2].cells)
-    assert seeds == [str(seed) for seed in range(8, 20)] and len(seeds) == live.ROWS
+    assert seeds == [str(seed) for seed in range(8, 20)] and len(seeds) == training_view.ROWS
 
 
 def test_out_of_time_all_end_where_they_are():
@@ -170,7 +172,7 @@ def test_a_broken_checkpoint_is_one_line(tmp_path):
     path = tmp_path / "a.pt"
     path.write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(SettingsError, match="is no checkpoint") as caught:
-        checkpoint.load(path)
+        training_checkpoint.load(path)
     assert "\n" not in str(caught.value)
     (tmp_path / "search.json").write_text('{"gru')
     with pytest.raises(SettingsError, match=r"search\.json is no JSON"):
@@ -196,7 +198,7 @@ def test_a_checkpoint_of_another_program_is_one_line(change, told, tmp_path):
     """What torch can read, but no training goes on from."""
     path = tmp_path / "a.pt"
     Training(EASY, trial(EASY, steps=2), CPU, path).run(quiet)
-    torch.save(change(checkpoint.load(path)), path)
+    torch.save(change(training_checkpoint.load(path)), path)
     message = rf"a\.pt is no checkpoint of this training \(.*{told}.*\): delete it, and --resume begins that training again$"
     with pytest.raises(SettingsError, match=message) as caught:
         Training(EASY, trial(EASY, steps=2), CPU, path)
@@ -205,7 +207,7 @@ def test_a_checkpoint_of_another_program_is_one_line(change, told, tmp_path):
 
 def test_a_checkpoint_is_whole_or_what_it_was(tmp_path, monkeypatch):
     path = tmp_path / "a.pt"
-    checkpoint.save(path, {"step": 1})
+    training_checkpoint.save(path, {"step": 1})
 
     def full(content, stream) -> None:
         stream.write(b"half")
@@ -213,8 +215,8 @@ def test_a_checkpoint_is_whole_or_what_it_was(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError):
-        checkpoint.save(path, {"step": 2})
-    assert checkpoint.load(path) == {"step": 1}
+        training_checkpoint.save(path, {"step": 2})
+    assert training_checkpoint.load(path) == {"step": 1}
 
 
 def test_it_stops_where_nothing_gets_better():
@@ -288,7 +290,7 @@ def test_rates_that_look_alike_are_two_and_one_said_twice_is_one(tmp_path):
 
 def test_a_search_is_by_turns_and_is_not_repeated(tmp_path, monkeypatch):
     """Killed within it, it goes on from its checkpoints; killed after it, its rates stay, whatever is found now."""
-    monkeypatch.setattr("bench.tasks.training.PAUSE", 0.0)
+    monkeypatch.setattr("bench.studies.training.trainer.PAUSE", 0.0)
     task = dataclasses.replace(EASY, rates=(1e-3, 2e-2), steps=10, every=5)
     told = []
 
@@ -364,7 +366,7 @@ def shares_of(step, weights=None):
         for name, value in (weights or {}).items():
             rnn.weights()[name].copy_(value)
     x = torch.randn(40, 8, 4)
-    return learned.shares(rnn.cell, x, learned.states(rnn, x), rnn.weights())
+    return unit_analysis.shares(rnn.cell, x, unit_analysis.states(rnn, x), rnn.weights())
 
 
 def test_what_moves_a_unit_in_cells_where_it_is_known():
@@ -386,10 +388,10 @@ def test_what_moves_a_unit_in_cells_where_it_is_known():
 def test_gates_are_those_of_the_equations(cell):
     torch.manual_seed(0)
     rnn, x = RNN(cell, 3, 5), torch.randn(6, 4, 3)
-    path = learned.states(rnn, x)
+    path = unit_analysis.states(rnn, x)
     assert torch.allclose(path[0][1:], rnn(x)[0], atol=1e-6)
     with torch.no_grad():
-        found = learned.gates(rnn, x, path)
+        found = unit_analysis.gates(rnn, x, path)
     names = {
         "lstm": ["i", "f", "o"],
         "gru": ["r", "z"],
@@ -413,9 +415,9 @@ def test_shares_of_a_state_that_begins_at_minus_infinity():
     """m of sLSTM: it counts from where it is finite."""
     torch.manual_seed(0)
     rnn, x = RNN("slstm", 3, 8), torch.randn(6, 4, 3)
-    path = learned.states(rnn, x)
+    path = unit_analysis.states(rnn, x)
     assert path[3][0].isinf().all()
-    assert sum(learned.shares(rnn.cell, x, path, rnn.weights())) == pytest.approx(1)
+    assert sum(unit_analysis.shares(rnn.cell, x, path, rnn.weights())) == pytest.approx(1)
 
 
 def test_the_input_before_moves_no_share_of_the_input():
@@ -450,9 +452,9 @@ def test_a_short_part_for_a_run_of_everything():
 @pytest.fixture
 def known_machine(monkeypatch):
     """Its rates aren't measured again for every run: that takes seconds."""
-    from bench.measure import constants
+    from bench.measure import device_constants
 
-    monkeypatch.setattr(constants, "measure", lambda device: None)
+    monkeypatch.setattr(device_constants, "measure", lambda device: None)
 
 
 def bench(*arguments: object):
@@ -522,7 +524,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "advance", interrupted)
-        patch.setattr("bench.tasks.run.draw", lambda *numbers: InOrder())
+        patch.setattr("bench.studies.training.trainings.draw", lambda *numbers: InOrder())
         done = bench("train", "adding", *TINY, "--length", 6, "--out", out)
     assert done.exit_code == 130 and f"interrupted: --out {out} --resume goes on" in done.stderr
     assert [r.trial.cell for r in read(out).training] == ["minimal"] and (out / "report.md").exists()
@@ -536,7 +538,7 @@ def test_a_wrong_layer_is_said_and_the_others_are_trained(tmp_path, known_machin
             raise Wrong("minimal is off")
         return "compiled", 1e-6
 
-    monkeypatch.setattr("bench.tasks.training.check", checked)
+    monkeypatch.setattr("bench.studies.training.trainer.check", checked)
     done = bench("train", "adding", *TINY, "--length", 6, "--out", tmp_path / "run")
     assert done.exit_code == 1 and "minimal is off\n" in done.stderr
     assert [r.trial.cell for r in read(tmp_path / "run").training] == ["gru"]

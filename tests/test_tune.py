@@ -6,12 +6,11 @@ from concurrent.futures import Future
 import pytest
 import torch
 
-from bench import tune
-from bench.suites import SUITES
-from bench.tune import Name
-from kernels import tuning
-from kernels.schedules import resident
-from kernels.tiles import H100, Tiles
+from bench.harness import tune
+from bench.harness.suites import SUITES
+from bench.harness.tune import Name
+from kernels.schedules.persistent import persistent, tuning
+from kernels.schedules.persistent.tiling import H100, Tiles
 
 pytest.importorskip("triton")
 
@@ -83,7 +82,7 @@ def test_it_goes_on_where_it_stopped(gpu):
 @pytest.mark.parametrize("fault", ["wrong", "raises"])
 def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
     """Off in one number, or with an error: it has no time, and the rest has."""
-    run = resident.forward
+    run = persistent.forward
 
     def broken(loop, tiles):
         found = run(loop, tiles=tiles)
@@ -92,7 +91,7 @@ def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
         found.history[0][-1, 0, 0] += 0.1 * (tiles == CUTS[0])
         return found
 
-    monkeypatch.setattr(resident, "forward", broken)
+    monkeypatch.setattr(persistent, "forward", broken)
     said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "2 out" in said
     assert {e.tiles for e in entries() if e.schedule == "resident"} == {CUTS[1]}

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.estimate import Estimate
+from bench.analysis.median_ci import Estimate
+from bench.analysis.verdict import NOISE, WIDEST, Noise, apart, compared, noise, verdict
 from bench.records import Reading
-from bench.verdict import NOISE, WIDEST, Noise, apart, compared, noise, verdict
 from tests.records import WORK, case, timed
 
 OPPOSITE = {"faster": "slower", "slower": "faster", "tie": "tie", "ambiguous": "ambiguous"}

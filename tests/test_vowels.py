@@ -6,15 +6,15 @@ import torch
 from scipy.signal import welch
 
 from bench.cli import app
-from bench.records.training import LearnedRecord, Plane, Trial
-from bench.render import learning
-from bench.settings import SettingsError
-from bench.tasks import learned, load
-from bench.tasks.plan import Plan
-from bench.tasks.reference import check
-from bench.tasks.speech import FORMANTS, RATE, vowel
-from bench.tasks.training import Training
-from bench.tasks.vowels import VOWELS, Probes, data
+from bench.harness.settings import SettingsError
+from bench.records.training_record import LearnedRecord, Plane, Trial
+from bench.render import training_plots
+from bench.studies.training import load, unit_analysis
+from bench.studies.training.layer_check import check
+from bench.studies.training.synthetic_vowels import FORMANTS, RATE, vowel
+from bench.studies.training.trainer import Training
+from bench.studies.training.training_plan import Plan
+from bench.studies.training.vowels import VOWELS, Probes, data
 
 SMALL = {"T": 150, "H": 144, "B": 12, "steps": 60, "every": 60, "rates": (0.3,)}
 
@@ -102,14 +102,14 @@ def test_it_learns(tmp_path):
     assert speeds.shape == (12, 12) and 0.5 <= speeds.min() < speeds.max() <= 1
     assert set(field.points) == {"source", *VOWELS} and task.baselines() == {"chance": pytest.approx(1 / 3)}
     seen = LearnedRecord(trial=trial, own=0.5, neighbours=0.5, input=0, gates=[], trajectories=[[0.0]], noise={"none": 1.0}, field=field)
-    assert learning.field(seen, tmp_path / "field.svg").read_text().count("wave speed") >= 1
+    assert training_plots.field(seen, tmp_path / "field.svg").read_text().count("wave speed") >= 1
 
 
 def test_what_a_trained_layer_does():
     """A wide layer is looked at where there is room; the sigmoid of its speeds stands still."""
     task = load("vowels", **(SMALL | {"T": 30}))
     trial = Trial(task="vowels", cell="wave", H=144, seed=0, rate=0.1, steps=1)
-    found = learned.look(task, task.model("wave", 144), trial)
+    found = unit_analysis.look(task, task.model("wave", 144), trial)
     assert len(found.gates) == 1 and found.own + found.neighbours + found.input == pytest.approx(1) and isinstance(found.field, Plane)
 
 

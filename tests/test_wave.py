@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from cells.fault import CellError
-from cells.grid import Grid
+from cells.grammar.errors import CellError
+from cells.grammar.grid import Grid
 from cells.wave import damped_wave
 from kernels import RNN
 

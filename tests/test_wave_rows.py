@@ -5,18 +5,18 @@ import textwrap
 import pytest
 import torch
 
-from bench.cases import groups, planned, small, verified
-from bench.entries import fits
+from bench.analysis.summary import peers, updates_per_second
+from bench.commands.cell_arguments import fits
+from bench.harness.cases import groups, planned, small, verified
+from bench.harness.runner import outcome
+from bench.harness.settings import DEFAULTS, Settings, SettingsError
 from bench.measure import gate
 from bench.measure.backends import Unsupported, build
-from bench.measure.contract import work
+from bench.measure.numerics import work
 from bench.measure.problem import problem
-from bench.measure.run import outcome
 from bench.records import CaseRecord
-from bench.render import plots, waves
-from bench.render.every import every
-from bench.settings import DEFAULTS, Settings, SettingsError
-from bench.summary import peers, updates_per_second
+from bench.render import plots, wave_report
+from bench.render.all_cases import every
 from tests.records import ENVIRONMENT, case, timed
 
 ASKED = Settings(("wave", "minimal"), DEFAULTS["cpu"], (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
@@ -58,11 +58,11 @@ def test_what_a_report_says_of_waves():
     sizes = {"T": 100, "B": 4, "D": 1, "H": 256}
     times = {"compiled": 0.01, "conv2d": 0.2, "eager": 0.25}
     found = [timed(case("wave", b, **sizes), *[t] * 6, unit="cell update") for b, t in times.items()]
-    heading, caption, table = waves.section([*found, timed(case("gru"), 1.0)])
+    heading, caption, table = wave_report.section([*found, timed(case("gru"), 1.0)])
     assert heading == "## Waves" and "T·B·H" in caption
     rows = {row.split("|")[2].strip(): [cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]}
     assert rows["compiled"][8:10] == ["10.2", "20.0× [20.0, 20.0]"] and rows["conv2d"][9] == "–" and rows["eager"][9].startswith("0.80×")
-    assert waves.section([timed(case("gru"), 1.0)]) == [] and "gru" not in table
+    assert wave_report.section([timed(case("gru"), 1.0)]) == [] and "gru" not in table
 
 
 def test_no_gru_is_a_peer_of_waves():
@@ -91,7 +91,7 @@ def test_a_grid_of_another_size(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(
         textwrap.dedent("""
-            from cells.grid import Grid
+            from cells.grammar.grid import Grid
             from cells.wave import damped_wave
 
             pond = damped_wave(Grid((8, 8)))

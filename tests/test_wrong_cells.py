@@ -8,7 +8,7 @@ from tests.test_cli import bench
 
 __all__ = ["bench"]
 
-BEGIN = "import math\n\nimport numpy as np\nimport torch\n\nfrom cells import cell\nfrom cells.functions import *\n\n\n"
+BEGIN = "import math\n\nimport numpy as np\nimport torch\n\nfrom cells import cell\nfrom cells.grammar.functions import *\n\n\n"
 
 WRONG = {
     "branches": (
@@ -24,12 +24,12 @@ WRONG = {
     "of math": ("def mine(h, x, W, b):\n    return math.erf(W.h(h) + W.x(x))  # here\n", "a value is no number, as math .*sigmoid, silu"),
     "of NumPy": (
         "def mine(h, x, W, b):\n    return np.tanh(W.h(h) + W.x(x))  # here\n",
-        "does not support ufuncs.*functions of cells.functions",
+        "does not support ufuncs.*functions of cells.grammar.functions",
     ),
     "a method": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)).tanh()  # here\n", r"a value has no \.tanh: write a function"),
     "unknown": (
         "def mine(h, x, W, b):\n    return swish(W.h(h) + W.x(x))  # here\n",
-        "name 'swish' is not defined: import it; the functions of cells.functions are abs, exp",
+        "name 'swish' is not defined: import it; the functions of cells.grammar.functions are abs, exp",
     ),
     "one state of two": (
         "def mine(h, c, x, W, b):  # here\n    return tanh(W.h(h) + W.x(x) + c)\n",
@@ -213,8 +213,8 @@ WRONG = {
         "can't be run: NameError: name 'undefined' is not defined",
     ),
     "imports what isn't there": (
-        "from cells.functions import swish  # here\n",
-        "cannot import name 'swish' from 'cells.functions': it has abs, exp",
+        "from cells.grammar.functions import swish  # here\n",
+        "cannot import name 'swish' from 'cells.grammar.functions': it has abs, exp",
     ),
     "leaves": ("import sys\n\nsys.exit(3)  # here\n", "can't be run: SystemExit: 3"),
     "is a number": ("mine = 3\n", r"mine in .*\.py is a int, not a function"),

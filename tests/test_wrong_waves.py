@@ -7,8 +7,8 @@ from tests.test_wrong_cells import told
 
 __all__ = ["bench"]
 
-STENCIL = "from cells.stencil import Stencil\n\n\n"
-WAVE = "from cells.second_order import second_order\n\n\n"
+STENCIL = "from cells.grammar.stencil import Stencil\n\n\n"
+WAVE = "from cells.grammar.field_equation import second_order\n\n\n"
 
 WRONG = {
     "a stencil that squares": (

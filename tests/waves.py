@@ -1,9 +1,9 @@
 """Second-order wave equations that the tests run, each for another corner of what one may be."""
 
-from cells.cell import Cell
-from cells.functions import tanh
-from cells.grid import Grid
-from cells.second_order import second_order
+from cells.grammar.cell import Cell
+from cells.grammar.field_equation import second_order
+from cells.grammar.functions import tanh
+from cells.grammar.grid import Grid
 
 
 def self_interacting(u, rate, lap, p):

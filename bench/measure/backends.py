@@ -12,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.measure import affine, convolution, stepped
+from bench.measure import conv2d_loop, eager_loop, linear_recurrence
 from bench.measure.clock import Contestant
-from bench.measure.peers import PEERS
 from bench.measure.problem import Answer, Problem
-from bench.measure.scans import SCANS
+from bench.measure.scan_peers import SCANS
+from bench.measure.torchrecurrent_cells import PEERS
 from bench.records import Mode
 from kernels import RNN
-from kernels.autograd import Recurrence
-from kernels.backend import SCHEDULES
-from kernels.hoist import hoist
-from kernels.layout import layout
-from kernels.plan import plan
+from kernels.derive.buffers import layout
+from kernels.derive.plan import plan
+from kernels.layer.autograd import Recurrence
+from kernels.layer.input_products import hoist
+from kernels.schedules.select import SCHEDULES
 
 
 class Unsupported(Exception):
@@ -88,7 +88,7 @@ class Workload:
 def build(backend: str, problem: Problem, input_product: bool = True) -> Workload:
     """The workload of a case. Raises Unsupported with the reason where there is none."""
     if not input_product:
-        if backend not in SCHEDULES and not (backend == "eager" and stepped.suited(plan(problem.cell))):
+        if backend not in SCHEDULES and not (backend == "eager" and eager_loop.suited(plan(problem.cell))):
             raise Unsupported("always computes the input product")
         return given_rows(backend, problem)
     if ":" in backend:
@@ -170,7 +170,7 @@ def given_rows(backend: str, problem: Problem) -> Workload:
         take = iter(inputs)
         tensors = [None if t is None else next(take) for t in given]
         if schedule is None:
-            return stepped.unroll(made, tensors, states)
+            return eager_loop.unroll(made, tensors, states)
         y, *final = Recurrence.apply(made, schedule, torch.is_grad_enabled(), problem.T, *tensors, *states)
         return y, tuple(final)
 
@@ -242,15 +242,15 @@ def torchrecurrent(problem: Problem) -> Workload:
 def scanned(backend: str, problem: Problem) -> Workload:
     """A scan of torch's or of a package's, over the coefficients of a cell that is affine in one state."""
     made, scan = plan(problem.cell), SCANS[backend]
-    if not affine.suited(made):
+    if not linear_recurrence.suited(made):
         raise Unsupported(f"takes a step that is affine in one state, and without a product: {problem.cell.name}'s isn't")
     if why := scan.unsupported(problem.device, problem.dtype):
         raise Unsupported(why)
-    if scan.positive and not affine.positive(made, problem.x, problem.H, problem.weights):
+    if scan.positive and not linear_recurrence.positive(made, problem.x, problem.H, problem.weights):
         raise Unsupported(f"takes the logarithm of a in h = a·h + b: {problem.cell.name} has some here that aren't above 0")
     weights = {name: leaf(value) for name, value in problem.weights.items()}
     return Workload(
-        problem, lambda inputs, states: affine.unroll(made, scan.run, inputs[0], states, weights), [leaf(problem.x)],
+        problem, lambda inputs, states: linear_recurrence.unroll(made, scan.run, inputs[0], states, weights), [leaf(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 
@@ -261,7 +261,7 @@ def conv2d(problem: Problem) -> Workload:
         raise Unsupported("is a loop for the cell wave alone")
     weights = {name: leaf(value) for name, value in problem.weights.items()}
     return Workload(
-        problem, lambda inputs, states: convolution.loop(inputs[0], states, weights), [leaf(problem.x)],
+        problem, lambda inputs, states: conv2d_loop.loop(inputs[0], states, weights), [leaf(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 

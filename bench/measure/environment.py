@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from bench.bundle.commit import said
-from bench.measure import conditions, constants
-from bench.measure.scans import SCANS
+from bench.harness.bundle.source_commit import said
+from bench.measure import conditions, device_constants
+from bench.measure.scan_peers import SCANS
 from bench.records import Environment
-from kernels.native.library import compiler
+from kernels.schedules.cpu.library import compiler
 
 
 def capture(device: torch.device, rates: bool = True) -> Environment:
@@ -29,7 +29,7 @@ def capture(device: torch.device, rates: bool = True) -> Environment:
         driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
         packages={name: version(name) for name in sorted({scan.package for scan in SCANS.values()}) if name and version(name)},
         commit=commit, dirty=dirty,
-        other_processes=len(conditions.others(device)), constants=constants.measure(device) if rates else None,
+        other_processes=len(conditions.others(device)), constants=device_constants.measure(device) if rates else None,
     )  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from bench.measure.backends import Workload
 from bench.measure.problem import Answer, Problem
 from bench.records import Errors
-from cells.functions import FUNCTIONS
-from kernels.plan import plan
+from cells.grammar.functions import FUNCTIONS
+from kernels.derive.plan import plan
 
 TOLERANCE = {
     ("float64", "ieee"): 1e-10,

@@ -9,8 +9,8 @@ import triton.language as tl
 from torch import Tensor
 
 from bench.measure.clock import fastest
-from kernels.schedules.barrier import LINE, arrive, wait
-from kernels.schedules.replay import capture
+from kernels.schedules.persistent.grid_barrier import LINE, arrive, wait
+from kernels.schedules.stepwise.cuda_graph import capture
 
 LINES = 2**15  # of 128 bytes: 4 MiB, which L2 holds and L1 doesn't
 STEPS = (256, 4096)

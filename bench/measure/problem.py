@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 import cells
-from cells.cell import Cell
-from kernels.plan import plan
+from cells.grammar.cell import Cell
+from kernels.derive.plan import plan
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

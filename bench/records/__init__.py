@@ -1,14 +1,27 @@
 """What a run leaves behind: records.jsonl, a noun for each kind of its lines."""
 
-from bench.records.case import FAILURES, HEAD_START_CYCLES, Case, CaseRecord, Demand, Errors, Memory, Mode, Reading, Status, Stop, Work
-from bench.records.chaos import DecayRecord, MapRecord
-from bench.records.file import Record, RecordError, Records, mend, read, write
-from bench.records.gradient import GradientRecord
-from bench.records.jacobian import JacobianRecord, Spectrum
-from bench.records.model import Model
-from bench.records.run import SCHEMA, Constants, End, Environment, Run
-from bench.records.scale import ScaleRecord
-from bench.records.theory import TheoryRecord
+from bench.records.base_record import Model
+from bench.records.case_record import (
+    FAILURES,
+    HEAD_START_CYCLES,
+    Case,
+    CaseRecord,
+    Demand,
+    Errors,
+    Memory,
+    Mode,
+    Reading,
+    Status,
+    Stop,
+    Work,
+)
+from bench.records.chaos_record import DecayRecord, MapRecord
+from bench.records.gradient_record import GradientRecord
+from bench.records.jacobian_record import JacobianRecord, Spectrum
+from bench.records.records_file import Record, RecordError, Records, mend, read, write
+from bench.records.run_record import SCHEMA, Constants, End, Environment, Run
+from bench.records.scale_record import ScaleRecord
+from bench.records.theory_record import TheoryRecord
 
 __all__ = [
     "FAILURES",

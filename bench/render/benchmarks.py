@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from bench.estimate import FENCE
+from bench.analysis.median_ci import FENCE
+from bench.analysis.summary import timed
 from bench.records import Case, CaseRecord, Records
-from bench.summary import timed
 
 VERSION = "5.3.1"
 """Of pytest-benchmark, whose form this is."""

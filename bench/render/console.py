@@ -11,12 +11,25 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
+from bench.analysis.summary import by_cell, host_bound, rate, seconds
 from bench.records import FAILURES, CaseRecord, Environment, GradientRecord, Records
-from bench.render import chaos, jacobians, speeds, theory, training, waves
-from bench.render.grid import FASTEST, HOST, HOST_LEGEND, TIED, Grid, grids, measure
-from bench.render.preface import contents, remarks
-from bench.render.words import OTHER, VERDICTS, label, mebibytes, milliseconds, power, saved_and_peak, size, task, times, two_grus, unknown
-from bench.summary import by_cell, host_bound, rate, seconds
+from bench.render import chaos_report, jacobian_report, speed_tables, theory_report, training_report, wave_report
+from bench.render.case_grid import FASTEST, HOST, HOST_LEGEND, TIED, Grid, grids, measure
+from bench.render.formatting import (
+    OTHER,
+    VERDICTS,
+    label,
+    mebibytes,
+    milliseconds,
+    power,
+    saved_and_peak,
+    size,
+    task,
+    times,
+    two_grus,
+    unknown,
+)
+from bench.render.header import contents, remarks
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8
@@ -33,18 +46,22 @@ def tables(records: Records) -> list[RenderableType]:
         *map(times_table, laid),
         *stand_ins(laid),
         *lights(laid, records.run.environment),
-        *map(Markdown, waves.section(records.cases)),
+        *map(Markdown, wave_report.section(records.cases)),
         *memory(laid),
         *parameters(records.cases),
         *gradients(records.gradients),
         *map(Markdown, dynamics(records)),
-        *training.tables(records),
+        *training_report.tables(records),
     ]
 
 
 def dynamics(records: Records) -> list[str]:
     """How signals travel, as the report has it, less what is folded there."""
-    parts = [*jacobians.section(records.jacobians), *theory.section(records.theory), *chaos.section(records.maps, records.decays)]
+    parts = [
+        *jacobian_report.section(records.jacobians),
+        *theory_report.section(records.theory),
+        *chaos_report.section(records.maps, records.decays),
+    ]
     return [part for part in parts if part and not part.startswith("<details>")]
 
 
@@ -148,12 +165,12 @@ def against(grid: Grid, record: CaseRecord, peer: CaseRecord | None) -> str:
 def lights(laid: Sequence[Grid], here: Environment) -> Iterator[Group]:
     """× of light at the longest T, of the first task that has any: the others are in the report."""
     for grid in laid:
-        if rows := speeds.floors(grid, here):
+        if rows := speed_tables.floors(grid, here):
             table = columns(*rows[0], left=("cell", "set by"))
             for row in rows[1:]:
                 table.add_row(*row)
             caption = "Time over the floor, which nothing can beat on this machine, and what sets it; report.md says how."
-            notes = filter(None, (caption, speeds.caution(rows), two_grus(grid.cells)))
+            notes = filter(None, (caption, speed_tables.caution(rows), two_grus(grid.cells)))
             yield titled(f"× of light{grid.at_longest}: {task(grid.common).lower()}", table, " ".join(notes))
             return
 

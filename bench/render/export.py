@@ -6,17 +6,18 @@ from typing import Any
 
 from pydantic_core import to_json as serialised
 
-from bench.forms import Form
+from bench.commands.output_options import Form
+from bench.harness.settings import SettingsError
 from bench.records import Records
-from bench.render import benchmarks, report
+from bench.render import benchmarks, run_report
+from bench.render.case_rows import rows, to_csv
 from bench.render.console import tables
-from bench.render.rows import rows, to_csv
 from bench.render.terminal import terminal
-from bench.settings import SettingsError
 
 
 def show(records: Records, form: Form) -> None:
-    """Write a run to stdout: its tables, or its data in a form of `bench.forms`. Raises SettingsError where stdout can't be written, and
+    """Write a run to stdout: its tables, or its data in a form of `bench.commands.output_options`. Raises SettingsError where stdout
+    can't be written, and
     BrokenPipeError where nobody reads on."""
     if sys.stdout is None:
         raise SettingsError("stdout is closed: give it somewhere to go")
@@ -36,7 +37,7 @@ def put_all(records: Records, form: Form) -> None:
     elif form == "csv":
         put(to_csv(rows(records)))
     elif form == "md":
-        put(report.written(records, []))
+        put(run_report.written(records, []))
     else:
         out = terminal()
         for table in tables(records):

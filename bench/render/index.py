@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.harness.settings import SettingsError
+from bench.render.formatting import MODES, NONE
 from bench.render.markdown import text
 from bench.render.published import Published, cited, modes
-from bench.render.words import MODES, NONE
-from bench.settings import SettingsError
 
 ABOUT = """\
 # Published runs

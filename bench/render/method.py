@@ -1,9 +1,9 @@
 """What the tables of a report mean, in words."""
 
-from bench.render.grid import FASTEST, HOST, TIED
-from bench.render.words import VERDICTS
-from bench.summary import HOST_SHARE
-from bench.verdict import NOISE, WIDEST
+from bench.analysis.summary import HOST_SHARE
+from bench.analysis.verdict import NOISE, WIDEST
+from bench.render.case_grid import FASTEST, HOST, TIED
+from bench.render.formatting import VERDICTS
 
 TIMES = (
     "Median milliseconds of a call, ± half the width of its 95% interval, and in brackets how many times as fast as the vendor (torch.nn). "

@@ -10,10 +10,10 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from bench.analysis.summary import timesteps_per_second
 from bench.records import CaseRecord, Records
-from bench.render.grid import ORDER, Grid, grids
-from bench.render.words import MIB, size
-from bench.summary import timesteps_per_second
+from bench.render.case_grid import ORDER, Grid, grids
+from bench.render.formatting import MIB, size
 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
 MARKERS = "osD^vP*hX"

@@ -9,12 +9,12 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Literal
 
+from bench.analysis.summary import host_bound
 from bench.records import Records, read
-from bench.render.grid import HOST, Grid, grids
-from bench.render.headlines import learnt, travelled
-from bench.render.report import BASELINES, headline
-from bench.render.words import MODES, factor, plural
-from bench.summary import host_bound
+from bench.render.case_grid import HOST, Grid, grids
+from bench.render.claims import learnt, travelled
+from bench.render.formatting import MODES, factor, plural
+from bench.render.run_report import BASELINES, headline
 
 Kind = Literal["speed", "learning", "scaling", "signals"]
 FILE = "records.jsonl"

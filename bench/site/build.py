@@ -7,16 +7,16 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from bench.compare.comparison import Side, compare
-from bench.compare.history import Timeline, timelines
-from bench.render import report, sheets
+from bench.analysis.comparison import Side, compare
+from bench.analysis.history import Timeline, timelines
+from bench.render import csv_tables, run_report
+from bench.render.formatting import MODES, NONE, factor
 from bench.render.published import FILE, Published, cited, modes
-from bench.render.words import MODES, NONE, factor
 from bench.site import charts, handbook
-from bench.site.article import article
-from bench.site.contents import Entry, compared, entries, regressions, verdicts
 from bench.site.equations import Source, equations
-from bench.site.site import Site, emptied
+from bench.site.page_tables import Entry, compared, entries, regressions, verdicts
+from bench.site.report_page import article
+from bench.site.site_folder import Site, emptied
 
 ASSETS = Path(__file__).parent / "assets"
 ROOT = Path(__file__).parents[2]
@@ -67,9 +67,9 @@ def run_page(site: Site, run: Published) -> None:
             shutil.copy(path, beside / path.name)
     pictures = charts.pictures(run)
     plots = dict.fromkeys([*(f"{name}.svg" for name in pictures), *(path.name for path in sorted(beside.glob("*.svg")))])
-    written = report.trained if report.learns(run.records) else report.render
+    written = run_report.trained if run_report.learns(run.records) else run_report.render
     text = written(run.records, list(plots))
-    sheets.write(beside, text, run.records)
+    csv_tables.write(beside, text, run.records)
     made = article(text, pictures, run.name)
     site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 

@@ -5,16 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from bench.compare.history import Timeline
+from bench.analysis.history import Timeline
+from bench.analysis.summary import timesteps_per_second, told
 from bench.records import CaseRecord, GradientRecord
-from bench.render import gradients
-from bench.render.grid import ORDER, Grid
-from bench.render.picture import named, speeds
+from bench.render import gradient_report
+from bench.render.case_grid import ORDER, Grid
+from bench.render.formatting import factor, interval, number, power, size, task
 from bench.render.plots import curves, peak
 from bench.render.published import Published
-from bench.render.words import factor, interval, number, power, size, task
-from bench.site.plot import Axis, Line, Mark, Panel, forest, panels
-from bench.summary import timesteps_per_second, told
+from bench.render.speed_plot import named, speeds
+from bench.site.svg_plot import Axis, Line, Mark, Panel, forest, panels
 
 POINTS = 33
 """Of a gradient norm over lag that are told when pointed at; a page has room for no more."""
@@ -76,21 +76,27 @@ def over_lengths(grid: Grid, value: Callable[[CaseRecord], float | None], title:
 def norms(records: Sequence[GradientRecord]) -> Markup:
     """Gradient norms over lag at the longest T, of the first seed, and their errors against float64, the median over seeds."""
     T = max((record.T for record in records), default=0)
-    found = {key: group[T] for key, group in gradients.grouped(records).items() if T in group}
+    found = {key: group[T] for key, group in gradient_report.grouped(records).items() if T in group}
     at, first = f"at T - k over lag k, T={T}", records[0].loss if records else ""
     sizes = {key: [v if told(key[1], v) else 0.0 for v in group[0].by_lag] for key, group in found.items()}
     errors = {
-        key: [v if v < gradients.ENDLESS else 0.0 for v in gradients.middle(group)] for key, group in found.items() if group[0].errors
+        key: [v if v < gradient_report.ENDLESS else 0.0 for v in gradient_report.middle(group)]
+        for key, group in found.items()
+        if group[0].errors
     }
     above = over_lags(f"Gradient norm {at}, down to what the dtype can tell: {first}", "‖∂L/∂s‖", T, found, sizes)
-    return above + over_lags(f"Error of the gradient {at}, against float64; {gradients.LOST:g} is lost", "error", T, found, errors)
+    return above + over_lags(f"Error of the gradient {at}, against float64; {gradient_report.LOST:g} is lost", "error", T, found, errors)
 
 
 def over_lags(
-    title: str, name: str, T: int, found: Mapping[gradients.Key, Sequence[GradientRecord]], values: Mapping[gradients.Key, Sequence[float]]
+    title: str,
+    name: str,
+    T: int,
+    found: Mapping[gradient_report.Key, Sequence[GradientRecord]],
+    values: Mapping[gradient_report.Key, Sequence[float]],
 ) -> Markup:
     """Positive values over lag: a panel for each initialisation and dtype, a line for each cell."""
-    cells, far, shown = sorted({cell for cell, _, _ in found}), T > gradients.EACH, []
+    cells, far, shown = sorted({cell for cell, _, _ in found}), T > gradient_report.EACH, []
     for init, dtype in dict.fromkeys((init, dtype) for _, dtype, init in values):
         lines = []
         for cell, kind, start in values:

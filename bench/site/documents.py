@@ -10,8 +10,8 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from bench.render.sheets import words
-from bench.site.article import cell, fenced
+from bench.render.csv_tables import words
+from bench.site.report_page import cell, fenced
 
 Link = Callable[[str, bool], str]
 """Where on the site is what a document names, and whether it is a picture; "" for nowhere."""

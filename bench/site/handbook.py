@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bench.site.api_reference import section
 from bench.site.documents import document, prose
-from bench.site.interface import section
-from bench.site.site import Site
+from bench.site.site_folder import Site
 
 FIRST = ("tutorial", "replace", "verbs", "method", "extend")
 """Of docs/, in the order of reading; others follow by name."""
@@ -20,7 +20,7 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         "Cells and their functions",
         {
             "cells": (),
-            "cells.functions": (
+            "cells.grammar.functions": (
                 "sigmoid", "tanh", "relu", "softplus", "silu", "exp", "log", "sqrt", "abs", "maximum", "minimum", "hard_sigmoid",
                 "hard_tanh", "where", "prev",
             ),
@@ -33,9 +33,9 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "records": (
         "Records",
         {
-            "bench.records.file": ("Records", "Record", "RecordError", "read", "write", "mend"),
+            "bench.records.records_file": ("Records", "Record", "RecordError", "read", "write", "mend"),
             **{f"bench.records.{name}": () for name in ("run", "case", "gradient", "jacobian", "theory", "chaos", "training", "scale")},
-            "bench.records.model": ("Model", "Seconds", "Size", "Name"),
+            "bench.records.base_record": ("Model", "Seconds", "Size", "Name"),
         },
     ),
 }  # fmt: skip

@@ -5,5 +5,5 @@
     unsupported(plan, dtype, device, B, H) → None, or the reason why it can't run there
     forward(call) → the states over time          backward(call, …) → the gradients of what the loop read
 
-What they are given and return is in `kernels.loop`.
+What they are given and return is in `kernels.schedules.interface`.
 """

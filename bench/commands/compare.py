@@ -1,0 +1,46 @@
+"""`python -m bench compare`."""
+
+from typing import Any
+
+import click
+
+from bench.commands.output_options import Form, forms
+
+
+class Split(click.Command):
+    """A command whose arguments after "--" are for another one, in `context.meta`."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        context.meta["rest"] = args[at + 1 :]
+        return super().parse_args(context, args[:at])
+
+
+@click.command(cls=Split, epilog="Arguments after -- are for `bench all`, where code is measured: compare main -- --cells lstm --quick")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="[B]", default="", required=False)
+@click.option("--fail-slower", default="", metavar="STAT:N%", help="Exit 1 past it: median:5%; mean or min. Also if a time is lost.")
+@click.option("--force", is_flag=True, help="Compare unlike machines or settings all the same.")
+@forms
+@click.pass_context
+def compare(context: click.Context, a: str, b: str, fail_slower: str, force: bool, form: Form) -> None:
+    """B against A: a verdict for each case, and the geometric mean. Each is a records file, its folder, or a git revision, which is
+    measured now, by turns; B is the working tree where none is named."""
+    from bench.analysis.comparison import Threshold
+    from bench.analysis.comparison import compare as against
+    from bench.harness import revisions
+    from bench.harness.settings import SettingsError
+    from bench.render import comparison_tables as tables
+
+    threshold = Threshold.parse(fail_slower) if fail_slower else None
+    named = revisions.named(a), revisions.named(b) if b else revisions.TREE
+    arguments: Any = context.meta["rest"]
+    found = against(*revisions.sides(*named, arguments, lambda words: click.echo(words, err=True)))
+    if found.unlike and not force:
+        raise SettingsError(f"A and B differ in {', '.join(found.unlike)}: compare like with like, or --force")
+    tables.show(found, form)
+    broken = threshold.broken(found) if threshold else []
+    for line in broken:
+        click.echo(line, err=True)
+    if broken:
+        raise SystemExit(1)

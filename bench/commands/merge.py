@@ -1,0 +1,41 @@
+"""`python -m bench merge`."""
+
+from io import FileIO
+from pathlib import Path
+
+import click
+
+from bench.commands.output_options import Form, forms
+from bench.harness.settings import SettingsError, folder
+
+
+@click.command()
+@click.argument("paths", metavar="RUN RUN …", nargs=-1, type=Path)
+@click.option("--out", type=Path, required=True, metavar="FOLDER", help="A new folder for the merged run.")
+@forms
+def merge(paths: tuple[Path, ...], out: Path, form: Form) -> None:
+    """The shards of a run as one run, with its report: `bench all --shard 1/2` here, `--shard 2/2` there. What two of them measured is
+    named, and taken from the first; where they disagree, the exit code is 1."""
+    from bench.harness.merge_shards import merge as merged
+    from bench.records import read, write
+    from bench.render import export, run_report
+
+    if len(paths) < 2:
+        raise SettingsError("merge takes two runs or more: their folders, or their records.jsonl")
+    found = merged([(str(path), read(path)) for path in paths])
+    target = folder(out, out)
+    try:
+        with FileIO(target / "records.jsonl", "w") as stream:
+            for line in found.lines:
+                write(stream, line)
+        records = read(target)
+        written = run_report.write(target, records)
+    except OSError as error:
+        raise SettingsError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
+    export.show(records, form)
+    for kind, named in (("missing", found.missing), ("twice", found.twice), ("DISAGREES", found.disagreements)):
+        for words in named:
+            click.echo(f"{kind}: {words}", err=True)
+    click.echo(f"report: {written[0]}", err=True)
+    if found.disagreements:
+        raise SystemExit(1)

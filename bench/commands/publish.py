@@ -1,0 +1,47 @@
+"""`python -m bench publish`."""
+
+from pathlib import Path
+
+import click
+
+from bench.harness.settings import SettingsError
+
+ROOT = Path(__file__).parents[2]
+
+
+@click.command()
+@click.option("--reports", type=Path, default=ROOT / "reports", metavar="FOLDER", help="Where the runs are. [reports]")
+@click.option("--out", type=Path, default=Path("site"), metavar="FOLDER", help="Where the site goes; it replaces an older one. [site]")
+@click.option("--index", "index_only", is_flag=True, help="Write the index of the runs, README.md, and no site.")
+def publish(reports: Path, out: Path, index_only: bool) -> None:
+    """All published runs as a static site, and their index as README.md beside them. Needs neither torch nor triton: where there is no
+    torch, pages of cells are without the source derived from them."""
+    from bench.render import index
+    from bench.render.formatting import plural
+    from bench.render.published import folders, known, published
+
+    if not reports.is_dir():
+        raise SettingsError(f"--reports {reports} is no folder: name the one that the runs are in")
+    runs = published(reports)
+    for folder in (folder for folder in folders(reports) if not known(folder)):
+        click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
+    try:
+        click.echo(f"wrote {index.write(reports, runs)}: {plural(len(runs), 'run')}", err=True)
+        if not index_only:
+            from bench.site.build import build
+            from bench.site.equations import sources
+
+            cells = sources(ROOT / "cells")
+            pages = build(runs, cells, derived([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
+            click.echo(f"wrote {len(pages)} pages: open {out / 'index.html'}", err=True)
+    except OSError as error:
+        raise SettingsError(f"{error.filename or out} can't be written ({error.strerror}): name another with --out") from None
+
+
+def derived(cells: list[str]) -> dict[str, str]:
+    """What is derived from each cell, where there is torch to derive it."""
+    try:
+        from bench.commands.cell_report import derivation
+    except ImportError:
+        return {}
+    return {name: derivation(name) for name in cells}

@@ -1,0 +1,1 @@
+"""What a run measures, and the processes that do it."""

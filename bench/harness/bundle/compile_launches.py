@@ -1,0 +1,109 @@
+"""A run without a GPU: everything happens as in a call, on the CPU's memory, but a kernel is compiled where it would be launched.
+
+So a kernel gets the key that it has in a real call: its arguments are made by the code that makes them there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from triton.runtime.jit import JITFunction
+
+import cells
+from bench.harness.bundle.kernel_list import Work
+from bench.measure.problem import DTYPES
+from bench.measure.torch_flags import set_precision
+from kernels.derive.adjoint import affine, core
+from kernels.derive.plan import plan
+from kernels.layer.input_products import run
+from kernels.schedules import compile_for
+from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.persistent import persistent
+from kernels.schedules.persistent.tiling import Tiles
+from kernels.schedules.scan import scan
+from kernels.schedules.stepwise import stepwise
+
+T = 3
+"""Steps of a rehearsal: a first one, one within, and a last one. No kernel is compiled for a length."""
+
+CHUNKS = (1, 2)
+"""Into how many chunks `scan` cuts time: not at all, or into some, which is all that its kernels are compiled for."""
+
+
+@contextmanager
+def compiled(capability: int) -> Iterator[list[Any]]:
+    """Within, every launch compiles its kernel for a GPU of `capability` and is left out. The list gets the kernels."""
+    made: list[Any] = []
+    launch = JITFunction.run
+
+    def compile(self: Any, *arguments: Any, **options: Any) -> Any:
+        made.append(launch(self, *arguments, **(options | {"warmup": True})))
+        return made[-1]
+
+    JITFunction.run = compile
+    try:
+        with compile_for.device(capability):
+            yield made
+    finally:
+        JITFunction.run = launch
+
+
+@contextmanager
+def chunked(count: int) -> Iterator[None]:
+    """Within, `scan` cuts time into so many chunks where it can cut it."""
+    before = scan.chunks
+    scan.chunks = lambda plan, *_: count if affine(plan.step) and len(core(plan)) <= scan.WIDEST else 1
+    try:
+        yield
+    finally:
+        scan.chunks = before
+
+
+def rehearse(work: Work, capability: int) -> list[Any]:
+    """The kernels of a piece of work, compiled."""
+    set_precision("tf32" if work.tf32 else "ieee")
+    with compiled(capability) as made:
+        if work.schedule == "stepwise":
+            training(work, stepwise)
+            inference(work, stepwise)
+        elif work.schedule == "scan":
+            for count in CHUNKS:
+                with chunked(count):
+                    training(work, scan)
+                    inference(work, scan)
+        elif work.direction == "forward":
+            schedule = SimpleNamespace(FEEDS=persistent.FEEDS, forward=partial(persistent.forward, tiles=work.tiles))
+            training(work, schedule, backward=False)
+            inference(work, schedule)
+        else:
+            forward, backward = partial(unlaunched, tiles=work.tiles), partial(persistent.backward, tiles=work.tiles)
+            training(work, SimpleNamespace(FEEDS=persistent.FEEDS, forward=forward, backward=backward))
+    return made
+
+
+def unlaunched(loop: Loop, tiles: Tiles | None) -> Trajectory:
+    """The tensors that the forward pass of `resident` would leave."""
+    return persistent.Launch(loop, "forward", tiles).trajectory()
+
+
+def training(work: Work, schedule: Any, backward: bool = True) -> None:
+    """One call that keeps what a backward pass needs, and that pass."""
+    y, final = unroll(work, schedule, learn=True)
+    if backward:
+        torch.autograd.backward([y, *final], [torch.zeros_like(t) for t in (y, *final)])
+
+
+def inference(work: Work, schedule: Any) -> None:
+    with torch.no_grad():
+        unroll(work, schedule, learn=False)
+
+
+def unroll(work: Work, schedule: Any, learn: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """One layer over a sequence, as `kernels.RNN` calls it."""
+    cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
+    weights = {name: torch.zeros(shape, dtype=dtype, requires_grad=learn) for name, shape in cell.shapes(work.H, work.H).items()}
+    x, states = torch.zeros(T, work.B, work.H, dtype=dtype), [torch.zeros(work.B, work.H, dtype=dtype) for _ in cell.states]
+    return run(plan(cell), schedule, x, states, weights)

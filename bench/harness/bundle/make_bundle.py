@@ -1,0 +1,58 @@
+"""From a list to a bundle."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.harness.bundle import compile_list, kernel_list, launchers, pack, source_commit, wheels
+from bench.harness.bundle.compile_list import Tell, Warmed
+from bench.harness.bundle.kernel_list import Work
+from bench.harness.settings import SettingsError
+from bench.measure.environment import revision, version
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """Which packages are there already, and which are packed besides those that the project needs."""
+
+    there: Sequence[str]
+    also: Sequence[str] = ()
+
+    def fetch(self, folder: Path) -> list[Path]:
+        return wheels.download([*wheels.lacking(self.there), *self.also], self.there, folder)
+
+
+def works(listed: Path | None, suites: Sequence[str], cuts: int) -> list[Work]:
+    """What is to be compiled: by a list or, without one, what suites run."""
+    return kernel_list.read(listed) if listed else kernel_list.suites(suites, cuts)
+
+
+def run(todo: Sequence[Work], capability: int, cache: Path, processes: int, out: Path | None, packages: Wheels | None, tell: Tell) -> None:
+    """Compile what is to do and, with `out`, pack it, and the packages. Raises SettingsError for what a user can mend."""
+    if not cache.is_absolute():
+        raise SettingsError(f"--cache takes a path from the root, not {cache}: Triton finds its files by it, here and there")
+    if out and not out.absolute().parent.is_dir():
+        raise SettingsError(f"--out {out} can't be written: there is no folder {out.absolute().parent}")
+    for_what = f"Python {platform.python_version()}, triton {version('triton')} and compute capability {capability}"
+    tell(f"{len(todo)} pieces of work for {for_what}, into {cache}")
+    with launchers.library() as libcuda:
+        if libcuda is None:
+            tell("no C compiler: the launchers are left out")
+        warmed = compile_list.run(todo, capability, cache, processes, libcuda, tell)
+    if out:
+        packed(out, warmed, cache, capability, packages, tell)
+
+
+def packed(out: Path, warmed: Warmed, cache: Path, capability: int, packages: Wheels | None, tell: Tell) -> None:
+    """Write the bundle, and say what is in it and what to do with it."""
+    said = source_commit.Commit(*revision(), source_commit.digest())
+    with TemporaryDirectory() as scratch:
+        found = packages.fetch(Path(scratch)) if packages else []
+        made = pack.manifest(warmed, cache, capability, said, found)
+        size = pack.pack(out, made, warmed, said, found)
+    tell(f"wheels: {', '.join(made.wheels) or 'none'}")
+    tell(f"{out}: {size / 2**20:.1f} MiB with {made.kernels} kernels; {len(warmed.failed)} of {len(warmed.keys)} pieces of work failed")
+    unpack = f'tar xzf {out.name} && eval "$(python3 {pack.FOLDER}/unpack.py)"'
+    tell(f"there: {unpack} && python3 -m bench bundle --check {pack.FOLDER}")

@@ -1,0 +1,91 @@
+"""One file with what a machine lacks: wheels, a Triton cache, the list it was compiled from, the commit, and a program that unpacks it."""
+
+import io
+import json
+import platform
+import shutil
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.harness.bundle.compile_list import Warmed
+from bench.harness.bundle.kernel_list import lines, samples
+from bench.harness.bundle.source_commit import Commit
+from bench.harness.settings import SettingsError
+from bench.measure.environment import version
+
+FOLDER = "recurrent-bench-bundle"
+"""What all files of a bundle are in."""
+
+MOST = 30 * 2**20
+"""Bytes of a bundle, at most."""
+
+KEPT = (".cubin", ".json", ".so")
+"""What Triton needs of its cache. The rest are texts that it made on the way: they are packed empty, since from 3.9 on a kernel of which a
+file is missing is compiled again."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle was made for, and where its cache goes. `keys` are those of a few kernels, by the piece of work that each is the first
+    of: a machine that computes the same will find its own."""
+
+    cache: str
+    keys: dict[str, str]
+    kernels: int
+    folders: int
+    capability: int
+    python: str
+    triton: str
+    commit: str
+    dirty: bool
+    wheels: tuple[str, ...]
+
+
+def manifest(warmed: Warmed, cache: Path, capability: int, commit: Commit, wheels: Iterable[Path]) -> Manifest:
+    kernels = {key for found in warmed.keys.values() for key in found}
+    first = {str(work): (*warmed.keys[work], "")[0] for work in samples(warmed.keys)}
+    return Manifest(
+        str(cache), first, len(kernels), len(warmed.folders), capability, ".".join(platform.python_version_tuple()[:2]),
+        version("triton"), commit.commit, commit.dirty, tuple(path.name for path in wheels),
+    )  # fmt: skip
+
+
+def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iterable[Path]) -> int:
+    """Write the bundle, whole or not at all. Returns its bytes; raises SettingsError where there are too many."""
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / "bundle.tar.gz"
+        with tarfile.open(file, "w:gz") as tar:
+            add(tar, "manifest.json", json.dumps(asdict(made), indent=1).encode())
+            add(tar, "commit.json", json.dumps(asdict(commit)).encode())
+            add(tar, "list.jsonl", lines(warmed.keys).encode())
+            add(tar, "unpack.py", Path(__file__).with_name("unpack.py").read_bytes())
+            for path in wheels:
+                add(tar, f"wheels/{path.name}", path.read_bytes())
+            for path in files(Path(made.cache), warmed.folders):
+                add(tar, f"cache/{path.relative_to(made.cache)}", path.read_bytes() if path.suffix in KEPT else b"")
+        size = file.stat().st_size
+        if size > MOST:
+            raise SettingsError(
+                f"the bundle has {size / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}: take fewer --cuts, or less than all with --suite"
+            )
+        try:
+            shutil.copy(file, out)
+        except OSError as error:
+            raise SettingsError(f"--out {out} can't be written ({error.strerror}): name a file that can") from None
+    return size
+
+
+def files(cache: Path, folders: Iterable[str]) -> Iterator[Path]:
+    """The files of a cache's folders."""
+    for folder in sorted(folders):
+        yield from sorted(path for path in (cache / folder).iterdir() if path.is_file())
+
+
+def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Add a file without the name of who packed it."""
+    info = tarfile.TarInfo(f"{FOLDER}/{name}")
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))

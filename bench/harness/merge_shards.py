@@ -1,0 +1,109 @@
+"""Several runs that are parts of one, as one: shards of a sweep, on one machine or on several that are alike."""
+
+import re
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from bench.analysis.comparison import unlike
+from bench.analysis.median_ci import estimate
+from bench.analysis.summary import timed
+from bench.harness.settings import SettingsError
+from bench.records import CaseRecord, Record, Records
+from bench.records.training_record import LearnedRecord, TrainingRecord
+
+NAMED = ("name", "cell", "scaling", "ranks", "init", "T", "B", "D", "H", "N", "w", "v", "mu", "phi", "dtype", "seed")
+"""Fields that say what was measured, of all kinds of records but cases and trainings."""
+
+
+@dataclass
+class Merged:
+    """The lines of one run, and what there is to `say`: what was there twice, what disagrees, what is missing."""
+
+    lines: list[Record]
+    twice: list[str] = field(default_factory=list)
+    disagreements: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
+    """Of runs by name. What several have is taken from the first. Raises SettingsError where two are not parts of one run."""
+    (first, one), *rest = parts
+    for name, other in rest:
+        parted(first, one, name, other)
+    settings = {**one.run.settings, "shard": ""} if one.run.settings else {}
+    command = re.sub(r" --(shard|out)[ =]\S+| --resume", "", one.run.command)
+    merged = Merged([one.run.model_copy(update={"settings": settings, "command": command})], missing=missing(parts))
+    had: dict[tuple[Hashable, ...], tuple[str, Record]] = {}
+    for name, records in parts:
+        merged.lines += [line for line in lines(records) if identity(line) not in had]
+        # a case that failed may be in one part a second time, measured: that is what it says
+        for key, line in {identity(line): line for line in lines(records)}.items():
+            if key not in had:
+                had[key] = name, line
+                continue
+            before, known = had[key]
+            merged.twice.append(f"{words(line)}: in {before} and {name}")
+            why = disagreement(known, line)
+            merged.disagreements += [f"{words(line)}: {why[0]} in {before}, {why[1]} in {name}"] if why else []
+    merged.lines += [end for _, records in parts for end in records.ends]
+    return merged
+
+
+def parted(first: str, one: Records, second: str, other: Records) -> None:
+    """Raises SettingsError where their settings, machines or commits differ."""
+    here, there = one.run.environment, other.run.environment
+    commits = ["commit"] if (here.commit, here.dirty) != (there.commit, there.dirty) else []
+    differ = [*unlike(one, other, free=("shard",)), *commits]
+    if differ:
+        raise SettingsError(f"{first} and {second} are not parts of one run: they differ in {', '.join(differ)}")
+
+
+def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:
+    """The shards that nobody gave."""
+    shards = [str(records.run.settings.get("shard") or "1/1").split("/") for _, records in parts]
+    counts = {count for _, count in shards}
+    if len(counts) > 1:
+        raise SettingsError(f"these are shards of {' and of '.join(sorted(counts))}: merge those of one run")
+    count = counts.pop()
+    return [f"shard {k}/{count}" for k in range(1, int(count) + 1) if str(k) not in {number for number, _ in shards}]
+
+
+def lines(records: Records) -> Iterator[Record]:
+    yield from records.cases
+    yield from records.gradients
+    yield from records.jacobians
+    yield from records.theory
+    yield from records.maps
+    yield from records.decays
+    yield from records.training
+    yield from records.learned
+    yield from records.scale
+
+
+def identity(line: Record) -> tuple[Hashable, ...]:
+    """What is measured once in a run, whatever was found."""
+    if isinstance(line, CaseRecord):
+        return line.kind, line.case
+    if isinstance(line, TrainingRecord | LearnedRecord):
+        return line.kind, *line.trial.place
+    return line.kind, *(getattr(line, name) for name in NAMED if hasattr(line, name))
+
+
+def words(line: Record) -> str:
+    if isinstance(line, CaseRecord):
+        case = line.case
+        return f"{case.cell} {case.backend} {case.mode} T={case.T} B={case.B} H={case.H}{'' if case.input_product else ', rows given'}"
+    return " ".join(map(str, identity(line)))
+
+
+def disagreement(one: Record, other: Record) -> tuple[str, str] | None:
+    """What two records of one case say, where they can't both be right: another status, or intervals of their medians that don't meet."""
+    if not (isinstance(one, CaseRecord) and isinstance(other, CaseRecord)):
+        return None
+    if one.status != other.status:
+        return one.status, other.status
+    if timed(one) and timed(other):
+        a, b = estimate(tuple(one.samples)), estimate(tuple(other.samples))
+        if a.high < b.low or b.high < a.low:
+            return f"{a.value * 1e3:.3g} ms", f"{b.value * 1e3:.3g} ms"
+    return None

@@ -1,0 +1,20 @@
+"""A few seconds, in a run of everything, of what `bench jacobian`, `theory`, `chaos` and `train` do in full."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from bench.harness.settings import Settings
+from bench.records import Record
+from bench.studies.signals import signal_plan
+from bench.studies.signals.single_thread import one_thread
+from bench.studies.training.trainings import short
+
+
+def glance(kind: str, settings: Settings, say: Callable[[str], None]) -> Iterator[Record]:
+    """Of "dynamics" or "learning"."""
+    with one_thread():
+        if kind == "learning":
+            yield from short(torch.device(settings.device), say)
+        else:
+            yield from (measure() for _, measure in signal_plan.short(settings.device, settings.seed))

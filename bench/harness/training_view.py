@@ -1,0 +1,74 @@
+"""Trainings as they go, on stderr: a line for each with its curve, or, where nobody watches, a line for each that is finished."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from bench.harness.progress import say
+from bench.records.training_record import Point, TrainingRecord, Trial
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDE, ROWS = 40, 12
+"""Letters of a curve, and trainings shown at a time: those that were last told of, in the order in which they began."""
+
+
+class View:
+    """The trainings seen so far."""
+
+    def __init__(self, metric: str, live: Live | None):
+        self.metric, self.live = metric, live
+        self.curves: dict[Trial, list[Point]] = {}
+        self.told: list[Trial] = []
+
+    def tell(self, trial: Trial, point: Point) -> None:
+        """A look at the validation data."""
+        self.curves.setdefault(trial, []).append(point)
+        self.told = [*(other for other in self.told if other != trial), trial][-ROWS:]
+        if self.live:
+            self.live.update(self.table())
+
+    def finished(self, record: TrainingRecord) -> None:
+        if not self.live:
+            say(sentence(record))
+
+    def table(self) -> Table:
+        table = Table("cell", "H", "seed", "rate", "step", "seconds", "loss", self.metric, "", box=None)
+        for trial, curve in self.curves.items():
+            if trial not in self.told:
+                continue
+            last = curve[-1]
+            loss = "" if last.loss is None else f"{last.loss:.4g}"
+            numbers = (f"{trial.rate:g}", f"{last.step} of {trial.steps}", f"{last.seconds:.1f}", loss, f"{last.value:.4g}")
+            table.add_row(trial.cell, str(trial.H), str(trial.seed), *numbers, bars([point.value for point in curve]))
+        return table
+
+
+def bars(values: list[float]) -> str:
+    """The last values as letters of eight heights, between the lowest and the highest of all."""
+    finite = [v for v in values if math.isfinite(v)]
+    low, high = min(finite, default=0.0), max(finite, default=1.0)
+    heights = (round((v - low) / (high - low or 1.0) * (len(BARS) - 1)) if math.isfinite(v) else 0 for v in values[-WIDE:])
+    return "".join(BARS[height] for height in heights)
+
+
+def sentence(record: TrainingRecord) -> str:
+    trial = record.trial
+    return (
+        f"{trial.cell} H={trial.H} seed {trial.seed}: {record.metric} {record.final:.4g} after {record.steps} steps, "
+        f"{record.seconds:.1f} s of training ({record.end})"
+    )
+
+
+@contextmanager
+def view(metric: str) -> Iterator[View]:
+    """Shows trainings for as long as the context lasts."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield View(metric, None)
+        return
+    with Live(console=console, transient=True) as live:
+        yield View(metric, live)

@@ -1,0 +1,45 @@
+"""The loop over given rows in eager torch, for a cell with no product in it: the cell's step, one time after another, under autograd. It is
+what a schedule's loop over the same rows is compared with."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cells.grammar.functions import FUNCTIONS
+from kernels.derive.adjoint import PYTHON, source
+from kernels.derive.buffers import layout
+from kernels.derive.plan import Plan
+
+
+def suited(plan: Plan) -> bool:
+    return not plan.stages and not plan.near
+
+
+def unroll(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The tensors are those of `Recurrence`, each feed given by its rows (T, B, G·H); states (B, H) → y (T, B, H) and the final states."""
+    place, H = layout(plan), states[0].shape[1]
+    feeds, count = tensors[: 3 * len(place.feeds) : 3], 3 * len(place.feeds) + len(place.values)
+    buffers = [t.unflatten(-1, (-1, H)) for t in (*feeds, *tensors[3 * len(place.feeds) : count]) if t is not None]
+    vectors = tensors[count : count + len(plan.vectors)]
+    named = {leaf: k for k, leaf in enumerate((*plan.states, *plan.term_leaves, *plan.vectors))}
+    order = [named[leaf] for leaf in plan.step.inputs]
+    step = function(plan)
+    outputs: list[Tensor] = []
+    for rows in zip(*(buffer.unbind() for buffer in buffers), strict=True):
+        slots = [row.unbind(1) for row in rows]  # step by step: the gradient of a slice of all steps would be as large as all of them
+        given = (*states, *(slots[buffer][slot] for buffer, slot in place.slots), *vectors)
+        states = step(*(given[k] for k in order))
+        outputs.append(states[0])
+    return torch.stack(outputs), tuple(states)
+
+
+@cache
+def function(plan: Plan) -> Callable[..., Any]:
+    """A plan's step as a Python function of tensors."""
+    space: dict[str, Any] = dict(FUNCTIONS)
+    exec(source(plan.step, PYTHON), space)
+    made: Callable[..., Any] = space[plan.step.name]
+    return made

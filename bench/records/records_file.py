@@ -1,0 +1,135 @@
+"""The file of a run: one JSON line for the run, then one for every measurement, as they finish.
+
+    records.jsonl:   {"kind": "run", …}  {"kind": "case", …}  {"kind": "gradients", …}  …
+
+Raw samples are kept; whatever a report shows is derived from them. Seconds, bytes and counts, without prefixes.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bench.records.base_record import Model
+from bench.records.case_record import FAILURES, CaseRecord
+from bench.records.chaos_record import DecayRecord, MapRecord
+from bench.records.gradient_record import GradientRecord
+from bench.records.jacobian_record import JacobianRecord
+from bench.records.run_record import SCHEMA, End, Run
+from bench.records.scale_record import ScaleRecord
+from bench.records.theory_record import TheoryRecord
+from bench.records.training_record import LearnedRecord, TrainingRecord
+
+
+class RecordError(ValueError):
+    """A records file that can't be read; the message names the file, the line and the fault."""
+
+
+Record = (
+    Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord
+    | ScaleRecord | End
+)  # fmt: skip
+_LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
+
+
+class Records(Model):
+    """A records file, read. Where a case was measured again, its last record counts; failures stay. Of a training that was gone on with,
+    the last one counts, too."""
+
+    run: Run
+    cases: list[CaseRecord]
+    gradients: list[GradientRecord]
+    jacobians: list[JacobianRecord] = Field(default_factory=list)
+    theory: list[TheoryRecord] = Field(default_factory=list)
+    maps: list[MapRecord] = Field(default_factory=list)
+    decays: list[DecayRecord] = Field(default_factory=list)
+    ends: list[End] = Field(default_factory=list)
+    training: list[TrainingRecord] = Field(default_factory=list)
+    learned: list[LearnedRecord] = Field(default_factory=list)
+    scale: list[ScaleRecord] = Field(default_factory=list)
+
+    @property
+    def studied(self) -> int:
+        """How many records there are of dynamics."""
+        return len([*self.gradients, *self.jacobians, *self.theory, *self.maps, *self.decays])
+
+
+def write(stream: FileIO, line: Record) -> None:
+    """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and
+    OSError is raised."""
+    data = line.model_dump_json().encode() + b"\n"
+    end = stream.tell()
+    try:
+        if stream.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        stream.truncate(end)
+        raise
+
+
+def mend(path: Path) -> bool:
+    """Cut off a last line that was not written whole, as by a process that was killed. Says whether there was one."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)
+    return whole < len(data)
+
+
+def read(path: Path) -> Records:
+    """Read a records file, or the one in a folder. Raises RecordError on a line that is cut short or of another schema."""
+    path = path / "records.jsonl" if path.is_dir() else path
+    try:
+        lines = list(_parse(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: can't be read ({error})") from None
+    if not lines or not isinstance(lines[0], Run):
+        raise RecordError(f"{path}: line 1 is not a run: is this a records.jsonl that `bench all` wrote?")
+    cases = {(line.case, line.status in FAILURES): line for line in lines if isinstance(line, CaseRecord)}
+    measured = {case for (case, _), line in cases.items() if line.status != "skipped"}
+    return Records(
+        run=lines[0],
+        cases=[line for line in cases.values() if line.status != "skipped" or line.case not in measured],
+        gradients=[line for line in lines if isinstance(line, GradientRecord)],
+        jacobians=[line for line in lines if isinstance(line, JacobianRecord)],
+        theory=[line for line in lines if isinstance(line, TheoryRecord)],
+        maps=[line for line in lines if isinstance(line, MapRecord)],
+        decays=[line for line in lines if isinstance(line, DecayRecord)],
+        ends=[line for line in lines if isinstance(line, End)],
+        training=list({line.trial.place: line for line in lines if isinstance(line, TrainingRecord)}.values()),
+        learned=list({line.trial.place: line for line in lines if isinstance(line, LearnedRecord)}.values()),
+        scale=list({line.place: line for line in lines if isinstance(line, ScaleRecord)}.values()),
+    )
+
+
+def _parse(path: Path) -> Iterator[Record]:
+    lines = path.read_text(encoding="utf-8").removesuffix("\n")
+    for number, text in enumerate(lines.split("\n") if lines else [], start=1):
+        try:
+            raw = json.loads(text, parse_int=_integer)
+        except OverflowError:
+            raise RecordError(f"{path}: line {number} holds a number that is too large: it wasn't measured") from None
+        except (ValueError, RecursionError):
+            raise RecordError(f"{path}: line {number} is cut short or not JSON: delete that line to read the rest") from None
+        version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
+        if version not in range(1, SCHEMA + 1):
+            raise RecordError(f"{path}: line {number} has schema {json.dumps(version)[:20]}, this version reads up to {SCHEMA}")
+        try:
+            yield _LINE.validate_json(text)  # which takes no half of a surrogate pair, as Python does
+        except ValidationError as error:
+            first = error.errors()[0]
+            fault = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+            shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in fault)
+            raise RecordError(f"{path}: line {number}: {shown}") from None
+
+
+def _integer(digits: str) -> int:
+    """Raises OverflowError past 64 bits, which nothing that is counted here reaches."""
+    if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**63:
+        raise OverflowError
+    return number

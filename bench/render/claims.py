@@ -1,0 +1,120 @@
+"""The headline of a run that timed no case: what was learned, how signals travel, or what more ranks are worth."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import geometric_mean, median
+
+from bench.analysis.mean_ci import spread
+from bench.analysis.summary import rate
+from bench.analysis.training_metrics import by_cell, level, mean, reach
+from bench.records import Records
+from bench.records.training_record import TrainingRecord
+from bench.render import gradient_report, jacobian_report
+from bench.render.formatting import number, plural
+from bench.render.jacobian_report import growth
+from bench.render.scaling_report import efficiency
+from bench.render.theory_report import chi
+from bench.render.training_report import groups, title
+from bench.render.training_report import spread as within
+
+NAMED = 3
+"""Cells that a headline of signals names."""
+
+
+def learnt(records: Records) -> str:
+    """For each task and size a sentence: see `tasks`."""
+    return " ".join(tasks(records))
+
+
+def tasks(records: Records) -> Iterator[str]:
+    """For each task which cell became best, and which reached the common quality the soonest with every seed."""
+    for key, found in groups(records.training).items():
+        cells, goal = by_cell(found), level(found)
+        known = {cell: mean([record.final for record in trials]) for cell, trials in cells.items()}
+        finals = {cell: final for cell, final in known.items() if math.isfinite(final.value)}
+        if not finals:
+            yield f"**{title(key)}: no cell ended with a finite value.**"
+            continue
+        best = (max if found[0].higher else min)(finals, key=lambda cell: finals[cell].value)
+        said = f"**{title(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**{beside(best, cells)}"
+        times = {cell: [p.seconds for r in trials if goal is not None and (p := reach(r, goal))] for cell, trials in cells.items()}
+        whole = {cell: geometric_mean(t) for cell, t in times.items() if len(t) == len(cells[cell]) and min(t) > 0}
+        soonest = min(whole, key=lambda cell: whole[cell], default=None)
+        yield (
+            f"{said}; {soonest} is the soonest at {number(goal)}, in {number(whole[soonest])} s."
+            if soonest and goal is not None
+            else f"{said}."
+        )
+
+
+def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
+    """Which cells are not told apart from the best, seed by seed, and which are shown to be better than every baseline."""
+    of = {cell: {r.trial.seed: r.final for r in found if math.isfinite(r.final)} for cell, found in cells.items()}
+    first = cells[best][0]
+    limit = (max if first.higher else min)(first.baselines.values(), default=None)
+    if len(of[best]) < 2:
+        return "" if limit is None else f"; without a recurrent layer, {number(limit)}"
+    apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
+    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not spread(d).sign]
+    said = f", not told apart from {', '.join(alike)}" if alike else ""
+    if limit is None:
+        return said
+    way = 1 if first.higher else -1
+    above = [cell for cell, finals in of.items() if len(finals) > 1 and spread([way * (v - limit) for v in finals.values()]).sign > 0]
+    return f"{said}; shown to be better than without a recurrent layer: {', '.join(above) or 'none'}"
+
+
+def travelled(records: Records) -> str:
+    """What a run has that timed no case and trained nothing: see `scaled` and `signals`."""
+    return " ".join([*scaled(records), *signals(records)])
+
+
+def scaled(records: Records) -> Iterator[str]:
+    """What most ranks are worth, of the cell and scaling that does best."""
+    most = max((record.ranks for record in records.scale if record.step), default=1)
+    known = [(found, record) for record in records.scale if record.ranks == most and (found := efficiency(record, records.scale))]
+    if most > 1 and known:
+        best, record = max(known, key=lambda pair: pair[0].value)
+        ends = f" [{best.low:.0%}, {best.high:.0%}]" if best.bounded else ""
+        share = f"{best.value:.0%}{ends} of {most} times the speed of one"
+        yield f"**`{record.cell}` on {most} ranks trains at {share}**, {record.scaling} scaling."
+
+
+def signals(records: Records) -> Iterator[str]:
+    """A sentence on each study of signals: whose gradients and Jacobians last, how far theory is off, and what is chaotic."""
+    norms = gradient_report.grouped(records.gradients)
+    slopes = {(cell, init): [rate(r) for r in found[max(found)]] for (cell, kind, init), found in norms.items() if kind == first(norms)}
+    yield from least("Gradients change least with lag", slopes)
+    spectra = {key: [growth(r.lags, r.state) for r in found] for key, found in jacobian_report.grouped(records.jacobians).items()}
+    yield from least("The Jacobian of the states changes least with lag", spectra)
+    off = [abs(chi(record.untied).mean / record.chi - 1) for record in records.theory]
+    if off:
+        known = f"off by {median(off):.2%} in the median, {max(off):.2%} at most"
+        yield f"**Mean-field theory is {known}**, over {plural(len(off), 'prediction')} of a perturbation's growth."
+    if records.maps:
+        exponents = ", ".join(f"{record.name} {gradient_report.rated(spread(record.exponents))}" for record in records.maps)
+        yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
+    if records.decays:
+        finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]
+        grown = [named(record.cell, record.init) for record in finite if spread(record.exponent).sign > 0]
+        cells = plural(len({record.cell for record in records.decays}), "cell")
+        yield f"**Without input, a small difference grows in {', '.join(grown) or 'none'}** of {cells}."
+
+
+def first(norms: Mapping[gradient_report.Key, object]) -> str:
+    """The dtype that norms of several are compared in: the one with the most digits."""
+    kinds = [kind for _, kind, _ in norms]
+    return next((kind for kind in ("float64", "float32") if kind in kinds), kinds[0])
+
+
+def least(said: str, slopes: Mapping[tuple[str, str], Sequence[float | None]]) -> Iterator[str]:
+    """Who has the smallest slope over lag, by cell and initialisation, and who comes next; means over seeds."""
+    known = {named(*key): mean(found).value for key, values in slopes.items() if (found := [v for v in values if v is not None])}
+    if known:
+        order = sorted(known, key=lambda name: abs(known[name]))
+        shown = ", ".join(f"{name} {known[name]:+.4f}" for name in order[:NAMED])
+        yield f"**{said} in {order[0]}**: {shown} nats per step, of {len(known)}."
+
+
+def named(cell: str, init: str) -> str:
+    return cell if init == "default" else f"{cell} ({init})"

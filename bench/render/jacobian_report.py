@@ -1,0 +1,121 @@
+"""Jacobians in a report: the growth of their mean square with lag, and their spectra."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from bench.analysis.mean_ci import spread
+from bench.records import JacobianRecord, Spectrum
+from bench.render.formatting import NONE, power, two_grus
+from bench.render.gradient_report import named
+from bench.render.markdown import table
+from bench.render.plots import COLOURS, MARKERS, PANELS_ACROSS, POWER, STYLE, bottom, save
+
+CAPTION = (
+    "Singular values σ along a sequence of standard normal inputs: of ∂s_T/∂s_{T-k}, s all states of a cell; of ∂h_T/∂x_{T-k}; and of "
+    "∂h_T/∂z_{T-k} where all of x comes in through one value z that the cell makes of x alone, as MinimalRNN's z = Φ(x). Nats per step: "
+    "the least-squares slope of ln √(mean σ²) over lag, ± half the width of its 95% interval over seeds (Student's t)."
+)
+ROUNDING = 1e-14
+"""Singular values below this share of the largest are rounding errors of float64, and not drawn."""
+FLOOR = 1e-12
+"""Nor what is smaller: the pictures show how spectra spread, the table how far they fall."""
+
+
+def growth(lags: Sequence[int], found: Spectrum) -> float | None:
+    """Nats per step of √(mean σ²), from lag 1 on: at lag 0 nothing has travelled yet."""
+    known = [(k, 0.5 * math.log(v)) for k, v in zip(lags, found.mean_square, strict=False) if k and 0 < v < math.inf]
+    return float(np.polyfit([k for k, _ in known], [v for _, v in known], 1)[0]) if len(known) > 1 else None
+
+
+def grouped(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[JacobianRecord]]:
+    found: dict[tuple[str, str], list[JacobianRecord]] = {}
+    for record in sorted(records, key=lambda r: (r.cell, r.init, r.seed)):
+        found.setdefault((record.cell, record.init), []).append(record)
+    return found
+
+
+def section(records: Sequence[JacobianRecord]) -> list[str]:
+    if not records:
+        return []
+    first = records[0]
+    rows = []
+    for (cell, init), group in grouped(records).items():
+        parts = (state, input, latent)
+        slopes = [[v for r in group if (found := part(r)) and (v := growth(r.lags, found)) is not None] for part in parts]
+        last = group[0].state.values[-1] if group[0].state.values else []
+        ends = [power(last[0]), power(float(np.median(last)))] if last else [NONE, NONE]
+        size = power(math.sqrt(group[0].state.mean_square[-1]))
+        rows.append([cell, init, *(named(spread(found)) if found else NONE for found in slopes), size, *ends])
+    headers = (
+        "cell",
+        "initialisation",
+        "of ∂s/∂s, nats per step",
+        "of ∂h/∂x",
+        "of ∂h/∂z",
+        f"√(mean σ²) at lag {first.lags[-1]}",
+        "largest σ",
+        "median σ",
+    )
+    sizes = f"T={first.T} D={first.D} H={first.H}, {first.dtype}, seeds {', '.join(map(str, sorted({r.seed for r in records})))}."
+    sampled = " Mean squares are estimates from random vectors." if any(r.probes for r in records) else ""
+    caption = f"{CAPTION} {sizes}{sampled} {two_grus(r.cell for r in records)}".strip()
+    return ["## Jacobians", caption, table(headers, rows, left=2)]
+
+
+def state(record: JacobianRecord) -> Spectrum:
+    return record.state
+
+
+def input(record: JacobianRecord) -> Spectrum:
+    return record.input
+
+
+def latent(record: JacobianRecord) -> Spectrum | None:
+    return record.latent
+
+
+def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
+    """jacobians.svg: all singular values of the state's Jacobian over lag, and the mean squares of all, a panel for each cell and
+    initialisation, of the first seed."""
+    shown = {key: group[0] for key, group in grouped(records).items() if any(group[0].state.values)}
+    if not shown:
+        return []
+    across = min(PANELS_ACROSS, len(shown))
+    down = -(-len(shown) // across)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(max(3 * across, 6), 2.3 * down + 1), linewidth=1.5, layout="constrained")
+        axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+        for axis, ((cell, init), record) in zip(axes.flat, shown.items(), strict=False):
+            panel(axis, record)
+            axis.set(title=cell if init == "default" else f"{cell}, {init}", xscale="log", yscale="log")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_major_formatter(POWER)
+            axis.minorticks_off()
+        top = max(max(values) for record in shown.values() for values in record.state.values if values)
+        axes[0, 0].set_ylim(bottom=FLOOR * min(top, 1.0), top=10 * top)
+        bottom(axes, len(shown), "lag k (0 at the left edge)")
+        handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))
+        first = next(iter(shown.values()))
+        title = f"Singular values of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
+        return [save(figure, title, folder / "jacobians.svg")]
+
+
+def panel(axis: Any, record: JacobianRecord) -> None:
+    pairs = [(max(lag, 0.5), v) for lag, values in zip(record.lags, record.state.values, strict=True) for v in values]
+    largest = {max(lag, 0.5): values[0] for lag, values in zip(record.lags, record.state.values, strict=True) if values}
+    kept = [(lag, v) for lag, v in pairs if v > ROUNDING * largest[lag]]
+    # One picture within the SVG: thousands of markers of their own would make a page of megabytes.
+    axis.plot(*zip(*kept, strict=True), ".", color=COLOURS[1], alpha=0.35, markersize=2, label="σ of ∂s/∂s", rasterized=True)
+    looks = (("∂s/∂s", record.state, "-"), ("∂h/∂x", record.input, ":"), ("∂h/∂z", record.latent, "--"))
+    for k, (name, found, line) in enumerate(looks, 2):
+        if found:
+            sizes = [math.sqrt(v) if v > 0 else math.nan for v in found.mean_square]
+            lags = [max(lag, 0.5) for lag in record.lags[: len(sizes)]]
+            axis.plot(lags, sizes, line, color=COLOURS[k], marker=MARKERS[0] if k == 2 else None, label=f"√(mean σ²) of {name}")

@@ -1,0 +1,66 @@
+"""What the tables of the site's own pages hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.analysis.comparison import Comparison
+from bench.analysis.history import Change, Series, Timeline
+from bench.render.comparison_tables import PLACES, status, time
+from bench.render.formatting import NONE, factor, interval, plural, size, task
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page that compares two runs."""
+
+    older: str
+    newer: str
+    address: str
+    verdicts: str
+    unlike: Sequence[str]
+
+
+def verdicts(found: Comparison) -> str:
+    counts = ", ".join(f"{n} {verdict}" for verdict in ("faster", "slower", "tie", "ambiguous") if (n := found.count(verdict)))
+    return f"{plural(len(found.compared), 'case')} compared: {counts}" if counts else "nothing has a time in both"
+
+
+def compared(found: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Headers and a row for each case that has a speed, the slowest first, then for each that lost or won its time."""
+    headers = [*(name for name, _ in PLACES), "A, ms", "B, ms", "B's speed", "verdict"]
+    rows = [
+        [*(entry(pair.case) for _, entry in PLACES), time(pair.a), time(pair.b), interval(speed), speed.verdict]
+        for pair, speed in found.compared
+    ]
+    rows += [[*(entry(pair.case) for _, entry in PLACES), status(pair.a), status(pair.b), NONE, pair.why] for pair in found.changed]
+    return headers, rows
+
+
+def regressions(lines: Sequence[Timeline]) -> list[tuple[str, str, str]]:
+    """What is slower now than it was and has not been made up for: the case, by how much, and between which runs."""
+    found = [(series, change) for line in lines for series in line.series if (change := series.regression)]
+    return [(case(series), interval(change.speed), between(change)) for series, change in found]
+
+
+def case(series: Series) -> str:
+    known = series.case
+    return f"{known.cell}, {known.backend}: {task(known).lower()}, T={known.T} {size(known)}"
+
+
+def between(change: Change) -> str:
+    versions = f"; with it {', '.join(change.versions)}" if change.versions else ""
+    commits = " → ".join((point.records.run.environment.commit[:9] or "unknown") for point in (change.before, change.after))
+    return f"{change.after.run}, commits {commits}, margin {change.margin:.1%}{versions}"
+
+
+def entries(line: Timeline) -> list[list[str]]:
+    """A row for each case of a machine: what it is, its ratio to the vendor in every run, and its changes."""
+    names = [name for name, _ in line.runs]
+    rows = []
+    for series in line.series:
+        known = {point.run: point for point in series.points}
+        values = [factor(known[name].value) if name in known else NONE for name in names]
+        told = "; ".join(f"{change.speed.verdict} at {change.after.run}: {interval(change.speed)}" for change in series.changes)
+        where = series.case
+        rows.append([where.cell, where.backend, task(where).lower(), str(where.T), *values, told or "no change"])
+    return rows

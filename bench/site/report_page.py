@@ -1,0 +1,127 @@
+"""A report's markdown as HTML: with tables that sort and filter, plots in place of its pictures, and a table of contents."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+
+from bench.render.csv_tables import slug, tables, words
+
+LONG = 12
+"""Rows from which a table has a field to filter it by."""
+
+
+@dataclass(frozen=True)
+class Article:
+    """The HTML under the title, and its sections, as addresses and titles."""
+
+    title: str
+    body: Markup
+    sections: Sequence[tuple[str, str]]
+
+
+def inline(markdown: str) -> Markup:
+    """A sentence."""
+    return Markup(MarkdownIt("commonmark").renderInline(markdown))
+
+
+def article(report: str, pictures: Mapping[str, Markup], folder: str) -> Article:
+    """A report as a page has it. `pictures` stand in for the images of their names; what else the report names is in `folder`."""
+    reader = MarkdownIt("commonmark", {"html": True}).enable("table")
+    tokens = reader.parse(report)
+    names = [name for name, _ in tables(tokens)]
+    heads = [(token, after) for token, after in pairwise(tokens) if token.type == "heading_open"]
+    taken: set[str] = set()
+    for token, after in heads:
+        name = slug(words(after))
+        while name in taken:
+            name += "-"
+        taken.add(name)
+        token.attrSet("id", name)
+    prepared = [*lone(tokens[3:], pictures)]
+    reader.add_render_rule("table_open", opener([*names], folder))
+    reader.add_render_rule("table_close", closed)
+    reader.add_render_rule("th_open", cell)
+    reader.add_render_rule("td_open", cell)
+    reader.add_render_rule("image", picture(folder))
+    reader.add_render_rule("fence", fenced)
+    body = reader.renderer.render(prepared, reader.options, {})
+    sections = [(str(token.attrGet("id")), words(after)) for token, after in heads if token.tag == "h2"]
+    return Article(words(tokens[1]), Markup(body), sections)
+
+
+def lone(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> list[Token]:
+    """Paragraphs that are a picture alone become the plot that stands in for it, or a figure."""
+    found: list[Token] = []
+    for token in tokens:
+        shown = image(token)
+        plot = None if shown is None else pictures.get(shown)
+        if plot is not None:
+            found[-1] = Token("html_block", "", 0, content=plot)
+        elif shown is not None:
+            found[-1] = Token("figure_open", "figure", 1)
+            found += [token, Token("figure_close", "figure", -1)]
+        elif token.type == "paragraph_close" and found and found[-1].type in ("html_block", "figure_close"):
+            continue
+        else:
+            found.append(token)
+    return found
+
+
+def image(token: Token) -> str | None:
+    """The name of the image that an inline token is, without its ending."""
+    children = token.children or []
+    alone = token.type == "inline" and len(children) == 1 and children[0].type == "image"
+    return Path(str(children[0].attrGet("src"))).stem if alone else None
+
+
+def opener(names: list[str], folder: str):  # type: ignore[no-untyped-def]
+    def opened(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+        name, rows = names.pop(0), 0
+        for token in tokens[at:]:
+            if token.type == "table_close":
+                break
+            rows += token.type == "tr_open"
+        return table(name, rows - 1, f"{folder}/tables/{name}.csv")
+
+    return opened
+
+
+def table(name: str, rows: int, sheet: str) -> str:
+    """The opening of a table in a frame that scrolls: what it is called, and where it is as CSV."""
+    long = ' data-filter=""' if rows >= LONG else ""
+    link = (
+        f'<p class="sheet"><a href="{escape(sheet)}" download>CSV<span class="hidden"> of the table {name}</span></a></p>' if sheet else ""
+    )
+    frame = f'<div class="scroll" role="region" tabindex="0" aria-label="Table {name}">'
+    return f'<div class="table"{long}>{link}{frame}<table id="table-{name}" data-sort="">\n'
+
+
+def closed(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+    return "</table></div></div>\n"
+
+
+def cell(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+    """Numbers to the right, by a class; the first of a row heads it; a header without a word is no header."""
+    token = tokens[at]
+    right = ' class="n"' if "right" in str(token.attrGet("style") or "") else ""
+    if token.type == "th_open":
+        return f'<th scope="col"{right}>' if tokens[at + 1].content else f'<th scope="col"{right}><span class="hidden">what</span>'
+    return f"<td{right}>"
+
+
+def fenced(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+    return f'<pre tabindex="0"><code>{escape(tokens[at].content)}</code></pre>\n'
+
+
+def picture(folder: str):  # type: ignore[no-untyped-def]
+    def shown(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+        token = tokens[at]
+        return f'<img src="{folder}/{escape(str(token.attrGet("src")))}" alt="{escape(token.content)}" loading="lazy">'
+
+    return shown

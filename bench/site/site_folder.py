@@ -1,0 +1,41 @@
+"""The folder of a site, and how a page gets into it."""
+
+import shutil
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bench.harness.settings import SettingsError
+from bench.render.formatting import NONE
+from bench.site.report_page import inline
+
+
+class Site:
+    """A folder that pages are written into; every page knows the way to its root."""
+
+    def __init__(self, out: Path):
+        self.out, self.pages = out, list[Path]()
+        loader = PackageLoader("bench.site")
+        self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        self.templates.globals.update(NONE=NONE, inline=inline)
+
+    def page(self, address: str, template: str, title: str, **given: object) -> None:
+        path = self.out / address
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = self.templates.get_template(template).render(title=title, root="../" * address.count("/"), address=address, **given)
+        path.write_text(text + "\n", encoding="utf-8")
+        self.pages.append(path)
+
+
+PARTS = {"assets", "cells", "compare", "docs", "runs", "history.html", "index.html"}
+
+
+def emptied(out: Path) -> None:
+    """Raises SettingsError for a folder that holds anything but an older site."""
+    if out.is_symlink():
+        raise SettingsError(f"--out {out} is a link: name the folder itself")
+    if out.exists() and (found := {path.name for path in out.iterdir()}):
+        if not (out / "assets" / "site.css").exists() or not found <= PARTS:
+            raise SettingsError(f"--out {out} holds something that is no site: name a new folder")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)

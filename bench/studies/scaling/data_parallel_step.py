@@ -1,0 +1,104 @@
+"""A data-parallel training step, checked against one process with the whole batch, then timed with and without its exchange."""
+
+import contextlib
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from bench.measure import gate
+from bench.records.scale_record import ScaleRecord, Scaling
+from bench.studies.scaling.ranks import Ranks
+from kernels import RNN
+
+STEPS, RATE = 4, 0.1
+"""Steps of plain gradient descent that are checked, and how far they go."""
+
+WORST = 1e-4
+"""A loss or a gradient further off than this is wrong: float32 sums of another order differ by far less."""
+
+SECONDS, FEWEST, MOST = 2.0, 10, 200
+"""How long steps are timed, and how many at least and at most."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A cell and a size: `B` sequences for each rank, or for all of them together where the scaling is strong."""
+
+    cell: str
+    T: int
+    B: int
+    D: int
+    H: int
+    seed: int = 0
+
+    def batch(self, scaling: Scaling, ranks: int) -> tuple[Tensor, Tensor]:
+        """x (T, B, D) and targets (T, B, H) of all ranks together."""
+        made = torch.Generator().manual_seed(self.seed)
+        whole = self.B * (ranks if scaling == "weak" else 1)
+        return torch.randn(self.T, whole, self.D, generator=made), torch.randn(self.T, whole, self.H, generator=made)
+
+    def model(self, device: torch.device) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return RNN(self.cell, self.D, self.H).to(device)
+
+
+def measure(work: Work, scaling: Scaling, count: int, ranks: Ranks) -> ScaleRecord:
+    """On the first `count` ranks, of which this is one."""
+    x, y = work.batch(scaling, count)
+    mine = [part.chunk(count, 1)[ranks.rank].contiguous().to(ranks.device) for part in (x, y)]
+    record = ScaleRecord(
+        cell=work.cell, scaling=scaling, ranks=count, T=work.T, B=mine[0].shape[1], D=work.D, H=work.H, exchange=ranks.exchange,
+        threads=torch.get_num_threads(), status="ok",
+    )  # fmt: skip
+    model = DistributedDataParallel(work.model(ranks.device), process_group=ranks.groups[count])
+    losses, gradients = descend(model, *mine)
+    shares = torch.tensor(losses, dtype=torch.float64, device=ranks.device)
+    torch.distributed.all_reduce(shares, group=ranks.groups[count])
+    right, exact = descend(work.model(ranks.device), x.to(ranks.device), y.to(ranks.device))
+    loss_error = gate.error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
+    gradient_error = max(gate.error(a, b) for a, b in zip(gradients, exact, strict=True))
+    errors = {"loss_error": ranks.slowest(loss_error, count), "gradient_error": ranks.slowest(gradient_error, count)}
+    if not max(errors.values()) <= WORST:
+        reason = f"one process with the whole batch differs by more than {WORST:g}"
+        return record.model_copy(update=errors | {"status": "incorrect", "reason": reason})
+    step, alone = timed(model, mine, count, ranks)
+    return record.model_copy(update=errors | {"step": step, "alone": alone})
+
+
+def descend(model: nn.Module, x: Tensor, y: Tensor) -> tuple[list[float], list[Tensor]]:
+    """The losses of a few steps, and the gradients of the first."""
+    losses, gradients = [], []
+    for k in range(STEPS):
+        model.zero_grad()
+        loss = nn.functional.mse_loss(model(x)[0], y)
+        loss.backward()
+        losses.append(loss.item())
+        gradients += [p.grad.clone() for p in model.parameters() if p.grad is not None] if k == 0 else []
+        with torch.no_grad():
+            for p in model.parameters():
+                p.sub_(RATE * p.grad if p.grad is not None else 0.0)
+    return losses, gradients
+
+
+def timed(model: DistributedDataParallel, batch: list[Tensor], count: int, ranks: Ranks) -> tuple[list[float], list[float]]:
+    """Seconds of a step of the slowest rank, with the exchange and without, by turns."""
+
+    def once(exchange: bool) -> float:
+        model.zero_grad()
+        torch.distributed.barrier(ranks.groups[count])
+        begun = time.perf_counter()
+        with contextlib.nullcontext() if exchange else model.no_sync():
+            nn.functional.mse_loss(model(batch[0])[0], batch[1]).backward()
+        if ranks.device.type == "cuda":
+            torch.cuda.synchronize()
+        return ranks.slowest(time.perf_counter() - begun, count)
+
+    once(True)
+    taken = once(True) + once(False)
+    rounds = min(MOST, max(FEWEST, int(SECONDS / taken)))  # of the slowest rank, so all agree
+    pairs = [(once(True), once(False)) if k % 2 else (once(False), once(True))[::-1] for k in range(rounds)]
+    return [step for step, _ in pairs], [alone for _, alone in pairs]

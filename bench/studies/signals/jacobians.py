@@ -1,0 +1,75 @@
+"""Jacobians of the last state over lag, and their singular values.
+
+Row i of ∂s_T/∂s_{T-k} and ∂h_T/∂x_{T-k} is the gradient of the i-th entry of s_T: as many copies of the sequence as there are rows go
+through the backend as one batch, and one backward pass has the rows at every lag. Where that is too many, random combinations of
+the rows tell the mean square of the singular values: E‖Jᵀg‖² = ‖J‖² for g standard normal (Hutchinson 1990).
+
+∂h_T/∂z_{T-k}, z the latent value that a cell makes of its input alone (MinimalRNN's, Chen 2017), is what the rows of ∂h_T/∂s_{T-k}
+become in the equations of the one step from s_{T-k-1}.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from bench.measure.backends import layer
+from bench.measure.problem import Problem
+from bench.records import JacobianRecord, Spectrum
+from bench.studies.signals import input_latent
+from bench.studies.signals.chunked_vjp import Chain, Link, doubling
+from kernels.schedules.select import choose
+
+ROWS = 512
+"""The most rows that are written out."""
+PROBES = 64
+"""Random vectors where they aren't: the mean square then has a standard error of some √(2/64)/√rank, at most 18%."""
+
+
+def measure(problem: Problem, init: str = "default", backend: str = "auto") -> JacobianRecord:
+    """Along the first sequence of a problem, from its random initial states."""
+    cell, H, dtype = problem.cell, problem.H, problem.dtype
+    count = len(cell.states)
+    whole = count * H <= ROWS
+    rows = torch.eye(count * H) if whole else probes(count * H, H, problem.seed)
+    upstream = [part.to(problem.device, dtype).contiguous() for part in rows.split(H, dim=1)]
+    x = problem.x[:, :1].expand(-1, len(rows), -1).contiguous()
+    states = [s[:1].expand(len(rows), -1).contiguous() for s in problem.states]
+    chain = Chain(layer(backend, problem), x, states, upstream, doubling(problem.T))
+    links = list(chain.back())
+    of_h = slice(H) if whole else slice(PROBES, None)
+    inner = [g for g in by_latent(problem, links[:-1], of_h) if g is not None]
+    ran = choose(chain.rnn.backend, chain.rnn.plan, dtype, problem.device, len(rows), H)
+    return JacobianRecord(
+        cell=cell.name, T=problem.T, D=problem.D, H=H, dtype=str(dtype).removeprefix("torch."), seed=problem.seed, init=init,
+        backend="eager" if ran is None else ran.__name__.rpartition(".")[2], lags=list(chain.lags), probes=0 if whole else PROBES,
+        state=spectrum([torch.cat(link.states, 1)[: None if whole else PROBES] for link in links], count * H, whole),
+        input=spectrum([link.input[of_h] for link in links if link.input is not None], min(H, problem.D), whole),
+        latent=spectrum(inner, min(H, inner[0].shape[1]), whole) if inner else None,
+    )  # fmt: skip
+
+
+def by_latent(problem: Problem, links: list[Link], rows: slice) -> Iterator[Tensor | None]:
+    """Rows of ∂h_T/∂z_{T-k} at every link."""
+    cell, x, weights = problem.cell, problem.x[:, :1], problem.weights
+    path = [tuple(s[:1] for s in problem.states)]
+    for x_t in x.split(1):
+        path.append(cell.unroll(x_t, path[-1], weights)[1])
+    for link in links:
+        t = problem.T - link.lag - 1
+        yield input_latent.gradient(cell, x[t], path[t], weights, [g[rows] for g in link.states])
+
+
+def probes(width: int, H: int, seed: int) -> Tensor:
+    """Random vectors over all states, then as many over h, the first H of them, alone."""
+    drawn = torch.randn(2 * PROBES, width, generator=torch.Generator().manual_seed(seed))
+    drawn[PROBES:, H:] = 0.0
+    return drawn
+
+
+def spectrum(jacobians: list[Tensor], rank: int, whole: bool) -> Spectrum:
+    """Of Jacobians, or of their products with random vectors."""
+    if not whole:
+        return Spectrum(mean_square=[(j.double().square().sum().item() / len(j)) / rank for j in jacobians])
+    values = [torch.linalg.svdvals(j.double()).tolist() if j.isfinite().all() else [] for j in jacobians]
+    return Spectrum(values=values, mean_square=[j.double().square().sum().item() / rank for j in jacobians])

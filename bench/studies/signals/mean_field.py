@@ -1,0 +1,184 @@
+"""Mean-field theory of wide recurrent cells: how the mean squared singular value of a step's Jacobian grows, and on which time scale
+two sequences forget that they began apart.
+
+A matrix of n columns has entries N(0, σ²/n), drawn anew for every step; inputs are standard normal. Then a pre-activation is
+N(0, q) for each unit, and what is not linear is one integral over it. After Chen, Pennington & Schoenholz, ICML 2018 (1806.05394)
+for vanilla and MinimalRNN; the same argument for the GRU, and for the LSTM in `bench.studies.signals.lstm_mean_field`. Letters are the
+papers':
+
+    q   variance of a pre-activation      Q   mean square of a state h
+    χ   growth of E‖∂L/∂h‖² a step        c*  correlation that two sequences tend to
+    ξ   −1 / ln χ_{c*}: steps in which the distance of two sequences from that correlation falls by a factor of e
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from bench.studies.signals import lstm_mean_field
+
+Array = NDArray[np.float64]
+
+REACH = 9.0
+"""Standard deviations that an integral reaches: what is beyond weighs less than a rounding error."""
+NODES = np.linspace(-REACH, REACH, 721)
+WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
+"""The trapezoidal rule, which converges exponentially for what is analytic in a strip (Trefethen & Weideman, SIAM Review 2014). The
+nearest poles, of tanh(√q z) at π i / (2 √q), leave an error below 1e-14 up to q = 150."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a cell's parameters are drawn. `w`: σ of all matrices that a state meets; `v`: of those that the input meets, in
+    MinimalRNN Φ(x); `phi`: of Φ's own; `mu`: the bias of the gate that keeps the state, u, z of `gru`, or f. The other biases are 0."""
+
+    w: float
+    v: float
+    mu: float = 0.0
+    phi: float = 1.0
+
+
+@dataclass(frozen=True)
+class MeanField:
+    """What theory says at a point: see the letters above. `chi` is at c = 1, that of gradients; where χ ≥ 1 at c*, `xi` is infinite."""
+
+    q: float
+    Q: float
+    chi: float
+    c: float
+    xi: float
+
+
+def mean(values: Array) -> float:
+    """E of a function of one standard normal number, from its values at NODES; of two, by an array of two axes."""
+    while values.ndim:
+        values = values @ WEIGHTS
+    return float(values)
+
+
+def sigmoid_slope(e: Array) -> Array:
+    return expit(e) * expit(-e)
+
+
+def tanh_slope(e: Array) -> Array:
+    return 1 - np.tanh(e) ** 2
+
+
+def timescale(chi: float) -> float:
+    return -1 / math.log(chi) if 0 < chi < 1 else math.inf
+
+
+def root(f: Callable[[float], float], low: float, high: float) -> float:
+    """Where f, positive at `low`, becomes negative; `high` where it doesn't before."""
+    return float(brentq(f, low, high, xtol=1e-14, rtol=1e-13)) if f(high) < 0 else high
+
+
+def pair(q: float, c: float, f: Callable[[Array], Array]) -> float:
+    """E f(a) f(b) over a and b of variance q and correlation c."""
+    z = NODES[::4]  # 181 nodes a side are as good for what is squared and summed below
+    weights = WEIGHTS[::4] / WEIGHTS[::4].sum()
+    a = f(math.sqrt(q) * z)
+    b = f(math.sqrt(q) * (c * z[:, None] + math.sqrt(max(0.0, 1 - c * c)) * z))
+    return float(weights @ (a[:, None] * b) @ weights)
+
+
+def vanilla(point: Point, similar: float = 1.0) -> MeanField:
+    """h = tanh(W h + V x). `similar` is the correlation of the two sequences' inputs, Σ in the paper."""
+    w, v = point.w**2, point.v**2
+    q = root(lambda q: w * mean(np.tanh(math.sqrt(q) * NODES) ** 2) + v - q, 0.0 if v else 1e-12, w + v)
+    chi = w * mean(tanh_slope(math.sqrt(q) * NODES) ** 2)
+    if similar == 1 and chi <= 1:
+        c = 1.0
+    else:
+        c = root(lambda c: (w * pair(q, c, np.tanh) + v * similar) / q - c, 0.0, 1 - 1e-9)
+    return MeanField(q, (q - v) / w, chi, c, timescale(w * pair(q, c, tanh_slope)))
+
+
+def minimal(point: Point, similar: float = 1.0) -> MeanField:
+    """e = W h + V z + μ, u = σ(e), h = u h + (1 − u) z with z = tanh(Φ x). `similar` is the correlation of the two sequences' z."""
+    w, v, R = point.w**2, point.v**2, mean(np.tanh(point.phi * NODES) ** 2)
+
+    def moved(Q: float) -> float:
+        u = expit(point.mu + math.sqrt(w * Q + v * R) * NODES)
+        return R * mean((1 - u) ** 2) / (1 - mean(u**2))
+
+    Q = root(lambda Q: moved(Q) - Q, 0.0, R)
+    q = w * Q + v * R
+    e = point.mu + math.sqrt(q) * NODES
+    chi = mean(expit(e) ** 2) + w * (Q + R) * mean(sigmoid_slope(e) ** 2)
+
+    def both(C: float, f: Callable[[Array], Array]) -> float:
+        return pair(q, min(1.0, (w * C + v * R * similar) / q), lambda a: f(point.mu + a))
+
+    def met(C: float) -> float:
+        return both(C, expit) * C + R * similar * both(C, lambda e: expit(-e)) - C
+
+    C = Q if similar == 1 and chi <= 1 else root(met, 0.0, Q * (1 - 1e-9))
+    return MeanField(q, Q, chi, C / Q, timescale(both(C, expit) + w * (C + R * similar) * both(C, sigmoid_slope)))
+
+
+def gru_reset_before(point: Point) -> MeanField:
+    """h = u h + (1 − u) g with g = tanh(V x + W (r h)): the reset gate before the product."""
+    w, v = point.w**2, point.v**2
+
+    def gates(Q: float) -> tuple[Array, Array, Array]:
+        gate = math.sqrt(w * Q + v) * NODES
+        return point.mu + gate, gate, math.sqrt(v + w * Q * mean(expit(gate) ** 2)) * NODES
+
+    def moved(Q: float) -> float:
+        u, _, g = gates(Q)
+        return mean(expit(-u) ** 2) * mean(np.tanh(g) ** 2) / (1 - mean(expit(u) ** 2))
+
+    Q = root(lambda Q: moved(Q) - Q, 0.0, 1.0)
+    u, r, g = gates(Q)
+    through = mean(expit(r) ** 2) + w * Q * mean(sigmoid_slope(r) ** 2)
+    keep = mean(expit(u) ** 2) + w * (Q + mean(np.tanh(g) ** 2)) * mean(sigmoid_slope(u) ** 2)
+    chi = keep + w * mean(expit(-u) ** 2) * mean(tanh_slope(g) ** 2) * through
+    return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
+
+
+def gru(point: Point) -> MeanField:
+    """h = z h + (1 − z) n with n = tanh(V x + r a), a = W h: the reset gate after the product, as in torch. Given r, the sum s = V x + r a
+    and a are jointly normal, so that E[a² | s] is known and two integrals are left."""
+    w, v = point.w**2, point.v**2
+
+    def laws(Q: float) -> tuple[Array, Array, Array, Array]:
+        gate = math.sqrt(w * Q + v) * NODES
+        variance = v + expit(gate) ** 2 * w * Q
+        return point.mu + gate, gate, variance, np.sqrt(variance)[:, None] * NODES
+
+    def moved(Q: float) -> float:
+        z, _, _, s = laws(Q)
+        return mean(expit(-z) ** 2) * mean(np.tanh(s) ** 2) / (1 - mean(expit(z) ** 2))
+
+    Q = root(lambda Q: moved(Q) - Q, 0.0, 1.0)
+    z, r, variance, s = laws(Q)
+    shared = (expit(r) * w * Q)[:, None] / variance[:, None]
+    a_squared = (shared * s) ** 2 + w * Q - shared**2 * variance[:, None]
+    inner = mean(tanh_slope(s) ** 2 * (expit(r)[:, None] ** 2 + sigmoid_slope(r)[:, None] ** 2 * a_squared))
+    keep = mean(expit(z) ** 2) + w * (Q + mean(np.tanh(s) ** 2)) * mean(sigmoid_slope(z) ** 2)
+    chi = keep + w * mean(expit(-z) ** 2) * inner
+    return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
+
+
+def lstm(point: Point) -> MeanField:
+    """c = f c + i g, h = o tanh(c): by the stationary law of one unit's c."""
+    w, v = point.w**2, point.v**2
+
+    def unit(Q: float) -> lstm_mean_field.Unit:
+        return lstm_mean_field.Unit(math.sqrt(w * Q + v), point.mu)
+
+    Q = root(lambda Q: unit(Q).output() - Q, 0.0, 1.0)
+    chi = unit(Q).growth(w)
+    return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
+
+
+CELLS: Mapping[str, Callable[[Point], MeanField]] = {
+    "vanilla": vanilla, "minimal": minimal, "gru_reset_before": gru_reset_before, "gru": gru, "lstm": lstm,
+}  # fmt: skip
+"""The cells that there is a theory of."""

@@ -1,0 +1,66 @@
+"""The copy problem: recall ten symbols after a lag of blanks. Hochreiter & Schmidhuber 1997, as in Arjovsky, Shah & Bengio 2016
+(1511.06464): eight symbols, a blank, and a mark that says when to begin.
+
+A model without memory gives all eight symbols the same chance: a cross entropy of 10 ln 8 / (lag + 20) over all steps, and one symbol
+in eight right.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.studies.training.task import Batch, Split, Supervised, draw, tensors
+
+SYMBOLS, RECALLED = 8, 10
+BLANK, MARK = SYMBOLS, SYMBOLS + 1
+HELD_OUT = 500
+
+
+@dataclass(frozen=True)
+class Copying(Supervised):
+    """x (T, B, 10) one-hot, T = lag + 20; y (T, B): blanks, then in the last ten steps the first ten symbols. `T` is the lag."""
+
+    name: ClassVar[str] = "copy"
+    metric: ClassVar[str] = "symbols recalled"
+    target: ClassVar[float] = 0.99
+    outputs: ClassVar[int] = SYMBOLS + 1
+    last: ClassVar[bool] = False
+
+    T: int = 20
+    steps: int = 3000
+    rates: tuple[float, ...] = (1e-2,)
+
+    @property
+    def D(self) -> int:
+        return SYMBOLS + 2
+
+    def sample(self, rng: np.random.Generator, B: int) -> tuple[np.ndarray, np.ndarray]:
+        symbols = rng.integers(0, SYMBOLS, (RECALLED, B))
+        x = np.full((self.T + 2 * RECALLED, B), BLANK)
+        x[:RECALLED] = symbols
+        x[-RECALLED - 1] = MARK
+        y = np.full_like(x, BLANK)
+        y[-RECALLED:] = symbols
+        return np.eye(self.D)[x], y
+
+    def batch(self, seed: int, step: int) -> Batch:
+        return tensors(*self.sample(draw(seed, step, 2), self.B))
+
+    def held_out(self, split: Split) -> Batch:
+        return tensors(*self.sample(draw(0, {"valid": 1, "test": 2}[split], 3), HELD_OUT))
+
+    def criterion(self, output: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(output.flatten(0, 1), y.flatten())
+
+    def score(self, output: Tensor, y: Tensor) -> float:
+        recalled = output[-RECALLED:, :, :SYMBOLS].argmax(-1) == y[-RECALLED:]
+        return recalled.double().mean().item()
+
+    def baselines(self) -> dict[str, float]:
+        return {"chance": 1 / SYMBOLS}
+
+    def sizes(self) -> dict[str, Any]:
+        return super().sizes() | {"lag": self.T}

@@ -1,0 +1,75 @@
+"""Counting: of aⁿbⁿ, predict where it ends. Gers & Schmidhuber, "LSTM recurrent networks learn simple context-free and context-sensitive
+languages", 2001; that an LSTM counts and a GRU doesn't is a claim of Weiss, Goldberg & Yahav 2018 (1805.04908).
+
+Trained on n up to N, asked for n up to 4·N: a model that has learned by heart fails beyond N.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.studies.training.task import Batch, Split, Supervised, draw, place, tensors
+
+IGNORED = -1
+
+
+@dataclass(frozen=True)
+class Counting(Supervised):
+    """x (2n, B, 2) one-hot: n times a, n times b, then zeros; y (2n, B): after each b whether the word ends (1) or not (0), −1 elsewhere.
+    `T` is N, the largest n in training. A training takes a minute of a core at most."""
+
+    name: ClassVar[str] = "counting"
+    metric: ClassVar[str] = "words of n up to 4·N whose end is found"
+    target: ClassVar[float] = 1.0
+    cells: ClassVar[tuple[str, ...]] = ("lstm", "gru", "gru_reset_before", "minimal", "cfn", "vanilla", "vanilla_relu")
+    outputs: ClassVar[int] = 2
+    last: ClassVar[bool] = False
+
+    T: int = 24
+    H: int = 16
+    steps: int = 3000
+    every: int = 100
+    rates: tuple[float, ...] = (1e-2,)
+
+    @property
+    def D(self) -> int:
+        return 2
+
+    def words(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The words aⁿbⁿ of these n."""
+        step = np.arange(2 * counts.max())[:, None]
+        a, b = step < counts, (step >= counts) & (step < 2 * counts)
+        ends = step == 2 * counts - 1
+        return np.stack([a, b], axis=-1).astype(float), np.where(b, ends, IGNORED)
+
+    def batch(self, seed: int, step: int) -> Batch:
+        return tensors(*self.words(draw(seed, step, 4).integers(1, self.T + 1, self.B)))
+
+    def held_out(self, split: Split) -> Batch:
+        """Of validation, the even n; of test, all: for a model that counts they are equally hard."""
+        return tensors(*self.words(np.arange(2 if split == "valid" else 1, 4 * self.T + 1, 2 if split == "valid" else 1)))
+
+    def criterion(self, output: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
+
+    def score(self, output: Tensor, y: Tensor) -> float:
+        return right(output, y).double().mean().item()
+
+    @torch.no_grad()
+    def extras(self, model: nn.Module) -> dict[str, float]:
+        """`counts to`: the largest n up to which every word is right."""
+        x, y = (part.to(place(model)) for part in self.held_out("test"))
+        wrong = (~right(model(x), y)).nonzero()
+        return {"counts to": float(wrong[0, 0]) if len(wrong) else float(y.shape[1])}
+
+    def sizes(self) -> dict[str, Any]:
+        return super().sizes() | {"N": self.T}
+
+
+def right(output: Tensor, y: Tensor) -> Tensor:
+    """Of which words (B) every answer is right."""
+    return ((output.argmax(-1) == y) | (y == IGNORED)).all(0)

@@ -1,0 +1,58 @@
+"""Handwritten digits, a pixel a step: the 1797 pictures of 8×8 that come with scikit-learn (Alpaydin & Kaynak, UCI 1998), read as Le,
+Jaitly & Hinton 2015 (1504.00941) read those of MNIST."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from bench.harness.settings import SettingsError
+from bench.studies.training.pixel_sequences import OfTen, Pictures
+from bench.studies.training.task import Batch, Split, draw, split_of
+
+DARKEST = 16
+SHARES = (0.7, 0.15)
+
+NOISE = 0.2
+"""The deviation of normal noise on what is trained on, where black is 1: 1258 pictures are learned by heart within fifty epochs else."""
+
+
+@dataclass(frozen=True)
+class Digits(OfTen):
+    """x (64, B, 1): pixels, row by row; y (B): the digit. A training takes a minute of a core at most."""
+
+    name: ClassVar[str] = "digits"
+    target: ClassVar[float] = 0.98
+    decays: ClassVar[bool] = True
+    cells: ClassVar[tuple[str, ...]] = ("gru", "gru_reset_before", "mgu", "lstm", "cfn", "minimal", "vanilla")
+
+    steps: int = 3000
+    every: int = 100
+    rates: tuple[float, ...] = (1e-2,)
+    patience: int = 15
+
+    @staticmethod
+    def data(split: Split) -> Pictures:
+        return data(split)
+
+    def batch(self, seed: int, step: int) -> Batch:
+        x, y = super().batch(seed, step)
+        noise = draw(seed, step, 14).standard_normal(tuple(x.shape), np.float32)
+        return x + NOISE * torch.from_numpy(noise), y
+
+    def sizes(self) -> dict[str, Any]:
+        return super().sizes() | {"T": 64}
+
+
+@cache
+def data(split: Split) -> Pictures:
+    """Pixels (64, N, 1) from 0 to 1 and digits (N): 70% are for training, 15% each for validation and test, the same for all seeds."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise SettingsError("the digits come with scikit-learn, which is not installed: pip install scikit-learn") from None
+    pixels, digits = load_digits(return_X_y=True)
+    rows = split_of(draw(0, 5).permutation(len(digits)), SHARES)[split]
+    return pixels[rows].T[:, :, None] / DARKEST, digits[rows]

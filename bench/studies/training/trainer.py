@@ -1,0 +1,224 @@
+"""Training: Adam, clipped gradients, a look at the validation data every so often, and with it a checkpoint.
+
+A batch follows from the seed and the number of the step, so a checkpoint is model, optimisers and curve, and a training that was cut off
+anywhere ends, once resumed, where it would have ended: on a CPU bit by bit.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.harness.settings import SettingsError
+from bench.records.training_record import End, Point, TrainingRecord, Trial
+from bench.studies.training import training_checkpoint
+from bench.studies.training.layer_check import check
+from bench.studies.training.task import Task
+from kernels import RNN
+
+CLIP = 1.0
+"""The gradient's largest norm over what is dense: the recurrent layer and the maps around it."""
+
+PAUSE = 10.0
+"""Between two checkpoints passes at least so many times what the last one took to write: it matters for tables of millions of items."""
+
+STOPPED, SECOND = 50.0, 1.0
+"""A step that lasts more than so many times the median of its look, and more than so many seconds, was stopped on its way: by Ctrl-Z, a
+debugger, a machine that was put to sleep. It counts as the median."""
+
+Tell = Callable[[Trial, Point], None]
+
+
+class Training:
+    """A trial on its way. `path` is where its checkpoint is, None for none; what is there already is gone on with."""
+
+    def __init__(self, task: Task, trial: Trial, device: torch.device, path: Path | None = None):
+        self.task, self.trial, self.path, self.device = task, trial, path, device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(trial.seed)
+            self.model = task.model(trial.cell, trial.H).to(device)
+        sparse = [m.weight for m in self.model.modules() if isinstance(m, nn.Embedding) and m.sparse]
+        self.dense = [p for p in self.model.parameters() if not any(p is s for s in sparse)]
+        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(self.dense, lr=trial.rate)]
+        if sparse:
+            self.optimisers.append(torch.optim.SparseAdam(sparse, lr=trial.rate))
+        self.step, self.seconds, self.paused, self.clipped, self.largest = 0, 0.0, 0.0, 0, 0.0
+        self.next = 0.0
+        self.losses: list[float] = []
+        self.durations: list[float] = []
+        self.curve: list[Point] = []
+        self.best: dict[str, Tensor] = {}
+        self.diverged = False
+        self.backend, self.error = check(self.rnn, self.task.inputs(self.model))
+        if path and path.exists():
+            self.restore(training_checkpoint.load(path))
+
+    @property
+    def rnn(self) -> RNN:
+        assert isinstance(self.model.rnn, RNN)
+        return self.model.rnn
+
+    def run(self, tell: Tell, until: float = math.inf) -> TrainingRecord:
+        """Train to the end, or to `until` on the clock of `time.monotonic`."""
+        while (end := self.turn(tell, until)) is None:
+            pass
+        return self.record(end)
+
+    def turn(self, tell: Tell, until: float = math.inf) -> End | None:
+        """Train to the next look at the validation data, that included. Returns why the training ended, None where it goes on."""
+        before = len(self.curve)
+        while (end := self.end(until)) is None and len(self.curve) == before:
+            if self.step % self.task.every == 0 and self.looked < self.step:
+                self.look(tell)
+            else:
+                self.advance()
+        if end:
+            if self.looked < self.step and not self.diverged and end != "time":
+                self.look(tell)
+            self.settle()
+            self.put_down()
+        return end
+
+    @property
+    def looked(self) -> int:
+        """The step of the last look."""
+        return self.curve[-1].step if self.curve else -1
+
+    def end(self, until: float) -> End | None:
+        if self.diverged:
+            return "diverged"
+        reached = [p.step for p in self.curve if self.reached(p.value)]
+        if reached:
+            return "target"
+        if self.task.patience and self.curve and self.looks_since_best() >= self.task.patience:
+            return "stopped"
+        if self.step >= self.trial.steps:
+            return "steps"
+        return "time" if time.monotonic() >= until else None
+
+    def reached(self, value: float) -> bool:
+        target = self.task.target
+        return target is not None and (value >= target if self.task.higher else value <= target)
+
+    def looks_since_best(self) -> int:
+        values = [p.value if self.task.higher else -p.value for p in self.curve]
+        return len(values) - 1 - values.index(max(values))
+
+    def advance(self) -> None:
+        """One step."""
+        begun = time.perf_counter()
+        batch = tuple(part.to(self.device) for part in self.task.batch(self.trial.seed, self.step))
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+            if self.task.decays:
+                optimiser.param_groups[0]["lr"] = self.trial.rate * (1 - self.step / self.trial.steps)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.trial.seed << 32 | self.step)  # what is dropped follows from the step, too
+            loss = self.task.loss(self.model, batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.dense, CLIP).item()
+        self.losses.append(loss.item())
+        self.diverged = not (math.isfinite(norm) and math.isfinite(self.losses[-1]))
+        if not self.diverged:
+            self.clipped += norm > CLIP
+            self.largest = max(self.largest, norm)
+            for optimiser in self.optimisers:
+                optimiser.step()
+        self.step += 1
+        self.durations.append(time.perf_counter() - begun)
+
+    def look(self, tell: Tell) -> None:
+        """Measure the validation data; keep the model if it is the best so far, and a checkpoint."""
+        self.settle()
+        self.model.eval()
+        value = self.task.measure(self.model, "valid")
+        self.model.train()
+        self.diverged = not math.isfinite(value)
+        loss = sum(self.losses) / len(self.losses) if self.losses else None
+        self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value))
+        self.losses = []
+        if not self.looks_since_best():
+            self.keep()
+        if self.step and time.monotonic() >= self.next:
+            self.put_down()
+        tell(self.trial, self.curve[-1])
+
+    def keep(self) -> None:
+        """The model is the best so far. Memory for millions of items is asked for once: to be given it takes longer than to fill it."""
+        now = self.model.state_dict()
+        if not self.best:
+            self.best = copy.deepcopy(now)
+        for name, value in self.best.items():
+            value.copy_(now[name])
+
+    def settle(self) -> None:
+        """Add the steps since the last look to the seconds; of one that was stopped on its way, the rest is `paused`."""
+        usual = median(self.durations or [0.0])
+        counted = [usual if lasted > max(SECOND, STOPPED * usual) else lasted for lasted in self.durations]
+        self.seconds += sum(counted)
+        self.paused += sum(self.durations) - sum(counted)
+        self.durations = []
+
+    def put_down(self) -> None:
+        if self.path:
+            begun = time.monotonic()
+            training_checkpoint.save(self.path, self.content())
+            self.next = time.monotonic() + PAUSE * (time.monotonic() - begun)
+
+    def content(self) -> dict[str, Any]:
+        return {
+            "trial": self.trial.model_dump(), "model": self.model.state_dict(), "best": self.best,
+            "optimisers": [o.state_dict() for o in self.optimisers], "curve": [p.model_dump() for p in self.curve], "losses": self.losses,
+            "step": self.step, "seconds": self.seconds, "paused": self.paused, "clipped": self.clipped, "largest": self.largest,
+            "diverged": self.diverged,
+        }  # fmt: skip
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Go on from a checkpoint, perhaps with more steps. Raises SettingsError where it is another trial's, or another program's."""
+        try:
+            self.take(content)
+        except SettingsError:
+            raise
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            why = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+            raise SettingsError(
+                f"{self.path} is no checkpoint of this training ({why}): delete it, and --resume begins that training again"
+            ) from None
+
+    def take(self, content: dict[str, Any]) -> None:
+        free = ("steps", "equal")
+        for name, value in self.trial.model_dump().items():
+            if name not in free and content["trial"].get(name) != value:
+                was = content["trial"].get(name)
+                raise SettingsError(f"{self.path} is of a training with {name} {was}, not {value}: name a new --out, or delete it")
+        self.model.load_state_dict(content["model"])
+        for optimiser, state in zip(self.optimisers, content["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.curve = [Point(**p) for p in content["curve"]]
+        for name in ("best", "losses", "step", "seconds", "paused", "clipped", "largest", "diverged"):
+            if not isinstance(content[name], type(getattr(self, name))):
+                raise TypeError(f"its {name} is a {type(content[name]).__name__}")
+            setattr(self, name, content[name])
+
+    def record(self, end: End) -> TrainingRecord:
+        """The outcome, measured on the test data by the best model, which stays in `model`."""
+        if self.best:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        return TrainingRecord(
+            trial=self.trial, metric=self.task.metric, higher=self.task.higher, target=self.task.target, D=self.task.D,
+            parameters=count(self.model), recurrent=count(self.rnn), backend=self.backend, error=self.error, curve=self.curve,
+            final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds, paused=self.paused,
+            clipped=self.clipped, largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
+        )  # fmt: skip
+
+
+def count(module: nn.Module) -> int:
+    """Of a module's parameters, those that are learned."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,137 @@
+"""Which of three vowels is spoken, told by waves: a map of wave speeds is learned that sends each to a probe of its own.
+
+Hughes, Williamson, Minkov & Fan 2019 (1904.12831), on a smaller grid and with vowels that are made up (`speech`). The sound is felt at
+one point; what arrives at three others, squared and added up over time, is shared out among them, and each vowel should have its share.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.records.training_record import Plane
+from bench.studies.training.synthetic_vowels import FORMANTS, RATE, vowel
+from bench.studies.training.task import Batch, Reader, Split, Supervised, accuracy, draw, place, shuffled, tensors
+from cells.grammar.grid import Grid
+from cells.grammar.stencil import square
+from kernels import RNN
+from kernels.layer.input_products import Values
+
+VOWELS = tuple(FORMANTS)
+ROOM = 3, 6
+"""Rows and columns, at least: three probes, and a source on another side."""
+SPOKEN: dict[Split, int] = {"train": 600, "valid": 150, "test": 300}
+"""How many voices there are, each with one vowel."""
+LARGEST = 16 * 2**30
+"""Bytes that a layer's outputs for the test data may take, all of which are there at once."""
+
+
+class Probes(nn.Module):
+    """Waves on the grid of a cell, whose source and damping stay as they are: the logarithms of the shares of three probes."""
+
+    def __init__(self, cell: str, H: int):
+        super().__init__()
+        self.rnn = RNN(cell, 1, H)
+        rows, columns = square(H)
+        margin = min(Grid().border, columns // 8) + 2
+        self.source = (rows // 2, margin)
+        self.probes = tuple((rows * (k + 1) // 4, columns - 1 - margin) for k in range(len(VOWELS)))
+        self.units = [row * columns + column for row, column in self.probes]
+        weights = self.rnn.weights()
+        with torch.no_grad():
+            weights["W.source"].view(rows, columns, 1).zero_()[self.source] = 1
+        for name, value in weights.items():
+            value.requires_grad_(name == "p.c")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (T, B, 1) → (B, 3). All of y is there for the backward pass anyway: which points are probes is chosen here, not in the loop."""
+        y, _ = self.rnn(x)
+        seen = y[..., self.units].square().sum(0)
+        tiny = torch.finfo(seen.dtype).tiny  # of nothing, as before a wave has come so far, the shares are alike
+        return (seen / seen.sum(1, keepdim=True).clamp_min(tiny)).clamp_min(tiny).log()
+
+
+@dataclass(frozen=True)
+class Vowels(Supervised):
+    """x (T, B, 1): a window of sound; y (B): which vowel. Any cell but `wave` is read at its last step by a linear map."""
+
+    name: ClassVar[str] = "vowels"
+    metric: ClassVar[str] = "accuracy"
+    outputs: ClassVar[int] = len(VOWELS)
+    cells: ClassVar[tuple[str, ...]] = ("wave",)
+
+    T: int = 300
+    B: int = 24
+    H: int = 1024
+    steps: int = 200
+    every: int = 20
+    rates: tuple[float, ...] = (0.2,)
+
+    @property
+    def D(self) -> int:
+        return 1
+
+    def unfit(self, cell: str, H: int) -> str:
+        held = 4 * self.T * SPOKEN["test"] * H
+        if held > LARGEST:  # to as many values as a GRU's matrices have, a wave comes by a point for every three of them
+            return (
+                f"{H:,} units of {cell} over {self.T} steps of {SPOKEN['test']} voices are {held / 2**30:,.0f} GiB of outputs: "
+                "take a smaller --hidden, or --equal hidden"
+            )
+        rows, columns = square(H)
+        if cell != "wave" or (rows >= ROOM[0] and columns >= ROOM[1]):
+            return ""
+        grid = f"{H} units of wave are a grid of {rows}×{columns}"
+        return f"{grid}, and source and probes take {ROOM[0]}×{ROOM[1]} at least: take another --hidden, as 1024"
+
+    def model(self, cell: str, H: int) -> nn.Module:
+        return Probes(cell, H) if cell == "wave" else Reader(cell, self.D, H, self.outputs, self.last)
+
+    def batch(self, seed: int, step: int) -> Batch:
+        x, y = data("train", self.T)
+        chosen = shuffled(len(y), self.B, seed, step)
+        return x[:, chosen], y[chosen]
+
+    def held_out(self, split: Split) -> Batch:
+        return data(split, self.T)
+
+    def criterion(self, output: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(output, y)
+
+    def score(self, output: Tensor, y: Tensor) -> float:
+        return accuracy(output, y)
+
+    def baselines(self) -> dict[str, float]:
+        return {"chance": 1 / len(VOWELS)}
+
+    def extras(self, model: nn.Module) -> dict[str, float]:
+        """How sure it is: the mean share of the test data's own vowel."""
+        x, y = (part.to(place(model)) for part in self.held_out("test"))
+        with torch.no_grad():
+            return {"share of the right one": model(x).softmax(1).gather(1, y[:, None]).mean().item()}
+
+    def field(self, model: nn.Module) -> Plane | None:
+        if not isinstance(model, Probes):
+            return None
+        node = next(node for node in model.rnn.plan.written if node.name == "c" and node.args)  # the speed, made of p.c
+        speed = Values({}, model.rnn.weights())[node].detach().view(square(model.rnn.hidden_size))
+        points = {"source": model.source, **dict(zip(VOWELS, model.probes, strict=True))}
+        return Plane(name="wave speed", values=speed.tolist(), points=points)
+
+    def sizes(self) -> dict[str, Any]:
+        return super().sizes() | {"T": self.T, "rate": RATE}
+
+
+@cache
+def data(split: Split, T: int) -> Batch:
+    """Sounds (T, N, 1) and vowels (N), the same for all seeds."""
+    count = SPOKEN[split]
+    voice = draw(0, list(SPOKEN).index(split), 0x5)
+    names = [n % len(VOWELS) for n in range(count)]
+    x, y = torch.zeros(T, count, 1), torch.tensor(names)
+    for n, kind in enumerate(names):
+        (x[:, n, 0],) = tensors(vowel(VOWELS[kind], T, voice))
+    return x, y

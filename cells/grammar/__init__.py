@@ -1,0 +1,1 @@
+"""What the equations of a cell are written in."""

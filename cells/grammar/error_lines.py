@@ -1,0 +1,52 @@
+"""What a cell's function raises, in words, and at which line of its file."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from cells.grammar import functions
+from cells.grammar.errors import CellError, fault
+from cells.grammar.functions import KNOWN
+from cells.grammar.parameters import LETTERS
+
+
+@contextmanager
+def located(step: Callable[..., Any]) -> Iterator[None]:
+    """Whatever `step` raises inside becomes a CellError at the line of its file that raised it."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, CellError) and error.placed:
+            raise
+        raise fault(step, words(error), innermost(step, error.__traceback__)) from error
+
+
+def words(error: BaseException) -> str:
+    if isinstance(error, CellError):
+        return str(error)
+    if isinstance(error, AttributeError) and type(error.obj).__name__ == "Node":
+        return f"a value has no .{error.name}: write a function of cells.grammar.functions around it, as tanh(h)"
+    if isinstance(error, UnboundLocalError):
+        return f"{error}: inside a function a name that is given a value anywhere is its own"
+    if isinstance(error, NameError) and error.name in LETTERS:
+        return f"{error}: what is learned stands in the signature, after x: {error.name} as well"
+    if isinstance(error, NameError):
+        return f"{error}: import it; the functions of cells.grammar.functions are {KNOWN}"
+    if isinstance(error, AttributeError) and error.obj is functions:
+        return f"cells.grammar.functions has no {error.name}: it has {KNOWN}"
+    text = f"{type(error).__name__} {error}".strip().replace("'function'", "a matrix")
+    text = re.sub(r"'?\bNode\b'?( object)?", "a value", text)
+    text = re.sub(r"trace\.<locals>\S*\(\)", "a matrix", text)
+    return f"{text}: a cell is arithmetic on values, functions of cells.grammar.functions, and matrices applied as W.name(v)"
+
+
+def innermost(step: Callable[..., Any], traceback: TracebackType | None) -> int:
+    """The line in the file of `step` that is deepest in the traceback, 0 where none is."""
+    found, code = 0, getattr(step, "__code__", None)
+    while traceback is not None:
+        if code is not None and traceback.tb_frame.f_code.co_filename == code.co_filename:
+            found = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return found

@@ -1,0 +1,45 @@
+"""What a plan costs, as formulas in D and H: parameters, flops, and elements that pass through memory. What imports this has SymPy."""
+
+import sympy
+
+from kernels.derive.graph import LEAVES, walk
+from kernels.derive.plan import Plan
+
+D, H = sympy.symbols("D H", positive=True, integer=True)
+
+
+def sizes(plan: Plan) -> dict[str, sympy.Expr]:
+    """Every learned value and its size, in the order of the equations."""
+    found: dict[str, sympy.Expr] = {}
+    for node in plan.written:
+        if node.op == "product":
+            columns = D if node.args[0].width == "D" else H / plan.cell.heads.get(f"W.{node.label}", 1)
+            found[f"W.{node.label}"] = H * columns
+        elif node.op in ("b", "p", "s"):
+            found[f"{node.op}.{node.label}"] = sympy.Integer(1) if node.op == "s" else H
+    return found
+
+
+def parameters(plan: Plan) -> sympy.Expr:
+    """The parameter count."""
+    return sympy.expand(sum(plan.sizes.values(), sympy.Integer(0)))
+
+
+def flops(plan: Plan) -> dict[str, sympy.Expr]:
+    """Operations per time step and sequence of a forward pass. "hoisted" and "recurrent" are the products in front of the
+    loop and in it, 2 for each weight; "pointwise" is the rest of the step, 1 for each operation on an element. What is
+    elementwise in front of the loop is not counted."""
+    hoisted = [n.label for n in plan.products if all(m.op != "state" for m in walk([n]))]
+    pointwise = [plan.step, *(s.argument for s in plan.stages if s.argument)]
+    operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs))
+    operations += sum(2 * len(n.stencil.taps) - 1 for n in plan.near)
+    operations += sum(term.matrix != "" and term.hoisted is not None for term in plan.terms)
+    products = {"hoisted": hoisted, "recurrent": plan.recurrent}
+    counts = {kind: sympy.Add(*(2 * plan.sizes[f"W.{name}"] for name in names)) for kind, names in products.items()}
+    return counts | {"pointwise": operations * H}
+
+
+def elements(plan: Plan) -> sympy.Expr:
+    """Elements read or written per time step and sequence by a forward step that keeps what training needs, the
+    recurrent weights staying on chip: terms in, terms with a product out again, states in and out."""
+    return (len(plan.terms) + len(plan.recurrent) + 2 * len(plan.states)) * H

@@ -1,0 +1,1 @@
+"""The layer: `RNN` and what it needs around a schedule."""

@@ -1,0 +1,97 @@
+"""The derived adjoint of a cell against differences, in float64 and at values that its own step meets: once for each cell.
+
+What held is remembered in the user's cache folder, by what is printed of the functions.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from cells.grammar.errors import fault
+from kernels.derive.adjoint import TRITON, adjoint, source
+from kernels.derive.buffers import layout
+from kernels.derive.graph import Node, walk
+from kernels.derive.plan import Plan
+from kernels.derive.plan_types import Pointwise
+from kernels.layer.autograd import split
+from kernels.layer.input_products import Values, hoist
+from kernels.layer.recompute import restore
+from kernels.schedules.cpu.library import cache_folder
+
+STEP = 1e-6
+ALLOWED = 1e-6
+"""Differences lose about STEP² of a value to curvature and a rounding over STEP: both far below."""
+
+ROWS, UNITS = 64, 8
+"""Sequences, and units of a cell whose grid doesn't say how many: some more where its heads don't divide them."""
+
+
+def prove(plan: Plan) -> None:
+    """Raises CellError where a derivative is not what the function's differences say, or not finite where the function is."""
+    functions = [*(s.argument for s in plan.stages if s.argument), plan.step]
+    text = "".join(source(f, TRITON) + source(adjoint(f), TRITON) for f in functions)
+    known = cache_folder() / f"proof-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if known.exists():
+        return
+    generator = torch.Generator().manual_seed(0)
+    given = met(plan, generator)
+    for f in functions:
+        reason = wrong(f, given, generator)
+        if reason:
+            raise fault(plan.cell.step, reason)
+    known.touch()
+
+
+def met(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
+    """Every input of a plan's functions as it is in a step from random states, with random weights: (ROWS, units)."""
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    H = plan.units or plan.cell.units(UNITS)
+    D = H if plan.square or plan.units is None else UNITS
+    weights = {name: normal(*shape) / shape[-1] ** 0.5 for name, shape in plan.cell.shapes(D, H, plan.bias).items()}
+    states = [plan.cell.random_state(name, normal(ROWS, H)) for name in plan.cell.states]
+    tensors = [*hoist(plan, normal(1, ROWS, D), H, weights, normal(ROWS, D)), *states]
+    terms, _ = restore(plan, tensors, [s[None] for s in states])
+    place = layout(plan)
+    vectors = split(plan, place, tensors)[2]
+    parts = [terms[buffer][0, :, slot] for buffer, slot in place.slots]
+    near = [n.stencil(states[n.state]) for n in plan.near]
+    leaves = (*plan.states, *plan.vectors, *plan.term_leaves, *plan.near_leaves)
+    return dict(zip(leaves, (*states, *vectors, *parts, *near), strict=True))
+
+
+def wrong(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:
+    """What is wrong with the adjoint of `f`, or ""."""
+    reverse = adjoint(f)
+    size = ROWS, max(value.shape[-1] for value in given.values())
+    upstream, along = (
+        {n: torch.randn(size, generator=generator, dtype=torch.float64) for n in nodes}
+        for nodes in (reverse.inputs[len(f.inputs) :], f.inputs)
+    )
+
+    for n in walk(f.outputs):
+        if n.op == "call" and n.label == "where" and n.args[0] in along:
+            along[n.args[0]].zero_()  # a comparison made in front of the loop: 0 or 1, and nothing between
+
+    def at(step: float) -> list[Tensor]:
+        values = Values({n: given[n] + step * along[n] for n in f.inputs}, {})
+        return [torch.as_tensor(values[out], dtype=torch.float64).expand(size) for out in f.outputs]
+
+    here = at(0.0)
+    derived = Values({**{n: given[n].expand(size) for n in f.inputs}, **upstream}, {})
+    ours = sum(torch.as_tensor(derived[d], dtype=torch.float64) * along[n] for n, d in zip(f.inputs, reverse.outputs, strict=True))
+    pairs = zip(upstream.values(), at(STEP), at(-STEP), strict=True)
+    slope = sum(d * (up - down) for d, up, down in pairs) / (2 * STEP)
+    assert isinstance(ours, Tensor) and isinstance(slope, Tensor)
+    finite = torch.stack(here).isfinite().all(0) & slope.isfinite()
+    if not ours[finite].isfinite().all():
+        return (
+            "its gradient is not finite where its values are: where(…) computes both sides, so keep the one not taken finite too, "
+            "as where(v > 0, log(maximum(v, 1e-6)), 0)"
+        )
+    off = (ours - slope).abs()[finite] / (1 + sum(h.abs() for h in here) + slope.abs())[finite]
+    return "" if (off <= ALLOWED).all() else f"the derived gradient of {f.name} is off by {off.max():.0e} of what differences say"

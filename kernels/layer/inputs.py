@@ -1,0 +1,93 @@
+"""What a layer is called with: checked as nn.LSTM checks it, with errors of the same kind, and in the layout that the loops take."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+if TYPE_CHECKING:
+    from kernels.layer.rnn import RNN
+
+Hidden = Tensor | tuple[Tensor, ...]
+
+NO_STEPS = "Expected sequence length to be larger than 0 in RNN"
+
+
+def rectangular(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor], bool]:
+    """x as (T, B, D), every state as (num_layers · directions, B, H), and whether the input had a batch."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"expected a tensor or a PackedSequence, got {type(input).__name__}")
+    if input.dim() not in (2, 3):
+        raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D instead")
+    input = alike(rnn, input)
+    batched = input.dim() == 3
+    x = input.unsqueeze(1) if not batched else input.transpose(0, 1) if rnn.batch_first else input
+    if x.size(0) == 0:
+        raise RuntimeError(NO_STEPS)
+    given = states(rnn, x, x.size(1), hx, batched)
+    return x, given if batched else [s.unsqueeze(1) for s in given], batched
+
+
+def packed(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor]]:
+    """The rows (N, D), and every state as (num_layers · directions, B, H), its sequences in the caller's order."""
+    x = alike(rnn, input.data)
+    return x, states(rnn, x, int(input.batch_sizes[0]), hx, True)
+
+
+def alike(rnn: "RNN", input: Tensor) -> Tensor:
+    """The input (…, D), which must be of the weights' dtype and on their device."""
+    input = cast(rnn, input)
+    for name, weight in rnn._parameters.items():
+        assert weight is not None
+        if input.dtype != weight.dtype:
+            raise ValueError(
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}, {name}). "
+                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
+            )
+        if input.device != weight.device:
+            raise RuntimeError(f"Input and parameter tensors are not at the same device: {input.device}, {name} at {weight.device}")
+    if input.size(-1) != rnn.input_size:
+        raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {rnn.input_size}, got {input.size(-1)}")
+    return input
+
+
+def cast(rnn: "RNN", given: Tensor) -> Tensor:
+    """Under autocast, what is given in the weights' dtype: the loops carry their states in that."""
+    return given.to(next(rnn.parameters()).dtype) if given.is_floating_point() and casts(given.device.type) else given
+
+
+def casts(kind: str) -> bool:
+    """Whether autocast is on for this type of device. Asked of one that it doesn't know, as meta, torch raises; and Dynamo of torch 2.11
+    can't trace the question whether it does."""
+    known = kind != "meta" if torch.compiler.is_compiling() else torch.amp.is_autocast_available(kind)
+    return known and torch.is_autocast_enabled(kind)
+
+
+def states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> Sequence[Tensor]:
+    """The initial states: those given, each (num_layers · directions, B, H), or without B where there is no batch; else the cell's own."""
+    count = rnn.num_layers * rnn.directions
+    expected = (count, B, rnn.hidden_size) if batched else (count, rnn.hidden_size)
+    if hx is None:
+        return rnn.cell.initial(x, *expected)
+    given = tuple(cast(rnn, state) for state in ([hx] if isinstance(hx, Tensor) else hx))
+    if len(given) != len(rnn.cell.states):
+        raise ValueError(f"{rnn.cell.name} has the states {', '.join(rnn.cell.states)}: got {len(given)} of {len(rnn.cell.states)}")
+    for name, state in zip(rnn.cell.states, given, strict=True):
+        if tuple(state.shape) != expected:
+            raise RuntimeError(f"Expected hidden size {expected} for {name}, got {list(state.shape)}")
+        if state.dtype != x.dtype or state.device != x.device:
+            raise RuntimeError(f"Expected {name} in {x.dtype} on {x.device}, got {state.dtype} on {state.device}")
+    return given
+
+
+def earlier(rnn: "RNN", before: Tensor, x: Tensor, batched: bool) -> Tensor:
+    """The input (B, D) one step before x (T, B, D), given as a step of the input is."""
+    if rnn.num_layers * rnn.directions > 1:
+        raise ValueError("before takes a single layer in one direction: give a deeper one its whole sequence")
+    before = cast(rnn, before if batched else before.unsqueeze(0))
+    if before.shape != x.shape[1:] or before.dtype != x.dtype or before.device != x.device:
+        found = f"{list(before.shape)} in {before.dtype} on {before.device}"
+        raise RuntimeError(f"Expected before {tuple(x.shape[1:])} in {x.dtype} on {x.device}, got {found}")
+    return before

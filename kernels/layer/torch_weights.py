@@ -1,0 +1,45 @@
+"""Weights of nn.RNN, nn.LSTM and nn.GRU into the matching cells, and back."""
+
+import torch
+from torch import nn
+
+import cells
+from kernels.layer.rnn import RNN
+
+
+def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
+    """An `RNN` that computes what `module` does, with a copy of its weights. Raises TypeError if no cell matches."""
+    for name in cells.names():
+        twin = cells.load(name).twin
+        if twin and type(module).__name__ == twin.module and all(getattr(module, k) == v for k, v in twin.options.items()):
+            break
+    else:
+        raise TypeError(f"no cell computes what {module} does")
+    weight = next(module.parameters())
+    rnn = RNN(
+        name, module.input_size, module.hidden_size, module.num_layers, module.bias, module.batch_first,
+        module.dropout, module.bidirectional, backend=backend, device=weight.device, dtype=weight.dtype,
+    )  # fmt: skip
+    with torch.no_grad():
+        for layer in range(rnn.num_layers):
+            for suffix in rnn.suffixes(layer):
+                values = twin.read(module, suffix)
+                for key, parameter in rnn.weights(suffix).items():
+                    parameter.copy_(values[key])
+    return rnn.train(module.training)
+
+
+def to_torch(rnn: RNN) -> nn.RNNBase:
+    """The torch.nn module that computes what `rnn` does, with a copy of its weights. Raises TypeError if there is none."""
+    twin = rnn.cell.twin
+    if twin is None:
+        raise TypeError(f"torch.nn has no module that computes {rnn.cell.name}")
+    weight = next(rnn.parameters())
+    module = twin.build(
+        rnn.input_size, rnn.hidden_size, num_layers=rnn.num_layers, bias=rnn.bias, batch_first=rnn.batch_first,
+        dropout=rnn.dropout, bidirectional=rnn.bidirectional, device=weight.device, dtype=weight.dtype,
+    )  # fmt: skip
+    for layer in range(rnn.num_layers):
+        for suffix in rnn.suffixes(layer):
+            twin.write(rnn.weights(suffix), module, suffix)
+    return module.train(rnn.training)

@@ -1,0 +1,152 @@
+"""A plan's loop as a C++ library: its step and adjoint printed in front of `loop.cpp`, built once for each cell and dtype.
+
+T, B, D and H are run-time values. The library is kept in the user's cache folder under a hash of its source, compiler and
+processor, so a cell is built once for a machine.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from kernels.derive.adjoint import CPP, adjoint, source
+from kernels.derive.buffers import layout
+from kernels.derive.plan import Plan
+from kernels.derive.plan_types import Pointwise
+
+HERE = Path(__file__).parent
+REAL = {torch.float32: "float", torch.float64: "double"}
+CHUNK = 8  # steps that the products in front of the loop are ahead of it
+FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
+
+
+def compiler() -> str | None:
+    """The C++ compiler: $CXX, which may not hold options, else g++ or clang++; None without one."""
+    return located(os.environ.get("CXX"), os.environ.get("PATH"))
+
+
+@cache
+def located(chosen: str | None, path: str | None) -> str | None:
+    """Looked for once: a layer that is called a step at a time asks at each."""
+    return next((found for name in ([chosen] if chosen else ["g++", "clang++"]) if (found := shutil.which(name, path=path))), None)
+
+
+@cache
+def version(cxx: str) -> str:
+    """What the compiler says of itself, in its first line."""
+    return subprocess.run([cxx, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
+
+
+def cache_folder() -> Path:
+    """Where built loops are kept: the user's cache folder, or a temporary one of this process where that can't be written."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recurrent-bench"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
+    return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
+
+
+def program(plan: Plan, dtype: torch.dtype) -> str:
+    """The whole C++ source for a plan: its tables and functions, then the loop."""
+    place = layout(plan)
+    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "near": "NEAR"}
+    onto = [feed.value if feed.value < 0 else len(place.feeds) + feed.value for feed in place.feeds]
+    index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors, plan.near_leaves) for i, leaf in enumerate(leaves)}
+
+    def struct(name: str, f: Pointwise, last: bool) -> str:
+        leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
+        named = replace(f, name="run"), replace(adjoint(f), name="adjoint")
+        functions = "".join("static " + source(function, CPP) for function in named)
+        return (
+            f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
+            f"static constexpr bool last = {str(last).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
+        )
+
+    def slot(i: int) -> str:
+        buffer, slot = place.slots[i]
+        term = plan.terms[i]
+        return f"{{{buffer}, {slot}, {place.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
+
+    def near(k: int) -> str:
+        counts = [len(n.stencil.taps) for n in plan.near]
+        return f"{{{plan.near[k].state}, {counts[k]}, {sum(counts[:k])}}}"
+
+    longest = max([len(g.terms) for g in place.groups], default=1)
+    groups = ", ".join(
+        f"{{{g.stage}, {g.state}, {g.computed}, {int(g.leads)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}" for g in place.groups
+    )
+    stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
+    return "\n".join([
+        "#include <cstdint>\n#include <omp.h>\n#include <type_traits>\n#if __has_include(<sys/mman.h>)\n#include <sys/mman.h>\n#endif",
+        f"typedef {REAL[dtype]} real;",
+        (HERE / "vector.h").read_text(),
+        "namespace {  // what is named alike in another cell's library stays apart from it",
+        f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
+        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
+        f"constexpr int NEARS = {len(plan.near)}, VECTORS = {len(plan.vectors)}, BUFFERS = {len(place.widths)};",
+        f"constexpr int widths[BUFFERS + 1] = {{{', '.join(map(str, place.widths))}}};",
+        f"constexpr int onto[FEEDS + 1] = {{{', '.join(map(str, onto))}}};  // the buffer that a feed is applied to, or -1",
+        "enum Kind { STATE, TERM, VECTOR, NEAR };",
+        "struct Leaf { Kind kind; int index; };",
+        "struct Slot { int buffer, slot, width; bool hoisted, product; };",
+        f"struct Group {{ int stage, state, computed; bool leads; int count, terms[{longest}]; }};",
+        "struct Near { int state, taps, first; };",
+        f"static constexpr Near nears[NEARS + 1] = {{{', '.join(near(k) for k in range(len(plan.near)))}}};",
+        f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
+        f"static constexpr Group groups[GROUPS + 1] = {{{groups}}};",
+        *(struct(f"Stage{k}", f, False) for k, f in stages),
+        struct("Step", plan.step, True),
+        "template <class Do> static void with_stage(int stage, Do go) {",
+        *(f"    if (stage == {k}) go(Stage{k}{{}});" for k, _ in stages),
+        "}",
+        *((HERE / name).read_text() for name in ("product.h", "columns.h", "outer.h", "thread.h", "loop.cpp")),
+    ])  # fmt: skip
+
+
+def openmp() -> list[str]:
+    """Link flags that share torch's own OpenMP runtime: two in one process would fight over the cores."""
+    bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")) + sorted(
+        (Path(torch.__file__).parents[1] / "torch.libs").glob("libgomp*.so*")
+    )
+    return [str(bundled[0]), f"-Wl,-rpath,{bundled[0].parent}"] if bundled else []
+
+
+@cache
+def library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
+    """Build and load a plan's loop. Raises RuntimeError with the compiler's words if it fails."""
+    text, cxx = program(plan, dtype), compiler()
+    assert cxx is not None
+    command = [cxx, *FLAGS, *openmp()]
+    machine = [platform.machine(), processor(), version(cxx)]
+    key = hashlib.sha256("\0".join([text, *command, *machine]).encode()).hexdigest()[:16]
+    folder = cache_folder()
+    built = folder / f"{plan.cell.name}-{key}.so"
+    if not built.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            path = Path(work) / "loop.cpp"
+            path.write_text(text)
+            done = subprocess.run([cxx, *FLAGS, str(path), *openmp(), "-o", f"{work}/loop.so"], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{cxx} could not build the loop of {plan.cell.name}:\n{done.stderr}")
+            os.replace(f"{work}/loop.so", built)
+    loaded = ctypes.CDLL(str(built))
+    loaded.shares.restype = ctypes.c_int64
+    return loaded
+
+
+def processor() -> str:
+    """The processor's feature flags: `-march=native` means another thing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")

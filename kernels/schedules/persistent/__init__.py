@@ -1,0 +1,1 @@
+"""The whole sequence in one launch, the recurrent matrices on chip."""

@@ -1,0 +1,1 @@
+"""Plans without a product in the loop: one launch for the whole sequence."""

@@ -1,0 +1,1 @@
+"""Units that read their neighbours: one launch for the whole sequence."""

@@ -1,0 +1,1 @@
+"""A launch for each step: products by cuBLAS, one kernel for the pointwise work."""
