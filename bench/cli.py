@@ -17,7 +17,7 @@ from bench.commands.report import report
 from bench.commands.scale import scale
 from bench.commands.signals import chaos, gradients, jacobian, theory
 from bench.commands.train import train
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records import RecordError
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         code = app(standalone_mode=False)
-    except (SettingsError, RecordError) as error:
+    except (UsageError, RecordError) as error:
         code = fail(str(error))
     except click.ClickException as error:
         code = fail(error.format_message())

@@ -22,8 +22,8 @@ if not torch.cuda.is_available():
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; what a test starts would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+from kernels.layer.select import SCHEDULES
 from kernels.schedules.interface import Loop, Trajectory
-from kernels.schedules.select import SCHEDULES
 
 with contextlib.suppress(ImportError):  # the GPU tests run without it, where nothing can be installed
     from hypothesis import HealthCheck, settings

@@ -23,7 +23,7 @@ from cells.grammar.cell import Cell
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing
 from kernels.layer.input_products import run
-from kernels.schedules.select import SCHEDULES
+from kernels.layer.select import SCHEDULES
 from tests.tolerances import TOLERANCE
 
 ENOUGH = 8

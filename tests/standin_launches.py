@@ -20,7 +20,7 @@ import torch
 
 import cells
 from kernels.derive.plan import plan
-from kernels.schedules import select
+from kernels.layer import select
 from kernels.schedules.persistent import occupancy, persistent
 from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Pass, Tiles
 from kernels.schedules.stencil import stencil

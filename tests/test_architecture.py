@@ -13,19 +13,21 @@ from tests.absent import without
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("cells", "kernels", "bench")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+ORDER = (
+    "cells.grammar", "cells",
+    "kernels.derive", "kernels.schedules", "kernels.schedules.cpu", "kernels.schedules.stepwise", "kernels.schedules.persistent",
+    "kernels.schedules.scan", "kernels.schedules.stencil", "kernels.layer", "kernels",
+    "bench.missing", "bench.errors", "bench.records", "bench.analysis", "bench.render", "bench.site", "bench.measure",
+    "bench.studies.signals", "bench.studies.training", "bench.studies.scaling", "bench.harness", "bench.commands", "bench.cli",
+    "bench.__main__",
+)  # fmt: skip
+"""A module imports from its own room and from those before it. A room is a folder, with those in it that aren't named here; a file at the
+top of bench/ is one of its own."""
 RENDERING = [
-    "bench.analysis.median_ci",
-    "bench.analysis.summary",
-    "bench.analysis.verdict",
-    "bench.analysis.roofline",
-    "bench.analysis.training_metrics",
     "bench.records",
-    "bench.analysis.comparison",
-    "bench.analysis.history",
-    *(f"bench.{folder}.{path.stem}" for folder in ("render", "site") for path in (ROOT / "bench" / folder).glob("[!_]*.py")),
+    *(f"bench.{room}.{path.stem}" for room in ("analysis", "render", "site") for path in (ROOT / "bench" / room).glob("[!_]*.py")),
 ]
-ABOVE = {"cells": ("kernels", "bench"), "kernels": ("bench",), "bench": ()}
-"""What a package may not import."""
+"""What turns records into a report."""
 
 
 def name(path: Path) -> str:
@@ -34,8 +36,13 @@ def name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, wherever in it, with the packages it is in."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Every module that a file imports when it runs, wherever in it, with the packages it is in."""
+    tree = ast.parse(path.read_text())
+    checked = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    left_out = {id(n) for branch in checked for n in ast.walk(branch)}
+    for node in ast.walk(tree):
+        if id(node) in left_out:
+            continue
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name(path)}: imports are written out"
             yield node.module or ""
@@ -48,18 +55,39 @@ MODULES = {name(path): {found.split(".")[0] for found in imports(path)} for path
 OURS = {name(path): {found for found in imports(path) if found in {name(p) for p in FILES}} for path in FILES}
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_imports_run_one_way(path):
-    """cells ← kernels ← bench."""
-    assert not MODULES[name(path)] & set(ABOVE[name(path).split(".")[0]])
+def room(module: str) -> str:
+    """The innermost room that a module is in."""
+    return max((r for r in ORDER if f"{module}.".startswith(f"{r}.")), key=len)
 
 
-def reached(module: str) -> set[str]:
+def test_imports_run_one_way():
+    upward = [f"{m} imports {n}" for m, found in OURS.items() for n in found if m != "bench" if ORDER.index(room(n)) > ORDER.index(room(m))]
+    assert not upward
+
+
+def test_no_modules_import_each_other():
+    """Nor in a longer circle; a package counts as the modules that are in it only where its own file imports them."""
+    exact = {m: {n for n in found if not any(other.startswith(f"{n}.") for other in found)} for m, found in OURS.items()}
+    assert not [m for m in exact if m in {n for first in exact[m] for n in reached(first, exact)}]
+
+
+def test_the_top_of_bench_is_short():
+    entries = [path for path in (ROOT / "bench").iterdir() if path.name != "__pycache__"]
+    assert len([path for path in entries if path.is_dir()]) == 8 and len([path for path in entries if path.is_file()]) <= 5
+
+
+def test_a_stem_is_one_module_of_a_package():
+    for package in PACKAGES:
+        stems = [path.stem for path in FILES if path.is_relative_to(ROOT / package) and path.stem not in ("__init__", "__main__")]
+        assert sorted({stem for stem in stems if stems.count(stem) > 1}) == []
+
+
+def reached(module: str, imported: dict[str, set[str]] = OURS) -> set[str]:
     """The module and all of ours that it imports, directly or not."""
     found, new = set(), {module}
     while new:
         found |= new
-        new = {m for n in new for m in OURS[n]} - found
+        new = {m for n in new for m in imported[n]} - found
     return found
 
 

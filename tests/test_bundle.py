@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import UsageError
 from bench.harness.bundle import kernel_list as work
-from bench.harness.bundle import pack, source_commit, wheels
+from bench.harness.bundle import pack, wheels
 from bench.harness.bundle.compile_list import Warmed
 from bench.harness.bundle.kernel_list import Work
 from bench.harness.bundle.pack import FOLDER, Manifest
-from bench.harness.settings import SettingsError
-from bench.measure import environment
+from bench.measure import environment, source_commit
 from kernels.schedules.persistent.tiling import Tiles
 
 ROOT = Path(__file__).parents[1]
@@ -154,7 +154,7 @@ def bundle(folder: Path, warmed: Warmed | None = None, wheels: tuple[Path, ...] 
 
 def test_a_bundle_that_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "MOST", 2000)
-    with pytest.raises(SettingsError, match=r"more than 0: take fewer --cuts"):
+    with pytest.raises(UsageError, match=r"more than 0: take fewer --cuts"):
         bundle(tmp_path)
     assert not (tmp_path / "b.tar.gz").exists()
 
@@ -252,9 +252,9 @@ def test_a_list_is_read_as_it_is_written():
 )
 def test_a_wrong_list_is_refused(tmp_path, line, why):
     (tmp_path / "list").write_text(json.dumps(LIST[0]) + "\n" + line)
-    with pytest.raises(SettingsError, match=why):
+    with pytest.raises(UsageError, match=why):
         work.read(tmp_path / "list")
-    with pytest.raises(SettingsError, match="can't be read"):
+    with pytest.raises(UsageError, match="can't be read"):
         work.read(tmp_path / "none")
 
 
@@ -265,13 +265,13 @@ def test_what_is_asked_wrongly_is_said(tmp_path):
     def run(cache: Path, out: Path | None = None) -> None:
         make_bundle.run([], 90, cache, 1, out, None, lambda words: None)
 
-    with pytest.raises(SettingsError, match="--cache takes a path from the root"):
+    with pytest.raises(UsageError, match="--cache takes a path from the root"):
         run(Path("here"))
-    with pytest.raises(SettingsError, match="there is no folder"):
+    with pytest.raises(UsageError, match="there is no folder"):
         run(tmp_path, tmp_path / "none" / "b.tar.gz")
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "none", tmp_path / "file", tmp_path):
-        with pytest.raises(SettingsError, match="is no bundle"):
+        with pytest.raises(UsageError, match="is no bundle"):
             arrive.read(path)
-    with pytest.raises(SettingsError, match="the bundle's list is empty"):
+    with pytest.raises(UsageError, match="the bundle's list is empty"):
         arrive.check(arrive.read(bundle(tmp_path)), 1, lambda words: None)

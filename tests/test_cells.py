@@ -11,7 +11,8 @@ import cells
 from cells import Cell, CellError, cell
 from cells.grammar.functions import sigmoid, tanh
 from cells.grammar.torch_equivalent import Twin
-from kernels.derive.plan import D, H, plan
+from kernels.derive.cost_formulas import D, H, parameter_count, parameter_sizes
+from kernels.derive.plan import plan
 from tests import papers
 from tests.reference import agree, outputs, problem, solve
 from tests.tolerances import TOLERANCE
@@ -74,12 +75,14 @@ def test_parameter_count(name):
     """The paper's formula, the plan's, and what there is to learn agree."""
     found = cells.load(name)
     formula = sympy.sympify(found.parameters, locals={"D": D, "H": H})
-    assert sympy.expand(formula - plan(found).parameters) == 0
+    assert sympy.expand(formula - parameter_count(plan(found))) == 0
     for d, h in ((1, 1), (256, 256)) if plan(found).square else ((1, 1), (3, 5), (7, 3), (256, 256)):
         h = found.units(h)
         shapes = found.shapes(d, h)
         assert sum(map(math.prod, shapes.values())) == formula.subs({D: d, H: h})
-        assert {key: math.prod(shape) for key, shape in shapes.items()} == {k: v.subs({D: d, H: h}) for k, v in plan(found).sizes.items()}
+        assert {key: math.prod(shape) for key, shape in shapes.items()} == {
+            k: v.subs({D: d, H: h}) for k, v in parameter_sizes(plan(found)).items()
+        }
 
 
 @pytest.mark.parametrize(
@@ -92,13 +95,13 @@ def test_parameter_count(name):
 )  # fmt: skip
 def test_counts_of_the_papers(name, count):
     """At D = H = 256, one bias per gate."""
-    assert plan(cells.load(name)).parameters.subs({D: 256, H: 256}) == count
+    assert parameter_count(plan(cells.load(name))).subs({D: 256, H: 256}) == count
 
 
 @pytest.mark.parametrize(("units", "count"), [(224, 4_992_656), (731, 19_976_534)])
 def test_language_models_of_the_cfn_paper(units, count):
     """Two layers, an embedding and a softmax over 10,000 words: the paper's own totals."""
-    layers = 2 * plan(cells.load("cfn")).parameters.subs({D: units, H: units})
+    layers = 2 * parameter_count(plan(cells.load("cfn"))).subs({D: units, H: units})
     assert layers + 10_000 * (2 * units + 1) == count
 
 
@@ -115,7 +118,7 @@ def test_shapes(name, bias):
         square = (heads, H // heads, H // heads) if heads > 1 else (H, H)
         assert shape in {"W": ((H, 3), square), "s": ((1,),)}.get(key[0], ((H,),))
     assert any(key.startswith("b.") for key in shapes) == (bias and not plan(found).near)
-    assert list(shapes) == list(plan(found, bias).sizes)
+    assert list(shapes) == list(parameter_sizes(plan(found, bias)))
 
 
 def test_peepholes_stay_without_bias():

@@ -14,9 +14,9 @@ import pytest
 import cells
 from bench import cli
 from bench.commands.cell_report import functions
+from bench.errors import UsageError
 from bench.harness.run import agree
 from bench.harness.runner import Runner
-from bench.harness.settings import SettingsError
 from bench.records import read
 from kernels.derive.plan import plan
 from tests.inline import Inline
@@ -209,7 +209,7 @@ def test_a_run_is_not_resumed_on_another_machine():
     run = whole().run.model_copy(update={"settings": {"batch": 4}})
     agree(Path("run"), run, {"batch": 4}, here)
     for name, other in (("threads", here.threads + 1), ("processor", "another"), ("python", "2.7"), ("compiler", "none"), ("dirty", True)):
-        with pytest.raises(SettingsError, match=f"was measured with {name}"):
+        with pytest.raises(UsageError, match=f"was measured with {name}"):
             agree(Path("run"), run, {"batch": 4}, here.model_copy(update={name: other}))
 
 

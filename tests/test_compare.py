@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from bench.analysis.comparison import Side, Threshold, compare, pooled, unlike
+from bench.errors import UsageError
 from bench.harness import revisions
-from bench.harness.settings import SettingsError
 from bench.records import Reading, Records
 from tests.records import RUN, case, detailed, lines, records, timed
 from tests.test_cli import bench
@@ -98,13 +98,13 @@ def test_unlike_machines_and_settings_are_named():
 
 
 def test_no_case_in_common():
-    with pytest.raises(SettingsError, match="no case in common"):
+    with pytest.raises(UsageError, match="no case in common"):
         compare(Side("a", (run(gru=1),)), Side("b", (run(lstm=1),)))
 
 
 @pytest.mark.parametrize("text", ["5%", "median", "median:5", "median:-1%", "mode:5%", "median:nan%", "median:1e9%", "", "median:5%x"])
 def test_a_threshold_that_can_not_be_read(text):
-    with pytest.raises(SettingsError, match="for example --fail-slower median:5%"):
+    with pytest.raises(UsageError, match="for example --fail-slower median:5%"):
         Threshold.parse(text)
 
 

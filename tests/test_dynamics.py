@@ -10,8 +10,8 @@ from click.testing import CliRunner
 import cells
 from bench import cli
 from bench.analysis.mean_ci import spread
+from bench.errors import UsageError
 from bench.harness import device
-from bench.harness.settings import SettingsError
 from bench.measure.problem import Problem, problem
 from bench.records import DecayRecord, GradientRecord, JacobianRecord, Spectrum, TheoryRecord, read, write
 from bench.render import chaos_report, run_report
@@ -98,7 +98,7 @@ def test_a_model_of_two_layers(tmp_path):
     torch.save(two.state_dict(), tmp_path / "two.pt")
     found = trained_layer.checkpoint(tmp_path / "two.pt", "cfn")
     assert all(torch.equal(found[name], value) for name, value in two["second"].weights().items())
-    with pytest.raises(SettingsError, match=r"two\.pt holds first and third: save the state dict of one minimal"):
+    with pytest.raises(UsageError, match=r"two\.pt holds first and third: save the state dict of one minimal"):
         trained_layer.checkpoint(tmp_path / "two.pt", "minimal")
 
 
@@ -128,7 +128,7 @@ def test_a_trained_layer_without_input(tmp_path):
     assert "| gru    | model.pt " in printed and "silence.svg" in (tmp_path / "run" / "report.md").read_text()
     rnn.weights()["b.r"].data += 1
     torch.save(rnn.state_dict(), tmp_path / "model.pt")
-    with pytest.raises(SettingsError, match=r"measured with checkpoint model\.pt"):
+    with pytest.raises(UsageError, match=r"measured with checkpoint model\.pt"):
         bench("chaos", *arguments, "--out", tmp_path / "run", "--resume")
 
 
@@ -139,7 +139,7 @@ def test_sizes_of_every_cell_are_read_in_its_weights(cell):
     weights = RNN(cell, D, H).weights()
     assert trained_layer.sizes(cell, weights, Path("a.pt")) == (D, H)
     some = next(name for name in weights if name.startswith("W."))
-    with pytest.raises(SettingsError, match="shapes are not those"):
+    with pytest.raises(UsageError, match="shapes are not those"):
         trained_layer.sizes(cell, weights | {some: torch.zeros(7, 11)}, Path("a.pt"))
 
 
@@ -180,7 +180,7 @@ def test_faults_are_one_line(arguments, said, capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize(("content", "said"), [(b"", "EOFError"), (b"hello", "can't be read")])
 def test_what_is_no_checkpoint_is_refused(tmp_path, content, said):
     (tmp_path / "a.pt").write_bytes(content)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(UsageError, match=said):
         bench("chaos", "--cells", "gru", "--checkpoint", tmp_path / "a.pt", "--out", tmp_path / "run")
 
 
@@ -204,7 +204,7 @@ def test_initialisations_are_those_of_the_cells_that_have_them(tmp_path):
 
 def test_another_cells_checkpoint_is_refused(tmp_path):
     torch.save(RNN("gru", 2, 3).state_dict(), tmp_path / "gru.pt")
-    with pytest.raises(SettingsError, match=r"has no W\.ffh|has no .*W\.fh.*: is it a lstm"):
+    with pytest.raises(UsageError, match=r"has no W\.ffh|has no .*W\.fh.*: is it a lstm"):
         bench("gradients", "--cells", "lstm", "--checkpoint", tmp_path / "gru.pt", "--out", tmp_path / "run")
 
 

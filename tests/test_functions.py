@@ -10,7 +10,7 @@ from cells import Cell, CellError
 from cells.grammar.functions import FUNCTIONS, KNOWN, exp, maximum, minimum, silu, where
 from kernels.derive.plan import plan
 from kernels.layer.input_products import run
-from kernels.schedules.select import SCHEDULES
+from kernels.layer.select import SCHEDULES
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 

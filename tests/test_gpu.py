@@ -18,9 +18,9 @@ import torch
 import cells
 from bench.records import FAILURES, read
 from kernels.derive.plan import plan
+from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent import persistent
 from kernels.schedules.persistent.tiling import Tiles
-from kernels.schedules.select import SCHEDULES
 from kernels.schedules.stepwise import cuda_graph
 from tests.reference import Problem, agree, check, outputs, problem, solve, unroller
 from tests.tolerances import TOLERANCE

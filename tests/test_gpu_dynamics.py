@@ -12,7 +12,7 @@ from bench.studies.signals.chaotic_maps import MAPS
 from bench.studies.signals.chunked_vjp import Chain
 from kernels import RNN
 from kernels.derive.plan import plan
-from kernels.schedules.select import SCHEDULES
+from kernels.layer.select import SCHEDULES
 
 pytestmark = [
     pytest.mark.gpu,

@@ -19,9 +19,9 @@ from kernels.layer import checkpointing
 from kernels.layer.autograd import prepare
 from kernels.layer.input_products import hoist
 from kernels.layer.recompute import restore
+from kernels.layer.select import SCHEDULES
 from kernels.schedules.cpu import compiled
 from kernels.schedules.interface import Loop
-from kernels.schedules.select import SCHEDULES
 from tests import custom
 from tests.reference import Problem, agree, check, draws, error, outputs, problem, solve
 from tests.tolerances import TOLERANCE

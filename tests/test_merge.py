@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cli import app
+from bench.errors import UsageError
 from bench.harness.jobs import Job, jobs, shared
 from bench.harness.merge_shards import lines, merge
-from bench.harness.settings import Settings, SettingsError, part
+from bench.harness.settings import Settings, part
 from bench.records import FAILURES, JacobianRecord, Records, ScaleRecord, Spectrum, read, write
 from tests.records import case, records, timed, whole
 
@@ -119,13 +120,13 @@ def test_what_is_missing():
     ids=["settings", "shards", "seed"],
 )
 def test_what_is_no_part(other, words):
-    with pytest.raises(SettingsError, match=words):
+    with pytest.raises(UsageError, match=words):
         merge([("a", of(records(), "1/2")), ("b", other)])
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/2/3", "-1/2", "1.5/2"])
 def test_no_shard(text):
-    with pytest.raises(SettingsError, match="--shard 1/2 here"):
+    with pytest.raises(UsageError, match="--shard 1/2 here"):
         part(text, "--shard")
 
 

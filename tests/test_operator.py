@@ -11,8 +11,7 @@ import cells
 from cells.grammar.cell import Cell
 from cells.grammar.functions import tanh
 from kernels import RNN
-from kernels.layer import custom_op, input_products
-from kernels.schedules import select
+from kernels.layer import custom_op, input_products, select
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 

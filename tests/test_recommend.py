@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.studies.training import average_precision, clicks, histories, ratings, sampled_softmax
 from bench.studies.training.baselines import Markov, Popular
 from bench.studies.training.histories import UNKNOWN, Histories
@@ -45,19 +45,19 @@ def test_a_ratings_file_by_user_and_time(tmp_path):
 )
 def test_a_bad_file_is_one_line_with_its_place(tmp_path, content, says):
     path = written(tmp_path, content)
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UsageError) as caught:
         ratings.read(path)
     assert says in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(SettingsError, match=r"nowhere can't be read \(No such file"):
+    with pytest.raises(UsageError, match=r"nowhere can't be read \(No such file"):
         ratings.read(tmp_path / "nowhere")
 
 
 def test_users_with_too_few_items(tmp_path):
     path = written(tmp_path, "".join(f"{user}::{user}::5::1\n" for user in range(30)))
-    with pytest.raises(SettingsError, match="0 of its 30 users have 5 items or more"):
+    with pytest.raises(UsageError, match="0 of its 30 users have 5 items or more"):
         histories.from_file(path)
 
 

@@ -12,7 +12,7 @@ import cells
 from cells import CellError
 from cells.grammar.functions import tanh
 from kernels import RNN, from_torch, to_torch
-from kernels.schedules import select as backends
+from kernels.layer import select as backends
 from kernels.schedules.cpu import library
 from tests.reference import error
 from tests.tolerances import TOLERANCE

@@ -10,9 +10,8 @@ import cells
 from cells.grammar.cell import Cell
 from kernels.derive.adjoint import affine
 from kernels.derive.plan import plan
-from kernels.layer import checkpointing
+from kernels.layer import checkpointing, select
 from kernels.layer.autograd import Recurrence
-from kernels.schedules import select
 from kernels.schedules.persistent.tiling import Chip
 from tests import custom
 from tests.reference import agree, check, draws, outputs, problem, solve

@@ -18,7 +18,7 @@ from kernels.derive.plan import plan
 from kernels.layer import checkpointing
 from kernels.layer.autograd import Recurrence
 from kernels.layer.input_products import hoist
-from kernels.schedules.select import SCHEDULES
+from kernels.layer.select import SCHEDULES
 from kernels.schedules.stepwise import cuda_graph
 from tests import custom
 from tests.reference import Problem, agree, check, decided, draws, like, outputs, problem, solve

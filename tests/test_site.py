@@ -13,7 +13,7 @@ from html5lib import HTMLParser
 
 import cells
 from bench.cli import app
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.render.published import Published, published
 from bench.site.build import build
 from bench.site.equations import equations, sources
@@ -176,7 +176,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("kept")
     (tmp_path / "reports").mkdir()
     for reports, said in (("none", "name the one that the runs are in"), ("reports", "is no site: name a new folder")):
-        with pytest.raises(SettingsError, match=said):
+        with pytest.raises(UsageError, match=said):
             app(["publish", "--reports", str(tmp_path / reports), "--out", str(tmp_path)], standalone_mode=False)
     assert (tmp_path / "mine").read_text() == "kept"
 
@@ -193,12 +193,12 @@ def test_nothing_but_a_site_is_replaced(tmp_path):
     shutil.copytree(ROOT / "bench" / "site" / "assets", branch / "assets")
     (branch / ".git").write_text("kept")
     for out, said in ((package, "is no site"), (branch, "is no site"), (tmp_path / "link", "is a link")):
-        with pytest.raises(SettingsError, match=said):
+        with pytest.raises(UsageError, match=said):
             emptied(out)
     assert (package / "build.py").is_file() and (branch / ".git").read_text() == "kept"
     reports.mkdir()
     (reports / "README.md").write_text("# Mine")
-    with pytest.raises(SettingsError, match="is no index of runs"):
+    with pytest.raises(UsageError, match="is no index of runs"):
         app(["publish", "--reports", str(reports), "--index"], standalone_mode=False)
     assert (reports / "README.md").read_text() == "# Mine"
 

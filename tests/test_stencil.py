@@ -14,11 +14,11 @@ from kernels import RNN
 from kernels.derive.adjoint import TRITON, adjoint, source
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing, custom_op
+from kernels.layer import select as backend
 from kernels.layer.gradcheck import met, prove, wrong
 from kernels.layer.input_products import run
-from kernels.schedules import select as backend
+from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent.tiling import Chip
-from kernels.schedules.select import SCHEDULES
 from kernels.schedules.stencil import stencil
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench import cli
+from bench.errors import UsageError
 from bench.harness import study
-from bench.harness.settings import SettingsError
 from bench.records import read
 from bench.studies.signals.chaos import Size
 from bench.studies.signals.study_options import Place
@@ -106,8 +106,8 @@ def test_another_study_is_not_gone_on_with(tmp_path):
     assert bench("theory", "--cells", "vanilla", "--width", 8, "--steps", 2, "--budget", "0.001s", "--out", out).exit_code == 0
     before = (out / "records.jsonl").read_bytes()
     for other in (("theory", "--cells", "vanilla", "--width", 9, "--steps", 2), ("jacobian", "--cells", "vanilla", "--length", 3)):
-        with pytest.raises(SettingsError, match="was measured with"):
+        with pytest.raises(UsageError, match="was measured with"):
             bench(*other, "--out", out, "--resume")
-    with pytest.raises(SettingsError, match=r"exists already.*--resume goes on"):
+    with pytest.raises(UsageError, match=r"exists already.*--resume goes on"):
         bench("theory", "--cells", "vanilla", "--width", 8, "--steps", 2, "--out", out)
     assert (out / "records.jsonl").read_bytes() == before

@@ -119,11 +119,11 @@ def test_digits_are_trained_on_in_noise_and_read_without():
 def test_without_scikit_learn_digits_say_so(monkeypatch):
     import sys
 
-    from bench.harness.settings import SettingsError
+    from bench.errors import UsageError
 
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     digits_data.data.cache_clear()
-    with pytest.raises(SettingsError, match="pip install scikit-learn"):
+    with pytest.raises(UsageError, match="pip install scikit-learn"):
         digits_data.data("train")
 
 

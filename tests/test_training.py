@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from torch import nn
 
 import cells
+from bench.errors import UsageError
 from bench.harness import training_view
-from bench.harness.settings import SettingsError
 from bench.records import read
 from bench.records.training_record import Point, Trial
 from bench.studies.training import load, training_checkpoint, unit_analysis
@@ -164,18 +164,18 @@ def test_out_of_time_and_gone_on_with(tmp_path):
     assert Training(task, trial(task), CPU, path).run(quiet).end == "steps"
     longer = Training(task, trial(task, steps=40), CPU, path)
     assert longer.step == 20 and longer.run(quiet).steps == 40
-    with pytest.raises(SettingsError, match="with cell minimal, not gru"):
+    with pytest.raises(UsageError, match="with cell minimal, not gru"):
         Training(task, trial(task, "gru"), CPU, path)
 
 
 def test_a_broken_checkpoint_is_one_line(tmp_path):
     path = tmp_path / "a.pt"
     path.write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(SettingsError, match="is no checkpoint") as caught:
+    with pytest.raises(UsageError, match="is no checkpoint") as caught:
         training_checkpoint.load(path)
     assert "\n" not in str(caught.value)
     (tmp_path / "search.json").write_text('{"gru')
-    with pytest.raises(SettingsError, match=r"search\.json is no JSON"):
+    with pytest.raises(UsageError, match=r"search\.json is no JSON"):
         Search(tmp_path, CPU, quiet)
 
 
@@ -200,7 +200,7 @@ def test_a_checkpoint_of_another_program_is_one_line(change, told, tmp_path):
     Training(EASY, trial(EASY, steps=2), CPU, path).run(quiet)
     torch.save(change(training_checkpoint.load(path)), path)
     message = rf"a\.pt is no checkpoint of this training \(.*{told}.*\): delete it, and --resume begins that training again$"
-    with pytest.raises(SettingsError, match=message) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         Training(EASY, trial(EASY, steps=2), CPU, path)
     assert "\n" not in str(caught.value)
 
@@ -484,7 +484,7 @@ TINY = ("--cells", "minimal,gru", "--steps", "20", "--hidden", "4", "--device", 
 )
 def test_bad_input_is_one_line(arguments, says):
     caught = bench("train", *arguments).exception
-    assert isinstance(caught, SettingsError) and says in str(caught) and "\n" not in str(caught)
+    assert isinstance(caught, UsageError) and says in str(caught) and "\n" not in str(caught)
 
 
 def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machine):
@@ -503,7 +503,7 @@ def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machin
     again = read(out)
     assert len(again.training) == 4 and again.training[:2] == records.training
     other = bench("train", "adding", *TINY, "--length", 7, "--out", out, "--resume")
-    assert isinstance(other.exception, SettingsError) and "was measured with T 6, not 7" in str(other.exception)
+    assert isinstance(other.exception, UsageError) and "was measured with T 6, not 7" in str(other.exception)
 
 
 class InOrder:

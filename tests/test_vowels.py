@@ -6,7 +6,7 @@ import torch
 from scipy.signal import welch
 
 from bench.cli import app
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records.training_record import LearnedRecord, Plane, Trial
 from bench.render import training_plots
 from bench.studies.training import load, unit_analysis
@@ -70,7 +70,7 @@ def test_shares():
 
 @pytest.mark.parametrize("sizes", [["--hidden", "1"], ["--hidden", "7"], ["--hidden", "10"], ["--hidden", "2", "--equal", "parameters"]])
 def test_a_grid_without_room_is_told_before_a_folder_is_made(sizes, tmp_path):
-    with pytest.raises(SettingsError, match="3×6 at least"):
+    with pytest.raises(UsageError, match="3×6 at least"):
         app(["train", "vowels", *sizes, "--device", "cpu", "--out", str(tmp_path / "out")], standalone_mode=False)
     assert not (tmp_path / "out").exists() and len(set(Probes("wave", 18).units)) == 3
 
@@ -85,7 +85,7 @@ def test_a_grid_without_room_is_told_before_a_folder_is_made(sizes, tmp_path):
 )
 def test_a_grid_beyond_memory_is_told_before_a_folder_is_made(asked, told, tmp_path):
     """A wave has a few values for each point: to have as many as a GRU it takes a million points."""
-    with pytest.raises(SettingsError, match=rf"{told}.*: take a smaller --hidden, or --equal hidden"):
+    with pytest.raises(UsageError, match=rf"{told}.*: take a smaller --hidden, or --equal hidden"):
         app(["train", "vowels", *asked, "--device", "cpu", "--out", str(tmp_path / "out")], standalone_mode=False)
     assert not (tmp_path / "out").exists() and not load("vowels").unfit("wave", 4096)
 

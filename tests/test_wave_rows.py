@@ -7,9 +7,10 @@ import torch
 
 from bench.analysis.summary import peers, updates_per_second
 from bench.commands.cell_arguments import fits
+from bench.errors import UsageError
 from bench.harness.cases import groups, planned, small, verified
 from bench.harness.runner import outcome
-from bench.harness.settings import DEFAULTS, Settings, SettingsError
+from bench.harness.settings import DEFAULTS, Settings
 from bench.measure import gate
 from bench.measure.backends import Unsupported, build
 from bench.measure.numerics import work
@@ -98,7 +99,7 @@ def test_a_grid_of_another_size(tmp_path):
         """)
     )
     fits((f"{file}:pond",), 3, 64)
-    with pytest.raises(SettingsError, match=r"its grid has 64 points: take --hidden 64, not 256"):
+    with pytest.raises(UsageError, match=r"its grid has 64 points: take --hidden 64, not 256"):
         fits((f"{file}:pond",), 3, 256)
 
 

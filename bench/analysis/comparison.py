@@ -10,7 +10,7 @@ from typing import Literal
 from bench.analysis.median_ci import ratio
 from bench.analysis.summary import alike, timed
 from bench.analysis.verdict import Speed, Verdict, noise, throttled, verdict
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records import FAILURES, Case, CaseRecord, Records
 
 SAME = (
@@ -112,10 +112,10 @@ class Comparison:
 
 
 def compare(a: Side, b: Side) -> Comparison:
-    """Raises SettingsError where the two have no case in common."""
+    """Raises UsageError where the two have no case in common."""
     cases = [*a.cases, *(case for case in b.cases if case not in a.cases)]
     if not a.cases.keys() & b.cases.keys():
-        raise SettingsError(f"{a.name} and {b.name} have no case in common: compare runs of the same cells and sizes")
+        raise UsageError(f"{a.name} and {b.name} have no case in common: compare runs of the same cells and sizes")
     margin = max(a.margin, b.margin)
     pairs = tuple(paired(case, a.cases.get(case), b.cases.get(case), margin) for case in cases)
     return Comparison(a, b, pairs, tuple(unlike(a.runs[0], b.runs[0])), margin)
@@ -153,12 +153,10 @@ class Threshold:
 
     @staticmethod
     def parse(text: str) -> "Threshold":
-        """ "median:5%". Raises SettingsError."""
+        """ "median:5%". Raises UsageError."""
         found = re.fullmatch(r"(median|mean|min):(\d{1,6}(?:\.\d{1,6})?)%", text.strip())
         if found is None:
-            raise SettingsError(
-                f"--fail-slower takes median, mean or min and a percentage, not {text!r}: for example --fail-slower median:5%"
-            )
+            raise UsageError(f"--fail-slower takes median, mean or min and a percentage, not {text!r}: for example --fail-slower median:5%")
         return Threshold(found[1], float(found[2]) / 100)  # type: ignore[arg-type]
 
     def broken(self, comparison: Comparison) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from bench.commands.output_options import Form, forms
+from bench.commands.output_options import output_options
+from bench.errors import UsageError
 from bench.harness.settings import (
     BACKENDS,
     DEFAULTS,
@@ -18,7 +19,6 @@ from bench.harness.settings import (
     MODES,
     PRECISIONS,
     Settings,
-    SettingsError,
     choice,
     choices,
     contenders,
@@ -28,6 +28,7 @@ from bench.harness.settings import (
     sizes,
 )  # fmt: skip
 from bench.harness.suites import FEW, SUITES
+from bench.render.output_format import OutputFormat
 
 BEGAN = time.monotonic()
 
@@ -59,11 +60,11 @@ BEGAN = time.monotonic()
 @click.option("--resume", is_flag=True, help="Go on with the run in --out: measure what is missing there.")
 @click.option("--shard", default="", metavar="I/N", help="The I-th of N parts of the run: `bench merge` makes one run of all. [all of it]")
 @click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
-@forms
+@output_options
 def run_all(
     cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, modes: str, dtype: str,
     precision: str, device: str, seed: str, thorough: bool, quick: bool, lean: bool, budget: str, timeout: str,
-    out: Path | None, resume: bool, shard: str, dry_run: bool, form: Form,
+    out: Path | None, resume: bool, shard: str, dry_run: bool, output_format: OutputFormat,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench.harness import run
@@ -90,15 +91,15 @@ def run_all(
         "shard": part(shard, "--shard") if shard else "",
     }
     if lean and thorough:
-        raise SettingsError("--lean leaves out what --thorough adds: name one of them")
+        raise UsageError("--lean leaves out what --thorough adds: name one of them")
     named = choice(dtype, DTYPES, "dtype") if dtype else ""
     if suite:
         sized = {"--seq-lens": seq_lens, "--batch": batch, "--hidden": hidden, "--input": input, "--modes": modes}
         given = [flag for flag, value in sized.items() if value]
         if given:
-            raise SettingsError(f"--suite {suite} has sizes and modes of its own: leave out {' '.join(given)}")
+            raise UsageError(f"--suite {suite} has sizes and modes of its own: leave out {' '.join(given)}")
         if not (gpu or quick):
-            raise SettingsError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
+            raise UsageError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
         settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=named or ("" if gpu else "float32"), suite=suite, **known)
     else:
         settings = Settings(
@@ -112,7 +113,7 @@ def run_all(
         )
         fits(settings.cells, settings.input, settings.hidden)
     if settings.precision == "tf32" and not gpu:
-        raise SettingsError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
+        raise UsageError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
     if suite and quick:
         click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu else f', in {settings.dtype} on a CPU'}", err=True)
     if dry_run:
@@ -122,7 +123,7 @@ def run_all(
         return
     today = datetime.datetime.now(datetime.UTC)
     place = target(out, settings.device, suite, resume=resume)
-    run.measure(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, form)
+    run.measure(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, output_format)
 
 
 def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:

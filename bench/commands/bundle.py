@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from bench.harness.settings import SettingsError, choices, size
+from bench.errors import UsageError
+from bench.harness.settings import choices, size
 from bench.harness.suites import SUITES
 
 
@@ -35,7 +36,7 @@ def bundle(
     try:
         import triton  # noqa: F401
     except ImportError:
-        raise SettingsError("a bundle has kernels that triton compiles, and it is not installed here") from None
+        raise UsageError("a bundle has kernels that triton compiles, and it is not installed here") from None
     workers = size(processes, "--processes") if processes else len(os.sched_getaffinity(0))
     if check:
         arrive.check(arrive.read(check), workers, say)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.harness.settings import SettingsError, size
+from bench.errors import UsageError
+from bench.harness.settings import size
 
 if TYPE_CHECKING:
     from bench.analysis.verdict import Verdict
@@ -19,7 +20,7 @@ def calibrate(runs: str, slowdown: str) -> None:
     """Are verdicts to be trusted here? Time the same thing under several names, and a planted slowdown; exit 1 if they aren't."""
     found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", slowdown.strip())
     if found is None or not float(found[1]):
-        raise SettingsError(f"--slowdown takes a percentage, not {slowdown!r}: for example --slowdown 5%")
+        raise UsageError(f"--slowdown takes a percentage, not {slowdown!r}: for example --slowdown 5%")
     count = size(runs, "--runs")
     from bench.harness.device import choose
 

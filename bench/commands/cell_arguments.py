@@ -1,7 +1,8 @@
 """The cells that enter a benchmark: those of the tree, by name, and functions in files of one's own, FILE.py:NAME."""
 
 import cells
-from bench.harness.settings import SettingsError, choice, choices, functions
+from bench.errors import UsageError
+from bench.harness.settings import choice, choices, functions
 from cells.grammar.errors import CellError, fault
 from kernels.derive.plan import Plan, plan
 from kernels.layer.gradcheck import prove
@@ -10,7 +11,7 @@ from kernels.layer.gradcheck import prove
 def entries(text: str | None) -> tuple[str, ...]:
     """The cells of a comma list, of which "all" is every cell of the tree; without a list those a benchmark has by default.
 
-    Raises SettingsError for a name that isn't known, and for a function that is no cell.
+    Raises UsageError for a name that isn't known, and for a function that is no cell.
     """
     if text is None:
         return cells.SEED
@@ -30,37 +31,37 @@ def entry(text: str) -> str:
         return choice(text, cells.names(), "cell")
     found = entries(text)
     if len(found) != 1:
-        raise SettingsError(f"one cell at a time, not {text!r}")
+        raise UsageError(f"one cell at a time, not {text!r}")
     return found[0]
 
 
 def planned(name: str) -> Plan:
-    """The plan of a cell of one's own, its derived gradients proven. Raises SettingsError where it is no cell."""
+    """The plan of a cell of one's own, its derived gradients proven. Raises UsageError where it is no cell."""
     try:
         made = plan(cells.load(name))
         prove(made)
         return made
     except CellError as error:
-        raise SettingsError(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
 def headed(names: tuple[str, ...], H: int) -> None:
-    """Raises SettingsError for a cell whose heads can't share H units."""
+    """Raises UsageError for a cell whose heads can't share H units."""
     for name in names:
         fitting = cells.load(name).units(H)
         if fitting != H:
-            raise SettingsError(f"the heads of {name} share the units: take --hidden {fitting}, not {H}")
+            raise UsageError(f"the heads of {name} share the units: take --hidden {fitting}, not {H}")
 
 
 def fits(names: tuple[str, ...], D: int, H: int) -> None:
-    """Raises SettingsError for a cell of one's own that uses x unit by unit where D isn't H, whose heads can't share H, or whose grid has
+    """Raises UsageError for a cell of one's own that uses x unit by unit where D isn't H, whose heads can't share H, or whose grid has
     not H points."""
     for made in (planned(name) for name in names if ":" in name):
         if made.square and D != H:
             hint = f"uses x unit by unit, which takes --input {D} to be --hidden {H}: or apply a matrix, W.name(x)"
-            raise SettingsError(str(fault(made.cell.step, hint, made.square_line)))
+            raise UsageError(str(fault(made.cell.step, hint, made.square_line)))
         if made.cell.units(H) != H:
             hint = f"its heads share the units: take --hidden {made.cell.units(H)} and not {H}"
-            raise SettingsError(str(fault(made.cell.step, hint)))
+            raise UsageError(str(fault(made.cell.step, hint)))
         if made.units not in (None, H):
-            raise SettingsError(str(fault(made.cell.step, f"its grid has {made.units} points: take --hidden {made.units}, not {H}")))
+            raise UsageError(str(fault(made.cell.step, f"its grid has {made.units} points: take --hidden {made.units}, not {H}")))

@@ -13,6 +13,7 @@ from bench.measure.lower_bound import formulas
 from bench.render.terminal import terminal
 from cells.grammar.parameters import LETTERS
 from kernels.derive.adjoint import TRITON, adjoint, affine, source
+from kernels.derive.cost_formulas import elements_moved, flop_counts, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
 from kernels.derive.plan import Plan, plan
 
@@ -28,7 +29,7 @@ def listing() -> None:
         cell = cells.load(name)
         p = plan(cell)
         table.add_row(
-            name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), formula(p.parameters),
+            name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), formula(parameter_count(p)),
             cell.twin.module if cell.twin else "–", cell.paper, end_section=name == cells.SEED[-1],
         )  # fmt: skip
     terminal().print(table)
@@ -87,9 +88,9 @@ def outline(p: Plan) -> str:
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
     if not p.stages and not p.near:
         lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * affine(p.step))
-    flops = "  ".join(f"{kind} {formula(value)}" for kind, value in p.flops.items())
+    flops = "  ".join(f"{kind} {formula(value)}" for kind, value in flop_counts(p).items())
     lines.append(f"flops per time step and sequence: {flops}")
-    lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(p.elements)}")
+    lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(elements_moved(p))}")
     least = {kind: formula(value) for kind, value in formulas(p, "training", input_product=True).items()}
     lines += [
         "at the least, training over T time steps of B sequences:",
@@ -134,10 +135,10 @@ def text(node: Node) -> str:
 def parameters(p: Plan) -> Table:
     """Every learned value with its size, by gate: what a matrix or vector belongs to is the value its product goes into."""
     table = Table("value", "size", "in", box=None)
-    for key, size in p.sizes.items():
+    for key, size in parameter_sizes(p).items():
         table.add_row(key, formula(size), owner(p, key))
     table.add_section()
-    table.add_row("all", formula(p.parameters), "")
+    table.add_row("all", formula(parameter_count(p)), "")
     return table
 
 

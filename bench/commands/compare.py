@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from bench.commands.output_options import Form, forms
+from bench.commands.output_options import output_options
+from bench.render.output_format import OutputFormat
 
 
 class Split(click.Command):
@@ -21,15 +22,15 @@ class Split(click.Command):
 @click.argument("b", metavar="[B]", default="", required=False)
 @click.option("--fail-slower", default="", metavar="STAT:N%", help="Exit 1 past it: median:5%; mean or min. Also if a time is lost.")
 @click.option("--force", is_flag=True, help="Compare unlike machines or settings all the same.")
-@forms
+@output_options
 @click.pass_context
-def compare(context: click.Context, a: str, b: str, fail_slower: str, force: bool, form: Form) -> None:
+def compare(context: click.Context, a: str, b: str, fail_slower: str, force: bool, output_format: OutputFormat) -> None:
     """B against A: a verdict for each case, and the geometric mean. Each is a records file, its folder, or a git revision, which is
     measured now, by turns; B is the working tree where none is named."""
     from bench.analysis.comparison import Threshold
     from bench.analysis.comparison import compare as against
+    from bench.errors import UsageError
     from bench.harness import revisions
-    from bench.harness.settings import SettingsError
     from bench.render import comparison_tables as tables
 
     threshold = Threshold.parse(fail_slower) if fail_slower else None
@@ -37,8 +38,8 @@ def compare(context: click.Context, a: str, b: str, fail_slower: str, force: boo
     arguments: Any = context.meta["rest"]
     found = against(*revisions.sides(*named, arguments, lambda words: click.echo(words, err=True)))
     if found.unlike and not force:
-        raise SettingsError(f"A and B differ in {', '.join(found.unlike)}: compare like with like, or --force")
-    tables.show(found, form)
+        raise UsageError(f"A and B differ in {', '.join(found.unlike)}: compare like with like, or --force")
+    tables.show(found, output_format)
     broken = threshold.broken(found) if threshold else []
     for line in broken:
         click.echo(line, err=True)

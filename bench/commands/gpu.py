@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from bench.harness.settings import DTYPES, SettingsError, choice, choices, duration, size
+from bench.errors import UsageError
+from bench.harness.settings import DTYPES, choice, choices, duration, size
 from bench.harness.suites import SUITES
 
 
@@ -25,7 +26,7 @@ def tune(suite: str, budget: str, dtype: str, cuts: str, out: Path | None) -> No
     seconds, tried = duration(budget, "--budget"), size(cuts, "--cuts")
     only = choice(dtype, DTYPES, "dtype") if dtype else ""
     if choose("") != "cuda":
-        raise SettingsError("tuning needs a GPU, and torch finds none here: `bench doctor` says more")
+        raise UsageError("tuning needs a GPU, and torch finds none here: `bench doctor` says more")
     from bench.harness import tune
 
     with alone("cuda"):
@@ -46,7 +47,7 @@ def campaign(budget: str, call: str, out: Path | None, pack: Path | None) -> Non
     seconds = duration(budget, "--budget")
     steps = campaign.chosen(int(choice(call, ("1", "2"), "call")) if call else None)
     if choose("") != "cuda":
-        raise SettingsError("a campaign needs a GPU, and torch finds none here: `bench doctor` says more")
+        raise UsageError("a campaign needs a GPU, and torch finds none here: `bench doctor` says more")
     today = datetime.datetime.now(datetime.UTC)
     folder = out or Path("reports") / f"{today:%Y-%m-%d}-{nickname('cuda')}-campaign"
     if campaign.run(folder, seconds, steps, say, pack):

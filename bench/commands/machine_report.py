@@ -9,7 +9,7 @@ from rich.table import Table
 from bench.measure.environment import compiler_version, driver, memory, processor, version
 from bench.measure.scan_peers import SCANS
 from kernels.derive.plan import plan
-from kernels.schedules.select import SCHEDULES
+from kernels.layer.select import SCHEDULES
 
 
 def report() -> None:

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import click
 
-from bench.commands.output_options import Form, forms
-from bench.harness.settings import SettingsError, folder
+from bench.commands.output_options import output_options
+from bench.errors import UsageError
+from bench.harness.settings import folder
+from bench.render.output_format import OutputFormat
 
 
 @click.command()
 @click.argument("paths", metavar="RUN RUN …", nargs=-1, type=Path)
 @click.option("--out", type=Path, required=True, metavar="FOLDER", help="A new folder for the merged run.")
-@forms
-def merge(paths: tuple[Path, ...], out: Path, form: Form) -> None:
+@output_options
+def merge(paths: tuple[Path, ...], out: Path, output_format: OutputFormat) -> None:
     """The shards of a run as one run, with its report: `bench all --shard 1/2` here, `--shard 2/2` there. What two of them measured is
     named, and taken from the first; where they disagree, the exit code is 1."""
     from bench.harness.merge_shards import merge as merged
@@ -21,7 +23,7 @@ def merge(paths: tuple[Path, ...], out: Path, form: Form) -> None:
     from bench.render import export, run_report
 
     if len(paths) < 2:
-        raise SettingsError("merge takes two runs or more: their folders, or their records.jsonl")
+        raise UsageError("merge takes two runs or more: their folders, or their records.jsonl")
     found = merged([(str(path), read(path)) for path in paths])
     target = folder(out, out)
     try:
@@ -31,8 +33,8 @@ def merge(paths: tuple[Path, ...], out: Path, form: Form) -> None:
         records = read(target)
         written = run_report.write(target, records)
     except OSError as error:
-        raise SettingsError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
-    export.show(records, form)
+        raise UsageError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
+    export.show(records, output_format)
     for kind, named in (("missing", found.missing), ("twice", found.twice), ("DISAGREES", found.disagreements)):
         for words in named:
             click.echo(f"{kind}: {words}", err=True)

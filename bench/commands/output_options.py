@@ -1,12 +1,9 @@
-"""The forms in which a verb writes its data to stdout, instead of tables."""
+"""The options --json, --csv and --md, which write data to stdout in place of tables."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import click
-
-Form = Literal["", "json", "csv", "md"]
-"""Tables for a terminal, or else this."""
 
 HELP = {
     "json": "Data to stdout as JSON; of a run, in the form of pytest-benchmark.",
@@ -15,8 +12,8 @@ HELP = {
 }
 
 
-def forms(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a verb --json, --csv and --md; it is called with `form`. Of several the last counts."""
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --json, --csv and --md. It is called with `output_format`; of several the last one counts."""
     for name in ("md", "csv", "json"):
-        verb = click.option(f"--{name}", "form", flag_value=name, default="", help=HELP[name])(verb)
-    return verb
+        command = click.option(f"--{name}", "output_format", flag_value=name, default="", help=HELP[name])(command)
+    return command

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     from bench.render.published import folders, known, published
 
     if not reports.is_dir():
-        raise SettingsError(f"--reports {reports} is no folder: name the one that the runs are in")
+        raise UsageError(f"--reports {reports} is no folder: name the one that the runs are in")
     runs = published(reports)
     for folder in (folder for folder in folders(reports) if not known(folder)):
         click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
@@ -35,7 +35,7 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
             pages = build(runs, cells, derived([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
             click.echo(f"wrote {len(pages)} pages: open {out / 'index.html'}", err=True)
     except OSError as error:
-        raise SettingsError(f"{error.filename or out} can't be written ({error.strerror}): name another with --out") from None
+        raise UsageError(f"{error.filename or out} can't be written ({error.strerror}): name another with --out") from None
 
 
 def derived(cells: list[str]) -> dict[str, str]:

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import click
 
-from bench.commands.output_options import Form, forms
-from bench.harness.settings import SettingsError
+from bench.commands.output_options import output_options
+from bench.errors import UsageError
+from bench.render.output_format import OutputFormat
 
 
 @click.command()
 @click.argument("path", type=Path)
 @click.option("--out", type=Path, metavar="FOLDER", help="Where to write report.md and its plots. [beside the records]")
-@forms
-def report(path: Path, out: Path | None, form: Form) -> None:
+@output_options
+def report(path: Path, out: Path | None, output_format: OutputFormat) -> None:
     """Render a report again from a records.jsonl, or its folder. Needs neither torch nor triton."""
     from bench.records import read
     from bench.render import export
@@ -24,6 +25,6 @@ def report(path: Path, out: Path | None, form: Form) -> None:
         target.mkdir(parents=True, exist_ok=True)
         written = reports.write(target, records)
     except OSError as error:
-        raise SettingsError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
-    export.show(records, form)
+        raise UsageError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
+    export.show(records, output_format)
     click.echo(f"wrote {', '.join(str(p) for p in written)}", err=True)

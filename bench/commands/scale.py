@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from bench.harness.settings import SettingsError, choices, size
+from bench.errors import UsageError
+from bench.harness.settings import choices, size
 
 
 @click.command()
@@ -29,7 +30,7 @@ def scale(cells: str, length: str, batch: str, hidden: str, out: Path | None) ->
     headed(names, H)
     with ranks.joined() as here:
         if B % here.world:
-            raise SettingsError(f"--batch {B} can't be shared by {here.world} ranks evenly: take a multiple of {here.world}")
+            raise UsageError(f"--batch {B} can't be shared by {here.world} ranks evenly: take a multiple of {here.world}")
         place = scaling_run.folder(here, out)
         works = [Work(cell, T, B, H, H) for cell in names]
         settings = {"cells": list(names), "T": T, "B": B, "H": H, "ranks": here.world}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.harness.settings import DTYPES, SettingsError, choice, choices, duration, size, sizes
+from bench.errors import UsageError
+from bench.harness.settings import DTYPES, choice, choices, duration, size, sizes
 from bench.studies.signals.study_options import Place
 
 if TYPE_CHECKING:
@@ -167,10 +168,10 @@ def loaded(checkpoint: Path, cells: str | None, inits: str | None) -> "Trained":
     from bench.studies.signals.trained_layer import trained
 
     if inits:
-        raise SettingsError(f"--checkpoint {checkpoint} has weights of its own: leave out --init")
+        raise UsageError(f"--checkpoint {checkpoint} has weights of its own: leave out --init")
     names = named(cells)
     if cells is None or len(names) > 1:
-        raise SettingsError(f"--checkpoint {checkpoint} holds one cell: say which with --cells")
+        raise UsageError(f"--checkpoint {checkpoint} holds one cell: say which with --cells")
     return trained(checkpoint, names[0])
 
 
@@ -188,7 +189,7 @@ def split(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...]) -> 
 
     found = tuple(dict.fromkeys(part.strip() for part in inits.split(",") if part.strip()))
     if not found:
-        raise SettingsError("--init names no initialisation: take for example default")
+        raise UsageError("--init names no initialisation: take for example default")
     for init in found:
         have = [name for name in names if init in tree.load(name).variants] or names[:1]
         initialised(tree.load(have[0]), init)

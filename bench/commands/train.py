@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from bench.harness.settings import SettingsError, choice, choices, duration, size
+from bench.errors import UsageError
+from bench.harness.settings import choice, choices, duration, size
 from bench.studies.training import TASKS, load
 
 
@@ -51,11 +52,11 @@ def train(
     seconds = duration(budget, "--budget") if budget else math.inf
     shared = ("hidden", "parameters") if equal == "both" else (choice(equal, ("hidden", "parameters", "both"), "--equal"),)
     if name != "recommend" and (data or items or users):
-        raise SettingsError(f"--data, --items and --users are for recommend: leave them out of {name}")
+        raise UsageError(f"--data, --items and --users are for recommend: leave them out of {name}")
     if data and (items or users or length):
-        raise SettingsError("--items, --users and --length are of the click stream: leave them out, or leave out --data")
+        raise UsageError("--items, --users and --length are of the click stream: leave them out, or leave out --data")
     if name in ("digits", "mnist1d", "sizes") and length:
-        raise SettingsError(f"the sequences of {name} have a length of their own: leave out --length")
+        raise UsageError(f"the sequences of {name} have a length of their own: leave out --length")
     changes: dict[str, Any] = {"data": data} if data else {}
     numbers = {"H": ("--hidden", hidden), "T": ("--length", length), "steps": ("--steps", steps)}
     numbers |= {"vocabulary": ("--items", items), "users": ("--users", users)}
@@ -76,12 +77,12 @@ def train(
     named = choices(cells, tree.names(), "cell") if cells else chosen.cells
     square = [cell for cell in named if planned(tree.load(cell)).square]
     if square:
-        raise SettingsError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
+        raise UsageError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
     headed(named, chosen.H)
     plan = Plan(chosen, named, size(seeds, "--seeds"), shared)
     for variant, trial in plan.trials():
         if why := variant.unfit(trial.cell, trial.H):
-            raise SettingsError(why)
+            raise UsageError(why)
     chosen.batch(0, 0)  # what is wrong with the data is said before a folder is made
     today = datetime.datetime.now(datetime.UTC)
     training_run.measure(
@@ -95,5 +96,5 @@ def rate(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise SettingsError(f"--rates takes positive numbers, not {text!r}: for example --rates 0.003,0.01")
+        raise UsageError(f"--rates takes positive numbers, not {text!r}: for example --rates 0.003,0.01")
     return number

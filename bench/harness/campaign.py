@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,7 +94,7 @@ def run(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell, pack: P
         folder.mkdir(parents=True, exist_ok=True)
         packed(folder, pack)
     except OSError as error:
-        raise SettingsError(f"--out {folder} can't be written ({error.strerror}): name a folder that can") from None
+        raise UsageError(f"--out {folder} can't be written ({error.strerror}): name a folder that can") from None
     for number, step in enumerate(steps):
         left = end - time.monotonic() - LAST
         if left < LEAST:

@@ -15,8 +15,9 @@ from bench.measure.linear_recurrence import suited
 from bench.measure.scan_peers import SCANS
 from bench.measure.torchrecurrent_cells import PEERS
 from bench.records import Case, Mode
-from kernels.derive.plan import D, H, plan
-from kernels.schedules.select import SCHEDULES
+from kernels.derive.cost_formulas import D, H, parameter_count
+from kernels.derive.plan import plan
+from kernels.layer.select import SCHEDULES
 
 SMALL = (3, 3, 7, 17)
 """T, B, D and H of what is only checked."""
@@ -142,8 +143,8 @@ def make(settings: Settings, shape: Shape, backend: str, mode: Mode, input_produ
 @cache
 def equal_parameters(cell: str, d: int, h: int) -> int:
     """The hidden width at which a GRU has as many parameters as `cell` has at (d, h), or as near as can be."""
-    wanted = count(plan(cells.load(cell)).parameters, d, h)
-    formula = plan(cells.load("gru")).parameters
+    wanted = count(parameter_count(plan(cells.load(cell))), d, h)
+    formula = parameter_count(plan(cells.load("gru")))
     return min(range(1, 2 * h + 2), key=lambda width: abs(count(formula, d, width) - wanted))
 
 

@@ -6,7 +6,8 @@ import platform
 import re
 from pathlib import Path
 
-from bench.harness.settings import SettingsError, folder
+from bench.errors import UsageError
+from bench.harness.settings import folder
 
 
 def choose(wanted: str) -> str:
@@ -15,7 +16,7 @@ def choose(wanted: str) -> str:
 
     here = torch.cuda.is_available()
     if wanted == "cuda" and not here:
-        raise SettingsError("--device cuda: torch finds no GPU here (`bench doctor` says more); use --device cpu")
+        raise UsageError("--device cuda: torch finds no GPU here (`bench doctor` says more); use --device cpu")
     chosen = wanted or ("cuda" if here else "cpu")
     if chosen == "cpu":
         os.environ["TRITON_INTERPRET"] = "1"
@@ -24,7 +25,7 @@ def choose(wanted: str) -> str:
 
 def target(out: Path | None, device: str, *words: str, resume: bool | None = None) -> Path:
     """The folder a run writes to: `out`, or a new one in reports/ that is named for the day, the device and what is asked. A GPU is asked
-    for its name only then: that may take a context in this process, too. Raises SettingsError as `settings.folder` does."""
+    for its name only then: that may take a context in this process, too. Raises UsageError as `settings.folder` does."""
     today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     default = Path("reports") / "-".join((today, nickname(device), *filter(None, words))) if out is None else out
     return folder(out, default, resume)

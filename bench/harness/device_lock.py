@@ -9,14 +9,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 
 
 @contextmanager
 def alone(device: str) -> Iterator[None]:
     """Within, no other run measures on this device ("cpu", or "cuda": the first GPU that is visible), whoever's it is.
 
-    Raises SettingsError where one does. The system lets go of the lock of a process that died.
+    Raises UsageError where one does. The system lets go of the lock of a process that died.
     """
     first = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0].strip() if device == "cuda" else ""
     name = re.sub(r"[^A-Za-z0-9-]+", "-", f"recurrent-bench-{device}{first}")
@@ -24,9 +24,9 @@ def alone(device: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise SettingsError(f"another run is measuring on this device ({lock.lock_file} is locked): wait until it is done") from None
+        raise UsageError(f"another run is measuring on this device ({lock.lock_file} is locked): wait until it is done") from None
     except OSError as error:
-        raise SettingsError(
+        raise UsageError(
             f"{lock.lock_file} can't be locked ({error.strerror}): runs need a folder for temporary files that can be written"
         ) from None
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from bench.analysis.comparison import unlike
 from bench.analysis.median_ci import estimate
 from bench.analysis.summary import timed
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records import CaseRecord, Record, Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 
@@ -26,7 +26,7 @@ class Merged:
 
 
 def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
-    """Of runs by name. What several have is taken from the first. Raises SettingsError where two are not parts of one run."""
+    """Of runs by name. What several have is taken from the first. Raises UsageError where two are not parts of one run."""
     (first, one), *rest = parts
     for name, other in rest:
         parted(first, one, name, other)
@@ -50,12 +50,12 @@ def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
 
 
 def parted(first: str, one: Records, second: str, other: Records) -> None:
-    """Raises SettingsError where their settings, machines or commits differ."""
+    """Raises UsageError where their settings, machines or commits differ."""
     here, there = one.run.environment, other.run.environment
     commits = ["commit"] if (here.commit, here.dirty) != (there.commit, there.dirty) else []
     differ = [*unlike(one, other, free=("shard",)), *commits]
     if differ:
-        raise SettingsError(f"{first} and {second} are not parts of one run: they differ in {', '.join(differ)}")
+        raise UsageError(f"{first} and {second} are not parts of one run: they differ in {', '.join(differ)}")
 
 
 def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:
@@ -63,7 +63,7 @@ def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:
     shards = [str(records.run.settings.get("shard") or "1/1").split("/") for _, records in parts]
     counts = {count for _, count in shards}
     if len(counts) > 1:
-        raise SettingsError(f"these are shards of {' and of '.join(sorted(counts))}: merge those of one run")
+        raise UsageError(f"these are shards of {' and of '.join(sorted(counts))}: merge those of one run")
     count = counts.pop()
     return [f"shard {k}/{count}" for k in range(1, int(count) + 1) if str(k) not in {number for number, _ in shards}]
 

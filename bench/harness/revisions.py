@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.analysis.comparison import Side
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records import read
 
 ROOT = Path(__file__).parents[2]
@@ -30,12 +30,12 @@ TREE = Code("the working tree")
 
 
 def named(text: str) -> Path | Code:
-    """A path that exists or, where there is none, a revision. Raises SettingsError."""
+    """A path that exists or, where there is none, a revision. Raises UsageError."""
     if Path(text).exists():
         return Path(text)
     found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
     if found.returncode:
-        raise SettingsError(f"{text!r} is neither a records file or its folder nor a git revision: name one of these")
+        raise UsageError(f"{text!r} is neither a records file or its folder nor a git revision: name one of these")
     return Code(text, found.stdout.strip())
 
 
@@ -43,18 +43,18 @@ def git(*arguments: str) -> "subprocess.CompletedProcess[str]":
     try:
         return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
     except OSError as error:
-        raise SettingsError(f"git can't be run ({error.strerror}): install it, or name records files") from None
+        raise UsageError(f"git can't be run ({error.strerror}): install it, or name records files") from None
 
 
 def sides(a: Path | Code, b: Path | Code, arguments: Sequence[str], tell: Callable[[str], None]) -> tuple[Side, Side]:
     """Reads files, and measures code by `python -m bench all` with the arguments: both by turns, A B B A, so that what drifts meets both
-    alike. `tell` is called with what runs. Raises SettingsError or RecordError."""
+    alike. `tell` is called with what runs. Raises UsageError or RecordError."""
     own = next((given for given in arguments if given.partition("=")[0] in OWN), None)
     if own:
-        raise SettingsError(f"{own} after -- is for compare itself to give: leave it out")
+        raise UsageError(f"{own} after -- is for compare itself to give: leave it out")
     code = [side for side in (a, b) if isinstance(side, Code)]
     if arguments and not code:
-        raise SettingsError(f"two records files are compared as they are: leave out -- {shlex.join(arguments)}")
+        raise UsageError(f"two records files are compared as they are: leave out -- {shlex.join(arguments)}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-compare-")))
         trees = [stack.enter_context(tree(side, folder / f"tree-{k}")) for k, side in enumerate(code)]
@@ -78,7 +78,7 @@ def tree(code: Code, folder: Path) -> Iterator[Path]:
     made = git("worktree", "add", "--detach", str(folder), code.commit)
     if made.returncode:
         last = (made.stderr.strip() or "git says nothing").splitlines()[-1]
-        raise SettingsError(f"{code.name} can't be checked out ({last})")
+        raise UsageError(f"{code.name} can't be checked out ({last})")
     try:
         yield folder
     finally:
@@ -90,4 +90,4 @@ def measure(code: Code, tree: Path, out: Path, arguments: Sequence[str]) -> None
     command = [sys.executable, "-m", "bench", "all", *arguments, "--out", str(out)]
     ended = subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode
     if ended:
-        raise SettingsError(f"{code.name} could not be measured: bench all {shlex.join(arguments)} ended with exit code {ended}")
+        raise UsageError(f"{code.name} could not be measured: bench all {shlex.join(arguments)} ended with exit code {ended}")

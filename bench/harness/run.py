@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from bench.commands.output_options import Form
+from bench.errors import UsageError
 from bench.harness.device_lock import alone
 from bench.harness.progress import progress, say
-from bench.harness.settings import Settings, SettingsError
+from bench.harness.settings import Settings
 from bench.harness.worker import Worker
 from bench.records import End, Environment, Record, Run, mend, read, write
+from bench.render.output_format import OutputFormat
 
 
 @dataclass(frozen=True)
@@ -31,18 +32,20 @@ class Limits:
     began: float
 
 
-def measure(settings: Settings, folder: Path, started: datetime.datetime, command: str, limits: Limits, form: Form = "") -> None:
+def measure(
+    settings: Settings, folder: Path, started: datetime.datetime, command: str, limits: Limits, output_format: OutputFormat = ""
+) -> None:
     """Run, write every record as it is finished, and render. What the folder has already isn't measured again. Interrupted, or out of
     disk, it says where the records are."""
     with alone(settings.device):
         worker = Worker(settings, limits.case)  # its process takes seconds to start: those in which this one plans
         try:
-            carry_out(worker, folder, started, command, limits, form)
+            carry_out(worker, folder, started, command, limits, output_format)
         finally:
             worker.kill()
 
 
-def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command: str, limits: Limits, form: Form) -> None:
+def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command: str, limits: Limits, output_format: OutputFormat) -> None:
     from bench.harness.jobs import jobs
     from bench.harness.supervisor import Broken, Sitting
 
@@ -81,9 +84,9 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
             path.unlink()
             say(f"{end}nothing was measured yet")
             raise SystemExit(code)
-        render(folder, count, end and f"{end}{count} records are in {path}", sitting.spent, limits.began, form)
+        render(folder, count, end and f"{end}{count} records are in {path}", sitting.spent, limits.began, output_format)
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
+        raise UsageError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
     for line in sitting.failed:
         say(f"left out: {line}")
     if sitting.skipped:
@@ -93,7 +96,7 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
         raise SystemExit(code)
 
 
-def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float, form: Form) -> None:
+def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float, output_format: OutputFormat) -> None:
     """Plots, where the time went, drawing included, the report that says so and, unless it ended early, tables: nobody may read them."""
     path = folder / "records.jsonl"
     try:
@@ -109,11 +112,11 @@ def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began
         records = read(path)
         written = run_report.page(folder, records, drawn)
     except OSError as error:
-        raise SettingsError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
+        raise UsageError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
     say(end or f"{count} records in {path}")
     say(f"report: {written}")
     if not end:
-        export.show(records, form)
+        export.show(records, output_format)
 
 
 def rendering() -> None:
@@ -138,14 +141,14 @@ SAME = (
 
 
 def agree(path: Path, run: Run, settings: dict[str, object], here: Environment) -> None:
-    """Raises SettingsError where a run to go on with was measured otherwise."""
+    """Raises UsageError where a run to go on with was measured otherwise."""
     if not run.settings:
-        raise SettingsError(f"--resume: {path} doesn't say how it was measured: name a new --out")
+        raise UsageError(f"--resume: {path} doesn't say how it was measured: name a new --out")
     pairs = {name: (run.settings.get(name), value) for name, value in settings.items()}
     pairs |= {name: (getattr(run.environment, name), getattr(here, name)) for name in SAME}
     for name, (was, now) in pairs.items():
         if was != now:
-            raise SettingsError(f"--resume: {path} was measured with {name} {told(was)}, not {told(now)}: name a new --out")
+            raise UsageError(f"--resume: {path} was measured with {name} {told(was)}, not {told(now)}: name a new --out")
 
 
 def told(value: object) -> str:

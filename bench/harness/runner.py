@@ -24,6 +24,7 @@ from bench.measure.stopwatch import Stopwatch
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
 from bench.studies.signals import gradient_norms
 from cells import load
+from kernels.derive.cost_formulas import flop_counts, parameter_count
 from kernels.derive.plan import plan
 
 Emit = Callable[[Record | Environment], None]
@@ -291,6 +292,7 @@ def outcome(case: Case, status: Status, reason: str, **measured: Any) -> CaseRec
     """A record, with what the plan knows of the cell."""
     p = plan(load(case.cell))
     return CaseRecord(
-        case=case, status=status, reason=reason, parameters=count(p.parameters, case.D, case.H), formula=formula(p.parameters),
-        flops=sum(count(f, case.D, case.H) for f in p.flops.values()), demand=demand(p, case), unit="cell update" * bool(p.near), **measured
+        case=case, status=status, reason=reason, parameters=count(parameter_count(p), case.D, case.H), formula=formula(parameter_count(p)),
+        flops=sum(count(f, case.D, case.H) for f in flop_counts(p).values()), demand=demand(p, case),
+        unit="cell update" * bool(p.near), **measured
     )  # fmt: skip

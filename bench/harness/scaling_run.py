@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 
 import torch.distributed as dist
 
+from bench.errors import UsageError
 from bench.harness.device import target
 from bench.harness.progress import say
-from bench.harness.settings import SettingsError
 from bench.measure import environment
 from bench.records import Run, ScaleRecord, read, write
 from bench.records.scale_record import Scaling
@@ -25,15 +25,15 @@ SCALINGS: tuple[Scaling, ...] = ("strong", "weak")
 
 
 def folder(ranks: Ranks, out: Path | None) -> Path:
-    """The folder for the results, made by the first rank. Raises SettingsError on every rank where it can't be."""
+    """The folder for the results, made by the first rank. Raises UsageError on every rank where it can't be."""
     made: list[Any] = [None]
     if ranks.rank == 0:
         try:
             made = [target(out, ranks.device.type, "scale")]
-        except SettingsError as error:
+        except UsageError as error:
             made = [error]
     dist.broadcast_object_list(made)
-    if isinstance(made[0], SettingsError):
+    if isinstance(made[0], UsageError):
         raise made[0]
     return Path(made[0])
 

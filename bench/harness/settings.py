@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from bench.errors import UsageError
 from bench.records import Mode
 
 DEFAULTS = {
@@ -26,10 +27,6 @@ PRECISIONS = ("ieee", "tf32")
 
 
 MODES: tuple[Mode, ...] = get_args(Mode)
-
-
-class SettingsError(ValueError):
-    """A setting that can't be; the message names it and what would do."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +62,12 @@ def choices(text: str, known: tuple[str, ...], kind: str) -> tuple[str, ...]:
     """A comma list of names, each of them known."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if not names:
-        raise SettingsError(f"no {kind} named: choose from {', '.join(known)}")
+        raise UsageError(f"no {kind} named: choose from {', '.join(known)}")
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise SettingsError(f"no {kind} is called {name!r}: {hint}")
+            raise UsageError(f"no {kind} is called {name!r}: {hint}")
     return names
 
 
@@ -88,15 +85,15 @@ def functions(text: str, flag: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for file, _, function in (name.rpartition(":") for name in names if ":" in name):
         if not (function.isidentifier() and file.endswith(".py")):
-            raise SettingsError(f"{flag} takes FILE.py:NAME for a function of your own, not {file}:{function}")
+            raise UsageError(f"{flag} takes FILE.py:NAME for a function of your own, not {file}:{function}")
         if not Path(file).is_file():
-            raise SettingsError(f"{flag}: there is no file {file}")
+            raise UsageError(f"{flag}: there is no file {file}")
     return names
 
 
 def choice(text: str, known: tuple[str, ...], kind: str) -> str:
     if "," in text:
-        raise SettingsError(f"one {kind} at a time, not {text!r}: choose from {', '.join(known)}")
+        raise UsageError(f"one {kind} at a time, not {text!r}: choose from {', '.join(known)}")
     return choices(text, known, kind)[0]
 
 
@@ -109,11 +106,11 @@ def size(text: str, flag: str, least: int = 1) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise SettingsError(f"{flag} takes whole numbers, not {text!r}: for example {flag} 64") from None
+        raise UsageError(f"{flag} takes whole numbers, not {text!r}: for example {flag} 64") from None
     if number < least:
-        raise SettingsError(f"{flag} must be at least {least}, not {number}")
+        raise UsageError(f"{flag} must be at least {least}, not {number}")
     if number >= 2**31:
-        raise SettingsError(f"{flag} must be below 2³¹, not {number}")
+        raise UsageError(f"{flag} must be below 2³¹, not {number}")
     return number
 
 
@@ -121,7 +118,7 @@ def part(text: str, flag: str) -> str:
     """One part of several: 2/3 is the second of three."""
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise SettingsError(f"{flag} takes one part of several, not {text!r}: {flag} 1/2 here and {flag} 2/2 elsewhere")
+        raise UsageError(f"{flag} takes one part of several, not {text!r}: {flag} 1/2 here and {flag} 2/2 elsewhere")
     return f"{int(found[1])}/{int(found[2])}"
 
 
@@ -132,7 +129,7 @@ def duration(text: str, flag: str) -> float:
     """Seconds, of a number with its unit: 90s, 8m, 1.5h."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     if found is None or not float(found[1]):
-        raise SettingsError(f"{flag} takes a time with its unit, not {text!r}: for example {flag} 90s, 8m or 1h")
+        raise UsageError(f"{flag} takes a time with its unit, not {text!r}: for example {flag} 90s, 8m or 1h")
     return float(found[1]) * UNITS[found[2]]
 
 
@@ -140,7 +137,7 @@ def folder(out: Path | None, default: Path, resume: bool | None = None) -> Path:
     """The folder a run writes to, made: `out`, which must be new or empty, or `default` with a number that makes it new. To `resume`,
     `out` may hold a run; None where that can't be asked for."""
     if resume and out is None:
-        raise SettingsError("--resume goes on with a run: name its folder with --out")
+        raise UsageError("--resume goes on with a run: name its folder with --out")
     chosen = out or default
     if out is None:
         tries = (default.with_name(f"{default.name}-{n}") for n in range(2, 10_000))
@@ -148,11 +145,11 @@ def folder(out: Path | None, default: Path, resume: bool | None = None) -> Path:
     elif out.exists() and (not out.is_dir() or any(out.iterdir())) and not (resume and (out / "records.jsonl").exists()):
         hint = "it holds no records.jsonl to resume" if resume else "nothing was overwritten"
         hint += "; --resume goes on with a run" if resume is False else ""
-        raise SettingsError(f"--out {out} exists already: name a new folder, {hint}")
+        raise UsageError(f"--out {out} exists already: name a new folder, {hint}")
     try:
         chosen.mkdir(parents=True, exist_ok=True)
         probe = chosen / "records.jsonl"
         probe.touch()
     except OSError as error:
-        raise SettingsError(f"--out {chosen} can't be written ({error.strerror}): name a folder that can") from None
+        raise UsageError(f"--out {chosen} can't be written ({error.strerror}): name a folder that can") from None
     return chosen

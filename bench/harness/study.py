@@ -17,24 +17,21 @@ from typing import Any
 
 import torch
 
+from bench.errors import UsageError
 from bench.harness.device import target
 from bench.harness.progress import progress, say
 from bench.harness.run import agree
-from bench.harness.settings import SettingsError
 from bench.measure import environment
 from bench.measure.failure import first_line, full
-from bench.records import DecayRecord, GradientRecord, JacobianRecord, MapRecord, Run, TheoryRecord, mend, read, write
+from bench.records import Run, mend, read, write
+from bench.studies.signals.piece import Piece, SignalRecord
 from bench.studies.signals.single_thread import one_thread
 from bench.studies.signals.study_options import Place
-
-Finding = GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord
-Piece = tuple[str, Callable[[], Finding]]
-"""What is measured, in words, and how."""
 
 
 def run(verb: str, pieces: Sequence[Piece], settings: dict[str, Any], place: Place) -> None:
     """Measure the pieces that the folder doesn't have, and render. Interrupted, or out of time, it keeps what is finished. Raises
-    SettingsError for a folder that can't be written, or that was measured otherwise."""
+    UsageError for a folder that can't be written, or that was measured otherwise."""
     until = time.monotonic() + place.seconds
     folder = target(place.out, settings["device"], verb, resume=place.resume)
     path, end, code = folder / "records.jsonl", "out of time", 0
@@ -46,7 +43,7 @@ def run(verb: str, pieces: Sequence[Piece], settings: dict[str, Any], place: Pla
     except KeyboardInterrupt:
         end, code = "interrupted", 130
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; what was finished before is in it, --resume goes on") from None
+        raise UsageError(f"{path}: {error.strerror}; what was finished before is in it, --resume goes on") from None
     except Exception as error:
         if not full(error):
             raise
@@ -79,7 +76,7 @@ def begin(path: Path, settings: dict[str, Any]) -> int:
     return 0
 
 
-def measured(pieces: Iterable[Piece], tell: Callable[[str, int], None], until: float) -> Iterable[Finding]:
+def measured(pieces: Iterable[Piece], tell: Callable[[str, int], None], until: float) -> Iterable[SignalRecord]:
     for name, measure in pieces:
         if time.monotonic() > until:
             return

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
+from bench.errors import UsageError
 from bench.harness.device_lock import alone
 from bench.harness.progress import say
 from bench.harness.run import agree
-from bench.harness.settings import SettingsError
 from bench.harness.training_view import view
 from bench.measure import environment
 from bench.records import Records, Run, mend, read, write
@@ -54,7 +54,7 @@ def carry_out(plan: Plan, device: str, folder: Path, started: datetime.datetime,
     except KeyboardInterrupt:
         end = "interrupted"
     except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}; what was finished before is in it, --resume goes on") from None
+        raise UsageError(f"{path}: {error.strerror}; what was finished before is in it, --resume goes on") from None
     render(folder, read(path))
     if left or end:
         say(f"{end or f'{left} trainings had no time to finish'}: --out {folder} --resume goes on")
@@ -76,5 +76,5 @@ def render(folder: Path, records: Records) -> None:
     try:
         written = run_report.write(folder, records)
     except OSError as error:
-        raise SettingsError(f"{folder}: no report, {error.strerror}; all records are in {folder / 'records.jsonl'}") from None
+        raise UsageError(f"{folder}: no report, {error.strerror}; all records are in {folder / 'records.jsonl'}") from None
     say(f"report: {written[0]}")

@@ -23,7 +23,7 @@ from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
 from kernels.layer.autograd import Recurrence
 from kernels.layer.input_products import hoist
-from kernels.schedules.select import SCHEDULES
+from kernels.layer.select import SCHEDULES
 
 
 class Unsupported(Exception):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from bench.harness.bundle.source_commit import said
 from bench.measure import conditions, device_constants
 from bench.measure.scan_peers import SCANS
+from bench.measure.source_commit import said
 from bench.records import Environment
 from kernels.schedules.cpu.library import compiler
 

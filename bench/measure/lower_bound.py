@@ -19,7 +19,8 @@ import sympy
 
 from bench.measure.problem import DTYPES
 from bench.records import Case, Demand, Mode
-from kernels.derive.plan import D, H, Plan
+from kernels.derive.cost_formulas import D, H, flop_counts, parameter_count, parameter_sizes
+from kernels.derive.plan import Plan
 
 B, T = sympy.symbols("B T", positive=True, integer=True)
 
@@ -27,8 +28,8 @@ B, T = sympy.symbols("B T", positive=True, integer=True)
 @cache
 def formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Expr]:
     """`Demand` as formulas in T, B, D and H, with elements for bytes."""
-    recurrent = sympy.Add(*(plan.sizes[f"W.{name}"] for name in dict.fromkeys(plan.recurrent)))
-    learned = plan.parameters if input_product else recurrent
+    recurrent = sympy.Add(*(parameter_sizes(plan)[f"W.{name}"] for name in dict.fromkeys(plan.recurrent)))
+    learned = parameter_count(plan) if input_product else recurrent
     width = D if input_product else H * sum(term.hoisted is not None for term in plan.terms)
     states, steps = len(plan.states) * H, T * B
     moved, turns, passes = sympy.Integer(0), sympy.Integer(0), 0
@@ -42,8 +43,8 @@ def formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Exp
         turns, passes = turns + (2 if input_product else 1) * T - 1, passes + 1
     hoisted = {"inference": 1, "backward": 2, "training": 3}[mode]
     return {
-        "hoisted": steps * plan.flops["hoisted"] * hoisted if input_product else sympy.Integer(0),
-        "recurrent": turns * B * plan.flops["recurrent"],
+        "hoisted": steps * flop_counts(plan)["hoisted"] * hoisted if input_product else sympy.Integer(0),
+        "recurrent": turns * B * flop_counts(plan)["recurrent"],
         "elements": sympy.expand(moved),
         "held": recurrent,
         "meetings": (T * len(plan.stages) - 1) * passes if plan.stages else sympy.Integer(0),

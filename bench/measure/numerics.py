@@ -19,9 +19,10 @@ from bench.measure.backends import Workload
 from bench.measure.scan_peers import SCANS
 from bench.records import Case, Work
 from cells import load
+from kernels.derive.cost_formulas import parameter_sizes
 from kernels.derive.plan import plan
 from kernels.layer.checkpointing import CHUNK
-from kernels.schedules.select import SCHEDULES
+from kernels.layer.select import SCHEDULES
 
 UNKNOWN = "not documented"
 SIXTEEN = ("float16", "bfloat16")
@@ -50,7 +51,7 @@ def allowed(backend: str) -> bool:
 def biases(case: Case, backend: str) -> int:
     """Vectors added for a gate; where the rows in front of the loop are given, those left in the loop. A GRU that resets after its
     product has one more in its candidate, as its equation has."""
-    if not any(name.startswith("b.") for name in plan(load(case.cell)).sizes):
+    if not any(name.startswith("b.") for name in parameter_sizes(plan(load(case.cell)))):
         return 0
     if not case.input_product:
         return int(any(node.op == "b" for node in plan(load(case.cell)).vector_values))

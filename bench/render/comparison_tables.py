@@ -1,4 +1,4 @@
-"""Two runs side by side, for a terminal and in the forms of `bench.commands.output_options`."""
+"""Two runs side by side, for a terminal and in the forms of `bench.render.output_format`."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,7 +9,6 @@ from rich.text import Text
 from bench.analysis.comparison import Comparison, Pair
 from bench.analysis.summary import seconds, timed
 from bench.analysis.verdict import Verdict
-from bench.commands.output_options import Form
 from bench.records import Case, CaseRecord
 from bench.render.case_rows import spelled, to_csv
 from bench.render.console import columns, titled
@@ -17,6 +16,7 @@ from bench.render.export import put, to_json
 from bench.render.formatting import NONE, VERDICTS, factor, interval, milliseconds, plural
 from bench.render.header import margin
 from bench.render.markdown import table, text
+from bench.render.output_format import OutputFormat
 from bench.render.terminal import terminal
 
 PLACES: tuple[tuple[str, Callable[[Case], str]], ...] = (
@@ -36,13 +36,13 @@ CAPTION = (
 )
 
 
-def show(comparison: Comparison, form: Form) -> None:
+def show(comparison: Comparison, output_format: OutputFormat) -> None:
     """To stdout."""
-    if form == "json":
+    if output_format == "json":
         put(to_json(document(comparison)))
-    elif form == "csv":
+    elif output_format == "csv":
         put(to_csv([flat(pair) for pair in comparison.pairs]))
-    elif form == "md":
+    elif output_format == "md":
         put(markdown(comparison))
     else:
         show_tables(comparison)

@@ -6,37 +6,37 @@ from typing import Any
 
 from pydantic_core import to_json as serialised
 
-from bench.commands.output_options import Form
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records import Records
 from bench.render import benchmarks, run_report
 from bench.render.case_rows import rows, to_csv
 from bench.render.console import tables
+from bench.render.output_format import OutputFormat
 from bench.render.terminal import terminal
 
 
-def show(records: Records, form: Form) -> None:
-    """Write a run to stdout: its tables, or its data in a form of `bench.commands.output_options`. Raises SettingsError where stdout
+def show(records: Records, output_format: OutputFormat) -> None:
+    """Write a run to stdout: its tables, or its data in a form of `bench.render.output_format`. Raises UsageError where stdout
     can't be written, and
     BrokenPipeError where nobody reads on."""
     if sys.stdout is None:
-        raise SettingsError("stdout is closed: give it somewhere to go")
+        raise UsageError("stdout is closed: give it somewhere to go")
     try:
-        put_all(records, form)
+        put_all(records, output_format)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left in the old one would be tried again at the end
-        raise SettingsError(f"stdout can't be written ({error.strerror}): send it elsewhere") from None
+        raise UsageError(f"stdout can't be written ({error.strerror}): send it elsewhere") from None
 
 
-def put_all(records: Records, form: Form) -> None:
-    if form == "json":
+def put_all(records: Records, output_format: OutputFormat) -> None:
+    if output_format == "json":
         put(to_json(benchmarks.document(records)))
-    elif form == "csv":
+    elif output_format == "csv":
         put(to_csv(rows(records)))
-    elif form == "md":
+    elif output_format == "md":
         put(run_report.written(records, []))
     else:
         out = terminal()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.render.formatting import MODES, NONE
 from bench.render.markdown import text
 from bench.render.published import Published, cited, modes
@@ -18,10 +18,10 @@ them (†) torch.nn was host-bound: the host issued its work more slowly than th
 
 
 def write(reports: Path, runs: Sequence[Published]) -> Path:
-    """Raises SettingsError where another README.md is in its place."""
+    """Raises UsageError where another README.md is in its place."""
     path = reports / "README.md"
     if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(ABOUT.partition("\n")[0]):
-        raise SettingsError(f"{path} is no index of runs: name the folder that the runs are in with --reports, or move that file away")
+        raise UsageError(f"{path} is no index of runs: name the folder that the runs are in with --reports, or move that file away")
     path.write_text(index(runs), encoding="utf-8")
     return path
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.render.formatting import NONE
 from bench.site.report_page import inline
 
@@ -31,11 +31,11 @@ PARTS = {"assets", "cells", "compare", "docs", "runs", "history.html", "index.ht
 
 
 def emptied(out: Path) -> None:
-    """Raises SettingsError for a folder that holds anything but an older site."""
+    """Raises UsageError for a folder that holds anything but an older site."""
     if out.is_symlink():
-        raise SettingsError(f"--out {out} is a link: name the folder itself")
+        raise UsageError(f"--out {out} is a link: name the folder itself")
     if out.exists() and (found := {path.name for path in out.iterdir()}):
         if not (out / "assets" / "site.css").exists() or not found <= PARTS:
-            raise SettingsError(f"--out {out} holds something that is no site: name a new folder")
+            raise UsageError(f"--out {out} holds something that is no site: name a new folder")
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)

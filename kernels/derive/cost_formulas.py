@@ -1,5 +1,7 @@
 """What a plan costs, as formulas in D and H: parameters, flops, and elements that pass through memory. What imports this has SymPy."""
 
+from functools import cache
+
 import sympy
 
 from kernels.derive.graph import LEAVES, walk
@@ -8,7 +10,8 @@ from kernels.derive.plan import Plan
 D, H = sympy.symbols("D H", positive=True, integer=True)
 
 
-def sizes(plan: Plan) -> dict[str, sympy.Expr]:
+@cache
+def parameter_sizes(plan: Plan) -> dict[str, sympy.Expr]:
     """Every learned value and its size, in the order of the equations."""
     found: dict[str, sympy.Expr] = {}
     for node in plan.written:
@@ -20,12 +23,14 @@ def sizes(plan: Plan) -> dict[str, sympy.Expr]:
     return found
 
 
-def parameters(plan: Plan) -> sympy.Expr:
+@cache
+def parameter_count(plan: Plan) -> sympy.Expr:
     """The parameter count."""
-    return sympy.expand(sum(plan.sizes.values(), sympy.Integer(0)))
+    return sympy.expand(sum(parameter_sizes(plan).values(), sympy.Integer(0)))
 
 
-def flops(plan: Plan) -> dict[str, sympy.Expr]:
+@cache
+def flop_counts(plan: Plan) -> dict[str, sympy.Expr]:
     """Operations per time step and sequence of a forward pass. "hoisted" and "recurrent" are the products in front of the
     loop and in it, 2 for each weight; "pointwise" is the rest of the step, 1 for each operation on an element. What is
     elementwise in front of the loop is not counted."""
@@ -35,11 +40,11 @@ def flops(plan: Plan) -> dict[str, sympy.Expr]:
     operations += sum(2 * len(n.stencil.taps) - 1 for n in plan.near)
     operations += sum(term.matrix != "" and term.hoisted is not None for term in plan.terms)
     products = {"hoisted": hoisted, "recurrent": plan.recurrent}
-    counts = {kind: sympy.Add(*(2 * plan.sizes[f"W.{name}"] for name in names)) for kind, names in products.items()}
+    counts = {kind: sympy.Add(*(2 * parameter_sizes(plan)[f"W.{name}"] for name in names)) for kind, names in products.items()}
     return counts | {"pointwise": operations * H}
 
 
-def elements(plan: Plan) -> sympy.Expr:
+def elements_moved(plan: Plan) -> sympy.Expr:
     """Elements read or written per time step and sequence by a forward step that keeps what training needs, the
     recurrent weights staying on chip: terms in, terms with a product out again, states in and out."""
     return (len(plan.terms) + len(plan.recurrent) + 2 * len(plan.states)) * H

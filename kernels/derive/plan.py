@@ -17,28 +17,12 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any
 
 from cells.grammar.cell import Cell
 from cells.grammar.errors import fault
 from kernels.derive.graph import LEAVES, Graph, Node, walk
 from kernels.derive.plan_types import Near, Pointwise, Stage, Term
 from kernels.derive.trace import trace
-
-if TYPE_CHECKING:
-    from sympy import Expr, Symbol
-
-    D: Symbol
-    H: Symbol
-
-
-def __getattr__(name: str) -> Any:
-    """D and H, the symbols of the formulas, from where they are: SymPy is imported by whoever asks for a formula, not with a layer."""
-    if name not in ("D", "H"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from kernels.derive import cost_formulas
-
-    return getattr(cost_formulas, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,34 +83,6 @@ class Plan:
     def square_line(self) -> int:
         """The line of the cell's file that first does so, 0 where it is the next states alone."""
         return next((n.line for n in self.written if n.width == "D=H"), 0)
-
-    @cached_property
-    def sizes(self) -> dict[str, "Expr"]:
-        """Every learned value and its size as a formula, in the order of the equations."""
-        from kernels.derive import cost_formulas
-
-        return cost_formulas.sizes(self)
-
-    @cached_property
-    def parameters(self) -> "Expr":
-        """The parameter count as a formula in D and H."""
-        from kernels.derive import cost_formulas
-
-        return cost_formulas.parameters(self)
-
-    @cached_property
-    def flops(self) -> dict[str, "Expr"]:
-        """Operations per time step and sequence of a forward pass, by where they are: see `kernels.derive.cost_formulas`."""
-        from kernels.derive import cost_formulas
-
-        return cost_formulas.flops(self)
-
-    @cached_property
-    def elements(self) -> "Expr":
-        """Elements read or written per time step and sequence by a forward step that keeps what training needs."""
-        from kernels.derive import cost_formulas
-
-        return cost_formulas.elements(self)
 
 
 def plan(cell: Cell, bias: bool = True) -> Plan:

@@ -17,10 +17,10 @@ import cells
 from cells.grammar.cell import Cell
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
+from kernels.layer import select as backends
 from kernels.layer.autograd import differentiate, prepare
 from kernels.layer.input_products import hoist, plain
 from kernels.layer.inputs import NO_STEPS
-from kernels.schedules import select as backends
 from kernels.schedules.interface import Trajectory
 
 KNOWN: dict[str, Cell] = {}

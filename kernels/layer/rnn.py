@@ -16,8 +16,8 @@ from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
 from kernels.layer import checkpointing, custom_op, input_products
 from kernels.layer import packed as ragged
+from kernels.layer import select as backends
 from kernels.layer.inputs import Hidden, earlier, packed, rectangular
-from kernels.schedules import select as backends
 
 MEMORY = ("full", "low")
 

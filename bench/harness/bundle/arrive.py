@@ -5,11 +5,11 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.errors import UsageError
 from bench.harness.bundle import compile_list, launchers
 from bench.harness.bundle.compile_list import Tell
 from bench.harness.bundle.kernel_list import Work, parse, samples
 from bench.harness.bundle.pack import FOLDER, Manifest
-from bench.harness.settings import SettingsError
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Bundle:
 
 
 def read(path: Path) -> Bundle:
-    """The manifest and the list of a bundle: its file, or the folder it was unpacked to. Raises SettingsError."""
+    """The manifest and the list of a bundle: its file, or the folder it was unpacked to. Raises UsageError."""
     try:
         if path.is_dir():
             manifest, listed = ((path / name).read_text() for name in ("manifest.json", "list.jsonl"))
@@ -28,7 +28,7 @@ def read(path: Path) -> Bundle:
                 manifest, listed = (member(tar, name) for name in ("manifest.json", "list.jsonl"))
         return Bundle(Manifest(**json.loads(manifest)), parse(listed))
     except (OSError, tarfile.TarError, KeyError, ValueError, TypeError) as error:
-        raise SettingsError(f"{path} is no bundle: {error}") from None
+        raise UsageError(f"{path} is no bundle: {error}") from None
 
 
 def member(tar: tarfile.TarFile, name: str) -> str:
@@ -43,7 +43,7 @@ def check(bundle: Bundle, processes: int, tell: Tell) -> bool:
     manifest, cache = bundle.manifest, Path(bundle.manifest.cache)
     few = samples(bundle.works)
     if not few:
-        raise SettingsError("the bundle's list is empty: there is nothing to find")
+        raise UsageError("the bundle's list is empty: there is nothing to find")
     tried = compile_list.run(few, manifest.capability, cache, min(processes, len(few)), None, lambda words: None)
     keys = {str(work): (*tried.keys[work], tried.failed.get(work, ""))[0] for work in few}
     wrong = next((name for name in keys if keys[name] != manifest.keys.get(name)), None)

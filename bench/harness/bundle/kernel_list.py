@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.harness.suites import SUITES, Shape
 from kernels.derive.plan import plan
 from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Direction, Tiles
@@ -70,13 +70,13 @@ def of(shape: Shape, cuts: int) -> Iterator[Work]:
 
 
 def read(path: Path) -> list[Work]:
-    """A list as `lines` writes it, one piece of work a line; one without a schedule is of `resident`. Raises SettingsError."""
+    """A list as `lines` writes it, one piece of work a line; one without a schedule is of `resident`. Raises UsageError."""
     try:
         return parse(path.read_text())
     except OSError as error:
-        raise SettingsError(f"--list {path} can't be read ({error.strerror})") from None
+        raise UsageError(f"--list {path} can't be read ({error.strerror})") from None
     except ValueError as error:
-        raise SettingsError(f"--list {path}: {error}") from None
+        raise UsageError(f"--list {path}: {error}") from None
 
 
 def parse(text: str) -> list[Work]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.harness.bundle import compile_list, kernel_list, launchers, pack, source_commit, wheels
+from bench.errors import UsageError
+from bench.harness.bundle import compile_list, kernel_list, launchers, pack, wheels
 from bench.harness.bundle.compile_list import Tell, Warmed
 from bench.harness.bundle.kernel_list import Work
-from bench.harness.settings import SettingsError
+from bench.measure import source_commit
 from bench.measure.environment import revision, version
 
 
@@ -30,11 +31,11 @@ def works(listed: Path | None, suites: Sequence[str], cuts: int) -> list[Work]:
 
 
 def run(todo: Sequence[Work], capability: int, cache: Path, processes: int, out: Path | None, packages: Wheels | None, tell: Tell) -> None:
-    """Compile what is to do and, with `out`, pack it, and the packages. Raises SettingsError for what a user can mend."""
+    """Compile what is to do and, with `out`, pack it, and the packages. Raises UsageError for what a user can mend."""
     if not cache.is_absolute():
-        raise SettingsError(f"--cache takes a path from the root, not {cache}: Triton finds its files by it, here and there")
+        raise UsageError(f"--cache takes a path from the root, not {cache}: Triton finds its files by it, here and there")
     if out and not out.absolute().parent.is_dir():
-        raise SettingsError(f"--out {out} can't be written: there is no folder {out.absolute().parent}")
+        raise UsageError(f"--out {out} can't be written: there is no folder {out.absolute().parent}")
     for_what = f"Python {platform.python_version()}, triton {version('triton')} and compute capability {capability}"
     tell(f"{len(todo)} pieces of work for {for_what}, into {cache}")
     with launchers.library() as libcuda:

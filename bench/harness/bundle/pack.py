@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.errors import UsageError
 from bench.harness.bundle.compile_list import Warmed
 from bench.harness.bundle.kernel_list import lines, samples
-from bench.harness.bundle.source_commit import Commit
-from bench.harness.settings import SettingsError
 from bench.measure.environment import version
+from bench.measure.source_commit import Commit
 
 FOLDER = "recurrent-bench-bundle"
 """What all files of a bundle are in."""
@@ -54,7 +54,7 @@ def manifest(warmed: Warmed, cache: Path, capability: int, commit: Commit, wheel
 
 
 def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iterable[Path]) -> int:
-    """Write the bundle, whole or not at all. Returns its bytes; raises SettingsError where there are too many."""
+    """Write the bundle, whole or not at all. Returns its bytes; raises UsageError where there are too many."""
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / "bundle.tar.gz"
         with tarfile.open(file, "w:gz") as tar:
@@ -68,13 +68,13 @@ def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iter
                 add(tar, f"cache/{path.relative_to(made.cache)}", path.read_bytes() if path.suffix in KEPT else b"")
         size = file.stat().st_size
         if size > MOST:
-            raise SettingsError(
+            raise UsageError(
                 f"the bundle has {size / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}: take fewer --cuts, or less than all with --suite"
             )
         try:
             shutil.copy(file, out)
         except OSError as error:
-            raise SettingsError(f"--out {out} can't be written ({error.strerror}): name a file that can") from None
+            raise UsageError(f"--out {out} can't be written ({error.strerror}): name a file that can") from None
     return size
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 THERE = (
@@ -82,4 +82,4 @@ def pip(*arguments: str) -> None:
     done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True)
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
-        raise SettingsError(f"pip can't fetch the wheels that are lacking ({last}): name what is there with --there, or pass --no-wheels")
+        raise UsageError(f"pip can't fetch the wheels that are lacking ({last}): name what is there with --there, or pass --no-wheels")

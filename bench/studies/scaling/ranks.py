@@ -9,7 +9,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 
 PATIENCE = timedelta(minutes=5)
 """How long a rank waits for the others."""
@@ -34,9 +34,9 @@ class Ranks:
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Within, this process is one of torchrun's. Raises SettingsError where torchrun didn't start it."""
+    """Within, this process is one of torchrun's. Raises UsageError where torchrun didn't start it."""
     if "RANK" not in os.environ or "MASTER_ADDR" not in os.environ:
-        raise SettingsError("bench scale is started by torchrun: torchrun --nproc-per-node 2 -m bench scale")
+        raise UsageError("bench scale is started by torchrun: torchrun --nproc-per-node 2 -m bench scale")
     gpu = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
     if gpu:

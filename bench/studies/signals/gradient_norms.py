@@ -9,7 +9,7 @@ from bench.measure.backends import layer
 from bench.measure.problem import Problem
 from bench.records import GradientRecord
 from bench.studies.signals.chunked_vjp import Chain, stops
-from kernels.schedules.select import choose
+from kernels.layer.select import choose
 
 LOSS = "L_b = y_T,b · g_b with g_b standard normal: the output of the last step only, for each sequence b"
 SHORT = 64

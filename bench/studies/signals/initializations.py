@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from cells.grammar.cell import Cell, Rule
 from cells.grammar.initializers import Normal, Orthogonal
 
@@ -12,7 +12,7 @@ LAWS: dict[str, Callable[[float], Rule]] = {"normal": Normal, "orthogonal": Orth
 
 def initialised(cell: Cell, name: str) -> Cell:
     """The cell with that initialisation: "default", one of its variants ("critical"), or "normal:2" and "orthogonal:0.9", which draw
-    every matrix so, with that gain, and leave the rest of the default. Raises SettingsError for any other name."""
+    every matrix so, with that gain, and leave the rest of the default. Raises UsageError for any other name."""
     if name == "default":
         return cell
     if name in cell.variants:
@@ -22,7 +22,7 @@ def initialised(cell: Cell, name: str) -> Cell:
         made: Rule = LAWS[law](positive(gain))
     except (KeyError, ValueError):
         known = ", ".join(("default", *cell.variants, "normal:1.5", "orthogonal:1"))
-        raise SettingsError(f"--init {name!r} is no initialisation of {cell.name}: take for example {known}") from None
+        raise UsageError(f"--init {name!r} is no initialisation of {cell.name}: take for example {known}") from None
     rules: dict[str, Rule] = {key: rule for key, rule in cell.init.items() if not key.startswith("W")}
     return cell.initialised(rules | {"W": made})
 

@@ -18,7 +18,7 @@ from bench.measure.problem import Problem
 from bench.records import JacobianRecord, Spectrum
 from bench.studies.signals import input_latent
 from bench.studies.signals.chunked_vjp import Chain, Link, doubling
-from kernels.schedules.select import choose
+from kernels.layer.select import choose
 
 ROWS = 512
 """The most rows that are written out."""

@@ -6,7 +6,6 @@ from functools import partial
 import torch
 
 import cells
-from bench.harness.study import Piece
 from bench.measure.problem import DTYPES, Problem
 from bench.records import TheoryRecord
 from bench.studies.signals import chaos, gradient_norms, mean_field, random_matrix_growth
@@ -14,6 +13,7 @@ from bench.studies.signals import jacobians as jacobian
 from bench.studies.signals.chaotic_maps import MAPS
 from bench.studies.signals.initializations import initialised
 from bench.studies.signals.mean_field import Point
+from bench.studies.signals.piece import Piece
 
 POINTS: dict[str, tuple[Point, ...]] = {
     "vanilla": (Point(0.9, 0.5), Point(1.0, 0.2), Point(2.0, 0.5)),

@@ -13,15 +13,16 @@ import torch
 from torch import Tensor
 
 import cells
-from bench.harness.settings import SettingsError
-from bench.harness.study import Piece
+from bench.errors import UsageError
 from bench.measure.failure import named
 from bench.measure.problem import Problem
 from bench.studies.signals import chaos
 from bench.studies.signals import jacobians as jacobian
+from bench.studies.signals.piece import Piece
 from bench.studies.signals.signal_plan import TRAJECTORIES, flow, problem
 from cells.grammar.errors import CellError
 from kernels import RNN
+from kernels.derive.cost_formulas import parameter_sizes
 from kernels.derive.plan import plan
 
 
@@ -63,20 +64,20 @@ class Trained:
 
 
 def trained(path: Path, cell: str) -> Trained:
-    """The layer in a saved state dict. Raises SettingsError where it holds none of that cell."""
+    """The layer in a saved state dict. Raises UsageError where it holds none of that cell."""
     weights = checkpoint(path, cell)
     D, H = sizes(cell, weights, path)
     return Trained(cell, f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]}", weights, D, H)
 
 
 def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
-    """The learned values of the first layer in a saved state dict of `kernels.RNN`, by the cell's names. Raises SettingsError where it
+    """The learned values of the first layer in a saved state dict of `kernels.RNN`, by the cell's names. Raises UsageError where it
     holds none, or several of that cell."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise SettingsError(f"--checkpoint {path} can't be read ({named(error)}): name a state dict torch.save wrote") from None
-    wanted = {name: f"{name.replace('.', '_')}_l0" for name in plan(cells.load(cell)).sizes}
+        raise UsageError(f"--checkpoint {path} can't be read ({named(error)}): name a state dict torch.save wrote") from None
+    wanted = {name: f"{name.replace('.', '_')}_l0" for name in parameter_sizes(plan(cells.load(cell)))}
     layers: dict[str, dict[str, Tensor]] = {}
     for key, value in flat(saved).items():
         module, _, last = key.rpartition(".")
@@ -85,9 +86,9 @@ def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
     if not whole:
         there = {key for values in layers.values() for key in values}
         missing = ", ".join(sorted(name for name, key in wanted.items() if key not in there)) or "layer with all of its values"
-        raise SettingsError(f"--checkpoint {path} has no {missing}: is it a {cell}?")
+        raise UsageError(f"--checkpoint {path} has no {missing}: is it a {cell}?")
     if len(whole) > 1:
-        raise SettingsError(f"--checkpoint {path} holds {' and '.join(whole)}: save the state dict of one {cell}")
+        raise UsageError(f"--checkpoint {path} holds {' and '.join(whole)}: save the state dict of one {cell}")
     return {name: layers[whole[0]][key] for name, key in wanted.items()}
 
 
@@ -99,9 +100,7 @@ def sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, in
         with contextlib.suppress(CellError):  # where a cell uses x unit by unit, and D isn't H, or its heads can't share H
             if cells.load(cell).shapes(D, H) == found:
                 return D, H
-    raise SettingsError(
-        f"--checkpoint {path} holds a layer whose shapes are not those of a {cell}: was its first layer written by another?"
-    )
+    raise UsageError(f"--checkpoint {path} holds a layer whose shapes are not those of a {cell}: was its first layer written by another?")
 
 
 def flat(saved: object) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.studies.training.pixel_sequences import OfTen, Pictures
 from bench.studies.training.task import Batch, Split, draw, split_of
 
@@ -52,7 +52,7 @@ def data(split: Split) -> Pictures:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise SettingsError("the digits come with scikit-learn, which is not installed: pip install scikit-learn") from None
+        raise UsageError("the digits come with scikit-learn, which is not installed: pip install scikit-learn") from None
     pixels, digits = load_digits(return_X_y=True)
     rows = split_of(draw(0, 5).permutation(len(digits)), SHARES)[split]
     return pixels[rows].T[:, :, None] / DARKEST, digits[rows]

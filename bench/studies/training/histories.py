@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.studies.training import clicks, ratings
 from bench.studies.training.task import Split, draw, split_of
 
@@ -50,7 +50,7 @@ def from_file(path: Path) -> Histories:
     everyone = ratings.read(path)
     kept = [user[-LONGEST:] for user in everyone if len(user) >= FEWEST]
     if len(kept) < 10:
-        raise SettingsError(
+        raise UsageError(
             f"{path}: {len(kept)} of its {len(everyone)} users have {FEWEST} items or more: training, validation and test need 10 together"
         )
     rows = split_of(draw(0, 7).permutation(len(kept)), SHARES)

@@ -6,7 +6,7 @@ from torch import Tensor
 from bench.measure import gate
 from bench.measure.backends import pack
 from kernels import RNN
-from kernels.schedules.select import choose
+from kernels.layer.select import choose
 
 STEPS, SEQUENCES = 16, 4
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records.training_record import Trial
 from bench.studies.training import training_checkpoint
 from bench.studies.training.layer_check import Wrong
@@ -43,7 +43,7 @@ class Search:
             try:
                 self.found = json.loads(self.path.read_text(encoding="utf-8"))
             except ValueError:
-                raise SettingsError(f"{self.path} is no JSON: delete it, and --resume searches again") from None
+                raise UsageError(f"{self.path} is no JSON: delete it, and --resume searches again") from None
 
     @property
     def path(self) -> Path:

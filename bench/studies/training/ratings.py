@@ -3,7 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 
 SEPARATOR = "::"
 LIKE = "user::item::rating::unixtime, as in 1::0104257::8::1364690142"
@@ -12,21 +12,21 @@ LIKE = "user::item::rating::unixtime, as in 1::0104257::8::1364690142"
 def read(path: Path) -> list[list[str]]:
     """Each user's items in the order of their times, those of one time as the file has them; users in the order of the file.
 
-    Raises SettingsError, naming the line, where the file is missing, not UTF-8, empty, or a line is of another form.
+    Raises UsageError, naming the line, where the file is missing, not UTF-8, empty, or a line is of another form.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors mark a file as UTF-8, in front of its first user
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not UTF-8 at byte {error.start}: convert it, for example with iconv -t UTF-8") from None
+        raise UsageError(f"{path}: not UTF-8 at byte {error.start}: convert it, for example with iconv -t UTF-8") from None
     except OSError as error:
-        raise SettingsError(f"--data {path} can't be read ({error.strerror}): name a ratings.dat") from None
+        raise UsageError(f"--data {path} can't be read ({error.strerror}): name a ratings.dat") from None
     events: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             user, item, time = parse(line, f"{path}: line {number}")
             events[user].append((time, item))
     if not events:
-        raise SettingsError(f"{path} is empty: a ratings.dat has lines of {LIKE}")
+        raise UsageError(f"{path} is empty: a ratings.dat has lines of {LIKE}")
     return [[item for _, item in sorted(events[user], key=lambda event: event[0])] for user in events]
 
 
@@ -34,9 +34,9 @@ def parse(line: str, place: str) -> tuple[str, str, float]:
     """User, item and time of a line."""
     fields = line.strip().split(SEPARATOR)
     if len(fields) != 4:
-        raise SettingsError(f"{place} has {len(fields)} fields, not 4: a line is {LIKE}")
+        raise UsageError(f"{place} has {len(fields)} fields, not 4: a line is {LIKE}")
     if not all(fields):
-        raise SettingsError(f"{place} has a field with nothing in it: a line is {LIKE}")
+        raise UsageError(f"{place} has a field with nothing in it: a line is {LIKE}")
     user, item, rating, time = fields
     for name, value in (("rating", rating), ("time", time)):
         try:
@@ -44,5 +44,5 @@ def parse(line: str, place: str) -> tuple[str, str, float]:
         except ValueError:
             finite = False
         if not finite:
-            raise SettingsError(f"{place}: the {name} {value!r} is no number: a line is {LIKE}")
+            raise UsageError(f"{place}: the {name} {value!r} is no number: a line is {LIKE}")
     return user, item, float(time)

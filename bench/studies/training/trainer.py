@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records.training_record import End, Point, TrainingRecord, Trial
 from bench.studies.training import training_checkpoint
 from bench.studies.training.layer_check import check
@@ -180,14 +180,14 @@ class Training:
         }  # fmt: skip
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Go on from a checkpoint, perhaps with more steps. Raises SettingsError where it is another trial's, or another program's."""
+        """Go on from a checkpoint, perhaps with more steps. Raises UsageError where it is another trial's, or another program's."""
         try:
             self.take(content)
-        except SettingsError:
+        except UsageError:
             raise
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
-            raise SettingsError(
+            raise UsageError(
                 f"{self.path} is no checkpoint of this training ({why}): delete it, and --resume begins that training again"
             ) from None
 
@@ -196,7 +196,7 @@ class Training:
         for name, value in self.trial.model_dump().items():
             if name not in free and content["trial"].get(name) != value:
                 was = content["trial"].get(name)
-                raise SettingsError(f"{self.path} is of a training with {name} {was}, not {value}: name a new --out, or delete it")
+                raise UsageError(f"{self.path} is of a training with {name} {was}, not {value}: name a new --out, or delete it")
         self.model.load_state_dict(content["model"])
         for optimiser, state in zip(self.optimisers, content["optimisers"], strict=True):
             optimiser.load_state_dict(state)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bench.harness.settings import SettingsError
+from bench.errors import UsageError
 from bench.records.training_record import Trial
 
 
@@ -28,9 +28,9 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Tensors and numbers, no code. Raises SettingsError where the file is no checkpoint."""
+    """Tensors and numbers, no code. Raises UsageError where the file is no checkpoint."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         first = str(error).partition("\n")[0]
-        raise SettingsError(f"{path} is no checkpoint ({first}): delete it, and --resume begins that training again") from None
+        raise UsageError(f"{path} is no checkpoint ({first}): delete it, and --resume begins that training again") from None
