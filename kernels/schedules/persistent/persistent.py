@@ -36,7 +36,7 @@ from kernels.schedules.persistent.tuning import choices
 from kernels.schedules.stepwise.pointwise_kernel import function
 
 FEEDS = False
-ATTEMPTS = 16
+ATTEMPTS = 3
 """Cuts that are compiled, at most, to find one that spills nothing."""
 
 
