@@ -77,7 +77,7 @@ def wave(B: int, H: int) -> stencil.Launch:
 
 def swept(launch: stencil.Launch) -> None:
     trajectory, stored = stencil.kept(launch.loop)
-    launch.run(stencil.neighbours.forward, stencil.forward_arguments(launch, trajectory, stored), stored)
+    launch.run(stencil.stencil_kernels.forward, stencil.forward_arguments(launch, trajectory, stored), stored)
 
 
 def launches() -> dict[str, Any]:

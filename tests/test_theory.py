@@ -107,7 +107,7 @@ def test_similar_inputs_bring_sequences_together():
 
 def test_the_grid_of_an_lstm_unit_is_fine_enough(monkeypatch):
     coarse = mean_field.lstm(POINTS["lstm"][1])
-    monkeypatch.setattr(mean_field.memory, "POINTS", 1601)
+    monkeypatch.setattr(mean_field.lstm_mean_field, "POINTS", 1601)
     fine = mean_field.lstm(POINTS["lstm"][1])
     assert coarse.chi == pytest.approx(fine.chi, rel=1e-5) and pytest.approx(fine.Q, rel=1e-5) == coarse.Q
 
@@ -117,8 +117,8 @@ def test_a_product_of_means_would_not_do():
     point = Point(3.0, 1.0, mu=-1.0)
     said, unit = mean_field.lstm(point), None
     w, v = point.w**2, point.v**2
-    unit = mean_field.memory.Unit(math.sqrt(w * said.Q + v), point.mu)
-    weigh = partial(np.dot, mean_field.memory.WEIGHTS)
+    unit = mean_field.lstm_mean_field.Unit(math.sqrt(w * said.Q + v), point.mu)
+    weigh = partial(np.dot, mean_field.lstm_mean_field.WEIGHTS)
     gate, f, g, c = unit.gate, unit.forget, unit.candidate, unit.grid
     a, k = weigh(f**2), weigh(gate**2) * (1 / np.cosh(c) ** 4 @ unit.law)
     slope = weigh((gate * (1 - gate)) ** 2)

@@ -34,7 +34,10 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         "Records",
         {
             "bench.records.records_file": ("Records", "Record", "RecordError", "read", "write", "mend"),
-            **{f"bench.records.{name}": () for name in ("run", "case", "gradient", "jacobian", "theory", "chaos", "training", "scale")},
+            **{
+                f"bench.records.{name}_record": ()
+                for name in ("run", "case", "gradient", "jacobian", "theory", "chaos", "training", "scale")
+            },
             "bench.records.base_record": ("Model", "Seconds", "Size", "Name"),
         },
     ),
