@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bench test test-oldest soak gates verdicts lint peers gpu
+.PHONY: setup bench test test-oldest soak gates verdicts lint peers gpu rehearsal
 .NOTPARALLEL:
 setup: .venv/.installed
 peers: .venv/.installed-peers
@@ -72,3 +72,8 @@ lint: .venv/.installed-lint
 # On a machine with a GPU, which may be unable to install anything: without .venv, on the torch and triton that are there.
 gpu:
 	@$(PYTHON) -m bench campaign $(ARGS)
+
+# That campaign on a CPU. With IMAGE=/path/to/python it runs under that of an environment like the machine's: what .venv-oldest has but for
+# the bundle's wheels, and the bundle is made by .venv-oldest, whose Triton is that machine's.
+rehearsal: $(if $(IMAGE),.venv-oldest/.installed,.venv/.installed-test)
+	@REHEARSAL_PYTHON=$(IMAGE) $(if $(IMAGE),.venv-oldest/bin,$(BIN))/python -m pytest -n 0 -m rehearsal tests/test_rehearsal.py $(ARGS)

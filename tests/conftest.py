@@ -9,9 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -24,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
 
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.interface import Loop, Trajectory
+from tests import interpreter
 
 with contextlib.suppress(ImportError):  # the GPU tests run without it, where nothing can be installed
     from hypothesis import HealthCheck, settings
@@ -67,30 +66,14 @@ def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 @pytest.fixture(autouse=True, scope="session")
 def patched_once() -> Iterator[None]:
-    """Triton's interpreter patches its language for every call of a device function, which is most of a small kernel's time. Once for
-    each module in a launch is enough."""
+    """Triton's interpreter patches its language once in a launch."""
     if os.environ.get("TRITON_INTERPRET") != "1" or not importlib.util.find_spec("triton"):
         yield
         return
     from triton.runtime.interpreter import InterpretedFunction
 
-    patched: set[str] = set()
-    call, run = InterpretedFunction.__call__, InterpretedFunction.run
-
-    def called(self: Any, *arguments: Any, **options: Any) -> Any:
-        if self.fn.__module__ in patched:
-            return self.rewrite()(*arguments, **options)
-        patched.add(self.fn.__module__)
-        return call(self, *arguments, **options)
-
-    def launched(self: Any, *arguments: Any, **options: Any) -> Any:
-        patched.clear()
-        with np.errstate(all="ignore"):  # infinity is a result like any other, and lanes outside of a tensor compute too
-            return run(self, *arguments, **options)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(InterpretedFunction, "__call__", called)
-        patch.setattr(InterpretedFunction, "run", launched)
+        interpreter.patch_once(InterpretedFunction, patch.setattr)
         yield
 
 

@@ -59,12 +59,13 @@ BEGAN = time.monotonic()
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out: measure what is missing there.")
 @click.option("--shard", default="", metavar="I/N", help="The I-th of N parts of the run: `bench merge` makes one run of all. [all of it]")
+@click.option("--no-report", is_flag=True, help="Render nothing: `bench report` does it later, there or elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
 @output_options
 def run_all(
     cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, modes: str, dtype: str,
     precision: str, device: str, seed: str, thorough: bool, quick: bool, lean: bool, budget: str, timeout: str,
-    out: Path | None, resume: bool, shard: str, dry_run: bool, output_format: OutputFormat,
+    out: Path | None, resume: bool, shard: str, no_report: bool, dry_run: bool, output_format: OutputFormat,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench.harness import run
@@ -123,7 +124,8 @@ def run_all(
         return
     today = datetime.datetime.now(datetime.UTC)
     place = target(out, settings.device, suite, resume=resume)
-    run.measure(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, output_format)
+    chosen_format: OutputFormat = "none" if no_report else output_format
+    run.measure(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, chosen_format)
 
 
 def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:

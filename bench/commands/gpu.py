@@ -39,16 +39,21 @@ def tune(suite: str, budget: str, dtype: str, cuts: str, out: Path | None) -> No
 @click.option("--out", type=Path, metavar="FOLDER", help="Where to write, or to go on. [reports/<date>-<device>-campaign]")
 @click.option("--pack", type=Path, metavar="FILE", help="The archive of all that was found, written after every step. [FOLDER.tar.gz]")
 def campaign(budget: str, call: str, out: Path | None, pack: Path | None) -> None:
-    """On a GPU: its tests, tuning, then the suites, step by step, the most telling first, within a budget."""
-    from bench.harness import campaign
+    """On a GPU: its tests, tuning, then the suites, step by step, the most telling first, within a budget. Call 2 begins with what call 1
+    left open in the folder: failed tests, steps that didn't end, cases without a time."""
+    from bench.harness import campaign, second_call
     from bench.harness.device import choose, nickname
     from bench.harness.progress import say
+    from bench.measure.environment import revision
 
     seconds = duration(budget, "--budget")
-    steps = campaign.chosen(int(choice(call, ("1", "2"), "call")) if call else None)
+    number = int(choice(call, ("1", "2"), "call")) if call else None
     if choose("") != "cuda":
         raise UsageError("a campaign needs a GPU, and torch finds none here: `bench doctor` says more")
     today = datetime.datetime.now(datetime.UTC)
     folder = out or Path("reports") / f"{today:%Y-%m-%d}-{nickname('cuda')}-campaign"
+    steps = second_call.steps(folder, revision()) if number == 2 else campaign.chosen(number)
+    if number == 2 and (count := second_call.tables(folder)):
+        say(f"{count} entries of the tables in {folder} are new here")
     if campaign.run(folder, seconds, steps, say, pack):
         raise SystemExit(1)

@@ -2,10 +2,11 @@
 
 Every step is a command in a process of its own with a time limit of its own, so that none takes the others with it, and after every
 step the folder is packed into one archive: what was found survives whatever comes next. Call 1 fits into six minutes. Call 2 goes on
-in the same folder with the tables that call 1 tuned, for as long as it is given.
+in the same folder with what call 1 found there, for as long as it is given: `bench.harness.second_call` says with what first.
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
@@ -44,9 +45,33 @@ class Step:
     arguments: tuple[str, ...]
     ending: float = 20.0
 
+    @property
+    def log(self) -> str:
+        """The file of what it says, in the folder."""
+        return f"{self.name.replace(' ', '-')}.log"
+
     def command(self, folder: Path, seconds: float) -> list[str]:
         given = {"folder": str(folder), "seconds": f"{max(1.0, seconds - self.ending):.0f}s"}
         return [sys.executable, "-m", *(argument.format(**given) for argument in self.arguments)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended: with which exit code, None where it couldn't run, and after how many seconds."""
+
+    name: str
+    call: int
+    code: int | None
+    seconds: float
+
+
+OUTCOMES = "steps.jsonl"
+"""The file of a folder that has an Outcome a line, in the order in which the steps ended."""
+
+
+def note(folder: Path, outcome: Outcome) -> None:
+    with (folder / OUTCOMES).open("a") as stream:
+        stream.write(json.dumps(asdict(outcome)) + "\n")
 
 
 def tests(*chosen: str) -> tuple[str, ...]:
@@ -57,26 +82,27 @@ def tests(*chosen: str) -> tuple[str, ...]:
 def suite(name: str, folder: str, *more: str) -> tuple[str, ...]:
     """The arguments that measure a suite into {folder}/FOLDER, or go on there."""
     command = ("bench", "all", "--suite", name, "--device", "cuda", "--out", "{folder}/" + folder, "--resume")
-    return (*command, "--budget", "{seconds}", *more)
+    return (*command, "--no-report", "--budget", "{seconds}", *more)
 
 
-SMOKE = "as_wide_as_it_gets or same_bits or no_hang or captured"
+RISKS = "as_wide_as_it_gets or same_bits or no_hang or graphs_of_other_cells"
+SMOKE = tests("-k", RISKS, "tests/test_gpu.py", "tests/test_gpu_conditions.py")
 LEAN = ("--lean", "--backends", "vendor,resident")
 TUNE = ("bench", "tune", "--suite", "headline", "--dtype", "float16", "--budget", "{seconds}", "--out", "{folder}")
 STEPS = (
     Step("doctor", 1, 20, ("bench", "doctor")),
-    Step("smoke", 1, 50, tests("-k", SMOKE, "tests/test_gpu.py")),
+    Step("smoke", 1, 50, SMOKE),
     Step("cuts", 1, 45, (*TUNE, "--cuts", "24")),
     Step("tune", 1, 75, (*TUNE, "--cuts", "4")),
     Step("headline", 1, 120, suite("headline", "headline", "--dtype", "float16", *LEAN)),
     Step("tests", 1, 120, tests("tests/test_gpu.py", "tests/test_gpu_scan.py", "tests/test_gpu_conditions.py")),
-    Step("smoke again", 2, 40, tests("-k", SMOKE, "tests/test_gpu.py")),
+    Step("smoke again", 2, 40, SMOKE),
     Step("tune more", 2, 60, ("bench", "tune", "--budget", "{seconds}", "--out", "{folder}")),
     Step("headline in full", 2, 130, suite("headline", "full", "--backends", "vendor,resident,stepwise"), ending=40.0),
     Step("deepbench", 2, 60, suite("deepbench", "deepbench", *LEAN)),
     Step("scans", 2, 30, suite("scans", "scans", "--lean")),
     Step("crossover", 2, 40, suite("crossover", "crossover", *LEAN)),
-    Step("more of headline", 2, 600, suite("headline", "headline", *LEAN)),
+    Step("more of headline", 2, 600, suite("headline", "headline", "--dtype", "float16", *LEAN)),
 )
 """In the order of worth: first whether the kernels run and are right, then the fastest cuts, then speeds beside cuDNN."""
 
@@ -103,16 +129,17 @@ def run(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell, pack: P
         limit = min(step.limit, left)
         tell(f"{step.name}: at most {limit:.0f} of the {left:.0f} seconds left")
         begin = time.monotonic()
-        file = f"{step.name.replace(' ', '-')}.log"
+        code: int | None = None
         try:
-            with (folder / file).open("a") as log:
+            with (folder / step.log).open("a") as log:
                 code = call(step.command(folder.resolve(), limit), limit, log)
             why = "" if not code else "was stopped" if code == OVERDUE else f"ended with exit code {code}"
         except OSError as error:
             why = f"couldn't run ({error})"
         took = f"after {time.monotonic() - begin:.0f} s"
+        note(folder, Outcome(step.name, step.call, code, time.monotonic() - begin))
         if why:
-            wrong.append(f"{step.name} {why} {took}: see {file}")
+            wrong.append(f"{step.name} {why} {took}: see {step.log}")
         tell(wrong[-1] if why else f"{step.name}: done {took}")
         packed(folder, pack)
     tell(f"everything found is in {pack}; python -m bench report {folder}/NAME renders a suite, there or elsewhere")

@@ -66,7 +66,8 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
             sitting = Sitting(worker, emit, tell)
             try:
                 here = sitting.machine()
-                threading.Thread(target=rendering, daemon=True).start()  # while kernels are checked, before any is timed
+                if output_format != "none":
+                    threading.Thread(target=rendering, daemon=True).start()  # while kernels are checked, before any is timed
                 if here.other_processes:
                     say(f"others compute on this GPU ({here.other_processes} processes): times will be theirs, too")
                 if before is None:
@@ -99,6 +100,10 @@ def carry_out(worker: Worker, folder: Path, started: datetime.datetime, command:
 def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float, output_format: OutputFormat) -> None:
     """Plots, where the time went, drawing included, the report that says so and, unless it ended early, tables: nobody may read them."""
     path = folder / "records.jsonl"
+    if output_format == "none":
+        close(path, count, spent, began)
+        say(end or f"{count} records in {path}")
+        return
     try:
         from bench.render import export, run_report
     except ImportError as missing:

@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-OutputFormat = Literal["", "json", "csv", "md"]
-"""Tables for a terminal, or else this."""
+OutputFormat = Literal["", "json", "csv", "md", "none"]
+"""Tables for a terminal, or else this; "none" renders nothing."""
