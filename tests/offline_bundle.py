@@ -77,7 +77,7 @@ def main(path: str) -> dict[str, object]:
         called, launched = set(seen.folders), ctypes.c_int.in_dll(libcuda, "launched").value
     with compile_for.device(90), cache_watch.watch() as alone:
         for work in works:
-            persistent.warm(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
+            persistent.compile_kernel(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
     return {
         "written": len(seen.made) - (not launchers.TRAVEL),
         "launched": launched,

@@ -106,7 +106,7 @@ def test_cells_in_one_program(name, backend, dtype):
 @pytest.mark.parametrize("units, split", [(False, 1), (True, 1), (False, 4), (True, 4)])
 def test_every_way_to_multiply(monkeypatch, name, units, split):
     """Whatever `tune` may choose, forward and backward, with programs that meet."""
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, 32, 64 // split, 4, units, split, 2))
+    monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, 32, 64 // split, 4, units, split, 2))
     check([running(name, "resident", MEET, torch.bfloat16)], "resident", torch.bfloat16)
 
 

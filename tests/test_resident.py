@@ -13,7 +13,7 @@ from kernels.derive.plan import plan
 from kernels.schedules.cpu import compiled
 from kernels.schedules.interface import Loop
 from kernels.schedules.persistent import persistent, time_loop
-from kernels.schedules.persistent.tiling import Tiles, power
+from kernels.schedules.persistent.tiling import Tiles, next_pow2
 from kernels.schedules.stepwise import pointwise_kernel
 from tests import custom, forked
 from tests.reference import check, draws, outputs, problem
@@ -55,15 +55,17 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_forms(monkeypatch, name, units, split, flight, size):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units, split, flight))
+    monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units, split, flight))
     check(draws(cells.load(name), *size), "resident", torch.float32)
 
 
 @interpreted
 def test_a_call_that_keeps_less_says_so(monkeypatch):
     """Its kernel is another one than a training step's, and is looked at by itself: without gradients, and without dy."""
-    asked, cut = [], persistent.cut
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: asked.append((work.direction, bare)) or cut(work, device, bare))
+    asked, tile = [], persistent.tiling_for
+    monkeypatch.setattr(
+        persistent, "tiling_for", lambda work, device, reduced: asked.append((work.direction, reduced)) or tile(work, device, reduced)
+    )
     p = problem(cells.load("lstm"), 3, 2, 5, 17)
     check([p], "resident", torch.float32)
     assert asked == [("forward", False), ("backward", False)]
@@ -80,7 +82,7 @@ def test_a_call_that_keeps_less_says_so(monkeypatch):
 @EVERY
 @pytest.mark.parametrize("units", [False, True])
 def test_forms_in_float16(monkeypatch, name, units):
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units))
+    monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units))
     check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "resident", torch.float16)
 
 
@@ -123,7 +125,7 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
     given = loop(cell, T, B, H, dtype)
     reference = double(given)
     expected = compiled.forward(reference)
-    launch = persistent.Launch(given, "forward", tiles)
+    launch = persistent.Launch(given, tiles)
     launch.counters.share_memory_()
     trajectory = launch.trajectory()
     empty([*trajectory.history, *trajectory.arguments])
@@ -133,13 +135,13 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
 
     dy, *d_final = (torch.randn(shape).to(dtype) for shape in ((T, B, H), *((B, H) for _ in given.states)))
     wanted = compiled.backward(reference, expected, dy.double(), [d.double() for d in d_final])
-    launch = persistent.Launch(given, "backward", tiles)
+    launch = persistent.Launch(given, tiles)
     launch.counters.share_memory_()
     made = launch.gradients()
     empty([*made.terms, *made.vectors, *made.states])
     arguments = persistent.backward_arguments(launch, trajectory, dy, d_final, made)
     forked.run(launch.grid[0], lambda grid: time_loop.backward[grid](*arguments), seconds=60 + T)
-    found = launch.finished(made)
+    found = launch.finish_gradients(made)
     return max(worst, far([*found.terms, *found.vectors, *found.states], [*wanted.terms, *wanted.vectors, *wanted.states]))
 
 

@@ -154,7 +154,7 @@ def test_linear_in_time(name, loads, monkeypatch):
 
 def test_how_time_is_cut(monkeypatch):
     """As a device has room, and no further; only of a long sequence; and only where the step is affine."""
-    monkeypatch.setattr(scan, "chip", lambda index: Chip("a device", 100, 0))
+    monkeypatch.setattr(scan, "get_chip", lambda index: Chip("a device", 100, 0))
     gpu, long = torch.device("cuda"), 100 * scan.SHORTEST
 
     def count(name: str, T: int, programs: int) -> int:

@@ -109,7 +109,7 @@ def test_proven(name):
 
 def test_what_a_gpu_takes(monkeypatch):
     """The stencil's kernel where it can, else a launch a step: of a grid that is shared out there is a share for each multiprocessor."""
-    monkeypatch.setattr(stencil, "here", lambda index: Chip("small", 4, 0))
+    monkeypatch.setattr(stencil, "usable_chip", lambda index: Chip("small", 4, 0))
     for H, chosen in ((2048, "stencil"), (2049, "stencil"), (4096, "stencil"), (4097, "stepwise")):
         assert backend.fastest(plan(wave), torch.float32, torch.device("cuda"), 4, H) == chosen
     reason = stencil.unsupported(plan(wave), torch.float32, torch.device("cuda"), 4, 4097)

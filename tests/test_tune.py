@@ -26,10 +26,10 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(tune, "here", lambda: (torch.device("cpu"), H100, 90))
     monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS)
     monkeypatch.setattr(tune, "ProcessPoolExecutor", Pool)
-    for cached in (tuning.table, tuning.choices, tuning.preferred):
+    for cached in (tuning.load_table, tuning.order_tilings, tuning.choose_schedule):
         cached.cache_clear()
     yield tmp_path
-    for cached in (tuning.table, tuning.choices, tuning.preferred):
+    for cached in (tuning.load_table, tuning.order_tilings, tuning.choose_schedule):
         cached.cache_clear()
 
 
@@ -56,8 +56,8 @@ class Pool:
         return done
 
 
-def entries() -> list[tuning.Tuned]:
-    return [e for found in tuning.table(H100).values() for e in found.values()]
+def entries() -> list[tuning.TuningEntry]:
+    return [e for found in tuning.load_table(H100).values() for e in found.values()]
 
 
 def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
@@ -118,7 +118,7 @@ def test_the_times_of_all_cuts_are_kept(gpu, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "cuts.jsonl").read_text().splitlines()]
     assert len(lines) == 2 * 3 and all(line["seconds"] > 0 for line in lines)
     assert all((line["tiles"] is None) == (line["model"] is None) for line in lines)
-    assert (tmp_path / "out" / tuning.path(H100).name).read_bytes() == tuning.path(H100).read_bytes()
+    assert (tmp_path / "out" / tuning.table_path(H100).name).read_bytes() == tuning.table_path(H100).read_bytes()
 
 
 def test_so_many_cuts_are_tried(gpu):

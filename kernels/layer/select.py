@@ -8,12 +8,12 @@ import torch
 
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu import compiled
-from kernels.schedules.persistent.tuning import preferred
+from kernels.schedules.persistent.tuning import choose_schedule
 from kernels.schedules.stepwise import stepwise
 
 try:
     from kernels.schedules.persistent import persistent as resident
-    from kernels.schedules.persistent.occupancy import here
+    from kernels.schedules.persistent.occupancy import usable_chip
     from kernels.schedules.scan import scan
     from kernels.schedules.stencil import stencil
 except ImportError as missing:
@@ -51,7 +51,7 @@ def fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int
             return name
     if resident is None or resident.unsupported(plan, dtype, device, B, H):
         return "stepwise"
-    return preferred(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, here(device.index or 0))
+    return choose_schedule(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, usable_chip(device.index or 0))
 
 
 @cache

@@ -22,6 +22,7 @@ from kernels.layer.input_products import run
 from kernels.schedules import compile_for
 from kernels.schedules.interface import Loop, Trajectory
 from kernels.schedules.persistent import persistent
+from kernels.schedules.persistent.launch import Launch
 from kernels.schedules.persistent.tiling import Tiles
 from kernels.schedules.scan import scan
 from kernels.schedules.stepwise import stepwise
@@ -86,7 +87,8 @@ def rehearse(work: Work, capability: int) -> list[Any]:
 
 def unlaunched(loop: Loop, tiles: Tiles | None) -> Trajectory:
     """The tensors that the forward pass of `resident` would leave."""
-    return persistent.Launch(loop, "forward", tiles).trajectory()
+    assert tiles is not None
+    return Launch(loop, tiles).trajectory()
 
 
 def training(work: Work, schedule: Any, backward: bool = True) -> None:

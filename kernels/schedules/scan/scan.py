@@ -16,7 +16,7 @@ from torch import Tensor
 from kernels.derive.adjoint import adjoint, affine, core
 from kernels.derive.plan import Plan
 from kernels.schedules.interface import Gradients, Loop, Trajectory
-from kernels.schedules.persistent.tiling import chip
+from kernels.schedules.persistent.tiling import get_chip
 from kernels.schedules.scan import scan_kernels
 from kernels.schedules.stepwise.pointwise_kernel import function
 
@@ -51,7 +51,7 @@ def chunks(plan: Plan, T: int, elements: int, device: torch.device) -> int:
     """Into how many chunks time is cut: as many as fill a GPU, if each has a few steps."""
     if device.type != "cuda" or not affine(plan.step) or len(core(plan)) > WIDEST:
         return 1
-    wanted = FILLED * chip(device.index or 0).multiprocessors
+    wanted = FILLED * get_chip(device.index or 0).multiprocessors
     return max(1, min(wanted // -(-elements // BLOCK), T // SHORTEST))
 
 

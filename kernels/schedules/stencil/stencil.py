@@ -17,8 +17,8 @@ from kernels.derive.adjoint import adjoint
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
 from kernels.schedules.interface import Gradients, Loop, Trajectory
-from kernels.schedules.persistent.grid_barrier import LINE
-from kernels.schedules.persistent.occupancy import here, together
+from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE
+from kernels.schedules.persistent.occupancy import count_resident_programs, usable_chip
 from kernels.schedules.stencil import stencil_kernels
 from kernels.schedules.stepwise.pointwise_kernel import function
 
@@ -37,7 +37,7 @@ def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H:
         return f"knows no matrices in the loop, and {plan.cell.name} has some: use stepwise"
     if dtype != torch.float32:
         return f"computes in float32, not {str(dtype).removeprefix('torch.')}: a wave is a small difference of two states"
-    if H > LARGEST and device.type == "cuda" and (most := SHARE * here(device.index or 0).multiprocessors) < H:
+    if H > LARGEST and device.type == "cuda" and (most := SHARE * usable_chip(device.index or 0).multiprocessors) < H:
         return f"holds a grid of up to {most} units, {SHARE} on each multiprocessor that this process may use, and not {H}: use stepwise"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
@@ -51,7 +51,9 @@ _at_once: dict[Any, int] = {}
 def programs(launch: "Launch", kernel: Any, arguments: tuple[Any, ...]) -> int:
     """How many programs of a launch's kernel are on its device at once."""
     index = launch.device.index or 0
-    return together(kernel.warmup(*arguments, launch.counters(1), 0, *launch.sizes, grid=(launch.tiles,), **launch.options), index)
+    return count_resident_programs(
+        kernel.warmup(*arguments, launch.counters(1), 0, *launch.sizes, grid=(launch.tiles,), **launch.options), index
+    )
 
 
 class Launch:
@@ -91,7 +93,7 @@ class Launch:
     def counters(self, sequences: int) -> Tensor:
         """Where the programs of each sequence meet; nobody looks at them where it has one."""
         made = torch.zeros if self.tiles > 1 else torch.empty
-        return made(sequences * LINE.value, dtype=torch.int32, device=self.device)
+        return made(sequences * COUNTER_STRIDE.value, dtype=torch.int32, device=self.device)
 
     @cached_property
     def near(self) -> tuple[Any, ...]:
