@@ -82,7 +82,7 @@ def used(work: Pass, tiles: Tiles, capability: int) -> tuple[compile_for.Resourc
         made.append(persistent.compile_kernel(work, tiles))
         return made[0]
 
-    return compile_for.compiled(capability, launch), marks(made[0].asm["ptx"])
+    return compile_for.measure_kernel(capability, launch), marks(made[0].asm["ptx"])
 
 
 def row(name: Name, chip: Chip, strict: bool = False) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ def limit(**settings: int) -> None:
     os.environ |= {f"STANDIN_{name}": str(value) for name, value in settings.items()}
     for function in (occupancy.count_multiprocessors, occupancy.usable_chip, persistent.first_without_spills, persistent.can_launch):
         function.cache_clear()
-    stencil._at_once.clear()
+    stencil._resident_programs.clear()
 
 
 def since(before: int) -> list[dict[str, Any]]:
@@ -76,8 +76,8 @@ def wave(B: int, H: int) -> stencil.Launch:
 
 
 def swept(launch: stencil.Launch) -> None:
-    trajectory, stored = stencil.kept(launch.loop)
-    launch.run(stencil.neighbours.forward, stencil.forward_arguments(launch, trajectory, stored), stored)
+    trajectory, stored = stencil.allocate_history(launch.loop)
+    launch.run(stencil.stencil_kernels.forward, stencil.forward_arguments(launch, trajectory, stored), stored)
 
 
 def launches() -> dict[str, Any]:
@@ -128,7 +128,7 @@ def limits() -> dict[str, Any]:
             named = [str(warning.message) for warning in said]
         first = len(since(before))
         select.choose("auto", *size)
-        grid = stencil.unsupported(plan(cells.load("wave")), torch.float32, CUDA, 1, 40_000)
+        grid = stencil.unsupported_reason(plan(cells.load("wave")), torch.float32, CUDA, 1, 40_000)
         found[name] = {
             "auto": auto.__name__ if auto else None, "named": named, "asked": [call["call"] for call in since(before)][:first],
             "again": len(since(before)) - first, "stencil": grid,

@@ -57,8 +57,8 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: 
     """A problem on the device: the same numbers as on a CPU."""
     T, B, D, H = size
     cell = cells.load(name)
-    H = cell.units(H)
-    p = problem(cell, T, B, H if plan(cell).square else D, H, dtype=dtype, seed=seed)
+    H = cell.round_up_width(H)
+    p = problem(cell, T, B, H if plan(cell).elementwise_input else D, H, dtype=dtype, seed=seed)
     moved = ({n: v.to(DEVICE) for n, v in tensors.items()} for tensors in (p.given, p.upstream))
     return replace(p, given=next(moved), upstream=next(moved))
 
@@ -67,7 +67,7 @@ def running(name: str, backend: str, size: tuple[int, int, int, int], dtype: tor
     """A problem that the schedule must not refuse."""
     p = given(name, size, dtype)
     h = p.given[p.cell.states[0]]
-    reason = SCHEDULES[backend].unsupported(plan(p.cell), h.dtype, h.device, *h.shape)
+    reason = SCHEDULES[backend].unsupported_reason(plan(p.cell), h.dtype, h.device, *h.shape)
     assert reason is None, reason
     return p
 
@@ -148,7 +148,7 @@ def test_replayed_or_not(name, monkeypatch):
     """The same kernels on the same numbers, whether they are replayed or launched."""
     p = given(name, LONG, torch.float32)
     replayed = solve(p, "stepwise", torch.float32)
-    monkeypatch.setattr(cuda_graph, "whole", lambda steps: 0)
+    monkeypatch.setattr(cuda_graph, "count_graph_steps", lambda steps: 0)
     agree([replayed], [solve(p, "stepwise", torch.float32)], TOLERANCE["two ways", torch.float32])
 
 

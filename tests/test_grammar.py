@@ -61,7 +61,12 @@ def test_heads_are_blocks_on_the_diagonal():
 
 def test_heads_count():
     assert parameter_count(plan(headed)) == D * H + H**2 / 2 + H**2 / 3 + H**2 / 6 + H**2 + 2 * H
-    assert headed.units(1) == 6 and headed.units(12) == 12 and headed.units(13) == 18 and load("lstm").units(7) == 7
+    assert (
+        headed.round_up_width(1) == 6
+        and headed.round_up_width(12) == 12
+        and headed.round_up_width(13) == 18
+        and load("lstm").round_up_width(7) == 7
+    )
 
 
 def test_heads_share_the_units():
@@ -186,7 +191,7 @@ def test_slstm_starts_as_its_authors_have_it(backend, memory):
 
 def test_facts_of_a_copy():
     """Heads and start go along where a cell is pickled by its facts, and stay in another initialisation."""
-    other = load("slstm").initialised({"b": 0.0})
+    other = load("slstm").with_init({"b": 0.0})
     assert (other.heads, other.start) == (load("slstm").heads, {"m": -math.inf})
     assert pickle.loads(pickle.dumps(headed)) is headed
     back = pickle.loads(pickle.dumps(Cell(of_module, heads={"W.h": 2}, start={"h": 1.0})))

@@ -27,7 +27,7 @@ from bench.measure.gate import error, tolerance
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
 from kernels.schedules import compile_for
-from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, PassInputs
 from kernels.schedules.persistent import persistent, tuning
 from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, estimate_seconds, get_chip, rank_tilings
 from kernels.schedules.persistent.tuning import Schedule, TuningEntry
@@ -120,7 +120,7 @@ def build(pool: ProcessPoolExecutor, name: Name, gpu: Chip, capability: int, tri
 
 
 def compile(name: Name, tiles: Tiles, capability: int) -> int:
-    used = compile_for.compiled(capability, lambda: persistent.compile_kernel(name.work, tiles))
+    used = compile_for.measure_kernel(capability, lambda: persistent.compile_kernel(name.work, tiles))
     return used.stack + used.local
 
 
@@ -160,7 +160,7 @@ def contestants(
     d_final = [torch.randn_like(s) for s in loop.states]
     trajectory = stepwise.forward(loop)
 
-    def call(schedule_backward: Callable[..., object], schedule_forward: Callable[[Loop], object]) -> object:
+    def call(schedule_backward: Callable[..., object], schedule_forward: Callable[[PassInputs], object]) -> object:
         return schedule_forward(loop) if forward else schedule_backward(loop, trajectory, dy, d_final)
 
     expected = tensors(call(stepwise.backward, stepwise.forward))
@@ -183,5 +183,5 @@ def contestants(
 
 def tensors(result: object) -> list[Tensor]:
     """What a pass leaves, in one order whatever made it."""
-    groups = (result.history, result.arguments) if isinstance(result, Trajectory) else vars(result).values()
+    groups = (result.history, result.arguments) if isinstance(result, ForwardResult) else vars(result).values()
     return [t for group in groups if group is not None for t in group]

@@ -12,10 +12,10 @@ from torch import Tensor
 from kernels.derive.adjoint import adjoint
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
-from kernels.schedules.interface import Gradients, Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
 from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE
 from kernels.schedules.persistent.tiling import Direction, Tiles
-from kernels.schedules.stepwise.pointwise_kernel import function
+from kernels.schedules.stepwise.pointwise_kernel import jit_function
 
 
 def allows_tf32() -> bool:
@@ -31,7 +31,7 @@ class Launch:
         tiles: the tile configuration to run it with.
     """
 
-    def __init__(self, loop: Loop, tiles: Tiles):
+    def __init__(self, loop: PassInputs, tiles: Tiles):
         self.loop, self.plan, self.layout = loop, loop.plan, loop.layout
         self.T, self.B, self.H = loop.shape
         self.tiles = tiles
@@ -42,7 +42,7 @@ class Launch:
         self.stages = tuple(group.stage for group in groups)
         self.store_first = tuple(s in self.sources for s in range(len(loop.states)))
         computed = [group for group in groups if group.computed >= 0]
-        leads = {group.stage: group.computed for group in computed if group.leads}
+        leads = {group.stage: group.computed for group in computed if group.starts_stage}
         self.computed_arguments = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
         batch_tiles = -(-self.B // tiles.BB)
         self.counters = torch.zeros(batch_tiles * COUNTER_STRIDE.value, dtype=torch.int32, device=loop.states[0].device)
@@ -51,11 +51,11 @@ class Launch:
         self.options = {"num_warps": tiles.warps, "enable_fp_fusion": True, "launch_cooperative_grid": tiles.programs(self.H) > 1}
         self.grid = (tiles.grid(self.B, self.H),)
 
-    def trajectory(self) -> Trajectory:
+    def trajectory(self) -> ForwardResult:
         """Allocates what the forward kernel fills: every state and computed argument at every time step, kept or not."""
         empty = self.loop.states[0].new_empty
         history = self.loop.history or [empty(self.loop.shape) for _ in self.loop.states]
-        return Trajectory(history, [empty(self.loop.shape) for _ in self.computed_arguments])
+        return ForwardResult(history, [empty(self.loop.shape) for _ in self.computed_arguments])
 
     def gradients(self) -> Gradients:
         """Allocates what the backward kernel fills. The gradient of a vector is one row per batch tile, (batch tiles, H)."""
@@ -119,7 +119,7 @@ def jit_functions(plan: Plan, direction: Direction) -> tuple[Any, ...]:
     """
     found = argument_functions(plan)
     pointwise = [plan.step, *(replace(f, inputs=plan.step.inputs) for f in found.values())]
-    step, *rest = [function(f if direction == "forward" else adjoint(f)) for f in pointwise]
+    step, *rest = [jit_function(f if direction == "forward" else adjoint(f)) for f in pointwise]
     return step, tuple(rest), tuple(list(found).index(stage) if stage in found else -1 for stage in range(len(plan.stages)))
 
 
@@ -128,11 +128,11 @@ def transpose(rows: Sequence[tuple[Any, ...]], count: int) -> list[tuple[Any, ..
     return [tuple(row[k] for row in rows) for k in range(count)]
 
 
-def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]:
+def forward_arguments(launch: Launch, trajectory: ForwardResult) -> tuple[Any, ...]:
     """Returns the arguments of `time_loop.forward`."""
     loop, plan = launch.loop, launch.plan
     groups, columns, terms = transpose(launch.products, 3)
-    writes = launch.collect_stores(loop.terms, terms) if loop.keep else []
+    writes = launch.collect_stores(loop.terms, terms) if loop.save_for_backward else []
     return (
         *jit_functions(plan, "forward"), len(plan.step.inputs), len(plan.states), launch.barriers_per_step,
         triton.next_power_of_2(max(launch.counts)), *transpose(launch.collect_loads(loop.hoisted), 3), *transpose(writes, 3),
@@ -143,7 +143,7 @@ def forward_arguments(launch: Launch, trajectory: Trajectory) -> tuple[Any, ...]
 
 
 def backward_arguments(
-    launch: Launch, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], filled: Gradients
+    launch: Launch, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor], filled: Gradients
 ) -> tuple[Any, ...]:
     """Returns the arguments of `time_loop.backward`; `filled` are the gradients that it fills, from `Launch.gradients`."""
     loop, step = launch.loop, launch.plan.step

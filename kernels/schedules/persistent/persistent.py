@@ -23,22 +23,22 @@ from triton.runtime import driver
 
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
-from kernels.schedules.interface import Gradients, Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
 from kernels.schedules.persistent import time_loop
 from kernels.schedules.persistent.launch import Launch, allows_tf32, backward_arguments, forward_arguments
 from kernels.schedules.persistent.occupancy import count_resident_programs, usable_chip
 from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, get_chip, next_pow2
 from kernels.schedules.persistent.tuning import order_tilings
 
-FEEDS = False
+COMPUTES_FEEDS = False
 ATTEMPTS = 16
 """Tile configurations that are compiled, at most, to find one without spills."""
 
 
-def unsupported(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
+def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
     if not plan.stages:
         return f"keeps recurrent matrices on chip, and {plan.cell.name} has none"
-    if plan.near:
+    if plan.stencil_inputs:
         return f"knows no stencils, and {plan.cell.name} has one: use stepwise"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
@@ -95,7 +95,7 @@ def first_without_spills(work: Pass, chip: Chip, count_spills: Callable[[Pass, T
     the reason. The `reduced` kernel is another kernel, with a configuration of its own: see `compile_kernel`.
     """
     found = order_tilings(work, chip)
-    assert found, "called for a pass that `unsupported` refuses"
+    assert found, "called for a pass that `unsupported_reason` refuses"
     launching = None
     for tiles in found[:ATTEMPTS]:
         spills = count_spills(work, tiles, reduced)
@@ -122,21 +122,23 @@ def count_spills(work: Pass, tiles: Tiles, reduced: bool) -> int | None:
     return int(kernel.n_spills)
 
 
-def describe_pass(loop: Loop, direction: Direction) -> Pass:
+def describe_pass(loop: PassInputs, direction: Direction) -> Pass:
     """Returns the size of a pass, by which its tile configuration is chosen."""
     _, B, H = loop.shape
     return Pass(loop.plan, direction, B, H, loop.states[0].dtype, allows_tf32())
 
 
-def forward(loop: Loop, tiles: Tiles | None = None) -> Trajectory:
-    tiles = tiles or tiling_for(describe_pass(loop, "forward"), loop.states[0].device, not loop.keep)
+def forward(loop: PassInputs, tiles: Tiles | None = None) -> ForwardResult:
+    tiles = tiles or tiling_for(describe_pass(loop, "forward"), loop.states[0].device, not loop.save_for_backward)
     launch = Launch(loop, tiles)
     trajectory = launch.trajectory()
     time_loop.forward[launch.grid](*forward_arguments(launch, trajectory), **launch.options)
     return trajectory
 
 
-def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None) -> Gradients:
+def backward(
+    loop: PassInputs, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None
+) -> Gradients:
     tiles = tiles or tiling_for(describe_pass(loop, "backward"), loop.states[0].device, dy is None)
     launch = Launch(loop, tiles)
     filled = launch.gradients()
@@ -144,7 +146,7 @@ def backward(loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: lis
     return launch.finish_gradients(filled)
 
 
-def random_inputs(work: Pass, T: int, device: torch.device) -> Loop:
+def random_inputs(work: Pass, T: int, device: torch.device) -> PassInputs:
     """Returns the inputs of a training pass of this size over T time steps with random contents, to compile or to time its kernels."""
     slots, H = layout(work.plan), work.H
 
@@ -152,10 +154,10 @@ def random_inputs(work: Pass, T: int, device: torch.device) -> Loop:
         return torch.randn(shape, device=device).to(work.dtype)
 
     terms = [normal(T, work.B, G, H) for G in slots.widths]
-    recurrent_only = {slots.slots[i][0] for i in slots.alone}
+    recurrent_only = {slots.slots[i][0] for i in slots.recurrent_only}
     hoisted = [None if k in recurrent_only else t.clone() for k, t in enumerate(terms)]
     weights = [normal(len(group.terms) * H, H) / H**0.5 for group in slots.groups]
-    return Loop(
+    return PassInputs(
         work.plan, T, [], hoisted, terms, [normal(H) for _ in work.plan.vectors], weights, [normal(work.B, H) for _ in work.plan.states]
     )
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 
-from kernels.derive.adjoint import TRITON, source
+from kernels.derive.adjoint import TRITON, print_source
 from kernels.derive.plan import Plan
 from kernels.schedules.persistent import machine_code
 from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, estimate_seconds, rank_tilings
@@ -104,7 +104,7 @@ def parse_value(kind: Any, given: Any, where: str) -> Any:
 def fingerprint(plan: Plan) -> str:
     """Returns a hash of what a step computes: a cell of the same name with other equations has another one."""
     functions = [plan.step, *(stage.argument for stage in plan.stages if stage.argument)]
-    return hashlib.sha256("".join(source(f, TRITON) for f in functions).encode()).hexdigest()[:12]
+    return hashlib.sha256("".join(print_source(f, TRITON) for f in functions).encode()).hexdigest()[:12]
 
 
 def entry_key(work: Pass, schedule: Schedule) -> tuple[object, ...]:
