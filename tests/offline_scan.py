@@ -69,7 +69,7 @@ def resources(name: str) -> list[dict[str, Any]]:
 def recompile(name: str) -> list[tuple[int, int, int]]:
     """T, B and the number of kernels compiled for this cell so far, with time in chunks wherever there are two steps."""
     found = []
-    kernels = (scan_kernels.reach, scan_kernels.forward, scan_kernels.reach_back, scan_kernels.backward)
+    kernels = (scan_kernels.chunk_summary, scan_kernels.forward, scan_kernels.chunk_summary_backward, scan_kernels.backward)
     with compile_for.target_device(90):
         for T, B in SIZES:
             for cuts in (1, 2):
