@@ -99,7 +99,7 @@ def launches() -> dict[str, Any]:
     swept(wave(5, 3000))
     found["stencil again"] = [call["call"] for call in since(before)]
     limit(CONTEXT_MULTIPROCESSORS=2, BLOCKS=1)
-    for name, run in (("stencil", lambda: swept(wave(5, 3000))), ("resident", lambda: launched(several(), Tiles(16, 16, 64, 4), 2))):
+    for name, run in (("stencil", lambda: swept(wave(5, 3000))), ("persistent", lambda: launched(several(), Tiles(16, 16, 64, 4), 2))):
         try:
             run()
         except RuntimeError as error:
@@ -124,7 +124,7 @@ def limits() -> dict[str, Any]:
         auto, named = select.choose("auto", *size), []
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            select.choose("resident", *size)
+            select.choose("persistent", *size)
             named = [str(warning.message) for warning in said]
         first = len(since(before))
         select.choose("auto", *size)

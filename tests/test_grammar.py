@@ -17,10 +17,10 @@ from tests import custom
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE
 
-BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "resident", "eager-low", "compiled-low"])
+BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "persistent", "eager-low", "compiled-low"])
 WAYS = [("eager", "full"), ("compiled", "full"), ("eager", "low"), ("compiled", "low")]
 LAYERS = pytest.mark.parametrize(("backend", "memory"), WAYS)
-STARTED = pytest.mark.parametrize(("backend", "memory"), [*WAYS, ("stepwise", "full"), ("resident", "full"), ("stepwise", "low")])
+STARTED = pytest.mark.parametrize(("backend", "memory"), [*WAYS, ("stepwise", "full"), ("persistent", "full"), ("stepwise", "low")])
 
 
 @cell(heads={"W.h": 2, "W.n": 3, "W.z": 6})
@@ -82,7 +82,7 @@ def test_many_steps(name, backend, monkeypatch):
     """More of them than a chunk has: its first step needs the x before it."""
     monkeypatch.setattr(checkpointing, "CHUNK", 4)
     found = custom.CELLS.get(name) or load(name)
-    if backend != "resident" or plan(found).stages:
+    if backend != "persistent" or plan(found).stages:
         check(draws(found, 11, 3, 5, 8), backend, torch.float32)
 
 

@@ -66,7 +66,7 @@ def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
     assert len(entries()) == 2 * len(WORK) and len(said) == 1 + len(WORK)
     for entry in entries():
         assert 0 < entry.seconds < 10 and entry.tried == 2, said
-        assert entry.tiles in CUTS[:2] if entry.schedule == "resident" else entry.tiles is None
+        assert entry.tiles in CUTS[:2] if entry.schedule == "persistent" else entry.tiles is None
     assert all("1 out: ValueError" in line and "spills 8 bytes" in line for line in said[1:])
 
 
@@ -94,14 +94,14 @@ def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
     monkeypatch.setattr(persistent, "forward", broken)
     said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "2 out" in said
-    assert {e.tiles for e in entries() if e.schedule == "resident"} == {CUTS[1]}
+    assert {e.tiles for e in entries() if e.schedule == "persistent"} == {CUTS[1]}
 
 
 def test_no_cut_that_runs_is_no_cut(gpu, monkeypatch):
     monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS[2:])
     said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "no cut" in said
-    assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("resident", False)}
+    assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("persistent", False)}
 
 
 def test_a_lost_gpu_leaves_the_table_alone(gpu, monkeypatch):
