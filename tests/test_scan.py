@@ -182,7 +182,9 @@ needs_compiler = pytest.mark.skipif(importlib.util.find_spec("triton") is None, 
 def test_no_spills():
     """Both directions, and what chunks of time take: on an H100 every cell, on an A100 and a B200 one."""
     for name, found in offline("resources", script="offline_scan.py").items():
-        expected = {"forward", "backward"} | ({"chunk_summary", "chunk_summary_backward"} if AFFINE[name] and name != "forgetful" else set())
+        expected = {"forward", "backward"} | (
+            {"chunk_summary", "chunk_summary_backward"} if AFFINE[name] and name != "forgetful" else set()
+        )
         assert {kernel["kernel"] for kernel in found} == expected
         for kernel in found:
             assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], (name, kernel)

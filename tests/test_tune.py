@@ -24,7 +24,7 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(tuning, "FOLDER", tmp_path)
     monkeypatch.setattr(tune, "T", 3)
     monkeypatch.setattr(tune, "here", lambda: (torch.device("cpu"), H100, 90))
-    monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS)
+    monkeypatch.setattr(tune, "rank_tilings", lambda work, chip: CUTS)
     monkeypatch.setattr(tune, "ProcessPoolExecutor", Pool)
     for cached in (tuning.load_table, tuning.order_tilings, tuning.choose_schedule):
         cached.cache_clear()
@@ -98,7 +98,7 @@ def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
 
 
 def test_no_cut_that_runs_is_no_cut(gpu, monkeypatch):
-    monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS[2:])
+    monkeypatch.setattr(tune, "rank_tilings", lambda work, chip: CUTS[2:])
     said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "no cut" in said
     assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("persistent", False)}
