@@ -27,7 +27,7 @@ from bench.harness.bundle import cache_watch, launchers
 from bench.harness.bundle.kernel_list import Work, read
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
 from kernels.schedules.persistent import persistent
 from kernels.schedules.persistent.tiling import Pass
@@ -56,13 +56,13 @@ def call(work: Work) -> None:
     """A training step and an inference step, which see the second half of larger tensors, as they may of a caller's."""
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
     forward, backward = (partial(f, tiles=work.tiles) for f in (persistent.forward, persistent.backward))
-    schedule = SimpleNamespace(FEEDS=False, forward=forward, backward=backward)
+    schedule = SimpleNamespace(COMPUTES_FEEDS=False, forward=forward, backward=backward)
     weights = {name: torch.randn(shape, dtype=dtype, requires_grad=True) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.randn(2, T, work.B, work.H, dtype=dtype)[1], [torch.randn(2, work.B, work.H, dtype=dtype)[1] for _ in cell.states]
-    y, _ = run(plan(cell), schedule, x, states, weights)
+    y, _ = apply(plan(cell), schedule, x, states, weights)
     torch.autograd.grad(y, list(weights.values()), torch.randn(T, work.B, work.H, dtype=dtype))
     with torch.no_grad():
-        run(plan(cell), schedule, x, states, weights)
+        apply(plan(cell), schedule, x, states, weights)
 
 
 def main(path: str) -> dict[str, object]:
@@ -75,9 +75,9 @@ def main(path: str) -> dict[str, object]:
         for work in works:
             call(work)
         called, launched = set(seen.folders), ctypes.c_int.in_dll(libcuda, "launched").value
-    with compile_for.device(90), cache_watch.watch() as alone:
+    with compile_for.target_device(90), cache_watch.watch() as alone:
         for work in works:
-            persistent.warm(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
+            persistent.compile_kernel(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
     return {
         "written": len(seen.made) - (not launchers.TRAVEL),
         "launched": launched,

@@ -25,7 +25,7 @@ def main() -> None:
             warmed.append(kernel.warmup(*arguments, grid=(1,), **options))
             return warmed[0]
 
-        used = compile_for.compiled(90, warm)
+        used = compile_for.measure_kernel(90, warm)
         ptx = warmed[0].asm["ptx"]
         code = marks(ptx)
         found[kernel.fn.__name__] = {

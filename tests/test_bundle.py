@@ -24,7 +24,7 @@ from bench.measure import environment, source_commit
 from kernels.schedules.persistent.tiling import Tiles
 
 ROOT = Path(__file__).parents[1]
-CUT = {"BB": 16, "BN": 16, "BK": 64, "warps": 4, "units": True}
+CUT = {"BB": 16, "BN": 16, "BK": 64, "warps": 4, "units_as_rows": True}
 LSTM = {"cell": "lstm", "B": 16, "H": 768, "dtype": "float16", "tiles": CUT}
 LIST = [{**LSTM, "direction": "forward"}, {**LSTM, "direction": "backward"}]
 FEW = [{"schedule": "stepwise", "cell": "vanilla", "B": 2, "H": 32, "dtype": "float32"}]
@@ -57,7 +57,8 @@ def made(folder: Path, works: list[dict[str, object]]) -> Path:
 
 @compiles
 def test_a_real_call_finds_its_kernels_and_its_launchers(tmp_path):
-    """An LSTM at H=768 and B=16, whose programs meet, called by Triton's own driver, compiles nothing, and `resident.warm` names the same
+    """An LSTM at H=768 and B=16, whose programs meet, called by Triton's own driver, compiles nothing, and
+    `persistent.compile_kernel` names the same
     kernels."""
     made(tmp_path, LIST)
     done = ran(ROOT / "tests" / "offline_bundle.py", tmp_path / "list.jsonl", TRITON_CACHE_DIR=str(tmp_path / "cache"))

@@ -141,12 +141,12 @@ def test_accumulators_in_16_bit(monkeypatch, dtype, allowed):
 def test_a_product_in_16_bit_is_rounded_where_it_is_said_to_be():
     """`stepwise` multiplies into a tensor of the operands' dtype and carries its states in float32; `eager` carries what it computes."""
     steps = pytest.importorskip("kernels.schedules.stepwise.steps")
-    from kernels.schedules.persistent.persistent import example
+    from kernels.schedules.persistent.persistent import random_inputs
     from kernels.schedules.persistent.tiling import Pass
 
     made = plan(cells.load("lstm"))
-    loop = example(Pass(made, "forward", B, H, torch.float16, False), 3, torch.device("cpu"))
-    forward = steps.Forward(loop, loop.trajectory())
+    loop = random_inputs(Pass(made, "forward", B, H, torch.float16, False), 3, torch.device("cpu"))
+    forward = steps.Forward(loop, loop.allocate_result())
     assert {p.dtype for p in forward.products} == {torch.float16} and {c.dtype for c in forward.carried} == {torch.float32}
     assert work(case("lstm", "stepwise", dtype="float16"), elsewhere()).state == "float32"
     workload = given("lstm", "eager", "float16")

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, and torch finds none here"),
 ]
 CELLS = pytest.mark.parametrize("cell", ["minimal", "cfn", "gru", "gru_reset_before", "lstm"])
-BACKENDS = pytest.mark.parametrize("backend", ["stepwise", "resident"])
+BACKENDS = pytest.mark.parametrize("backend", ["stepwise", "persistent"])
 NEAR = 1e-4
 """Of gradients in float32 after tens of steps, each of which rounds: some 1e-6 a step at the least favourable."""
 
@@ -34,7 +34,7 @@ def ieee() -> Iterator[None]:
 
 
 def run(given: Problem, backend: str, lags: list[int]) -> list[list[torch.Tensor]]:
-    reason = SCHEDULES[backend].unsupported(plan(given.cell), given.dtype, given.device, given.B, given.H)
+    reason = SCHEDULES[backend].unsupported_reason(plan(given.cell), given.dtype, given.device, given.B, given.H)
     if reason:
         pytest.skip(reason)
     upstream = [given.dy[-1], *(torch.zeros_like(s) for s in given.states[1:])]
@@ -61,7 +61,7 @@ def test_the_study_of_gradients_compares_with_float64(cell):
     """As `bench gradients` does: float32 stays close for as long as there is something left, bfloat16 is off by a few percent."""
     for dtype, close in (("float32", NEAR), ("bfloat16", 0.3)):
         found = gradient_norms.measure(problem(cell, 90, 16, 64, 64, dtype, "cuda", 0), compare=True)
-        assert found.backend in ("stepwise", "resident") and found.non_finite == 0 and found.lags[-1] == 90
+        assert found.backend in ("stepwise", "persistent") and found.non_finite == 0 and found.lags[-1] == 90
         assert max(error for error, lag in zip(found.errors, found.lags, strict=True) if lag <= 16) < close
         assert found.by_lag[0] > found.by_lag[-1] > 0
 

@@ -35,7 +35,7 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype) -> Pro
     """A problem on the device: the same numbers as on a CPU."""
     T, B, D, H = size
     cell = custom.CELLS.get(name) or cells.load(name)
-    p = problem(cell, T, B, H if plan(cell).square else D, H, dtype=dtype)
+    p = problem(cell, T, B, H if plan(cell).elementwise_input else D, H, dtype=dtype)
     moved = ({n: v.to(DEVICE) for n, v in tensors.items()} for tensors in (p.given, p.upstream))
     return replace(p, given=next(moved), upstream=next(moved))
 
@@ -58,7 +58,7 @@ def test_time_is_cut(name):
     from kernels.schedules.scan import scan
 
     T, B, _, H = LONG
-    assert scan.chunks(plan(custom.CELLS.get(name) or cells.load(name)), T, B * H, torch.device(DEVICE)) > 1
+    assert scan.count_chunks(plan(custom.CELLS.get(name) or cells.load(name)), T, B * H, torch.device(DEVICE)) > 1
 
 
 @EVERY

@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("triton")
 
 from bench.measure import latency
-from kernels.schedules.persistent.grid_barrier import LINE
+from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE
 from tests import forked
 
 CPU = torch.device("cpu")
@@ -21,15 +21,15 @@ interpreted = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reas
 
 @interpreted
 def test_one_program_arrives_as_often_as_it_is_told():
-    counter = torch.full((LINE.value,), 7, dtype=torch.int32)
+    counter = torch.full((COUNTER_STRIDE.value,), 7, dtype=torch.int32)
     latency.met(counter, 1, 5)
-    assert counter.tolist() == [5] + [0] * (LINE.value - 1)
+    assert counter.tolist() == [5] + [0] * (COUNTER_STRIDE.value - 1)
 
 
 @interpreted
 @pytest.mark.parametrize("programs", [2, 4])
 def test_programs_wait_for_each_other(programs):
-    counter = torch.zeros(LINE.value, dtype=torch.int32).share_memory_()
+    counter = torch.zeros(COUNTER_STRIDE.value, dtype=torch.int32).share_memory_()
     forked.run(programs, lambda grid: latency.meet[grid](counter, 50, programs))
     assert counter[0] == 50 * programs
     with pytest.raises(TimeoutError):
@@ -41,7 +41,7 @@ def test_a_ring_goes_through_every_line_once():
     for _ in range(64):
         seen.append(at)
         at = int(successors[at])
-    assert at == 0 and sorted(seen) == list(range(0, 64 * LINE.value, LINE.value))
+    assert at == 0 and sorted(seen) == list(range(0, 64 * COUNTER_STRIDE.value, COUNTER_STRIDE.value))
     assert seen != sorted(seen), "an order that a prefetcher could guess"
 
 

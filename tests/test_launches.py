@@ -170,4 +170,4 @@ def test_no_graph_is_launched_within_a_capture(monkeypatch, capturing, chunks):
     """CUDA refuses it: then every step is launched, and captured, by itself."""
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: capturing)
     steps = SimpleNamespace(T=70, carried=[SimpleNamespace(is_cuda=True)])
-    assert replay.whole(steps) == chunks
+    assert replay.count_graph_steps(steps) == chunks

@@ -44,6 +44,6 @@ def test_the_same_rows():
 
 @pytest.mark.parametrize("name", ["lstm", "wave"])
 def test_refused(name):
-    p = problem(name, 3, 2, *((1, plan(cells.load(name)).units) if name == "wave" else (5, 17)), "float64", "cpu", 0)
+    p = problem(name, 3, 2, *((1, plan(cells.load(name)).fixed_width) if name == "wave" else (5, 17)), "float64", "cpu", 0)
     with pytest.raises(Unsupported, match="always computes the input product"):
         build("eager", p, input_product=False)

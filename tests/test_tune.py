@@ -24,12 +24,12 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(tuning, "FOLDER", tmp_path)
     monkeypatch.setattr(tune, "T", 3)
     monkeypatch.setattr(tune, "here", lambda: (torch.device("cpu"), H100, 90))
-    monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS)
+    monkeypatch.setattr(tune, "rank_tilings", lambda work, chip: CUTS)
     monkeypatch.setattr(tune, "ProcessPoolExecutor", Pool)
-    for cached in (tuning.table, tuning.choices, tuning.preferred):
+    for cached in (tuning.load_table, tuning.order_tilings, tuning.choose_schedule):
         cached.cache_clear()
     yield tmp_path
-    for cached in (tuning.table, tuning.choices, tuning.preferred):
+    for cached in (tuning.load_table, tuning.order_tilings, tuning.choose_schedule):
         cached.cache_clear()
 
 
@@ -56,8 +56,8 @@ class Pool:
         return done
 
 
-def entries() -> list[tuning.Tuned]:
-    return [e for found in tuning.table(H100).values() for e in found.values()]
+def entries() -> list[tuning.TuningEntry]:
+    return [e for found in tuning.load_table(H100).values() for e in found.values()]
 
 
 def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
@@ -66,7 +66,7 @@ def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
     assert len(entries()) == 2 * len(WORK) and len(said) == 1 + len(WORK)
     for entry in entries():
         assert 0 < entry.seconds < 10 and entry.tried == 2, said
-        assert entry.tiles in CUTS[:2] if entry.schedule == "resident" else entry.tiles is None
+        assert entry.tiles in CUTS[:2] if entry.schedule == "persistent" else entry.tiles is None
     assert all("1 out: ValueError" in line and "spills 8 bytes" in line for line in said[1:])
 
 
@@ -94,14 +94,14 @@ def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
     monkeypatch.setattr(persistent, "forward", broken)
     said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "2 out" in said
-    assert {e.tiles for e in entries() if e.schedule == "resident"} == {CUTS[1]}
+    assert {e.tiles for e in entries() if e.schedule == "persistent"} == {CUTS[1]}
 
 
 def test_no_cut_that_runs_is_no_cut(gpu, monkeypatch):
-    monkeypatch.setattr(tune, "ranked", lambda work, chip: CUTS[2:])
+    monkeypatch.setattr(tune, "rank_tilings", lambda work, chip: CUTS[2:])
     said, _ = tune.tuned(WORK[0], tune.build(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
     assert "no cut" in said
-    assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("resident", False)}
+    assert {(e.schedule, e.seconds < float("inf")) for e in entries()} == {("stepwise", True), ("persistent", False)}
 
 
 def test_a_lost_gpu_leaves_the_table_alone(gpu, monkeypatch):
@@ -118,7 +118,7 @@ def test_the_times_of_all_cuts_are_kept(gpu, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "cuts.jsonl").read_text().splitlines()]
     assert len(lines) == 2 * 3 and all(line["seconds"] > 0 for line in lines)
     assert all((line["tiles"] is None) == (line["model"] is None) for line in lines)
-    assert (tmp_path / "out" / tuning.path(H100).name).read_bytes() == tuning.path(H100).read_bytes()
+    assert (tmp_path / "out" / tuning.table_path(H100).name).read_bytes() == tuning.table_path(H100).read_bytes()
 
 
 def test_so_many_cuts_are_tried(gpu):

@@ -140,7 +140,7 @@ def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...
     plans = [plan(load(name)) for name in cells]
     without = {"eager", "torchrecurrent"} if suite else set()
     without |= {"resident-low"} if suite not in ("", "headline") else set()
-    without |= {"scan"} if all(made.stages or made.near for made in plans) else set()
+    without |= {"scan"} if all(made.stages or made.stencil_inputs for made in plans) else set()
     without |= set() if any(map(suited, plans)) else set(SCANS)
-    without |= set() if any(made.near for made in plans) else {"stencil", "conv2d"}
+    without |= set() if any(made.stencil_inputs for made in plans) else {"stencil", "conv2d"}
     return tuple(name for name in DEFAULTS[kind] if name not in without)

@@ -3,9 +3,9 @@
 import cells
 from bench.errors import UsageError
 from bench.harness.settings import choice, choices, functions
-from cells.grammar.errors import CellError, fault
+from cells.grammar.errors import CellError, cell_error
 from kernels.derive.plan import Plan, plan
-from kernels.layer.gradcheck import prove
+from kernels.layer.gradcheck import gradcheck
 
 
 def entries(text: str | None) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ def planned(name: str) -> Plan:
     """The plan of a cell of one's own, its derived gradients proven. Raises UsageError where it is no cell."""
     try:
         made = plan(cells.load(name))
-        prove(made)
+        gradcheck(made)
         return made
     except CellError as error:
         raise UsageError(str(error)) from None
@@ -48,7 +48,7 @@ def planned(name: str) -> Plan:
 def headed(names: tuple[str, ...], H: int) -> None:
     """Raises UsageError for a cell whose heads can't share H units."""
     for name in names:
-        fitting = cells.load(name).units(H)
+        fitting = cells.load(name).round_up_width(H)
         if fitting != H:
             raise UsageError(f"the heads of {name} share the units: take --hidden {fitting}, not {H}")
 
@@ -57,11 +57,13 @@ def fits(names: tuple[str, ...], D: int, H: int) -> None:
     """Raises UsageError for a cell of one's own that uses x unit by unit where D isn't H, whose heads can't share H, or whose grid has
     not H points."""
     for made in (planned(name) for name in names if ":" in name):
-        if made.square and D != H:
+        if made.elementwise_input and D != H:
             hint = f"uses x unit by unit, which takes --input {D} to be --hidden {H}: or apply a matrix, W.name(x)"
-            raise UsageError(str(fault(made.cell.step, hint, made.square_line)))
-        if made.cell.units(H) != H:
-            hint = f"its heads share the units: take --hidden {made.cell.units(H)} and not {H}"
-            raise UsageError(str(fault(made.cell.step, hint)))
-        if made.units not in (None, H):
-            raise UsageError(str(fault(made.cell.step, f"its grid has {made.units} points: take --hidden {made.units}, not {H}")))
+            raise UsageError(str(cell_error(made.cell.step, hint, made.elementwise_line)))
+        if made.cell.round_up_width(H) != H:
+            hint = f"its heads share the units: take --hidden {made.cell.round_up_width(H)} and not {H}"
+            raise UsageError(str(cell_error(made.cell.step, hint)))
+        if made.fixed_width not in (None, H):
+            raise UsageError(
+                str(cell_error(made.cell.step, f"its grid has {made.fixed_width} points: take --hidden {made.fixed_width}, not {H}"))
+            )

@@ -12,7 +12,7 @@ from bench.harness.cases import formula
 from bench.measure.lower_bound import formulas
 from bench.render.terminal import terminal
 from cells.grammar.parameters import LETTERS
-from kernels.derive.adjoint import TRITON, adjoint, affine, source
+from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
 from kernels.derive.plan import Plan, plan
@@ -65,7 +65,7 @@ def derivation(name: str) -> str:
 def functions(p: Plan) -> str:
     """The pointwise functions of a step and their adjoints, as Triton."""
     found = [stage.argument for stage in p.stages if stage.argument] + [p.step]
-    return "\n".join(source(f, TRITON) for function in found for f in (function, adjoint(function)))
+    return "\n".join(print_source(f, TRITON) for function in found for f in (function, adjoint(function)))
 
 
 def outline(p: Plan) -> str:
@@ -84,10 +84,10 @@ def outline(p: Plan) -> str:
                 t = p.terms[i]
                 hoisted = "" if t.hoisted is None else f" + {t.matrix}'"
                 lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
-    lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.near]
+    lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.stencil_inputs]
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
-    if not p.stages and not p.near:
-        lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * affine(p.step))
+    if not p.stages and not p.stencil_inputs:
+        lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * is_affine(p.step))
     flops = "  ".join(f"{kind} {formula(value)}" for kind, value in flop_counts(p).items())
     lines.append(f"flops per time step and sequence: {flops}")
     lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(elements_moved(p))}")
@@ -145,14 +145,14 @@ def parameters(p: Plan) -> Table:
 def owner(p: Plan, key: str) -> str:
     """The named value of the cell that a learned value goes into first."""
     kind, _, label = key.partition(".")
-    for node in p.written:
+    for node in p.ordered_nodes:
         if node.op == ("product" if kind == "W" else kind) and node.label == label:
             return climb(p, node)
     return ""
 
 
 def climb(p: Plan, node: Node) -> str:
-    above = next((n for n in p.written if any(a is node for a in n.args)), None)
+    above = next((n for n in p.ordered_nodes if any(a is node for a in n.args)), None)
     if above is None:
         return p.cell.states[0]
     return above.name if above.name and above.op not in UNNAMED else climb(p, above)

@@ -40,7 +40,7 @@ def report() -> None:
     out.print("  eager: runs every cell")
     for name, schedule in SCHEDULES.items():
         cell, runs = ("wave", "runs waves") if name == "stencil" else ("minimal", "runs every cell")
-        reason = schedule.unsupported(plan(cells.load(cell)), torch.float32, device, 32, 256)
+        reason = schedule.unsupported_reason(plan(cells.load(cell)), torch.float32, device, 32, 256)
         out.print(f"  {name}: {runs if reason is None else reason}")
     where = "cuDNN" if gpu else "torch's own CPU kernels"
     out.print(f"  vendor: torch.nn's RNN, LSTM and GRU, on {where}")

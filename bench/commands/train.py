@@ -75,7 +75,7 @@ def train(
 
     chosen = load(name, **changes)
     named = choices(cells, tree.names(), "cell") if cells else chosen.cells
-    square = [cell for cell in named if planned(tree.load(cell)).square]
+    square = [cell for cell in named if planned(tree.load(cell)).elementwise_input]
     if square:
         raise UsageError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
     headed(named, chosen.H)

@@ -106,7 +106,7 @@ def planned(settings: Settings, cell: str, backend: str, input_product: bool) ->
 
 def waves(cell: str) -> bool:
     """Whether the units of a cell look at their neighbours: no layer of torch.nn says anything of it."""
-    return bool(plan(cells.load(cell)).near)
+    return bool(plan(cells.load(cell)).stencil_inputs)
 
 
 def verified(settings: Settings) -> list[Case]:
@@ -124,8 +124,8 @@ def verified(settings: Settings) -> list[Case]:
 def small(cell: str) -> tuple[int, int, int, int]:
     """`SMALL`, with D = H for a cell that takes no other, and an H that its heads can share, or that its grid has."""
     T, B, D, H = SMALL
-    H = plan(cells.load(cell)).units or cells.load(cell).units(H)
-    return T, B, H if plan(cells.load(cell)).square else D, H
+    H = plan(cells.load(cell)).fixed_width or cells.load(cell).round_up_width(H)
+    return T, B, H if plan(cells.load(cell)).elementwise_input else D, H
 
 
 def interpreted(settings: Settings, backend: str) -> bool:

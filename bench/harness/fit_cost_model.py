@@ -18,12 +18,12 @@ from scipy.optimize import least_squares
 from scipy.stats import spearmanr
 
 from bench.harness.tune import Name
-from kernels.schedules.persistent.tiling import COST, H100, Chip, Tiles, parts, seconds
+from kernels.schedules.persistent.tiling import COST, H100, Chip, Tiles, count_costs, estimate_seconds
 
 WITHIN = 2.0
 """The weight of the differences within a pass, beside those between passes."""
 
-FEWEST = {"round": 20e-9, "read": 1e-12}
+FEWEST = {"load_round": 20e-9, "smem_read": 1e-12}
 """Costs that the data don't show, since the cuts that were timed have few rounds: no less than a part of the 146 ns of a load from L2."""
 
 Cuts = dict[Name, list[tuple[Tiles, float]]]
@@ -43,10 +43,10 @@ def read(path: Path) -> Cuts:
 def fitted(cuts: Cuts, chip: Chip) -> dict[str, float]:
     """The cost of each part."""
     rows = [(name, tiles, took) for name, timed in cuts.items() for tiles, took in timed]
-    of = np.array([[parts(name.work, chip, tiles)[part] for part in COST] for name, tiles, _ in rows], float)
+    of = np.array([[count_costs(name.work, chip, tiles)[part] for part in COST] for name, tiles, _ in rows], float)
     scale = np.maximum(of.mean(0), 1e-12) * 1e6  # costs in microseconds of the mean cut
     costs = np.array(list(COST.values()))
-    rest = np.array([seconds(name.work, chip, tiles) for name, tiles, _ in rows]) - of @ costs
+    rest = np.array([estimate_seconds(name.work, chip, tiles) for name, tiles, _ in rows]) - of @ costs
     took = np.log([t for _, _, t in rows])
     groups = np.unique([list(cuts).index(name) for name, _, _ in rows], return_inverse=True)[1]
     share = np.eye(len(cuts))[groups]
@@ -77,7 +77,7 @@ def judged(cuts: Cuts, model: dict[Name, Sequence[float]]) -> dict[str, float]:
 
 
 def modelled(cuts: Cuts, chip: Chip) -> dict[Name, Sequence[float]]:
-    return {name: [seconds(name.work, chip, tiles) for tiles, _ in timed] for name, timed in cuts.items()}
+    return {name: [estimate_seconds(name.work, chip, tiles) for tiles, _ in timed] for name, timed in cuts.items()}
 
 
 def main(path: Path) -> None:

@@ -294,5 +294,5 @@ def outcome(case: Case, status: Status, reason: str, **measured: Any) -> CaseRec
     return CaseRecord(
         case=case, status=status, reason=reason, parameters=count(parameter_count(p), case.D, case.H), formula=formula(parameter_count(p)),
         flops=sum(count(f, case.D, case.H) for f in flop_counts(p).values()), demand=demand(p, case),
-        unit="cell update" * bool(p.near), **measured
+        unit="cell update" * bool(p.stencil_inputs), **measured
     )  # fmt: skip

@@ -27,10 +27,10 @@ from bench.measure.gate import error, tolerance
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
 from kernels.schedules import compile_for
-from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, PassInputs
 from kernels.schedules.persistent import persistent, tuning
-from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, ranked, seconds
-from kernels.schedules.persistent.tuning import Schedule, Tuned
+from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, estimate_seconds, get_chip, rank_tilings
+from kernels.schedules.persistent.tuning import Schedule, TuningEntry
 from kernels.schedules.stepwise import stepwise
 
 T = 128
@@ -70,7 +70,7 @@ def here() -> tuple[torch.device, Chip, int]:
     """The GPU, what it is, and its compute capability."""
     index = torch.cuda.current_device()
     major, minor = torch.cuda.get_device_capability(index)
-    return torch.device("cuda", index), chip(index), 10 * major + minor
+    return torch.device("cuda", index), get_chip(index), 10 * major + minor
 
 
 def run(budget: float, tell: Tell, chosen: Iterable[Name], tried: int = 16, out: Path | None = None) -> None:
@@ -79,7 +79,7 @@ def run(budget: float, tell: Tell, chosen: Iterable[Name], tried: int = 16, out:
     end = time.monotonic() + budget
     device, gpu, capability = here()
     todo = [name for name in chosen if not known(name, gpu)]
-    tell(f"{len(todo)} passes to tune, into {tuning.path(gpu)}")
+    tell(f"{len(todo)} passes to tune, into {tuning.table_path(gpu)}")
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         building: dict[Name, dict[Tiles, Future[int]]] = {}
         for number, name in enumerate(todo):
@@ -101,26 +101,26 @@ def keep(out: Path, name: Name, gpu: Chip, steps: dict[Tiles | None, float]) -> 
     out.mkdir(parents=True, exist_ok=True)
     with (out / "cuts.jsonl").open("a") as stream:
         for tiles, took in steps.items():
-            model = seconds(name.work, gpu, tiles) if tiles else None
+            model = estimate_seconds(name.work, gpu, tiles) if tiles else None
             line = {**asdict(name), "tiles": tiles and asdict(tiles), "seconds": took, "model": model, "triton": version("triton")}
             stream.write(json.dumps(line) + "\n")
-    shutil.copy(tuning.path(gpu), out)
+    shutil.copy(tuning.table_path(gpu), out)
 
 
 def known(name: Name, gpu: Chip) -> bool:
     """Whether the table has a pass at this very batch."""
-    schedules: tuple[Schedule, ...] = ("resident", "stepwise")
-    found = [tuning.measured(name.work, gpu, schedule) for schedule in schedules]
+    schedules: tuple[Schedule, ...] = ("persistent", "stepwise")
+    found = [tuning.find_entry(name.work, gpu, schedule) for schedule in schedules]
     return all(entry is not None and (entry.B, entry.dtype) == (name.B, name.dtype) for entry in found)
 
 
 def build(pool: ProcessPoolExecutor, name: Name, gpu: Chip, capability: int, tried: int) -> dict[Tiles, Future[int]]:
     """Compile the kernels of a pass, several at once, into Triton's cache on disk. A result is the bytes a kernel spills."""
-    return {tiles: pool.submit(compile, name, tiles, capability) for tiles in ranked(name.work, gpu)[:tried]}
+    return {tiles: pool.submit(compile, name, tiles, capability) for tiles in rank_tilings(name.work, gpu)[:tried]}
 
 
 def compile(name: Name, tiles: Tiles, capability: int) -> int:
-    used = compile_for.compiled(capability, lambda: persistent.warm(name.work, tiles))
+    used = compile_for.measure_kernel(capability, lambda: persistent.compile_kernel(name.work, tiles))
     return used.stack + used.local
 
 
@@ -136,10 +136,10 @@ def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu
         raise RuntimeError(f"the GPU is lost to this process since {name}: {next(iter(wrong), 'no cut raised')}")
     step = {key: min(samples.seconds) / T for key, samples in taken.items()}
     best = min((key for key in step if key is not None), key=lambda key: step[key], default=None)
-    entries: list[tuple[Schedule, Tiles | None]] = [("stepwise", None), ("resident", best)]
+    entries: list[tuple[Schedule, Tiles | None]] = [("stepwise", None), ("persistent", best)]
     for schedule, tiles in entries:
         took = step.get(tiles, math.inf) if schedule == "stepwise" or tiles else math.inf
-        tuning.add(gpu, Tuned(
+        tuning.add_entry(gpu, TuningEntry(
             cell=name.cell, step=tuning.fingerprint(name.work.plan), direction=name.direction, B=name.B, H=name.H, dtype=name.dtype,
             tf32=name.tf32, schedule=schedule, tiles=tiles, seconds=took, tried=len(calls) - 1, torch=torch.__version__,
             triton=version("triton"),
@@ -155,12 +155,12 @@ def contestants(
 ) -> tuple[dict[Tiles | None, Callable[[], object]], dict[str, Tiles | None]]:
     """The calls to time, `stepwise` under None, and for what is out of the race the reason."""
     work, forward = name.work, name.direction == "forward"
-    loop = persistent.example(work, T, device)
+    loop = persistent.random_inputs(work, T, device)
     dy = torch.randn_like(loop.states[0].expand(T, -1, -1)).contiguous()
     d_final = [torch.randn_like(s) for s in loop.states]
     trajectory = stepwise.forward(loop)
 
-    def call(schedule_backward: Callable[..., object], schedule_forward: Callable[[Loop], object]) -> object:
+    def call(schedule_backward: Callable[..., object], schedule_forward: Callable[[PassInputs], object]) -> object:
         return schedule_forward(loop) if forward else schedule_backward(loop, trajectory, dy, d_final)
 
     expected = tensors(call(stepwise.backward, stepwise.forward))
@@ -183,5 +183,5 @@ def contestants(
 
 def tensors(result: object) -> list[Tensor]:
     """What a pass leaves, in one order whatever made it."""
-    groups = (result.history, result.arguments) if isinstance(result, Trajectory) else vars(result).values()
+    groups = (result.history, result.arguments) if isinstance(result, ForwardResult) else vars(result).values()
     return [t for group in groups if group is not None for t in group]

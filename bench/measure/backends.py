@@ -143,7 +143,7 @@ def layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> R
 
 def reason(problem: Problem, dtype: torch.dtype) -> str | None:
     """Why a CPU's default can't run a problem; None where it can."""
-    return SCHEDULES["compiled"].unsupported(plan(problem.cell), dtype, problem.device, problem.B, problem.H)
+    return SCHEDULES["compiled"].unsupported_reason(plan(problem.cell), dtype, problem.device, problem.B, problem.H)
 
 
 def given_rows(backend: str, problem: Problem) -> Workload:
@@ -268,7 +268,7 @@ def conv2d(problem: Problem) -> Workload:
 
 def supported(backend: str, problem: Problem) -> None:
     if backend in SCHEDULES:
-        reason = SCHEDULES[backend].unsupported(plan(problem.cell), problem.dtype, problem.device, problem.B, problem.H)
+        reason = SCHEDULES[backend].unsupported_reason(plan(problem.cell), problem.dtype, problem.device, problem.B, problem.H)
         if reason:
             raise Unsupported(reason)
 

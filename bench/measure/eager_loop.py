@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from cells.grammar.functions import FUNCTIONS
-from kernels.derive.adjoint import PYTHON, source
+from kernels.derive.adjoint import PYTHON, print_source
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
 
 
 def suited(plan: Plan) -> bool:
-    return not plan.stages and not plan.near
+    return not plan.stages and not plan.stencil_inputs
 
 
 def unroll(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -40,6 +40,6 @@ def unroll(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor
 def function(plan: Plan) -> Callable[..., Any]:
     """A plan's step as a Python function of tensors."""
     space: dict[str, Any] = dict(FUNCTIONS)
-    exec(source(plan.step, PYTHON), space)
+    exec(print_source(plan.step, PYTHON), space)
     made: Callable[..., Any] = space[plan.step.name]
     return made

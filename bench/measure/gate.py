@@ -160,4 +160,4 @@ def flip(up: Tensor, down: Tensor, reference: Tensor) -> float:
 
 
 def kinked(problem: Problem) -> bool:
-    return any(n.op == "call" and FUNCTIONS[n.label].kinked for n in plan(problem.cell).written)
+    return any(n.op == "call" and FUNCTIONS[n.label].kinked for n in plan(problem.cell).ordered_nodes)

@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from bench.measure.clock import fastest
-from kernels.schedules.persistent.grid_barrier import LINE, arrive, wait
+from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE, arrive, wait
 from kernels.schedules.stepwise.cuda_graph import capture
 
 LINES = 2**15  # of 128 bytes: 4 MiB, which L2 holds and L1 doesn't
@@ -42,7 +42,7 @@ def barriers(device: torch.device) -> dict[int, float]:
     """Seconds per barrier among so many programs, the loop around it included: from one to as many as there are multiprocessors."""
     most = torch.cuda.get_device_properties(device).multi_processor_count
     numbers = sorted({n for n in (1, 2, 4, 8, 16, 32, 64, 128) if n < most} | {most})
-    counter = torch.zeros(LINE.value, dtype=torch.int32, device=device)
+    counter = torch.zeros(COUNTER_STRIDE.value, dtype=torch.int32, device=device)
     return {n: each(partial(met, counter, n), device, STEPS) for n in numbers}
 
 
@@ -64,8 +64,8 @@ def chased(successors: Tensor, end: Tensor, steps: int) -> None:
 
 def ring(lines: int) -> Tensor:
     """int32 (lines · LINE): the first element of each line says where that of another one is. They make one ring, in random order."""
-    order = torch.randperm(lines, generator=torch.Generator().manual_seed(0)) * LINE.value
-    successors = torch.zeros(lines * LINE.value, dtype=torch.int32)
+    order = torch.randperm(lines, generator=torch.Generator().manual_seed(0)) * COUNTER_STRIDE.value
+    successors = torch.zeros(lines * COUNTER_STRIDE.value, dtype=torch.int32)
     successors[order] = order.roll(-1).to(torch.int32)
     return successors
 

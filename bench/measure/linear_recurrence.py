@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from bench.measure.scan_peers import Solve
-from kernels.derive.adjoint import adjoint, affine, core
+from kernels.derive.adjoint import adjoint, is_affine, list_read_states
 from kernels.derive.graph import Node, walk
 from kernels.derive.plan import Plan
-from kernels.layer.input_products import Values, inputs
+from kernels.layer.input_products import Values, bind_inputs
 
 
 def suited(plan: Plan) -> bool:
-    return not plan.stages and not plan.near and affine(plan.step) and len(core(plan)) == 1
+    return not plan.stages and not plan.stencil_inputs and is_affine(plan.step) and len(list_read_states(plan)) == 1
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Form:
 @cache
 def form(plan: Plan) -> Form:
     """With what a 0 or a 1 leaves undone left out: every operation here is a pass over all T·B·H."""
-    (s,) = core(plan)
+    (s,) = list_read_states(plan)
     back, n = adjoint(plan.step), len(plan.step.inputs)
     chosen = {leaf: plan.graph.wrap(float(k == s)) for k, leaf in enumerate(back.inputs[n:])}
     after = plan.graph.leaf("state", "the new one")  # a name that no cell can give
@@ -58,7 +58,7 @@ def put(node: Node, known: dict[Node, Node]) -> Node:
 
 def coefficients(plan: Plan, x: Tensor, shape: Sequence[int], weights: Mapping[str, Tensor]) -> tuple[Values, Tensor, Tensor]:
     """What the step reads but for its state, and a and b, each of the shape (T, B, H)."""
-    outside = Values(inputs(plan, x), weights)
+    outside = Values(bind_inputs(plan, x), weights)
     fixed = dict(zip(plan.term_leaves, (outside[term.hoisted] for term in plan.terms), strict=True))
     fixed |= dict(zip(plan.vectors, (outside[node] for node in plan.vector_values), strict=True))
     values, found = Values(fixed, {}), form(plan)

@@ -41,9 +41,9 @@ class Problem:
     @property
     def unfit(self) -> str:
         """Why there is no such cell of this size, or ""."""
-        if plan(self.cell).square and self.D != self.H:
+        if plan(self.cell).elementwise_input and self.D != self.H:
             return f"{self.name} uses x unit by unit: it takes D = H"
-        fitting = self.cell.units(self.H)
+        fitting = self.cell.round_up_width(self.H)
         return "" if fitting == self.H else f"the heads of {self.name} share the units: it takes H = {fitting}, not {self.H}"
 
     @cached_property

@@ -16,12 +16,13 @@ import cells
 from bench.harness.bundle.kernel_list import Work
 from bench.measure.problem import DTYPES
 from bench.measure.torch_flags import set_precision
-from kernels.derive.adjoint import affine, core
+from kernels.derive.adjoint import is_affine, list_read_states
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
-from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, PassInputs
 from kernels.schedules.persistent import persistent
+from kernels.schedules.persistent.launch import Launch
 from kernels.schedules.persistent.tiling import Tiles
 from kernels.schedules.scan import scan
 from kernels.schedules.stepwise import stepwise
@@ -45,7 +46,7 @@ def compiled(capability: int) -> Iterator[list[Any]]:
 
     JITFunction.run = compile
     try:
-        with compile_for.device(capability):
+        with compile_for.target_device(capability):
             yield made
     finally:
         JITFunction.run = launch
@@ -54,12 +55,12 @@ def compiled(capability: int) -> Iterator[list[Any]]:
 @contextmanager
 def chunked(count: int) -> Iterator[None]:
     """Within, `scan` cuts time into so many chunks where it can cut it."""
-    before = scan.chunks
-    scan.chunks = lambda plan, *_: count if affine(plan.step) and len(core(plan)) <= scan.WIDEST else 1
+    before = scan.count_chunks
+    scan.count_chunks = lambda plan, *_: count if is_affine(plan.step) and len(list_read_states(plan)) <= scan.MAX_STATES else 1
     try:
         yield
     finally:
-        scan.chunks = before
+        scan.count_chunks = before
 
 
 def rehearse(work: Work, capability: int) -> list[Any]:
@@ -75,18 +76,19 @@ def rehearse(work: Work, capability: int) -> list[Any]:
                     training(work, scan)
                     inference(work, scan)
         elif work.direction == "forward":
-            schedule = SimpleNamespace(FEEDS=persistent.FEEDS, forward=partial(persistent.forward, tiles=work.tiles))
+            schedule = SimpleNamespace(COMPUTES_FEEDS=persistent.COMPUTES_FEEDS, forward=partial(persistent.forward, tiles=work.tiles))
             training(work, schedule, backward=False)
             inference(work, schedule)
         else:
             forward, backward = partial(unlaunched, tiles=work.tiles), partial(persistent.backward, tiles=work.tiles)
-            training(work, SimpleNamespace(FEEDS=persistent.FEEDS, forward=forward, backward=backward))
+            training(work, SimpleNamespace(COMPUTES_FEEDS=persistent.COMPUTES_FEEDS, forward=forward, backward=backward))
     return made
 
 
-def unlaunched(loop: Loop, tiles: Tiles | None) -> Trajectory:
+def unlaunched(loop: PassInputs, tiles: Tiles | None) -> ForwardResult:
     """The tensors that the forward pass of `resident` would leave."""
-    return persistent.Launch(loop, "forward", tiles).trajectory()
+    assert tiles is not None
+    return Launch(loop, tiles).trajectory()
 
 
 def training(work: Work, schedule: Any, backward: bool = True) -> None:
@@ -106,4 +108,4 @@ def unroll(work: Work, schedule: Any, learn: bool) -> tuple[torch.Tensor, tuple[
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
     weights = {name: torch.zeros(shape, dtype=dtype, requires_grad=learn) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.zeros(T, work.B, work.H, dtype=dtype), [torch.zeros(work.B, work.H, dtype=dtype) for _ in cell.states]
-    return run(plan(cell), schedule, x, states, weights)
+    return apply(plan(cell), schedule, x, states, weights)

@@ -56,7 +56,7 @@ def of(shape: Shape, cuts: int) -> Iterator[Work]:
     """What one shape of a suite runs."""
     import cells
     from bench.harness.tune import Name
-    from kernels.schedules.persistent.tuning import choices
+    from kernels.schedules.persistent.tuning import order_tilings
 
     size = (shape.cell, shape.B, shape.H, shape.dtype)
     if not plan(cells.load(shape.cell)).stages:
@@ -64,7 +64,7 @@ def of(shape: Shape, cuts: int) -> Iterator[Work]:
         return
     for direction in DIRECTIONS if "training" in shape.modes else DIRECTIONS[:1]:
         name = Name(shape.cell, direction, shape.B, shape.H, shape.dtype)
-        for tiles in choices(name.work, H100)[:cuts]:
+        for tiles in order_tilings(name.work, H100)[:cuts]:
             yield Work("resident", *size, direction, tiles)
     yield Work("stepwise", *size)
 

@@ -78,7 +78,7 @@ class Chain:
 
     def before(self, begin: int) -> Tensor | None:
         """The input (B, D) before step `begin`, where there is one and the cell asks for it."""
-        return self.x[begin - 1].detach() if begin and self.rnn.plan.looks_back else None
+        return self.x[begin - 1].detach() if begin and self.rnn.plan.uses_prev else None
 
 
 def divided(gradients: list[Tensor], scale: Tensor) -> tuple[list[Tensor], Tensor]:

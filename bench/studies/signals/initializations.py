@@ -16,7 +16,7 @@ def initialised(cell: Cell, name: str) -> Cell:
     if name == "default":
         return cell
     if name in cell.variants:
-        return cell.initialised(name)
+        return cell.with_init(name)
     law, _, gain = name.partition(":")
     try:
         made: Rule = LAWS[law](positive(gain))
@@ -24,7 +24,7 @@ def initialised(cell: Cell, name: str) -> Cell:
         known = ", ".join(("default", *cell.variants, "normal:1.5", "orthogonal:1"))
         raise UsageError(f"--init {name!r} is no initialisation of {cell.name}: take for example {known}") from None
     rules: dict[str, Rule] = {key: rule for key, rule in cell.init.items() if not key.startswith("W")}
-    return cell.initialised(rules | {"W": made})
+    return cell.with_init(rules | {"W": made})
 
 
 def positive(text: str) -> float:

@@ -18,9 +18,9 @@ from kernels.layer.input_products import Values
 
 def latent(plan: Plan) -> Node | None:
     """That value's node, None where x comes in by several ways, also in the step after it, or through none but matrices."""
-    if plan.looks_back:
+    if plan.uses_prev:
         return None
-    calls = [node for node in plan.written if node.op == "call" and {"x"} == {n.op for n in walk([node])} & {"x", "state"}]
+    calls = [node for node in plan.ordered_nodes if node.op == "call" and {"x"} == {n.op for n in walk([node])} & {"x", "state"}]
     return next((node for node in reversed(calls) if not passed_by(node, plan.outputs)), None)
 
 

@@ -18,7 +18,7 @@ KEEPS = {"minimal": "b.u", "gru_reset_before": "b.u", "gru": "b.z", "lstm": "b.f
 
 
 def rules(cell: Cell, point: Point) -> dict[str, Rule]:
-    """The point as an initialisation of a cell: `Cell.initialised` takes it."""
+    """The point as an initialisation of a cell: `Cell.with_init` takes it."""
     found: dict[str, Rule] = {"b": 0.0}
     for name in cell.shapes(1, 1):
         if name.startswith("W."):
@@ -33,7 +33,7 @@ def growth(cell: Cell, point: Point, N: int, steps: int, seed: int, tied: bool =
 
     N is the width of states and inputs; each value is the mean over `sequences` sequences, which share their matrices.
     """
-    chosen, generator = cell.initialised(rules(cell, point)), torch.Generator().manual_seed(seed)
+    chosen, generator = cell.with_init(rules(cell, point)), torch.Generator().manual_seed(seed)
     states = [torch.zeros(sequences, N) for _ in cell.states]
     deltas = [torch.randn(sequences, N, generator=generator) for _ in cell.states]
     shapes, found = chosen.shapes(N, N), list[float]()

@@ -45,7 +45,7 @@ def parameters(cell: str, D: int, H: int) -> int:
 
 def wide(cell: str, D: int, wanted: int) -> int:
     """The width at which a layer has the number of parameters nearest to `wanted`."""
-    step = cells.load(cell).units(1)
+    step = cells.load(cell).round_up_width(1)
     widths: Sequence[int] = range(step, wanted + step, step)
     above = widths[bisect_left(widths, wanted, key=lambda H: parameters(cell, D, H))]
     return min((max(step, above - step), above), key=lambda H: abs(parameters(cell, D, H) - wanted))

@@ -10,7 +10,7 @@ from cells.grammar.cell import Cell
 from kernels import RNN
 from kernels.derive.graph import Node
 from kernels.derive.plan_types import addends
-from kernels.layer.input_products import Values, inputs
+from kernels.layer.input_products import Values, bind_inputs
 
 SEQUENCES, STEPS, UNITS, POINTS = 16, 100, 6, 64
 """Of the validation data, what is looked at; units whose trajectory is kept; places at which derivatives are taken."""
@@ -79,9 +79,9 @@ def shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> t
 def gates(rnn: RNN, x: Tensor, path: States) -> list[Gate]:
     """Every sigmoid of the cell over time."""
     plan = rnn.plan
-    given = inputs(plan, x) | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
+    given = bind_inputs(plan, x) | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
     values = Values(given, rnn.weights())
-    found = {node: values[node] for node in plan.written if node.op == "call" and node.label == "sigmoid"}
+    found = {node: values[node] for node in plan.ordered_nodes if node.op == "call" and node.label == "sigmoid"}
     return [gate(node, v if v.dim() == 3 else v.expand(len(x), 1, len(v))) for node, v in found.items()]
 
 

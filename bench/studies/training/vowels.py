@@ -116,7 +116,7 @@ class Vowels(Supervised):
     def field(self, model: nn.Module) -> Plane | None:
         if not isinstance(model, Probes):
             return None
-        node = next(node for node in model.rnn.plan.written if node.name == "c" and node.args)  # the speed, made of p.c
+        node = next(node for node in model.rnn.plan.ordered_nodes if node.name == "c" and node.args)  # the speed, made of p.c
         speed = Values({}, model.rnn.weights())[node].detach().view(square(model.rnn.hidden_size))
         points = {"source": model.source, **dict(zip(VOWELS, model.probes, strict=True))}
         return Plane(name="wave speed", values=speed.tolist(), points=points)
