@@ -46,9 +46,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except (UsageError, RecordError) as error:
-        code = fail(str(error))
+        code = print_error(str(error))
     except click.ClickException as error:
-        code = fail(error.format_message())
+        code = print_error(error.format_message())
     except click.Abort:
         code = 130
     sys.exit(code or 0)
@@ -57,7 +57,7 @@ def main() -> None:
 LONGEST = 480
 
 
-def fail(message: str) -> int:
+def print_error(message: str) -> int:
     """One line, and of what was typed no more than fits it."""
     words = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     shown = words if len(words) <= LONGEST else f"{words[: LONGEST // 2]} … {words[-LONGEST // 2 :]}"

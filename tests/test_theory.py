@@ -90,7 +90,9 @@ def test_limits():
     assert mean_field.minimal(Point(1e-6, 1e-6)).chi == pytest.approx(0.25, abs=1e-9)
     assert mean_field.gru(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
     assert mean_field.gru_reset_before(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
-    assert mean_field.lstm(Point(1e-6, 0.3, mu=4.0)).chi == pytest.approx(mean_field.mean(expit(4 + 0.3 * mean_field.NODES) ** 2), rel=1e-6)
+    assert mean_field.lstm(Point(1e-6, 0.3, mu=4.0)).chi == pytest.approx(
+        mean_field.gaussian_mean(expit(4 + 0.3 * mean_field.NODES) ** 2), rel=1e-6
+    )
 
 
 def test_similar_inputs_bring_sequences_together():
@@ -107,7 +109,7 @@ def test_similar_inputs_bring_sequences_together():
 
 def test_the_grid_of_an_lstm_unit_is_fine_enough(monkeypatch):
     coarse = mean_field.lstm(POINTS["lstm"][1])
-    monkeypatch.setattr(mean_field.memory, "POINTS", 1601)
+    monkeypatch.setattr(mean_field.lstm_mean_field, "POINTS", 1601)
     fine = mean_field.lstm(POINTS["lstm"][1])
     assert coarse.chi == pytest.approx(fine.chi, rel=1e-5) and pytest.approx(fine.Q, rel=1e-5) == coarse.Q
 
@@ -117,8 +119,8 @@ def test_a_product_of_means_would_not_do():
     point = Point(3.0, 1.0, mu=-1.0)
     said, unit = mean_field.lstm(point), None
     w, v = point.w**2, point.v**2
-    unit = mean_field.memory.Unit(math.sqrt(w * said.Q + v), point.mu)
-    weigh = partial(np.dot, mean_field.memory.WEIGHTS)
+    unit = mean_field.lstm_mean_field.Unit(math.sqrt(w * said.Q + v), point.mu)
+    weigh = partial(np.dot, mean_field.lstm_mean_field.WEIGHTS)
     gate, f, g, c = unit.gate, unit.forget, unit.candidate, unit.grid
     a, k = weigh(f**2), weigh(gate**2) * (1 / np.cosh(c) ** 4 @ unit.law)
     slope = weigh((gate * (1 - gate)) ** 2)
@@ -132,10 +134,12 @@ def test_growth_in_the_cells_own_equations(cell):
     """At N = 128, over 30 steps of 8 sequences. Each step's growth varies by some 3√(2/128) = 40% for one sequence; those of one step
     share matrices but not states, and the mean over 30 steps has a standard error of some 2 to 3%; finite width adds about 1/N."""
     point = POINTS[cell][1 if cell != "minimal" else 2]
-    measured = math.exp(np.mean(random_matrix_growth.growth(cells.load(cell), point, 128, 30, 0)))
+    measured = math.exp(np.mean(random_matrix_growth.measure_growth(cells.load(cell), point, 128, 30, 0)))
     assert measured == pytest.approx(mean_field.CELLS[cell](point).chi, rel=0.08)
 
 
 def test_tied_weights_are_other_weights():
-    one, other = (random_matrix_growth.growth(cells.load("gru"), Point(2.0, 0.5, mu=2.0), 64, 20, 0, tied) for tied in (False, True))
+    one, other = (
+        random_matrix_growth.measure_growth(cells.load("gru"), Point(2.0, 0.5, mu=2.0), 64, 20, 0, tied) for tied in (False, True)
+    )
     assert len(one) == len(other) == 20 and np.mean(other) > np.mean(one) + 0.05  # a reset gate that stays finds its own way to grow
