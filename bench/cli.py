@@ -1,4 +1,4 @@
-"""The command line: `python -m bench <verb>`. Every fault of its user is one line on stderr and exit code 2."""
+"""The command line: `python -m bench COMMAND`. Invalid arguments give a one-line error on stderr and exit code 2."""
 
 import os
 import sys
@@ -29,11 +29,11 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (
+for command in (
     run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
     campaign, bundle,
 ):  # fmt: skip
-    app.add_command(verb)
+    app.add_command(command)
 
 
 QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR", "TEARDOWN_CUPTI": "1"}

@@ -29,11 +29,11 @@ from bench.studies.signals.single_thread import one_thread
 from bench.studies.signals.study_options import StudyOptions
 
 
-def run_study(verb: str, pieces: Sequence[Piece], settings: dict[str, Any], place: StudyOptions) -> None:
+def run_study(command: str, pieces: Sequence[Piece], settings: dict[str, Any], options: StudyOptions) -> None:
     """Measure the pieces that the folder doesn't have, and render. Interrupted, or out of time, it keeps what is finished. Raises
     UsageError for a folder that can't be written, or that was measured otherwise."""
-    until = time.monotonic() + place.seconds
-    folder = make_run_folder(place.out, settings["device"], verb, resume=place.resume)
+    until = time.monotonic() + options.seconds
+    folder = make_run_folder(options.out, settings["device"], command, resume=options.resume)
     path, end, code = folder / "records.jsonl", "out of time", 0
     try:
         left = pieces[start_or_resume(path, settings) :]
