@@ -24,7 +24,7 @@ import torch
 import triton
 
 from bench.harness.suites import SUITES
-from bench.harness.tune import Name, passes
+from bench.harness.tune import PassKey, suite_passes
 from kernels.schedules import compile_for
 from kernels.schedules.persistent import machine_code, persistent, tuning
 from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Chip, Pass, Tiles
@@ -34,7 +34,7 @@ B200 = Chip("nvidia-b200", 148, 227 * 1024)
 CAPABILITY = {A100: 80, H100: 90, B200: 100}
 
 SAMPLE = [
-    Name(cell, direction, *size)
+    PassKey(cell, direction, *size)
     for cell, *size in (
         ("minimal", 64, 256, "bfloat16"), ("lstm", 16, 1024, "float16"), ("gru", 128, 512, "bfloat16"),
         ("gru_reset_before", 16, 512, "float16"), ("vanilla_relu", 32, 1760, "float16"), ("cfn", 16, 256, "float32", True),
@@ -44,7 +44,7 @@ SAMPLE = [
 ]  # fmt: skip
 
 USUAL = [
-    Name(cell, direction, B, H, "float16")
+    PassKey(cell, direction, B, H, "float16")
     for cell in ("lstm", "gru", "cfn", "minimal") for direction in DIRECTIONS for H in (256, 512, 768, 1024) for B in (16, 64)
 ]  # fmt: skip
 
@@ -85,7 +85,7 @@ def used(work: Pass, tiles: Tiles, capability: int) -> tuple[compile_for.Resourc
     return compile_for.measure_kernel(capability, launch), marks(made[0].asm["ptx"])
 
 
-def row(name: Name, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
+def row(name: PassKey, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
     """Of a pass, cut as it would be on that chip, or, where `strict`, without any fault if one of the first cuts has none; None where it
     doesn't fit. `judged` are the verdicts on all cuts that were compiled for it."""
     torch.backends.cuda.matmul.allow_tf32 = name.tf32
@@ -119,7 +119,7 @@ def row(name: Name, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
 
 def main(which: str) -> Iterator[dict[str, Any]]:
     """A pass of each size is compiled once, for the batches that are cut alike."""
-    names = {"sample": SAMPLE, "suites": passes(SUITES), "usual": USUAL, "verdicts": [*passes(SUITES), *USUAL]}[which]
+    names = {"sample": SAMPLE, "suites": suite_passes(SUITES), "usual": USUAL, "verdicts": [*suite_passes(SUITES), *USUAL]}[which]
     wanted = [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
     alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, persistent.order_tilings(n.work, c)[:1]): (n, c) for n, c in wanted}
     with ProcessPoolExecutor(2) as pool:

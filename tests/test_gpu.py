@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import cells
-from bench.records import FAILURES, read
+from bench.records import FAILURES, read_records
 from kernels.derive.plan import plan
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent import persistent
@@ -261,7 +261,7 @@ def test_the_harness(tmp_path):
     command = [sys.executable, "-m", "bench", "all", "--suite", "deepbench", "--quick", "--out", str(tmp_path / "run"), "--resume"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
-    found = read(tmp_path / "run").cases
+    found = read_records(tmp_path / "run").cases
     assert found and not [r for r in found if r.status in FAILURES]
     assert all(r.algorithm for r in found if r.case.backend == "vendor" and r.status == "ok")
     lines = (tmp_path / "run" / "records.jsonl").read_bytes()

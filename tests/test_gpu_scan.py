@@ -9,7 +9,7 @@ import torch
 import cells
 from bench.measure import gate
 from bench.measure import problem as measured
-from bench.measure.backends import build
+from bench.measure.backends import build_workload
 from bench.measure.scan_peers import SCANS
 from bench.measure.torch_flags import set_precision
 from kernels import RNN
@@ -93,7 +93,7 @@ def test_auto(name):
 @cache
 def asked(name: str, size: tuple[int, int, int, int]) -> measured.Problem:
     """As it is measured: its reference takes a step in float64 for each T, once."""
-    return measured.problem(name, *size, "float32", DEVICE, 0)
+    return measured.make_problem(name, *size, "float32", DEVICE, 0)
 
 
 @pytest.mark.parametrize("peer", SCANS)
@@ -104,5 +104,7 @@ def test_peers(peer, name, size):
     if SCANS[peer].module:
         pytest.importorskip(SCANS[peer].module)
     set_precision("ieee")
-    errors, wrong = gate.compare(asked(name, size), build(peer, asked(name, size)).answer(), gate.tolerance("float32", "ieee"))
+    errors, wrong = gate.compare_answer(
+        asked(name, size), build_workload(peer, asked(name, size)).answer(), gate.tolerance("float32", "ieee")
+    )
     assert not wrong, f"{wrong}: {errors}"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 import cells
 from bench.measure import memory
-from bench.measure.backends import build
-from bench.measure.problem import problem as case
+from bench.measure.backends import build_workload
+from bench.measure.problem import make_problem as case
 from bench.records import Memory
 from kernels import RNN
 from kernels.derive.plan import plan
@@ -269,8 +269,8 @@ def measured(monkeypatch) -> Callable[[str, str], tuple[Memory, int]]:
     monkeypatch.setattr(checkpointing, "CHUNK", 16)
 
     def measure(name: str, backend: str) -> tuple[Memory, int]:
-        work = build(backend, case(name, T, B, H, H, "float32", "cpu", 0))
-        return memory.measure(work), memory.peak(work.infer, torch.device("cpu"))
+        work = build_workload(backend, case(name, T, B, H, H, "float32", "cpu", 0))
+        return memory.measure_memory(work), memory.peak_memory(work.infer, torch.device("cpu"))
 
     return measure
 

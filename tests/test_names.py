@@ -2,11 +2,12 @@
 
 import ast
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
-from tests.names import SECTIONS
+from tests.names import BENCH, SECTIONS
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +36,22 @@ def test_replaced_names_stay_away(folder):
         (path, name) for prefix, name in SECTIONS[folder] for path, names in defined.items()
         if (path == prefix or path.startswith(f"{prefix}/")) and name in names
     ] == []  # fmt: skip
+
+
+def below_bench() -> Iterator[tuple[str, str]]:
+    """The module of every function, class and field, and its name."""
+    for path in sorted((ROOT / "bench").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT / "bench").with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                yield module, node.name
+                fields = node.body if isinstance(node, ast.ClassDef) else []
+                yield from ((module, f.target.id) for f in fields if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name))
+
+
+def test_replaced_names_of_the_benchmark_stay_away():
+    found = set(below_bench())
+    assert not [f"{m}: {n} is {new} now" for m, n in sorted(found) for old, new in BENCH.items() if fnmatchcase(f"{m}:{n}", old)]
 
 
 def test_definitions_are_found(tmp_path):

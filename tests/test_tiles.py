@@ -96,20 +96,20 @@ def test_the_model_grows(direction):
 
 def test_the_model_ranks_what_was_measured():
     """On an H200, with triton 3.6: what the costs were fitted to is what they are, and still says which cuts are fast."""
-    cuts = fit_cost_model.read(Path(__file__).parent / "cuts.jsonl")
-    found = fit_cost_model.judged(cuts, fit_cost_model.modelled(cuts, H100))
+    cuts = fit_cost_model.read_timings(Path(__file__).parent / "tilings.jsonl")
+    found = fit_cost_model.judge_ranking(cuts, fit_cost_model.model_times(cuts, H100))
     assert len(cuts) > 70 and found["rank"] > 0.7, found
     assert found["first_mean"] < 1.02 and found["first_worst"] < 1.2, found
     assert found["three_mean"] < 1.005 and found["three_worst"] < 1.05, found
-    costs = fit_cost_model.fitted(cuts, H100)
+    costs = fit_cost_model.fit_costs(cuts, H100)
     assert all(costs[part] == pytest.approx(cost, rel=0.1) for part, cost in COST.items()), costs
 
 
 def test_a_bad_model_is_told():
     """Where it ranks backwards, and where it knows nothing."""
-    cuts = fit_cost_model.read(Path(__file__).parent / "cuts.jsonl")
-    backwards = fit_cost_model.judged(cuts, {name: [-took for _, took in timed] for name, timed in cuts.items()})
-    perfect = fit_cost_model.judged(cuts, {name: [took for _, took in timed] for name, timed in cuts.items()})
+    cuts = fit_cost_model.read_timings(Path(__file__).parent / "tilings.jsonl")
+    backwards = fit_cost_model.judge_ranking(cuts, {name: [-took for _, took in timed] for name, timed in cuts.items()})
+    perfect = fit_cost_model.judge_ranking(cuts, {name: [took for _, took in timed] for name, timed in cuts.items()})
     assert backwards["rank"] == pytest.approx(-1) and backwards["first_worst"] > 2 and perfect["first_worst"] == 1
 
 

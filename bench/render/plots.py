@@ -2,7 +2,7 @@
 and two of Tol's."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,13 @@ from matplotlib.ticker import LogLocator
 
 from bench.analysis.summary import timesteps_per_second
 from bench.records import CaseRecord, Records
+from bench.records.backend_table import COLOURS as BACKEND_COLOURS
+from bench.records.backend_table import LOW, MARKS, choose_look
 from bench.render.case_grid import ORDER, Grid, grids
 from bench.render.formatting import MIB, size
 
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
-MARKERS = "osD^vP*hX"
-SHARED = {
-    "stencil": "resident", "conv2d": "torchrecurrent",
-    "accelerated": "compiled", "fla_chunk": "resident", "fla_recurrent": "torchrecurrent",
-}  # fmt: skip
-"""Backends for waves alone, and those on a GPU for cells without a product in their loop, have the colours of those that none of these
-cells runs on there, and a marker of their own."""
+COLOURS, MARKERS = BACKEND_COLOURS, MARKS[1:]
+"""Colours and marks of what is no backend, as cells."""
 
 PANELS_ACROSS = 4
 POWER = "{x:.0e}"
@@ -66,9 +62,10 @@ def panels(grid: Grid, value: Callable[[CaseRecord], float | None], title: str, 
     down = -(-len(shown) // across)
     figure = Figure(figsize=(max(3 * across, 6), 2.3 * down + 1), linewidth=1.5, layout="constrained")
     axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    named = {name for cell in shown for name in lines[cell]}
     for axis, cell in zip(axes.flat, shown, strict=False):
         for name, points in lines[cell].items():
-            axis.plot(list(points), list(points.values()), label=name, **style(name))
+            axis.plot(list(points), list(points.values()), label=name, **style(name, named))
         axis.set(title=cell, xscale="log", yscale="log")
         axis.set_xticks(grid.lengths, map(str, grid.lengths))
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -93,14 +90,13 @@ def curves(grid: Grid, cell: str, value: Callable[[CaseRecord], float | None]) -
     return found if set(found) - {"vendor's gru"} else {}
 
 
-def style(backend: str) -> dict[str, str]:
+def style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
+    """How a backend is drawn beside `others`: low memory is dotted, and its marks are hollow."""
     if backend == "vendor's gru":
         return {"color": "0.6", "linestyle": "--"}
-    drawn = [name for name in ORDER if not name.endswith("-low") and name not in SHARED]
-    name = backend.removesuffix("-low")
-    k = [*drawn, name].index(SHARED.get(name, name))
-    marker = "<>pdH"[list(SHARED).index(name)] if name in SHARED else MARKERS[k]
-    return {"color": COLOURS[k], "marker": marker, "linestyle": ":" if backend.endswith("-low") else "-"}
+    colour, mark = choose_look(backend, others)
+    low = backend.endswith(LOW)
+    return {"color": colour, "marker": mark, "linestyle": ":" if low else "-", "fillstyle": "none" if low else "full"}
 
 
 def save(figure: Figure, title: str, path: Path) -> Path:

@@ -43,13 +43,14 @@ def forest(grid: Grid, found: dict[Row, list[tuple[CaseRecord, Speed]]], path: P
     rows = sorted(found, key=lambda row: max(speed.ratio.value for _, speed in found[row]))[-MOST:]
     figure = Figure(figsize=(8, HIGH * len(rows) + 1.5), linewidth=1.5, layout="constrained")
     axis, shown = figure.subplots(), {}
+    backends = {record.case.backend for row in rows for record, _ in found[row]}
     for y, row in enumerate(rows):
         for record, speed in found[row]:
-            ratio, look = speed.ratio, style(record.case.backend)
+            ratio, look = speed.ratio, style(record.case.backend, backends)
             shown[record.case.backend] = look
             if ratio.bounded:
                 axis.plot([ratio.low, ratio.high], [y, y], color=look["color"], linewidth=2.5, alpha=0.45, solid_capstyle="butt")
-            axis.plot([ratio.value], [y], color=look["color"], marker=look["marker"], linestyle="none")
+            axis.plot([ratio.value], [y], color=look["color"], marker=look["marker"], fillstyle=look["fillstyle"], linestyle="none")
     axis.axvline(1, color="0.6", linewidth=1)
     axis.set_yticks(range(len(rows)), [named(grid, row) for row in rows])
     axis.set(xscale="log", ylim=(-0.6, len(rows) - 0.4), xlabel="times as fast as torch.nn (log scale); bars are 95% intervals")
@@ -57,7 +58,9 @@ def forest(grid: Grid, found: dict[Row, list[tuple[CaseRecord, Speed]]], path: P
     ticks = [tick for tick in (0.05, 0.1, 0.2, 0.5, 1, 2, 3, 5, 10, 20, 50) if ends[0] <= tick <= ends[1]]
     axis.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axis.minorticks_off()
-    handles = [Line2D([], [], color=look["color"], marker=look["marker"], linestyle="none") for look in shown.values()]
+    handles = [
+        Line2D([], [], color=look["color"], marker=look["marker"], fillstyle=look["fillstyle"], linestyle="none") for look in shown.values()
+    ]
     figure.legend(handles, list(shown), loc="outside right upper")
     at = "" if grid.several else f"T={grid.lengths[-1]} "
     return save(figure, f"Speed against torch.nn, {task(grid.common).lower()}, {at}{size(grid.common)}", path)
