@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import cells
 from bench import cli
-from bench.analysis.mean_ci import spread
+from bench.analysis.mean_ci import mean_ci
 from bench.errors import UsageError
 from bench.harness import device
 from bench.measure.problem import Problem, problem
@@ -235,11 +235,11 @@ def test_every_kind_survives_its_file(tmp_path):
     assert "below any number" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]
 
 
-def test_spread_is_students():
+def test_the_interval_of_a_mean_is_students():
     """The 97.5% quantile of t with two degrees of freedom is 4.3027."""
-    found = spread([1.0, 2.0, 3.0])
-    assert (found.mean, found.n, found.sign) == (2.0, 3, 0) and found.half == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
-    assert spread([1.0]).half == math.inf and spread([2.0, 2.1, 2.05]).sign == 1 and spread([-2.0, -2.1]).sign == -1
+    found = mean_ci([1.0, 2.0, 3.0])
+    assert (found.value, found.n, found.sign) == (2.0, 3, 0) and found.half == pytest.approx(4.302653 / 3**0.5, rel=1e-6)
+    assert mean_ci([1.0]).half == math.inf and mean_ci([2.0, 2.1, 2.05]).sign == 1 and mean_ci([-2.0, -2.1]).sign == -1
 
 
 def test_where_a_gradient_is_lost():

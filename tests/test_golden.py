@@ -84,10 +84,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from bench.records import read
-from bench.render import export, report
+from bench.render import export, run_report
 folder = Path(sys.argv[1])
 records = read(folder)
-report.write(folder, records)
+run_report.write(folder, records)
 for form in ("", "json", "csv", "md"):
     export.show(records, form)
 """

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from bench.analysis import training_metrics
+from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
 from bench.records import Records, read, write
 from bench.records.training_record import Gate, LearnedRecord, Point, TrainingRecord, Trial
 from bench.render import console, run_report, training_plots, training_report
@@ -45,11 +46,11 @@ def whole() -> Records:
 
 def test_a_mean_is_students():
     values = [1.0, 2.0, 4.0]
-    found = training_metrics.mean(values)
+    found = mean_ci(values)
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
-    assert math.isinf(training_metrics.mean([1.0]).high)
-    assert training_metrics.geometric([1.0, 4.0]).value == pytest.approx(2)
+    assert math.isinf(mean_ci([1.0]).high)
+    assert geometric_mean_ci([1.0, 4.0]).value == pytest.approx(2)
 
 
 def test_the_common_quality_leaves_out_what_learned_nothing():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.summary import CaseIndex, peers
 from bench.records import Constants, Demand, Records, read
 from bench.render import run_report
 from bench.render.markdown import table, text
@@ -255,3 +256,11 @@ def test_where_the_time_went(full):
 def test_the_headline_of_a_suite(factor, says):
     cases = [timed(case(backend=b, H=H, D=H), *[t] * 6) for H in (64, 128) for b, t in (("vendor", factor), ("compiled", 1.0))]
     assert says in run_report.render(records(*cases), []).split("\n\n")[1]
+
+
+def test_peers_are_found_without_a_search_through_all_cases():
+    """Twice the cases are twice the look-ups, and none of them compares cases one by one."""
+    index = CaseIndex.of(whole().cases)
+    asked = [peers(index, record.case) for record in whole().cases if record.case.cell == "minimal"]
+    assert sum(bool(found.parameters) for found in asked) > 10 and "stand_ins" in vars(index)
+    assert {found.parameters.case.H for found in asked if found.parameters} == {155}

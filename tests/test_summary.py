@@ -4,7 +4,18 @@ import math
 
 import pytest
 
-from bench.analysis.summary import by_cell, peers, rate, seconds, sequences_per_second, sgemm_share, speed, timesteps_per_second, told
+from bench.analysis.summary import (
+    CaseIndex,
+    by_cell,
+    peers,
+    rate,
+    seconds,
+    sequences_per_second,
+    sgemm_share,
+    speed,
+    timesteps_per_second,
+    told,
+)
 from bench.render.case_grid import FASTEST, TIED, Row, grids
 from tests.records import ENVIRONMENT, B, D, H, case, gradient, timed, whole
 
@@ -49,16 +60,16 @@ def test_speed_uses_shared_rounds_alone():
 def test_a_cell_is_held_against_the_vendors_same_cell():
     mine, same = timed(case("lstm"), 1.0), timed(case("lstm", "vendor"), 2.0)
     others = [timed(case("lstm", "vendor", **other), 2.0) for other in ({"T": 64}, {"mode": "inference"}, {"H": 128}, {"dtype": "float64"})]
-    found = peers({r.case: r for r in (mine, *others, same)}, mine.case)
+    found = peers(CaseIndex.of((mine, *others, same)), mine.case)
     assert (found.same, found.width, found.parameters) == (same, None, None)
-    assert peers({r.case: r for r in (mine, *others)}, mine.case).first is None
+    assert peers(CaseIndex.of((mine, *others)), mine.case).first is None
 
 
 def test_a_cell_that_torch_lacks_is_held_against_two_grus():
     mine, none = timed(case("cfn"), 1.0), timed(case("cfn", "vendor"), **UNSUPPORTED)
     width, parameters = timed(case("gru", "vendor"), 2.0), timed(case("gru", "vendor", H=245, stands_for="cfn"), 2.0)
     other = timed(case("gru", "vendor", H=155, stands_for="minimal"), 2.0)
-    found = peers({r.case: r for r in (mine, none, other, parameters, width)}, mine.case)
+    found = peers(CaseIndex.of((mine, none, other, parameters, width)), mine.case)
     assert (found.same, found.width, found.parameters) == (None, width, parameters)
     assert found.first == width
 
@@ -66,7 +77,7 @@ def test_a_cell_that_torch_lacks_is_held_against_two_grus():
 def test_a_vendor_that_failed_has_no_stand_in():
     failed = timed(case("lstm", "vendor"), status="failed")
     gru = timed(case("gru", "vendor"), 2.0)
-    assert peers({r.case: r for r in (failed, gru)}, case("lstm")).first is None
+    assert peers(CaseIndex.of((failed, gru)), case("lstm")).first is None
 
 
 def test_a_gradient_that_its_dtype_can_t_tell_has_no_rate():

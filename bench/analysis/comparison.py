@@ -7,7 +7,7 @@ from functools import cached_property
 from statistics import geometric_mean, mean, median
 from typing import Literal
 
-from bench.analysis.median_ci import ratio
+from bench.analysis.median_ci import ratio_ci
 from bench.analysis.summary import alike, timed
 from bench.analysis.verdict import Speed, Verdict, noise, throttled, verdict
 from bench.errors import UsageError
@@ -124,7 +124,7 @@ def compare(a: Side, b: Side) -> Comparison:
 def paired(case: Case, a: CaseRecord | None, b: CaseRecord | None, margin: float) -> Pair:
     if not (a and b and timed(a) and timed(b) and alike(a, b)):
         return Pair(case, a, b, None)
-    found = ratio(tuple(a.samples), tuple(b.samples))
+    found = ratio_ci(tuple(a.samples), tuple(b.samples))
     return Pair(case, a, b, Speed(found, verdict(found, margin, throttled(a) or throttled(b))))
 
 

@@ -25,8 +25,8 @@ from statistics import median
 from scipy import stats
 
 from bench.analysis.comparison import CHOICE, SAME
-from bench.analysis.median_ci import Estimate, estimate, ratio
-from bench.analysis.summary import alike, peers, timed
+from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
+from bench.analysis.summary import CaseIndex, alike, peers, timed
 from bench.analysis.verdict import Speed, apart, noise, throttled, verdict
 from bench.records import Case, CaseRecord, Records
 
@@ -60,7 +60,7 @@ class Point:
     @property
     def estimate(self) -> Estimate:
         """The value with its interval, which takes a while."""
-        return estimate(self.ratios)
+        return median_ci(self.ratios)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Timeline:
         """Of every case that can be held against the vendor in two runs or more."""
         found: dict[Case, list[Point]] = {}
         for name, run in self.runs:
-            table, margin = {record.case: record for record in run.cases}, noise(run.cases).margin
+            table, margin = CaseIndex.of(run.cases), noise(run.cases).margin
             for case, record in table.items():
                 if not case.control and (pairs := against(record, table)):
                     found.setdefault(case, []).append(Point(name, run, record, pairs, margin))
@@ -152,7 +152,7 @@ def place(run: Records) -> tuple[object, ...]:
     return *(getattr(run.run.environment, name) for name in MACHINE), str(sorted(settings.items())), run.run.seed
 
 
-def against(record: CaseRecord, table: Mapping[Case, CaseRecord]) -> tuple[float, ...]:
+def against(record: CaseRecord, table: CaseIndex) -> tuple[float, ...]:
     """How many times as fast as the vendor's case a case is, by round; () where there is none."""
     peer = peers(table, record.case).first if record.case.backend != "vendor" and timed(record) else None
     if not peer or not alike(record, peer):
@@ -181,7 +181,7 @@ def pooled(points: Sequence[Point]) -> tuple[float, ...]:
 
 
 def changed(since: Sequence[Point], now: Point, floors: Floors) -> Change | None:
-    found = ratio(now.ratios, pooled(since))
+    found = ratio_ci(now.ratios, pooled(since))
     margin = max(now.margin, *(max(point.margin, floors.get((point.run, now.run), 0.0)) for point in since))
     said = verdict(found, margin, any(throttled(point.record) for point in (now, *since)))
     return Change(middle(since), now, Speed(found, said), margin, versions(since[-1], now)) if said in ("faster", "slower") else None

@@ -1,13 +1,15 @@
 """What records say: times and rates, speed against a peer, where the time of a run went, and how fast a gradient shrinks."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
+from typing import Self
 
 import numpy as np
 
-from bench.analysis.median_ci import Estimate, estimate
+from bench.analysis.median_ci import Estimate, median_ci
 from bench.records import HEAD_START_CYCLES, Case, CaseRecord, Environment, GradientRecord, Records
 
 FLOPS = {"inference": 1, "backward": 2, "training": 3}
@@ -20,7 +22,7 @@ def timed(record: CaseRecord) -> bool:
 
 def seconds(record: CaseRecord) -> Estimate:
     """Seconds per call of a timed case."""
-    return estimate(tuple(record.samples))
+    return median_ci(tuple(record.samples))
 
 
 def host_bound(record: CaseRecord) -> bool:
@@ -76,7 +78,7 @@ def speed(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
     if not (timed(record) and timed(peer) and alike(record, peer)):
         return None
     ratios = tuple(theirs[number] / taken for number, taken in pairs if number in theirs)
-    return estimate(ratios) if ratios else None
+    return median_ci(ratios) if ratios else None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,21 @@ class Peers:
         return self.same or self.width
 
 
-def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
+class CaseIndex(dict[Case, CaseRecord]):
+    """Records by case, which also finds those that stand for a cell of the vendor's without a search through all."""
+
+    @classmethod
+    def of(cls, records: Iterable[CaseRecord]) -> Self:
+        return cls({record.case: record for record in records})
+
+    @cached_property
+    def stand_ins(self) -> dict[Case, CaseRecord]:
+        """Timed stand-ins by their case, at whatever H they have."""
+        found = [record for record in self.values() if record.case.stands_for and timed(record)]
+        return {record.case.model_copy(update={"H": 0}): record for record in reversed(found)}
+
+
+def peers(cases: CaseIndex, case: Case) -> Peers:
     """The vendor's cases of the same T, B, D, mode, input product, dtype and precision. What has a unit of its own has no peer there."""
     same = cases.get(case.model_copy(update={"backend": "vendor"}))
     if same is None or same.status != "unsupported":
@@ -102,15 +118,9 @@ def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
         return Peers()
     gru = {"backend": "vendor", "cell": "gru"}
     width = cases.get(case.model_copy(update=gru))
-    sized = [
-        record
-        for other, record in cases.items()
-        if (other.stands_for, other.T, other.B, other.D) == (case.cell, case.T, case.B, case.D)  # the quick part of what follows
-        and other == case.model_copy(update={**gru, "H": other.H, "stands_for": case.cell})
-    ]
     return Peers(
         width=width if width and timed(width) else None,
-        parameters=next((record for record in sized if timed(record)), None),
+        parameters=cases.stand_ins.get(case.model_copy(update={**gru, "H": 0, "stands_for": case.cell})),
     )
 
 

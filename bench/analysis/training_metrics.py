@@ -5,41 +5,14 @@ A mean over seeds has a 95% interval by Student's t; of times it is the geometri
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-import numpy as np
-from scipy.special import stdtrit
-
+from bench.analysis.mean_ci import geometric_mean_ci
+from bench.analysis.median_ci import Estimate
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
 
 Line = TypeVar("Line", TrainingRecord, LearnedRecord)
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean over `n` seeds and its 95% interval, unbounded for one."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-def mean(values: Sequence[float]) -> Mean:
-    """The mean of at least one value."""
-    centre, n = float(np.mean(values)), len(values)
-    if n < 2:
-        return Mean(centre, -math.inf, math.inf, n)
-    half = float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n))
-    return Mean(centre, centre - half, centre + half, n)
-
-
-def geometric(values: Sequence[float]) -> Mean:
-    """The geometric mean of positive values."""
-    logs = mean([math.log(v) for v in values])
-    return Mean(math.exp(logs.value), math.exp(logs.low), math.exp(logs.high), logs.n)
 
 
 def best(record: TrainingRecord) -> float:
@@ -86,9 +59,11 @@ def reach(record: TrainingRecord, level: float) -> Point | None:
     return next((p for p in record.curve if (p.value >= level if record.higher else p.value <= level)), None)
 
 
-def against(records: Sequence[TrainingRecord], others: Sequence[TrainingRecord], level: float, of: Callable[[Point], float]) -> Mean | None:
+def against(
+    records: Sequence[TrainingRecord], others: Sequence[TrainingRecord], level: float, of: Callable[[Point], float]
+) -> Estimate | None:
     """A cell's seconds or steps to a quality over those of another, in pairs of one seed; None where no seed of both reaches it."""
     theirs = {r.trial.seed: point for r in others if (point := reach(r, level)) and of(point) > 0}
     pairs = [(of(point), of(theirs[r.trial.seed])) for r in records if (point := reach(r, level)) and r.trial.seed in theirs]
     ratios = [mine / other for mine, other in pairs if mine > 0]
-    return geometric(ratios) if ratios else None
+    return geometric_mean_ci(ratios) if ratios else None

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bench.analysis.comparison import unlike
-from bench.analysis.median_ci import estimate
+from bench.analysis.median_ci import median_ci
 from bench.analysis.summary import timed
 from bench.errors import UsageError
 from bench.records import CaseRecord, Record, Records
@@ -103,7 +103,7 @@ def disagreement(one: Record, other: Record) -> tuple[str, str] | None:
     if one.status != other.status:
         return one.status, other.status
     if timed(one) and timed(other):
-        a, b = estimate(tuple(one.samples)), estimate(tuple(other.samples))
+        a, b = median_ci(tuple(one.samples)), median_ci(tuple(other.samples))
         if a.high < b.low or b.high < a.low:
             return f"{a.value * 1e3:.3g} ms", f"{b.value * 1e3:.3g} ms"
     return None

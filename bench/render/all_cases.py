@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bench.analysis import roofline
-from bench.analysis.median_ci import outliers
+from bench.analysis.median_ci import find_outliers
 from bench.analysis.summary import seconds, sequences_per_second, sgemm_share, timesteps_per_second, updates_per_second
 from bench.records import CaseRecord, Environment, Reading
 from bench.render.formatting import NONE, faults, label, milliseconds, number, of_light
@@ -39,7 +39,7 @@ def columns(several: bool, here: Environment) -> Iterator[Column]:
     yield "ms", lambda r: milliseconds(seconds(r).value)
     yield "95% interval", spread
     yield "samples", lambda r: str(len(r.samples))
-    yield "outliers", lambda r: str(len(found)) if (found := outliers(r.samples)) else ""
+    yield "outliers", lambda r: str(len(found)) if (found := find_outliers(r.samples)) else ""
     yield "stopped", lambda r: r.stopped
     yield "sequences/s", lambda r: number(sequences_per_second(r))
     yield "time steps/s", lambda r: number(timesteps_per_second(r))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.analysis.summary import Peers, alike, host_bound, peers, seconds, timed
+from bench.analysis.summary import CaseIndex, Peers, alike, host_bound, peers, seconds, timed
 from bench.analysis.verdict import Noise, Speed, compared, noise
 from bench.records import FAILURES, Case, CaseRecord
 from bench.render.formatting import MODES, word
@@ -33,7 +33,7 @@ class Grid:
     own, without a time. `noise` is that of the run."""
 
     common: Case
-    cases: dict[Case, CaseRecord]
+    cases: CaseIndex
     rows: tuple[Row, ...]
     backends: tuple[str, ...]
     elsewhere: dict[tuple[str, str], str]
@@ -144,7 +144,7 @@ class Grid:
 def grids(records: Sequence[CaseRecord]) -> list[Grid]:
     """One for each task and dtype: training before inference, with the input product before without. What was skipped is in none, and
     controls are in their noise alone."""
-    cases = {record.case: record for record in records if record.status != "skipped" and not record.case.control}
+    cases = CaseIndex.of(record for record in records if record.status != "skipped" and not record.case.control)
     sizes = {measure(case) for case, record in cases.items() if timed(record)} or {measure(case) for case in cases}
     inside = {case.backend for case in cases if measure(case) in sizes}
     groups: dict[Case, list[Case]] = {}

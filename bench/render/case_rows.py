@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from bench.analysis.median_ci import outliers
-from bench.analysis.summary import peers, seconds, timed
+from bench.analysis.median_ci import find_outliers
+from bench.analysis.summary import CaseIndex, peers, seconds, timed
 from bench.analysis.verdict import Speed, compared, noise
-from bench.records import Case, CaseRecord, Records
+from bench.records import CaseRecord, Records
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -24,12 +24,12 @@ def to_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 def rows(records: Records) -> list[dict[str, Any]]:
     """A row for each case, controls too."""
-    cases = {record.case: record for record in records.cases}
+    cases = CaseIndex.of(records.cases)
     margin = noise(records.cases).margin
     return [row(record, cases, margin) for record in records.cases]
 
 
-def row(record: CaseRecord, cases: dict[Case, CaseRecord], margin: float) -> dict[str, Any]:
+def row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[str, Any]:
     case, known = record.case, timed(record)
     peer = peers(cases, case).first if known and case.backend != "vendor" and not case.control else None
     t = seconds(record) if known else None
@@ -37,7 +37,7 @@ def row(record: CaseRecord, cases: dict[Case, CaseRecord], margin: float) -> dic
     return {
         **case.model_dump(),
         "status": record.status, "reason": record.reason,
-        "samples": len(record.samples), "outliers": len(outliers(record.samples)), "stopped": record.stopped,
+        "samples": len(record.samples), "outliers": len(find_outliers(record.samples)), "stopped": record.stopped,
         "median_s": t and t.value, "low_s": t.low if t and t.bounded else None, "high_s": t.high if t and t.bounded else None,
         "peer": f"{peer.case.backend} {peer.case.cell}" if peer else "",
         **spelled(compared(record, peer, margin) if peer else None),

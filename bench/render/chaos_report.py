@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from bench.analysis.mean_ci import spread
+from bench.analysis.mean_ci import mean_ci
 from bench.records import DecayRecord, MapRecord
 from bench.render.formatting import NONE, power, two_grus
 from bench.render.gradient_report import rated
@@ -39,7 +39,7 @@ def map_section(maps: Sequence[MapRecord]) -> list[str]:
         return []
     rows = []
     for record in maps:
-        exponents = " ".join(f"{value:.4f}" for value in record.exponents), rated(spread(record.exponents))
+        exponents = " ".join(f"{value:.4f}" for value in record.exponents), rated(mean_ci(record.exponents))
         run = f"{record.starts:,} × {record.steps:,}", f"{record.copies:,}", f"{record.epsilon:g}", f"{record.iterations:,}"
         rows.append([record.name, *exponents, *run, power(extent(record))])
     headers = ("map", "exponent, by seed", "mean", "points × steps", "copies", "ε", "after steps", "apart by")
@@ -68,7 +68,7 @@ def decay_section(decays: Sequence[DecayRecord]) -> list[str]:
 def exponent(record: DecayRecord) -> str:
     if not record.exponent:
         return NONE
-    return "below any number" if -math.inf in record.exponent else rated(spread(record.exponent))
+    return "below any number" if -math.inf in record.exponent else rated(mean_ci(record.exponent))
 
 
 def draw(maps: Sequence[MapRecord], decays: Sequence[DecayRecord], folder: Path) -> list[Path]:

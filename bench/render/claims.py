@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import geometric_mean, median
 
-from bench.analysis.mean_ci import spread
+from bench.analysis.mean_ci import mean_ci
 from bench.analysis.summary import rate
-from bench.analysis.training_metrics import by_cell, level, mean, reach
+from bench.analysis.training_metrics import by_cell, level, reach
 from bench.records import Records
 from bench.records.training_record import TrainingRecord
 from bench.render import gradient_report, jacobian_report
@@ -30,7 +30,7 @@ def tasks(records: Records) -> Iterator[str]:
     """For each task which cell became best, and which reached the common quality the soonest with every seed."""
     for key, found in groups(records.training).items():
         cells, goal = by_cell(found), level(found)
-        known = {cell: mean([record.final for record in trials]) for cell, trials in cells.items()}
+        known = {cell: mean_ci([record.final for record in trials]) for cell, trials in cells.items()}
         finals = {cell: final for cell, final in known.items() if math.isfinite(final.value)}
         if not finals:
             yield f"**{title(key)}: no cell ended with a finite value.**"
@@ -55,12 +55,12 @@ def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
     if len(of[best]) < 2:
         return "" if limit is None else f"; without a recurrent layer, {number(limit)}"
     apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
-    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not spread(d).sign]
+    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not mean_ci(d).sign]
     said = f", not told apart from {', '.join(alike)}" if alike else ""
     if limit is None:
         return said
     way = 1 if first.higher else -1
-    above = [cell for cell, finals in of.items() if len(finals) > 1 and spread([way * (v - limit) for v in finals.values()]).sign > 0]
+    above = [cell for cell, finals in of.items() if len(finals) > 1 and mean_ci([way * (v - limit) for v in finals.values()]).sign > 0]
     return f"{said}; shown to be better than without a recurrent layer: {', '.join(above) or 'none'}"
 
 
@@ -87,16 +87,16 @@ def signals(records: Records) -> Iterator[str]:
     yield from least("Gradients change least with lag", slopes)
     spectra = {key: [growth(r.lags, r.state) for r in found] for key, found in jacobian_report.grouped(records.jacobians).items()}
     yield from least("The Jacobian of the states changes least with lag", spectra)
-    off = [abs(chi(record.untied).mean / record.chi - 1) for record in records.theory]
+    off = [abs(chi(record.untied).value / record.chi - 1) for record in records.theory]
     if off:
         known = f"off by {median(off):.2%} in the median, {max(off):.2%} at most"
         yield f"**Mean-field theory is {known}**, over {plural(len(off), 'prediction')} of a perturbation's growth."
     if records.maps:
-        exponents = ", ".join(f"{record.name} {gradient_report.rated(spread(record.exponents))}" for record in records.maps)
+        exponents = ", ".join(f"{record.name} {gradient_report.rated(mean_ci(record.exponents))}" for record in records.maps)
         yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
     if records.decays:
         finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]
-        grown = [named(record.cell, record.init) for record in finite if spread(record.exponent).sign > 0]
+        grown = [named(record.cell, record.init) for record in finite if mean_ci(record.exponent).sign > 0]
         cells = plural(len({record.cell for record in records.decays}), "cell")
         yield f"**Without input, a small difference grows in {', '.join(grown) or 'none'}** of {cells}."
 
@@ -109,7 +109,7 @@ def first(norms: Mapping[gradient_report.Key, object]) -> str:
 
 def least(said: str, slopes: Mapping[tuple[str, str], Sequence[float | None]]) -> Iterator[str]:
     """Who has the smallest slope over lag, by cell and initialisation, and who comes next; means over seeds."""
-    known = {named(*key): mean(found).value for key, values in slopes.items() if (found := [v for v in values if v is not None])}
+    known = {named(*key): mean_ci(found).value for key, values in slopes.items() if (found := [v for v in values if v is not None])}
     if known:
         order = sorted(known, key=lambda name: abs(known[name]))
         shown = ", ".join(f"{name} {known[name]:+.4f}" for name in order[:NAMED])

@@ -9,7 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.analysis.mean_ci import Spread, spread
+from bench.analysis.mean_ci import mean_ci
+from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import SMALLEST, rate, told
 from bench.records import GradientRecord
 from bench.render.formatting import NONE, power, two_grus
@@ -85,18 +86,18 @@ def flow(records: Sequence[GradientRecord], same: bool) -> str:
 def slope(records: Sequence[GradientRecord]) -> str:
     """Nats per step; of several seeds with its interval, and its name."""
     known = [value for value in map(rate, records) if value is not None]
-    return named(spread(known)) if known else "unknown"
+    return named(mean_ci(known)) if known else "unknown"
 
 
-def named(found: Spread) -> str:
+def named(found: Estimate) -> str:
     return ", ".join(filter(None, (rated(found), word(found))))
 
 
-def rated(found: Spread) -> str:
-    return f"{found.mean:+.4f}" + (f" ± {found.half:.4f}" if found.n > 1 else "")
+def rated(found: Estimate) -> str:
+    return f"{found.value:+.4f}" + (f" ± {found.half:.4f}" if found.n > 1 else "")
 
 
-def word(found: Spread) -> str:
+def word(found: Estimate) -> str:
     if found.n < 2:
         return ""
     return ("vanishing", "neither", "exploding")[found.sign + 1]

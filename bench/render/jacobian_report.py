@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.analysis.mean_ci import spread
+from bench.analysis.mean_ci import mean_ci
 from bench.records import JacobianRecord, Spectrum
 from bench.render.formatting import NONE, power, two_grus
 from bench.render.gradient_report import named
@@ -51,7 +51,7 @@ def section(records: Sequence[JacobianRecord]) -> list[str]:
         last = group[0].state.values[-1] if group[0].state.values else []
         ends = [power(last[0]), power(float(np.median(last)))] if last else [NONE, NONE]
         size = power(math.sqrt(group[0].state.mean_square[-1]))
-        rows.append([cell, init, *(named(spread(found)) if found else NONE for found in slopes), size, *ends])
+        rows.append([cell, init, *(named(mean_ci(found)) if found else NONE for found in slopes), size, *ends])
     headers = (
         "cell",
         "initialisation",

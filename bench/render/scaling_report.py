@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from bench.analysis.median_ci import Estimate, estimate, ratio
+from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
 from bench.records import ScaleRecord
 from bench.render.formatting import NONE, milliseconds
 from bench.render.markdown import table
@@ -25,12 +25,12 @@ def efficiency(record: ScaleRecord, records: Sequence[ScaleRecord]) -> Estimate 
     one = next((r for r in records if (r.cell, r.scaling, r.ranks) == (record.cell, record.scaling, 1)), None)
     if one is None or not (one.step and record.step):
         return None
-    found, share = ratio(tuple(one.step), tuple(record.step)), record.B / one.B
+    found, share = ratio_ci(tuple(one.step), tuple(record.step)), record.B / one.B
     return Estimate(found.value * share, found.low * share, found.high * share, found.n)
 
 
 def exchange(record: ScaleRecord) -> Estimate:
-    return estimate(tuple(alone / step for step, alone in zip(record.step, record.alone, strict=True)))
+    return median_ci(tuple(alone / step for step, alone in zip(record.step, record.alone, strict=True)))
 
 
 def section(records: Sequence[ScaleRecord]) -> list[str]:
@@ -48,7 +48,7 @@ def row(record: ScaleRecord, records: Sequence[ScaleRecord]) -> list[str]:
     off = NONE if worst is None else f"{worst:.1e}"
     if not record.step:
         return [*named, record.status, NONE, NONE, NONE, off]
-    step, share = estimate(tuple(record.step)), efficiency(record, records)
+    step, share = median_ci(tuple(record.step)), efficiency(record, records)
     told = NONE if share is None else f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]" if record.ranks > 1 else "100%"
     sent = f"{1 - exchange(record).value:.1%}" if record.ranks > 1 else NONE
     return [*named, milliseconds(step.value), f"{record.ranks * record.B / step.value:,.0f}", told, sent, off]

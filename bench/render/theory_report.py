@@ -8,7 +8,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.analysis.mean_ci import Spread, spread
+from bench.analysis.mean_ci import mean_ci
+from bench.analysis.median_ci import Estimate
 from bench.records import TheoryRecord
 from bench.render.formatting import NONE, number, two_grus
 from bench.render.markdown import table
@@ -21,10 +22,11 @@ CAPTION = (
 )
 
 
-def chi(logs: Sequence[float]) -> Spread:
+def chi(logs: Sequence[float]) -> Estimate:
     """The growth of a step, of its logarithms."""
-    found = spread(logs)
-    return Spread(math.exp(found.mean), math.exp(found.mean) * found.half, found.n)
+    found = mean_ci(logs)
+    growth = math.exp(found.value)
+    return Estimate(growth, growth - growth * found.half, growth + growth * found.half, found.n)
 
 
 def section(records: Sequence[TheoryRecord]) -> list[str]:
@@ -35,8 +37,8 @@ def section(records: Sequence[TheoryRecord]) -> list[str]:
         measured = chi(record.untied)
         rows.append([
             record.cell, f"{record.w:g}", f"{record.v:g}", f"{record.mu:g}", f"{record.phi:g}", f"{record.q:.4f}", f"{record.chi:.4f}",
-            f"{measured.mean:.4f} ± {measured.half:.4f}", f"{measured.mean / record.chi - 1:+.2%}",
-            f"{chi(record.tied).mean:.4f}" if record.tied else NONE, number(record.xi) if math.isfinite(record.xi) else "infinite",
+            f"{measured.value:.4f} ± {measured.half:.4f}", f"{measured.value / record.chi - 1:+.2%}",
+            f"{chi(record.tied).value:.4f}" if record.tied else NONE, number(record.xi) if math.isfinite(record.xi) else "infinite",
         ])  # fmt: skip
     headers = ("cell", "σ_w", "σ_v", "μ", "σ_Φ", "q", "χ predicted", "χ measured", "off by", "χ with tied weights", "ξ")
     sizes = f"N={', '.join(str(n) for n in sorted({r.N for r in records}))}."

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from bench.analysis.training_metrics import by_cell, mean, ordered
+from bench.analysis.mean_ci import mean_ci
+from bench.analysis.training_metrics import by_cell, ordered
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.plots import COLOURS, MARKERS, STYLE, save
@@ -61,7 +62,7 @@ def examples(records: Sequence[TrainingRecord], path: Path) -> Path:
     axis = figure.subplots()
     for k, (cell, found) in enumerate(by_cell(records).items()):
         counts = sorted({record.trial.examples for record in found})
-        means = [mean([record.final for record in found if record.trial.examples == count]) for count in counts]
+        means = [mean_ci([record.final for record in found if record.trial.examples == count]) for count in counts]
         if means[0].n > 1:
             axis.fill_between(counts, [m.low for m in means], [m.high for m in means], color=COLOURS[k % 8], alpha=0.15, linewidth=0)
         axis.plot(counts, [m.value for m in means], color=COLOURS[k % 8], marker=MARKERS[k % 8], label=cell)

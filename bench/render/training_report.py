@@ -8,7 +8,9 @@ from statistics import median
 from rich import box
 from rich.table import Table
 
-from bench.analysis.training_metrics import Mean, against, by_cell, geometric, learned, level, mean, ordered, reach
+from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
+from bench.analysis.median_ci import Estimate
+from bench.analysis.training_metrics import against, by_cell, learned, level, ordered, reach
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.formatting import NONE, number, plural
@@ -53,7 +55,7 @@ def title(key: tuple[str, str, int]) -> str:
     return f"{task}{f' with {examples:,} examples' if examples else ''}, {HEADINGS[equal]}"
 
 
-def spread(value: Mean, digits: int = 3) -> str:
+def spread(value: Estimate, digits: int = 3) -> str:
     """A mean with its interval, where it has one."""
     known = number(value.value, digits)
     return known if math.isinf(value.high) else f"{known} [{number(value.low, digits)}, {number(value.high, digits)}]"
@@ -75,10 +77,10 @@ def results(records: Sequence[TrainingRecord]) -> tuple[list[str], list[list[str
     headers = [*CELL, f"{records[0].metric} (test)", *extras, "steps", "seconds", "ended", "above the limit", "backend", "error"]
     rows = []
     for found in by_cell(records).values():
-        more = [spread(mean([r.extras[name] for r in found if name in r.extras])) for name in extras]
+        more = [spread(mean_ci([r.extras[name] for r in found if name in r.extras])) for name in extras]
         above = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
         rows.append([
-            *named(found), spread(mean([r.final for r in found])), *more, number(median(r.steps for r in found)),
+            *named(found), spread(mean_ci([r.final for r in found])), *more, number(median(r.steps for r in found)),
             number(median(r.seconds for r in found)), ends(found), f"{above:.0%}", found[0].backend, f"{max(r.error for r in found):.0e}",
         ])  # fmt: skip
     return headers, rows
@@ -99,7 +101,7 @@ def times(records: Sequence[TrainingRecord]) -> tuple[str, list[str], list[list[
         scaled = 46 * ratios[1].value if ratios[1] else 46 if cell == "gru" and points else None
         rows.append([
             *named(found), f"{len(points)} of {len(found)}",
-            *(spread(geometric([of(p) for p in points])) if points else NONE for of in (lambda p: p.step, lambda p: p.seconds)),
+            *(spread(geometric_mean_ci([of(p) for p in points])) if points else NONE for of in (lambda p: p.step, lambda p: p.seconds)),
             *(spread(ratio) if ratio else NONE for ratio in ratios),
             *([NONE if scaled is None else number(scaled), str(PAPER.get(cell, NONE))] if papers else []),
         ])  # fmt: skip
