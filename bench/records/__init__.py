@@ -18,7 +18,7 @@ from bench.records.case_record import (
 from bench.records.chaos_record import DecayRecord, MapRecord
 from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord, Spectrum
-from bench.records.records_file import Record, RecordError, Records, mend, read, write
+from bench.records.records_file import Record, RecordError, Records, compress, find_records, mend, read, write
 from bench.records.run_record import SCHEMA, Constants, End, Environment, Run
 from bench.records.scale_record import ScaleRecord
 from bench.records.theory_record import TheoryRecord
@@ -52,6 +52,8 @@ __all__ = [
     "Stop",
     "TheoryRecord",
     "Work",
+    "compress",
+    "find_records",
     "mend",
     "read",
     "write",

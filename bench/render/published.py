@@ -10,14 +10,13 @@ from statistics import geometric_mean
 from typing import Literal
 
 from bench.analysis.summary import host_bound
-from bench.records import Records, read
+from bench.records import Records, find_records, read
 from bench.render.case_grid import HOST, Grid, grids
 from bench.render.claims import learnt, travelled
 from bench.render.formatting import MODES, factor, plural
 from bench.render.run_report import BASELINES, headline
 
 Kind = Literal["speed", "learning", "scaling", "signals"]
-FILE = "records.jsonl"
 
 
 @dataclass(frozen=True)
@@ -93,17 +92,17 @@ def published(reports: Path) -> list[Published]:
 
 def folders(reports: Path) -> list[Path]:
     """Those in a folder that have records."""
-    return [folder for folder in sorted(reports.iterdir()) if (folder / FILE).is_file()]
+    return [folder for folder in sorted(reports.iterdir()) if find_records(folder)]
 
 
 def known(folder: Path) -> bool:
     """Whether git tracks its records; True where there is no git checkout to ask."""
-    asked = ["git", "-C", str(folder), "ls-files", "--error-unmatch", FILE]
+    asked = ["git", "-C", str(folder), "ls-files", "records.jsonl", "records.jsonl.gz"]
     try:
         answer = subprocess.run(asked, capture_output=True, text=True, check=False)
     except OSError:
         return True
-    return answer.returncode == 0 or "not a git repository" in answer.stderr
+    return bool(answer.stdout) or "not a git repository" in answer.stderr
 
 
 def ratios(grid: Grid) -> Iterator[Ratio]:

@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from bench.analysis.comparison import Side, compare
 from bench.analysis.history import Timeline, timelines
+from bench.records import compress, find_records
 from bench.render import csv_tables, run_report
 from bench.render.formatting import MODES, NONE, factor
-from bench.render.published import FILE, Published, cited, modes
+from bench.render.published import Published, cited, modes
 from bench.site import charts, handbook
 from bench.site.equations import Source, equations
 from bench.site.page_tables import Entry, compared, entries, regressions, verdicts
@@ -63,8 +64,11 @@ def run_page(site: Site, run: Published) -> None:
     beside = site.out / "runs" / run.name
     beside.mkdir(parents=True)
     for path in run.folder.iterdir():
-        if (path.suffix == ".svg" and path.name != "table.svg") or path.name == FILE:
+        if path.suffix == ".svg" and path.name != "table.svg":
             shutil.copy(path, beside / path.name)
+    if records := find_records(run.folder):
+        shutil.copy(records, beside / records.name)
+        compress(beside)
     pictures = charts.pictures(run)
     plots = dict.fromkeys([*(f"{name}.svg" for name in pictures), *(path.name for path in sorted(beside.glob("*.svg")))])
     written = run_report.trained if run_report.learns(run.records) else run_report.render
