@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.comparison import Side, compare
+from bench.analysis.comparison import RunSet, compare
 from bench.records import RecordError, compress, read
 from bench.render import comparison_tables, export, run_report
 from tests.records import detailed, lines
@@ -59,7 +59,7 @@ def answer(bench, capfd, tmp_path):
             for form in ("", "json", "csv", "md"):
                 export.show(found, form)
             if {r.case for r in found.cases} & {r.case for r in detailed().cases}:
-                comparison_tables.show(compare(Side("good", (read(good),)), Side("bad", (found,))), "")
+                comparison_tables.show(compare(RunSet("good", (read(good),)), RunSet("bad", (found,))), "")
             assert run_report.render(found, []).startswith("# ")
             capfd.readouterr()
         assert bad.read_bytes() == data

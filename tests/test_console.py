@@ -8,8 +8,8 @@ from rich.console import Console
 
 from bench.records import Records
 from bench.render import console
-from bench.render.formatting import factor, number
-from bench.render.header import contents, counted
+from bench.render.formatting import format_factor, format_number
+from bench.render.header import count_statuses, list_contents
 from tests.records import case, gradient, records, timed, whole
 
 
@@ -113,13 +113,22 @@ def test_gradients_that_are_zero_absent_or_not_finite():
 
 
 def test_numbers():
-    assert [number(x) for x in (0.000012, 0.0123, 1.234, 12.34, 123.4, 12345.6)] == ["1.2e-05", "0.0123", "1.23", "12.3", "123", "12,346"]
-    assert [factor(x) for x in (0.0036, 0.25, 2.0, 12.34)] == ["0.0036×", "0.25×", "2.00×", "12.3×"]
-    assert number(0) == "0" and number(float("nan")) == "not finite"
-    assert counted([]) == "0 cases: no failures"
+    assert [format_number(x) for x in (0.000012, 0.0123, 1.234, 12.34, 123.4, 12345.6)] == [
+        "1.2e-05",
+        "0.0123",
+        "1.23",
+        "12.3",
+        "123",
+        "12,346",
+    ]
+    assert [format_factor(x) for x in (0.0036, 0.25, 2.0, 12.34)] == ["0.0036×", "0.25×", "2.00×", "12.3×"]
+    assert format_number(0) == "0" and format_number(float("nan")) == "not finite"
+    assert count_statuses([]) == "0 cases: no failures"
 
 
 def test_a_run_without_cases_says_what_it_has():
     gradients = (gradient("lstm", 4), gradient("cfn", 4))
-    assert contents(records(gradients=gradients)) == "2 gradient profiles" and "2 gradient profiles" in shown(records(gradients=gradients))
-    assert contents(records()) == "0 cases: no failures" and contents(whole()) == counted(whole().cases)
+    assert list_contents(records(gradients=gradients)) == "2 gradient profiles" and "2 gradient profiles" in shown(
+        records(gradients=gradients)
+    )
+    assert list_contents(records()) == "0 cases: no failures" and list_contents(whole()) == count_statuses(whole().cases)

@@ -20,7 +20,7 @@ __all__ = ["bench"]
 
 
 def table(found: Records) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(export.to_csv(export.rows(found)))))
+    return list(csv.DictReader(io.StringIO(export.to_csv(export.list_case_rows(found)))))
 
 
 def test_a_row_for_each_case():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.comparison import Side, compare
+from bench.analysis.comparison import RunSet, compare
 from bench.records import Records, read
 from bench.render import comparison_tables, export, run_report
 from tests.absent import without
@@ -63,7 +63,7 @@ def test_a_run_of_the_second_schema(golden, ending):
 
 @pytest.mark.parametrize("ending", FORMS)
 def test_a_comparison(golden, ending):
-    comparison_tables.show(compare(Side("old", (detailed(),)), Side("new", (later(), later()))), FORMS[ending])
+    comparison_tables.show(compare(RunSet("old", (detailed(),)), RunSet("new", (later(), later()))), FORMS[ending])
     golden(f"comparison.{ending}")
 
 

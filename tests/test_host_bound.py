@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.analysis.summary import host_bound
+from bench.analysis.summary import is_host_bound
 from bench.records import HEAD_START_CYCLES, CaseRecord, Reading
-from bench.render.case_grid import HOST, grids
+from bench.render.case_grid import HOST, build_grids
 from bench.render.run_report import headline
 from bench.render.speed_tables import means, throughput
 from tests.records import case, timed
@@ -33,19 +33,19 @@ def taken(seconds: float, host: float | None, backend: str = "resident", clock: 
     ],
 )
 def test_the_host_beyond_its_head_start(seconds, host, bound):
-    assert host_bound(taken(seconds, host)) is bound
+    assert is_host_bound(taken(seconds, host)) is bound
 
 
 def test_without_a_clock_the_head_start_is_taken_to_be_long():
-    assert not host_bound(taken(1e-3, 4.7e-3, clock=None))
-    assert host_bound(taken(1e-3, 4.8e-3, clock=None))
+    assert not is_host_bound(taken(1e-3, 4.7e-3, clock=None))
+    assert is_host_bound(taken(1e-3, 4.8e-3, clock=None))
 
 
 def test_tables_and_headline_say_so():
     slow, fast = taken(35e-3, 36.9e-3, "vendor"), taken(7e-3, 3.7e-3)
-    (grid,) = grids([slow, fast])
+    (grid,) = build_grids([slow, fast])
     assert f"35.0 ±0 {HOST}" in throughput(grid) and throughput(grid).count(HOST) == 1
     assert "whose time is host-bound" in headline([grid])
     assert "in 1 of them the vendor is host-bound" in " ".join(means(grid))
-    (grid,) = grids([taken(35e-3, 3e-3, "vendor"), fast])
+    (grid,) = build_grids([taken(35e-3, 3e-3, "vendor"), fast])
     assert HOST not in throughput(grid) and "host-bound" not in headline([grid]) + " ".join(means(grid))

@@ -55,25 +55,25 @@ def test_a_mean_is_students():
 
 def test_the_common_quality_leaves_out_what_learned_nothing():
     records = whole().training
-    assert training_metrics.level(records) == pytest.approx(0.09)  # vanilla's 0.03 is below what the baselines reach
-    assert training_metrics.level([record("vanilla")]) is None
-    assert training_metrics.level([record("gru", target=0.02)]) == 0.02
-    assert training_metrics.level([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
+    assert training_metrics.common_quality(records) == pytest.approx(0.09)  # vanilla's 0.03 is below what the baselines reach
+    assert training_metrics.common_quality([record("vanilla")]) is None
+    assert training_metrics.common_quality([record("gru", target=0.02)]) == 0.02
+    assert training_metrics.common_quality([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
 
 
 def test_times_to_a_quality_are_paired_by_seed():
     records = whole().training
-    gru, minimal = training_metrics.by_cell(records)["gru"], training_metrics.by_cell(records)["minimal"]
-    assert training_metrics.reach(gru[0], 0.05) == gru[0].curve[5] and training_metrics.reach(gru[0], 0.2) is None
-    ratio = training_metrics.against(minimal, gru, 0.05, lambda p: p.seconds)
+    gru, minimal = training_metrics.group_by_cell(records)["gru"], training_metrics.group_by_cell(records)["minimal"]
+    assert training_metrics.first_reaching(gru[0], 0.05) == gru[0].curve[5] and training_metrics.first_reaching(gru[0], 0.2) is None
+    ratio = training_metrics.compare_times(minimal, gru, 0.05, lambda p: p.seconds)
     # 0.05 takes minimal the sixth tenth of its time, gru the fifth; the seeds' own pace cancels out
     assert (ratio.value, ratio.low, ratio.high, ratio.n) == pytest.approx((30 * 6 / (46 * 5),) * 3 + (3,))
-    assert training_metrics.against(minimal, gru, 0.095, lambda p: p.seconds) is None
+    assert training_metrics.compare_times(minimal, gru, 0.095, lambda p: p.seconds) is None
 
 
 def test_what_diverged_is_no_better_than_the_worst():
     nan = record("gru", curve=[Point(seconds=0, step=0, loss=None, value=math.nan)], final=math.nan)
-    assert training_metrics.best(nan) == -math.inf and not training_metrics.learned([nan])
+    assert training_metrics.best_value(nan) == -math.inf and not training_metrics.beats_baselines([nan])
 
 
 def test_the_report_says_who_failed_and_what_the_paper_had():

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.summary import CaseIndex, peers
+from bench.analysis.summary import CaseIndex, find_peers
 from bench.records import Constants, Demand, Records, read
 from bench.render import run_report
-from bench.render.markdown import table, text
+from bench.render.markdown import escape, table
 from tests.records import ENVIRONMENT, RUN, case, detailed, gradient, records, timed, whole
 
 
@@ -179,7 +179,7 @@ def test_written_twice_it_is_the_same(tmp_path):
 
 
 def test_markdown_escapes_what_it_would_read():
-    assert text("a|b\n`c` <d> *e*") == r"a\|b \`c\` &lt;d&gt; \*e\*"
+    assert escape("a|b\n`c` <d> *e*") == r"a\|b \`c\` &lt;d&gt; \*e\*"
     assert table(("a", "b"), [("1e5", "007")]).splitlines()[-1] == "| 1e5 | 007 |"
     assert table(("a",), []) == ""
 
@@ -261,6 +261,6 @@ def test_the_headline_of_a_suite(factor, says):
 def test_peers_are_found_without_a_search_through_all_cases():
     """Twice the cases are twice the look-ups, and none of them compares cases one by one."""
     index = CaseIndex.of(whole().cases)
-    asked = [peers(index, record.case) for record in whole().cases if record.case.cell == "minimal"]
+    asked = [find_peers(index, record.case) for record in whole().cases if record.case.cell == "minimal"]
     assert sum(bool(found.parameters) for found in asked) > 10 and "stand_ins" in vars(index)
     assert {found.parameters.case.H for found in asked if found.parameters} == {155}

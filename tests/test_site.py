@@ -15,7 +15,7 @@ from html5lib import HTMLParser
 import cells
 from bench.cli import app
 from bench.errors import UsageError
-from bench.render.published import Published, published
+from bench.render.published import Published, read_published
 from bench.site.build import build
 from bench.site.equations import equations, sources
 from bench.site.handbook import INTERFACE, write
@@ -31,7 +31,7 @@ LARGEST = 10**6
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site") / "out"
-    runs = published(publish(tmp_path_factory.mktemp("reports")))
+    runs = read_published(publish(tmp_path_factory.mktemp("reports")))
     build(runs, CELLS, {"gru": "def step(a, b): return a < b"}, out, lambda words: None)
     return out
 
@@ -66,7 +66,7 @@ def test_every_page_is_valid_html(site):
 
 def test_pages_are_small(site, tmp_path):
     """Those of the newest committed run, too."""
-    build(published(ROOT / "reports")[:1], [], {}, tmp_path / "out", lambda words: None)
+    build(read_published(ROOT / "reports")[:1], [], {}, tmp_path / "out", lambda words: None)
     sizes = {path.name: path.stat().st_size for folder in (site, tmp_path / "out") for path in pages(folder)}
     assert max(sizes.values()) < LARGEST, sizes
 

@@ -5,7 +5,7 @@ import textwrap
 import pytest
 import torch
 
-from bench.analysis.summary import CaseIndex, peers, updates_per_second
+from bench.analysis.summary import CaseIndex, find_peers, updates_per_second
 from bench.commands.cell_arguments import fits
 from bench.errors import UsageError
 from bench.harness.cases import groups, planned, small, verified
@@ -72,7 +72,7 @@ def test_no_gru_is_a_peer_of_waves():
     for cell, unit in (("wave", "cell update"), ("minimal", "")):
         given = {"case": case(cell, "vendor"), "status": "unsupported", "reason": "no such cell", "unit": unit}
         known = CaseIndex.of([*found, CaseRecord.model_validate(given)])
-        assert (peers(known, case(cell)).first is None) == (cell == "wave")
+        assert (find_peers(known, case(cell)).first is None) == (cell == "wave")
 
 
 def test_a_plot_has_room_for_all():

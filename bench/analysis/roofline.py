@@ -24,14 +24,14 @@ So a time below its floor says that the model is wrong there, or that the device
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.analysis.summary import seconds, timed
+from bench.analysis.summary import is_timed, median_seconds
 from bench.records import Case, CaseRecord, Constants, Demand, Environment
 
 Part = Literal["products", "memory", "chain"]
 
 
 @dataclass(frozen=True)
-class Light:
+class LowerBound:
     """The parts of a floor, in seconds."""
 
     products: float
@@ -49,22 +49,22 @@ class Light:
         return max(parts, key=lambda part: getattr(self, part))
 
 
-def light(case: Case, demand: Demand, constants: Constants) -> Light | None:
+def bound_call(case: Case, demand: Demand, constants: Constants) -> LowerBound | None:
     """The floor of one call of a case; None where the rate of its products was not measured."""
-    flops, rate = demand.hoisted + demand.recurrent, constants.products.get(product(case))
+    flops, rate = demand.hoisted + demand.recurrent, constants.products.get(product_kind(case))
     if rate is None:
         return None
     passes = 2 if case.mode == "training" else 1
     moved = 0 if constants.cache is None else max(0, demand.bytes - passes * constants.cache)
-    return Light(flops / rate, moved / constants.copy_rate, demand.meetings * meeting(demand.held, constants))
+    return LowerBound(flops / rate, moved / constants.copy_rate, demand.meetings * sync_seconds(demand.held, constants))
 
 
-def product(case: Case) -> str:
+def product_kind(case: Case) -> str:
     """The kind of a case's products, as `Constants.products` names it."""
     return "tf32" if case.precision == "tf32" and case.dtype == "float32" else case.dtype
 
 
-def meeting(held: int, constants: Constants) -> float:
+def sync_seconds(held: int, constants: Constants) -> float:
     """Seconds of the cheapest meeting of multiprocessors that together hold so many bytes. Of a number that was not measured, it
     is that of the next smaller one."""
     fewest = -(-held // constants.chip) if constants.chip else 1
@@ -72,12 +72,12 @@ def meeting(held: int, constants: Constants) -> float:
     return max(constants.barriers[max(known)], constants.l2 or 0.0) if fewest > 1 and known else 0.0
 
 
-def of(record: CaseRecord, here: Environment) -> Light | None:
+def find_lower_bound(record: CaseRecord, here: Environment) -> LowerBound | None:
     """A record's floor; None where it, or where it ran, doesn't say what one takes."""
-    return light(record.case, record.demand, here.constants) if record.demand and here.constants else None
+    return bound_call(record.case, record.demand, here.constants) if record.demand and here.constants else None
 
 
-def times_light(record: CaseRecord, here: Environment) -> float | None:
+def times_lower_bound(record: CaseRecord, here: Environment) -> float | None:
     """How many times its floor a timed case took; None where there is no floor."""
-    found = of(record, here)
-    return seconds(record).value / found.floor if found and found.floor and timed(record) else None
+    found = find_lower_bound(record, here)
+    return median_seconds(record).value / found.floor if found and found.floor and is_timed(record) else None

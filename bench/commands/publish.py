@@ -18,18 +18,18 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     neither torch nor triton: where there is no torch, pages of cells are without the source derived from them."""
     from bench.records import compress
     from bench.render import index
-    from bench.render.formatting import plural
-    from bench.render.published import folders, known, published
+    from bench.render.formatting import count_noun
+    from bench.render.published import folders, is_tracked, read_published
 
     if not reports.is_dir():
         raise UsageError(f"--reports {reports} is no folder: name the one that the runs are in")
-    runs = published(reports)
-    for folder in (folder for folder in folders(reports) if not known(folder)):
+    runs = read_published(reports)
+    for folder in (folder for folder in folders(reports) if not is_tracked(folder)):
         click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
     try:
         for run in runs:
             compress(run.folder)
-        click.echo(f"wrote {index.write(reports, runs)}: {plural(len(runs), 'run')}", err=True)
+        click.echo(f"wrote {index.write_index(reports, runs)}: {count_noun(len(runs), 'run')}", err=True)
         if not index_only:
             from bench.site.build import build
             from bench.site.equations import sources

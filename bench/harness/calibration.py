@@ -12,7 +12,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from bench.analysis.verdict import Verdict, compared, noise
+from bench.analysis.verdict import Verdict, compare_cases, measure_noise
 from bench.measure.clock import Contestant, Rule, Samples, interleave
 from bench.records import Case, CaseRecord
 
@@ -61,10 +61,10 @@ def race(device: torch.device, seed: int, slowdown: float, found: Calibration) -
     turns = {name: Contestant(partial(run, length)) for name, length in lengths.items()}
     taken = interleave(turns, RULE, seed, device, lambda name: None, failed)
     records = {name: record(taken[name], lengths[name], name == "control") for name in lengths}
-    twice = noise([records["plain"], records["control"]])
+    twice = measure_noise([records["plain"], records["control"]])
     found.floor = max(found.floor, twice.floor)
     for tally, name in ((found.same, "same"), (found.slowed, "slowed")):
-        speed = compared(records[name], records["plain"], twice.margin)
+        speed = compare_cases(records[name], records["plain"], twice.margin)
         tally[speed.verdict if speed else "ambiguous"] += 1
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.analysis.comparison import Side
+from bench.analysis.comparison import RunSet
 from bench.errors import UsageError
 from bench.records import read
 
@@ -46,7 +46,7 @@ def git(*arguments: str) -> "subprocess.CompletedProcess[str]":
         raise UsageError(f"git can't be run ({error.strerror}): install it, or name records files") from None
 
 
-def sides(a: Path | Code, b: Path | Code, arguments: Sequence[str], tell: Callable[[str], None]) -> tuple[Side, Side]:
+def sides(a: Path | Code, b: Path | Code, arguments: Sequence[str], tell: Callable[[str], None]) -> tuple[RunSet, RunSet]:
     """Reads files, and measures code by `python -m bench all` with the arguments: both by turns, A B B A, so that what drifts meets both
     alike. `tell` is called with what runs. Raises UsageError or RecordError."""
     own = next((given for given in arguments if given.partition("=")[0] in OWN), None)
@@ -64,8 +64,8 @@ def sides(a: Path | Code, b: Path | Code, arguments: Sequence[str], tell: Callab
             tell(f"run {turn + 1} of {len(turns)}: {code[k].name}")
             runs[k].append(folder / f"run-{turn}")
             measure(code[k], trees[k], runs[k][-1], arguments)
-        measured = [Side(side.name, tuple(read(run) for run in found)) for side, found in zip(code, runs, strict=True)]
-    both = [measured.pop(0) if isinstance(side, Code) else Side(str(side), (read(side),)) for side in (a, b)]
+        measured = [RunSet(side.name, tuple(read(run) for run in found)) for side, found in zip(code, runs, strict=True)]
+    both = [measured.pop(0) if isinstance(side, Code) else RunSet(str(side), (read(side),)) for side in (a, b)]
     return both[0], both[1]
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.mean_ci import mean_ci
 from bench.records import DecayRecord, MapRecord
-from bench.render.formatting import NONE, power, two_grus
+from bench.render.formatting import NONE, format_power, two_grus
 from bench.render.gradient_report import rated
 from bench.render.markdown import table
 from bench.render.plots import COLOURS, MARKERS, POWER, STYLE, save
@@ -41,7 +41,7 @@ def map_section(maps: Sequence[MapRecord]) -> list[str]:
     for record in maps:
         exponents = " ".join(f"{value:.4f}" for value in record.exponents), rated(mean_ci(record.exponents))
         run = f"{record.starts:,} × {record.steps:,}", f"{record.copies:,}", f"{record.epsilon:g}", f"{record.iterations:,}"
-        rows.append([record.name, *exponents, *run, power(extent(record))])
+        rows.append([record.name, *exponents, *run, format_power(extent(record))])
     headers = ("map", "exponent, by seed", "mean", "points × steps", "copies", "ε", "after steps", "apart by")
     return ["## Chaotic maps", MAPS, table(headers, rows)]
 
@@ -58,7 +58,7 @@ def decay_section(decays: Sequence[DecayRecord]) -> list[str]:
     first = decays[0]
     rows = []
     for record in decays:
-        ends = [power(record.norm[-1]), power(record.distance[-1])] if record.norm and not record.lost else [NONE, NONE]
+        ends = [format_power(record.norm[-1]), format_power(record.distance[-1])] if record.norm and not record.lost else [NONE, NONE]
         rows.append([record.cell, record.init, *ends, exponent(record), str(record.lost)])
     headers = ("cell", "initialisation", "‖h‖/√H at the end", "distance at the end", "exponent", "too large for float64")
     sizes = f"T={first.T} H={first.H}, {first.B} trajectories, seed {first.seed}."

@@ -5,43 +5,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import geometric_mean, median
 
 from bench.analysis.mean_ci import mean_ci
-from bench.analysis.summary import rate
-from bench.analysis.training_metrics import by_cell, level, reach
+from bench.analysis.summary import growth_rate
+from bench.analysis.training_metrics import common_quality, first_reaching, group_by_cell
 from bench.records import Records
 from bench.records.training_record import TrainingRecord
 from bench.render import gradient_report, jacobian_report
-from bench.render.formatting import number, plural
+from bench.render.formatting import count_noun, format_number
 from bench.render.jacobian_report import growth
 from bench.render.scaling_report import efficiency
-from bench.render.theory_report import chi
-from bench.render.training_report import groups, title
+from bench.render.theory_report import growth_of_step
+from bench.render.training_report import group_trainings, title_group
 from bench.render.training_report import spread as within
 
 NAMED = 3
 """Cells that a headline of signals names."""
 
 
-def learnt(records: Records) -> str:
+def claim_training(records: Records) -> str:
     """For each task and size a sentence: see `tasks`."""
     return " ".join(tasks(records))
 
 
 def tasks(records: Records) -> Iterator[str]:
     """For each task which cell became best, and which reached the common quality the soonest with every seed."""
-    for key, found in groups(records.training).items():
-        cells, goal = by_cell(found), level(found)
+    for key, found in group_trainings(records.training).items():
+        cells, goal = group_by_cell(found), common_quality(found)
         known = {cell: mean_ci([record.final for record in trials]) for cell, trials in cells.items()}
         finals = {cell: final for cell, final in known.items() if math.isfinite(final.value)}
         if not finals:
-            yield f"**{title(key)}: no cell ended with a finite value.**"
+            yield f"**{title_group(key)}: no cell ended with a finite value.**"
             continue
         best = (max if found[0].higher else min)(finals, key=lambda cell: finals[cell].value)
-        said = f"**{title(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**{beside(best, cells)}"
-        times = {cell: [p.seconds for r in trials if goal is not None and (p := reach(r, goal))] for cell, trials in cells.items()}
+        said = f"**{title_group(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**{beside(best, cells)}"
+        times = {cell: [p.seconds for r in trials if goal is not None and (p := first_reaching(r, goal))] for cell, trials in cells.items()}
         whole = {cell: geometric_mean(t) for cell, t in times.items() if len(t) == len(cells[cell]) and min(t) > 0}
         soonest = min(whole, key=lambda cell: whole[cell], default=None)
         yield (
-            f"{said}; {soonest} is the soonest at {number(goal)}, in {number(whole[soonest])} s."
+            f"{said}; {soonest} is the soonest at {format_number(goal)}, in {format_number(whole[soonest])} s."
             if soonest and goal is not None
             else f"{said}."
         )
@@ -53,7 +53,7 @@ def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
     first = cells[best][0]
     limit = (max if first.higher else min)(first.baselines.values(), default=None)
     if len(of[best]) < 2:
-        return "" if limit is None else f"; without a recurrent layer, {number(limit)}"
+        return "" if limit is None else f"; without a recurrent layer, {format_number(limit)}"
     apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
     alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not mean_ci(d).sign]
     said = f", not told apart from {', '.join(alike)}" if alike else ""
@@ -64,7 +64,7 @@ def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
     return f"{said}; shown to be better than without a recurrent layer: {', '.join(above) or 'none'}"
 
 
-def travelled(records: Records) -> str:
+def claim_signals(records: Records) -> str:
     """What a run has that timed no case and trained nothing: see `scaled` and `signals`."""
     return " ".join([*scaled(records), *signals(records)])
 
@@ -82,22 +82,24 @@ def scaled(records: Records) -> Iterator[str]:
 
 def signals(records: Records) -> Iterator[str]:
     """A sentence on each study of signals: whose gradients and Jacobians last, how far theory is off, and what is chaotic."""
-    norms = gradient_report.grouped(records.gradients)
-    slopes = {(cell, init): [rate(r) for r in found[max(found)]] for (cell, kind, init), found in norms.items() if kind == first(norms)}
+    norms = gradient_report.group_gradients(records.gradients)
+    slopes = {
+        (cell, init): [growth_rate(r) for r in found[max(found)]] for (cell, kind, init), found in norms.items() if kind == first(norms)
+    }
     yield from least("Gradients change least with lag", slopes)
-    spectra = {key: [growth(r.lags, r.state) for r in found] for key, found in jacobian_report.grouped(records.jacobians).items()}
+    spectra = {key: [growth(r.lags, r.state) for r in found] for key, found in jacobian_report.group_jacobians(records.jacobians).items()}
     yield from least("The Jacobian of the states changes least with lag", spectra)
-    off = [abs(chi(record.untied).value / record.chi - 1) for record in records.theory]
+    off = [abs(growth_of_step(record.untied).value / record.chi - 1) for record in records.theory]
     if off:
         known = f"off by {median(off):.2%} in the median, {max(off):.2%} at most"
-        yield f"**Mean-field theory is {known}**, over {plural(len(off), 'prediction')} of a perturbation's growth."
+        yield f"**Mean-field theory is {known}**, over {count_noun(len(off), 'prediction')} of a perturbation's growth."
     if records.maps:
         exponents = ", ".join(f"{record.name} {gradient_report.rated(mean_ci(record.exponents))}" for record in records.maps)
         yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
     if records.decays:
         finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]
         grown = [named(record.cell, record.init) for record in finite if mean_ci(record.exponent).sign > 0]
-        cells = plural(len({record.cell for record in records.decays}), "cell")
+        cells = count_noun(len({record.cell for record in records.decays}), "cell")
         yield f"**Without input, a small difference grows in {', '.join(grown) or 'none'}** of {cells}."
 
 

@@ -7,15 +7,15 @@ from typing import Any
 from rich.text import Text
 
 from bench.analysis.comparison import Comparison, Pair
-from bench.analysis.summary import seconds, timed
+from bench.analysis.summary import is_timed, median_seconds
 from bench.analysis.verdict import Verdict
 from bench.records import Case, CaseRecord
-from bench.render.case_rows import spelled, to_csv
+from bench.render.case_rows import speed_fields, to_csv
 from bench.render.console import columns, titled
-from bench.render.export import put, to_json
-from bench.render.formatting import NONE, VERDICTS, factor, interval, milliseconds, plural
+from bench.render.export import to_json, write_text
+from bench.render.formatting import NONE, VERDICTS, count_noun, format_factor, format_ms, format_speed_interval
 from bench.render.header import margin
-from bench.render.markdown import table, text
+from bench.render.markdown import escape, table
 from bench.render.output_format import OutputFormat
 from bench.render.terminal import terminal
 
@@ -39,11 +39,11 @@ CAPTION = (
 def show(comparison: Comparison, output_format: OutputFormat) -> None:
     """To stdout."""
     if output_format == "json":
-        put(to_json(document(comparison)))
+        write_text(to_json(document(comparison)))
     elif output_format == "csv":
-        put(to_csv([flat(pair) for pair in comparison.pairs]))
+        write_text(to_csv([flat(pair) for pair in comparison.pairs]))
     elif output_format == "md":
-        put(markdown(comparison))
+        write_text(markdown(comparison))
     else:
         show_tables(comparison)
 
@@ -66,9 +66,9 @@ def show_tables(comparison: Comparison) -> None:
 
 def markdown(comparison: Comparison) -> str:
     parts = [
-        f"# {text(comparison.b.name)} against {text(comparison.a.name)}",
-        *(f"**{text(part)}**" for part in warning(comparison)),
-        *(text(line) for line in summary(comparison)),
+        f"# {escape(comparison.b.name)} against {escape(comparison.a.name)}",
+        *(f"**{escape(part)}**" for part in warning(comparison)),
+        *(escape(line) for line in summary(comparison)),
         *(part for title, headers, rows in sections(comparison) for part in (f"## {title}", table(headers, rows, left=3))),
         CAPTION,
     ]
@@ -86,13 +86,13 @@ def warning(comparison: Comparison) -> list[str]:
 
 def summary(comparison: Comparison) -> list[str]:
     runs = [
-        f"{name}: {side.name}, commit {side.commit}, {plural(len(side.runs), 'run')}"
+        f"{name}: {side.name}, commit {side.commit}, {count_noun(len(side.runs), 'run')}"
         for name, side in (("A", comparison.a), ("B", comparison.b))
     ]
     verdicts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in ("slower", "faster", "tie", "ambiguous"))
     mean = comparison.geomean
     speed = (
-        f"B is {factor(mean)} as fast as A (geometric mean of {plural(len(comparison.compared), 'case')})."
+        f"B is {format_factor(mean)} as fast as A (geometric mean of {count_noun(len(comparison.compared), 'case')})."
         if mean
         else "Nothing has a time in both."
     )
@@ -102,8 +102,8 @@ def summary(comparison: Comparison) -> list[str]:
     return [
         *runs,
         *(["A and B are the same records: there is nothing to tell apart."] if comparison.a.runs == comparison.b.runs else []),
-        f"{plural(len(comparison.compared), 'case')} compared: {verdicts}. {speed}",
-        f"{plural(len(comparison.changed), 'case')} not compared{same}; {margin(comparison.margin)}",
+        f"{count_noun(len(comparison.compared), 'case')} compared: {verdicts}. {speed}",
+        f"{count_noun(len(comparison.changed), 'case')} not compared{same}; {margin(comparison.margin)}",
         f"All cases: {shared}." if shared else "",
     ]
 
@@ -121,15 +121,15 @@ def sections(comparison: Comparison) -> Iterator[tuple[str, list[str], list[list
     names = [name for name, _ in kept]
     for verdict, title in TITLES.items():
         if found := [(pair, speed) for pair, speed in comparison.compared if speed.verdict == verdict]:
-            rows = [[*(of(pair.case) for _, of in kept), time(pair.a), time(pair.b), interval(speed)] for pair, speed in found]
-            yield f"{title}: {plural(len(rows), 'case')}", [*names, *SPEEDS], rows
+            rows = [[*(of(pair.case) for _, of in kept), time(pair.a), time(pair.b), format_speed_interval(speed)] for pair, speed in found]
+            yield f"{title}: {count_noun(len(rows), 'case')}", [*names, *SPEEDS], rows
     if comparison.changed:
         rows = [[*(of(pair.case) for _, of in kept), status(pair.a), status(pair.b), pair.why] for pair in comparison.changed]
-        yield f"Not compared: {plural(len(rows), 'case')}", [*names, *CHANGES], rows
+        yield f"Not compared: {count_noun(len(rows), 'case')}", [*names, *CHANGES], rows
 
 
 def time(record: CaseRecord | None) -> str:
-    return milliseconds(seconds(record).value) if record and timed(record) else NONE
+    return format_ms(median_seconds(record).value) if record and is_timed(record) else NONE
 
 
 def status(record: CaseRecord | None) -> str:
@@ -159,16 +159,16 @@ def flat(pair: Pair) -> dict[str, Any]:
         **pair.case.model_dump(exclude={"control"}),
         **{f"a_{name}": value for name, value in side(pair.a).items()},
         **{f"b_{name}": value for name, value in side(pair.b).items()},
-        **spelled(pair.speed),
+        **speed_fields(pair.speed),
         "why": pair.why,
     }
 
 
 def side(record: CaseRecord | None) -> dict[str, Any]:
-    known = record is not None and timed(record)
+    known = record is not None and is_timed(record)
     return {
         "status": record.status if record else "absent",
         "reason": record.reason if record else "",
-        "median": seconds(record).value if record and known else None,
+        "median": median_seconds(record).value if record and known else None,
         "samples": len(record.samples) if record else 0,
     }

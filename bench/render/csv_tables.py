@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bench.records import Records
-from bench.render.case_rows import rows, to_csv
+from bench.render.case_rows import list_case_rows, to_csv
 
 FOLDER = "tables"
 
@@ -20,7 +20,7 @@ def write(folder: Path, report: str, records: Records) -> list[Path]:
     """tables/NAME.csv for each table of a report, named for its heading, and tables/cases.csv; those of an older report go."""
     found = {f"{name}.csv": text for name, text in sheets(report).items()}
     if records.cases:
-        found["cases.csv"] = to_csv(rows(records))
+        found["cases.csv"] = to_csv(list_case_rows(records))
     place = folder / FOLDER
     place.mkdir(exist_ok=True)
     for old in place.glob("*.csv"):

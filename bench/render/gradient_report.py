@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.median_ci import Estimate
-from bench.analysis.summary import SMALLEST, rate, told
+from bench.analysis.summary import SMALLEST, growth_rate, is_representable
 from bench.records import GradientRecord
-from bench.render.formatting import NONE, power, two_grus
-from bench.render.markdown import folded, table, text
+from bench.render.formatting import NONE, format_power, two_grus
+from bench.render.markdown import escape, fold, table
 from bench.render.plots import COLOURS, MARKERS, POWER, STYLE, save
 
 LOST = 0.5
@@ -39,7 +39,7 @@ EACH = 64
 Key = tuple[str, str, str]
 
 
-def grouped(records: Sequence[GradientRecord]) -> dict[Key, dict[int, list[GradientRecord]]]:
+def group_gradients(records: Sequence[GradientRecord]) -> dict[Key, dict[int, list[GradientRecord]]]:
     """By cell, dtype and initialisation, then by T from the shortest: a record for each seed."""
     found: dict[Key, dict[int, list[GradientRecord]]] = {}
     for record in sorted(records, key=lambda r: r.T):
@@ -57,11 +57,11 @@ def section(records: Sequence[GradientRecord]) -> list[str]:
     start = "At initialisation, " if first.init == "default" and same else ""
     caption = (
         f"{start}B={first.B} D={first.D} H={first.H}, {setting}seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}. "
-        f"{text(first.loss)}. {METHOD}{SEEDS if len(seeds) > 1 else ''}. {two_grus(record.cell for record in records)}"
+        f"{escape(first.loss)}. {METHOD}{SEEDS if len(seeds) > 1 else ''}. {two_grus(record.cell for record in records)}"
     )
     return [
         "## Gradient norms", caption.strip(), flow(records, same),
-        folded("Gradient norm of every learned value", parameters(records, same)),
+        fold("Gradient norm of every learned value", parameters(records, same)),
         *lost(records),
     ]  # fmt: skip
 
@@ -74,7 +74,7 @@ def flow(records: Sequence[GradientRecord], same: bool) -> str:
     """For each cell: how fast the norm of a state's gradient changes with lag at the longest T, and what is left of it at the start."""
     lengths = sorted({record.T for record in records})
     rows = []
-    for key, found in grouped(records).items():
+    for key, found in group_gradients(records).items():
         at_start = [norm([r.by_lag[-1] for r in found[T] if r.by_lag], SMALLEST.get(key[1], 0.0)) if T in found else NONE for T in lengths]
         entries = sum(record.non_finite for group in found.values() for record in group)
         rows.append([*names(key, same), slope(found[max(found)]), *at_start, f"{entries:,}"])
@@ -85,7 +85,7 @@ def flow(records: Sequence[GradientRecord], same: bool) -> str:
 
 def slope(records: Sequence[GradientRecord]) -> str:
     """Nats per step; of several seeds with its interval, and its name."""
-    known = [value for value in map(rate, records) if value is not None]
+    known = [value for value in map(growth_rate, records) if value is not None]
     return named(mean_ci(known)) if known else "unknown"
 
 
@@ -109,15 +109,15 @@ def norm(values: Iterable[float], smallest: float = 0.0) -> str:
     if not found:
         return NONE
     if 0 < max(found) < smallest:
-        return f"below {power(smallest)}"
-    return power(float(np.exp(np.mean(np.log(found))))) if min(found) > 0 else power(0.0)
+        return f"below {format_power(smallest)}"
+    return format_power(float(np.exp(np.mean(np.log(found))))) if min(found) > 0 else format_power(0.0)
 
 
 def parameters(records: Sequence[GradientRecord], same: bool) -> str:
     """Of the gradient of every learned value."""
     lengths = sorted({record.T for record in records})
     rows = []
-    for key, found in grouped(records).items():
+    for key, found in group_gradients(records).items():
         for name in dict.fromkeys(name for group in found.values() for record in group for name in record.parameters):
             norms = {T: [r.parameters[name] for r in group if name in r.parameters] for T, group in found.items()}
             rows.append([*names(key, same), name, *(norm(norms.get(T, [])) for T in lengths)])
@@ -131,13 +131,18 @@ def lost(records: Sequence[GradientRecord]) -> list[str]:
     if not compared:
         return []
     T, rows = max(record.T for record in compared), []
-    longest = {key: found[T] for key, found in grouped(compared).items() if T in found}
+    longest = {key: found[T] for key, found in group_gradients(compared).items() if T in found}
     shown = sorted({k for group in longest.values() for k in group[0].steps if k in SHOWN and k < T})
     for key, group in longest.items():
-        middles = dict(zip(group[0].steps, middle(group), strict=False))
+        middles = dict(zip(group[0].steps, median_errors(group), strict=False))
         gone = next((k for k, value in middles.items() if not value <= LOST), None)
         under = next(
-            (k for k, *norms in zip(middles, *(r.by_lag for r in group), strict=False) if not any(told(key[1], v) for v in norms)), None
+            (
+                k
+                for k, *norms in zip(middles, *(r.by_lag for r in group), strict=False)
+                if not any(is_representable(key[1], v) for v in norms)
+            ),
+            None,
         )
         errors = [error(middles.get(k)) for k in (*shown, group[0].steps[-1])]
         rows.append([*key, group[0].backend, *errors, *(NONE if k is None else f"{k:,}" for k in (gone, under))])
@@ -152,20 +157,20 @@ def lost(records: Sequence[GradientRecord]) -> list[str]:
     return ["### Against float64", caption, table(headers, rows, left=4)]
 
 
-def middle(group: Sequence[GradientRecord]) -> list[float]:
+def median_errors(group: Sequence[GradientRecord]) -> list[float]:
     """The median error over seeds, at every lag."""
     return [sorted(values)[len(values) // 2] for values in zip(*(record.errors for record in group), strict=False)]
 
 
 def error(value: float | None) -> str:
-    return NONE if not value else power(value) if math.isfinite(value) else "infinite"
+    return NONE if not value else format_power(value) if math.isfinite(value) else "infinite"
 
 
 def draw(records: Sequence[GradientRecord], folder: Path) -> list[Path]:
     """gradients.svg: above the norm over lag at the longest T, down to what the dtype can tell, below its error against float64; a column
     for each initialisation, a line for each cell and dtype: norms of the first seed, errors the median over seeds."""
     T = max((record.T for record in records), default=0)
-    kept = {key: found[T] for key, found in grouped(records).items() if T in found and any(found[T][0].by_lag)}
+    kept = {key: found[T] for key, found in group_gradients(records).items() if T in found and any(found[T][0].by_lag)}
     if not kept:
         return []
     cells, dtypes, inits = (list(dict.fromkeys(names)) for names in zip(*kept, strict=True))
@@ -177,9 +182,9 @@ def draw(records: Sequence[GradientRecord], folder: Path) -> list[Path]:
             above, below = axes[0, inits.index(init)], axes[-1, inits.index(init)]
             first, look = group[0], styled(cells.index(cell), dtypes.index(dtype), len(group[0].by_lag))
             lags = [max(lag, 0.5) if T > EACH else lag for lag in first.steps]
-            above.plot(lags, [v if told(dtype, v) else math.nan for v in first.by_lag], label=cell, **look)
+            above.plot(lags, [v if is_representable(dtype, v) else math.nan for v in first.by_lag], label=cell, **look)
             if first.errors:
-                below.plot(lags, [v if 0 < v < ENDLESS else math.nan for v in middle(group)], **look)
+                below.plot(lags, [v if 0 < v < ENDLESS else math.nan for v in median_errors(group)], **look)
         for init, column in zip(inits, axes.T, strict=True):
             column[0].set_title("" if inits == ["default"] else init)
             column[-1].set_xlabel("lag k: steps back from the last" + (" (0 at the left edge)" if T > EACH else ""))

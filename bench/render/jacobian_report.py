@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.mean_ci import mean_ci
 from bench.records import JacobianRecord, Spectrum
-from bench.render.formatting import NONE, power, two_grus
+from bench.render.formatting import NONE, format_power, two_grus
 from bench.render.gradient_report import named
 from bench.render.markdown import table
 from bench.render.plots import COLOURS, MARKERS, PANELS_ACROSS, POWER, STYLE, bottom, save
@@ -33,7 +33,7 @@ def growth(lags: Sequence[int], found: Spectrum) -> float | None:
     return float(np.polyfit([k for k, _ in known], [v for _, v in known], 1)[0]) if len(known) > 1 else None
 
 
-def grouped(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[JacobianRecord]]:
+def group_jacobians(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[JacobianRecord]]:
     found: dict[tuple[str, str], list[JacobianRecord]] = {}
     for record in sorted(records, key=lambda r: (r.cell, r.init, r.seed)):
         found.setdefault((record.cell, record.init), []).append(record)
@@ -45,12 +45,12 @@ def section(records: Sequence[JacobianRecord]) -> list[str]:
         return []
     first = records[0]
     rows = []
-    for (cell, init), group in grouped(records).items():
+    for (cell, init), group in group_jacobians(records).items():
         parts = (state, input, latent)
         slopes = [[v for r in group if (found := part(r)) and (v := growth(r.lags, found)) is not None] for part in parts]
         last = group[0].state.values[-1] if group[0].state.values else []
-        ends = [power(last[0]), power(float(np.median(last)))] if last else [NONE, NONE]
-        size = power(math.sqrt(group[0].state.mean_square[-1]))
+        ends = [format_power(last[0]), format_power(float(np.median(last)))] if last else [NONE, NONE]
+        size = format_power(math.sqrt(group[0].state.mean_square[-1]))
         rows.append([cell, init, *(named(mean_ci(found)) if found else NONE for found in slopes), size, *ends])
     headers = (
         "cell",
@@ -83,7 +83,7 @@ def latent(record: JacobianRecord) -> Spectrum | None:
 def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
     """jacobians.svg: all singular values of the state's Jacobian over lag, and the mean squares of all, a panel for each cell and
     initialisation, of the first seed."""
-    shown = {key: group[0] for key, group in grouped(records).items() if any(group[0].state.values)}
+    shown = {key: group[0] for key, group in group_jacobians(records).items() if any(group[0].state.values)}
     if not shown:
         return []
     across = min(PANELS_ACROSS, len(shown))

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from bench.analysis.summary import timed
-from bench.analysis.verdict import Noise, apart
+from bench.analysis.summary import is_timed
+from bench.analysis.verdict import Noise, relative_difference
 from bench.records import CaseRecord, Work
-from bench.render.formatting import NONE, bare, label, plural, size, task
+from bench.render.formatting import NONE, count_noun, describe_size, describe_task, format_ratio, label_cell
 from bench.render.markdown import table
 
 HEADERS = (
@@ -23,7 +23,7 @@ def work(cases: Sequence[CaseRecord]) -> str:
     rows = sorted(
         (described(inside, found, backends) for (inside, found), backends in groups.items()), key=lambda row: (row[1] != "inside", row)
     )
-    silent = {record.case.backend for record in cases if ":" in record.case.backend and timed(record)}
+    silent = {record.case.backend for record in cases if ":" in record.case.backend and is_timed(record)}
     undeclared = [[", ".join(sorted(silent)), "inside", *["not declared"] * (len(HEADERS) - 2)]] if silent else []
     return table(HEADERS, rows + undeclared, left=3)
 
@@ -44,10 +44,10 @@ def controls(noise: Noise) -> str:
     """The A/A pairs, those that differ the most first."""
     rows = [
         [
-            label(record.case.model_copy(update={"control": False})), record.case.backend, task(record.case).lower(),
-            f"T={record.case.T} {size(record.case)}", f"{ratio.value:.3f}×",
-            f"{bare(ratio.low)} to {bare(ratio.high)}" if ratio.bounded else "too few samples", plural(ratio.n, "round"),
+            label_cell(record.case.model_copy(update={"control": False})), record.case.backend, describe_task(record.case).lower(),
+            f"T={record.case.T} {describe_size(record.case)}", f"{ratio.value:.3f}×",
+            f"{format_ratio(ratio.low)} to {format_ratio(ratio.high)}" if ratio.bounded else "too few samples", count_noun(ratio.n, "round"),
         ]
-        for record, ratio in sorted(noise.pairs, key=lambda pair: -apart(pair[1].value))
+        for record, ratio in sorted(noise.pairs, key=lambda pair: -relative_difference(pair[1].value))
     ]  # fmt: skip
     return table(("cell", "backend", "task", "size", "speed against itself", "95% interval", "of"), rows, left=4)

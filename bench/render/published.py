@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import geometric_mean
 from typing import Literal
 
-from bench.analysis.summary import host_bound
+from bench.analysis.summary import is_host_bound
 from bench.records import Records, find_records, read
-from bench.render.case_grid import HOST, Grid, grids
-from bench.render.claims import learnt, travelled
-from bench.render.formatting import MODES, factor, plural
+from bench.render.case_grid import HOST, Grid, build_grids
+from bench.render.claims import claim_signals, claim_training
+from bench.render.formatting import MODES, count_noun, format_factor
 from bench.render.run_report import BASELINES, headline
 
 Kind = Literal["speed", "learning", "scaling", "signals"]
@@ -54,11 +54,11 @@ class Published:
     @property
     def machine(self) -> str:
         here = self.records.run.environment
-        return f"{here.device}, {plural(here.threads, 'thread')}" if here.device_kind == "cpu" else here.device
+        return f"{here.device}, {count_noun(here.threads, 'thread')}" if here.device_kind == "cpu" else here.device
 
     @cached_property
     def grids(self) -> list[Grid]:
-        return grids(self.records.cases)
+        return build_grids(self.records.cases)
 
     @property
     def kind(self) -> Kind:
@@ -70,7 +70,7 @@ class Published:
         """A sentence or two, as markdown."""
         if self.kind == "speed":
             return headline(self.grids)
-        return learnt(self.records) if self.kind == "learning" else travelled(self.records)
+        return claim_training(self.records) if self.kind == "learning" else claim_signals(self.records)
 
     @cached_property
     def ratios(self) -> tuple[Ratio, ...]:
@@ -83,10 +83,10 @@ class Published:
         return max(found, key=lambda ratio: (ratio.cases, ratio.value), default=None)
 
 
-def published(reports: Path) -> list[Published]:
+def read_published(reports: Path) -> list[Published]:
     """The runs in a folder, the newest first. In a git checkout those that git knows: a run just measured is published by `git add`.
     Raises RecordError where one can't be read."""
-    found = [Published(folder, read(folder)) for folder in folders(reports) if known(folder)]
+    found = [Published(folder, read(folder)) for folder in folders(reports) if is_tracked(folder)]
     return sorted(found, key=lambda run: (run.records.run.started, run.name), reverse=True)
 
 
@@ -95,7 +95,7 @@ def folders(reports: Path) -> list[Path]:
     return [folder for folder in sorted(reports.iterdir()) if find_records(folder)]
 
 
-def known(folder: Path) -> bool:
+def is_tracked(folder: Path) -> bool:
     """Whether git tracks its records; True where there is no git checkout to ask."""
     asked = ["git", "-C", str(folder), "ls-files", "records.jsonl", "records.jsonl.gz"]
     try:
@@ -110,22 +110,22 @@ def ratios(grid: Grid) -> Iterator[Ratio]:
         found: dict[str, list[float]] = {}
         bound = Counter[str]()
         for row in grid.rows if backend not in BASELINES else ():
-            record = grid.timed(row).get(backend)
+            record = grid.timed_records(row).get(backend)
             if record and (speed := grid.speed(record)):
                 peers = grid.peers(row)
                 peer = "same" if peers.same else "gru"
                 found.setdefault(peer, []).append(speed.ratio.value)
-                bound[peer] += bool(peers.first and host_bound(peers.first))
+                bound[peer] += bool(peers.first and is_host_bound(peers.first))
         yield from (Ratio(grid.common.mode, backend, peer, geometric_mean(v), len(v), bound[peer]) for peer, v in found.items())
 
 
-def cited(ratio: Ratio | None) -> str:
+def format_mean_speed(ratio: Ratio | None) -> str:
     """ "1.46× (compiled, 12)", or with three host-bound peers "1.46× (resident, 12, 3 †)"."""
     if not ratio:
         return ""
-    return f"{factor(ratio.value)} ({ratio.backend}, {ratio.cases}{f', {ratio.host_bound} {HOST}' if ratio.host_bound else ''})"
+    return f"{format_factor(ratio.value)} ({ratio.backend}, {ratio.cases}{f', {ratio.host_bound} {HOST}' if ratio.host_bound else ''})"
 
 
-def modes(runs: Sequence[Published]) -> list[str]:
+def shared_modes(runs: Sequence[Published]) -> list[str]:
     """The modes in which any of the runs has a ratio."""
     return [mode for mode in MODES if any(ratio.mode == mode for run in runs for ratio in run.ratios)]

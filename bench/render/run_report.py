@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import geometric_mean
 
-from bench.analysis.summary import host_bound, timed
-from bench.analysis.verdict import Speed, noise
+from bench.analysis.summary import is_host_bound, is_timed
+from bench.analysis.verdict import Speed, measure_noise
 from bench.records import Case, CaseRecord, Environment, Records
 from bench.render import (
     chaos_report,
@@ -27,12 +27,12 @@ from bench.render import (
     speed_tables as speeds,
 )
 from bench.render.all_cases import CAPTION, every
-from bench.render.case_grid import HOST_LEGEND, Grid, Row, grids
-from bench.render.claims import learnt, travelled
+from bench.render.case_grid import HOST_LEGEND, Grid, Row, build_grids
+from bench.render.claims import claim_signals, claim_training
 from bench.render.console import screenshot
-from bench.render.formatting import factor, interval, plural, size, task, two_grus
-from bench.render.header import counted, remarks
-from bench.render.markdown import code, folded, text
+from bench.render.formatting import count_noun, describe_size, describe_task, format_factor, format_speed_interval, two_grus
+from bench.render.header import count_statuses, list_remarks
+from bench.render.markdown import escape, fence, fold
 from bench.render.method import GIVEN, LIGHT, TIMES, method
 from bench.render.plot_placement import placed
 
@@ -55,7 +55,7 @@ def write(folder: Path, records: Records) -> list[Path]:
 
 def draw(folder: Path, records: Records) -> list[Path]:
     """The plots."""
-    if learns(records):
+    if is_training_run(records):
         return training_plots.draw(records, folder)
     return [
         *speed_plot.draw(records, folder), *plots.draw(records, folder), *gradient_report.draw(records.gradients, folder),
@@ -70,18 +70,18 @@ def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
     if records.cases:
         (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
     path = folder / "report.md"
-    said = written(records, [plot.name for plot in drawn])
+    said = write_markdown(records, [plot.name for plot in drawn])
     path.write_text(said, encoding="utf-8")
     csv_tables.write(folder, said, records)
     return path
 
 
-def written(records: Records, plots: list[str]) -> str:
+def write_markdown(records: Records, plots: list[str]) -> str:
     """A run as markdown."""
-    return trained(records, plots) if learns(records) else render(records, plots)
+    return trained(records, plots) if is_training_run(records) else render(records, plots)
 
 
-def learns(records: Records) -> bool:
+def is_training_run(records: Records) -> bool:
     """Whether it is a run of trainings alone."""
     return bool(records.training) and not records.cases
 
@@ -91,9 +91,9 @@ def trained(records: Records, plots: list[str]) -> str:
     here, tasks = records.run.environment, dict.fromkeys(record.trial.task for record in records.training)
     parts = [
         f"# Recurrent cells learn: {', '.join(tasks)}",
-        learnt(records),
+        claim_training(records),
         machine(here),
-        *training_report.sections(records),
+        *training_report.training_sections(records),
         "## Environment",
         tables.environment(here),
         "## Method",
@@ -104,29 +104,29 @@ def trained(records: Records, plots: list[str]) -> str:
 
 
 def again(records: Records) -> list[str]:
-    started = f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
+    started = f"Started {escape(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
     cases = ", tables/cases.csv the numbers of every case" if records.cases else ""
     drawn = f"In the folder of the report tables/ has each table as CSV{cases}. This draws and writes them all again from the records:"
-    return ["## Again", started, code(records.run.command), drawn, code("python -m bench report FOLDER")]
+    return ["## Again", started, fence(records.run.command), drawn, fence("python -m bench report FOLDER")]
 
 
 def render(records: Records, plots: list[str]) -> str:
     """The report as markdown. `plots` are the addresses of its plots, as seen from it."""
-    here, laid = records.run.environment, grids(records.cases)
+    here, laid = records.run.environment, build_grids(records.cases)
     timing = bool(records.cases) or not any(
         (records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale)
     )
-    said = headline(laid) if timing else travelled(records)
-    claim = [f"# Recurrent cells on {text(here.device)}", *([said] if said else [])]
+    said = headline(laid) if timing else claim_signals(records)
+    claim = [f"# Recurrent cells on {escape(here.device)}", *([said] if said else [])]
     parts = [
         *claim,
-        *([f"{counted(records.cases)}."] if timing else []),
+        *([f"{count_statuses(records.cases)}."] if timing else []),
         machine(here),
-        *remarks(records),
+        *list_remarks(records),
         *(part for grid in laid for part in speed_section(grid, records)),
         *wave_report.section(records.cases),
         *section("Equal work", numerics_table.work(records.cases), WORK),
-        *section("A/A", numerics_table.controls(noise(records.cases)), PAIRS),
+        *section("A/A", numerics_table.controls(measure_noise(records.cases)), PAIRS),
         *section("Checked without a time", tables.verified(records.cases)),
         *memory_section(laid),
         *parameter_section(records.cases),
@@ -134,12 +134,12 @@ def render(records: Records, plots: list[str]) -> str:
         *in_full("jacobian", jacobian_report.section(records.jacobians), timing),
         *in_full("theory", theory_report.section(records.theory), timing),
         *in_full("chaos", chaos_report.section(records.maps, records.decays), timing),
-        *training_report.sections(records),
+        *training_report.training_sections(records),
         *scaling_report.section(records.scale),
         *section("Not timed", tables.not_ok(records.cases), "Every other case without a time, and why."),
         "## Environment",
         tables.environment(here),
-        *(["## Method", method("size" if any(grid.several for grid in laid) else "T")] if timing else []),
+        *(["## Method", method("size" if any(grid.has_several_sizes for grid in laid) else "T")] if timing else []),
         *again(records),
     ]
     return "\n\n".join(placed([part for part in parts if part], plots, head=len(claim))) + "\n"
@@ -157,7 +157,7 @@ def headline(laid: Sequence[Grid]) -> str:
         for T in reversed(grid.lengths):
             found = claims(grid, T)
             if found:
-                return overall(grid) if grid.several else claim(grid, T, *max(found, key=best))
+                return overall(grid) if grid.has_several_sizes else claim(grid, T, *max(found, key=best))
     return "**Nothing was timed against torch.nn: there is no claim to make.**"
 
 
@@ -168,7 +168,9 @@ def best(pair: tuple[CaseRecord, Speed]) -> tuple[bool, float, float]:
 
 
 def claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Speed]]:
-    records = (record for row in grid.rows if row.T == T for record in grid.timed(row).values() if record.case.backend not in BASELINES)
+    records = (
+        record for row in grid.rows if row.T == T for record in grid.timed_records(row).values() if record.case.backend not in BASELINES
+    )
     return [(record, speed) for record in records if (speed := grid.speed(record))]
 
 
@@ -188,12 +190,12 @@ def overall(grid: Grid) -> str:
     backend = max(means, key=lambda name: (len(speeds[name]), means[name]))
     ratios = [speed.ratio.value for speed in speeds[backend]]
     counts = Counter(speed.verdict for speed in speeds[backend])
-    known = f"{backend} {VERBS[grid.common.mode]} {factor(means[backend])} as fast as torch.nn"
-    spread = f"the geometric mean of {plural(len(ratios), 'case')} from {factor(min(ratios))} to {factor(max(ratios))}"
+    known = f"{backend} {VERBS[grid.common.mode]} {format_factor(means[backend])} as fast as torch.nn"
+    spread = f"the geometric mean of {count_noun(len(ratios), 'case')} from {format_factor(min(ratios))} to {format_factor(max(ratios))}"
     verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    bound = sum(map(host_bound, (record for T in grid.lengths for record in baselines(grid, T, backend))))
+    bound = sum(map(is_host_bound, (record for T in grid.lengths for record in baselines(grid, T, backend))))
     host = f"; in {bound} of them torch.nn's time is host-bound" if bound else ""
-    setting = f"{spread} ({verdicts}{host}), {size(grid.common)}, {task(grid.common).lower()}"
+    setting = f"{spread} ({verdicts}{host}), {describe_size(grid.common)}, {describe_task(grid.common).lower()}"
     faster = means[backend] > 1 + grid.noise.margin and 2 * counts["faster"] > len(ratios)
     return f"**{known}**, {setting}." if faster else f"**Not shown to be faster than torch.nn here:** {known}, {setting}."
 
@@ -203,10 +205,10 @@ def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
     case = record.case
     peers = grid.peers(Row(case.cell, T, case.B, case.D, case.H))
     peer = f"torch.nn's own `{case.cell}`" if peers.same else "torch.nn's GRU at equal hidden size"
-    if peers.first and host_bound(peers.first):
+    if peers.first and is_host_bound(peers.first):
         peer += ", whose time is host-bound"
-    known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {interval(speed)} as fast as {peer}"
-    setting = f"T={T} {size(case)}, {task(case).lower()}"
+    known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {format_speed_interval(speed)} as fast as {peer}"
+    setting = f"T={T} {describe_size(case)}, {describe_task(case).lower()}"
     return (
         f"**{known}**, {setting}."
         if speed.verdict == "faster"
@@ -215,11 +217,11 @@ def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
 
 
 def machine(here: Environment) -> str:
-    threads = f"{plural(here.threads, 'thread')} on {plural(here.cores, 'core')}"
-    where = f"Measured on {text(here.device)}: {threads}, {text(here.system)}, torch {text(here.torch)}"
+    threads = f"{count_noun(here.threads, 'thread')} on {count_noun(here.cores, 'core')}"
+    where = f"Measured on {escape(here.device)}: {threads}, {escape(here.system)}, torch {escape(here.torch)}"
     if here.device_kind == "cpu":
         return f"{where}."
-    return f"{where}, CUDA {text(here.cuda or 'unknown')}, cuDNN {text(here.cudnn or 'unknown')}, driver {text(here.driver or 'unknown')}."
+    return f"{where}, CUDA {escape(here.cuda or 'unknown')}, cuDNN {escape(here.cudnn or 'unknown')}, driver {escape(here.driver or 'unknown')}."
 
 
 def section(title: str, table: str, caption: str = "") -> list[str]:
@@ -228,21 +230,24 @@ def section(title: str, table: str, caption: str = "") -> list[str]:
 
 def speed_section(grid: Grid, records: Records) -> list[str]:
     here, grus = records.run.environment, two_grus(grid.cells)
-    gru, shares = speeds.against_gru(grid, grid.longest), speeds.shares(grid, here)
+    gru, shares = speeds.against_gru(grid, grid.longest_rows), speeds.shares(grid, here)
     lights, caution = speeds.lights(grid, here), speeds.caution(speeds.floors(grid, here))
-    shorter = [row for row in grid.rows if row not in grid.longest]
+    shorter = [row for row in grid.rows if row not in grid.longest_rows]
     return [
-        f"## {task(grid.common)}",
+        f"## {describe_task(grid.common)}",
         " ".join(
-            filter(None, (f"{size(grid.common)}.", TIMES if grid.common.input_product else GIVEN, HOST_LEGEND * grid.host_bound, grus))
+            filter(
+                None,
+                (f"{describe_size(grid.common)}.", TIMES if grid.common.input_product else GIVEN, HOST_LEGEND * grid.has_host_bound, grus),
+            )
         ),
         speeds.throughput(grid),
         "\n".join(speeds.means(grid)),
         *([f"### Against torch.nn's gru{grid.at_longest}", f"The cells that torch.nn doesn't have. {grus}".strip(), gru] if gru else []),
-        folded("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, shorter)),
+        fold("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, shorter)),
         *([f"### Share of the measured sgemm rate{grid.at_longest}", grus, shares] if shares else []),
         *([f"### × of light{grid.at_longest}", " ".join(filter(None, (LIGHT, caution, grus))), lights] if lights else []),
-        folded("Every timed case: rates, intervals, conditions, errors against float64", detailed(alike(grid, records.cases), here)),
+        fold("Every timed case: rates, intervals, conditions, errors against float64", detailed(alike(grid, records.cases), here)),
     ]
 
 
@@ -255,11 +260,11 @@ def alike(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:
     """The timed cases of a grid, and those that stand in for one of its cells at an H of their own."""
 
     def place(case: Case) -> Case:
-        size = {key: getattr(grid.common, key) for key in ("B", "D", "H")} if grid.several else {}
+        size = {key: getattr(grid.common, key) for key in ("B", "D", "H")} if grid.has_several_sizes else {}
         H = grid.common.H if case.stands_for else case.H
         return case.model_copy(update={"cell": "", "T": 0, "backend": "", "stands_for": "", "H": H, **size})
 
-    return [record for record in cases if timed(record) and place(record.case) == grid.common]
+    return [record for record in cases if is_timed(record) and place(record.case) == grid.common]
 
 
 def parameter_section(cases: Sequence[CaseRecord]) -> list[str]:
@@ -273,5 +278,5 @@ def memory_section(laid: Sequence[Grid]) -> list[str]:
     return [
         part
         for grid in measured
-        for part in section("Memory", tables.memory(grid), f"{size(grid.common)}. {caption} {two_grus(grid.cells)}".strip())
+        for part in section("Memory", tables.memory(grid), f"{describe_size(grid.common)}. {caption} {two_grus(grid.cells)}".strip())
     ]

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
 from bench.records import ScaleRecord
-from bench.render.formatting import NONE, milliseconds
+from bench.render.formatting import NONE, format_ms
 from bench.render.markdown import table
 from bench.render.plots import COLOURS, MARKERS, STYLE, save
 
@@ -51,7 +51,7 @@ def row(record: ScaleRecord, records: Sequence[ScaleRecord]) -> list[str]:
     step, share = median_ci(tuple(record.step)), efficiency(record, records)
     told = NONE if share is None else f"{share.value:.0%} [{share.low:.0%}, {share.high:.0%}]" if record.ranks > 1 else "100%"
     sent = f"{1 - exchange(record).value:.1%}" if record.ranks > 1 else NONE
-    return [*named, milliseconds(step.value), f"{record.ranks * record.B / step.value:,.0f}", told, sent, off]
+    return [*named, format_ms(step.value), f"{record.ranks * record.B / step.value:,.0f}", told, sent, off]
 
 
 def draw(records: Sequence[ScaleRecord], folder: Path) -> list[Path]:

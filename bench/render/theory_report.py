@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.median_ci import Estimate
 from bench.records import TheoryRecord
-from bench.render.formatting import NONE, number, two_grus
+from bench.render.formatting import NONE, format_number, two_grus
 from bench.render.markdown import table
 from bench.render.plots import COLOURS, MARKERS, STYLE, save
 
@@ -22,7 +22,7 @@ CAPTION = (
 )
 
 
-def chi(logs: Sequence[float]) -> Estimate:
+def growth_of_step(logs: Sequence[float]) -> Estimate:
     """The growth of a step, of its logarithms."""
     found = mean_ci(logs)
     growth = math.exp(found.value)
@@ -34,11 +34,11 @@ def section(records: Sequence[TheoryRecord]) -> list[str]:
         return []
     rows = []
     for record in records:
-        measured = chi(record.untied)
+        measured = growth_of_step(record.untied)
         rows.append([
             record.cell, f"{record.w:g}", f"{record.v:g}", f"{record.mu:g}", f"{record.phi:g}", f"{record.q:.4f}", f"{record.chi:.4f}",
             f"{measured.value:.4f} ± {measured.half:.4f}", f"{measured.value / record.chi - 1:+.2%}",
-            f"{chi(record.tied).value:.4f}" if record.tied else NONE, number(record.xi) if math.isfinite(record.xi) else "infinite",
+            f"{growth_of_step(record.tied).value:.4f}" if record.tied else NONE, format_number(record.xi) if math.isfinite(record.xi) else "infinite",
         ])  # fmt: skip
     headers = ("cell", "σ_w", "σ_v", "μ", "σ_Φ", "q", "χ predicted", "χ measured", "off by", "χ with tied weights", "ξ")
     sizes = f"N={', '.join(str(n) for n in sorted({r.N for r in records}))}."

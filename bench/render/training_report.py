@@ -10,10 +10,10 @@ from rich.table import Table
 
 from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
 from bench.analysis.median_ci import Estimate
-from bench.analysis.training_metrics import against, by_cell, learned, level, ordered, reach
+from bench.analysis.training_metrics import beats_baselines, common_quality, compare_times, first_reaching, group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
-from bench.render.formatting import NONE, number, plural
+from bench.render.formatting import NONE, count_noun, format_number
 from bench.render.markdown import table
 
 PAPER = {"gru": 46, "cfn": 36, "minimal": 30}
@@ -42,7 +42,7 @@ METHOD = """\
 - Noise is normal, its deviation that many times the deviation of the inputs or of the outputs; on states it is added at every step."""
 
 
-def groups(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list[TrainingRecord]]:
+def group_trainings(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list[TrainingRecord]]:
     """Records that are compared: of one task and size, and with one thing equal."""
     found: dict[tuple[str, str, int], list[TrainingRecord]] = {}
     for record in sorted(records, key=lambda r: (r.trial.examples, r.trial.equal)):
@@ -50,15 +50,15 @@ def groups(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list
     return found
 
 
-def title(key: tuple[str, str, int]) -> str:
+def title_group(key: tuple[str, str, int]) -> str:
     task, equal, examples = key
     return f"{task}{f' with {examples:,} examples' if examples else ''}, {HEADINGS[equal]}"
 
 
 def spread(value: Estimate, digits: int = 3) -> str:
     """A mean with its interval, where it has one."""
-    known = number(value.value, digits)
-    return known if math.isinf(value.high) else f"{known} [{number(value.low, digits)}, {number(value.high, digits)}]"
+    known = format_number(value.value, digits)
+    return known if math.isinf(value.high) else f"{known} [{format_number(value.low, digits)}, {format_number(value.high, digits)}]"
 
 
 def named(records: Sequence[TrainingRecord]) -> list[str]:
@@ -76,19 +76,19 @@ def results(records: Sequence[TrainingRecord]) -> tuple[list[str], list[list[str
     extras = list(dict.fromkeys(name for record in records for name in record.extras))
     headers = [*CELL, f"{records[0].metric} (test)", *extras, "steps", "seconds", "ended", "above the limit", "backend", "error"]
     rows = []
-    for found in by_cell(records).values():
+    for found in group_by_cell(records).values():
         more = [spread(mean_ci([r.extras[name] for r in found if name in r.extras])) for name in extras]
         above = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
         rows.append([
-            *named(found), spread(mean_ci([r.final for r in found])), *more, number(median(r.steps for r in found)),
-            number(median(r.seconds for r in found)), ends(found), f"{above:.0%}", found[0].backend, f"{max(r.error for r in found):.0e}",
+            *named(found), spread(mean_ci([r.final for r in found])), *more, format_number(median(r.steps for r in found)),
+            format_number(median(r.seconds for r in found)), ends(found), f"{above:.0%}", found[0].backend, f"{max(r.error for r in found):.0e}",
         ])  # fmt: skip
     return headers, rows
 
 
 def times(records: Sequence[TrainingRecord]) -> tuple[str, list[str], list[list[str]]]:
     """How long each cell took to a common quality, and against the gru: a caption, headers and rows."""
-    cells, goal = by_cell(records), level(records)
+    cells, goal = group_by_cell(records), common_quality(records)
     if goal is None:
         return "No cell is better than the baselines: there is no quality to take times to.", [], []
     gru = cells.get("gru", [])
@@ -96,18 +96,18 @@ def times(records: Sequence[TrainingRecord]) -> tuple[str, list[str], list[list[
     papers = records[0].trial.task == THEIRS
     rows = []
     for cell, found in cells.items():
-        points = [point for record in found if (point := reach(record, goal)) and point.step]
-        ratios = [against(found, gru, goal, of) if cell != "gru" else None for of in (lambda p: p.step, lambda p: p.seconds)]
+        points = [point for record in found if (point := first_reaching(record, goal)) and point.step]
+        ratios = [compare_times(found, gru, goal, of) if cell != "gru" else None for of in (lambda p: p.step, lambda p: p.seconds)]
         scaled = 46 * ratios[1].value if ratios[1] else 46 if cell == "gru" and points else None
         rows.append([
             *named(found), f"{len(points)} of {len(found)}",
             *(spread(geometric_mean_ci([of(p) for p in points])) if points else NONE for of in (lambda p: p.step, lambda p: p.seconds)),
             *(spread(ratio) if ratio else NONE for ratio in ratios),
-            *([NONE if scaled is None else number(scaled), str(PAPER.get(cell, NONE))] if papers else []),
+            *([NONE if scaled is None else format_number(scaled), str(PAPER.get(cell, NONE))] if papers else []),
         ])  # fmt: skip
     headers += ["hours, had the gru 46", "paper"] if papers else []
-    caption = f"To {number(goal)} in {records[0].metric} on the validation data; geometric means over the seeds that reach it."
-    failed = [cell for cell, found in cells.items() if not learned(found)]
+    caption = f"To {format_number(goal)} in {records[0].metric} on the validation data; geometric means over the seeds that reach it."
+    failed = [cell for cell, found in cells.items() if not beats_baselines(found)]
     return f"{caption} {failure(failed)}".strip(), headers, rows
 
 
@@ -118,16 +118,16 @@ def failure(cells: Sequence[str]) -> str:
 
 def section(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> list[str]:
     first = records[0]
-    seeds = plural(len({record.trial.seed for record in records}), "seed")
+    seeds = count_noun(len({record.trial.seed for record in records}), "seed")
     sizes = " ".join(f"{name}={value}" for name, value in first.sizes.items())
-    known = ", ".join(f"{name} {number(value)}" for name, value in first.baselines.items())
+    known = ", ".join(f"{name} {format_number(value)}" for name, value in first.baselines.items())
     caption = f"{seeds}; {sizes}. {'Higher' if first.higher else 'Lower'} is better."
     said, headers, rows = times(records)
     return [
-        f"## {title(key)[0].upper()}{title(key)[1:]}",
+        f"## {title_group(key)[0].upper()}{title_group(key)[1:]}",
         f"{caption} Without a recurrent layer: {known}." if known else caption,
         table(*results(records)),
-        f"### Time to quality: {title(key)}",
+        f"### Time to quality: {title_group(key)}",
         said,
         table(headers, rows) if rows else "",
     ]
@@ -145,15 +145,17 @@ def half(record: LearnedRecord) -> str:
 
 def noises(records: Sequence[LearnedRecord]) -> str:
     levels = list(dict.fromkeys(level for record in records for level in record.noise))
-    rows = [[r.trial.cell, *(number(r.noise[level]) if level in r.noise else NONE for level in levels)] for r in records]
+    rows = [[r.trial.cell, *(format_number(r.noise[level]) if level in r.noise else NONE for level in levels)] for r in records]
     return table(("cell", *levels), rows)
 
 
-def sections(records: Records) -> list[str]:
+def training_sections(records: Records) -> list[str]:
     """All there is to say of a run's trainings."""
-    parts = [part for key, found in groups(records.training).items() for part in section(key, found)]
+    parts = [part for key, found in group_trainings(records.training).items() for part in section(key, found)]
     seen = [
-        r for r in ordered(records.learned) if not r.trial.examples or r.trial.examples == max(o.trial.examples for o in records.learned)
+        r
+        for r in sort_by_seed(records.learned)
+        if not r.trial.examples or r.trial.examples == max(o.trial.examples for o in records.learned)
     ]
     if seen:
         parts += ["## What moves a unit", "Of a trained layer, on validation data (see Method).", shares(seen)]
@@ -164,9 +166,9 @@ def sections(records: Records) -> list[str]:
 def tables(records: Records) -> list[Table]:
     """For a terminal: how good each cell became."""
     found = []
-    for key, group in groups(records.training).items():
+    for key, group in group_trainings(records.training).items():
         headers, rows = results(group)
-        shown = Table(*headers[:-2], title=title(key), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        shown = Table(*headers[:-2], title=title_group(key), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
         for row in rows:
             shown.add_row(*row[:-2])
         found.append(shown)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from bench.analysis.summary import timed, updates_per_second
-from bench.analysis.verdict import compared, noise
+from bench.analysis.summary import is_timed, updates_per_second
+from bench.analysis.verdict import compare_cases, measure_noise
 from bench.records import CaseRecord
-from bench.render.formatting import MODES, NONE, faults, interval, number, unknown
+from bench.render.formatting import MODES, NONE, explain_no_ratio, format_number, format_speed_interval, show_errors
 from bench.render.markdown import table
 
 CAPTION = (
@@ -17,19 +17,19 @@ CAPTION = (
 
 def section(cases: Sequence[CaseRecord]) -> list[str]:
     """Nothing where there are none."""
-    found = [r for r in cases if r.unit and timed(r) and r.case.input_product and not r.case.control]
+    found = [r for r in cases if r.unit and is_timed(r) and r.case.input_product and not r.case.control]
     if not found:
         return []
-    margin = noise(cases).margin
+    margin = measure_noise(cases).margin
     rows = []
     for record in sorted(found, key=lambda r: (r.case.cell, list(MODES).index(r.case.mode), r.case.T, r.case.H, r.case.backend)):
         case = record.case
         peer = next((r for r in found if r.case == case.model_copy(update={"backend": "conv2d"})), None)
-        speed = compared(record, peer, margin) if peer and peer is not record else None
-        against = interval(speed) if speed else NONE if peer is record else unknown(record, peer)
-        rate = number((updates_per_second(record) or 0.0) / 1e6)
+        speed = compare_cases(record, peer, margin) if peer and peer is not record else None
+        against = format_speed_interval(speed) if speed else NONE if peer is record else explain_no_ratio(record, peer)
+        rate = format_number((updates_per_second(record) or 0.0) / 1e6)
         rows.append(
-            [case.cell, case.backend, MODES[case.mode], *map(str, (case.T, case.B, case.D, case.H)), rate, against, faults(record)[0]]
+            [case.cell, case.backend, MODES[case.mode], *map(str, (case.T, case.B, case.D, case.H)), rate, against, show_errors(record)[0]]
         )
     headers = ("cell", "backend", "task", "T", "B", "D", "H", "million cell updates/s", "speed × conv2d loop", "error of outputs")
     return ["## Waves", CAPTION, table(headers, rows, left=3)]
