@@ -153,7 +153,7 @@ def test_from_the_command_line(bench, tmp_path):
     assert code == 1 and err == "gru compiled training T=128: 20.0% slower by its median\n" and "Slower: 1 case" in again
     assert bench("compare", b, a, "--fail-slower", "median:5%")[0] == 0
     code, out, _ = bench("compare", a, a)
-    assert code == 0 and "the same records: there is nothing to tell apart" in out and "Ties: 2 cases" in out
+    assert code == 0 and "the same records: there is nothing to compare" in out and "Ties: 2 cases" in out
 
 
 def test_unlike_is_refused_or_said_aloud(bench, tmp_path):

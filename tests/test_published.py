@@ -38,7 +38,7 @@ def test_the_newest_comes_first_and_every_kind_has_a_headline(runs):
         "**Gradients change least with lag in minimal**: minimal -0.0200, lstm -0.0700, gru -0.2000 nats per step, of 8."
     )
     assert said["2026-05-learning"].startswith("**recommend, at equal hidden width: gru has the best MAP@20, 0.0990 [0.0965, 0.101]**")
-    assert said["2026-05-learning"].endswith("minimal is the soonest at 0.0900, in 32.9 s.")
+    assert said["2026-05-learning"].endswith("minimal reaches 0.0900 first, in 32.9 s.")
     assert said["2026-01-first"].startswith("**`minimal` (compiled) trains 3.")
 
 
@@ -73,7 +73,7 @@ def test_trainings_that_ended_nowhere_have_a_headline():
     assert Published(Path("lost"), lost).headline == "**recommend, at equal hidden width: no cell ended with a finite value.**"
 
 
-def test_what_is_not_told_apart_is_said():
+def test_what_is_not_significantly_different_is_said():
     """The best of a few seeds is best by luck, too; and a mean above a baseline is not yet one that is shown to be."""
     finals = {
         "gru": (0.090, 0.095, 0.085),
@@ -83,7 +83,7 @@ def test_what_is_not_told_apart_is_said():
     }
     cells = {cell: [record("gru", seed, final=value) for seed, value in enumerate(values)] for cell, values in finals.items()}
     said = "; shown to be better than without a recurrent layer: gru, cfn"
-    assert beside("gru", cells) == f", not told apart from cfn{said}"
+    assert beside("gru", cells) == f", not significantly different from cfn{said}"
     lower = {cell: [r.model_copy(update={"higher": False, "baselines": {"guess": 0.08}}) for r in found] for cell, found in cells.items()}
     assert beside("vanilla", lower).endswith("shown to be better than without a recurrent layer: vanilla")
     assert beside("gru", {cell: found[:1] for cell, found in cells.items()}) == "; without a recurrent layer, 0.0600"

@@ -17,7 +17,8 @@ from bench.measure.gate import compare, untouched
 from bench.measure.numerics import work
 from bench.measure.problem import Problem, problem
 from bench.measure.scan_peers import SCANS, Scan
-from bench.render import tables
+from bench.render.table import write_markdown
+from bench.render.tables import environment_table
 from tests import custom
 from tests.records import case
 from tests.test_contract import B, D, H, Layouts, T
@@ -149,7 +150,7 @@ def test_their_versions_are_on_record(monkeypatch):
     known = {"accelerated-scan": "0.3.1"}
     monkeypatch.setattr(environment, "version", lambda package: known.get(package, ""))
     here = environment.capture(torch.device("cpu"), rates=False)
-    assert here.packages == known and "| accelerated-scan   | 0.3.1" in tables.environment(here)
+    assert here.packages == known and "| accelerated-scan   | 0.3.1" in write_markdown(environment_table(here))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and its tests have it")

@@ -102,7 +102,7 @@ def test_a_run_has_its_records_tables_and_pictures_beside_it(site):
     assert gzip.decompress((beside / "records.jsonl.gz").read_bytes()).count(b"\n") > 50
     assert "minimal,compiled,training,128" in (beside / "tables" / "cases.csv").read_text()
     page = (site / "runs" / "2026-01-first.html").read_text()
-    assert "Speed against torch.nn, training with the input product, T=128" in page and "<b>" not in page
+    assert "Speed against torch.nn, training including the input projection, T=128" in page and "<b>" not in page
     assert 'href="2026-01-first/tables/memory.csv"' in page
     assert 'src="2026-06-signals/jacobians.svg"' in (site / "runs" / "2026-06-signals.html").read_text()
 
@@ -112,7 +112,9 @@ def test_what_is_unlike_or_slower_is_said(site):
     assert "A and B are unlike:" in compared and "torch (2.13.0+cpu, 2.13.1+cpu)" in compared
     assert re.search(r'<tr class="slower">\s*<td>gru</td>', compared)
     history = (site / "history.html").read_text()
-    assert "gru, compiled: training with the input product, T=16" in history and "0.80× [0.79, 0.81]" in history.replace("<strong>", "")
+    assert "gru, compiled: training including the input projection, T=16" in history and "0.80× [0.79, 0.81]" in history.replace(
+        "<strong>", ""
+    )
     assert "no history of this machine yet" in history
 
 

@@ -1,7 +1,7 @@
 """One case over the runs of one machine: where its speed changed, and what became slower.
 
-Machines drift: between two runs of the same code all of torch.nn may be 1.4 times as fast. So a case is never held against its own earlier
-seconds, but its ratio to the vendor's case, taken by turns with it, against the same ratio before; what slows both is in neither. What
+Machines drift: between two runs of the same code all of torch.nn may be 1.4 times as fast. So a case is never compared with its own earlier
+seconds, but its ratio to the vendor's case, interleaved with it, with the same ratio before; what slows both is in neither. What
 has no vendor's case is shown and not judged.
 
 A change point is a run whose ratios are shown to differ from those of all runs since the last change point, pooled. Three things must
@@ -10,7 +10,7 @@ the runs'
 own and of what lies between them: by how much the ratios of eager and torchrecurrent, in which no kernel of this project runs, differ at
 most. And the rank sum of the two (Mann & Whitney 1947) would come by chance with a probability of less than FALSE over all comparisons of
 the machine (Bonferroni): of hundreds of cases over a dozen runs, one in twenty would else change by luck. Pooling since the last change
-finds what became slower in steps too small to be told one by one.
+finds what became slower in steps too small to be significant one by one.
 
 Runs are joined where machine and settings are the same; versions may differ, and are named at a change.
 """
@@ -45,7 +45,7 @@ Floors = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Point:
-    """A case in a run. `ratios` are its speeds against the vendor's case, by turns, in the rounds that both were timed in."""
+    """A case in a run. `ratios` are its speeds against the vendor's case, interleaved, in the rounds that both were timed in."""
 
     run: str
     records: Records
@@ -112,7 +112,7 @@ class Timeline:
 
     @cached_property
     def points(self) -> dict[Case, tuple[Point, ...]]:
-        """Of every case that can be held against the vendor in two runs or more."""
+        """Of every case that can be compared with the vendor in two runs or more."""
         found: dict[Case, list[Point]] = {}
         for name, run in self.runs:
             table, margin = CaseIndex.of(run.cases), measure_noise(run.cases).margin
@@ -147,7 +147,7 @@ def build_timelines(runs: Iterable[tuple[str, Records]]) -> list[Timeline]:
 
 
 def machine_key(run: Records) -> tuple[object, ...]:
-    """What two runs share that are held against each other."""
+    """The machine, settings and seed that two runs share which are compared."""
     settings = {name: value for name, value in run.run.settings.items() if name not in PASSING}
     return *(getattr(run.run.environment, name) for name in MACHINE), str(sorted(settings.items())), run.run.seed
 

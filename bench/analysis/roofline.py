@@ -1,22 +1,21 @@
-"""The speed of light of a case: the time that nothing can beat on its device, from what the case needs (`bench.measure.lower_bound`) and
-what
-the device does at its best (`records.Constants`).
+"""The hardware lower bound of a case: a time that nothing can beat on its device, from what the case needs (`bench.measure.lower_bound`)
+and what the device does at its best (`records.Constants`).
 
     products = (hoisted + recurrent flops) / rate of the dtype
     memory   = (bytes - what all caches hold, once for each pass) / copy rate
-    chain    = meetings · max(barrier among n, load from L2)     on a GPU, n = the fewest multiprocessors that hold the matrices
+    chain    = barriers · max(barrier among n, load from L2)     on a GPU, n = the fewest multiprocessors that hold the matrices
     floor    = max(products, memory, chain)
 
 Each is a bound of its own, and a maximum of bounds is one. A sum is not: copies run beside products, and while one part of the
-batch meets, another can multiply. For the same reason a meeting counts its barrier or its load, whichever is longer: the state
+batch waits at a barrier, another can multiply. For the same reason a step counts its barrier or its load, whichever is longer: the state
 can travel with the flag that says that it is there, and what every unit learns of every other is a barrier at least.
 
 Caches. What lies in one when a pass begins needn't be read, and what lies there when it ends needn't be written yet. Sizes that
 fit are not counted at all; nor is anything where the size of the caches is not known.
 
-Chain. Where one multiprocessor's shared memory and registers hold all recurrent matrices, sequences run without a meeting, and
+Chain. Where one multiprocessor's shared memory and registers hold all recurrent matrices, sequences run without a barrier, and
 there is none. Nor on a CPU, whose threads each run sequences of their own. It takes for granted that a matrix on chip stays there:
-just above the line, reading the rest again in every step may beat the meeting. The barrier is the one the resident kernels use.
+just above the line, reading the rest again in every step may beat the barrier. The barrier is the one the resident kernels use.
 
 So a time below its floor says that the model is wrong there, or that the device did better than when it was measured.
 """
@@ -65,7 +64,7 @@ def product_kind(case: Case) -> str:
 
 
 def sync_seconds(held: int, constants: Constants) -> float:
-    """Seconds of the cheapest meeting of multiprocessors that together hold so many bytes. Of a number that was not measured, it
+    """Seconds of the cheapest grid-wide barrier of multiprocessors that together hold so many bytes. Of a number that was not measured, it
     is that of the next smaller one."""
     fewest = -(-held // constants.chip) if constants.chip else 1
     known = [programs for programs in constants.barriers if programs <= fewest]

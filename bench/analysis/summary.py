@@ -55,7 +55,7 @@ def updates_per_second(record: CaseRecord) -> float | None:
 def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
     """A case's flop/s over those of the machine's own matrix product; None where either is unknown.
 
-    Without the input product a case does fewer flops than its record counts, by as much as is hoisted: None there, too.
+    Excluding the input projection a case does fewer flops than its record counts, by as much as is hoisted: None there, too.
     """
     if not (is_timed(record) and record.flops and environment.sgemm and record.case.input_product):
         return None
@@ -110,7 +110,7 @@ class CaseIndex(dict[Case, CaseRecord]):
 
 
 def find_peers(cases: CaseIndex, case: Case) -> Peers:
-    """The vendor's cases of the same T, B, D, mode, input product, dtype and precision. What has a unit of its own has no peer there."""
+    """The vendor's cases of the same T, B, D, mode, input projection, dtype and precision. What has a unit of its own has no peer there."""
     same = cases.get(case.model_copy(update={"backend": "vendor"}))
     if same is None or same.status != "unsupported":
         return Peers(same=same if same and is_timed(same) else None)

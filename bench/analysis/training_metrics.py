@@ -33,7 +33,7 @@ def beats_baselines(records: Sequence[TrainingRecord]) -> bool:
 
 
 def sort_by_seed(records: Iterable[Line]) -> list[Line]:
-    """From the first seed, the gru before the others: trainings that take turns end in no order."""
+    """From the first seed, the gru before the others: interleaved trainings end in no order."""
     return sorted(records, key=lambda r: (r.trial.seed, r.trial.cell != "gru", r.trial.cell))
 
 

@@ -51,7 +51,7 @@ def is_throttled(record: CaseRecord) -> bool:
 
 
 def compare_cases(record: CaseRecord, peer: CaseRecord, margin: float) -> Speed | None:
-    """Speed against a peer of the same run, by turns; None where there is none (`summary.speed`)."""
+    """Speed against a peer of the same run, interleaved with it; None where there is none (`summary.speedup_ci`)."""
     ratio = speedup_ci(record, peer)
     return Speed(ratio, judge(ratio, margin, is_throttled(record) or is_throttled(peer))) if ratio else None
 

@@ -110,7 +110,7 @@ def render(folder: Path, count: int, end: str, spent: Mapping[str, float], began
         drawn = run_report.draw(folder, read(path))
         close(path, count, spent, began)
         records = read(path)
-        written = run_report.page(folder, records, drawn)
+        written = run_report.write_page(folder, records, drawn)
     except OSError as error:
         raise UsageError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
     say(end or f"{count} records in {path}")

@@ -43,14 +43,14 @@ def benchmark(record: CaseRecord) -> dict[str, Any]:
 
 def named(case: Case) -> dict[str, Any]:
     """Cases that are compared with each other are one group: its name is the same in every run."""
-    inside = "with" if case.input_product else "without"
+    inside = "including" if case.input_product else "excluding"
     control = " again" if case.control else ""
     cell = f"{case.cell} for {case.stands_for}" if case.stands_for else case.cell
     size = f"T={case.T} B={case.B} D={case.D} H={case.H} {case.dtype} {case.precision}"
     return {
-        "group": f"{case.mode} {inside} the input product, {size}",
+        "group": f"{case.mode} {inside} the input projection, {size}",
         "name": f"{cell}[{case.backend}{control}]",
-        "fullname": f"{case.mode} {inside} the input product::{cell}[{case.backend}{control} {size}]",
+        "fullname": f"{case.mode} {inside} the input projection::{cell}[{case.backend}{control} {size}]",
         "params": case.model_dump(),
         "param": f"{case.backend}{control}",
     }

@@ -13,7 +13,6 @@ SCHEDULES = ("compiled", "stepwise", "resident", "scan", "stencil")
 LOOPS = tuple(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low"))
 ORDER = ("vendor", "eager", *LOOPS, "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
 FASTEST, TIED, HOST = "★", "☆", "†"
-HOST_LEGEND = f"{HOST}: host-bound, the host issued the work more slowly than the GPU did it."
 
 
 class Row(NamedTuple):
@@ -135,15 +134,15 @@ class Grid:
         return any(is_host_bound(record) for row in self.rows for record in self.timed_records(row).values())
 
     def algorithm(self, row: Row) -> str:
-        """What cuDNN is expected to take for a row, or for the GRU that it is held against."""
+        """What cuDNN is expected to take for a row, or for the GRU that it is compared with."""
         found = self.cases.get(self.case_at(row, "vendor"))
         peer = found if found and found.algorithm else self.peers(row).first
         return peer.algorithm if peer else ""
 
 
 def build_grids(records: Sequence[CaseRecord]) -> list[Grid]:
-    """One for each task and dtype: training before inference, with the input product before without. What was skipped is in none, and
-    controls are in their noise alone."""
+    """Build one for each task and dtype: training before inference, including the input projection first. What was skipped is in
+    none, and controls are in their noise alone."""
     cases = CaseIndex.of(record for record in records if record.status != "skipped" and not record.case.control)
     sizes = {size_of(case) for case, record in cases.items() if is_timed(record)} or {size_of(case) for case in cases}
     inside = {case.backend for case in cases if size_of(case) in sizes}
@@ -191,5 +190,5 @@ def size_of(case: Case) -> tuple[int, int, int]:
 
 
 def sort_backends(backends: set[str]) -> tuple[str, ...]:
-    """The vendor first, as what the others are held against."""
+    """The vendor first, which the others are compared with."""
     return tuple(sorted(backends, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)))

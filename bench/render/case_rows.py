@@ -1,7 +1,5 @@
-"""The cases of a run as rows of plain data, and rows as CSV. Seconds, joules, bytes and counts, without prefixes."""
+"""The cases of a run as rows of plain data. Seconds, joules, bytes and counts, without prefixes."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from statistics import median
@@ -11,15 +9,6 @@ from bench.analysis.median_ci import find_outliers
 from bench.analysis.summary import CaseIndex, find_peers, is_timed, median_seconds
 from bench.analysis.verdict import Speed, compare_cases, measure_noise
 from bench.records import CaseRecord, Records
-
-
-def to_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """A header, then a line for each row; empty is what isn't known."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 def list_case_rows(records: Records) -> list[dict[str, Any]]:

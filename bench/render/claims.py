@@ -14,8 +14,7 @@ from bench.render.formatting import count_noun, format_number
 from bench.render.jacobian_report import growth
 from bench.render.scaling_report import efficiency
 from bench.render.theory_report import growth_of_step
-from bench.render.training_report import group_trainings, title_group
-from bench.render.training_report import spread as within
+from bench.render.training_report import format_mean, group_trainings, title_group
 
 NAMED = 3
 """Cells that a headline of signals names."""
@@ -27,7 +26,7 @@ def claim_training(records: Records) -> str:
 
 
 def tasks(records: Records) -> Iterator[str]:
-    """For each task which cell became best, and which reached the common quality the soonest with every seed."""
+    """For each task which cell became best, and which reached the common quality first with every seed."""
     for key, found in group_trainings(records.training).items():
         cells, goal = group_by_cell(found), common_quality(found)
         known = {cell: mean_ci([record.final for record in trials]) for cell, trials in cells.items()}
@@ -36,19 +35,19 @@ def tasks(records: Records) -> Iterator[str]:
             yield f"**{title_group(key)}: no cell ended with a finite value.**"
             continue
         best = (max if found[0].higher else min)(finals, key=lambda cell: finals[cell].value)
-        said = f"**{title_group(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**{beside(best, cells)}"
+        said = f"**{title_group(key)}: {best} has the best {found[0].metric}, {format_mean(finals[best])}**{beside(best, cells)}"
         times = {cell: [p.seconds for r in trials if goal is not None and (p := first_reaching(r, goal))] for cell, trials in cells.items()}
         whole = {cell: geometric_mean(t) for cell, t in times.items() if len(t) == len(cells[cell]) and min(t) > 0}
-        soonest = min(whole, key=lambda cell: whole[cell], default=None)
+        fastest = min(whole, key=lambda cell: whole[cell], default=None)
         yield (
-            f"{said}; {soonest} is the soonest at {format_number(goal)}, in {format_number(whole[soonest])} s."
-            if soonest and goal is not None
+            f"{said}; {fastest} reaches {format_number(goal)} first, in {format_number(whole[fastest])} s."
+            if fastest and goal is not None
             else f"{said}."
         )
 
 
 def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
-    """Which cells are not told apart from the best, seed by seed, and which are shown to be better than every baseline."""
+    """The cells that are not significantly different from the best, seed by seed, and those shown to be better than every baseline."""
     of = {cell: {r.trial.seed: r.final for r in found if math.isfinite(r.final)} for cell, found in cells.items()}
     first = cells[best][0]
     limit = (max if first.higher else min)(first.baselines.values(), default=None)
@@ -56,7 +55,7 @@ def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
         return "" if limit is None else f"; without a recurrent layer, {format_number(limit)}"
     apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
     alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not mean_ci(d).sign]
-    said = f", not told apart from {', '.join(alike)}" if alike else ""
+    said = f", not significantly different from {', '.join(alike)}" if alike else ""
     if limit is None:
         return said
     way = 1 if first.higher else -1
@@ -94,7 +93,7 @@ def signals(records: Records) -> Iterator[str]:
         known = f"off by {median(off):.2%} in the median, {max(off):.2%} at most"
         yield f"**Mean-field theory is {known}**, over {count_noun(len(off), 'prediction')} of a perturbation's growth."
     if records.maps:
-        exponents = ", ".join(f"{record.name} {gradient_report.rated(mean_ci(record.exponents))}" for record in records.maps)
+        exponents = ", ".join(f"{record.name} {gradient_report.format_growth(mean_ci(record.exponents))}" for record in records.maps)
         yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
     if records.decays:
         finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]

@@ -9,9 +9,10 @@ from pydantic_core import to_json as serialised
 from bench.errors import UsageError
 from bench.records import Records
 from bench.render import benchmarks, run_report
-from bench.render.case_rows import list_case_rows, to_csv
-from bench.render.console import tables
+from bench.render.case_rows import list_case_rows
+from bench.render.console import list_renderables
 from bench.render.output_format import OutputFormat
+from bench.render.table import write_rows
 from bench.render.terminal import terminal
 
 
@@ -35,13 +36,13 @@ def write_format(records: Records, output_format: OutputFormat) -> None:
     if output_format == "json":
         write_text(to_json(benchmarks.document(records)))
     elif output_format == "csv":
-        write_text(to_csv(list_case_rows(records)))
+        write_text(write_rows(list_case_rows(records)))
     elif output_format == "md":
-        write_text(run_report.write_markdown(records, []))
+        write_text(run_report.render(records))
     else:
         out = terminal()
-        for table in tables(records):
-            out.print(table)
+        for found in list_renderables(records):
+            out.print(found)
 
 
 def write_text(words: str) -> None:

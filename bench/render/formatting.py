@@ -1,8 +1,8 @@
 """How numbers, sizes and statuses are written, the same in a terminal, a report and a plot."""
 
 import math
-from collections.abc import Iterable
 
+from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import is_comparable, is_timed
 from bench.analysis.verdict import Speed, Verdict
 from bench.records import Case, CaseRecord
@@ -12,15 +12,7 @@ NONE = "–"
 OTHER = "other work"
 BELOW = "!"
 SIGNS: dict[Verdict, str] = {"faster": "", "slower": "", "tie": "≈", "ambiguous": "?"}
-VERDICTS = "≈ marks a tie with 1×, ? what can't be told"
 MODES = {"training": "Training", "inference": "Inference", "backward": "Backward pass"}
-
-
-def two_grus(cells: Iterable[str]) -> str:
-    """Which GRU is which, where a table shows one of them."""
-    if not {"gru", "gru_reset_before"} & set(cells):
-        return ""
-    return "gru resets after the product (as torch.nn and cuDNN), gru_reset_before before it (as the papers of MinimalRNN and CFN)."
 
 
 def format_number(value: float, digits: int = 3) -> str:
@@ -36,17 +28,26 @@ def format_power(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}" if math.isfinite(value) else "not finite"
 
 
-def format_ms(seconds: float) -> str:
-    return format_number(1e3 * seconds)
+def format_count(value: int) -> str:
+    return f"{value:,}"
 
 
-def format_mib(count: int) -> str:
+def format_share(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def format_ms(seconds: float | Estimate) -> str:
+    """Seconds, or the middle of an estimate of them, in milliseconds."""
+    return format_number(1e3 * (seconds.value if isinstance(seconds, Estimate) else seconds))
+
+
+def format_mib(count: float) -> str:
     """Bytes, in MiB."""
     return format_number(count / MIB, 3 if count >= MIB else 2)
 
 
 def format_speed(speed: Speed) -> str:
-    """A ratio of speeds; ≈ where it is a tie with 1, ? where it can't be told."""
+    """A ratio of speeds; ≈ where it is a tie with 1, ? where it is inconclusive."""
     return f"{SIGNS[speed.verdict]}{format_factor(speed.ratio.value)}"
 
 
@@ -54,9 +55,9 @@ def format_factor(value: float) -> str:
     return f"{format_ratio(value)}×"
 
 
-def format_lower_bound(ratio: float | None) -> str:
-    """A time over its floor; BELOW marks one that can't be."""
-    return NONE if ratio is None else f"{BELOW if ratio < 1 else ''}{format_factor(ratio)}"
+def format_lower_bound(ratio: float) -> str:
+    """A time over the hardware lower bound; BELOW marks one that can't be."""
+    return f"{BELOW if ratio < 1 else ''}{format_factor(ratio)}"
 
 
 def format_ratio(value: float) -> str:
@@ -66,8 +67,8 @@ def format_ratio(value: float) -> str:
 def format_speed_interval(speed: Speed) -> str:
     """A ratio of speeds with its 95% interval."""
     ratio = speed.ratio
-    spread = f" [{format_ratio(ratio.low)}, {format_ratio(ratio.high)}]" if ratio.bounded else f" ({count_noun(ratio.n, 'sample')})"
-    return format_speed(speed) + spread
+    interval = f" [{format_ratio(ratio.low)}, {format_ratio(ratio.high)}]" if ratio.bounded else f" ({count_noun(ratio.n, 'sample')})"
+    return format_speed(speed) + interval
 
 
 def explain_no_ratio(record: CaseRecord, peer: CaseRecord | None) -> str:
@@ -97,25 +98,10 @@ def describe_size(case: Case) -> str:
 
 
 def describe_task(case: Case) -> str:
-    return f"{MODES[case.mode]} {'with' if case.input_product else 'without'} the input product"
+    return f"{MODES[case.mode]} {'including' if case.input_product else 'excluding'} the input projection"
 
 
 def label_cell(case: Case) -> str:
-    """A cell's name; of a stand-in, whose parameters it has as many as; of a control, that it is one."""
-    name = f"{case.cell} (as many as {case.stands_for})" if case.stands_for else case.cell
+    """A cell's name; a stand-in says whose parameters it matches, a control that it is one."""
+    name = f"{case.cell} (parameter-matched to {case.stands_for})" if case.stands_for else case.cell
     return f"{name} (control)" if case.control else name
-
-
-def saved_and_peak(found: CaseRecord | str) -> str:
-    """MiB kept between forward and backward / at the peak; a word stays a word."""
-    if isinstance(found, str):
-        return found
-    return f"{format_mib(found.memory.saved)} / {format_mib(found.memory.peak)}" if found.memory else "not measured"
-
-
-def show_errors(record: CaseRecord) -> tuple[str, str, str]:
-    """The errors against float64: of the outputs, of the worst gradient, and which that is."""
-    if record.errors is None:
-        return "not checked", "not checked", NONE
-    gradient = record.errors.gradient
-    return format_power(record.errors.output), "not checked" if gradient is None else format_power(gradient), record.errors.worst or NONE

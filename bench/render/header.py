@@ -25,6 +25,7 @@ def count_statuses(cases: Sequence[CaseRecord]) -> str:
     return f"{count_noun(len(cases), 'case')}: {', '.join(parts)}"
 
 
+ACTIVITIES = {"gates": "correctness checks"}
 NOUNS = {
     "training": "training", "gradients": "gradient profile", "jacobians": "Jacobian", "theory": "growth rate", "maps": "chaotic map",
     "decays": "decay",
@@ -61,8 +62,8 @@ def noise_floor(cases: Sequence[CaseRecord]) -> str:
 
 def margin(share: float) -> str:
     """What a margin is for, and what one is too wide for."""
-    noisy = " That is too noisy to tell a tenth apart: quiet the machine and measure again." if share > WIDEST else ""
-    return f"a difference inside {share:.1%} is taken for noise.{noisy}"
+    noisy = " That is too noisy for differences of a tenth: quiet the machine and measure again." if share > WIDEST else ""
+    return f"a difference inside {share:.1%} counts as noise.{noisy}"
 
 
 def held_back(cases: Sequence[CaseRecord]) -> str:
@@ -77,6 +78,6 @@ def where_time_went(records: Records) -> str:
     found, share = sum_spent(records), overhead_share(records)
     if not found:
         return ""
-    parts = ", ".join(f"{activity} {taken:,.1f} s" for activity, taken in found.items())
+    parts = ", ".join(f"{ACTIVITIES.get(activity, activity)} {taken:,.1f} s" for activity, taken in found.items())
     rest = "" if share is None else f"; overhead is {share:.1%} of it"
     return f"Where the time went: {sum(end.wall for end in records.ends):,.1f} s of wall time, {parts}{rest}."

@@ -12,8 +12,8 @@ ABOUT = """\
 # Published runs
 
 `python -m bench publish` writes this page from the records beside it; the newest run comes first. A ratio is the geometric mean of speeds
-over a run's cases with the input product, of the backend with the most of them: against torch.nn's own cell, and of cells that torch.nn
-doesn't have against its GRU at equal hidden width. In brackets: which backend, over how many cases, and in how many of
+over a run's cases including the input projection, of the backend with the most of them: against torch.nn's own cell, and of cells that
+torch.nn doesn't have against its GRU at equal hidden width. In brackets: which backend, over how many cases, and in how many of
 them (†) torch.nn was host-bound: the host issued its work more slowly than the GPU did it."""
 
 

@@ -13,10 +13,10 @@ def escape(words: str) -> str:
     return " ".join(words.translate(ESCAPES).split())
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A pipe table: its first `left` columns hold words, the others numbers, to the right. "" without rows."""
+def pipe_table(headers: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[bool]) -> str:
+    """A pipe table, its columns of `words` to the left and those of numbers to the right; "" without rows."""
     escaped = [[escape(cell) for cell in row] for row in rows]
-    sides = ["left"] * left + ["right"] * (len(headers) - left)
+    sides = ["left" if left else "right" for left in words]
     return tabulate(escaped, [escape(h) for h in headers], tablefmt="pipe", disable_numparse=True, colalign=sides) if escaped else ""
 
 

@@ -48,7 +48,7 @@ def draw(records: Records, folder: Path) -> list[Path]:
     written = []
     with matplotlib.rc_context(STYLE):
         for grid in training:
-            title = f"training with the input product, {describe_size(grid.common)}"
+            title = f"training including the input projection, {describe_size(grid.common)}"
             written += panels(grid, timesteps_per_second, f"Time steps per second, {title}", folder / "throughput.svg")
             written += panels(grid, peak, f"Peak memory over the baseline in MiB (2^20 bytes), {title}", folder / "memory.svg")
     return written

@@ -1,34 +1,20 @@
 """Published runs: what kind each is, and its headline, as an index has them."""
 
 import subprocess
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import geometric_mean
 from typing import Literal
 
-from bench.analysis.summary import is_host_bound
 from bench.records import Records, find_records, read
 from bench.render.case_grid import HOST, Grid, build_grids
 from bench.render.claims import claim_signals, claim_training
 from bench.render.formatting import MODES, count_noun, format_factor
-from bench.render.run_report import BASELINES, headline
+from bench.render.speed_claims import BASELINES, headline
+from bench.render.speed_tables import MeanSpeed, mean_speeds
 
 Kind = Literal["speed", "learning", "scaling", "signals"]
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The geometric mean of a backend's speed over so many cases of a mode, against `peer`, whose time was `host_bound` in so many."""
-
-    mode: str
-    backend: str
-    peer: str
-    value: float
-    cases: int
-    host_bound: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,11 +59,13 @@ class Published:
         return claim_training(self.records) if self.kind == "learning" else claim_signals(self.records)
 
     @cached_property
-    def ratios(self) -> tuple[Ratio, ...]:
-        """Of all backends that aren't baselines, in all modes with the input product."""
-        return tuple(ratio for grid in self.grids if grid.common.input_product for ratio in ratios(grid))
+    def ratios(self) -> tuple[MeanSpeed, ...]:
+        """Of all backends that aren't baselines, in all modes, including the input projection."""
+        return tuple(
+            ratio for grid in self.grids if grid.common.input_product for ratio in mean_speeds(grid) if ratio.backend not in BASELINES
+        )
 
-    def best(self, mode: str, peer: str) -> Ratio | None:
+    def best(self, mode: str, peer: str) -> MeanSpeed | None:
         """Of the backend with the most cases, the fastest of those with as many."""
         found = [ratio for ratio in self.ratios if (ratio.mode, ratio.peer) == (mode, peer)]
         return max(found, key=lambda ratio: (ratio.cases, ratio.value), default=None)
@@ -105,21 +93,7 @@ def is_tracked(folder: Path) -> bool:
     return bool(answer.stdout) or "not a git repository" in answer.stderr
 
 
-def ratios(grid: Grid) -> Iterator[Ratio]:
-    for backend in grid.backends:
-        found: dict[str, list[float]] = {}
-        bound = Counter[str]()
-        for row in grid.rows if backend not in BASELINES else ():
-            record = grid.timed_records(row).get(backend)
-            if record and (speed := grid.speed(record)):
-                peers = grid.peers(row)
-                peer = "same" if peers.same else "gru"
-                found.setdefault(peer, []).append(speed.ratio.value)
-                bound[peer] += bool(peers.first and is_host_bound(peers.first))
-        yield from (Ratio(grid.common.mode, backend, peer, geometric_mean(v), len(v), bound[peer]) for peer, v in found.items())
-
-
-def format_mean_speed(ratio: Ratio | None) -> str:
+def format_mean_speed(ratio: MeanSpeed | None) -> str:
     """ "1.46× (compiled, 12)", or with three host-bound peers "1.46× (resident, 12, 3 †)"."""
     if not ratio:
         return ""

@@ -33,7 +33,7 @@ def speeds(grid: Grid) -> dict[Row, list[tuple[CaseRecord, Speed]]]:
 
 
 def named(grid: Grid, row: Row) -> str:
-    """A row, and that it is held against another cell where it is."""
+    """A row's name, and that it is compared with another cell where it is."""
     name = " ".join([row.cell, *(f"{key}={getattr(row, key)}" for key in grid.longest_keys[1:])])
     return f"{name} (vs gru)" if grid.peers(row).width else name
 

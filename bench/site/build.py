@@ -12,7 +12,9 @@ from bench.analysis.history import Timeline, build_timelines
 from bench.records import compress, find_records
 from bench.render import csv_tables, run_report
 from bench.render.formatting import MODES, NONE, format_factor
+from bench.render.markdown import fold
 from bench.render.published import Published, format_mean_speed, shared_modes
+from bench.render.table import Table, write_html
 from bench.site import charts, handbook
 from bench.site.equations import Source, equations
 from bench.site.page_tables import Entry, compared, entries, regressions, verdicts
@@ -71,10 +73,16 @@ def run_page(site: Site, run: Published) -> None:
         compress(beside)
     pictures = charts.pictures(run)
     plots = dict.fromkeys([*(f"{name}.svg" for name in pictures), *(path.name for path in sorted(beside.glob("*.svg")))])
-    written = run_report.trained if run_report.is_training_run(run.records) else run_report.render
-    text = written(run.records, list(plots))
-    csv_tables.write(beside, text, run.records)
-    made = article(text, pictures, run.name)
+    parts = run_report.list_parts(run.records)
+    names = {id(table): name for name, table in csv_tables.name_tables(parts)}
+    csv_tables.write(beside, parts, run.records)
+
+    def html(table: Table) -> str:
+        name = names[id(table)]
+        made = write_html(table, name, f"{run.name}/tables/{name}.csv")
+        return made if table.level else fold(table.title, made)
+
+    made = article(run_report.join_parts(parts, list(plots), html), pictures, run.name)
     site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 
 

@@ -35,7 +35,7 @@ def pictures(run: Published) -> dict[str, Markup]:
     found = {"speeds": speed(run.grids), "gradients": norms(run.records.gradients)}
     training = [g for g in run.grids if g.common.mode == "training" and g.common.input_product and not g.has_several_sizes][:1]
     for grid in training:
-        title = f"training with the input product, {describe_size(grid.common)}"
+        title = f"training including the input projection, {describe_size(grid.common)}"
         found["throughput"] = over_lengths(grid, timesteps_per_second, f"Time steps per second, {title}", "time steps per second")
         found["memory"] = over_lengths(grid, peak, f"Peak memory over the baseline, {title}", "MiB")
     return {name: plot for name, plot in found.items() if plot}

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.comparison import Comparison
+from bench.analysis.comparison import Comparison, Pair
 from bench.analysis.history import Change, Series, Timeline
-from bench.render.comparison_tables import PLACES, status, time
+from bench.render.comparison_tables import PLACES, SPEEDS, status, time_of
 from bench.render.formatting import NONE, count_noun, describe_size, describe_task, format_factor, format_speed_interval
 
 
@@ -27,12 +27,16 @@ def verdicts(found: Comparison) -> str:
 
 def compared(found: Comparison) -> tuple[list[str], list[list[str]]]:
     """Headers and a row for each case that has a speed, the slowest first, then for each that lost or won its time."""
-    headers = [*(name for name, _ in PLACES), "A, ms", "B, ms", "B's speed", "verdict"]
+    headers = [*(column.header for column, _ in PLACES), "A, ms", "B, ms", "B's speed", "verdict"]
+
+    def where(pair: Pair) -> list[str]:
+        return [column.text(entry(pair.case)) for column, entry in PLACES]
+
     rows = [
-        [*(entry(pair.case) for _, entry in PLACES), time(pair.a), time(pair.b), format_speed_interval(speed), speed.verdict]
+        [*where(pair), *map(SPEEDS[0].text, (time_of(pair.a), time_of(pair.b))), format_speed_interval(speed), speed.verdict]
         for pair, speed in found.compared
     ]
-    rows += [[*(entry(pair.case) for _, entry in PLACES), status(pair.a), status(pair.b), NONE, pair.why] for pair in found.changed]
+    rows += [[*where(pair), status(pair.a), status(pair.b), NONE, pair.why] for pair in found.changed]
     return headers, rows
 
 
