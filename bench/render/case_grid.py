@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.analysis.summary import CaseIndex, Peers, find_peers, is_comparable, is_host_bound, is_timed, median_seconds
+from bench.analysis.summary import CaseIndex, Peers, find_peers, is_comparable, is_timed, median_seconds
 from bench.analysis.verdict import Noise, Speed, compare_cases, measure_noise
 from bench.records import FAILURES, Case, CaseRecord
 from bench.render.formatting import MODES, shorten_status
@@ -127,11 +127,6 @@ class Grid:
         against = {backend: self.compare_with(record, found[best]) for backend, record in others.items()}
         tied = {backend: TIED for backend, speed in against.items() if speed and speed.verdict != "slower"}
         return {best: FASTEST, **tied} if others else {}
-
-    @property
-    def has_host_bound(self) -> bool:
-        """Whether the host set any of the times."""
-        return any(is_host_bound(record) for row in self.rows for record in self.timed_records(row).values())
 
     def algorithm(self, row: Row) -> str:
         """What cuDNN is expected to take for a row, or for the GRU that it is compared with."""
