@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.comparison import RunSet, compare
-from bench.records import RecordError, read_records
+from bench.records import RecordError, compress, read_records
 from bench.render import comparison_tables, export, run_report
 from tests.records import detailed, lines
 from tests.test_cli import bench
@@ -159,3 +159,20 @@ def test_odd_numbers_can_be_drawn(tmp_path, part, numbers):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run_report.draw(Path(tmp_path), found)
+
+
+def test_gzipped_records_are_read_like_plain_ones(tmp_path):
+    """Beside a report, by their own name, and as `publish` writes them; what is cut short is one line that says so."""
+    (tmp_path / "records.jsonl").write_text(lines(detailed()))
+    plain = read_records(tmp_path)
+    packed = compress(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl.gz"] and compress(tmp_path) == packed
+    assert {found.model_dump_json() for found in (plain, read_records(tmp_path), read_records(packed))} == {plain.model_dump_json()}
+    data = packed.read_bytes()
+    (tmp_path / "records.jsonl").write_text(lines(detailed()))
+    compress(tmp_path)
+    assert packed.read_bytes() == data, "byte for byte the same"
+    for broken in (data[:-30], data[:40] + b"\0\0\0" + data[43:]):
+        packed.write_bytes(broken)
+        with pytest.raises(RecordError, match="can't be read"):
+            read_records(tmp_path)

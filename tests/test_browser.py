@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from bench.render.published import published
+from bench.render.published import read_published
 from bench.site.build import build
 from bench.site.equations import sources
 from tests.publications import publish
@@ -39,7 +39,7 @@ DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> str:
     out = tmp_path_factory.mktemp("site") / "out"
-    build(published(publish(tmp_path_factory.mktemp("reports"))), sources(ROOT / "cells"), {}, out, lambda words: None)
+    build(read_published(publish(tmp_path_factory.mktemp("reports"))), sources(ROOT / "cells"), {}, out, lambda words: None)
     return out.as_uri()
 
 

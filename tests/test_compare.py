@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.analysis.comparison import RunSet, Threshold, compare, pooled, unlike
+from bench.analysis.comparison import RunSet, Threshold, compare, list_differences, pool_samples
 from bench.errors import UsageError
 from bench.harness import revisions
 from bench.records import Reading, Records
@@ -69,9 +69,9 @@ def test_nothing_is_dropped():
 
 def test_runs_of_one_side_are_pooled_and_a_failure_stays_one():
     one, two = run(gru=1).cases[0], timed(case(), 2.0, 3.0, readings=[Reading(throttled=["thermal"])])
-    both = pooled([one, two])
+    both = pool_samples([one, two])
     assert both.samples == [*TIMES, 2.0, 3.0] and both.rounds == list(range(9)) and both.readings == two.readings
-    assert pooled([one, timed(case(), status="oom")]).status == "oom"
+    assert pool_samples([one, timed(case(), status="oom")]).status == "oom"
     slow = RunSet("b", (run(gru=1.3), records(timed(case(), status="failed"))))
     assert compare(RunSet("a", (run(gru=1),)), slow).changed
 
@@ -92,9 +92,9 @@ def test_unlike_machines_and_settings_are_named():
     a = changed(run(gru=1), settings={"cells": ["gru"], "precision": "ieee", "old": 1})
     here = RUN.environment.model_copy(update={"torch": "2.14.0", "driver": "580", "commit": "another", "dirty": True})
     b = changed(a, environment=here, settings={"cells": ["lstm"], "precision": "tf32", "new": 2}, seed=3)
-    assert list(unlike(a, b)) == ["torch (2.13.0+cpu, 2.14.0)", "driver (none, 580)", "precision (ieee, tf32)", "seed (0, 3)"]
-    assert list(unlike(a, changed(a, settings={}))) == ["settings (known, unknown)"]
-    assert list(unlike(a, a)) == []
+    assert list(list_differences(a, b)) == ["torch (2.13.0+cpu, 2.14.0)", "driver (none, 580)", "precision (ieee, tf32)", "seed (0, 3)"]
+    assert list(list_differences(a, changed(a, settings={}))) == ["settings (known, unknown)"]
+    assert list(list_differences(a, a)) == []
 
 
 def test_no_case_in_common():
@@ -153,7 +153,7 @@ def test_from_the_command_line(bench, tmp_path):
     assert code == 1 and err == "gru compiled training T=128: 20.0% slower by its median\n" and "Slower: 1 case" in again
     assert bench("compare", b, a, "--fail-slower", "median:5%")[0] == 0
     code, out, _ = bench("compare", a, a)
-    assert code == 0 and "the same records: there is nothing to tell apart" in out and "Ties: 2 cases" in out
+    assert code == 0 and "the same records: there is nothing to compare" in out and "Ties: 2 cases" in out
 
 
 def test_unlike_is_refused_or_said_aloud(bench, tmp_path):

@@ -8,15 +8,15 @@ from rich.console import Console
 
 from bench.records import Records
 from bench.render import console
-from bench.render.formatting import factor, number
-from bench.render.header import contents, counted
+from bench.render.formatting import format_factor, format_number
+from bench.render.header import count_statuses, list_contents
 from tests.records import case, gradient, records, timed, whole
 
 
 def shown(run: Records, width: int = 140, **options: object) -> str:
     stream = io.StringIO()
     terminal = Console(file=stream, width=width, **options)
-    for table in console.tables(run):
+    for table in console.list_renderables(run):
         terminal.print(table)
     return stream.getvalue()
 
@@ -55,17 +55,18 @@ def test_rendering_twice_is_the_same():
 def test_a_cell_that_torch_lacks_shows_the_gru_it_is_held_against():
     lines = shown(whole()).splitlines()
     at = next(k for k, line in enumerate(lines) if line.startswith("minimal "))
-    assert lines[at].split()[:6] == ["minimal", "16", "gru", "17.9", "8.87", "2.02×"]
+    assert lines[at].split()[:9] == ["minimal", "16", "no", "such", "cell", "8.87", "2.02×", "gru", "★"]
 
 
 def test_light_is_one_small_table():
     text = shown(whole(), 80)
-    assert text.count("× of light, T=") == 1
-    lines = text[text.index("× of light, T=128: training with the input product") :].splitlines()
-    assert lines[1].split() == ["cell", "floor,", "ms", "set", "by", "vendor", "eager", "compiled", "torchrecurrent"]
+    assert text.count("× hardware lower bound, T=") == 1
+    lines = text[text.index("× hardware lower bound, T=128: training including the input projection") :].splitlines()
+    head = " ".join(lines[1:3]).split()
+    assert {"cell", "lower", "bound,", "ms", "set", "by", "vendor", "eager", "compiled"} <= set(head)
     lstm = next(line for line in lines if line.startswith("lstm"))
     assert lstm.split() == ["lstm", "92.0", "products", "1.50×", "2.06×", "1.09×", "–"]
-    assert "× of light" not in shown(records(timed(case(), 1.0)))
+    assert "× hardware lower bound" not in shown(records(timed(case(), 1.0)))
 
 
 def test_failures_are_counted_and_told():
@@ -101,25 +102,38 @@ def test_gradients_as_a_picture():
     run = records(gradients=(gradient("lstm", 16), gradient("vanilla_relu", 16)))
     lines = shown(run).splitlines()
     lstm, relu = (next(line for line in lines if line.startswith(name)).split() for name in ("lstm", "vanilla_relu"))
-    assert lstm[2:] == ["-0.070", "5.2e+00"] and relu[2:] == ["-0.900", "8.9e-06"]
+    assert lstm[2:] == ["-0.0700", "5.2e+00", "0"] and relu[2:] == ["-0.9000", "8.9e-06", "0"]
     assert lstm[1][0] == relu[1][0] == "█" and relu[1][-1] == "▁" and lstm[1][-1] > relu[1][-1]
 
 
 def test_gradients_that_are_zero_absent_or_not_finite():
     zero = gradient("lstm", 4).model_copy(update={"by_lag": [1.0, 0.1, 0.0, 0.0, 0.0], "non_finite": 3})
     text = shown(records(gradients=(zero, gradient("cfn", 4).model_copy(update={"by_lag": []}))))
-    assert "█▁···" in text and "!0" in text and "3 entries were not finite" in text
+    assert (
+        "█▁···" in text
+        and "NaN or Inf entries" in text
+        and next(line for line in text.splitlines() if line.startswith("lstm")).split()[-1] == "3"
+    )
     assert "none" in text and "unknown" in text
 
 
 def test_numbers():
-    assert [number(x) for x in (0.000012, 0.0123, 1.234, 12.34, 123.4, 12345.6)] == ["1.2e-05", "0.0123", "1.23", "12.3", "123", "12,346"]
-    assert [factor(x) for x in (0.0036, 0.25, 2.0, 12.34)] == ["0.0036×", "0.25×", "2.00×", "12.3×"]
-    assert number(0) == "0" and number(float("nan")) == "not finite"
-    assert counted([]) == "0 cases: no failures"
+    assert [format_number(x) for x in (0.000012, 0.0123, 1.234, 12.34, 123.4, 12345.6)] == [
+        "1.2e-05",
+        "0.0123",
+        "1.23",
+        "12.3",
+        "123",
+        "12,346",
+    ]
+    assert [format_factor(x) for x in (0.0036, 0.25, 2.0, 12.34)] == ["0.0036×", "0.25×", "2.00×", "12.3×"]
+    assert format_number(0) == "0" and format_number(float("nan")) == "not finite"
+    assert count_statuses([]) == "0 cases: no failures"
 
 
 def test_a_run_without_cases_says_what_it_has():
     gradients = (gradient("lstm", 4), gradient("cfn", 4))
-    assert contents(records(gradients=gradients)) == "2 gradient profiles" and "2 gradient profiles" in shown(records(gradients=gradients))
-    assert contents(records()) == "0 cases: no failures" and contents(whole()) == counted(whole().cases)
+    assert list_contents(records(gradients=gradients)) == "2 gradient profiles" and "2 gradient profiles" in shown(
+        records(gradients=gradients)
+    )
+    assert list_contents(records()) == "0 cases: no failures" and list_contents(whole()) == count_statuses(whole().cases)

@@ -12,6 +12,8 @@ from pytest_benchmark.stats import Stats
 
 from bench.records import Records
 from bench.render import benchmarks, export
+from bench.render.case_rows import list_case_rows
+from bench.render.table import write_rows
 from bench.render.terminal import WIDTH, terminal
 from tests.records import case, detailed, lines, records, timed, whole
 from tests.test_cli import bench
@@ -20,7 +22,7 @@ __all__ = ["bench"]
 
 
 def table(found: Records) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(export.to_csv(export.rows(found)))))
+    return list(csv.DictReader(io.StringIO(write_rows(list_case_rows(found)))))
 
 
 def test_a_row_for_each_case():
@@ -100,7 +102,7 @@ def test_pytest_benchmark_compares_two(tmp_path):
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
     timed_cases = [r for r in whole().cases if r.case.T == 16 and r.samples]
     assert len(rows) == 2 * len(timed_cases)
-    one = [float(row["median"]) for row in rows if "training with the input product::lstm[compiled T=16" in row["name"]]
+    one = [float(row["median"]) for row in rows if "training including the input projection::lstm[compiled T=16" in row["name"]]
     assert len(one) == 2 and max(one) / min(one) == pytest.approx(1.5, rel=1e-4)
     assert {row["param:cell"] for row in rows} == {r.case.cell for r in timed_cases}
 

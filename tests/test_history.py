@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.analysis.history import Series, Timeline, changes, timelines
+from bench.analysis.history import Series, Timeline, build_timelines, find_changes
 from bench.records import CaseRecord, Records
 from tests.publications import RUNS
 from tests.records import RUN, case, timed
@@ -25,13 +25,13 @@ def pair(seed: int, ours: float, theirs: float = 1.0, spread: float = 0.01, back
 
 
 def of(runs: list[tuple[str, Records]], backend: str = "compiled") -> Series:
-    (line,) = timelines(runs)
+    (line,) = build_timelines(runs)
     (found,) = (series for series in line.series if series.case.backend == backend)
     return found
 
 
 def test_a_regression_is_found_and_named():
-    (line,) = timelines([(name, found) for name, found in RUNS.items() if name[:7] in ("2026-01", "2026-02", "2026-03")])
+    (line,) = build_timelines([(name, found) for name, found in RUNS.items() if name[:7] in ("2026-01", "2026-02", "2026-03")])
     assert [name for name, _ in line.runs] == ["2026-01-first", "2026-02-slower", "2026-03-as-slow"]
     slower = [series for series in line.series if series.regression]
     assert {series.case.cell for series in slower} == {"gru", "minimal"}
@@ -53,10 +53,10 @@ def test_noise_is_no_change():
     runs = [
         run(month, *(lengthened(r, T) for T in range(1, 21) for r in pair(100 * T + month, 0.5, spread=0.03))) for month in range(1, 13)
     ]
-    (line,) = timelines(runs)
+    (line,) = build_timelines(runs)
     assert len(line.series) == 20 and line.series[0].comparisons == 220
     assert [series for series in line.series if series.changes] == []
-    assert sum(len(list(changes(series.points, {}, 1.0))) for series in line.series) > 5
+    assert sum(len(list(find_changes(series.points, {}, 1.0))) for series in line.series) > 5
 
 
 def lengthened(record: CaseRecord, T: int) -> CaseRecord:
@@ -67,7 +67,7 @@ def test_what_becomes_slower_in_small_steps_is_found():
     """By 1% a run: no two of them can be told apart."""
     runs = [run(month, *pair(month, 0.5 * 1.01**month)) for month in range(1, 9)]
     series = of(runs)
-    assert not list(changes(series.points[:2], {}, 1.0)) and series.changes
+    assert not list(find_changes(series.points[:2], {}, 1.0)) and series.changes
     assert series.changes[0].speed.verdict == "slower" and series.regression
 
 
@@ -84,7 +84,7 @@ def test_what_references_differ_by_is_the_margin():
     quiet = [run(1, *pair(1, 0.5), *pair(1, 2.0, backend="eager")[:1]), run(2, *pair(2, 0.6), *pair(2, 2.0, backend="eager")[:1])]
     assert len(of(quiet).changes) == 1
     loud = [quiet[0], run(2, *pair(2, 0.6), *pair(2, 2.6, backend="eager")[:1])]
-    (line,) = timelines(loud)
+    (line,) = build_timelines(loud)
     assert line.floors["run-1", "run-2"] == pytest.approx(0.3, abs=0.03) and of(loud).changes == ()
 
 
@@ -92,18 +92,18 @@ def test_unlike_machines_and_settings_are_not_joined():
     first, second = run(1, *pair(1, 0.5)), run(2, *pair(2, 1.0))
     other = run(3, *pair(3, 0.5), device="AMD EPYC 9B14")
     kernel = run(4, *pair(4, 0.5), system="Linux-6.2")
-    assert [[name for name, _ in line.runs] for line in timelines([first, other, kernel, second])] == [
+    assert [[name for name, _ in line.runs] for line in build_timelines([first, other, kernel, second])] == [
         ["run-4"],
         ["run-3"],
         ["run-1", "run-2"],
     ]
     chosen = second[1].model_copy(update={"run": second[1].run.model_copy(update={"settings": {"cells": ["gru"], "precision": "ieee"}})})
-    assert len(timelines([first, ("chosen", chosen)])) == 2
-    assert timelines([run(1)]) == [] and Timeline((first,)).series == []
+    assert len(build_timelines([first, ("chosen", chosen)])) == 2
+    assert build_timelines([run(1)]) == [] and Timeline((first,)).series == []
 
 
 def test_what_has_no_vendor_is_not_judged():
     given = timed(case(input_product=False), *[0.5] * 9)
     slow = timed(case(input_product=False), *[1.0] * 9)
-    (line,) = timelines([run(1, given), run(2, slow)])
+    (line,) = build_timelines([run(1, given), run(2, slow)])
     assert line.series == []

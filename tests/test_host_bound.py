@@ -2,11 +2,12 @@
 
 import pytest
 
-from bench.analysis.summary import host_bound
+from bench.analysis.summary import is_host_bound
 from bench.records import HEAD_START_CYCLES, CaseRecord, Reading
-from bench.render.case_grid import HOST, grids
-from bench.render.run_report import headline
-from bench.render.speed_tables import means, throughput
+from bench.render.case_grid import HOST, build_grids
+from bench.render.speed_claims import headline
+from bench.render.speed_tables import describe_mean, mean_speeds, times_table
+from bench.render.table import write_table
 from tests.records import case, timed
 
 CLOCK = 2e9
@@ -33,19 +34,21 @@ def taken(seconds: float, host: float | None, backend: str = "persistent", clock
     ],
 )
 def test_the_host_beyond_its_head_start(seconds, host, bound):
-    assert host_bound(taken(seconds, host)) is bound
+    assert is_host_bound(taken(seconds, host)) is bound
 
 
 def test_without_a_clock_the_head_start_is_taken_to_be_long():
-    assert not host_bound(taken(1e-3, 4.7e-3, clock=None))
-    assert host_bound(taken(1e-3, 4.8e-3, clock=None))
+    assert not is_host_bound(taken(1e-3, 4.7e-3, clock=None))
+    assert is_host_bound(taken(1e-3, 4.8e-3, clock=None))
 
 
 def test_tables_and_headline_say_so():
     slow, fast = taken(35e-3, 36.9e-3, "vendor"), taken(7e-3, 3.7e-3)
-    (grid,) = grids([slow, fast])
-    assert f"35.0 ±0 {HOST}" in throughput(grid) and throughput(grid).count(HOST) == 1
+    (grid,) = build_grids([slow, fast])
+    assert f"35.0 ±0 {HOST}" in write_table(times_table(grid)) and write_table(times_table(grid)).count(HOST) == 1
     assert "whose time is host-bound" in headline([grid])
-    assert "in 1 of them the vendor is host-bound" in " ".join(means(grid))
-    (grid,) = grids([taken(35e-3, 3e-3, "vendor"), fast])
-    assert HOST not in throughput(grid) and "host-bound" not in headline([grid]) + " ".join(means(grid))
+    assert "in 1 of them torch.nn is host-bound" in " ".join(map(describe_mean, mean_speeds(grid)))
+    (grid,) = build_grids([taken(35e-3, 3e-3, "vendor"), fast])
+    assert HOST not in write_table(times_table(grid)) and "host-bound" not in headline([grid]) + " ".join(
+        map(describe_mean, mean_speeds(grid))
+    )

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 import cells
-from bench.analysis.roofline import light, meeting, product, times_light
+from bench.analysis.roofline import bound_call, product_kind, sync_seconds, times_lower_bound
 from bench.measure.lower_bound import compute_lower_bound, lower_bound_formulas
 from bench.records import Constants, LowerBound, Mode
 from kernels.derive.plan import plan
@@ -70,7 +70,7 @@ def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_produc
         more = needs(name, **base | {size: 16})
         for constants in (GPU, CPU):
             bare = constants.model_copy(update={"cache": 0, "chip": 64})
-            before, after = (light(case(**base), d, bare) for d in (one, more))
+            before, after = (bound_call(case(**base), d, bare) for d in (one, more))
             assert all(getattr(after, part) >= getattr(before, part) for part in ("products", "memory", "chain"))
             assert after.memory > before.memory and after.products > before.products
     # Twice as wide an element is twice the bytes, and nothing else.
@@ -101,48 +101,48 @@ def test_the_backward_pass_needs_what_training_does_beyond_inference(name, input
 
 def test_a_floor_is_its_longest_part():
     asked = LowerBound(hoisted=7 * 10**14, recurrent=7 * 10**14, bytes=10**8 + 3 * 10**12, resident_bytes=32 * 484 * 2**10, grid_syncs=1000)
-    found = light(case(dtype="bfloat16"), asked, GPU)
+    found = bound_call(case(dtype="bfloat16"), asked, GPU)
     assert (found.products, found.memory, found.chain) == pytest.approx((2.0, 1.0, 1e-3))
     assert (found.floor, found.part) == (found.products, "products")
     small = asked.model_copy(update={"hoisted": 0, "recurrent": 7 * 10**9, "bytes": 10**8})
-    found = light(case(dtype="bfloat16"), small, GPU)
+    found = bound_call(case(dtype="bfloat16"), small, GPU)
     assert (found.memory, found.part, found.floor) == (0.0, "chain", pytest.approx(1e-3))
-    inference = light(case(dtype="bfloat16", mode="inference"), small, GPU)
+    inference = bound_call(case(dtype="bfloat16", mode="inference"), small, GPU)
     assert inference.memory == pytest.approx(5e7 / 3e12), "one pass leaves but one cache full behind"
 
 
 def test_bytes_count_for_nothing_where_the_caches_are_not_known():
     asked = LowerBound(hoisted=1, recurrent=1, bytes=10**12, resident_bytes=1, grid_syncs=1)
-    assert light(case(), asked, CPU.model_copy(update={"cache": None})).memory == 0
-    assert light(case(), asked, CPU).memory > 0
+    assert bound_call(case(), asked, CPU.model_copy(update={"cache": None})).memory == 0
+    assert bound_call(case(), asked, CPU).memory > 0
 
 
 def test_a_chain_is_where_one_multiprocessor_is_too_small():
     chip = GPU.chip
-    assert meeting(chip, GPU) == 0 and meeting(0, GPU) == 0
-    assert meeting(chip + 1, GPU) == 8e-7
-    assert meeting(7 * chip, GPU) == 8e-7, "not measured: as if it were two"
-    assert meeting(32 * chip, GPU) == 1e-6 and meeting(500 * chip, GPU) == 1.5e-6
-    assert meeting(2 * chip, GPU.model_copy(update={"l2": 2e-6})) == 2e-6
-    assert meeting(2 * chip, GPU.model_copy(update={"barriers": {}})) == 0
-    assert meeting(10**12, CPU) == 0
+    assert sync_seconds(chip, GPU) == 0 and sync_seconds(0, GPU) == 0
+    assert sync_seconds(chip + 1, GPU) == 8e-7
+    assert sync_seconds(7 * chip, GPU) == 8e-7, "not measured: as if it were two"
+    assert sync_seconds(32 * chip, GPU) == 1e-6 and sync_seconds(500 * chip, GPU) == 1.5e-6
+    assert sync_seconds(2 * chip, GPU.model_copy(update={"l2": 2e-6})) == 2e-6
+    assert sync_seconds(2 * chip, GPU.model_copy(update={"barriers": {}})) == 0
+    assert sync_seconds(10**12, CPU) == 0
 
 
 def test_each_product_has_its_own_rate():
-    assert product(case(precision="tf32")) == "tf32" and product(case()) == "float32"
-    assert product(case(dtype="bfloat16", precision="tf32")) == "bfloat16"
+    assert product_kind(case(precision="tf32")) == "tf32" and product_kind(case()) == "float32"
+    assert product_kind(case(dtype="bfloat16", precision="tf32")) == "bfloat16"
     asked = needs("lstm")
-    assert light(case(dtype="float16"), asked, CPU) is None
-    ratio = light(case(), asked, GPU).products / light(case(precision="tf32"), asked, GPU).products
+    assert bound_call(case(dtype="float16"), asked, CPU) is None
+    ratio = bound_call(case(), asked, GPU).products / bound_call(case(precision="tf32"), asked, GPU).products
     assert ratio == pytest.approx(8)
 
 
 def test_times_of_light():
     asked = LowerBound(hoisted=int(1.4e11), recurrent=0, bytes=0, resident_bytes=1, grid_syncs=1)
-    assert times_light(timed(case(), 3.0, 2.0, 4.0, lower_bound=asked), ENVIRONMENT) == pytest.approx(3)
-    assert times_light(timed(case(), 0.5, lower_bound=asked), ENVIRONMENT) == pytest.approx(0.5), "never clipped"
-    assert times_light(timed(case(), 1.0), ENVIRONMENT) is None
-    assert times_light(timed(case(), 1.0, lower_bound=asked), ENVIRONMENT.model_copy(update={"constants": None})) is None
-    assert times_light(timed(case(), lower_bound=asked), ENVIRONMENT) is None
+    assert times_lower_bound(timed(case(), 3.0, 2.0, 4.0, lower_bound=asked), ENVIRONMENT) == pytest.approx(3)
+    assert times_lower_bound(timed(case(), 0.5, lower_bound=asked), ENVIRONMENT) == pytest.approx(0.5), "never clipped"
+    assert times_lower_bound(timed(case(), 1.0), ENVIRONMENT) is None
+    assert times_lower_bound(timed(case(), 1.0, lower_bound=asked), ENVIRONMENT.model_copy(update={"constants": None})) is None
+    assert times_lower_bound(timed(case(), lower_bound=asked), ENVIRONMENT) is None
     nothing = asked.model_copy(update={"hoisted": 0})
-    assert times_light(timed(case(), 1.0, lower_bound=nothing), ENVIRONMENT) is None
+    assert times_lower_bound(timed(case(), 1.0, lower_bound=nothing), ENVIRONMENT) is None

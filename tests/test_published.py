@@ -10,8 +10,8 @@ from bench.cli import app
 from bench.records import DecayRecord, Records, ScaleRecord, TheoryRecord
 from bench.render import run_report
 from bench.render.claims import beside
-from bench.render.index import index
-from bench.render.published import Published, published
+from bench.render.index import render_index
+from bench.render.published import Published, read_published
 from tests.publications import RUNS, publish
 from tests.records import RUN
 from tests.test_quality import record
@@ -21,11 +21,11 @@ REPORTS = Path(__file__).parents[1] / "reports"
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> list[Published]:
-    return published(publish(tmp_path_factory.mktemp("reports")))
+    return read_published(publish(tmp_path_factory.mktemp("reports")))
 
 
 def test_the_committed_index_is_up_to_date():
-    assert (REPORTS / "README.md").read_text() == index(published(REPORTS)), "python -m bench publish --index writes it again"
+    assert (REPORTS / "README.md").read_text() == render_index(read_published(REPORTS)), "python -m bench publish --index writes it again"
 
 
 def test_the_newest_comes_first_and_every_kind_has_a_headline(runs):
@@ -38,7 +38,7 @@ def test_the_newest_comes_first_and_every_kind_has_a_headline(runs):
         "**Gradients change least with lag in minimal**: minimal -0.0200, lstm -0.0700, gru -0.2000 nats per step, of 8."
     )
     assert said["2026-05-learning"].startswith("**recommend, at equal hidden width: gru has the best MAP@20, 0.0990 [0.0965, 0.101]**")
-    assert said["2026-05-learning"].endswith("minimal is the soonest at 0.0900, in 32.9 s.")
+    assert said["2026-05-learning"].endswith("minimal reaches 0.0900 first, in 32.9 s.")
     assert said["2026-01-first"].startswith("**`minimal` (compiled) trains 3.")
 
 
@@ -51,18 +51,18 @@ def test_ratios_are_geometric_means_of_what_is_no_baseline(runs):
 
 
 def test_a_row_for_each(runs):
-    text = index(runs)
+    text = render_index(runs)
     rows = [line for line in text.splitlines() if line.startswith("| [")]
     assert len(rows) == len(RUNS) and len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     assert "commit 111111111 |" in text and "(compiled, 4)" in rows[-1] and "AMD EPYC 7B13, 2 threads, torch 2.13.1+cpu" in text
-    assert "Nothing is published yet." in index([])
+    assert "Nothing is published yet." in render_index([])
 
 
 def test_what_git_does_not_know_is_not_published(tmp_path, capsys):
     publish(tmp_path)
     for command in (["init", "-q"], ["add", "2026-01-first"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    assert [run.name for run in published(tmp_path)] == ["2026-01-first"]
+    assert [run.name for run in read_published(tmp_path)] == ["2026-01-first"]
     app(["publish", "--reports", str(tmp_path), "--index"], standalone_mode=False)
     said = capsys.readouterr().err
     assert said.count("left out: ") == len(RUNS) - 1 and "wrote " in said and "README.md: 1 run\n" in said
@@ -73,7 +73,7 @@ def test_trainings_that_ended_nowhere_have_a_headline():
     assert Published(Path("lost"), lost).headline == "**recommend, at equal hidden width: no cell ended with a finite value.**"
 
 
-def test_what_is_not_told_apart_is_said():
+def test_what_is_not_significantly_different_is_said():
     """The best of a few seeds is best by luck, too; and a mean above a baseline is not yet one that is shown to be."""
     finals = {
         "gru": (0.090, 0.095, 0.085),
@@ -83,7 +83,7 @@ def test_what_is_not_told_apart_is_said():
     }
     cells = {cell: [record("gru", seed, final=value) for seed, value in enumerate(values)] for cell, values in finals.items()}
     said = "; shown to be better than without a recurrent layer: gru, cfn"
-    assert beside("gru", cells) == f", not told apart from cfn{said}"
+    assert beside("gru", cells) == f", not significantly different from cfn{said}"
     lower = {cell: [r.model_copy(update={"higher": False, "baselines": {"guess": 0.08}}) for r in found] for cell, found in cells.items()}
     assert beside("vanilla", lower).endswith("shown to be better than without a recurrent layer: vanilla")
     assert beside("gru", {cell: found[:1] for cell, found in cells.items()}) == "; without a recurrent layer, 0.0600"

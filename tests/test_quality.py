@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from bench.analysis import training_metrics
+from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
 from bench.records import Records, read_records, write_record
 from bench.records.training_record import Gate, LearnedRecord, Point, TrainingRecord, Trial
 from bench.render import console, run_report, training_plots, training_report
@@ -45,38 +46,38 @@ def whole() -> Records:
 
 def test_a_mean_is_students():
     values = [1.0, 2.0, 4.0]
-    found = training_metrics.mean(values)
+    found = mean_ci(values)
     low, high = stats.t.interval(0.95, 2, loc=np.mean(values), scale=stats.sem(values))
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
-    assert math.isinf(training_metrics.mean([1.0]).high)
-    assert training_metrics.geometric([1.0, 4.0]).value == pytest.approx(2)
+    assert math.isinf(mean_ci([1.0]).high)
+    assert geometric_mean_ci([1.0, 4.0]).value == pytest.approx(2)
 
 
 def test_the_common_quality_leaves_out_what_learned_nothing():
     records = whole().training
-    assert training_metrics.level(records) == pytest.approx(0.09)  # vanilla's 0.03 is below what the baselines reach
-    assert training_metrics.level([record("vanilla")]) is None
-    assert training_metrics.level([record("gru", target=0.02)]) == 0.02
-    assert training_metrics.level([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
+    assert training_metrics.common_quality(records) == pytest.approx(0.09)  # vanilla's 0.03 is below what the baselines reach
+    assert training_metrics.common_quality([record("vanilla")]) is None
+    assert training_metrics.common_quality([record("gru", target=0.02)]) == 0.02
+    assert training_metrics.common_quality([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
 
 
 def test_times_to_a_quality_are_paired_by_seed():
     records = whole().training
-    gru, minimal = training_metrics.by_cell(records)["gru"], training_metrics.by_cell(records)["minimal"]
-    assert training_metrics.reach(gru[0], 0.05) == gru[0].curve[5] and training_metrics.reach(gru[0], 0.2) is None
-    ratio = training_metrics.against(minimal, gru, 0.05, lambda p: p.seconds)
+    gru, minimal = training_metrics.group_by_cell(records)["gru"], training_metrics.group_by_cell(records)["minimal"]
+    assert training_metrics.first_reaching(gru[0], 0.05) == gru[0].curve[5] and training_metrics.first_reaching(gru[0], 0.2) is None
+    ratio = training_metrics.compare_times(minimal, gru, 0.05, lambda p: p.seconds)
     # 0.05 takes minimal the sixth tenth of its time, gru the fifth; the seeds' own pace cancels out
     assert (ratio.value, ratio.low, ratio.high, ratio.n) == pytest.approx((30 * 6 / (46 * 5),) * 3 + (3,))
-    assert training_metrics.against(minimal, gru, 0.095, lambda p: p.seconds) is None
+    assert training_metrics.compare_times(minimal, gru, 0.095, lambda p: p.seconds) is None
 
 
 def test_what_diverged_is_no_better_than_the_worst():
     nan = record("gru", curve=[Point(seconds=0, step=0, loss=None, value=math.nan)], final=math.nan)
-    assert training_metrics.best(nan) == -math.inf and not training_metrics.learned([nan])
+    assert training_metrics.best_value(nan) == -math.inf and not training_metrics.beats_baselines([nan])
 
 
 def test_the_report_says_who_failed_and_what_the_paper_had():
-    text = run_report.trained(whole(), ["training.svg"])
+    text = run_report.render(whole(), ["training.svg"])
     assert "Without a recurrent layer: most popular 0.0500, item transitions 0.0600." in text
     assert "vanilla isn't better than the baselines." in text
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
@@ -103,7 +104,7 @@ def test_quality_over_examples_has_a_plot(tmp_path):
 
     records = Records(run=RUN, cases=[], gradients=[], training=[few(count, seed) for count in (100, 400) for seed in (0, 1)])
     assert [path.name for path in training_plots.draw(records, tmp_path)] == ["training1.svg", "training2.svg", "examples.svg"]
-    assert "with 400 examples" in run_report.trained(records, [])
+    assert "with 400 examples" in run_report.render(records, [])
 
 
 def test_records_are_read_as_they_were_written(tmp_path):
@@ -115,7 +116,7 @@ def test_records_are_read_as_they_were_written(tmp_path):
     found = read_records(tmp_path)
     assert found.training[0] == longer and len(found.training) == 2 and found.learned == [learned("gru")]
     assert math.isnan(found.training[1].final) and found.training[1].largest == math.inf
-    text = run_report.trained(found, [])
+    text = run_report.render(found, [])
     assert "not finite" in text or "nan" not in text.lower()
     written = run_report.write(tmp_path, found)
     assert written[0].name == "report.md" and not (tmp_path / "table.svg").exists()
@@ -124,4 +125,4 @@ def test_records_are_read_as_they_were_written(tmp_path):
 def test_a_run_of_everything_has_its_trainings_too():
     text = run_report.render(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
     assert "## Recommend, at equal hidden width" in text
-    assert len(console.tables(whole())) == 2 and training_report.tables(whole())[0].row_count == 3
+    assert len(console.list_renderables(whole())) == 2 and len(training_report.result_tables(whole())[0].rows) == 3

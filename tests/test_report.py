@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.summary import CaseIndex, find_peers
 from bench.records import Constants, LowerBound, Records, read_records
 from bench.render import run_report
-from bench.render.markdown import table, text
+from bench.render.markdown import escape, pipe_table
 from tests.records import ENVIRONMENT, RUN, case, detailed, gradient, records, timed, whole
 
 
@@ -27,7 +28,7 @@ def test_the_headline(markdown):
     claim = markdown.split("\n\n")[1]
     assert re.fullmatch(
         r"\*\*`minimal` \(compiled\) trains 3\.\d\d× \[3\.\d\d, 3\.\d\d\] as fast as torch\.nn's GRU at equal hidden size\*\*, "
-        r"T=128 B=32 D=H=256, float32, training with the input product\.",
+        r"T=128 B=32 D=H=256, float32, training including the input projection\.",
         claim,
     )
 
@@ -52,7 +53,7 @@ def test_the_header_counts_and_says_what_machine_it_is(markdown):
 
 
 def test_times_are_medians_with_their_interval_and_speed(markdown):
-    found = {(row[0], row[1]): row[2:] for row in rows(markdown, "## Training with the input product")}
+    found = {(row[0], row[1]): row[2:] for row in rows(markdown, "## Training including the input projection")}
     assert found["cell", "T"] == ["vendor", "eager", "compiled", "stepwise", "torchrecurrent"]
     assert len(found) == 2 + 8 * 4
     minimal = found["minimal", "128"]
@@ -77,21 +78,22 @@ def test_share_errors_memory_parameters_gradients(markdown):
     assert {row[-4] for row in errors[2:]} == {"3.0e-07"}
     assert next(row for row in rows(markdown, "## Memory") if row[:2] == ["lstm", "128"])[2:4] == ["2.00", "12.0 / 24.0"]
     assert ["minimal", "2\\*D\\*H + 1\\*H^2 + 2\\*H", "256", "256", "197,120", "395,520"] in rows(markdown, "## Parameters")
-    assert ["lstm", "-0.0700", "5.2e+00", "1.7e+00", "1.8e-01", "2.1e-03", "0"] in rows(markdown, "## Gradient norms")
-    assert ["lstm", "b.u", *["3.0e-03"] * 4] in rows(markdown, "learned value</summary>")
+    lstm = next(row for row in rows(markdown, "## Gradient norms") if row[0] == "lstm")
+    assert lstm[1].startswith("██▇") and lstm[2:] == ["-0.0700", "5.2e+00", "1.7e+00", "1.8e-01", "2.1e-03", "0"]
+    assert ["lstm", "b.u", *["3.0e-03"] * 4] in rows(markdown, "trainable parameter</summary>")
 
 
 def test_light(markdown):
     """lstm trains 4·(2 + 2)·256²·128·32·3 flops here, at 140 Gflop/s; the stand-ins and all other cases have their own floor."""
-    found = {row[0]: row[1:] for row in rows(markdown, "### × of light, T=128")}
-    assert found["cell"] == ["floor, ms", "set by", "vendor", "eager", "compiled", "torchrecurrent"]
+    found = {row[0]: row[1:] for row in rows(markdown, "### × hardware lower bound, T=128")}
+    assert found["cell"] == ["lower bound, ms", "set by", "vendor", "eager", "compiled", "torchrecurrent"]
     assert found["lstm"] == ["92.0", "products", "1.50×", "2.06×", "1.09×", "–"]
     assert found["minimal"][:3] == ["34.5", "products", "–"]
-    assert markdown.count("### × of light, T=128") == 4
+    assert markdown.count("### × hardware lower bound, T=128") == 4
     every = rows(markdown, "float64</summary>")
-    at = every[0].index("× of light")
+    at = every[0].index("× lower bound")
     assert all(re.fullmatch(r"!?\d+(\.\d+)?×", row[at]) for row in every[2:])
-    assert "× of light is the time of a case over its floor" in markdown
+    assert "The hardware lower bound of a case is the longest of three times" in markdown
     assert ["product, float32", "140 Gflop/s"] in rows(markdown, "## Environment")
     assert ["copy, read and written", "20.0 GB/s"] in rows(markdown, "## Environment")
 
@@ -99,10 +101,10 @@ def test_light(markdown):
 def test_a_time_below_its_floor_is_marked():
     demand = LowerBound(hoisted=0, recurrent=int(1.4e11), bytes=0, resident_bytes=4, grid_syncs=1)
     below = run_report.render(records(timed(case(), 0.5, lower_bound=demand), timed(case(backend="eager"), 2.0, lower_bound=demand)), [])
-    assert rows(below, "### × of light, T=128")[2] == ["gru", "1,000", "products", "2.00×", "!0.50×"]
-    assert "! below 1: the model is wrong there" in below
+    assert rows(below, "### × hardware lower bound, T=128")[2] == ["gru", "1,000", "products", "2.00×", "!0.50×"]
+    assert "! marks a time below the lower bound" in below
     above = run_report.render(records(timed(case(), 1.5, lower_bound=demand)), [])
-    assert "! below 1" not in above
+    assert "! marks" not in above
 
 
 def test_a_report_from_before_the_floor_still_renders():
@@ -114,11 +116,11 @@ def test_a_report_from_before_the_floor_still_renders():
         made = run_report.render(found, [])
         assert "## Environment" in made
         if found.cases:
-            assert "share of sgemm" in made and ("### × of light" in made) == (found.run.environment.constants is not None)
+            assert "share of sgemm" in made and ("### × hardware lower bound" in made) == (found.run.environment.constants is not None)
     old = whole().run.environment.model_copy(update={"constants": None, "sgemm_flops": 1.4e11})
     cases = [r.model_copy(update={"lower_bound": None}) for r in whole().cases]
     made = run_report.render(Records(run=RUN.model_copy(update={"environment": old}), cases=cases, gradients=[]), [])
-    assert "### × of light" not in made and ["product, float32", "140 Gflop/s"] in rows(made, "## Environment")
+    assert "### × hardware lower bound" not in made and ["product, float32", "140 Gflop/s"] in rows(made, "## Environment")
 
 
 def test_the_constants_of_a_gpu_are_in_the_environment():
@@ -135,13 +137,15 @@ def test_the_constants_of_a_gpu_are_in_the_environment():
 
 
 def test_geometric_means_say_over_how_many(markdown):
-    assert "- compiled: 1.82× the speed of the vendor's same cell (geometric mean of 16 cases)" in markdown
+    assert "- compiled: 1.82× the speed of torch.nn's own cell (geometric mean of 16 cases)" in markdown
 
 
-def test_both_grus_are_told_apart_in_every_section_that_shows_them(markdown):
-    for part in re.split(r"^## ", markdown, flags=re.M):
-        if re.search(r"^\| gru", part, re.M) and not part.startswith(("Checked", "Not timed")):
-            assert "gru_reset_before before it" in part
+def test_a_term_is_defined_once_and_where_it_occurs(markdown, full):
+    """Both GRUs, the marks and the bounds, in one section at the end."""
+    method = markdown.split("## Method and terms")[1]
+    for term in ("gru_reset_before before it", "★ is the fastest", "† marks"):
+        assert markdown.count(term) == method.count(term) == (term != "† marks")
+    assert "gru_reset_before" not in full and "? an inconclusive speed" in full
 
 
 def test_every_case_without_a_time_keeps_its_reason(markdown):
@@ -154,17 +158,17 @@ def test_every_case_without_a_time_keeps_its_reason(markdown):
     assert "6 cases: 1 ok, 1 incorrect, 1 oom, 1 timeout, 1 crashed, 1 failed." in made
     for status in faults:
         assert f"a\\|b &lt;{status}&gt; line" in made
-        assert status in [cell for row in rows(made, "## Training with the input product") for cell in row]
-    assert ["ok", "compiled", "gru", "training with the input product", "128", "no samples", "1"] in rows(made, "## Not timed")
+        assert status in [cell for row in rows(made, "## Training including the input projection") for cell in row]
+    assert ["ok", "compiled", "gru", "training including the input projection", "128", "no samples", "1"] in rows(made, "## Not timed")
     assert "NaN" not in made and "nan" not in made
 
 
 def test_empty_gradients_and_one_sample():
     run = records(timed(case(), 0.5), gradients=(gradient("lstm", 8).model_copy(update={"by_lag": [], "parameters": {}}),))
     made = run_report.render(run, [])
-    assert ["gru", "128", "500"] in rows(made, "## Training with the input product")
+    assert ["gru", "128", "500"] in rows(made, "## Training including the input projection")
     assert "too few samples" in made
-    assert ["lstm", "unknown", "–", "0"] in rows(made, "## Gradient norms")
+    assert ["lstm", "none", "unknown", "–", "0"] in rows(made, "## Gradient norms")
 
 
 def test_written_twice_it_is_the_same(tmp_path):
@@ -178,9 +182,9 @@ def test_written_twice_it_is_the_same(tmp_path):
 
 
 def test_markdown_escapes_what_it_would_read():
-    assert text("a|b\n`c` <d> *e*") == r"a\|b \`c\` &lt;d&gt; \*e\*"
-    assert table(("a", "b"), [("1e5", "007")]).splitlines()[-1] == "| 1e5 | 007 |"
-    assert table(("a",), []) == ""
+    assert escape("a|b\n`c` <d> *e*") == r"a\|b \`c\` &lt;d&gt; \*e\*"
+    assert pipe_table(("a", "b"), [("1e5", "007")], (True, False)).splitlines()[-1] == "| 1e5 | 007 |"
+    assert pipe_table(("a",), [], (True,)) == ""
 
 
 @pytest.fixture(scope="module")
@@ -189,42 +193,52 @@ def full() -> str:
 
 
 def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
-    assert "the same thing measured twice differs by 3.0% at most, over 1 pair; a difference inside 3.0% is taken for noise." in full
+    assert "the same thing measured twice differs by 3.0% at most, over 1 pair; a difference inside 3.0% counts as noise." in full
     (pair,) = rows(full, "## A/A")[2:]
-    assert pair == ["gru", "stepwise", "training with the input product", "T=16 B=4 D=H=8, float32", "0.971×", "0.97 to 0.97", "9 rounds"]
-    table = rows(full, "## Training with the input product")
+    assert pair == [
+        "gru",
+        "stepwise",
+        "training including the input projection",
+        "16",
+        "4",
+        "8",
+        "8",
+        "float32",
+        "0.971×",
+        "0.97 to 0.97",
+        "9",
+    ]
+    table = rows(full, "## Training including the input projection")
     assert [row[0] for row in table[2:]] == ["cfn", "gru"] and "(control)" not in full
     every = rows(full, "float64</summary>")
     assert [row[1] for row in every[2:]] == ["eager", "persistent", "stepwise", "vendor"]
-    assert "- stepwise: 2.00× the speed of the vendor's same cell (geometric mean of 1 case)" in full
+    assert "- stepwise: 2.00× the speed of torch.nn's own cell (geometric mean of 1 case)" in full
     bare = run_report.render(records(timed(case(), 1.0)), [])
-    assert (
-        "Noise floor: not measured, there are no A/A pairs; a difference inside 2.0% is taken for noise." in bare and "## A/A" not in bare
-    )
+    assert "Noise floor: not measured, there are no A/A pairs; a difference inside 2.0% counts as noise." in bare and "## A/A" not in bare
 
 
 def test_a_run_that_is_too_noisy_says_so(full):
     times = [1.0] * 6
     wild = run_report.render(records(timed(case(), *times), timed(case(aa_repeat=True), *(1.3 * t for t in times))), [])
-    assert "differs by 30.0% at most, over 1 pair; a difference inside 30.0% is taken for noise. That is too noisy" in wild
+    assert "differs by 30.0% at most, over 1 pair; a difference inside 30.0% counts as noise. That is too noisy" in wild
     assert "too noisy" not in full
 
 
 def test_a_control_that_failed_is_told_like_any_case():
     made = run_report.render(records(timed(case(), 1.0), timed(case(aa_repeat=True), status="crashed", reason="signal 9")), [])
     assert "2 cases: 1 ok, 1 crashed." in made and rows(made, "## Not timed")[2][2:] == [
-        "gru (control)", "training with the input product", "128", "signal 9", "1",
+        "gru (control)", "training including the input projection", "128", "signal 9", "1",
     ]  # fmt: skip
 
 
 def test_unequal_work_and_held_back_clocks_are_said(full):
-    found = {row[0]: row for row in rows(full, "## Training with the input product")}
+    found = {row[0]: row for row in rows(full, "## Training including the input projection")}
     at = found["cell"].index
     assert found["gru"][at("eager")].endswith("(other work)") and "(2.00×)" in found["gru"][at("stepwise")]
     assert found["gru"][at("persistent")].startswith("☆") and found["gru"][at("persistent")].endswith("(?1.05×)")
     assert "The clock was held back (power cap, thermal) in 1 case: no verdict there." in full
     work = {row[0]: row[1:] for row in rows(full, "## Equal work")}
-    assert work["persistent, stepwise"] == ["inside", "all", "no", "1", "float32", "float32", "float32", "no", "no", "–"]
+    assert work["persistent, stepwise"] == ["included", "all", "no", "1", "float32", "float32", "float32", "no", "no", "–"]
     assert work["vendor"][3] == "2" and work["vendor"][-1] == "yes" and work["eager"][8] == "yes"
 
 
@@ -239,11 +253,11 @@ def test_conditions_have_a_column_where_one_is_known(full):
     assert found["persistent"]["throttled"] == "power cap, thermal" and found["persistent"]["graph, ms"] == "it is launched cooperatively"
     assert found["persistent"]["memory clock, MHz"] == "2,600" and found["vendor"]["cold, ms"] == "–"
     plain = run_report.render(records(timed(case(), *[1.0] * 5)), [])
-    assert not {"outliers", "cold, ms", "throttled", "stopped", "× of light"} & set(rows(plain, "float64</summary>")[0])
+    assert not {"outliers", "cold, ms", "throttled", "stopped", "× lower bound"} & set(rows(plain, "float64</summary>")[0])
 
 
 def test_where_the_time_went(full):
-    parts = "timing 50.0 s, gates 35.0 s, memory 5.0 s, overhead 10.0 s"
+    parts = "timing 50.0 s, correctness checks 35.0 s, memory 5.0 s, overhead 10.0 s"
     assert f"Where the time went: 100.0 s of wall time, {parts}; overhead is 10.0% of it." in full
     assert "Where the time went" not in run_report.render(whole(), [])
 
@@ -255,3 +269,11 @@ def test_where_the_time_went(full):
 def test_the_headline_of_a_suite(factor, says):
     cases = [timed(case(backend=b, H=H, D=H), *[t] * 6) for H in (64, 128) for b, t in (("vendor", factor), ("compiled", 1.0))]
     assert says in run_report.render(records(*cases), []).split("\n\n")[1]
+
+
+def test_peers_are_found_without_a_search_through_all_cases():
+    """Twice the cases are twice the look-ups, and none of them compares cases one by one."""
+    index = CaseIndex.of(whole().cases)
+    asked = [find_peers(index, record.case) for record in whole().cases if record.case.cell == "minimal"]
+    assert sum(bool(found.parameters) for found in asked) > 10 and "stand_ins" in vars(index)
+    assert {found.parameters.case.H for found in asked if found.parameters} == {155}

@@ -19,7 +19,8 @@ from bench.measure.problem import Problem, make_problem
 from bench.measure.scan_peers import SCANS, Scan
 from bench.records.backend_table import NAMES as BACKENDS
 from bench.records.backend_table import default_names
-from bench.render import tables
+from bench.render.table import write_markdown
+from bench.render.tables import environment_table
 from tests import custom
 from tests.records import case
 from tests.test_contract import B, D, H, Layouts, T
@@ -151,7 +152,7 @@ def test_their_versions_are_on_record(monkeypatch):
     known = {"accelerated-scan": "0.3.1"}
     monkeypatch.setattr(environment, "package_version", lambda package: known.get(package, ""))
     here = environment.read_environment(torch.device("cpu"), rates=False)
-    assert here.packages == known and "| accelerated-scan   | 0.3.1" in tables.environment(here)
+    assert here.packages == known and "| accelerated-scan   | 0.3.1" in write_markdown(environment_table(here))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and its tests have it")

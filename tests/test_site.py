@@ -1,5 +1,6 @@
 """The site as files: what pages there are, that they are valid, small and whole, and that torch is not needed for them."""
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from html5lib import HTMLParser
 import cells
 from bench.cli import app
 from bench.errors import UsageError
-from bench.render.published import Published, published
+from bench.render.published import Published, read_published
 from bench.site.build import build
 from bench.site.equations import equations, sources
 from bench.site.handbook import INTERFACE, write
@@ -30,7 +31,7 @@ LARGEST = 10**6
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site") / "out"
-    runs = published(publish(tmp_path_factory.mktemp("reports")))
+    runs = read_published(publish(tmp_path_factory.mktemp("reports")))
     build(runs, CELLS, {"gru": "def step(a, b): return a < b"}, out, lambda words: None)
     return out
 
@@ -65,7 +66,7 @@ def test_every_page_is_valid_html(site):
 
 def test_pages_are_small(site, tmp_path):
     """Those of the newest committed run, too."""
-    build(published(ROOT / "reports")[:1], [], {}, tmp_path / "out", lambda words: None)
+    build(read_published(ROOT / "reports")[:1], [], {}, tmp_path / "out", lambda words: None)
     sizes = {path.name: path.stat().st_size for folder in (site, tmp_path / "out") for path in pages(folder)}
     assert max(sizes.values()) < LARGEST, sizes
 
@@ -98,10 +99,10 @@ def test_nothing_is_asked_for_from_elsewhere(site):
 
 def test_a_run_has_its_records_tables_and_pictures_beside_it(site):
     beside = site / "runs" / "2026-01-first"
-    assert (beside / "records.jsonl").read_text().count("\n") > 50
+    assert gzip.decompress((beside / "records.jsonl.gz").read_bytes()).count(b"\n") > 50
     assert "minimal,compiled,training,128" in (beside / "tables" / "cases.csv").read_text()
     page = (site / "runs" / "2026-01-first.html").read_text()
-    assert "Speed against torch.nn, training with the input product, T=128" in page and "<b>" not in page
+    assert "Speed against torch.nn, training including the input projection, T=128" in page and "<b>" not in page
     assert 'href="2026-01-first/tables/memory.csv"' in page
     assert 'src="2026-06-signals/jacobians.svg"' in (site / "runs" / "2026-06-signals.html").read_text()
 
@@ -111,7 +112,9 @@ def test_what_is_unlike_or_slower_is_said(site):
     assert "A and B are unlike:" in compared and "torch (2.13.0+cpu, 2.13.1+cpu)" in compared
     assert re.search(r'<tr class="slower">\s*<td>gru</td>', compared)
     history = (site / "history.html").read_text()
-    assert "gru, compiled: training with the input product, T=16" in history and "0.80× [0.79, 0.81]" in history.replace("<strong>", "")
+    assert "gru, compiled: training including the input projection, T=16" in history and "0.80× [0.79, 0.81]" in history.replace(
+        "<strong>", ""
+    )
     assert "no history of this machine yet" in history
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.median_ci import Estimate
-from bench.analysis.verdict import NOISE, WIDEST, Noise, apart, compared, noise, verdict
+from bench.analysis.verdict import NOISE, WIDEST, Noise, compare_cases, judge, measure_noise, relative_difference
 from bench.records import Reading
 from tests.records import WORK, case, timed
 
@@ -31,31 +31,35 @@ OPPOSITE = {"faster": "slower", "slower": "faster", "tie": "tie", "ambiguous": "
     ],
 )
 def test_known_ratios(median, low, high, says):
-    assert verdict(Estimate(median, low, high, 5), NOISE) == says
-    assert verdict(Estimate(1 / median, 1 / high, 1 / low, 5), NOISE) == OPPOSITE[says]
-    assert verdict(Estimate(median, low, high, 5), NOISE, throttled=True) == "ambiguous"
-    assert verdict(Estimate(median, 0.0, math.inf, 4), NOISE) == "ambiguous"
+    assert judge(Estimate(median, low, high, 5), NOISE) == says
+    assert judge(Estimate(1 / median, 1 / high, 1 / low, 5), NOISE) == OPPOSITE[says]
+    assert judge(Estimate(median, low, high, 5), NOISE, throttled=True) == "ambiguous"
+    assert judge(Estimate(median, 0.0, math.inf, 4), NOISE) == "ambiguous"
 
 
 def test_a_noisy_run_has_a_wider_margin():
     ratio = Estimate(1.06, 1.03, 1.09, 20)
-    assert verdict(ratio, 0.05) == "faster" and verdict(ratio, 0.07) == "tie"
+    assert judge(ratio, 0.05) == "faster" and judge(ratio, 0.07) == "tie"
     wide = Estimate(1.06, 1.03, 1.15, 20)
-    assert 1 + WIDEST < 1.15 and verdict(wide, 0.20) == "ambiguous", "however wide the margin, a tie is within a tenth"
+    assert 1 + WIDEST < 1.15 and judge(wide, 0.20) == "ambiguous", "however wide the margin, a tie is within a tenth"
 
 
 @given(st.floats(0.1, 10), st.floats(1, 2), st.floats(1, 2), st.floats(NOISE, 0.5))
 def test_it_says_the_opposite_of_the_inverse(median, below, above, margin):
-    one = verdict(Estimate(median, median / below, median * above, 9), margin)
-    assert verdict(Estimate(1 / median, 1 / (median * above), below / median, 9), margin) == OPPOSITE[one]
+    one = judge(Estimate(median, median / below, median * above, 9), margin)
+    assert judge(Estimate(1 / median, 1 / (median * above), below / median, 9), margin) == OPPOSITE[one]
     if one in ("faster", "slower"):
-        assert apart(median) > margin
+        assert relative_difference(median) > margin
     if one == "tie":
-        assert apart(median) <= margin
+        assert relative_difference(median) <= margin
 
 
 def test_how_far_apart():
-    assert apart(1.25) == apart(1 / 1.25) == pytest.approx(0.25) and apart(1.0) == 0 and apart(0.0) == math.inf
+    assert (
+        relative_difference(1.25) == relative_difference(1 / 1.25) == pytest.approx(0.25)
+        and relative_difference(1.0) == 0
+        and relative_difference(0.0) == math.inf
+    )
 
 
 def pair(factor: float, **which: object):
@@ -65,30 +69,30 @@ def pair(factor: float, **which: object):
 
 
 def test_the_noise_floor_is_the_largest_difference_of_a_pair():
-    found = noise([*pair(1.03), *pair(1 / 1.05, cell="lstm"), *pair(1.01, mode="inference"), timed(case("cfn"), 9.0)])
+    found = measure_noise([*pair(1.03), *pair(1 / 1.05, cell="lstm"), *pair(1.01, mode="inference"), timed(case("cfn"), 9.0)])
     assert len(found.pairs) == 3 and found.floor == pytest.approx(0.05) and found.margin == found.floor
     assert {record.case.aa_repeat for record, _ in found.pairs} == {True}
 
 
 def test_a_quiet_run_has_the_least_margin_and_one_without_pairs_too():
-    assert noise(pair(1.001)).margin == NOISE and noise(pair(1.001)).floor == pytest.approx(0.001)
+    assert measure_noise(pair(1.001)).margin == NOISE and measure_noise(pair(1.001)).floor == pytest.approx(0.001)
     alone = [timed(case(), 1.0), timed(case("lstm", aa_repeat=True), 1.0), timed(case("cfn", aa_repeat=True), status="oom")]
-    assert noise(alone) == Noise() and Noise().margin == NOISE and Noise().floor == 0
+    assert measure_noise(alone) == Noise() and Noise().margin == NOISE and Noise().floor == 0
 
 
 def test_noise_is_paired_by_rounds():
     one, other = pair(1.0)
     shifted = other.model_copy(update={"samples": [1.0, 1.1, 0.9, 1.0, 1.2][::-1], "rounds": [4, 3, 2, 1, 0]})
-    assert noise([one, shifted]).floor == 0
+    assert measure_noise([one, shifted]).floor == 0
 
 
 def test_a_throttled_case_has_no_verdict():
     slow, fast = timed(case(), *[2.0] * 6), timed(case(backend="vendor"), *[1.0] * 6)
-    assert compared(slow, fast, NOISE).verdict == "slower"
+    assert compare_cases(slow, fast, NOISE).verdict == "slower"
     hot = fast.model_copy(update={"readings": [Reading(clock=1e9), Reading(clock=9e8, throttled=["thermal"])]})
-    assert compared(slow, hot, NOISE).verdict == compared(hot, slow, NOISE).verdict == "ambiguous"
+    assert compare_cases(slow, hot, NOISE).verdict == compare_cases(hot, slow, NOISE).verdict == "ambiguous"
     cool = fast.model_copy(update={"readings": [Reading(clock=1e9)]})
-    assert compared(slow, cool, NOISE).verdict == "slower"
+    assert compare_cases(slow, cool, NOISE).verdict == "slower"
 
 
 @pytest.mark.parametrize(("part", "value", "alike"), [
@@ -98,14 +102,14 @@ def test_a_throttled_case_has_no_verdict():
 def test_rows_whose_work_differs_have_no_ratio(part, value, alike):
     mine = timed(case(), *[1.0] * 6, numerics=WORK)
     other = timed(case(backend="vendor"), *[2.0] * 6, numerics=WORK.model_copy(update={part: value}))
-    assert bool(compared(mine, other, NOISE)) == alike
-    assert compared(mine, other.model_copy(update={"numerics": None}), NOISE), "an older record doesn't say"
+    assert bool(compare_cases(mine, other, NOISE)) == alike
+    assert compare_cases(mine, other.model_copy(update={"numerics": None}), NOISE), "an older record doesn't say"
 
 
 def test_a_control_is_compared_with_what_it_repeats_alone():
     one, again = pair(1.0)
-    assert compared(again, one, NOISE).verdict == "tie"
-    assert compared(again, timed(case(backend="vendor"), *[1.0] * 5), NOISE) is None
+    assert compare_cases(again, one, NOISE).verdict == "tie"
+    assert compare_cases(again, timed(case(backend="vendor"), *[1.0] * 5), NOISE) is None
 
 
 def test_of_200_pairs_of_one_percent_noise_hardly_any_differs():
@@ -114,6 +118,6 @@ def test_of_200_pairs_of_one_percent_noise_hardly_any_differs():
 
     def said(factor: float) -> list[str]:
         runs = ((draw.normal(1, 0.01, 15), factor * draw.normal(1, 0.01, 15)) for _ in range(200))
-        return [compared(timed(case(), *one), timed(case(backend="vendor"), *other), NOISE).verdict for one, other in runs]
+        return [compare_cases(timed(case(), *one), timed(case(backend="vendor"), *other), NOISE).verdict for one, other in runs]
 
     assert said(1.0).count("tie") >= 198 and said(1.05).count("faster") >= 190 and said(1 / 1.05).count("slower") >= 190

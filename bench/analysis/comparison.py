@@ -7,9 +7,9 @@ from functools import cached_property
 from statistics import geometric_mean, mean, median
 from typing import Literal
 
-from bench.analysis.median_ci import ratio
-from bench.analysis.summary import alike, timed
-from bench.analysis.verdict import Speed, Verdict, noise, throttled, verdict
+from bench.analysis.median_ci import ratio_ci
+from bench.analysis.summary import is_comparable, is_timed
+from bench.analysis.verdict import Speed, Verdict, is_throttled, judge, measure_noise
 from bench.errors import UsageError
 from bench.records import FAILURES, Case, CaseRecord, Records
 
@@ -35,11 +35,11 @@ class RunSet:
         found: dict[Case, list[CaseRecord]] = {}
         for record in (record for run in self.runs for record in run.cases if not record.case.aa_repeat):
             found.setdefault(record.case, []).append(record)
-        return {case: pooled(records) for case, records in found.items()}
+        return {case: pool_samples(records) for case, records in found.items()}
 
     @property
     def margin(self) -> float:
-        return max(noise(run.cases).margin for run in self.runs)
+        return max(measure_noise(run.cases).margin for run in self.runs)
 
     @property
     def commit(self) -> str:
@@ -47,9 +47,9 @@ class RunSet:
         return f"{here.commit[:12] or 'unknown'}{' with changes' if here.dirty else ''}"
 
 
-def pooled(records: Sequence[CaseRecord]) -> CaseRecord:
-    worst = min(records, key=lambda record: (record.status not in FAILURES, timed(record)))
-    if not timed(worst):
+def pool_samples(records: Sequence[CaseRecord]) -> CaseRecord:
+    worst = min(records, key=lambda record: (record.status not in FAILURES, is_timed(record)))
+    if not is_timed(worst):
         return worst
     samples = [sample for record in records for sample in record.samples]
     readings = [reading for record in records for reading in record.readings]
@@ -72,13 +72,13 @@ class Pair:
             return ""
         if not (self.a and self.b):
             return "only in A" if self.a else "only in B"
-        without = [name for name, record in (("A", self.a), ("B", self.b)) if not timed(record)]
+        without = [name for name, record in (("A", self.a), ("B", self.b)) if not is_timed(record)]
         return f"no time in {' and '.join(without)}" if without else "other work"
 
     @property
     def changed(self) -> bool:
         """Whether there is no speed, and not just because neither has a time, for the same reason."""
-        alike = self.a and self.b and self.a.status == self.b.status and not timed(self.a) and not timed(self.b)
+        alike = self.a and self.b and self.a.status == self.b.status and not is_timed(self.a) and not is_timed(self.b)
         return not self.speed and not alike
 
 
@@ -117,18 +117,18 @@ def compare(a: RunSet, b: RunSet) -> Comparison:
     if not a.cases.keys() & b.cases.keys():
         raise UsageError(f"{a.name} and {b.name} have no case in common: compare runs of the same cells and sizes")
     margin = max(a.margin, b.margin)
-    pairs = tuple(paired(case, a.cases.get(case), b.cases.get(case), margin) for case in cases)
-    return Comparison(a, b, pairs, tuple(unlike(a.runs[0], b.runs[0])), margin)
+    pairs = tuple(pair_case(case, a.cases.get(case), b.cases.get(case), margin) for case in cases)
+    return Comparison(a, b, pairs, tuple(list_differences(a.runs[0], b.runs[0])), margin)
 
 
-def paired(case: Case, a: CaseRecord | None, b: CaseRecord | None, margin: float) -> Pair:
-    if not (a and b and timed(a) and timed(b) and alike(a, b)):
+def pair_case(case: Case, a: CaseRecord | None, b: CaseRecord | None, margin: float) -> Pair:
+    if not (a and b and is_timed(a) and is_timed(b) and is_comparable(a, b)):
         return Pair(case, a, b, None)
-    found = ratio(tuple(a.samples), tuple(b.samples))
-    return Pair(case, a, b, Speed(found, verdict(found, margin, throttled(a) or throttled(b))))
+    found = ratio_ci(tuple(a.samples), tuple(b.samples))
+    return Pair(case, a, b, Speed(found, judge(found, margin, is_throttled(a) or is_throttled(b))))
 
 
-def unlike(a: Records, b: Records, free: Sequence[str] = CHOICE) -> Iterator[str]:
+def list_differences(a: Records, b: Records, free: Sequence[str] = CHOICE) -> Iterator[str]:
     """What differs in machines, versions and settings but the `free` ones, with both values: "torch (2.12.0, 2.13.0)"."""
     one, other = a.run, b.run
     places = [(name, getattr(one.environment, name), getattr(other.environment, name)) for name in SAME]
@@ -165,7 +165,7 @@ class Threshold:
 
     def fault(self, pair: Pair) -> str:
         name = f"{pair.case.cell} {pair.case.backend} {pair.case.mode} T={pair.case.T}"
-        if pair.a and timed(pair.a) and not (pair.b and timed(pair.b)):
+        if pair.a and is_timed(pair.a) and not (pair.b and is_timed(pair.b)):
             return f"{name}: had a time, now {pair.b.status if pair.b else 'not there'}"
         if pair.a and pair.b and pair.speed and pair.speed.verdict == "slower":
             of = STATISTICS[self.statistic]

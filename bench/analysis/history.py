@@ -1,7 +1,7 @@
 """One case over the runs of one machine: where its speed changed, and what became slower.
 
-Machines drift: between two runs of the same code all of torch.nn may be 1.4 times as fast. So a case is never held against its own earlier
-seconds, but its ratio to the vendor's case, taken by turns with it, against the same ratio before; what slows both is in neither. What
+Machines drift: between two runs of the same code all of torch.nn may be 1.4 times as fast. So a case is never compared with its own earlier
+seconds, but its ratio to the vendor's case, interleaved with it, with the same ratio before; what slows both is in neither. What
 has no vendor's case is shown and not judged.
 
 A change point is a run whose ratios are shown to differ from those of all runs since the last change point, pooled. Three things must
@@ -10,7 +10,7 @@ the runs'
 own and of what lies between them: by how much the ratios of eager and torchrecurrent, in which no kernel of this project runs, differ at
 most. And the rank sum of the two (Mann & Whitney 1947) would come by chance with a probability of less than FALSE over all comparisons of
 the machine (Bonferroni): of hundreds of cases over a dozen runs, one in twenty would else change by luck. Pooling since the last change
-finds what became slower in steps too small to be told one by one.
+finds what became slower in steps too small to be significant one by one.
 
 Runs are joined where machine and settings are the same; versions may differ, and are named at a change.
 """
@@ -25,9 +25,9 @@ from statistics import median
 from scipy import stats
 
 from bench.analysis.comparison import CHOICE, SAME
-from bench.analysis.median_ci import Estimate, estimate, ratio
-from bench.analysis.summary import alike, peers, timed
-from bench.analysis.verdict import Speed, apart, noise, throttled, verdict
+from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
+from bench.analysis.summary import CaseIndex, find_peers, is_comparable, is_timed
+from bench.analysis.verdict import Speed, is_throttled, judge, measure_noise, relative_difference
 from bench.records import Case, CaseRecord, Records
 
 VERSIONS = ("python", "torch", "triton", "cuda", "cudnn", "driver", "compiler", "torchrecurrent", "packages")
@@ -45,7 +45,7 @@ Floors = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Point:
-    """A case in a run. `ratios` are its speeds against the vendor's case, by turns, in the rounds that both were timed in."""
+    """A case in a run. `ratios` are its speeds against the vendor's case, interleaved, in the rounds that both were timed in."""
 
     run: str
     records: Records
@@ -60,7 +60,7 @@ class Point:
     @property
     def estimate(self) -> Estimate:
         """The value with its interval, which takes a while."""
-        return estimate(self.ratios)
+        return median_ci(self.ratios)
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class Series:
 
     @cached_property
     def changes(self) -> tuple[Change, ...]:
-        return tuple(changes(self.points, self.floors, FALSE / self.comparisons))
+        return tuple(find_changes(self.points, self.floors, FALSE / self.comparisons))
 
     @property
     def regression(self) -> Change | None:
         """The last change to slower that was not made up for: with all changes since, the case is slower by more than the margin."""
         for k, change in reversed(list(enumerate(self.changes))):
             since = prod(later.speed.ratio.value for later in self.changes[k:])
-            if change.speed.verdict == "slower" and since < 1 and apart(since) > change.margin:
+            if change.speed.verdict == "slower" and since < 1 and relative_difference(since) > change.margin:
                 return change
         return None
 
@@ -112,12 +112,12 @@ class Timeline:
 
     @cached_property
     def points(self) -> dict[Case, tuple[Point, ...]]:
-        """Of every case that can be held against the vendor in two runs or more."""
+        """Of every case that can be compared with the vendor in two runs or more."""
         found: dict[Case, list[Point]] = {}
         for name, run in self.runs:
-            table, margin = {record.case: record for record in run.cases}, noise(run.cases).margin
+            table, margin = CaseIndex.of(run.cases), measure_noise(run.cases).margin
             for case, record in table.items():
-                if not case.aa_repeat and (pairs := against(record, table)):
+                if not case.aa_repeat and (pairs := ratios_by_round(record, table)):
                     found.setdefault(case, []).append(Point(name, run, record, pairs, margin))
         return {case: tuple(points) for case, points in found.items() if len(points) > 1}
 
@@ -127,7 +127,7 @@ class Timeline:
         for case, points in self.points.items():
             for a, b in combinations(points, 2) if case.backend in REFERENCES else ():
                 key = (a.run, b.run)
-                found[key] = max(found.get(key, 0.0), apart(b.value / a.value))
+                found[key] = max(found.get(key, 0.0), relative_difference(b.value / a.value))
         return found
 
     @cached_property
@@ -137,63 +137,67 @@ class Timeline:
         return [Series(case, points, self.floors, comparisons) for case, points in judged.items()]
 
 
-def timelines(runs: Iterable[tuple[str, Records]]) -> list[Timeline]:
+def build_timelines(runs: Iterable[tuple[str, Records]]) -> list[Timeline]:
     """Runs with cases, by machine and settings, each from the oldest; the one with the latest run comes first."""
     found: dict[tuple[object, ...], list[tuple[str, Records]]] = {}
     for name, run in sorted(runs, key=lambda pair: pair[1].run.started):
         if run.cases:
-            found.setdefault(place(run), []).append((name, run))
+            found.setdefault(machine_key(run), []).append((name, run))
     return sorted((Timeline(tuple(members)) for members in found.values()), key=lambda t: t.runs[-1][1].run.started, reverse=True)
 
 
-def place(run: Records) -> tuple[object, ...]:
-    """What two runs share that are held against each other."""
+def machine_key(run: Records) -> tuple[object, ...]:
+    """The machine, settings and seed that two runs share which are compared."""
     settings = {name: value for name, value in run.run.settings.items() if name not in PASSING}
     return *(getattr(run.run.environment, name) for name in MACHINE), str(sorted(settings.items())), run.run.seed
 
 
-def against(record: CaseRecord, table: Mapping[Case, CaseRecord]) -> tuple[float, ...]:
+def ratios_by_round(record: CaseRecord, table: CaseIndex) -> tuple[float, ...]:
     """How many times as fast as the vendor's case a case is, by round; () where there is none."""
-    peer = peers(table, record.case).first if record.case.backend != "vendor" and timed(record) else None
-    if not peer or not alike(record, peer):
+    peer = find_peers(table, record.case).first if record.case.backend != "vendor" and is_timed(record) else None
+    if not peer or not is_comparable(record, peer):
         return ()
     theirs = dict(zip(peer.rounds, peer.samples, strict=False))
     return tuple(theirs[number] / taken for number, taken in zip(record.rounds, record.samples, strict=False) if number in theirs)
 
 
-def changes(points: Sequence[Point], floors: Floors, level: float) -> Iterator[Change]:
+def find_changes(points: Sequence[Point], floors: Floors, level: float) -> Iterator[Change]:
     """The change points of a case; `level` is the probability of chance that a single comparison may have."""
     since = [points[0]]
     for now in points[1:]:
-        change = changed(since, now, floors) if chance(since, now) < level else None
+        change = test_change(since, now, floors) if rank_sum_pvalue(since, now) < level else None
         if change:
             yield change
         since = [now] if change else [*since, now]
 
 
-def chance(since: Sequence[Point], now: Point) -> float:
+def rank_sum_pvalue(since: Sequence[Point], now: Point) -> float:
     """How likely ranks as unequal as those of two samples of the same thing are."""
-    return float(stats.mannwhitneyu(now.ratios, pooled(since)).pvalue)
+    return float(stats.mannwhitneyu(now.ratios, pool_ratios(since)).pvalue)
 
 
-def pooled(points: Sequence[Point]) -> tuple[float, ...]:
+def pool_ratios(points: Sequence[Point]) -> tuple[float, ...]:
     return tuple(value for point in points for value in point.ratios)
 
 
-def changed(since: Sequence[Point], now: Point, floors: Floors) -> Change | None:
-    found = ratio(now.ratios, pooled(since))
+def test_change(since: Sequence[Point], now: Point, floors: Floors) -> Change | None:
+    found = ratio_ci(now.ratios, pool_ratios(since))
     margin = max(now.margin, *(max(point.margin, floors.get((point.run, now.run), 0.0)) for point in since))
-    said = verdict(found, margin, any(throttled(point.record) for point in (now, *since)))
-    return Change(middle(since), now, Speed(found, said), margin, versions(since[-1], now)) if said in ("faster", "slower") else None
+    said = judge(found, margin, any(is_throttled(point.record) for point in (now, *since)))
+    return (
+        Change(middle_point(since), now, Speed(found, said), margin, changed_versions(since[-1], now))
+        if said in ("faster", "slower")
+        else None
+    )
 
 
-def middle(points: Sequence[Point]) -> Point:
+def middle_point(points: Sequence[Point]) -> Point:
     """The last of those nearest to their median."""
     centre = median(point.value for point in points)
     return min(reversed(points), key=lambda point: abs(point.value - centre))
 
 
-def versions(before: Point, after: Point) -> tuple[str, ...]:
+def changed_versions(before: Point, after: Point) -> tuple[str, ...]:
     """ "torch 2.12.0 → 2.13.0"."""
     was, now = before.records.run.environment, after.records.run.environment
     pairs = ((name, getattr(was, name), getattr(now, name)) for name in VERSIONS)

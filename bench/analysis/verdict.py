@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.analysis.median_ci import FEWEST, Estimate
-from bench.analysis.summary import speed
+from bench.analysis.summary import speedup_ci
 from bench.records import CaseRecord
 
 Verdict = Literal["faster", "slower", "tie", "ambiguous"]
@@ -26,7 +26,7 @@ class Speed:
     verdict: Verdict
 
 
-def verdict(ratio: Estimate, margin: float, throttled: bool = False) -> Verdict:
+def judge(ratio: Estimate, margin: float, throttled: bool = False) -> Verdict:
     """What a ratio of speeds says. `margin` is the relative difference that noise makes; `throttled` where a clock was held back.
 
     The first that holds: throttled or of too few samples, it is ambiguous. Outside the margin with an interval that excludes 1, it is
@@ -34,26 +34,26 @@ def verdict(ratio: Estimate, margin: float, throttled: bool = False) -> Verdict:
     """
     if throttled or ratio.n < FEWEST:
         return "ambiguous"
-    if apart(ratio.value) > margin and not ratio.low <= 1 <= ratio.high:
+    if relative_difference(ratio.value) > margin and not ratio.low <= 1 <= ratio.high:
         return "faster" if ratio.value > 1 else "slower"
-    if apart(ratio.value) <= margin and max(apart(ratio.low), apart(ratio.high)) <= WIDEST:
+    if relative_difference(ratio.value) <= margin and max(relative_difference(ratio.low), relative_difference(ratio.high)) <= WIDEST:
         return "tie"
     return "ambiguous"
 
 
-def apart(ratio: float) -> float:
+def relative_difference(ratio: float) -> float:
     """How far from 1 a ratio is, whichever way it is written: 0.25 of 1.25 and of 1/1.25."""
     return max(ratio, 1 / ratio) - 1 if ratio else math.inf
 
 
-def throttled(record: CaseRecord) -> bool:
+def is_throttled(record: CaseRecord) -> bool:
     return any(reading.throttled for reading in record.readings)
 
 
-def compared(record: CaseRecord, peer: CaseRecord, margin: float) -> Speed | None:
-    """Speed against a peer of the same run, by turns; None where there is none (`summary.speed`)."""
-    ratio = speed(record, peer)
-    return Speed(ratio, verdict(ratio, margin, throttled(record) or throttled(peer))) if ratio else None
+def compare_cases(record: CaseRecord, peer: CaseRecord, margin: float) -> Speed | None:
+    """Speed against a peer of the same run, interleaved with it; None where there is none (`summary.speedup_ci`)."""
+    ratio = speedup_ci(record, peer)
+    return Speed(ratio, judge(ratio, margin, is_throttled(record) or is_throttled(peer))) if ratio else None
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Noise:
     @property
     def floor(self) -> float:
         """The largest relative difference of a pair; 0 without any."""
-        return max((apart(ratio.value) for _, ratio in self.pairs), default=0.0)
+        return max((relative_difference(ratio.value) for _, ratio in self.pairs), default=0.0)
 
     @property
     def margin(self) -> float:
@@ -73,10 +73,10 @@ class Noise:
         return max(NOISE, self.floor)
 
 
-def noise(cases: Iterable[CaseRecord]) -> Noise:
+def measure_noise(cases: Iterable[CaseRecord]) -> Noise:
     """The A/A pairs of a run that were both timed in the same rounds."""
     known = {record.case: record for record in cases}
     controls = (record for record in known.values() if record.case.aa_repeat)
     twins = ((record, known.get(record.case.model_copy(update={"aa_repeat": False}))) for record in controls)
-    ratios = ((record, speed(record, twin) if twin else None) for record, twin in twins)
+    ratios = ((record, speedup_ci(record, twin) if twin else None) for record, twin in twins)
     return Noise(tuple((record, ratio) for record, ratio in ratios if ratio))

@@ -14,19 +14,22 @@ ROOT = Path(__file__).parents[2]
 @click.option("--out", type=Path, default=Path("site"), metavar="FOLDER", help="Where the site goes; it replaces an older one. [site]")
 @click.option("--index", "index_only", is_flag=True, help="Write the index of the runs, README.md, and no site.")
 def publish(reports: Path, out: Path, index_only: bool) -> None:
-    """All published runs as a static site, and their index as README.md beside them. Needs neither torch nor triton: where there is no
-    torch, pages of cells are without the source derived from them."""
+    """All published runs as a static site, and their index as README.md beside them; their records are gzipped. Needs
+    neither torch nor triton: where there is no torch, pages of cells are without the source derived from them."""
+    from bench.records import compress
     from bench.render import index
-    from bench.render.formatting import plural
-    from bench.render.published import folders, known, published
+    from bench.render.formatting import count_noun
+    from bench.render.published import folders, is_tracked, read_published
 
     if not reports.is_dir():
         raise UsageError(f"--reports {reports} is no folder: name the one that the runs are in")
-    runs = published(reports)
-    for folder in (folder for folder in folders(reports) if not known(folder)):
+    runs = read_published(reports)
+    for folder in (folder for folder in folders(reports) if not is_tracked(folder)):
         click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
     try:
-        click.echo(f"wrote {index.write(reports, runs)}: {plural(len(runs), 'run')}", err=True)
+        for run in runs:
+            compress(run.folder)
+        click.echo(f"wrote {index.write_index(reports, runs)}: {count_noun(len(runs), 'run')}", err=True)
         if not index_only:
             from bench.site.build import build
             from bench.site.equations import sources

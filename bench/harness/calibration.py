@@ -12,7 +12,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from bench.analysis.verdict import Verdict, compared, noise
+from bench.analysis.verdict import Verdict, compare_cases, measure_noise
 from bench.measure.clock import Contestant, Rule, Samples, interleave
 from bench.records import Case, CaseRecord
 
@@ -61,10 +61,10 @@ def time_copies(device: torch.device, seed: int, slowdown: float, found: Calibra
     turns = {name: Contestant(partial(run, length)) for name, length in lengths.items()}
     taken = interleave(turns, RULE, seed, device, lambda name: None, raise_error)
     records = {name: make_record(taken[name], lengths[name], name == "aa_repeat") for name in lengths}
-    twice = noise([records["plain"], records["aa_repeat"]])
+    twice = measure_noise([records["plain"], records["aa_repeat"]])
     found.floor = max(found.floor, twice.floor)
     for tally, name in ((found.same, "same"), (found.slowed, "slowed")):
-        speed = compared(records[name], records["plain"], twice.margin)
+        speed = compare_cases(records[name], records["plain"], twice.margin)
         tally[speed.verdict if speed else "ambiguous"] += 1
 
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from bench.analysis.comparison import unlike
-from bench.analysis.median_ci import estimate
-from bench.analysis.summary import timed
+from bench.analysis.comparison import list_differences
+from bench.analysis.median_ci import median_ci
+from bench.analysis.summary import is_timed
 from bench.errors import UsageError
 from bench.records import CaseRecord, Record, Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
@@ -54,7 +54,7 @@ def check_same_run(first: str, one: Records, second: str, other: Records) -> Non
     """Raises UsageError where their settings, machines or commits differ."""
     here, there = one.run.environment, other.run.environment
     commits = ["commit"] if (here.commit, here.dirty) != (there.commit, there.dirty) else []
-    differ = [*unlike(one, other, free=("shard",)), *commits]
+    differ = [*list_differences(one, other, free=("shard",)), *commits]
     if differ:
         raise UsageError(f"{first} and {second} are not parts of one run: they differ in {', '.join(differ)}")
 
@@ -105,8 +105,8 @@ def find_disagreement(one: Record, other: Record) -> tuple[str, str] | None:
         return None
     if one.status != other.status:
         return one.status, other.status
-    if timed(one) and timed(other):
-        a, b = estimate(tuple(one.samples)), estimate(tuple(other.samples))
+    if is_timed(one) and is_timed(other):
+        a, b = median_ci(tuple(one.samples)), median_ci(tuple(other.samples))
         if a.high < b.low or b.high < a.low:
             return f"{a.value * 1e3:.3g} ms", f"{b.value * 1e3:.3g} ms"
     return None

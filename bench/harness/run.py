@@ -116,7 +116,7 @@ def render_run(folder: Path, count: int, end: str, spent: Mapping[str, float], b
         drawn = run_report.draw(folder, read_records(path))
         write_end(path, count, spent, began)
         records = read_records(path)
-        written = run_report.page(folder, records, drawn)
+        written = run_report.write_page(folder, records, drawn)
     except OSError as error:
         raise UsageError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
     print_line(end or f"{count} records in {path}")

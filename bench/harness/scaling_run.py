@@ -40,11 +40,10 @@ def make_shared_folder(ranks: Ranks, out: Path | None) -> Path:
 
 def render_scaling(place: Path) -> None:
     """The tables on stdout, and the report."""
-    from bench.render import run_report
-    from bench.render import scaling_report as scaling
+    from bench.render import console, run_report, scaling_report
 
     records = read_records(place)
-    print("\n\n".join(part for part in scaling.section(records.scale) if part))
+    console.print_tables(scaling_report.scaling_tables(records.scale))
     print_line(f"report: {run_report.write(place, records)[0]}")
 
 

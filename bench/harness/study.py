@@ -91,14 +91,10 @@ def render_study(folder: Path) -> int:
     if not records.dynamics_count:
         return 0
     try:
-        from bench.render import chaos_report, gradient_report, jacobian_report, run_report, theory_report
+        from bench.render import console, run_report
     except ImportError as missing:
         print_line(f"no report: {missing.name} is not installed here; elsewhere, python -m bench report {folder} renders it")
         return records.dynamics_count
-    sections = [
-        *gradient_report.section(records.gradients), *jacobian_report.section(records.jacobians), *theory_report.section(records.theory),
-        *chaos_report.section(records.maps, records.decays),
-    ]  # fmt: skip
-    print("\n\n".join(part for part in sections if part and not part.startswith("<details>")))
+    console.print_tables(list(console.list_study_tables(records)))
     print_line(f"report: {run_report.write(folder, records)[0]}")
     return records.dynamics_count

@@ -68,11 +68,9 @@ def render_trainings(folder: Path, records: Records) -> None:
     """The table on stdout, the report beside the records; nothing where no training has a record yet."""
     if not records.training:
         return
-    from bench.render import run_report, training_report
-    from bench.render.terminal import terminal
+    from bench.render import console, run_report, training_report
 
-    for table in training_report.tables(records):
-        terminal().print(table)
+    console.print_tables(training_report.result_tables(records))
     try:
         written = run_report.write(folder, records)
     except OSError as error:

@@ -18,7 +18,16 @@ from bench.records.case_record import (
 from bench.records.chaos_record import DecayRecord, MapRecord
 from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord, Spectrum
-from bench.records.records_file import Record, RecordError, Records, read_records, truncate_partial_line, write_record
+from bench.records.records_file import (
+    Record,
+    RecordError,
+    Records,
+    compress,
+    find_records,
+    read_records,
+    truncate_partial_line,
+    write_record,
+)
 from bench.records.run_record import Constants, End, Environment, Run
 from bench.records.scale_record import ScaleRecord
 from bench.records.schema import SCHEMA
@@ -53,6 +62,8 @@ __all__ = [
     "Status",
     "Stop",
     "TheoryRecord",
+    "compress",
+    "find_records",
     "read_records",
     "truncate_partial_line",
     "write_record",

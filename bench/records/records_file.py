@@ -2,12 +2,15 @@
 
     records.jsonl:   {"kind": "run", …}  {"kind": "case", …}  {"kind": "gradients", …}  …
 
-Raw samples are kept; whatever a report shows is derived from them. Seconds, bytes and counts, without prefixes.
+Raw samples are kept; whatever a report shows is derived from them. Seconds, bytes and counts, without prefixes. A run that is finished may
+have its records gzipped, as records.jsonl.gz.
 """
 
 import errno
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -25,6 +28,10 @@ from bench.records.scale_record import ScaleRecord
 from bench.records.schema import SCHEMA, upgrade
 from bench.records.theory_record import TheoryRecord
 from bench.records.training_record import LearnedRecord, TrainingRecord
+
+FILE, GZIPPED = "records.jsonl", "records.jsonl.gz"
+MAGIC = b"\x1f\x8b"
+"""The first bytes of what is gzipped; no line of JSON begins so."""
 
 
 class RecordError(ValueError):
@@ -82,12 +89,32 @@ def truncate_partial_line(path: Path) -> bool:
     return whole < len(data)
 
 
+def find_records(folder: Path) -> Path | None:
+    """The records file of a folder, plain or gzipped; None where it has neither."""
+    return next((folder / name for name in (FILE, GZIPPED) if (folder / name).is_file()), None)
+
+
+def compress(folder: Path) -> Path:
+    """Gzip the records of a folder, byte for byte the same every time, in place of the plain file. Returns the path of the records."""
+    plain, packed = folder / FILE, folder / GZIPPED
+    if plain.is_file():
+        part = folder / f"{GZIPPED}.part"
+        part.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
+        part.replace(packed)
+        plain.unlink()
+    return packed
+
+
 def read_records(path: Path) -> Records:
-    """Read a records file, or the one in a folder. Raises RecordError on a line that is cut short or of another schema."""
-    path = path / "records.jsonl" if path.is_dir() else path
+    """Read a records file, plain or gzipped, or the one in a folder.
+
+    Raises:
+        RecordError: A line is cut short or of another schema, or the file can't be read.
+    """
+    path = (find_records(path) or path / FILE) if path.is_dir() else path
     try:
         lines = list(_parse(path))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise RecordError(f"{path}: can't be read ({error})") from None
     if not lines or not isinstance(lines[0], Run):
         raise RecordError(f"{path}: line 1 is not a run: is this a records.jsonl that `bench all` wrote?")
@@ -109,7 +136,11 @@ def read_records(path: Path) -> Records:
 
 
 def _parse(path: Path) -> Iterator[Record]:
-    lines, schema = path.read_text(encoding="utf-8").removesuffix("\n"), SCHEMA
+    data = path.read_bytes()
+    lines = (
+        (gzip.decompress(data) if data.startswith(MAGIC) else data).decode().replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+    )
+    schema = SCHEMA
     for number, text in enumerate(lines.split("\n") if lines else [], start=1):
         try:
             raw = json.loads(text, parse_int=_integer)

@@ -1,86 +1,88 @@
 """Every timed case in a table of its own: a row for each, and a column for whatever is known of any."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from bench.analysis import roofline
-from bench.analysis.median_ci import outliers
-from bench.analysis.summary import seconds, sequences_per_second, sgemm_share, timesteps_per_second, updates_per_second
+from bench.analysis.median_ci import find_outliers
+from bench.analysis.summary import median_seconds, sequences_per_second, sgemm_share, timesteps_per_second, updates_per_second
 from bench.records import CaseRecord, Environment, Reading
-from bench.render.formatting import NONE, faults, label, milliseconds, number, of_light
-from bench.render.markdown import table
+from bench.render.case_rows import median_or_none
+from bench.render.formatting import format_lower_bound, format_ms, format_number, format_share, label_cell
+from bench.render.table import Column, Table, drop_empty
+from bench.render.tables import BACKEND, CELL, ERRORS, SIZES, list_errors
 
-Column = tuple[str, Callable[[CaseRecord], str]]
-"""A header, and what a case has there; "" is nothing."""
+Entry = tuple[Column, Callable[[CaseRecord], Any]]
+"""A column, and the value of a case in it."""
 
-CAPTION = (
-    "Per step: of one time step of the whole batch. Cold: before each call the caches were overwritten. Outliers lie beyond Tukey's fences "
-    "(1.5 interquartile ranges out of the quartiles); they are counted, and stay in the median."
-)
+TITLE = "Every timed case: rates, intervals, conditions, errors against float64"
+TIME = (Column("", "time", "ms"),)
 
 
-def every(cases: Sequence[CaseRecord], here: Environment) -> str:
-    """Timed cases with their rates, conditions, and errors against float64. "" without any."""
+def all_cases_table(cases: Sequence[CaseRecord], here: Environment) -> Table:
+    """Timed cases with their rates, conditions, and errors against float64, folded."""
     ordered = sorted(cases, key=lambda r: (r.case.T, r.case.cell, r.case.matched_params_of, r.case.backend, r.case.aa_repeat))
     several = len({r.case.B for r in cases}) > 1 or len({r.case.D for r in cases}) > 1
-    found = [(header, [entry(record) for record in ordered]) for header, entry in columns(several, here)]
-    shown = [(header, entries) for header, entries in found if any(entries)]
-    rows = zip(*([entry or NONE for entry in entries] for _, entries in shown), strict=True)
-    return table([header for header, _ in shown], rows, left=2)
+    columns, entries = zip(*list_entries(several, here), strict=True)
+    shown = drop_empty(columns, [[entry(record) for entry in entries] for record in ordered])
+    return Table(TITLE, *shown, level=0)
 
 
-def columns(several: bool, here: Environment) -> Iterator[Column]:
-    yield "cell", lambda r: label(r.case)
-    yield "backend", lambda r: r.case.backend
-    yield "T", lambda r: str(r.case.T)
-    if several:
-        yield "B", lambda r: str(r.case.B)
-        yield "D", lambda r: str(r.case.D)
-    yield "H", lambda r: str(r.case.H)
-    yield "ms", lambda r: milliseconds(seconds(r).value)
-    yield "95% interval", spread
-    yield "samples", lambda r: str(len(r.samples))
-    yield "outliers", lambda r: str(len(found)) if (found := outliers(r.samples)) else ""
-    yield "stopped", lambda r: r.stopped
-    yield "sequences/s", lambda r: number(sequences_per_second(r))
-    yield "time steps/s", lambda r: number(timesteps_per_second(r))
-    yield "cell updates/s", lambda r: "" if (rate := updates_per_second(r)) is None else number(rate)
-    yield "of sgemm", lambda r: "" if (share := sgemm_share(r, here)) is None else f"{share:.0%}"
-    yield "× of light", lambda r: "" if (ratio := roofline.times_light(r, here)) is None else of_light(ratio)
-    yield from conditions()
-    yield "error of outputs", lambda r: faults(r)[0]
-    yield "of the worst gradient", lambda r: faults(r)[1]
-    yield "which is of", lambda r: faults(r)[2]
-    yield "build s", lambda r: number(r.build_seconds)
+def list_entries(several: bool, here: Environment) -> Iterator[Entry]:
+    yield CELL, lambda r: label_cell(r.case)
+    yield BACKEND, lambda r: r.case.backend
+    sizes = SIZES if several else (SIZES[0], SIZES[3])
+    yield from ((column, lambda r, name=column.name: getattr(r.case, name)) for column in sizes)
+    yield Column("ms", "time", "ms", format_ms), lambda r: median_seconds(r).value
+    yield Column("95% interval", parts=TIME, show=show_interval), lambda r: (median_seconds(r),)
+    yield Column("samples", "samples"), lambda r: len(r.samples)
+    yield Column("outliers", "outliers"), lambda r: len(find_outliers(r.samples)) or None
+    yield Column("stopped", "stopped", words=True), lambda r: r.stopped
+    yield Column("sequences/s", "sequences_per_s", "", format_number), sequences_per_second
+    yield Column("time steps/s", "time_steps_per_s", "", format_number), timesteps_per_second
+    yield Column("cell updates/s", "cell_updates_per_s", "", format_number), updates_per_second
+    yield Column("of sgemm", "sgemm_share", "percent", format_share), lambda r: sgemm_share(r, here)
+    yield Column("× lower bound", "time_over_lower_bound", "", format_lower_bound), lambda r: roofline.times_lower_bound(r, here)
+    yield from list_conditions()
+    yield from ((column, lambda r, k=k: list_errors(r)[k]) for k, column in enumerate(ERRORS))
+    yield Column("build s", "build", "s", format_number), lambda r: r.build_seconds
 
 
-def conditions() -> Iterator[Column]:
+def list_conditions() -> Iterator[Entry]:
     """How else a call was run, and how the device was meanwhile."""
-    yield "cold, ms", lambda r: median(r.cold, 1e3)
-    yield "graph, ms", lambda r: median(r.graph, 1e3) or r.no_graph
-    yield "host, µs per step", lambda r: median(r.host, 1e6 / r.case.T)
-    yield "launches per step", lambda r: "" if r.launches is None else number(r.launches / r.case.T)
-    yield "J per step", lambda r: "" if r.energy is None else number(r.energy / r.case.T)
-    yield "clock, MHz", lambda r: reach(r, lambda reading: reading.clock, 1e-6)
-    yield "memory clock, MHz", lambda r: reach(r, lambda reading: reading.memory_clock, 1e-6)
-    yield "power, W", lambda r: reach(r, lambda reading: reading.power)
-    yield "°C", lambda r: reach(r, lambda reading: reading.temperature)
-    yield "throttled", lambda r: ", ".join(sorted({word for reading in r.readings for word in reading.throttled}))
+    yield Column("cold, ms", "cold", "ms", format_ms), lambda r: median_or_none(r.cold)
+    yield Column("graph, ms", "graph", "ms", format_ms), lambda r: median_or_none(r.graph) or r.no_graph or None
+    yield (
+        Column("host, µs per step", "host_per_step", "us", lambda s: format_number(1e6 * s)),
+        lambda r: per_step(median_or_none(r.host), r),
+    )
+    yield Column("launches per step", "launches_per_step", "", format_number), lambda r: per_step(r.launches, r)
+    yield Column("J per step", "energy_per_step", "j", format_number), lambda r: per_step(r.energy, r)
+    yield range_column("clock, MHz", "clock", "mhz", 1e-6), lambda r: range_of(r, lambda reading: reading.clock)
+    yield range_column("memory clock, MHz", "memory_clock", "mhz", 1e-6), lambda r: range_of(r, lambda reading: reading.memory_clock)
+    yield range_column("power, W", "power", "w"), lambda r: range_of(r, lambda reading: reading.power)
+    yield range_column("°C", "temperature", "c"), lambda r: range_of(r, lambda reading: reading.temperature)
+    throttled = Column("throttled", "throttled", words=True)
+    yield throttled, lambda r: ", ".join(sorted({word for reading in r.readings for word in reading.throttled}))
 
 
-def spread(record: CaseRecord) -> str:
-    t = seconds(record)
-    return f"{milliseconds(t.low)} to {milliseconds(t.high)}" if t.bounded else "too few samples"
+def show_interval(value: tuple[Any, ...]) -> str:
+    (time,) = value
+    return f"{format_ms(time.low)} to {format_ms(time.high)}" if time.bounded else "too few samples"
 
 
-def median(samples: Sequence[float], unit: float) -> str:
-    """In the unit that there are `unit` of in the samples' own; "" without any."""
-    ordered = sorted(samples)
-    middle = (len(ordered) - 1) // 2, len(ordered) // 2
-    return number(unit * sum(ordered[k] for k in middle) / 2) if samples else ""
+def per_step(value: float | None, record: CaseRecord) -> float | None:
+    return None if value is None else value / record.case.T
 
 
-def reach(record: CaseRecord, part: Callable[[Reading], float | None], unit: float = 1.0) -> str:
-    """From the lowest of a part of a case's readings to the highest."""
-    known: Iterable[float] = [value for reading in record.readings if (value := part(reading)) is not None]
-    ends = dict.fromkeys(number(unit * end(known)) for end in (min, max)) if known else {}
-    return " to ".join(ends)
+def range_column(header: str, name: str, unit: str, scale: float = 1.0) -> Column:
+    def show(ends: tuple[float, float]) -> str:
+        return " to ".join(dict.fromkeys(format_number(scale * end) for end in ends))
+
+    return Column(header, show=show, parts=(Column("", f"{name}_low", unit), Column("", f"{name}_high", unit)))
+
+
+def range_of(record: CaseRecord, part: Callable[[Reading], float | None]) -> tuple[float, float] | None:
+    """The lowest and the highest of a part of a case's readings."""
+    known = [value for reading in record.readings if (value := part(reading)) is not None]
+    return (min(known), max(known)) if known else None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis.median_ci import FENCE
-from bench.analysis.summary import timed
+from bench.analysis.summary import is_timed
 from bench.records import Case, CaseRecord, Records
 
 VERSION = "5.3.1"
@@ -25,8 +25,8 @@ def document(records: Records) -> dict[str, Any]:
     return {
         "machine_info": run.environment.model_dump(exclude={"commit", "dirty", *PASSING}),
         "commit_info": {"id": run.environment.commit, "dirty": run.environment.dirty},
-        "benchmarks": [benchmark(record) for record in records.cases if timed(record)],
-        "untimed": [{**named(record.case), "extra_info": extra(record)} for record in records.cases if not timed(record)],
+        "benchmarks": [benchmark(record) for record in records.cases if is_timed(record)],
+        "untimed": [{**named(record.case), "extra_info": extra(record)} for record in records.cases if not is_timed(record)],
         "gradients": [record.model_dump() for record in records.gradients],
         "dynamics": {kind: [record.model_dump() for record in getattr(records, kind)] for kind in DYNAMICS if getattr(records, kind)},
         "run": run.model_dump(include={"command", "seed", "settings", "schema_version"}),
@@ -43,14 +43,14 @@ def benchmark(record: CaseRecord) -> dict[str, Any]:
 
 def named(case: Case) -> dict[str, Any]:
     """Cases that are compared with each other are one group: its name is the same in every run."""
-    inside = "with" if case.input_product else "without"
+    inside = "including" if case.input_product else "excluding"
     control = " again" if case.aa_repeat else ""
     cell = f"{case.cell} for {case.matched_params_of}" if case.matched_params_of else case.cell
     size = f"T={case.T} B={case.B} D={case.D} H={case.H} {case.dtype} {case.precision}"
     return {
-        "group": f"{case.mode} {inside} the input product, {size}",
+        "group": f"{case.mode} {inside} the input projection, {size}",
         "name": f"{cell}[{case.backend}{control}]",
-        "fullname": f"{case.mode} {inside} the input product::{cell}[{case.backend}{control} {size}]",
+        "fullname": f"{case.mode} {inside} the input projection::{cell}[{case.backend}{control} {size}]",
         "params": case.model_dump(),
         "param": f"{case.backend}{control}",
     }

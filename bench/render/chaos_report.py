@@ -7,68 +7,77 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from bench.analysis.mean_ci import spread
+from bench.analysis.mean_ci import mean_ci
+from bench.analysis.median_ci import Estimate
 from bench.records import DecayRecord, MapRecord
-from bench.render.formatting import NONE, power, two_grus
-from bench.render.gradient_report import rated
-from bench.render.markdown import table
+from bench.render.formatting import format_count, format_power
+from bench.render.gradient_report import format_growth
 from bench.render.plots import COLOURS, MARKERS, POWER, STYLE, save
+from bench.render.table import Column, Table
 
-MAPS = (
-    "The largest Lyapunov exponent of the two maps of Laurent & von Brecht (2017), in nats per step: the mean over starting points and "
-    "steps, for each seed. Copies: so many points within ±ε of one, and how far they lie apart after so many steps; chaos has spread them "
-    "over the whole attractor."
-)
-DECAY = (
-    "Without input, from standard normal states: what is left of ‖h‖ and of the distance of trajectories, over √H, after T steps, and the "
-    "largest Lyapunov exponent from step T/2 on, mean over trajectories ± half the width of its 95% interval. CFN goes to 0 whatever "
-    "its weights, MinimalRNN to tanh(b_z)."
-)
-
-
+MAPS_METHOD = """\
+- Chaotic maps: the largest Lyapunov exponent of the two maps of Laurent & von Brecht (2017), in nats per step: the mean over starting
+  points and steps, for each seed. Copies: so many points within ±ε of one, and how far apart they are after so many steps; chaos has
+  spread them over the whole attractor."""
+DECAY_METHOD = """\
+- Without input, from standard normal states: what is left of ‖h‖ and of the distance of trajectories, over √H, after T steps, and the
+  largest Lyapunov exponent from step T/2 on, mean over trajectories ± half the width of its 95% interval. CFN goes to 0 whatever its
+  weights, MinimalRNN to tanh(b_z)."""
 SEEN = (1e-18, 1e3)
 """The distances that are drawn: rounding errors keep those of states that don't vanish above 1e-17."""
 
 
-def section(maps: Sequence[MapRecord], decays: Sequence[DecayRecord]) -> list[str]:
-    return [*map_section(maps), *decay_section(decays)]
+def chaos_tables(maps: Sequence[MapRecord], decays: Sequence[DecayRecord]) -> list[Table]:
+    return [*([map_table(maps)] if maps else []), *([decay_table(decays)] if decays else [])]
 
 
-def map_section(maps: Sequence[MapRecord]) -> list[str]:
-    if not maps:
-        return []
-    rows = []
-    for record in maps:
-        exponents = " ".join(f"{value:.4f}" for value in record.exponents), rated(spread(record.exponents))
-        run = f"{record.starts:,} × {record.steps:,}", f"{record.copies:,}", f"{record.epsilon:g}", f"{record.iterations:,}"
-        rows.append([record.name, *exponents, *run, power(extent(record))])
-    headers = ("map", "exponent, by seed", "mean", "points × steps", "copies", "ε", "after steps", "apart by")
-    return ["## Chaotic maps", MAPS, table(headers, rows)]
+def map_table(maps: Sequence[MapRecord]) -> Table:
+    rows = [
+        [
+            record.name, dict(enumerate(record.exponents)), mean_ci(record.exponents), (record.starts, record.steps), record.copies,
+            record.epsilon, record.iterations, measure_extent(record),
+        ]
+        for record in maps
+    ]  # fmt: skip
+    columns = [
+        Column("map", "map", words=True),
+        Column("exponent, by seed", "exponent_of_seed", "", join_exponents),
+        Column("mean", "exponent", "nats_per_step", format_growth),
+        Column("points × steps", show="{0[0]:,} × {0[1]:,}".format, parts=(Column("", "points"), Column("", "steps"))),
+        Column("copies", "copies", "", format_count), Column("ε", "epsilon", "", "{:g}".format),
+        Column("after steps", "after_steps", "", format_count), Column("apart by", "extent", "", format_power),
+    ]  # fmt: skip
+    return Table("Chaotic maps", columns, rows)
 
 
-def extent(record: MapRecord) -> float:
+def join_exponents(found: dict[int, float]) -> str:
+    return " ".join(f"{value:.4f}" for value in found.values())
+
+
+def measure_extent(record: MapRecord) -> float:
     """The diagonal of the box around the cloud."""
     sides = [max(point[k] for point in record.cloud) - min(point[k] for point in record.cloud) for k in (0, 1)]
     return math.hypot(*sides)
 
 
-def decay_section(decays: Sequence[DecayRecord]) -> list[str]:
-    if not decays:
-        return []
+def decay_table(decays: Sequence[DecayRecord]) -> Table:
     first = decays[0]
     rows = []
     for record in decays:
-        ends = [power(record.norm[-1]), power(record.distance[-1])] if record.norm and not record.lost else [NONE, NONE]
-        rows.append([record.cell, record.init, *ends, exponent(record), str(record.lost)])
-    headers = ("cell", "initialisation", "‖h‖/√H at the end", "distance at the end", "exponent", "too large for float64")
-    sizes = f"T={first.T} H={first.H}, {first.B} trajectories, seed {first.seed}."
-    return ["## Without input", f"{DECAY} {sizes} {two_grus(r.cell for r in decays)}".strip(), table(headers, rows, left=2)]
+        ends = [record.norm[-1], record.distance[-1]] if record.norm and not record.lost else [None, None]
+        rows.append([record.cell, record.init, *ends, exponent_of(record), record.lost])
+    columns = [
+        Column("cell", "cell", words=True), Column("initialisation", "initialisation", words=True),
+        Column("‖h‖/√H at the end", "norm_at_end", "", format_power), Column("distance at the end", "distance_at_end", "", format_power),
+        Column("exponent", "exponent", "nats_per_step", format_growth), Column("too large for float64", "too_large"),
+    ]  # fmt: skip
+    return Table("Without input", columns, rows, f"T={first.T} H={first.H}, {first.B} trajectories, seed {first.seed}.")
 
 
-def exponent(record: DecayRecord) -> str:
+def exponent_of(record: DecayRecord) -> Estimate | str | None:
     if not record.exponent:
-        return NONE
-    return "below any number" if -math.inf in record.exponent else rated(spread(record.exponent))
+        return None
+    return "below any number" if -math.inf in record.exponent else mean_ci(record.exponent)
 
 
 def draw(maps: Sequence[MapRecord], decays: Sequence[DecayRecord], folder: Path) -> list[Path]:

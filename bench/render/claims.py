@@ -4,67 +4,66 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import geometric_mean, median
 
-from bench.analysis.mean_ci import spread
-from bench.analysis.summary import rate
-from bench.analysis.training_metrics import by_cell, level, mean, reach
+from bench.analysis.mean_ci import mean_ci
+from bench.analysis.summary import growth_rate
+from bench.analysis.training_metrics import common_quality, first_reaching, group_by_cell
 from bench.records import Records
 from bench.records.training_record import TrainingRecord
 from bench.render import gradient_report, jacobian_report
-from bench.render.formatting import number, plural
+from bench.render.formatting import count_noun, format_number
 from bench.render.jacobian_report import growth
 from bench.render.scaling_report import efficiency
-from bench.render.theory_report import chi
-from bench.render.training_report import groups, title
-from bench.render.training_report import spread as within
+from bench.render.theory_report import growth_of_step
+from bench.render.training_report import format_mean, group_trainings, title_group
 
 NAMED = 3
 """Cells that a headline of signals names."""
 
 
-def learnt(records: Records) -> str:
+def claim_training(records: Records) -> str:
     """For each task and size a sentence: see `tasks`."""
     return " ".join(tasks(records))
 
 
 def tasks(records: Records) -> Iterator[str]:
-    """For each task which cell became best, and which reached the common quality the soonest with every seed."""
-    for key, found in groups(records.training).items():
-        cells, goal = by_cell(found), level(found)
-        known = {cell: mean([record.final for record in trials]) for cell, trials in cells.items()}
+    """For each task which cell became best, and which reached the common quality first with every seed."""
+    for key, found in group_trainings(records.training).items():
+        cells, goal = group_by_cell(found), common_quality(found)
+        known = {cell: mean_ci([record.final for record in trials]) for cell, trials in cells.items()}
         finals = {cell: final for cell, final in known.items() if math.isfinite(final.value)}
         if not finals:
-            yield f"**{title(key)}: no cell ended with a finite value.**"
+            yield f"**{title_group(key)}: no cell ended with a finite value.**"
             continue
         best = (max if found[0].higher else min)(finals, key=lambda cell: finals[cell].value)
-        said = f"**{title(key)}: {best} has the best {found[0].metric}, {within(finals[best])}**{beside(best, cells)}"
-        times = {cell: [p.seconds for r in trials if goal is not None and (p := reach(r, goal))] for cell, trials in cells.items()}
+        said = f"**{title_group(key)}: {best} has the best {found[0].metric}, {format_mean(finals[best])}**{beside(best, cells)}"
+        times = {cell: [p.seconds for r in trials if goal is not None and (p := first_reaching(r, goal))] for cell, trials in cells.items()}
         whole = {cell: geometric_mean(t) for cell, t in times.items() if len(t) == len(cells[cell]) and min(t) > 0}
-        soonest = min(whole, key=lambda cell: whole[cell], default=None)
+        fastest = min(whole, key=lambda cell: whole[cell], default=None)
         yield (
-            f"{said}; {soonest} is the soonest at {number(goal)}, in {number(whole[soonest])} s."
-            if soonest and goal is not None
+            f"{said}; {fastest} reaches {format_number(goal)} first, in {format_number(whole[fastest])} s."
+            if fastest and goal is not None
             else f"{said}."
         )
 
 
 def beside(best: str, cells: Mapping[str, Sequence[TrainingRecord]]) -> str:
-    """Which cells are not told apart from the best, seed by seed, and which are shown to be better than every baseline."""
+    """The cells that are not significantly different from the best, seed by seed, and those shown to be better than every baseline."""
     of = {cell: {r.trial.seed: r.final for r in found if math.isfinite(r.final)} for cell, found in cells.items()}
     first = cells[best][0]
     limit = (max if first.higher else min)(first.baselines.values(), default=None)
     if len(of[best]) < 2:
-        return "" if limit is None else f"; without a recurrent layer, {number(limit)}"
+        return "" if limit is None else f"; without a recurrent layer, {format_number(limit)}"
     apart = {cell: [of[best][seed] - value for seed, value in finals.items() if seed in of[best]] for cell, finals in of.items()}
-    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not spread(d).sign]
-    said = f", not told apart from {', '.join(alike)}" if alike else ""
+    alike = [cell for cell, d in apart.items() if cell != best and len(d) > 1 and not mean_ci(d).sign]
+    said = f", not significantly different from {', '.join(alike)}" if alike else ""
     if limit is None:
         return said
     way = 1 if first.higher else -1
-    above = [cell for cell, finals in of.items() if len(finals) > 1 and spread([way * (v - limit) for v in finals.values()]).sign > 0]
+    above = [cell for cell, finals in of.items() if len(finals) > 1 and mean_ci([way * (v - limit) for v in finals.values()]).sign > 0]
     return f"{said}; shown to be better than without a recurrent layer: {', '.join(above) or 'none'}"
 
 
-def travelled(records: Records) -> str:
+def claim_signals(records: Records) -> str:
     """What a run has that timed no case and trained nothing: see `scaled` and `signals`."""
     return " ".join([*scaled(records), *signals(records)])
 
@@ -82,22 +81,24 @@ def scaled(records: Records) -> Iterator[str]:
 
 def signals(records: Records) -> Iterator[str]:
     """A sentence on each study of signals: whose gradients and Jacobians last, how far theory is off, and what is chaotic."""
-    norms = gradient_report.grouped(records.gradients)
-    slopes = {(cell, init): [rate(r) for r in found[max(found)]] for (cell, kind, init), found in norms.items() if kind == first(norms)}
+    norms = gradient_report.group_gradients(records.gradients)
+    slopes = {
+        (cell, init): [growth_rate(r) for r in found[max(found)]] for (cell, kind, init), found in norms.items() if kind == first(norms)
+    }
     yield from least("Gradients change least with lag", slopes)
-    spectra = {key: [growth(r.lags, r.state) for r in found] for key, found in jacobian_report.grouped(records.jacobians).items()}
+    spectra = {key: [growth(r.lags, r.state) for r in found] for key, found in jacobian_report.group_jacobians(records.jacobians).items()}
     yield from least("The Jacobian of the states changes least with lag", spectra)
-    off = [abs(chi(record.untied).mean / record.chi - 1) for record in records.theory]
+    off = [abs(growth_of_step(record.untied).value / record.chi - 1) for record in records.theory]
     if off:
         known = f"off by {median(off):.2%} in the median, {max(off):.2%} at most"
-        yield f"**Mean-field theory is {known}**, over {plural(len(off), 'prediction')} of a perturbation's growth."
+        yield f"**Mean-field theory is {known}**, over {count_noun(len(off), 'prediction')} of a perturbation's growth."
     if records.maps:
-        exponents = ", ".join(f"{record.name} {gradient_report.rated(spread(record.exponents))}" for record in records.maps)
+        exponents = ", ".join(f"{record.name} {gradient_report.format_growth(mean_ci(record.exponents))}" for record in records.maps)
         yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
     if records.decays:
         finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]
-        grown = [named(record.cell, record.init) for record in finite if spread(record.exponent).sign > 0]
-        cells = plural(len({record.cell for record in records.decays}), "cell")
+        grown = [named(record.cell, record.init) for record in finite if mean_ci(record.exponent).sign > 0]
+        cells = count_noun(len({record.cell for record in records.decays}), "cell")
         yield f"**Without input, a small difference grows in {', '.join(grown) or 'none'}** of {cells}."
 
 
@@ -109,7 +110,7 @@ def first(norms: Mapping[gradient_report.Key, object]) -> str:
 
 def least(said: str, slopes: Mapping[tuple[str, str], Sequence[float | None]]) -> Iterator[str]:
     """Who has the smallest slope over lag, by cell and initialisation, and who comes next; means over seeds."""
-    known = {named(*key): mean(found).value for key, values in slopes.items() if (found := [v for v in values if v is not None])}
+    known = {named(*key): mean_ci(found).value for key, values in slopes.items() if (found := [v for v in values if v is not None])}
     if known:
         order = sorted(known, key=lambda name: abs(known[name]))
         shown = ", ".join(f"{name} {known[name]:+.4f}" for name in order[:NAMED])

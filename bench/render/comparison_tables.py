@@ -7,43 +7,50 @@ from typing import Any
 from rich.text import Text
 
 from bench.analysis.comparison import Comparison, Pair
-from bench.analysis.summary import seconds, timed
+from bench.analysis.median_ci import Estimate
+from bench.analysis.summary import is_timed, median_seconds
 from bench.analysis.verdict import Verdict
 from bench.records import Case, CaseRecord
-from bench.render.case_rows import spelled, to_csv
-from bench.render.console import columns, titled
-from bench.render.export import put, to_json
-from bench.render.formatting import NONE, VERDICTS, factor, interval, milliseconds, plural
+from bench.render.case_rows import speed_fields
+from bench.render.export import to_json, write_text
+from bench.render.formatting import NONE, count_noun, format_factor, format_ms, format_speed_interval, label_cell
 from bench.render.header import margin
-from bench.render.markdown import table, text
+from bench.render.markdown import escape
+from bench.render.method import VERDICTS
 from bench.render.output_format import OutputFormat
+from bench.render.table import Column, Table, print_table, write_markdown, write_rows
+from bench.render.tables import BACKEND, CELL, SIZES, word_column
 from bench.render.terminal import terminal
 
-PLACES: tuple[tuple[str, Callable[[Case], str]], ...] = (
-    ("cell", lambda case: f"{case.cell} for {case.matched_params_of}" if case.matched_params_of else case.cell),
-    ("backend", lambda case: case.backend),
-    ("task", lambda case: case.mode if case.input_product else f"{case.mode}, given"),
-    *((letter, partial(lambda letter, case: str(getattr(case, letter)), letter)) for letter in ("T", "B", "D", "H")),
-    ("dtype", lambda case: case.dtype),
-    ("precision", lambda case: case.precision),
+PLACES: tuple[tuple[Column, Callable[[Case], Any]], ...] = (
+    (CELL, label_cell),
+    (BACKEND, lambda case: case.backend),
+    (word_column("task"), lambda case: case.mode if case.input_product else f"{case.mode}, input projection precomputed"),
+    *((column, partial(lambda name, case: getattr(case, name), column.name)) for column in SIZES),
+    (word_column("dtype"), lambda case: case.dtype),
+    (word_column("precision"), lambda case: case.precision),
 )
-TITLES: dict[Verdict, str] = {"slower": "Slower", "faster": "Faster", "ambiguous": "Can't be told", "tie": "Ties"}
-SPEEDS = ("A, ms", "B, ms", "B's speed")
-CHANGES = ("A", "B", "why")
+"""What a case is, column by column."""
+TITLES: dict[Verdict, str] = {"slower": "Slower", "faster": "Faster", "ambiguous": "Inconclusive", "tie": "Ties"}
+SPEEDS = (
+    Column("A, ms", "a_time", "ms", format_ms), Column("B, ms", "b_time", "ms", format_ms),
+    Column("B's speed", "speedup", "", format_speed_interval),
+)  # fmt: skip
+CHANGES = tuple(map(word_column, ("A", "B", "why")))
 CAPTION = (
-    f"Medians, and how many times as fast as A B is; {VERDICTS}. The calls were not taken by turns: whatever changed between the "
-    "runs, code or not, is in the ratio. Given: without the input product."
+    f"Medians, and how many times as fast as A B is; {VERDICTS}. The calls were not interleaved: whatever changed between the "
+    "runs, code or not, is in the ratio."
 )
 
 
 def show(comparison: Comparison, output_format: OutputFormat) -> None:
     """To stdout."""
     if output_format == "json":
-        put(to_json(document(comparison)))
+        write_text(to_json(document(comparison)))
     elif output_format == "csv":
-        put(to_csv([flat(pair) for pair in comparison.pairs]))
+        write_text(write_rows([flat(pair) for pair in comparison.pairs]))
     elif output_format == "md":
-        put(markdown(comparison))
+        write_text(markdown(comparison))
     else:
         show_tables(comparison)
 
@@ -54,22 +61,17 @@ def show_tables(comparison: Comparison) -> None:
         out.print(Text(part, style="bold red"))
     for line in summary(comparison):
         out.print(Text(line))
-    for title, headers, rows in sections(comparison):
-        made = columns(*headers, left=("cell", "backend", "task", "dtype", "precision", *CHANGES))
-        for row in rows:
-            made.add_row(*row)
-        for column in (*made.columns[:2], made.columns[-1]):
-            column.no_wrap = column.header != "why"
-        out.print(titled(title, made, ""))
+    for table in comparison_tables(comparison):
+        out.print(print_table(table))
     out.print(Text(CAPTION, style="dim"))
 
 
 def markdown(comparison: Comparison) -> str:
     parts = [
-        f"# {text(comparison.b.name)} against {text(comparison.a.name)}",
-        *(f"**{text(part)}**" for part in warning(comparison)),
-        *(text(line) for line in summary(comparison)),
-        *(part for title, headers, rows in sections(comparison) for part in (f"## {title}", table(headers, rows, left=3))),
+        f"# {escape(comparison.b.name)} against {escape(comparison.a.name)}",
+        *(f"**{escape(part)}**" for part in warning(comparison)),
+        *(escape(line) for line in summary(comparison)),
+        *map(write_markdown, comparison_tables(comparison)),
         CAPTION,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -86,50 +88,50 @@ def warning(comparison: Comparison) -> list[str]:
 
 def summary(comparison: Comparison) -> list[str]:
     runs = [
-        f"{name}: {side.name}, commit {side.commit}, {plural(len(side.runs), 'run')}"
+        f"{name}: {side.name}, commit {side.commit}, {count_noun(len(side.runs), 'run')}"
         for name, side in (("A", comparison.a), ("B", comparison.b))
     ]
     verdicts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in ("slower", "faster", "tie", "ambiguous"))
     mean = comparison.geomean
     speed = (
-        f"B is {factor(mean)} as fast as A (geometric mean of {plural(len(comparison.compared), 'case')})."
+        f"B is {format_factor(mean)} as fast as A (geometric mean of {count_noun(len(comparison.compared), 'case')})."
         if mean
         else "Nothing has a time in both."
     )
     silent = sum(not pair.speed and not pair.changed for pair in comparison.pairs)
-    _, shared = places(comparison)
+    _, shared = distinguishing_columns(comparison)
     same = f"; {silent} without a time in either, alike in status" if silent else ""
     return [
         *runs,
-        *(["A and B are the same records: there is nothing to tell apart."] if comparison.a.runs == comparison.b.runs else []),
-        f"{plural(len(comparison.compared), 'case')} compared: {verdicts}. {speed}",
-        f"{plural(len(comparison.changed), 'case')} not compared{same}; {margin(comparison.margin)}",
+        *(["A and B are the same records: there is nothing to compare."] if comparison.a.runs == comparison.b.runs else []),
+        f"{count_noun(len(comparison.compared), 'case')} compared: {verdicts}. {speed}",
+        f"{count_noun(len(comparison.changed), 'case')} not compared{same}; {margin(comparison.margin)}",
         f"All cases: {shared}." if shared else "",
     ]
 
 
-def places(comparison: Comparison) -> tuple[list[tuple[str, Callable[[Case], str]]], str]:
+def distinguishing_columns(comparison: Comparison) -> tuple[list[tuple[Column, Callable[[Case], Any]]], str]:
     """The columns that tell one case from another, and in words what all of them share."""
-    shared = {name: {entry(pair.case) for pair in comparison.pairs if pair.speed or pair.changed} for name, entry in PLACES[2:]}
-    kept = [(name, entry) for name, entry in PLACES if len(shared.get(name, ())) != 1]
+    shared = {column.name: {str(entry(p.case)) for p in comparison.pairs if p.speed or p.changed} for column, entry in PLACES[2:]}
+    kept = [(column, entry) for column, entry in PLACES if len(shared.get(column.name, ())) != 1]
     return kept, ", ".join(f"{name} {values.pop()}" for name, values in shared.items() if len(values) == 1)
 
 
-def sections(comparison: Comparison) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """A title, headers and rows for each verdict, and for what has none."""
-    kept, _ = places(comparison)
-    names = [name for name, _ in kept]
+def comparison_tables(comparison: Comparison) -> Iterator[Table]:
+    """One for each verdict, and one for what has none."""
+    kept, _ = distinguishing_columns(comparison)
+    names = [column for column, _ in kept]
     for verdict, title in TITLES.items():
         if found := [(pair, speed) for pair, speed in comparison.compared if speed.verdict == verdict]:
-            rows = [[*(of(pair.case) for _, of in kept), time(pair.a), time(pair.b), interval(speed)] for pair, speed in found]
-            yield f"{title}: {plural(len(rows), 'case')}", [*names, *SPEEDS], rows
+            rows = [[*(of(pair.case) for _, of in kept), time_of(pair.a), time_of(pair.b), speed] for pair, speed in found]
+            yield Table(f"{title}: {count_noun(len(rows), 'case')}", [*names, *SPEEDS], rows)
     if comparison.changed:
         rows = [[*(of(pair.case) for _, of in kept), status(pair.a), status(pair.b), pair.why] for pair in comparison.changed]
-        yield f"Not compared: {plural(len(rows), 'case')}", [*names, *CHANGES], rows
+        yield Table(f"Not compared: {count_noun(len(rows), 'case')}", [*names, *CHANGES], rows)
 
 
-def time(record: CaseRecord | None) -> str:
-    return milliseconds(seconds(record).value) if record and timed(record) else NONE
+def time_of(record: CaseRecord | None) -> Estimate | None:
+    return median_seconds(record) if record and is_timed(record) else None
 
 
 def status(record: CaseRecord | None) -> str:
@@ -159,16 +161,16 @@ def flat(pair: Pair) -> dict[str, Any]:
         **pair.case.model_dump(exclude={"aa_repeat"}),
         **{f"a_{name}": value for name, value in side(pair.a).items()},
         **{f"b_{name}": value for name, value in side(pair.b).items()},
-        **spelled(pair.speed),
+        **speed_fields(pair.speed),
         "why": pair.why,
     }
 
 
 def side(record: CaseRecord | None) -> dict[str, Any]:
-    known = record is not None and timed(record)
+    known = record is not None and is_timed(record)
     return {
         "status": record.status if record else "absent",
         "reason": record.reason if record else "",
-        "median": seconds(record).value if record and known else None,
+        "median": median_seconds(record).value if record and known else None,
         "samples": len(record.samples) if record else 0,
     }

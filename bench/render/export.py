@@ -9,9 +9,10 @@ from pydantic_core import to_json as serialised
 from bench.errors import UsageError
 from bench.records import Records
 from bench.render import benchmarks, run_report
-from bench.render.case_rows import rows, to_csv
-from bench.render.console import tables
+from bench.render.case_rows import list_case_rows
+from bench.render.console import list_renderables
 from bench.render.output_format import OutputFormat
+from bench.render.table import write_rows
 from bench.render.terminal import terminal
 
 
@@ -22,7 +23,7 @@ def show(records: Records, output_format: OutputFormat) -> None:
     if sys.stdout is None:
         raise UsageError("stdout is closed: give it somewhere to go")
     try:
-        put_all(records, output_format)
+        write_format(records, output_format)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -31,20 +32,20 @@ def show(records: Records, output_format: OutputFormat) -> None:
         raise UsageError(f"stdout can't be written ({error.strerror}): send it elsewhere") from None
 
 
-def put_all(records: Records, output_format: OutputFormat) -> None:
+def write_format(records: Records, output_format: OutputFormat) -> None:
     if output_format == "json":
-        put(to_json(benchmarks.document(records)))
+        write_text(to_json(benchmarks.document(records)))
     elif output_format == "csv":
-        put(to_csv(rows(records)))
+        write_text(write_rows(list_case_rows(records)))
     elif output_format == "md":
-        put(run_report.written(records, []))
+        write_text(run_report.render(records))
     else:
         out = terminal()
-        for table in tables(records):
-            out.print(table)
+        for found in list_renderables(records):
+            out.print(found)
 
 
-def put(words: str) -> None:
+def write_text(words: str) -> None:
     sys.stdout.write(words)
 
 

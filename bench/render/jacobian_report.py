@@ -9,18 +9,17 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.analysis.mean_ci import spread
+from bench.analysis.mean_ci import mean_ci
 from bench.records import JacobianRecord, Spectrum
-from bench.render.formatting import NONE, power, two_grus
-from bench.render.gradient_report import named
-from bench.render.markdown import table
+from bench.render.formatting import format_power
+from bench.render.gradient_report import name_growth
 from bench.render.plots import COLOURS, MARKERS, PANELS_ACROSS, POWER, STYLE, bottom, save
+from bench.render.table import Column, Table
 
-CAPTION = (
-    "Singular values σ along a sequence of standard normal inputs: of ∂s_T/∂s_{T-k}, s all states of a cell; of ∂h_T/∂x_{T-k}; and of "
-    "∂h_T/∂z_{T-k} where all of x comes in through one value z that the cell makes of x alone, as MinimalRNN's z = Φ(x). Nats per step: "
-    "the least-squares slope of ln √(mean σ²) over lag, ± half the width of its 95% interval over seeds (Student's t)."
-)
+METHOD = """\
+- Jacobians: singular values σ along a sequence of standard normal inputs, of ∂s_T/∂s_{T-k}, s all states of a cell; of ∂h_T/∂x_{T-k}; and
+  of ∂h_T/∂z_{T-k} where all of x comes in through one value z that the cell makes of x alone, as MinimalRNN's z = Φ(x). Nats per step:
+  the least-squares slope of ln √(mean σ²) over lag, with the 95% interval of its mean over seeds (Student's t)."""
 ROUNDING = 1e-14
 """Singular values below this share of the largest are rounding errors of float64, and not drawn."""
 FLOOR = 1e-12
@@ -33,39 +32,35 @@ def growth(lags: Sequence[int], found: Spectrum) -> float | None:
     return float(np.polyfit([k for k, _ in known], [v for _, v in known], 1)[0]) if len(known) > 1 else None
 
 
-def grouped(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[JacobianRecord]]:
+def group_jacobians(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[JacobianRecord]]:
     found: dict[tuple[str, str], list[JacobianRecord]] = {}
     for record in sorted(records, key=lambda r: (r.cell, r.init, r.seed)):
         found.setdefault((record.cell, record.init), []).append(record)
     return found
 
 
-def section(records: Sequence[JacobianRecord]) -> list[str]:
+def jacobian_tables(records: Sequence[JacobianRecord]) -> list[Table]:
     if not records:
         return []
     first = records[0]
     rows = []
-    for (cell, init), group in grouped(records).items():
+    for (cell, init), group in group_jacobians(records).items():
         parts = (state, input, latent)
         slopes = [[v for r in group if (found := part(r)) and (v := growth(r.lags, found)) is not None] for part in parts]
         last = group[0].state.values[-1] if group[0].state.values else []
-        ends = [power(last[0]), power(float(np.median(last)))] if last else [NONE, NONE]
-        size = power(math.sqrt(group[0].state.mean_square[-1]))
-        rows.append([cell, init, *(named(spread(found)) if found else NONE for found in slopes), size, *ends])
-    headers = (
-        "cell",
-        "initialisation",
-        "of ∂s/∂s, nats per step",
-        "of ∂h/∂x",
-        "of ∂h/∂z",
-        f"√(mean σ²) at lag {first.lags[-1]}",
-        "largest σ",
-        "median σ",
-    )
+        ends = [last[0], float(np.median(last))] if last else [None, None]
+        size = math.sqrt(group[0].state.mean_square[-1])
+        rows.append([cell, init, *(mean_ci(found) if found else None for found in slopes), size, *ends])
+    headers = {"of ∂s/∂s, nats per step": "growth_of_states", "of ∂h/∂x": "growth_of_input", "of ∂h/∂z": "growth_of_latent"}
+    columns = [
+        Column("cell", "cell", words=True), Column("initialisation", "initialisation", words=True),
+        *(Column(header, name, "nats_per_step", name_growth) for header, name in headers.items()),
+        Column(f"√(mean σ²) at lag {first.lags[-1]}", f"rms_at_lag_{first.lags[-1]}", "", format_power),
+        Column("largest σ", "largest", "", format_power), Column("median σ", "median", "", format_power),
+    ]  # fmt: skip
     sizes = f"T={first.T} D={first.D} H={first.H}, {first.dtype}, seeds {', '.join(map(str, sorted({r.seed for r in records})))}."
     sampled = " Mean squares are estimates from random vectors." if any(r.probes for r in records) else ""
-    caption = f"{CAPTION} {sizes}{sampled} {two_grus(r.cell for r in records)}".strip()
-    return ["## Jacobians", caption, table(headers, rows, left=2)]
+    return [Table("Jacobians", columns, rows, sizes + sampled)]
 
 
 def state(record: JacobianRecord) -> Spectrum:
@@ -83,7 +78,7 @@ def latent(record: JacobianRecord) -> Spectrum | None:
 def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
     """jacobians.svg: all singular values of the state's Jacobian over lag, and the mean squares of all, a panel for each cell and
     initialisation, of the first seed."""
-    shown = {key: group[0] for key, group in grouped(records).items() if any(group[0].state.values)}
+    shown = {key: group[0] for key, group in group_jacobians(records).items() if any(group[0].state.values)}
     if not shown:
         return []
     across = min(PANELS_ACROSS, len(shown))

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PLACES = {
-    "throughput": ("## Training with the input product", "Time steps per second over T, a panel for each cell and a line for each backend"),
+    "throughput": (
+        "## Training including the input projection",
+        "Time steps per second over T, a panel for each cell and a line for each backend",
+    ),
     "memory": ("## Memory", "Peak memory over T, a panel for each cell and a line for each backend"),
     "gradients": ("## Gradient norms", "Gradient norm over lag, a line for each cell"),
     "jacobians": ("## Jacobians", "Singular values of the Jacobian of the states over lag, a panel for each cell"),
@@ -12,8 +15,8 @@ PLACES = {
     "attractors": ("## Chaotic maps", "Points of two chaotic maps, and how two neighbours part over the first steps"),
     "silence": ("## Without input", "Distance of trajectories over time without input, a line for each cell"),
     "scale": ("## Data-parallel training", "Efficiency over ranks, a line for each cell and scaling"),
-    "learned": ("## What moves a unit", "Outputs, gates and what moves a unit of trained layers, a column for each cell"),
-    "noise": ("## In noise", "Quality over the deviation of noise, a line for each cell"),
+    "learned": ("## What drives a unit's update", "Outputs, gates and what drives the updates of trained layers, a column for each cell"),
+    "noise": ("## Robustness to noise", "Quality over the deviation of noise, a line for each cell"),
 }
 """The heading that a picture belongs under, and what is to be seen in it."""
 HEADS = {

@@ -14,8 +14,8 @@ from bench.analysis.summary import timesteps_per_second
 from bench.records import CaseRecord, Records
 from bench.records.backend_table import COLOURS as BACKEND_COLOURS
 from bench.records.backend_table import LOW, MARKS, choose_look
-from bench.render.case_grid import ORDER, Grid, grids
-from bench.render.formatting import MIB, size
+from bench.render.case_grid import ORDER, Grid, build_grids
+from bench.render.formatting import MIB, describe_size
 
 COLOURS, MARKERS = BACKEND_COLOURS, MARKS[1:]
 """Colours and marks of what is no backend, as cells."""
@@ -38,11 +38,13 @@ STYLE: Any = {
 
 def draw(records: Records, folder: Path) -> list[Path]:
     """Write the plots that there is something to draw in: throughput.svg and memory.svg, of runs of one size."""
-    training = [g for g in grids(records.cases) if g.common.mode == "training" and g.common.input_product and not g.several][:1]
+    training = [
+        g for g in build_grids(records.cases) if g.common.mode == "training" and g.common.input_product and not g.has_several_sizes
+    ][:1]
     written = []
     with matplotlib.rc_context(STYLE):
         for grid in training:
-            title = f"training with the input product, {size(grid.common)}"
+            title = f"training including the input projection, {describe_size(grid.common)}"
             written += panels(grid, timesteps_per_second, f"Time steps per second, {title}", folder / "throughput.svg")
             written += panels(grid, peak, f"Peak memory over the baseline in MiB (2^20 bytes), {title}", folder / "memory.svg")
     return written
@@ -83,7 +85,7 @@ def curves(grid: Grid, cell: str, value: Callable[[CaseRecord], float | None]) -
     found: dict[str, dict[int, float]] = {}
     for row in (row for row in grid.rows if row.cell == cell):
         gru = grid.peers(row).width
-        for name, record in {**({"vendor's gru": gru} if gru else {}), **grid.timed(row)}.items():
+        for name, record in {**({"vendor's gru": gru} if gru else {}), **grid.timed_records(row)}.items():
             known = value(record)
             if known is not None:
                 found.setdefault(name, {})[row.T] = known

@@ -1,62 +1,62 @@
 """A run as report.md and its plots."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import geometric_mean
 
-from bench.analysis.summary import host_bound, timed
-from bench.analysis.verdict import Speed, noise
+from bench.analysis.summary import is_timed
+from bench.analysis.verdict import measure_noise
 from bench.records import Case, CaseRecord, Environment, Records
-from bench.records.backend_table import ROWS
 from bench.render import (
     chaos_report,
     csv_tables,
     gradient_report,
     jacobian_report,
-    numerics_table,
     plots,
     scaling_report,
     speed_plot,
+    speed_tables,
     tables,
     theory_report,
     training_plots,
     training_report,
     wave_report,
-)  # fmt: skip
-from bench.render import (
-    speed_tables as speeds,
 )
-from bench.render.all_cases import CAPTION, every
-from bench.render.case_grid import HOST_LEGEND, Grid, Row, grids
-from bench.render.claims import learnt, travelled
-from bench.render.console import screenshot
-from bench.render.formatting import factor, interval, plural, size, task, two_grus
-from bench.render.header import counted, remarks
-from bench.render.markdown import code, folded, text
-from bench.render.method import GIVEN, LIGHT, TIMES, method
+from bench.render.all_cases import all_cases_table
+from bench.render.case_grid import Grid, build_grids
+from bench.render.claims import claim_signals, claim_training
+from bench.render.console import draw_screenshot
+from bench.render.formatting import count_noun
+from bench.render.header import count_statuses, list_remarks
+from bench.render.markdown import escape, fence
+from bench.render.method import define_terms, describe_method
+from bench.render.numerics_table import control_table, work_table
 from bench.render.plot_placement import placed
+from bench.render.speed_claims import headline
+from bench.render.table import Table, heading, write_table
 
-VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
-BASELINES = tuple(row.name for row in ROWS if row.kind != "schedule")
-"""Backends that are here to be compared with: no headline is about them."""
-WORK = (
-    "What a call does, and with which numbers: a row for backends that do the same. Cases that differ in outputs, copies, operands or TF32 "
-    "are never put in one ratio. torch.nn has two biases for each gate; their sum is one."
-)
-PAIRS = "Cases measured twice under two names, by turns: what differs here is noise. The largest difference is the noise floor."
+Part = Table | str
+"""A table, or words as markdown."""
+METHODS: tuple[tuple[str, str], ...] = (
+    ("gradients", gradient_report.METHOD), ("jacobians", jacobian_report.METHOD), ("theory", theory_report.METHOD),
+    ("maps", chaos_report.MAPS_METHOD), ("decays", chaos_report.DECAY_METHOD), ("training", training_report.METHOD),
+    ("scale", scaling_report.METHOD),
+)  # fmt: skip
+"""How each kind of records is measured."""
 
 
 def write(folder: Path, records: Records) -> list[Path]:
-    """Write report.md, its plots and a picture of its first table into a folder that exists; report.md comes first in what is
-    returned."""
+    """Write a report into a folder that exists: report.md, its plots, its tables as CSV and a picture of its first table.
+
+    Returns:
+        The paths of report.md and of the plots.
+    """
     drawn = draw(folder, records)
-    return [page(folder, records, drawn), *drawn]
+    return [write_page(folder, records, drawn), *drawn]
 
 
 def draw(folder: Path, records: Records) -> list[Path]:
     """The plots."""
-    if learns(records):
+    if is_training_run(records):
         return training_plots.draw(records, folder)
     return [
         *speed_plot.draw(records, folder), *plots.draw(records, folder), *gradient_report.draw(records.gradients, folder),
@@ -66,213 +66,123 @@ def draw(folder: Path, records: Records) -> list[Path]:
     ]  # fmt: skip
 
 
-def page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
-    """report.md, its tables as CSV, and the picture of the first table, whose head says where the time went, drawing included."""
+def write_page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
+    """Write report.md, its tables as CSV, and the picture of the first table, whose head says where the time went, drawing included."""
     if records.cases:
-        (folder / "table.svg").write_text(screenshot(records), encoding="utf-8")
-    path = folder / "report.md"
-    said = written(records, [plot.name for plot in drawn])
-    path.write_text(said, encoding="utf-8")
-    csv_tables.write(folder, said, records)
+        (folder / "table.svg").write_text(draw_screenshot(records), encoding="utf-8")
+    path, parts = folder / "report.md", list_parts(records)
+    path.write_text(join_parts(parts, [plot.name for plot in drawn]), encoding="utf-8")
+    csv_tables.write(folder, parts, records)
     return path
 
 
-def written(records: Records, plots: list[str]) -> str:
-    """A run as markdown."""
-    return trained(records, plots) if learns(records) else render(records, plots)
+def render(records: Records, plots: Sequence[str] = ()) -> str:
+    """A run as markdown. `plots` are the addresses of its plots, as seen from it."""
+    return join_parts(list_parts(records), plots)
 
 
-def learns(records: Records) -> bool:
+def join_parts(parts: Sequence[Part], plots: Sequence[str], write: Callable[[Table], str] = write_table) -> str:
+    """The parts of a report as markdown, its tables as `write` has them, its plots under their headings."""
+    blocks: list[str] = []
+    for part in parts:
+        blocks += [part] if isinstance(part, str) else [heading(part), part.caption, write(part)] if part.level else [write(part)]
+    head = next(k for k, part in enumerate(parts) if isinstance(part, str) and part.startswith("Measured on"))
+    claims = [part for part in blocks[:head] if part]
+    return "\n\n".join(placed([block for block in blocks if block], plots, head=min(2, len(claims)))) + "\n"
+
+
+def is_training_run(records: Records) -> bool:
     """Whether it is a run of trainings alone."""
     return bool(records.training) and not records.cases
 
 
-def trained(records: Records, plots: list[str]) -> str:
-    """The report of a run of trainings."""
-    here, tasks = records.run.environment, dict.fromkeys(record.trial.task for record in records.training)
-    parts = [
-        f"# Recurrent cells learn: {', '.join(tasks)}",
-        learnt(records),
-        machine(here),
-        *training_report.sections(records),
-        "## Environment",
-        tables.environment(here),
-        "## Method",
-        training_report.METHOD,
-        *again(records),
+def list_parts(records: Records) -> list[Part]:
+    """All that a report says, in order."""
+    here, laid = records.run.environment, build_grids(records.cases)
+    trained = is_training_run(records)
+    studied = any((records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale))
+    timing = bool(records.cases) or not (studied or trained)
+    said = claim_training(records) if trained else headline(laid) if timing else claim_signals(records)
+    topics = ", ".join(dict.fromkeys(record.trial.task for record in records.training))
+    parts: list[Part] = [
+        f"# Recurrent cells learn: {topics}" if trained else f"# Recurrent cells on {escape(here.device)}",
+        said,
+        f"{count_statuses(records.cases)}." if timing else "",
+        describe_machine(here),
+        *([] if trained else list_remarks(records)),
+        *(part for grid in laid for part in list_speed_parts(grid, records)),
+        *wave_report.wave_tables(records.cases),
+        work_table(records.cases),
+        control_table(measure_noise(records.cases)),
+        tables.verified_table(records.cases),
+        *(tables.memory_table(grid, grid.rows) for grid in laid if grid.common.mode == "training" and grid.common.input_product),
+        tables.parameter_table(records.cases),
+        *point_to("gradients", gradient_report.gradient_tables(records.gradients), timing),
+        *point_to("jacobian", jacobian_report.jacobian_tables(records.jacobians), timing),
+        *point_to("theory", theory_report.theory_tables(records.theory), timing),
+        *point_to("chaos", chaos_report.chaos_tables(records.maps, records.decays), timing),
+        *training_report.training_tables(records),
+        *scaling_report.scaling_tables(records.scale),
+        tables.untimed_table(records.cases),
+        tables.environment_table(here),
     ]
-    return "\n\n".join(placed(parts, plots, head=2)) + "\n"
+    kept = [part for part in parts if (part.rows or (part.level == 3 and part.caption) if isinstance(part, Table) else part)]
+    return [*kept, *describe_terms(kept, records, laid if timing else None), *reproduce(records)]
 
 
-def again(records: Records) -> list[str]:
-    started = f"Started {text(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
+def describe_terms(parts: Sequence[Part], records: Records, laid: Sequence[Grid] | None) -> list[Part]:
+    """The terms that occur in a report, then how all that is in it was measured."""
+    terms = define_terms(join_parts(parts, []))
+    together = "size" if any(grid.has_several_sizes for grid in laid or ()) else "T"
+    methods = [
+        *([describe_method(together)] if laid is not None else []),
+        *([wave_report.METHOD] if wave_report.wave_tables(records.cases) else []),
+        *(method for kind, method in METHODS if getattr(records, kind)),
+    ]
+    return ["## Method and terms", "\n".join([*(f"- {term}" for term in terms), *methods])]
+
+
+def reproduce(records: Records) -> list[Part]:
+    started = f"Started {escape(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
     cases = ", tables/cases.csv the numbers of every case" if records.cases else ""
     drawn = f"In the folder of the report tables/ has each table as CSV{cases}. This draws and writes them all again from the records:"
-    return ["## Again", started, code(records.run.command), drawn, code("python -m bench report FOLDER")]
+    return ["## Reproduce this run", started, fence(records.run.command), drawn, fence("python -m bench report FOLDER")]
 
 
-def render(records: Records, plots: list[str]) -> str:
-    """The report as markdown. `plots` are the addresses of its plots, as seen from it."""
-    here, laid = records.run.environment, grids(records.cases)
-    timing = bool(records.cases) or not any(
-        (records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale)
-    )
-    said = headline(laid) if timing else travelled(records)
-    claim = [f"# Recurrent cells on {text(here.device)}", *([said] if said else [])]
-    parts = [
-        *claim,
-        *([f"{counted(records.cases)}."] if timing else []),
-        machine(here),
-        *remarks(records),
-        *(part for grid in laid for part in speed_section(grid, records)),
-        *wave_report.section(records.cases),
-        *section("Equal work", numerics_table.work(records.cases), WORK),
-        *section("A/A", numerics_table.controls(noise(records.cases)), PAIRS),
-        *section("Checked without a time", tables.verified(records.cases)),
-        *memory_section(laid),
-        *parameter_section(records.cases),
-        *in_full("gradients", gradient_report.section(records.gradients), timing),
-        *in_full("jacobian", jacobian_report.section(records.jacobians), timing),
-        *in_full("theory", theory_report.section(records.theory), timing),
-        *in_full("chaos", chaos_report.section(records.maps, records.decays), timing),
-        *training_report.sections(records),
-        *scaling_report.section(records.scale),
-        *section("Not timed", tables.not_ok(records.cases), "Every other case without a time, and why."),
-        "## Environment",
-        tables.environment(here),
-        *(["## Method", method("size" if any(grid.several for grid in laid) else "T")] if timing else []),
-        *again(records),
-    ]
-    return "\n\n".join(placed([part for part in parts if part], plots, head=len(claim))) + "\n"
+def point_to(verb: str, found: Sequence[Table], preview: bool) -> list[Part]:
+    """The tables of a study, with the command that does more where this was a preview in a run of everything."""
+    return [*found, f"In full: `python -m bench {verb}`."] if found and preview else list(found)
 
 
-def in_full(verb: str, parts: Sequence[str], glance: bool) -> list[str]:
-    """A section of dynamics, with the verb that does more, where this was a glance in a run of everything."""
-    return [*parts, f"In full: `python -m bench {verb}`."] if parts and glance else list(parts)
-
-
-def headline(laid: Sequence[Grid]) -> str:
-    """The speed against torch.nn whose interval begins highest, of the first task and the longest T that have one; of a run of several
-    sizes, the mean over all."""
-    for grid in laid:
-        for T in reversed(grid.lengths):
-            found = claims(grid, T)
-            if found:
-                return overall(grid) if grid.several else claim(grid, T, *max(found, key=best))
-    return "**Nothing was timed against torch.nn: there is no claim to make.**"
-
-
-def best(pair: tuple[CaseRecord, Speed]) -> tuple[bool, float, float]:
-    """What is shown to be faster comes first, then whose interval begins highest."""
-    _, speed = pair
-    return speed.verdict == "faster", speed.ratio.low, speed.ratio.value
-
-
-def claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Speed]]:
-    records = (record for row in grid.rows if row.T == T for record in grid.timed(row).values() if record.case.backend not in BASELINES)
-    return [(record, speed) for record in records if (speed := grid.speed(record))]
-
-
-def baselines(grid: Grid, T: int, backend: str) -> list[CaseRecord]:
-    """What the cases of a backend are compared with."""
-    found = (grid.peers(Row(r.case.cell, T, r.case.B, r.case.D, r.case.H)).first for r, _ in claims(grid, T) if r.case.backend == backend)
-    return [record for record in found if record]
-
-
-def overall(grid: Grid) -> str:
-    """One sentence on the backend with the most cases, and among those with as many the fastest in their geometric mean. It claims
-    something where that mean is outside the noise and most cases are shown to be faster."""
-    speeds: dict[str, list[Speed]] = {}
-    for record, speed in (pair for T in grid.lengths for pair in claims(grid, T)):
-        speeds.setdefault(record.case.backend, []).append(speed)
-    means = {backend: geometric_mean(speed.ratio.value for speed in found) for backend, found in speeds.items()}
-    backend = max(means, key=lambda name: (len(speeds[name]), means[name]))
-    ratios = [speed.ratio.value for speed in speeds[backend]]
-    counts = Counter(speed.verdict for speed in speeds[backend])
-    known = f"{backend} {VERBS[grid.common.mode]} {factor(means[backend])} as fast as torch.nn"
-    spread = f"the geometric mean of {plural(len(ratios), 'case')} from {factor(min(ratios))} to {factor(max(ratios))}"
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    bound = sum(map(host_bound, (record for T in grid.lengths for record in baselines(grid, T, backend))))
-    host = f"; in {bound} of them torch.nn's time is host-bound" if bound else ""
-    setting = f"{spread} ({verdicts}{host}), {size(grid.common)}, {task(grid.common).lower()}"
-    faster = means[backend] > 1 + grid.noise.margin and 2 * counts["faster"] > len(ratios)
-    return f"**{known}**, {setting}." if faster else f"**Not shown to be faster than torch.nn here:** {known}, {setting}."
-
-
-def claim(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
-    """One sentence; it says of a speed that isn't shown to be faster that nothing is."""
-    case = record.case
-    peers = grid.peers(Row(case.cell, T, case.B, case.D, case.H))
-    peer = f"torch.nn's own `{case.cell}`" if peers.same else "torch.nn's GRU at equal hidden size"
-    if peers.first and host_bound(peers.first):
-        peer += ", whose time is host-bound"
-    known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {interval(speed)} as fast as {peer}"
-    setting = f"T={T} {size(case)}, {task(case).lower()}"
-    return (
-        f"**{known}**, {setting}."
-        if speed.verdict == "faster"
-        else f"**Nothing is shown to be faster than torch.nn here:** at best {known}, {setting}."
-    )
-
-
-def machine(here: Environment) -> str:
-    threads = f"{plural(here.threads, 'thread')} on {plural(here.cores, 'core')}"
-    where = f"Measured on {text(here.device)}: {threads}, {text(here.system)}, torch {text(here.torch)}"
+def describe_machine(here: Environment) -> str:
+    threads = f"{count_noun(here.threads, 'thread')} on {count_noun(here.cores, 'core')}"
+    where = f"Measured on {escape(here.device)}: {threads}, {escape(here.system)}, torch {escape(here.torch)}"
     if here.device_kind == "cpu":
         return f"{where}."
-    return f"{where}, CUDA {text(here.cuda or 'unknown')}, cuDNN {text(here.cudnn or 'unknown')}, driver {text(here.driver or 'unknown')}."
+    cuda, cudnn, driver = (escape(version or "unknown") for version in (here.cuda, here.cudnn, here.driver))
+    return f"{where}, CUDA {cuda}, cuDNN {cudnn}, driver {driver}."
 
 
-def section(title: str, table: str, caption: str = "") -> list[str]:
-    return [f"## {title}", caption, table] if table else []
-
-
-def speed_section(grid: Grid, records: Records) -> list[str]:
-    here, grus = records.run.environment, two_grus(grid.cells)
-    gru, shares = speeds.against_gru(grid, grid.longest), speeds.shares(grid, here)
-    lights, caution = speeds.lights(grid, here), speeds.caution(speeds.floors(grid, here))
-    shorter = [row for row in grid.rows if row not in grid.longest]
+def list_speed_parts(grid: Grid, records: Records) -> list[Part]:
+    here, own = records.run.environment, cases_of(grid, records.cases)
+    shorter = [row for row in grid.rows if row not in grid.longest_rows]
     return [
-        f"## {task(grid.common)}",
-        " ".join(
-            filter(None, (f"{size(grid.common)}.", TIMES if grid.common.input_product else GIVEN, HOST_LEGEND * grid.host_bound, grus))
-        ),
-        speeds.throughput(grid),
-        "\n".join(speeds.means(grid)),
-        *([f"### Against torch.nn's gru{grid.at_longest}", f"The cells that torch.nn doesn't have. {grus}".strip(), gru] if gru else []),
-        folded("Against torch.nn's gru at the shorter T", speeds.against_gru(grid, shorter)),
-        *([f"### Share of the measured sgemm rate{grid.at_longest}", grus, shares] if shares else []),
-        *([f"### × of light{grid.at_longest}", " ".join(filter(None, (LIGHT, caution, grus))), lights] if lights else []),
-        folded("Every timed case: rates, intervals, conditions, errors against float64", detailed(alike(grid, records.cases), here)),
+        speed_tables.times_table(grid),
+        "\n".join(map(speed_tables.describe_mean, speed_tables.mean_speeds(grid))),
+        speed_tables.gru_table(grid, grid.longest_rows),
+        speed_tables.gru_table(grid, shorter, "Against torch.nn's gru at the shorter T"),
+        speed_tables.sgemm_table(grid, here),
+        speed_tables.lower_bound_table(grid, here),
+        all_cases_table(own, here),
     ]
 
 
-def detailed(cases: Sequence[CaseRecord], here: Environment) -> str:
-    table = every(cases, here)
-    return f"{CAPTION}\n\n{table}" if table else ""
-
-
-def alike(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:
+def cases_of(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:
     """The timed cases of a grid, and those that stand in for one of its cells at an H of their own."""
 
     def place(case: Case) -> Case:
-        size = {key: getattr(grid.common, key) for key in ("B", "D", "H")} if grid.several else {}
+        size = {key: getattr(grid.common, key) for key in ("B", "D", "H")} if grid.has_several_sizes else {}
         H = grid.common.H if case.matched_params_of else case.H
         return case.model_copy(update={"cell": "", "T": 0, "backend": "", "matched_params_of": "", "H": H, **size})
 
-    return [record for record in cases if timed(record) and place(record.case) == grid.common]
-
-
-def parameter_section(cases: Sequence[CaseRecord]) -> list[str]:
-    caption = f"Flops are of one forward step of one sequence. {two_grus(record.case.cell for record in cases)}"
-    return section("Parameters", tables.parameters(cases), caption.strip())
-
-
-def memory_section(laid: Sequence[Grid]) -> list[str]:
-    measured = [grid for grid in laid if grid.common.mode == "training" and grid.common.input_product]
-    caption = "Saved / peak of a training step with the input product, in MiB (2^20 bytes)."
-    return [
-        part
-        for grid in measured
-        for part in section("Memory", tables.memory(grid), f"{size(grid.common)}. {caption} {two_grus(grid.cells)}".strip())
-    ]
+    return [record for record in cases if is_timed(record) and place(record.case) == grid.common]

@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 
 from bench.analysis.verdict import Speed
 from bench.records import CaseRecord, Records
-from bench.render.case_grid import Grid, Row, grids
-from bench.render.formatting import size, task
+from bench.render.case_grid import Grid, Row, build_grids
+from bench.render.formatting import describe_size, describe_task
 from bench.render.plots import STYLE, save, style
 
 HIGH = 0.34
@@ -19,7 +19,7 @@ MOST = 60
 
 def draw(records: Records, folder: Path) -> list[Path]:
     """speeds.svg, of the first task that has speeds, at the longest T, or of all sizes where there are several; [] without any."""
-    for grid in grids(records.cases):
+    for grid in build_grids(records.cases):
         if found := speeds(grid):
             with matplotlib.rc_context(STYLE):
                 return [forest(grid, found, folder / "speeds.svg")]
@@ -28,12 +28,12 @@ def draw(records: Records, folder: Path) -> list[Path]:
 
 def speeds(grid: Grid) -> dict[Row, list[tuple[CaseRecord, Speed]]]:
     """By row what has a speed against the vendor."""
-    found = {row: [(r, s) for r in grid.timed(row).values() if (s := grid.speed(r))] for row in grid.longest}
+    found = {row: [(r, s) for r in grid.timed_records(row).values() if (s := grid.speed(r))] for row in grid.longest_rows}
     return {row: known for row, known in found.items() if known}
 
 
 def named(grid: Grid, row: Row) -> str:
-    """A row, and that it is held against another cell where it is."""
+    """A row's name, and that it is compared with another cell where it is."""
     name = " ".join([row.cell, *(f"{key}={getattr(row, key)}" for key in grid.longest_keys[1:])])
     return f"{name} (vs gru)" if grid.peers(row).width else name
 
@@ -62,5 +62,5 @@ def forest(grid: Grid, found: dict[Row, list[tuple[CaseRecord, Speed]]], path: P
         Line2D([], [], color=look["color"], marker=look["marker"], fillstyle=look["fillstyle"], linestyle="none") for look in shown.values()
     ]
     figure.legend(handles, list(shown), loc="outside right upper")
-    at = "" if grid.several else f"T={grid.lengths[-1]} "
-    return save(figure, f"Speed against torch.nn, {task(grid.common).lower()}, {at}{size(grid.common)}", path)
+    at = "" if grid.has_several_sizes else f"T={grid.lengths[-1]} "
+    return save(figure, f"Speed against torch.nn, {describe_task(grid.common).lower()}, {at}{describe_size(grid.common)}", path)

@@ -8,39 +8,48 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from bench.analysis.mean_ci import Spread, spread
+from bench.analysis.mean_ci import mean_ci
+from bench.analysis.median_ci import Estimate
 from bench.records import TheoryRecord
-from bench.render.formatting import NONE, number, two_grus
-from bench.render.markdown import table
+from bench.render.formatting import format_number
 from bench.render.plots import COLOURS, MARKERS, STYLE, save
+from bench.render.table import Column, Table
 
-CAPTION = (
-    "χ: growth of the mean square of a perturbation of all states in a step. Predicted for matrices of variance σ²/N that are drawn "
-    "anew for every step, by quadrature; measured in the cell's own equations at width N with such weights, ± half the width of its "
-    "95% interval over steps, and with weights that stay, for which the theory makes no claim. ξ = −1/ln χ in steps."
-)
+METHOD = """\
+- Mean-field theory: χ is the growth of the mean square of a perturbation of all states in a step. It is predicted by quadrature for
+  matrices of variance σ²/N that are drawn anew for every step; measured in the cell's own equations at width N with such weights, ± half
+  the width of its 95% interval over steps, and with weights that stay, for which the theory makes no claim. ξ = −1/ln χ in steps."""
 
 
-def chi(logs: Sequence[float]) -> Spread:
+def growth_of_step(logs: Sequence[float]) -> Estimate:
     """The growth of a step, of its logarithms."""
-    found = spread(logs)
-    return Spread(math.exp(found.mean), math.exp(found.mean) * found.half, found.n)
+    found = mean_ci(logs)
+    growth = math.exp(found.value)
+    return Estimate(growth, growth - growth * found.half, growth + growth * found.half, found.n)
 
 
-def section(records: Sequence[TheoryRecord]) -> list[str]:
+GIVEN = {"σ_w": "sigma_w", "σ_v": "sigma_v", "μ": "mu", "σ_Φ": "sigma_phi"}
+
+
+def theory_tables(records: Sequence[TheoryRecord]) -> list[Table]:
     if not records:
         return []
     rows = []
     for record in records:
-        measured = chi(record.untied)
-        rows.append([
-            record.cell, f"{record.w:g}", f"{record.v:g}", f"{record.mu:g}", f"{record.phi:g}", f"{record.q:.4f}", f"{record.chi:.4f}",
-            f"{measured.mean:.4f} ± {measured.half:.4f}", f"{measured.mean / record.chi - 1:+.2%}",
-            f"{chi(record.tied).mean:.4f}" if record.tied else NONE, number(record.xi) if math.isfinite(record.xi) else "infinite",
-        ])  # fmt: skip
-    headers = ("cell", "σ_w", "σ_v", "μ", "σ_Φ", "q", "χ predicted", "χ measured", "off by", "χ with tied weights", "ξ")
-    sizes = f"N={', '.join(str(n) for n in sorted({r.N for r in records}))}."
-    return ["## Mean-field theory", f"{CAPTION} {sizes} {two_grus(r.cell for r in records)}".strip(), table(headers, rows)]
+        measured = growth_of_step(record.untied)
+        tied = growth_of_step(record.tied).value if record.tied else None
+        xi = record.xi if math.isfinite(record.xi) else "infinite"
+        given = [record.cell, record.w, record.v, record.mu, record.phi, record.q, record.chi]
+        rows.append([*given, measured, measured.value / record.chi - 1, tied, xi])
+    columns = [
+        Column("cell", "cell", words=True),
+        *(Column(header, name, "", "{:g}".format) for header, name in GIVEN.items()),
+        Column("q", "q", "", "{:.4f}".format), Column("χ predicted", "chi_predicted", "", "{:.4f}".format),
+        Column("χ measured", "chi_measured", "", lambda found: f"{found.value:.4f} ± {found.half:.4f}"),
+        Column("deviation", "deviation", "percent", "{:+.2%}".format), Column("χ with tied weights", "chi_tied", "", "{:.4f}".format),
+        Column("ξ", "xi", "", format_number),
+    ]  # fmt: skip
+    return [Table("Mean-field theory", columns, rows, f"N={', '.join(str(n) for n in sorted({r.N for r in records}))}.")]
 
 
 def draw(records: Sequence[TheoryRecord], folder: Path) -> list[Path]:

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from bench.analysis.training_metrics import by_cell, mean, ordered
+from bench.analysis.mean_ci import mean_ci
+from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.plots import COLOURS, MARKERS, STYLE, save
-from bench.render.training_report import groups, title
+from bench.render.training_report import group_trainings, title_group
 
 DARK = [withStroke(linewidth=2, foreground="black")]  # around white letters: a map is light and dark
 
@@ -21,13 +22,13 @@ def draw(records: Records, folder: Path) -> list[Path]:
     """Write what there is: training*.svg, examples.svg, field.svg, learned.svg and noise.svg."""
     written = []
     with matplotlib.rc_context(STYLE):
-        found = groups(records.training)
+        found = group_trainings(records.training)
         for k, (key, group) in enumerate(found.items()):
             if any(len(record.curve) > 1 for record in group):
-                written.append(curves(group, title(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
+                written.append(curves(group, title_group(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
         if len({record.trial.examples for record in records.training}) > 1:
             written.append(examples(records.training, folder / "examples.svg"))
-        seen = list({record.trial.cell: record for record in ordered(records.learned)}.values())
+        seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
         if seen:
             written += [field(record, folder / "field.svg") for record in seen if record.field][:1]
             written += [learned(seen, folder / "learned.svg"), noise(seen, records.training[0].metric, folder / "noise.svg")]
@@ -38,7 +39,7 @@ def curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> Path:
     """The validation data over seconds and over steps: a line for each seed, a colour for each cell."""
     figure = Figure(figsize=(9, 3.8), linewidth=1.5, layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    for k, (cell, found) in enumerate(by_cell(records).items()):
+    for k, (cell, found) in enumerate(group_by_cell(records).items()):
         for n, record in enumerate(found):
             for axis, attribute in zip(axes, ("seconds", "step"), strict=True):
                 x = [getattr(point, attribute) for point in record.curve]
@@ -59,9 +60,9 @@ def examples(records: Sequence[TrainingRecord], path: Path) -> Path:
     """Final quality over the number of examples, with its interval over seeds."""
     figure = Figure(figsize=(6, 3.6), linewidth=1.5, layout="constrained")
     axis = figure.subplots()
-    for k, (cell, found) in enumerate(by_cell(records).items()):
+    for k, (cell, found) in enumerate(group_by_cell(records).items()):
         counts = sorted({record.trial.examples for record in found})
-        means = [mean([record.final for record in found if record.trial.examples == count]) for count in counts]
+        means = [mean_ci([record.final for record in found if record.trial.examples == count]) for count in counts]
         if means[0].n > 1:
             axis.fill_between(counts, [m.low for m in means], [m.high for m in means], color=COLOURS[k % 8], alpha=0.15, linewidth=0)
         axis.plot(counts, [m.value for m in means], color=COLOURS[k % 8], marker=MARKERS[k % 8], label=cell)

@@ -1,46 +1,51 @@
-"""Trainings, as tables and sections of a report."""
+"""Trainings, as tables of a report."""
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
+from typing import Any
 
-from rich import box
-from rich.table import Table
-
-from bench.analysis.training_metrics import Mean, against, by_cell, geometric, learned, level, mean, ordered, reach
+from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
+from bench.analysis.median_ci import Estimate
+from bench.analysis.training_metrics import beats_baselines, common_quality, compare_times, first_reaching, group_by_cell, sort_by_seed
 from bench.records import Records
-from bench.records.training_record import LearnedRecord, TrainingRecord
-from bench.render.formatting import NONE, number, plural
-from bench.render.markdown import table
+from bench.records.training_record import LearnedRecord, Point, TrainingRecord
+from bench.render.formatting import count_noun, format_count, format_number
+from bench.render.table import Column, Table
 
 PAPER = {"gru": 46, "cfn": 36, "minimal": 30}
 """Hours of training that Chen 2017 gives its three cells, on the task THEIRS."""
-
 THEIRS = "recommend"
-
 HEADINGS = {"hidden": "at equal hidden width", "parameters": "at equal parameters of the recurrent layer"}
-CELL = ("cell", "H", "recurrent parameters", "rate")
+ENDS = {
+    "target": "target reached", "stopped": "no improvement", "steps": "all steps done", "time": "out of time", "diverged": "diverged",
+}  # fmt: skip
+CELL = (
+    Column("cell", "cell", words=True), Column("H", "H"), Column("recurrent parameters", "recurrent_parameters", "", format_count),
+    Column("rate", "rate", "", "{:g}".format),
+)  # fmt: skip
+STEPS_OR_SECONDS: tuple[tuple[str, Callable[[Point], float]], ...] = (("steps", lambda p: p.step), ("seconds", lambda p: p.seconds))
 
 METHOD = """\
 - Every cell has the same data in the same order for the same seed, the same optimiser (Adam; of a sparse embedding its sparse form), the
   same limit of 1 on the gradient's norm, and the same search: where a task has several learning rates, each is tried with a seed of
   its own, and the best on the validation data is used for all seeds.
-- The trainings of one seed take turns, a look each, in random order, so that all of them have the same minutes of the machine.
-- Before it is trained, a layer's outputs and gradients are held against its equations in float64, on the data of the task; the largest
+- The trainings of one seed are interleaved, from one evaluation to the next, in random order, so that all of them have the same minutes
+  of the machine.
+- Before it is trained, a layer's outputs and gradients are compared with its equations in float64, on the data of the task; the largest
   error stands in the table, and a layer that is wrong is not trained.
-- The curve is of validation data; the final value is of test data, by the model of the best look. Seconds are those of training, data and
-  all, without the looks; a step during which the process was stopped counts as the median since the last look. "target": its target was
-  reached; "stopped": nothing better in a number of looks; "steps": all done; "time": out of time; "diverged": the loss or a gradient was
-  no longer finite.
+- The curve is of validation data; the final value is of test data, by the model of the best evaluation. Seconds are those of training, data
+  and all, without the evaluations; a step during which the process was stopped counts as the median since the last one. "No improvement":
+  nothing better in a number of evaluations; "diverged": the loss or a gradient was no longer finite.
 - A mean over seeds has a 95% interval by Student's t; a ratio of times is the geometric mean over pairs of one seed. The quality that times
   are taken to is the target or, where there is none, what every seed of every cell reaches that beats the baselines.
-- What moves a unit: the variance of its next state to first order, shared out among its own states, those of all other units, and the
-  input, as if these varied independently; mean over units, sequences and steps of validation data.
+- What drives a unit's update: the variance of its next state to first order, shared out among its own states, those of all other units, and
+  the input, as if these varied independently; mean over units, sequences and steps of validation data.
 - Noise is normal, its deviation that many times the deviation of the inputs or of the outputs; on states it is added at every step."""
 
 
-def groups(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list[TrainingRecord]]:
+def group_trainings(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list[TrainingRecord]]:
     """Records that are compared: of one task and size, and with one thing equal."""
     found: dict[tuple[str, str, int], list[TrainingRecord]] = {}
     for record in sorted(records, key=lambda r: (r.trial.examples, r.trial.equal)):
@@ -48,124 +53,123 @@ def groups(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list
     return found
 
 
-def title(key: tuple[str, str, int]) -> str:
+def title_group(key: tuple[str, str, int]) -> str:
     task, equal, examples = key
     return f"{task}{f' with {examples:,} examples' if examples else ''}, {HEADINGS[equal]}"
 
 
-def spread(value: Mean, digits: int = 3) -> str:
+def format_mean(value: Estimate) -> str:
     """A mean with its interval, where it has one."""
-    known = number(value.value, digits)
-    return known if math.isinf(value.high) else f"{known} [{number(value.low, digits)}, {number(value.high, digits)}]"
+    known = format_number(value.value)
+    return known if math.isinf(value.high) else f"{known} [{format_number(value.low)}, {format_number(value.high)}]"
 
 
-def named(records: Sequence[TrainingRecord]) -> list[str]:
+def row_key(records: Sequence[TrainingRecord]) -> list[Any]:
     first = records[0]
-    rates = "/".join(dict.fromkeys(f"{record.trial.rate:g}" for record in records))
-    return [first.trial.cell, str(first.trial.H), f"{first.recurrent:,}", rates]
+    rates = list(dict.fromkeys(record.trial.rate for record in records))
+    rate: float | str = rates[0] if len(rates) == 1 else "/".join(f"{rate:g}" for rate in rates)
+    return [first.trial.cell, first.trial.H, first.recurrent, rate]
 
 
-def ends(records: Sequence[TrainingRecord]) -> str:
-    return ", ".join(f"{count} {end}" for end, count in Counter(record.end for record in records).items())
-
-
-def results(records: Sequence[TrainingRecord]) -> tuple[list[str], list[list[str]]]:
-    """How good each cell became: headers and rows."""
+def result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
+    """How good each cell became."""
+    first = records[0]
     extras = list(dict.fromkeys(name for record in records for name in record.extras))
-    headers = [*CELL, f"{records[0].metric} (test)", *extras, "steps", "seconds", "ended", "above the limit", "backend", "error"]
     rows = []
-    for found in by_cell(records).values():
-        more = [spread(mean([r.extras[name] for r in found if name in r.extras])) for name in extras]
-        above = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
+    for found in group_by_cell(records).values():
+        more = [mean_ci(known) if (known := [r.extras[name] for r in found if name in r.extras]) else None for name in extras]
+        clipped = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
+        ends = Counter(record.end for record in found)
         rows.append([
-            *named(found), spread(mean([r.final for r in found])), *more, number(median(r.steps for r in found)),
-            number(median(r.seconds for r in found)), ends(found), f"{above:.0%}", found[0].backend, f"{max(r.error for r in found):.0e}",
+            *row_key(found), mean_ci([r.final for r in found]), *more, median(r.steps for r in found), median(r.seconds for r in found),
+            ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped, found[0].backend,
+            max(r.error for r in found),
         ])  # fmt: skip
-    return headers, rows
+    columns = [
+        *CELL, Column(f"{first.metric} (test)", f"test_{name_field(first.metric)}", "", format_mean),
+        *(Column(name, name_field(name), "", format_mean) for name in extras),
+        Column("steps", "steps", "", format_number), Column("seconds", "seconds", "", format_number),
+        Column("stopped because", "stopped_because", words=True),
+        Column("steps with clipped gradient", "clipped_steps", "percent", "{:.0%}".format),
+        Column("backend", "backend", words=True, terminal=False), Column("error", "error", "", "{:.0e}".format, terminal=False),
+    ]  # fmt: skip
+    seeds = count_noun(len({record.trial.seed for record in records}), "seed")
+    sizes = " ".join(f"{name}={value}" for name, value in first.sizes.items())
+    without = ", ".join(f"{name} {format_number(value)}" for name, value in first.baselines.items())
+    caption = f"{seeds}; {sizes}. {'Higher' if first.higher else 'Lower'} is better."
+    caption += f" Without a recurrent layer: {without}." if without else ""
+    title = title_group(key)
+    return Table(f"{title[0].upper()}{title[1:]}", columns, rows, caption)
 
 
-def times(records: Sequence[TrainingRecord]) -> tuple[str, list[str], list[list[str]]]:
-    """How long each cell took to a common quality, and against the gru: a caption, headers and rows."""
-    cells, goal = by_cell(records), level(records)
+def name_field(words: str) -> str:
+    """Words as the name of a column in CSV."""
+    return "_".join("".join(c if c.isalnum() else " " for c in words).split())
+
+
+def quality_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
+    """How long each cell took to a common quality, and compared with the gru; without rows where no cell beats the baselines."""
+    cells, goal, title = group_by_cell(records), common_quality(records), f"Time to quality: {title_group(key)}"
     if goal is None:
-        return "No cell is better than the baselines: there is no quality to take times to.", [], []
-    gru = cells.get("gru", [])
-    headers = [*CELL, "seeds that reach it", "steps", "seconds", "steps ÷ gru's", "seconds ÷ gru's"]
-    papers = records[0].trial.task == THEIRS
+        return Table(title, CELL, [], "No cell is better than the baselines: there is no quality to take times to.", level=3)
+    gru, papers = cells.get("gru", []), records[0].trial.task == THEIRS
     rows = []
     for cell, found in cells.items():
-        points = [point for record in found if (point := reach(record, goal)) and point.step]
-        ratios = [against(found, gru, goal, of) if cell != "gru" else None for of in (lambda p: p.step, lambda p: p.seconds)]
+        points = [point for record in found if (point := first_reaching(record, goal)) and point.step]
+        ratios = [compare_times(found, gru, goal, of) if cell != "gru" else None for _, of in STEPS_OR_SECONDS]
         scaled = 46 * ratios[1].value if ratios[1] else 46 if cell == "gru" and points else None
-        rows.append([
-            *named(found), f"{len(points)} of {len(found)}",
-            *(spread(geometric([of(p) for p in points])) if points else NONE for of in (lambda p: p.step, lambda p: p.seconds)),
-            *(spread(ratio) if ratio else NONE for ratio in ratios),
-            *([NONE if scaled is None else number(scaled), str(PAPER.get(cell, NONE))] if papers else []),
-        ])  # fmt: skip
-    headers += ["hours, had the gru 46", "paper"] if papers else []
-    caption = f"To {number(goal)} in {records[0].metric} on the validation data; geometric means over the seeds that reach it."
-    failed = [cell for cell, found in cells.items() if not learned(found)]
-    return f"{caption} {failure(failed)}".strip(), headers, rows
+        means = [geometric_mean_ci([of(p) for p in points]) if points else None for _, of in STEPS_OR_SECONDS]
+        rows.append([*row_key(found), (len(points), len(found)), *means, *ratios, *([scaled, PAPER.get(cell)] if papers else [])])
+    reached = (Column("", "seeds_that_reach_it"), Column("", "seeds"))
+    hours = [Column("hours, had the gru 46", "hours_had_the_gru_46", "", format_number), Column("paper", "hours_in_paper")]
+    columns = [
+        *CELL, Column("seeds that reach it", show="{0[0]} of {0[1]}".format, parts=reached),
+        *(Column(name, name, "", format_mean) for name, _ in STEPS_OR_SECONDS),
+        *(Column(f"{name} ÷ gru's", f"{name}_over_gru", "", format_mean) for name, _ in STEPS_OR_SECONDS),
+        *(hours if papers else []),
+    ]  # fmt: skip
+    caption = f"To {format_number(goal)} in {records[0].metric} on the validation data; geometric means over the seeds that reach it."
+    failed = [cell for cell, found in cells.items() if not beats_baselines(found)]
+    return Table(title, columns, rows, f"{caption} {list_failed(failed)}".strip(), level=3)
 
 
-def failure(cells: Sequence[str]) -> str:
+def list_failed(cells: Sequence[str]) -> str:
     verb = "isn't" if len(cells) == 1 else "aren't"
     return f"{', '.join(cells)} {verb} better than the baselines." if cells else ""
 
 
-def section(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> list[str]:
-    first = records[0]
-    seeds = plural(len({record.trial.seed for record in records}), "seed")
-    sizes = " ".join(f"{name}={value}" for name, value in first.sizes.items())
-    known = ", ".join(f"{name} {number(value)}" for name, value in first.baselines.items())
-    caption = f"{seeds}; {sizes}. {'Higher' if first.higher else 'Lower'} is better."
-    said, headers, rows = times(records)
-    return [
-        f"## {title(key)[0].upper()}{title(key)[1:]}",
-        f"{caption} Without a recurrent layer: {known}." if known else caption,
-        table(*results(records)),
-        f"### Time to quality: {title(key)}",
-        said,
-        table(headers, rows) if rows else "",
-    ]
+def drive_table(records: Sequence[LearnedRecord]) -> Table:
+    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, median_gates(r)] for r in records]
+    shares = {"its own past": "own_past", "its neighbours": "neighbours", "its input": "input"}
+    columns = [
+        *CELL[:2], *(Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items()),
+        Column("median opening of its gates", "gate", show=lambda gates: ", ".join(f"{name} {value:.2f}" for name, value in gates.items())),
+    ]  # fmt: skip
+    return Table("What drives a unit's update", columns, rows, "Of a trained layer, on validation data.")
 
 
-def shares(records: Sequence[LearnedRecord]) -> str:
-    rows = [[r.trial.cell, str(r.trial.H), *(f"{share:.1%}" for share in (r.own, r.neighbours, r.input)), f"{half(r)}"] for r in records]
-    return table(("cell", "H", "its own past", "its neighbours", "its input", "median opening of its gates"), rows)
-
-
-def half(record: LearnedRecord) -> str:
+def median_gates(record: LearnedRecord) -> dict[str, float] | None:
     """The median opening of each gate over all steps."""
-    return ", ".join(f"{gate.name} {median(gate.middle):.2f}" for gate in record.gates) or NONE
+    return {gate.name: median(gate.middle) for gate in record.gates} or None
 
 
-def noises(records: Sequence[LearnedRecord]) -> str:
+def noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
     levels = list(dict.fromkeys(level for record in records for level in record.noise))
-    rows = [[r.trial.cell, *(number(r.noise[level]) if level in r.noise else NONE for level in levels)] for r in records]
-    return table(("cell", *levels), rows)
+    rows = [[r.trial.cell, *(r.noise.get(level) for level in levels)] for r in records]
+    columns = [CELL[0], *(Column(level, name_field(metric), "", format_number, at=level) for level in levels)]
+    return Table("Robustness to noise", columns, rows, f"{metric} on the test data, of seed 0.", across="noise")
 
 
-def sections(records: Records) -> list[str]:
+def training_tables(records: Records) -> list[Table | str]:
     """All there is to say of a run's trainings."""
-    parts = [part for key, found in groups(records.training).items() for part in section(key, found)]
-    seen = [
-        r for r in ordered(records.learned) if not r.trial.examples or r.trial.examples == max(o.trial.examples for o in records.learned)
-    ]
-    if seen:
-        parts += ["## What moves a unit", "Of a trained layer, on validation data (see Method).", shares(seen)]
-        parts += ["## In noise", f"{records.training[0].metric} on the test data, of seed 0.", noises(seen)]
-    return [part for part in parts if part]
+    parts: list[Table | str] = []
+    for key, found in group_trainings(records.training).items():
+        parts += [result_table(key, found), quality_table(key, found)]
+    largest = max((r.trial.examples for r in records.learned), default=0)
+    seen = [r for r in sort_by_seed(records.learned) if r.trial.examples in (0, largest)]
+    return [*parts, *([drive_table(seen), noise_table(seen, records.training[0].metric)] if seen else [])]
 
 
-def tables(records: Records) -> list[Table]:
-    """For a terminal: how good each cell became."""
-    found = []
-    for key, group in groups(records.training).items():
-        headers, rows = results(group)
-        shown = Table(*headers[:-2], title=title(key), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-        for row in rows:
-            shown.add_row(*row[:-2])
-        found.append(shown)
-    return found
+def result_tables(records: Records) -> list[Table]:
+    """How good each cell became, for a terminal."""
+    return [result_table(key, group) for key, group in group_trainings(records.training).items()]

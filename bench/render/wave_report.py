@@ -1,35 +1,35 @@
-"""Cells whose units look at their neighbours: how many they update in a second, and against a loop over torch's conv2d."""
+"""Cells whose units read their neighbours: how many they update in a second, and their speedup over a loop of torch's conv2d."""
 
 from collections.abc import Sequence
 
-from bench.analysis.summary import timed, updates_per_second
-from bench.analysis.verdict import compared, noise
+from bench.analysis.summary import is_timed, updates_per_second
+from bench.analysis.verdict import compare_cases, measure_noise
 from bench.records import CaseRecord
-from bench.render.formatting import MODES, NONE, faults, interval, number, unknown
-from bench.render.markdown import table
+from bench.render.formatting import MODES, explain_no_ratio, format_number, format_speed_interval
+from bench.render.table import Column, Table
+from bench.render.tables import BACKEND, CELL, ERRORS, SIZES, list_case, list_errors, word_column
 
-CAPTION = (
-    "The unit is the cell update: one point of the grid, of one sequence, in one time step. There are T·B·H of them in a call, whose time "
-    "holds the input product too. The peer is the equations in a loop over torch's conv2d, as wavetorch runs them: no layer of torch.nn "
-    "computes waves."
-)
+METHOD = """\
+- Waves: the unit is the cell update, one point of the grid, of one sequence, in one time step. There are T·B·H of them in a call, whose
+  time includes the input projection. They are compared with the equations in a loop over torch's conv2d, as wavetorch runs them: no layer
+  of torch.nn computes waves."""
 
 
-def section(cases: Sequence[CaseRecord]) -> list[str]:
-    """Nothing where there are none."""
-    found = [r for r in cases if r.unit and timed(r) and r.case.input_product and not r.case.aa_repeat]
-    if not found:
-        return []
-    margin = noise(cases).margin
+def wave_tables(cases: Sequence[CaseRecord]) -> list[Table]:
+    """One table, or none where no cell of waves was timed."""
+    found = [r for r in cases if r.unit and is_timed(r) and r.case.input_product and not r.case.aa_repeat]
+    margin = measure_noise(cases).margin
     rows = []
     for record in sorted(found, key=lambda r: (r.case.cell, list(MODES).index(r.case.mode), r.case.T, r.case.H, r.case.backend)):
         case = record.case
         peer = next((r for r in found if r.case == case.model_copy(update={"backend": "conv2d"})), None)
-        speed = compared(record, peer, margin) if peer and peer is not record else None
-        against = interval(speed) if speed else NONE if peer is record else unknown(record, peer)
-        rate = number((updates_per_second(record) or 0.0) / 1e6)
-        rows.append(
-            [case.cell, case.backend, MODES[case.mode], *map(str, (case.T, case.B, case.D, case.H)), rate, against, faults(record)[0]]
-        )
-    headers = ("cell", "backend", "task", "T", "B", "D", "H", "million cell updates/s", "speed × conv2d loop", "error of outputs")
-    return ["## Waves", CAPTION, table(headers, rows, left=3)]
+        speed = compare_cases(record, peer, margin) if peer and peer is not record else None
+        against = speed or (None if peer is record else explain_no_ratio(record, peer))
+        cell, backend, *sizes = list_case(record)
+        rows.append([cell, backend, MODES[case.mode], *sizes, updates_per_second(record) or 0.0, against, list_errors(record)[0]])
+    columns = [
+        CELL, BACKEND, word_column("task"), *SIZES,
+        Column("million cell updates/s", "cell_updates_per_s", "", lambda rate: format_number(rate / 1e6)),
+        Column("speedup over conv2d loop", "speedup", "", format_speed_interval), ERRORS[0],
+    ]  # fmt: skip
+    return [Table("Waves", columns, rows)] if rows else []

@@ -8,10 +8,13 @@ from pathlib import Path
 from markupsafe import Markup
 
 from bench.analysis.comparison import RunSet, compare
-from bench.analysis.history import Timeline, timelines
+from bench.analysis.history import Timeline, build_timelines
+from bench.records import compress, find_records
 from bench.render import csv_tables, run_report
-from bench.render.formatting import MODES, NONE, factor
-from bench.render.published import FILE, Published, cited, modes
+from bench.render.formatting import MODES, NONE, format_factor
+from bench.render.markdown import fold
+from bench.render.published import Published, format_mean_speed, shared_modes
+from bench.render.table import Table, write_html
 from bench.site import charts, handbook
 from bench.site.equations import Source, equations
 from bench.site.page_tables import Entry, compared, entries, regressions, verdicts
@@ -35,7 +38,7 @@ def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[s
         run_page(site, run)
     pairs = [pair for newer, older in combinations(runs, 2) if (pair := pair_page(site, older, newer))]
     site.page("compare/index.html", "compare.html", "Compare two runs", pairs=pairs, runs=runs)
-    lines = timelines([(run.name, run.records) for run in runs])
+    lines = build_timelines([(run.name, run.records) for run in runs])
     history_page(site, lines)
     for cell in cells:
         cell_page(site, cell, runs, derived.get(cell.name, ""))
@@ -47,10 +50,10 @@ def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[s
 
 def front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline], cells: Sequence[str]) -> None:
     newest = next((run for run in runs if run.kind == "speed"), None)
-    shown = modes(runs)
+    shown = shared_modes(runs)
     peers = (("same", "× torch.nn"), ("gru", "× torch.nn's GRU"))
     columns = [f"{MODES[mode].lower()} {words}" for mode in shown for _, words in peers]
-    rows = [(run, [cited(run.best(mode, peer)) or NONE for mode in shown for peer, _ in peers]) for run in runs]
+    rows = [(run, [format_mean_speed(run.best(mode, peer)) or NONE for mode in shown for peer, _ in peers]) for run in runs]
     site.page(
         "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
         picture=charts.speed(newest.grids) if newest else Markup(""), gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
@@ -63,14 +66,23 @@ def run_page(site: Site, run: Published) -> None:
     beside = site.out / "runs" / run.name
     beside.mkdir(parents=True)
     for path in run.folder.iterdir():
-        if (path.suffix == ".svg" and path.name != "table.svg") or path.name == FILE:
+        if path.suffix == ".svg" and path.name != "table.svg":
             shutil.copy(path, beside / path.name)
+    if records := find_records(run.folder):
+        shutil.copy(records, beside / records.name)
+        compress(beside)
     pictures = charts.pictures(run)
     plots = dict.fromkeys([*(f"{name}.svg" for name in pictures), *(path.name for path in sorted(beside.glob("*.svg")))])
-    written = run_report.trained if run_report.learns(run.records) else run_report.render
-    text = written(run.records, list(plots))
-    csv_tables.write(beside, text, run.records)
-    made = article(text, pictures, run.name)
+    parts = run_report.list_parts(run.records)
+    names = {id(table): name for name, table in csv_tables.name_tables(parts)}
+    csv_tables.write(beside, parts, run.records)
+
+    def html(table: Table) -> str:
+        name = names[id(table)]
+        made = write_html(table, name, f"{run.name}/tables/{name}.csv")
+        return made if table.level else fold(table.title, made)
+
+    made = article(run_report.join_parts(parts, list(plots), html), pictures, run.name)
     site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 
 
@@ -84,7 +96,7 @@ def pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
     headers, rows = compared(found)
     site.page(
         address, "pair.html", f"{newer.name} against {older.name}", a=older, b=newer, found=found, headers=headers, rows=rows,
-        verdicts=verdicts(found), mean=factor(found.geomean) if found.geomean else NONE,
+        verdicts=verdicts(found), mean=format_factor(found.geomean) if found.geomean else NONE,
     )  # fmt: skip
     return Entry(older.name, newer.name, address.removeprefix("compare/"), verdicts(found), found.unlike)
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from markupsafe import Markup
 
 from bench.analysis.history import Timeline
-from bench.analysis.summary import timesteps_per_second, told
+from bench.analysis.summary import is_representable, timesteps_per_second
 from bench.records import CaseRecord, GradientRecord
 from bench.render import gradient_report
 from bench.render.case_grid import ORDER, Grid
-from bench.render.formatting import factor, interval, number, power, size, task
+from bench.render.formatting import describe_size, describe_task, format_factor, format_number, format_power, format_speed_interval
 from bench.render.plots import curves, peak
 from bench.render.published import Published
 from bench.render.speed_plot import named, speeds
@@ -33,9 +33,9 @@ def look(backend: str) -> int | None:
 def pictures(run: Published) -> dict[str, Markup]:
     """Plots that stand in for the pictures of a report, by the name of its file."""
     found = {"speeds": speed(run.grids), "gradients": norms(run.records.gradients)}
-    training = [g for g in run.grids if g.common.mode == "training" and g.common.input_product and not g.several][:1]
+    training = [g for g in run.grids if g.common.mode == "training" and g.common.input_product and not g.has_several_sizes][:1]
     for grid in training:
-        title = f"training with the input product, {size(grid.common)}"
+        title = f"training including the input projection, {describe_size(grid.common)}"
         found["throughput"] = over_lengths(grid, timesteps_per_second, f"Time steps per second, {title}", "time steps per second")
         found["memory"] = over_lengths(grid, peak, f"Peak memory over the baseline, {title}", "MiB")
     return {name: plot for name, plot in found.items() if plot}
@@ -51,11 +51,13 @@ def speed(grids: Sequence[Grid]) -> Markup:
                 lines = []
                 for record, s in found[row]:
                     ends = (s.ratio.low, s.ratio.high) if s.ratio.bounded else ()
-                    mark = Mark(s.ratio.value, 0, f"{named(grid, row)}, {record.case.backend}: {interval(s)}, {s.verdict}", *ends)
+                    mark = Mark(
+                        s.ratio.value, 0, f"{named(grid, row)}, {record.case.backend}: {format_speed_interval(s)}, {s.verdict}", *ends
+                    )
                     lines.append(Line(record.case.backend, look(record.case.backend), [mark]))
                 rows.append((named(grid, row), lines))
-            at = "" if grid.several else f"T={grid.lengths[-1]} "
-            title = f"Speed against torch.nn, {task(grid.common).lower()}, {at}{size(grid.common)}"
+            at = "" if grid.has_several_sizes else f"T={grid.lengths[-1]} "
+            title = f"Speed against torch.nn, {describe_task(grid.common).lower()}, {at}{describe_size(grid.common)}"
             return forest(title, rows, Axis("times as fast as torch.nn; bars are 95% intervals", True, TICKS, "×"))
     return Markup("")
 
@@ -66,7 +68,7 @@ def over_lengths(grid: Grid, value: Callable[[CaseRecord], float | None], title:
     for cell in grid.cells:
         lines = []
         for backend, points in curves(grid, cell, value).items():
-            marks = [Mark(T, v, f"{cell}, {backend}, T={T}: {number(v)} {unit}") for T, v in points.items()]
+            marks = [Mark(T, v, f"{cell}, {backend}, T={T}: {format_number(v)} {unit}") for T, v in points.items()]
             lines.append(Line(backend, None if backend == "vendor's gru" else look(backend), marks))
         if lines:
             found.append(Panel(cell, lines))
@@ -76,11 +78,11 @@ def over_lengths(grid: Grid, value: Callable[[CaseRecord], float | None], title:
 def norms(records: Sequence[GradientRecord]) -> Markup:
     """Gradient norms over lag at the longest T, of the first seed, and their errors against float64, the median over seeds."""
     T = max((record.T for record in records), default=0)
-    found = {key: group[T] for key, group in gradient_report.grouped(records).items() if T in group}
+    found = {key: group[T] for key, group in gradient_report.group_gradients(records).items() if T in group}
     at, first = f"at T - k over lag k, T={T}", records[0].loss if records else ""
-    sizes = {key: [v if told(key[1], v) else 0.0 for v in group[0].by_lag] for key, group in found.items()}
+    sizes = {key: [v if is_representable(key[1], v) else 0.0 for v in group[0].by_lag] for key, group in found.items()}
     errors = {
-        key: [v if v < gradient_report.ENDLESS else 0.0 for v in gradient_report.middle(group)]
+        key: [v if v < gradient_report.ENDLESS else 0.0 for v in gradient_report.median_errors(group)]
         for key, group in found.items()
         if group[0].errors
     }
@@ -103,7 +105,7 @@ def over_lags(
             if (kind, start) == (dtype, init):
                 pairs = zip(found[cell, kind, start][0].steps, values[cell, kind, start], strict=True)
                 known = spaced([(lag, v) for lag, v in pairs if 0 < v < math.inf and (lag or not far)], far)
-                marks = [Mark(lag, v, f"{cell}, {init}, {dtype}, lag {lag}: {power(v)}") for lag, v in known]
+                marks = [Mark(lag, v, f"{cell}, {init}, {dtype}, lag {lag}: {format_power(v)}") for lag, v in known]
                 lines += [Line(cell, cells.index(cell) % 8, marks)] if marks else []
         shown += [Panel(f"{init}, {dtype}", lines)] if lines else []
     return panels(title, shown, Axis("lag k", far), Axis(name, True))
@@ -127,7 +129,7 @@ def history(line: Timeline) -> Markup:
         for point in series.points:
             value, here = point.estimate, point.records.run.environment
             ends = (value.low, value.high) if value.bounded else ()
-            said = f"{case.cell}, T={case.T}, {point.run}, commit {here.commit[:9] or 'unknown'}: {factor(value.value)}"
+            said = f"{case.cell}, T={case.T}, {point.run}, commit {here.commit[:9] or 'unknown'}: {format_factor(value.value)}"
             marks.append(Mark(names.index(point.run) + 1, value.value, said, *ends))
         rules = [(names.index(change.after.run) + 1, change.speed.verdict) for change in series.changes]
         given = "" if case.input_product else ", given"
@@ -142,12 +144,12 @@ def one_cell(cell: str, runs: Sequence[Published]) -> Markup:
     found, lengths = [], set[int]()
     for run in runs:
         for grid in run.grids:
-            if cell not in grid.cells or grid.several or grid.common.mode != "training" or not grid.common.input_product:
+            if cell not in grid.cells or grid.has_several_sizes or grid.common.mode != "training" or not grid.common.input_product:
                 continue
             lines = []
             for backend, points in curves(grid, cell, timesteps_per_second).items():
-                said = f"{run.name}, {backend}, {size(grid.common)}"
-                marks = [Mark(T, v, f"{said}, T={T}: {number(v)} time steps per second") for T, v in points.items()]
+                said = f"{run.name}, {backend}, {describe_size(grid.common)}"
+                marks = [Mark(T, v, f"{said}, T={T}: {format_number(v)} time steps per second") for T, v in points.items()]
                 lines.append(Line(backend, None if backend == "vendor's gru" else look(backend), marks))
             lengths |= set(grid.lengths)
             found += [Panel(f"{run.day}, {run.records.run.environment.device}", lines)] if lines else []
@@ -161,6 +163,10 @@ def speeds_of(grid: Grid, cell: str, run: Published) -> list[tuple[Published, st
     rows = []
     for row in (row for row in grid.rows if row.cell == cell):
         peer = "its own cell" if grid.peers(row).same else "its GRU"
-        what = f"{task(grid.common)}, {size(grid.at(row, ''))}"
-        rows += [(run, what, row.T, b, peer, interval(s)) for b, record in grid.timed(row).items() if (s := grid.speed(record))]
+        what = f"{describe_task(grid.common)}, {describe_size(grid.case_at(row, ''))}"
+        rows += [
+            (run, what, row.T, b, peer, format_speed_interval(s))
+            for b, record in grid.timed_records(row).items()
+            if (s := grid.speed(record))
+        ]
     return rows

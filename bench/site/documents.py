@@ -10,8 +10,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from bench.render.csv_tables import words
-from bench.site.report_page import cell, fenced
+from bench.site.report_page import fenced, words
 
 Link = Callable[[str, bool], str]
 """Where on the site is what a document names, and whether it is a picture; "" for nowhere."""
@@ -98,3 +97,12 @@ def opened(self: RendererHTML, tokens: Sequence[Token], at: int, options: object
 
 def closed(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
     return "</table></div></div>\n"
+
+
+def cell(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+    """Numbers to the right, by a class; the first of a row heads it; a header without a word is no header."""
+    token = tokens[at]
+    right = ' class="n"' if "right" in str(token.attrGet("style") or "") else ""
+    if token.type == "th_open":
+        return f'<th scope="col"{right}>' if tokens[at + 1].content else f'<th scope="col"{right}><span class="hidden">what</span>'
+    return f"<td{right}>"

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.analysis.comparison import Comparison
+from bench.analysis.comparison import Comparison, Pair
 from bench.analysis.history import Change, Series, Timeline
-from bench.render.comparison_tables import PLACES, status, time
-from bench.render.formatting import NONE, factor, interval, plural, size, task
+from bench.render.comparison_tables import PLACES, SPEEDS, status, time_of
+from bench.render.formatting import NONE, count_noun, describe_size, describe_task, format_factor, format_speed_interval
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,33 @@ class Entry:
 
 def verdicts(found: Comparison) -> str:
     counts = ", ".join(f"{n} {verdict}" for verdict in ("faster", "slower", "tie", "ambiguous") if (n := found.count(verdict)))
-    return f"{plural(len(found.compared), 'case')} compared: {counts}" if counts else "nothing has a time in both"
+    return f"{count_noun(len(found.compared), 'case')} compared: {counts}" if counts else "nothing has a time in both"
 
 
 def compared(found: Comparison) -> tuple[list[str], list[list[str]]]:
     """Headers and a row for each case that has a speed, the slowest first, then for each that lost or won its time."""
-    headers = [*(name for name, _ in PLACES), "A, ms", "B, ms", "B's speed", "verdict"]
+    headers = [*(column.header for column, _ in PLACES), "A, ms", "B, ms", "B's speed", "verdict"]
+
+    def where(pair: Pair) -> list[str]:
+        return [column.text(entry(pair.case)) for column, entry in PLACES]
+
     rows = [
-        [*(entry(pair.case) for _, entry in PLACES), time(pair.a), time(pair.b), interval(speed), speed.verdict]
+        [*where(pair), *map(SPEEDS[0].text, (time_of(pair.a), time_of(pair.b))), format_speed_interval(speed), speed.verdict]
         for pair, speed in found.compared
     ]
-    rows += [[*(entry(pair.case) for _, entry in PLACES), status(pair.a), status(pair.b), NONE, pair.why] for pair in found.changed]
+    rows += [[*where(pair), status(pair.a), status(pair.b), NONE, pair.why] for pair in found.changed]
     return headers, rows
 
 
 def regressions(lines: Sequence[Timeline]) -> list[tuple[str, str, str]]:
     """What is slower now than it was and has not been made up for: the case, by how much, and between which runs."""
     found = [(series, change) for line in lines for series in line.series if (change := series.regression)]
-    return [(case(series), interval(change.speed), between(change)) for series, change in found]
+    return [(case(series), format_speed_interval(change.speed), between(change)) for series, change in found]
 
 
 def case(series: Series) -> str:
     known = series.case
-    return f"{known.cell}, {known.backend}: {task(known).lower()}, T={known.T} {size(known)}"
+    return f"{known.cell}, {known.backend}: {describe_task(known).lower()}, T={known.T} {describe_size(known)}"
 
 
 def between(change: Change) -> str:
@@ -59,8 +63,10 @@ def entries(line: Timeline) -> list[list[str]]:
     rows = []
     for series in line.series:
         known = {point.run: point for point in series.points}
-        values = [factor(known[name].value) if name in known else NONE for name in names]
-        told = "; ".join(f"{change.speed.verdict} at {change.after.run}: {interval(change.speed)}" for change in series.changes)
+        values = [format_factor(known[name].value) if name in known else NONE for name in names]
+        told = "; ".join(
+            f"{change.speed.verdict} at {change.after.run}: {format_speed_interval(change.speed)}" for change in series.changes
+        )
         where = series.case
-        rows.append([where.cell, where.backend, task(where).lower(), str(where.T), *values, told or "no change"])
+        rows.append([where.cell, where.backend, describe_task(where).lower(), str(where.T), *values, told or "no change"])
     return rows

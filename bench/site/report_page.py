@@ -10,10 +10,7 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from bench.render.csv_tables import slug, tables, words
-
-LONG = 12
-"""Rows from which a table has a field to filter it by."""
+from bench.render.csv_tables import slug
 
 
 @dataclass(frozen=True)
@@ -25,16 +22,21 @@ class Article:
     sections: Sequence[tuple[str, str]]
 
 
+def words(inline: Token) -> str:
+    """What an inline token says, without its markup."""
+    return "".join(child.content for child in inline.children or [])
+
+
 def inline(markdown: str) -> Markup:
     """A sentence."""
     return Markup(MarkdownIt("commonmark").renderInline(markdown))
 
 
 def article(report: str, pictures: Mapping[str, Markup], folder: str) -> Article:
-    """A report as a page has it. `pictures` stand in for the images of their names; what else the report names is in `folder`."""
+    """A report as a page has it: markdown whose tables are HTML. `pictures` stand in for the images of their names; what else the report
+    names is in `folder`."""
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = reader.parse(report)
-    names = [name for name, _ in tables(tokens)]
     heads = [(token, after) for token, after in pairwise(tokens) if token.type == "heading_open"]
     taken: set[str] = set()
     for token, after in heads:
@@ -44,10 +46,6 @@ def article(report: str, pictures: Mapping[str, Markup], folder: str) -> Article
         taken.add(name)
         token.attrSet("id", name)
     prepared = [*lone(tokens[3:], pictures)]
-    reader.add_render_rule("table_open", opener([*names], folder))
-    reader.add_render_rule("table_close", closed)
-    reader.add_render_rule("th_open", cell)
-    reader.add_render_rule("td_open", cell)
     reader.add_render_rule("image", picture(folder))
     reader.add_render_rule("fence", fenced)
     body = reader.renderer.render(prepared, reader.options, {})
@@ -78,41 +76,6 @@ def image(token: Token) -> str | None:
     children = token.children or []
     alone = token.type == "inline" and len(children) == 1 and children[0].type == "image"
     return Path(str(children[0].attrGet("src"))).stem if alone else None
-
-
-def opener(names: list[str], folder: str):  # type: ignore[no-untyped-def]
-    def opened(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
-        name, rows = names.pop(0), 0
-        for token in tokens[at:]:
-            if token.type == "table_close":
-                break
-            rows += token.type == "tr_open"
-        return table(name, rows - 1, f"{folder}/tables/{name}.csv")
-
-    return opened
-
-
-def table(name: str, rows: int, sheet: str) -> str:
-    """The opening of a table in a frame that scrolls: what it is called, and where it is as CSV."""
-    long = ' data-filter=""' if rows >= LONG else ""
-    link = (
-        f'<p class="sheet"><a href="{escape(sheet)}" download>CSV<span class="hidden"> of the table {name}</span></a></p>' if sheet else ""
-    )
-    frame = f'<div class="scroll" role="region" tabindex="0" aria-label="Table {name}">'
-    return f'<div class="table"{long}>{link}{frame}<table id="table-{name}" data-sort="">\n'
-
-
-def closed(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
-    return "</table></div></div>\n"
-
-
-def cell(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
-    """Numbers to the right, by a class; the first of a row heads it; a header without a word is no header."""
-    token = tokens[at]
-    right = ' class="n"' if "right" in str(token.attrGet("style") or "") else ""
-    if token.type == "th_open":
-        return f'<th scope="col"{right}>' if tokens[at + 1].content else f'<th scope="col"{right}><span class="hidden">what</span>'
-    return f"<td{right}>"
 
 
 def fenced(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
