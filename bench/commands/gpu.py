@@ -10,6 +10,8 @@ from bench.errors import UsageError
 from bench.harness.settings import DTYPES
 from bench.harness.suites import SUITES
 
+KEEP = "Time nothing: keep which whole layers of a run torch ran faster, for the backend auto. May be given several times."
+
 
 @click.command(cls=RenamingCommand, renamed={"--cuts": "--tilings"})
 @click.option(
@@ -26,8 +28,12 @@ from bench.harness.suites import SUITES
     "--tilings", type=SIZE, default="16", metavar="N", help="Tile configurations that are timed for each pass, fastest expected first. [16]"
 )
 @click.option("--out", type=Path, metavar="FOLDER", help="A folder for copies of the table and for all times. [none]")
-def tune(suite: tuple[str, ...] | None, budget: float, dtype: str | None, tilings: int, out: Path | None) -> None:
+@click.option("--layers", "runs", type=Path, multiple=True, metavar="RUN", help=f"{KEEP} [no run]")
+def tune(suite: tuple[str, ...] | None, budget: float, dtype: str | None, tilings: int, out: Path | None, runs: tuple[Path, ...]) -> None:
     """Time tile configurations of the persistent kernels on a GPU and store the fastest in kernels/tuned/. Rerun to resume."""
+    if runs:
+        keep_layers(runs, out)
+        return
     from bench.harness.device import resolve_device
     from bench.harness.device_lock import lock_device
     from bench.harness.progress import print_line
@@ -38,6 +44,15 @@ def tune(suite: tuple[str, ...] | None, budget: float, dtype: str | None, tiling
 
     with lock_device("cuda"):
         tune.tune_passes(budget, print_line, tune.suite_passes(suite or tuple(SUITES), dtype or ""), tilings, out)
+
+
+def keep_layers(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Into the tables of the devices that the runs ran on, and copies of those into `out`."""
+    from bench.harness import layer_table
+    from bench.harness.progress import print_line
+
+    for line in layer_table.keep(runs, out):
+        print_line(line)
 
 
 @click.command()

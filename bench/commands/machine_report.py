@@ -47,5 +47,6 @@ def print_machine_report() -> None:
         cell, runs = ("wave", "runs waves") if name == "stencil" else ("minimal", "runs every cell")
         reason = schedule.unsupported_reason(plan(cells.load(cell)), torch.float32, device, 32, 256)
         out.print(f"  {name}: {runs if reason is None else reason}")
+    out.print("  torch: runs the cells of torch.nn by its own operators")
     where = "cuDNN" if gpu else "torch's own CPU kernels"
     out.print(f"  vendor: torch.nn's RNN, LSTM and GRU, on {where}")

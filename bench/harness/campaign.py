@@ -89,17 +89,20 @@ RISKS = "as_wide_as_it_gets or same_bits or no_hang or graphs_of_other_cells"
 SMOKE = test_arguments("-k", RISKS, "tests/test_gpu.py", "tests/test_gpu_conditions.py")
 LEAN = ("--lean", "--backends", "vendor,persistent")
 TUNE = ("bench", "tune", "--suite", "headline", "--dtype", "float16", "--budget", "{seconds}", "--out", "{folder}")
+LAYERS = ("bench", "tune", "--out", "{folder}", "--layers")
 STEPS = (
     Step("doctor", 1, 20, ("bench", "doctor")),
     Step("smoke", 1, 50, SMOKE),
     Step("tilings", 1, 45, (*TUNE, "--tilings", "24")),
     Step("tune", 1, 75, (*TUNE, "--tilings", "4")),
     Step("headline", 1, 120, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
-    Step("tests", 1, 120, test_arguments("tests/test_gpu.py", "tests/test_gpu_scan.py", "tests/test_gpu_conditions.py")),
+    Step("layers", 1, 15, (*LAYERS, "{folder}/headline")),
+    Step("tests", 1, 120, test_arguments(*(f"tests/test_gpu{part}.py" for part in ("", "_torch", "_scan", "_conditions")))),
     Step("smoke again", 2, 40, SMOKE),
     Step("tune more", 2, 60, ("bench", "tune", "--budget", "{seconds}", "--out", "{folder}")),
     Step("headline in full", 2, 130, suite_arguments("headline", "full", "--backends", "vendor,persistent,stepwise"), ending=40.0),
     Step("deepbench", 2, 60, suite_arguments("deepbench", "deepbench", *LEAN)),
+    Step("more layers", 2, 15, (*LAYERS, "{folder}/full", "--layers", "{folder}/deepbench")),
     Step("scans", 2, 30, suite_arguments("scans", "scans", "--lean")),
     Step("crossover", 2, 40, suite_arguments("crossover", "crossover", *LEAN)),
     Step("more of headline", 2, 600, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),

@@ -140,6 +140,7 @@ def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None)
         "dtype": dtype or problem.dtype,
     }
     rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
+    rnn.derived = True
     with torch.no_grad():
         for name, parameter in rnn.weights().items():
             parameter.copy_(problem.weights[name])

@@ -52,10 +52,10 @@ class Twin:
                         split[f"b.{g}"] = part
         return split
 
-    def write(self, weights: Mapping[str, Tensor], module: nn.RNNBase, suffix: str = "_l0") -> None:
-        """The inverse of `read`: copy a layer's `weights` into `module`. A merged bias goes to `bias_ih`."""
+    def packed(self, weights: Mapping[str, Tensor], bias: bool = True) -> dict[str, list[Tensor]]:
+        """A layer's weights by torch's keys and, for each, by gate: joined, they are torch's tensors. A merged bias goes to `bias_ih`."""
 
-        def bias(g: str, side: str) -> Tensor:
+        def biased(g: str, side: str) -> Tensor:
             merged = weights.get(f"b.{g}")
             if merged is None:
                 return weights[f"b.{g}{side}"]
@@ -65,8 +65,12 @@ class Twin:
             "weight_ih": [weights[f"W.{g}x"] for g in self.gates],
             "weight_hh": [weights[f"W.{g}h"] for g in self.gates],
         }
-        if module.bias:
-            packed |= {"bias_ih": [bias(g, "x") for g in self.gates], "bias_hh": [bias(g, "h") for g in self.gates]}
+        if bias:
+            packed |= {"bias_ih": [biased(g, "x") for g in self.gates], "bias_hh": [biased(g, "h") for g in self.gates]}
+        return packed
+
+    def write(self, weights: Mapping[str, Tensor], module: nn.RNNBase, suffix: str = "_l0") -> None:
+        """The inverse of `read`: copy a layer's `weights` into `module`."""
         with torch.no_grad():
-            for key, values in packed.items():
-                getattr(module, key + suffix).copy_(torch.cat(list(values)))
+            for key, values in self.packed(weights, module.bias).items():
+                getattr(module, key + suffix).copy_(torch.cat(values))

@@ -14,7 +14,7 @@ import cells
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
-from kernels.layer import checkpointing, custom_op, input_products, packed, select
+from kernels.layer import checkpointing, custom_op, input_products, measured_layers, packed, select, torch_operator
 from kernels.layer.inputs import Hidden, batched_input, packed_input, previous_input
 
 MEMORY = ("full", "low")
@@ -43,7 +43,9 @@ class RNN(nn.Module):
         dropout: the probability of dropout on the output of each layer but the last. Default: 0
         bidirectional: if True, each layer runs in both directions. Default: False
         proj_size: not supported; must be 0.
-        backend: "auto", "eager", "compiled", "stepwise", "persistent", "scan" or "stencil". Default: "auto", the fastest that can run.
+        backend: "auto", "eager", "torch", "compiled", "stepwise", "persistent", "scan" or "stencil". "torch" is torch's own
+            operator, cuDNN's on a GPU, for the cells of torch.nn. Default: "auto", the fastest that can run; on a GPU that is "torch" where
+            it was measured to be faster.
         memory: "full", or "low": a training step then saves the states only, and the backward pass recomputes the rest by large
             products, chunk by chunk; "eager" runs forward a second time. Default: "full"
         device, dtype: of the parameters.
@@ -69,7 +71,7 @@ class RNN(nn.Module):
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
     `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results repeat bit by bit on the same
-    machine with the same number of threads.
+    machine with the same number of threads, but for cuDNN, which torch.use_deterministic_algorithms keeps "auto" from.
 
     Example::
 
@@ -77,6 +79,9 @@ class RNN(nn.Module):
         >>> input, h0, c0 = torch.randn(5, 3, 10), torch.randn(2, 3, 20), torch.randn(2, 3, 20)
         >>> output, (hn, cn) = rnn(input, (h0, c0))
     """
+
+    derived = False
+    """Whether "auto" is for derived loops alone, even where torch's operator is faster: for a study whose records name what ran."""
 
     def __init__(
         self,
@@ -235,17 +240,32 @@ class RNN(nn.Module):
 
     def _one(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
         """One layer in one direction: x (T, B, D), states (B, H), and `before` (B, D) what prev(x) is in the first step."""
-        if torch.compiler.is_compiling() and self.backend != "eager":
-            return custom_op.apply(self._known, self.bias, self.backend, x, states, weights, before)
+        if self.takes_torch(x, states, weights):
+            return torch_operator.apply(self.cell, x, states, weights)
+        low, backend = self.memory == "low", self.backend
+        if backend == "torch" and self.cell.twin:
+            backend = "auto"
+        if torch.compiler.is_compiling() and backend != "eager":
+            return custom_op.apply(self._known, self.bias, backend, x, states, weights, before)
         B, H = states[0].shape
-        fused = B and self.backend != "eager"  # torch.compile, which sees an eager loop step by step, can't trace a plan being made
-        schedule = select.choose(self.backend, self.plan, x.dtype, x.device, B, H) if fused else None
-        low = self.memory == "low"
+        fused = B and backend != "eager"  # torch.compile, which sees an eager loop step by step, can't trace a plan being made
+        schedule = select.choose(backend, self.plan, x.dtype, x.device, B, H) if fused else None
         if schedule is None:
             return (checkpointing.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
         if torch._C._are_functorch_transforms_active():  # what they pass on has no memory that a kernel could read
             raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
         return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, weights, before)
+
+    def takes_torch(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
+        """Whether a layer of these sizes, as `_one` has them, is run by torch's operator: as asked, or where that was measured to be
+        faster. A graph, which is for any sizes, has no measurements."""
+        if self.cell.twin is None or self.memory == "low":
+            return False
+        if self.backend == "torch":
+            return len(states[0]) > 0
+        if self.backend != "auto" or self.derived or torch.compiler.is_compiling():
+            return False
+        return measured_layers.prefers_torch(self.plan, x, states, weights)
 
     def extra_repr(self) -> str:
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"

@@ -7,6 +7,7 @@ from types import ModuleType
 import torch
 
 from kernels.derive.plan import Plan
+from kernels.layer import torch_operator
 from kernels.schedules.cpu import compiled
 from kernels.schedules.persistent.tuning import choose_schedule
 from kernels.schedules.stepwise import stepwise
@@ -23,7 +24,7 @@ except ImportError as missing:
 
 SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
 SCHEDULES |= {"persistent": persistent, "scan": scan, "stencil": stencil} if persistent else {}
-NAMES = ("auto", "eager", *SCHEDULES)
+NAMES = ("auto", "eager", "torch", *SCHEDULES)
 DEPRECATED = {"resident": "persistent"}
 """Former names of backends, which work for one version more."""
 
@@ -43,7 +44,8 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     Warns once for each reason why the backend asked for, or a CPU's default, can't run.
 
     Args:
-        backend: a name of NAMES; "auto" is "compiled" on a CPU and the fastest schedule on a GPU.
+        backend: a name of NAMES; "auto" is "compiled" on a CPU and the fastest schedule on a GPU. "torch" is no schedule: it comes here for
+            the cells that torch.nn lacks.
         B: the batch size.
         H: the hidden size.
     """
@@ -51,9 +53,10 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     if backend == "eager":
         return None
     wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else choose_fastest(plan, dtype, device, B, H)
-    reason = SCHEDULES[wanted].unsupported_reason(plan, dtype, device, B, H)
+    schedule = SCHEDULES.get(wanted)
+    reason = schedule.unsupported_reason(plan, dtype, device, B, H) if schedule else torch_operator.unsupported_reason(plan.cell)
     if reason is None:
-        return SCHEDULES[wanted]
+        return schedule
     if backend != "auto" or "compiler" in reason:
         _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs as the eager reference instead, which is slow")
     return None

@@ -59,12 +59,16 @@ class Chip:
 H100 = Chip("nvidia-h100", 132, 227 * 1024)
 
 
+def normalize(device: str) -> str:
+    """A device's name as files have it: nvidia-h200."""
+    return "-".join(re.findall(r"[a-z0-9]+", device.lower()))
+
+
 @cache
 def get_chip(index: int) -> Chip:
     """Returns the CUDA device of that index."""
     found = torch.cuda.get_device_properties(index)
-    name = "-".join(re.findall(r"[a-z0-9]+", found.name.lower()))
-    return Chip(name, found.multi_processor_count, found.shared_memory_per_block_optin)  # type: ignore[attr-defined]
+    return Chip(normalize(found.name), found.multi_processor_count, found.shared_memory_per_block_optin)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,11 @@ Parsed = TypeVar("Parsed")
 
 
 def read_table(file: Path) -> list[TuningEntry]:
+    """Reads a table of passes. Raises TableError, as `read_entries` does."""
+    return read_entries(file, TuningEntry)
+
+
+def read_entries(file: Path, kind: type[Parsed]) -> list[Parsed]:
     """Reads the entries of a table.
 
     Raises:
@@ -68,7 +73,7 @@ def read_table(file: Path) -> list[TuningEntry]:
         found = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(found, list):
             raise TableError("is no list of entries")
-        return [parse_object(TuningEntry, entry, f"entry {number}") for number, entry in enumerate(found, 1)]
+        return [parse_object(kind, entry, f"entry {number}") for number, entry in enumerate(found, 1)]
     except ValueError as error:  # what is no JSON and no UTF-8 too
         raise TableError(f"{file}: {error}: mend it, or delete it and tune again") from None
 
