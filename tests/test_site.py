@@ -103,7 +103,8 @@ def test_a_run_has_its_records_tables_and_pictures_beside_it(site):
     page = (site / "runs" / "2026-01-first.html").read_text()
     assert "Speed against torch.nn, training with the input product, T=128" in page and "<b>" not in page
     assert 'href="2026-01-first/tables/memory.csv"' in page
-    assert 'src="2026-06-signals/jacobians.svg"' in (site / "runs" / "2026-06-signals.html").read_text()
+    assert (beside / "speeds.svg").read_text().startswith("<svg") and "<title>minimal (vs gru), compiled: " in page
+    assert "prefers-color-scheme" not in page and "Gradient norm over lag" in (site / "runs" / "2026-06-signals.html").read_text()
 
 
 def test_what_is_unlike_or_slower_is_said(site):

@@ -13,8 +13,8 @@ from bench.render import (
     csv_tables,
     gradient_report,
     jacobian_report,
+    length_plots,
     numerics_table,
-    plots,
     scaling_report,
     speed_plot,
     tables,
@@ -58,7 +58,7 @@ def draw(folder: Path, records: Records) -> list[Path]:
     if learns(records):
         return training_plots.draw(records, folder)
     return [
-        *speed_plot.draw(records, folder), *plots.draw(records, folder), *gradient_report.draw(records.gradients, folder),
+        *speed_plot.draw(records, folder), *length_plots.draw(records, folder), *gradient_report.draw(records.gradients, folder),
         *jacobian_report.draw(records.jacobians, folder), *theory_report.draw(records.theory, folder), *chaos_report.draw(records.maps,
         records.decays, folder),
         *scaling_report.draw(records.scale, folder),

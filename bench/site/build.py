@@ -1,7 +1,7 @@
 """The site: which pages there are, and what each is made of."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -9,16 +9,19 @@ from markupsafe import Markup
 
 from bench.analysis.comparison import Side, compare
 from bench.analysis.history import Timeline, timelines
-from bench.render import csv_tables, run_report
+from bench.render import csv_tables, history_plot, length_plots, run_report, svg
 from bench.render.formatting import MODES, NONE, factor
+from bench.render.plot_placement import HEADS, PLACES
 from bench.render.published import FILE, Published, cited, modes
-from bench.site import charts, handbook
+from bench.site import handbook
 from bench.site.equations import Source, equations
-from bench.site.page_tables import Entry, compared, entries, regressions, verdicts
+from bench.site.page_tables import Entry, compared, entries, regressions, speeds_of, verdicts
+from bench.site.pictures import figure
 from bench.site.report_page import article
 from bench.site.site_folder import Site, emptied
 
 ASSETS = Path(__file__).parent / "assets"
+ORDER = [*HEADS, *PLACES]
 ROOT = Path(__file__).parents[2]
 Tell = Callable[[str], None]
 
@@ -29,6 +32,7 @@ def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[s
     emptied(out)
     site = Site(out)
     shutil.copytree(ASSETS, out / "assets")
+    (out / "assets" / "plot.css").write_text(svg.stylesheet(svg.all_classes(), ".plot"), encoding="utf-8")
     names = [cell.name for cell in cells]
     for run in runs:
         tell(run.name)
@@ -51,9 +55,11 @@ def front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline],
     peers = (("same", "× torch.nn"), ("gru", "× torch.nn's GRU"))
     columns = [f"{MODES[mode].lower()} {words}" for mode in shown for _, words in peers]
     rows = [(run, [cited(run.best(mode, peer)) or NONE for mode in shown for peer, _ in peers]) for run in runs]
+    drawn = newest.folder / "speeds.svg" if newest else None
     site.page(
         "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
-        picture=charts.speed(newest.grids) if newest else Markup(""), gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
+        picture=figure(drawn) if drawn and drawn.is_file() else Markup(""),
+        gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
         regressions=regressions(lines), cells=cells,
     )  # fmt: skip
 
@@ -65,10 +71,8 @@ def run_page(site: Site, run: Published) -> None:
     for path in run.folder.iterdir():
         if (path.suffix == ".svg" and path.name != "table.svg") or path.name == FILE:
             shutil.copy(path, beside / path.name)
-    pictures = charts.pictures(run)
-    plots = dict.fromkeys([*(f"{name}.svg" for name in pictures), *(path.name for path in sorted(beside.glob("*.svg")))])
-    written = run_report.trained if run_report.learns(run.records) else run_report.render
-    text = written(run.records, list(plots))
+    pictures = {path.stem: figure(path) for path in in_order(beside.glob("*.svg"))}
+    text = run_report.written(run.records, [f"{name}.svg" for name in pictures])
     csv_tables.write(beside, text, run.records)
     made = article(text, pictures, run.name)
     site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
@@ -90,8 +94,20 @@ def pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
 
 
 def history_page(site: Site, lines: Sequence[Timeline]) -> None:
-    told = [(line, charts.history(line), entries(line)) for line in lines]
-    site.page("history.html", "history.html", "History", lines=told, regressions=regressions(lines), floor=floor)
+    shown = []
+    for k, line in enumerate(lines):
+        drawn = history_plot.draw(line, site.out / "assets" / "pictures" / f"history{k + 1}.svg")
+        shown.append((line, figures(drawn), entries(line)))
+    site.page("history.html", "history.html", "History", lines=shown, regressions=regressions(lines), floor=floor)
+
+
+def figures(drawn: Sequence[Path]) -> Markup:
+    return Markup("").join(map(figure, drawn))
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Sort pictures as a report has them."""
+    return sorted(paths, key=lambda path: (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER), path.stem))
 
 
 def floor(line: Timeline) -> str:
@@ -103,8 +119,10 @@ def cell_page(site: Site, cell: Source, runs: Sequence[Published], derived: str)
     for run in runs:
         for grid in run.grids:
             if cell.name in grid.cells and grid.common.input_product:
-                speeds += charts.speeds_of(grid, cell.name, run)
+                speeds += speeds_of(grid, cell.name, run)
+    days = [(run.day, grid) for run in runs for grid in run.grids]
+    drawn = length_plots.draw_cell(cell.name, days, site.out / "assets" / "pictures" / f"{cell.name}.svg")
     site.page(
         f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=equations(cell.step), derived=derived, speeds=speeds,
-        curves=charts.one_cell(cell.name, runs),
+        curves=figures(drawn),
     )  # fmt: skip

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from bench.analysis.comparison import Comparison
 from bench.analysis.history import Change, Series, Timeline
+from bench.render.case_grid import Grid
 from bench.render.comparison_tables import PLACES, status, time
 from bench.render.formatting import NONE, factor, interval, plural, size, task
+from bench.render.published import Published
 
 
 @dataclass(frozen=True)
@@ -63,4 +65,14 @@ def entries(line: Timeline) -> list[list[str]]:
         told = "; ".join(f"{change.speed.verdict} at {change.after.run}: {interval(change.speed)}" for change in series.changes)
         where = series.case
         rows.append([where.cell, where.backend, task(where).lower(), str(where.T), *values, told or "no change"])
+    return rows
+
+
+def speeds_of(grid: Grid, cell: str, run: Published) -> list[tuple[Published, str, int, str, str, str]]:
+    """Return a row for each speed of a cell against torch.nn: the run, the task, T, the backend, against what, and the speed."""
+    rows = []
+    for row in (row for row in grid.rows if row.cell == cell):
+        peer = "its own cell" if grid.peers(row).same else "its GRU"
+        what = f"{task(grid.common)}, {size(grid.at(row, ''))}"
+        rows += [(run, what, row.T, b, peer, interval(s)) for b, record in grid.timed(row).items() if (s := grid.speed(record))]
     return rows
