@@ -7,6 +7,9 @@ from markupsafe import Markup
 
 from bench.render.svg import SVG
 
+PIXELS = 1.35
+"""Of a point, at the widest."""
+
 
 def figure(path: Path) -> Markup:
     """Return a picture as a figure.
@@ -20,8 +23,8 @@ def figure(path: Path) -> Markup:
     for key in ("role", "width", "height"):
         root.attrib.pop(key, None)
     root.set("aria-hidden", "true")
-    root.set("style", f"min-width:min(100%,30rem);max-width:{float(root.attrib['viewBox'].split()[2]) * 1.35:.0f}px")
+    width = PIXELS * float(root.attrib["viewBox"].split()[2])
     return Markup(
-        '<figure class="picture"><div class="drawn scroll" tabindex="0" role="group" aria-label="{}. The arrow keys go through its '
-        'values.">{}</div><p class="told" aria-live="polite"></p></figure>'
-    ).format(title, Markup(ET.tostring(root, encoding="unicode")))
+        '<figure class="picture" style="max-width:{:.0f}px"><div class="drawn scroll" tabindex="0" role="group" '
+        'aria-label="{}. The arrow keys go through its values.">{}</div><p class="told" aria-live="polite"></p></figure>'
+    ).format(width, title, Markup(ET.tostring(root, encoding="unicode")))
