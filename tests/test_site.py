@@ -147,7 +147,7 @@ def test_documents_lead_to_each_other_and_to_what_they_name(site):
     assert 'href="../cells/wave.html"' in (site / "docs" / "waves.html").read_text()
     assert 'href="../docs/tutorial.html" aria-current="page"' in (site / "docs" / "tutorial.html").read_text()
     layer = (site / "docs" / "api" / "kernels.html").read_text()
-    assert 'id="kernels.RNN"' in layer and 'href="#kernels.RNN"' in layer and "memory: str = &#34;full&#34;," in layer
+    assert 'id="kernels.RNN"' in layer and 'href="#kernels.RNN"' in layer and "memory: str = &#39;full&#39;," in layer
 
 
 def test_where_only_the_packages_are_the_interface_is_still_there(tmp_path):
