@@ -88,8 +88,8 @@ class RNN(nn.Module):
             raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
         if proj_size:
             raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
-        if backend not in backends.NAMES:
-            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(backends.NAMES)}")
+        if backend not in backends.names():
+            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(backends.names())}")
         if memory not in MEMORY:
             raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
         self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _cell(cell)

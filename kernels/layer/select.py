@@ -23,7 +23,11 @@ except ImportError as missing:
 
 SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
 SCHEDULES |= {"resident": resident, "scan": scan, "stencil": stencil} if resident else {}
-NAMES = ("auto", "eager", *SCHEDULES)
+
+
+def names() -> tuple[str, ...]:
+    """Return what a layer's backend may be: a schedule that a program has added to SCHEDULES, too."""
+    return "auto", "eager", *SCHEDULES
 
 
 def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> ModuleType | None:
