@@ -55,7 +55,7 @@ test-oldest: .venv-oldest/.installed
 soak: .venv/.installed-test
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
-# What every resident kernel of the suites would use of an H100: a table, and a failure where one spills.
+# What every persistent kernel of the suites would use of an H100: a table, and a failure where one spills.
 gates: .venv/.installed-test
 	@$(BIN)/python -m pytest -m gates -s $(ARGS)
 

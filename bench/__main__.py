@@ -2,7 +2,7 @@
 
 import sys
 
-from bench.missing import message
+from bench.missing import explain_missing
 
 if __name__ == "__main__":
     try:
@@ -10,7 +10,7 @@ if __name__ == "__main__":
 
         main()
     except ModuleNotFoundError as error:
-        said = message(error)
+        said = explain_missing(error)
         if said is None:
             raise
         print(said, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The command line: `python -m bench <verb>`. Every fault of its user is one line on stderr and exit code 2."""
+"""The command line: `python -m bench COMMAND`. Invalid arguments give a one-line error on stderr and exit code 2."""
 
 import os
 import sys
@@ -29,11 +29,11 @@ def app(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for verb in (
+for command in (
     run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
     campaign, bundle,
 ):  # fmt: skip
-    app.add_command(verb)
+    app.add_command(command)
 
 
 QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR", "TEARDOWN_CUPTI": "1"}
@@ -46,9 +46,9 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except (UsageError, RecordError) as error:
-        code = fail(str(error))
+        code = print_error(str(error))
     except click.ClickException as error:
-        code = fail(error.format_message())
+        code = print_error(error.format_message())
     except click.Abort:
         code = 130
     sys.exit(code or 0)
@@ -57,7 +57,7 @@ def main() -> None:
 LONGEST = 480
 
 
-def fail(message: str) -> int:
+def print_error(message: str) -> int:
     """One line, and of what was typed no more than fits it."""
     words = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     shown = words if len(words) <= LONGEST else f"{words[: LONGEST // 2]} … {words[-LONGEST // 2 :]}"

@@ -11,19 +11,19 @@ NEEDED = {
 """Modules and the packages that bring them: the dependencies of pyproject.toml but for triton, without which some backends are missing."""
 
 
-def found(module: str) -> bool:
+def is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ImportError:
         return False
 
 
-def message(error: ModuleNotFoundError) -> str | None:
-    """What to say of an import that failed; None where a module of our own is missing, which no package mends."""
+def explain_missing(error: ModuleNotFoundError) -> str | None:
+    """Return a line about an import that failed; None if a module of our own is missing, which no package fixes."""
     module = (error.name or "").partition(".")[0]
     if not module or module in OURS:
         return None
-    packages = [package for name, package in NEEDED.items() if name == module or not found(name)]
+    packages = [package for name, package in NEEDED.items() if name == module or not is_installed(name)]
     if module not in NEEDED:
         packages.append(module)
     names = " ".join(packages)

@@ -11,7 +11,7 @@ from functools import cache
 
 from cells.grammar.cell import Cell, cell
 from cells.grammar.errors import CellError
-from cells.grammar.user_files import own
+from cells.grammar.user_files import load_file
 
 __all__ = ["SEED", "Cell", "CellError", "cell", "load", "names"]
 
@@ -29,7 +29,7 @@ def load(name: str) -> Cell:
     """The cell called `name`, or FILE.py:NAME. Raises KeyError, naming the nearest match, if there is none; CellError for such a file
     without one."""
     if ":" in name:
-        return own(name)
+        return load_file(name)
     if name not in names():
         near = difflib.get_close_matches(name, names(), n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}"

@@ -22,7 +22,7 @@ def damped_wave(grid: Grid | None = None, dt: float = DT, speeds: tuple[float, f
     than `speeds`, between which they begin half way. Raises CellError for a time step that the fastest don't bear."""
     grid = grid or Grid()
     slow, fast = speeds
-    grid.bear(dt, max(abs(slow), abs(fast)))
+    grid.check_step(dt, max(abs(slow), abs(fast)))
     lap = grid.laplacian
 
     def wave(u, before, x, W, p):

@@ -21,7 +21,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from kernels.layer.select import SCHEDULES
-from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, PassInputs
 from tests import interpreter
 
 with contextlib.suppress(ImportError):  # the GPU tests run without it, where nothing can be installed
@@ -97,7 +97,7 @@ def held(run: Callable[..., object]) -> Callable[..., object]:
         elif isinstance(value, (list, tuple)):
             for item in value:
                 yield from tensors(item)
-        elif isinstance(value, (Loop, Trajectory)):
+        elif isinstance(value, (PassInputs, ForwardResult)):
             used = {key: item for key, item in vars(value).items() if key != "feeds" or run.__name__ == "forward"}
             yield from tensors(list(used.values()))
 

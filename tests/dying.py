@@ -6,7 +6,7 @@ import signal
 from bench import cli
 from bench.harness import scaling_run
 
-measure = scaling_run.measure
+measure = scaling_run.measure_scaling
 
 
 def dying(work, scaling, count, ranks):
@@ -15,5 +15,5 @@ def dying(work, scaling, count, ranks):
     return measure(work, scaling, count, ranks)
 
 
-scaling_run.measure = dying
+scaling_run.measure_scaling = dying
 cli.main()

@@ -8,7 +8,7 @@ import time
 
 import torch
 
-from bench.measure.backends import Unsupported, Workload, build
+from bench.measure.backends import Unsupported, Workload, build_workload
 from bench.measure.problem import Problem
 
 LATE = 0.0005
@@ -47,7 +47,7 @@ def crashes(problem: Problem) -> Workload:
 
 def altered(problem: Problem, change) -> Workload:
     """The eager reference, whose results go through `change(y, inputs, states)`."""
-    work = build("eager", problem)
+    work = build_workload("eager", problem)
     forward = work.forward
 
     def call(inputs, states):
@@ -114,7 +114,7 @@ def right_but_twice(problem: Problem) -> Workload:
 
 def piles_up(problem: Problem) -> Workload:
     """The gradients of its weights are added to those of the call before."""
-    work = build("eager", problem)
+    work = build_workload("eager", problem)
     sums = [torch.zeros_like(weight) for weight in work.learned]
     honest = work.differentiate
 
@@ -131,23 +131,23 @@ def spoils_what_all_are_given(problem: Problem) -> Workload:
     for weight in problem.weights.values():
         weight.mul_(3)
     problem.x.mul_(3)
-    return build("eager", problem)
+    return build_workload("eager", problem)
 
 
 def takes_another_thread(problem: Problem) -> Workload:
     torch.set_num_threads(torch.get_num_threads() + 1)
-    return build("eager", problem)
+    return build_workload("eager", problem)
 
 
 def doubles_by_default(problem: Problem) -> Workload:
-    work = build("eager", problem)
+    work = build_workload("eager", problem)
     torch.set_default_dtype(torch.float64)
     return work
 
 
 def forgets_gradients(problem: Problem) -> Workload:
     torch.set_grad_enabled(False)
-    return build("eager", problem)
+    return build_workload("eager", problem)
 
 
 class Speechless(Exception):
@@ -178,7 +178,7 @@ def interrupts_when_timed(problem: Problem) -> Workload:
 def closes_all_files(problem: Problem) -> Workload:
     """Its own work is done then, and what comes after it can't be told."""
     os.closerange(3, 256)
-    return build("eager", problem)
+    return build_workload("eager", problem)
 
 
 def finishes_late(problem: Problem) -> Workload:

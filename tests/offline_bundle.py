@@ -24,10 +24,10 @@ from triton.runtime import driver
 
 import cells
 from bench.harness.bundle import cache_watch, launchers
-from bench.harness.bundle.kernel_list import Work, read
+from bench.harness.bundle.kernel_list import KernelWork, read_list
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
 from kernels.schedules.persistent import persistent
 from kernels.schedules.persistent.tiling import Pass
@@ -44,7 +44,7 @@ int cuLaunchKernelEx(void) { launched++; return 0; }
 
 def library(folder: Path) -> ctypes.CDLL:
     """A libcuda in a folder, loaded."""
-    known = {name for name in launchers.symbols() if f" {name}(" not in YES}
+    known = {name for name in launchers.list_symbols() if f" {name}(" not in YES}
     (folder / "libcuda.c").write_text(YES + "".join(f"int {name}(void) {{ return 0; }}\n" for name in sorted(known)))
     command = ["gcc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{launchers.NAME}", "libcuda.c", "-o", launchers.NAME]
     subprocess.run(command, cwd=folder, check=True)
@@ -52,22 +52,22 @@ def library(folder: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(folder / launchers.NAME), mode=ctypes.RTLD_GLOBAL)
 
 
-def call(work: Work) -> None:
+def call(work: KernelWork) -> None:
     """A training step and an inference step, which see the second half of larger tensors, as they may of a caller's."""
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
     forward, backward = (partial(f, tiles=work.tiles) for f in (persistent.forward, persistent.backward))
-    schedule = SimpleNamespace(FEEDS=False, forward=forward, backward=backward)
+    schedule = SimpleNamespace(COMPUTES_FEEDS=False, forward=forward, backward=backward)
     weights = {name: torch.randn(shape, dtype=dtype, requires_grad=True) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.randn(2, T, work.B, work.H, dtype=dtype)[1], [torch.randn(2, work.B, work.H, dtype=dtype)[1] for _ in cell.states]
-    y, _ = run(plan(cell), schedule, x, states, weights)
+    y, _ = apply(plan(cell), schedule, x, states, weights)
     torch.autograd.grad(y, list(weights.values()), torch.randn(T, work.B, work.H, dtype=dtype))
     with torch.no_grad():
-        run(plan(cell), schedule, x, states, weights)
+        apply(plan(cell), schedule, x, states, weights)
 
 
 def main(path: str) -> dict[str, object]:
-    works = [work for work in read(Path(path)) if work.tiles]
-    with TemporaryDirectory() as folder, cache_watch.watch() as seen:
+    works = [work for work in read_list(Path(path)) if work.tiles]
+    with TemporaryDirectory() as folder, cache_watch.watch_cache() as seen:
         libcuda = library(Path(folder))
         gpu = nvidia.CudaDriver()
         gpu.get_current_device, gpu.get_device_capability, gpu.get_current_stream = lambda: 0, lambda index: (9, 0), lambda index: 0
@@ -75,9 +75,9 @@ def main(path: str) -> dict[str, object]:
         for work in works:
             call(work)
         called, launched = set(seen.folders), ctypes.c_int.in_dll(libcuda, "launched").value
-    with compile_for.device(90), cache_watch.watch() as alone:
+    with compile_for.target_device(90), cache_watch.watch_cache() as alone:
         for work in works:
-            persistent.warm(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
+            persistent.compile_kernel(Pass(plan(cells.load(work.cell)), work.direction, work.B, work.H, DTYPES[work.dtype]), work.tiles)
     return {
         "written": len(seen.made) - (not launchers.TRAVEL),
         "launched": launched,

@@ -24,7 +24,7 @@ import torch
 import triton
 
 from bench.harness.suites import SUITES
-from bench.harness.tune import Name, passes
+from bench.harness.tune import PassKey, suite_passes
 from kernels.schedules import compile_for
 from kernels.schedules.persistent import machine_code, persistent, tuning
 from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Chip, Pass, Tiles
@@ -34,7 +34,7 @@ B200 = Chip("nvidia-b200", 148, 227 * 1024)
 CAPABILITY = {A100: 80, H100: 90, B200: 100}
 
 SAMPLE = [
-    Name(cell, direction, *size)
+    PassKey(cell, direction, *size)
     for cell, *size in (
         ("minimal", 64, 256, "bfloat16"), ("lstm", 16, 1024, "float16"), ("gru", 128, 512, "bfloat16"),
         ("gru_reset_before", 16, 512, "float16"), ("vanilla_relu", 32, 1760, "float16"), ("cfn", 16, 256, "float32", True),
@@ -44,7 +44,7 @@ SAMPLE = [
 ]  # fmt: skip
 
 USUAL = [
-    Name(cell, direction, B, H, "float16")
+    PassKey(cell, direction, B, H, "float16")
     for cell in ("lstm", "gru", "cfn", "minimal") for direction in DIRECTIONS for H in (256, 512, 768, 1024) for B in (16, 64)
 ]  # fmt: skip
 
@@ -79,48 +79,49 @@ def used(work: Pass, tiles: Tiles, capability: int) -> tuple[compile_for.Resourc
     made: list[Any] = []
 
     def launch() -> Any:
-        made.append(persistent.warm(work, tiles))
+        made.append(persistent.compile_kernel(work, tiles))
         return made[0]
 
-    return compile_for.compiled(capability, launch), marks(made[0].asm["ptx"])
+    return compile_for.measure_kernel(capability, launch), marks(made[0].asm["ptx"])
 
 
-def row(name: Name, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
+def row(name: PassKey, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
     """Of a pass, cut as it would be on that chip, or, where `strict`, without any fault if one of the first cuts has none; None where it
     doesn't fit. `judged` are the verdicts on all cuts that were compiled for it."""
     torch.backends.cuda.matmul.allow_tf32 = name.tf32
-    work, found = name.work, persistent.choices(name.work, chip)
+    work, found = name.work, persistent.order_tilings(name.work, chip)
     if not found:
         return None
     judged: dict[Tiles, machine_code.Verdict] = {}
 
     def spilled(work: Pass, tiles: Tiles, bare: bool) -> int | None:
         resources = used(work, tiles, CAPABILITY[chip])[0]
-        judged[tiles] = machine_code.judged(work, tiles, resources)
+        judged[tiles] = machine_code.judge(work, tiles, resources)
         fault = strict and bool(judged[tiles].faults)
         return resources.stack + resources.local + fault if resources.shared <= chip.shared else None
 
-    tiles = persistent.settled(work, chip, spilled)
+    tiles = persistent.first_without_spills(work, chip, spilled)
     (resources, code), verdict = used(work, tiles, CAPABILITY[chip]), judged[tiles]
     return {
         "cell": name.cell, "direction": name.direction, "B": name.B, "H": name.H, "dtype": "tf32" if name.tf32 else name.dtype,
-        "capability": CAPABILITY[chip], "tiles": [tiles.BB, tiles.BN, tiles.BK, tiles.warps, tiles.units, tiles.split, tiles.flight],
+        "capability": CAPABILITY[chip], "tiles": [tiles.BB, tiles.BN, tiles.BK, tiles.warps, tiles.units_as_rows,
+            tiles.split, tiles.prefetch],
         "programs": tiles.programs(name.H), "skipped": found.index(tiles), "registers": resources.registers,
-        "spills": resources.stack + resources.local, "shared": resources.shared, "room": chip.shared, "weights": work.held(tiles),
+        "spills": resources.stack + resources.local, "shared": resources.shared, "room": chip.shared, "weights": work.weight_bytes(tiles),
         "code": resources.sass.count(";"), "tensor": len(re.findall(r"HMMA|HGMMA|UTC\w*MMA", resources.sass)),
         "releases": code.count("release"), "acquires": code.count("acquire"), "ordered": ordered(code),
         "meetings": 1 + sum(stage.argument is not None for stage in work.plan.stages),
         **{name: getattr(verdict, name) for name in ("pointwise", "product", "chain", "barriers", "faults")},
         "cycles": {"shared": verdict.shared, "tensor": verdict.tensor},
-        "judged": [(machine_code.key(tuning.fingerprint(work.plan), work, cut), asdict(said)) for cut, said in judged.items()],
+        "judged": [(machine_code.kernel_key(tuning.fingerprint(work.plan), work, cut), asdict(said)) for cut, said in judged.items()],
     }  # fmt: skip
 
 
 def main(which: str) -> Iterator[dict[str, Any]]:
     """A pass of each size is compiled once, for the batches that are cut alike."""
-    names = {"sample": SAMPLE, "suites": passes(SUITES), "usual": USUAL, "verdicts": [*passes(SUITES), *USUAL]}[which]
+    names = {"sample": SAMPLE, "suites": suite_passes(SUITES), "usual": USUAL, "verdicts": [*suite_passes(SUITES), *USUAL]}[which]
     wanted = [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
-    alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, persistent.choices(n.work, c)[:1]): (n, c) for n, c in wanted}
+    alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, persistent.order_tilings(n.work, c)[:1]): (n, c) for n, c in wanted}
     with ProcessPoolExecutor(2) as pool:
         yield from filter(None, pool.map(partial(row, strict=which == "verdicts"), *zip(*alike.values(), strict=True)))
 
@@ -129,6 +130,6 @@ if __name__ == "__main__":
     rows = list(main(sys.argv[1]))
     if sys.argv[1] == "verdicts":
         found = {tuple(key): machine_code.Verdict(**verdict) for made in rows for key, verdict in made["judged"]}
-        path = machine_code.write(found, triton.__version__)
+        path = machine_code.write_verdicts(found, triton.__version__)
         print(f"{len(found)} verdicts on the cuts of {len(rows)} passes: {path}", file=sys.stderr)
     print(json.dumps(rows))

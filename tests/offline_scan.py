@@ -16,15 +16,15 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cells
-from kernels.derive.adjoint import affine
+from kernels.derive.adjoint import is_affine
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
 from kernels.schedules.scan import scan, scan_kernels
 from tests import custom
 
 PLANS = {name: plan(cells.load(name)) for name in cells.names()}
-NAMES = (*(name for name, made in PLANS.items() if not (made.stages or made.near)), *custom.ELEMENTWISE)
+NAMES = (*(name for name, made in PLANS.items() if not (made.stages or made.stencil_inputs)), *custom.ELEMENTWISE)
 SAMPLE = "rotating"
 SIZES = [(2, 7), (3, 1), (16, 16), (300, 33)]
 """T, B: short and long, odd and even, and one."""
@@ -35,14 +35,14 @@ def calls(name: str, T: int, B: int, D: int, H: int, dtype: torch.dtype, cuts: i
     found: list[tuple[Any, tuple[Any, ...]]] = []
     scan.Launch.run = lambda self, kernel, *arguments: found.append((kernel, arguments))  # type: ignore[method-assign]
     cell = custom.CELLS.get(name) or cells.load(name)
-    scan.chunks = lambda plan, T, *_: min(cuts, T) if affine(plan.step) else 1
-    D = H if plan(cell).square else D
+    scan.count_chunks = lambda plan, T, *_: min(cuts, T) if is_affine(plan.step) else 1
+    D = H if plan(cell).elementwise_input else D
     weights = {key: torch.zeros(shape, dtype=dtype, requires_grad=True) for key, shape in cell.shapes(D, H).items()}
     x, states = torch.zeros(T, B, D, dtype=dtype), [torch.zeros(B, H, dtype=dtype) for _ in cell.states]
-    y, final = run(plan(cell), scan, x, states, weights)
+    y, final = apply(plan(cell), scan, x, states, weights)
     torch.autograd.backward([y, *final], [torch.ones_like(t) for t in (y, *final)])
     with torch.no_grad():
-        run(plan(cell), scan, x, states, weights)
+        apply(plan(cell), scan, x, states, weights)
     return found
 
 
@@ -57,7 +57,7 @@ def resources(name: str) -> list[dict[str, Any]]:
         trained = {kernel.fn.__name__: (kernel, arguments) for kernel, arguments in reversed(calls(name, 256, 8, 64, 256, dtype, 4))}
         for kernel, arguments in trained.values():
             for capability in (80, 90, 100) if name == SAMPLE else (90,):
-                used = compile_for.compiled(capability, lambda kernel=kernel, arguments=arguments: warm(kernel, arguments))
+                used = compile_for.measure_kernel(capability, lambda kernel=kernel, arguments=arguments: warm(kernel, arguments))
                 found.append({
                     "kernel": kernel.fn.__name__, "capability": capability, "dtype": str(dtype), "registers": used.registers,
                     "stack": used.stack, "local": used.local, "spills": [word for word in ("LDL", "STL") if word in used.sass],
@@ -69,8 +69,8 @@ def resources(name: str) -> list[dict[str, Any]]:
 def recompile(name: str) -> list[tuple[int, int, int]]:
     """T, B and the number of kernels compiled for this cell so far, with time in chunks wherever there are two steps."""
     found = []
-    kernels = (scan_kernels.reach, scan_kernels.forward, scan_kernels.reach_back, scan_kernels.backward)
-    with compile_for.device(90):
+    kernels = (scan_kernels.chunk_summary, scan_kernels.forward, scan_kernels.chunk_summary_backward, scan_kernels.backward)
+    with compile_for.target_device(90):
         for T, B in SIZES:
             for cuts in (1, 2):
                 for kernel, arguments in calls(name, max(T, 2), B, 5, 17, torch.float32, cuts):

@@ -18,7 +18,7 @@ from cells.grammar.grid import Grid
 from cells.wave import wave
 from kernels.derive.plan import Plan, plan
 from kernels.schedules import compile_for
-from kernels.schedules.interface import Loop
+from kernels.schedules.interface import PassInputs
 from kernels.schedules.stencil import stencil, stencil_kernels
 from tests.waves import interacting
 
@@ -33,20 +33,20 @@ CASES: list[tuple[Cell, int]] = [
 ]
 
 
-def example(made: Plan, T: int, B: int, H: int) -> Loop:
+def example(made: Plan, T: int, B: int, H: int) -> PassInputs:
     """A training loop on nothing."""
     terms = [torch.empty(T, B, 1, H) for _ in made.terms]
     vectors = [torch.empty(H) for _ in made.vectors]
-    return Loop(made, T, [], list(terms), terms, vectors, [], [torch.empty(B, H) for _ in made.states])
+    return PassInputs(made, T, [], list(terms), terms, vectors, [], [torch.empty(B, H) for _ in made.states])
 
 
-def warm(loop: Loop, direction: str) -> Any:
-    launch = stencil.Launch(loop, stencil.SHARE if loop.shape[2] > stencil.LARGEST else 0)
-    trajectory, stored = stencil.kept(loop)
+def warm(loop: PassInputs, direction: str) -> Any:
+    launch = stencil.Launch(loop, stencil.UNITS_PER_PROGRAM if loop.shape[2] > stencil.MAX_UNITS else 0)
+    trajectory, stored = stencil.allocate_history(loop)
     if direction == "forward":
         kernel, arguments = stencil_kernels.forward, stencil.forward_arguments(launch, trajectory, stored)
     else:
-        made = stencil.gradients(launch)
+        made = stencil.allocate_gradients(launch)
         kernel, arguments = (
             stencil_kernels.backward,
             stencil.backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made),
@@ -59,7 +59,7 @@ if __name__ == "__main__":
     for cell, H in CASES:
         for direction in ("forward", "backward"):
             loop = example(plan(cell), 2, 4, H)
-            used = compile_for.compiled(90, lambda loop=loop, direction=direction: warm(loop, direction))
+            used = compile_for.measure_kernel(90, lambda loop=loop, direction=direction: warm(loop, direction))
             found.append({
                 "cell": cell.name, "direction": direction, "H": H, "registers": used.registers, "stack": used.stack, "local": used.local,
                 "spills": [word for word in ("LDL", "STL") if word in used.sass], "barriers": used.sass.count("BAR.SYNC"),

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import cells
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
 from kernels.schedules.stepwise import pointwise_kernel, steps, stepwise
 from tests import custom
@@ -33,15 +33,15 @@ SIZES = [(2, 7), (1, 7), (3, 1), (16, 16), (17, 4), (2, 33), (2, 256)]
 def launches(name: str, T: int, B: int, D: int, H: int) -> list[tuple[Any, ...]]:
     """Of every launch of a training run and then of an inference run: the name of the function, and the kernel's arguments."""
     found: list[tuple[Any, ...]] = []
-    steps.launch = lambda f, *rest: found.append((f.name, *pointwise_kernel.arguments(f, *rest)))
+    steps.launch = lambda f, *rest: found.append((f.name, *pointwise_kernel.kernel_arguments(f, *rest)))
     cell = custom.CELLS.get(name) or cells.load(name)
-    D = H if plan(cell).square else D
+    D = H if plan(cell).elementwise_input else D
     weights = {key: torch.zeros(shape, requires_grad=True) for key, shape in cell.shapes(D, H).items()}
     states = [torch.zeros(2, B, H)[1] for _ in cell.states]  # those of a second layer
-    y, final = run(plan(cell), stepwise, torch.zeros(T, B, D), states, weights)
+    y, final = apply(plan(cell), stepwise, torch.zeros(T, B, D), states, weights)
     (y.sum() + final[-1].sum()).backward()
     with torch.no_grad():
-        run(plan(cell), stepwise, torch.zeros(T, B, D), states, weights)
+        apply(plan(cell), stepwise, torch.zeros(T, B, D), states, weights)
     return found
 
 
@@ -55,7 +55,7 @@ def resources(name: str) -> list[dict[str, Any]]:
     first = {kernel: arguments for kernel, *arguments in reversed(launches(name, 2, 32, 64, 256))}
     for kernel, arguments in first.items():
         for capability in CAPABILITIES:
-            used = compile_for.compiled(capability, lambda arguments=arguments: warm(arguments))
+            used = compile_for.measure_kernel(capability, lambda arguments=arguments: warm(arguments))
             spills = [word for word in ("LDL", "STL") if word in used.sass]
             found.append({
                 "kernel": kernel, "capability": capability, "registers": used.registers, "stack": used.stack, "local": used.local,
@@ -67,7 +67,7 @@ def resources(name: str) -> list[dict[str, Any]]:
 def recompile(name: str) -> list[tuple[int, int, int]]:
     """T, B and the number of kernels compiled for this cell so far."""
     found = []
-    with compile_for.device(90):
+    with compile_for.target_device(90):
         before = len(pointwise_kernel.kernel.device_caches[90][0])
         for T, B in SIZES:
             for _, *arguments in launches(name, T, B, 5, 17):

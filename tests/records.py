@@ -6,7 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.records import Case, CaseRecord, Constants, Demand, End, Environment, Errors, GradientRecord, Memory, Reading, Records, Run, Work
+from bench.records import (
+    Case,
+    CaseRecord,
+    Constants,
+    End,
+    Environment,
+    Errors,
+    GradientRecord,
+    LowerBound,
+    Memory,
+    Numerics,
+    Reading,
+    Records,
+    Run,
+)
 
 B, D, H = 32, 256, 256
 LENGTHS = (16, 32, 64, 128)
@@ -56,7 +70,7 @@ def whole() -> Records:
     return Records(run=RUN, cases=[*verified(), *measured()], gradients=[gradient(cell, T) for cell in PRODUCTS for T in LENGTHS])
 
 
-WORK = Work(
+WORK = Numerics(
     outputs="all", copies=False, operands="float32", tf32_hoisted=False, tf32_recurrent=False, biases=1, accumulators="float32",
     state="float32",
 )  # fmt: skip
@@ -75,8 +89,8 @@ def detailed() -> Records:
     errors = Errors(output=3e-7, gradient=2.2e-6, worst="W.uh")
 
     def of(backend: str, slower: float, **known: object) -> CaseRecord:
-        which = {"control": known.pop("control", False), "cell": known.pop("cell", "gru")}
-        given = {"stopped": "precise", "errors": errors, "work": WORK, **known}
+        which = {"aa_repeat": known.pop("aa_repeat", False), "cell": known.pop("cell", "gru")}
+        given = {"stopped": "precise", "errors": errors, "numerics": WORK, **known}
         return timed(case(backend=backend, **gru, **which), *(slower * t for t in times), **given)
 
     more = {
@@ -85,18 +99,18 @@ def detailed() -> Records:
     }  # fmt: skip
     vendor = WORK.model_copy(update={"biases": 2, "flat_weights": True})
     cases = [
-        of("vendor", 2.0, work=vendor, readings=cool, algorithm="standard"),
+        of("vendor", 2.0, numerics=vendor, readings=cool, algorithm="standard"),
         of("stepwise", 1.0, readings=cool, **more),
-        of("stepwise", 1.03, control=True),
-        of("resident", 1.9, readings=hot, no_graph="it is launched cooperatively"),
-        of("eager", 9.0, work=WORK.model_copy(update={"tf32_recurrent": True})),
+        of("stepwise", 1.03, aa_repeat=True),
+        of("persistent", 1.9, readings=hot, no_graph="it is launched cooperatively"),
+        of("eager", 9.0, numerics=WORK.model_copy(update={"tf32_recurrent": True})),
         *(
             timed(case(backend=word, **gru), status=word, reason=f"why {word}")
             for word in ("oom", "timeout", "crashed", "failed", "skipped")
         ),
-        timed(case("cfn", "stepwise", **gru), status="incorrect", reason="h is wrong", errors=Errors(output=float("nan")), work=WORK),
+        timed(case("cfn", "stepwise", **gru), status="incorrect", reason="h is wrong", errors=Errors(output=float("nan")), numerics=WORK),
         timed(case("cfn", "vendor", **gru), status="unsupported", reason="torch.nn has no such cell"),
-        timed(case("cfn", "resident", **gru), status="verified", reason="in Triton's interpreter"),
+        timed(case("cfn", "persistent", **gru), status="verified", reason="in Triton's interpreter"),
     ]
     here = ENVIRONMENT.model_copy(
         update={"device": "NVIDIA H100", "device_kind": "cuda", "cuda": "13.0", "cudnn": "91002", "driver": "580.1"}
@@ -128,7 +142,7 @@ def measured() -> Iterator[CaseRecord]:
                 yield from (outcome(case(cell, backend, mode, T)) for backend in BACKENDS if backend != "stepwise")
                 yield outcome(case(cell, "compiled", mode, T, input_product=False))
                 if cell not in VENDOR:
-                    yield outcome(case("gru", "vendor", mode, T, H=20 + 45 * sum(PRODUCTS[cell]), stands_for=cell))
+                    yield outcome(case("gru", "vendor", mode, T, H=20 + 45 * sum(PRODUCTS[cell]), matched_params_of=cell))
 
 
 def outcome(case: Case) -> CaseRecord:
@@ -151,12 +165,14 @@ def counts(case: Case) -> dict[str, Any]:
     x, h = PRODUCTS[case.cell]
     steps = case.T * B * (3 if case.mode == "training" else 1)
     hoisted, recurrent = 2 * x * D * case.H * steps * case.input_product, 2 * h * case.H**2 * steps
-    demand = Demand(hoisted=hoisted, recurrent=recurrent, bytes=8 * steps * case.H, held=4 * h * case.H**2, meetings=case.T - 1)
+    demand = LowerBound(
+        hoisted=hoisted, recurrent=recurrent, bytes=8 * steps * case.H, resident_bytes=4 * h * case.H**2, grid_syncs=case.T - 1
+    )
     return {
         "parameters": x * D * case.H + h * case.H**2 + x * case.H,
         "formula": f"{x}*D*H + {h}*H^2 + {x}*H",
         "flops": 2 * x * D * case.H + 2 * h * case.H**2 + 9 * case.H,
-        "demand": demand,
+        "lower_bound": demand,
     }
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from cells.grammar.cell import Cell
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.layer.select import SCHEDULES
 from tests.tolerances import TOLERANCE
 
@@ -72,7 +72,7 @@ def unroller(problem: Problem, backend: str) -> Callable[..., tuple[Tensor, tupl
     name, _, low = backend.partition("-")
     if name == "eager":
         return partial(checkpointing.unroll, problem.cell) if low else problem.cell.unroll
-    return partial(checkpointing.run if low else run, plan(problem.cell, problem.bias), SCHEDULES[name])
+    return partial(checkpointing.apply if low else apply, plan(problem.cell, problem.bias), SCHEDULES[name])
 
 
 def outputs(problem: Problem, backend: str) -> dict[str, Tensor]:

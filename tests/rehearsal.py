@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cells
-from bench.harness.bundle.kernel_list import Work, lines
+from bench.harness.bundle.kernel_list import KernelWork, write_lines
 from bench.harness.bundle.pack import FOLDER
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
-from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Pass, ranked
+from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Pass, rank_tilings
 from tests import standin
 from tests.pretended.seam import LIBRARY, SIZES
 
@@ -63,7 +63,7 @@ def prepared(folder: Path) -> Place:
         shutil.copytree(ROOT / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder / "tree")
     standin.build(folder)
-    (folder / "list.jsonl").write_text(lines(works()))
+    (folder / "list.jsonl").write_text(write_lines(works()))
     options = ("--list", folder / "list.jsonl", "--cache", folder / "cache", "--out", folder / "b.tar.gz", "--processes", "2")
     ran(folder, sys.executable, "-m", "bench", "bundle", *options, *([] if other else ["--no-wheels"]), cwd=ROOT)
     shutil.rmtree(folder / "cache")
@@ -80,10 +80,12 @@ def ran(folder: Path, *command: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def works() -> list[Work]:
+def works() -> list[KernelWork]:
     """What a rehearsal tunes in float16: the first cut of each pass."""
     return [
-        Work("resident", cell, B, H, dtype, direction, ranked(Pass(plan(cells.load(cell)), direction, B, H, DTYPES[dtype]), H100)[0])
+        KernelWork(
+            "persistent", cell, B, H, dtype, direction, rank_tilings(Pass(plan(cells.load(cell)), direction, B, H, DTYPES[dtype]), H100)[0]
+        )
         for cell, _, B, _, H, dtype in SIZES["headline"]
         for direction in DIRECTIONS
     ]

@@ -30,7 +30,7 @@ FOLDER = Path(sys.argv[2])
 RECORD = FOLDER / f"{sys.argv[1]}.jsonl"
 CUDA = torch.device("cuda", 0)
 for module in (occupancy, persistent):
-    module.chip = lambda index: H100  # type: ignore[attr-defined]
+    module.get_chip = lambda index: H100  # type: ignore[attr-defined]
 
 
 def limit(**settings: int) -> None:
@@ -38,9 +38,9 @@ def limit(**settings: int) -> None:
     for name in ("CONTEXT_MULTIPROCESSORS", "BLOCKS", "SPILLS"):
         os.environ.pop(f"STANDIN_{name}", None)
     os.environ |= {f"STANDIN_{name}": str(value) for name, value in settings.items()}
-    for function in (occupancy.multiprocessors, occupancy.here, persistent.settled, persistent.runs):
+    for function in (occupancy.count_multiprocessors, occupancy.usable_chip, persistent.first_without_spills, persistent.can_launch):
         function.cache_clear()
-    stencil._at_once.clear()
+    stencil._resident_programs.clear()
 
 
 def since(before: int) -> list[dict[str, Any]]:
@@ -56,14 +56,14 @@ def flat(value: Any) -> list[int]:
 
 def launched(work: Pass, tiles: Tiles, T: int) -> dict[str, Any]:
     """What a pass calls the driver with, and the values that its kernel should be given."""
-    loop, name = persistent.example(work, T, torch.device("cpu")), f"{work.direction}_arguments"
+    loop, name = persistent.random_inputs(work, T, torch.device("cpu")), f"{work.direction}_arguments"
     made, arguments = getattr(persistent, name), []
     setattr(persistent, name, lambda *given: arguments.append(made(*given)) or arguments[-1])
     before = len(standin.calls(RECORD))
     if work.direction == "forward":
         persistent.forward(loop, tiles)
     else:
-        trajectory = persistent.Launch(loop, "forward", tiles).trajectory()
+        trajectory = persistent.Launch(loop, tiles).trajectory()
         persistent.backward(loop, trajectory, trajectory.history[0], loop.states, tiles)
     setattr(persistent, name, made)
     values = [*flat(arguments[0]), T, work.B]
@@ -72,11 +72,11 @@ def launched(work: Pass, tiles: Tiles, T: int) -> dict[str, Any]:
 
 def wave(B: int, H: int) -> stencil.Launch:
     work = Pass(plan(cells.load("wave")), "forward", B, H, torch.float32)
-    return stencil.Launch(persistent.example(work, 2, torch.device("cpu")), 1024)
+    return stencil.Launch(persistent.random_inputs(work, 2, torch.device("cpu")), 1024)
 
 
 def swept(launch: stencil.Launch) -> None:
-    trajectory, stored = stencil.kept(launch.loop)
+    trajectory, stored = stencil.allocate_history(launch.loop)
     launch.run(stencil.stencil_kernels.forward, stencil.forward_arguments(launch, trajectory, stored), stored)
 
 
@@ -99,7 +99,7 @@ def launches() -> dict[str, Any]:
     swept(wave(5, 3000))
     found["stencil again"] = [call["call"] for call in since(before)]
     limit(CONTEXT_MULTIPROCESSORS=2, BLOCKS=1)
-    for name, run in (("stencil", lambda: swept(wave(5, 3000))), ("resident", lambda: launched(several(), Tiles(16, 16, 64, 4), 2))):
+    for name, run in (("stencil", lambda: swept(wave(5, 3000))), ("persistent", lambda: launched(several(), Tiles(16, 16, 64, 4), 2))):
         try:
             run()
         except RuntimeError as error:
@@ -124,11 +124,11 @@ def limits() -> dict[str, Any]:
         auto, named = select.choose("auto", *size), []
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            select.choose("resident", *size)
+            select.choose("persistent", *size)
             named = [str(warning.message) for warning in said]
         first = len(since(before))
         select.choose("auto", *size)
-        grid = stencil.unsupported(plan(cells.load("wave")), torch.float32, CUDA, 1, 40_000)
+        grid = stencil.unsupported_reason(plan(cells.load("wave")), torch.float32, CUDA, 1, 40_000)
         found[name] = {
             "auto": auto.__name__ if auto else None, "named": named, "asked": [call["call"] for call in since(before)][:first],
             "again": len(since(before)) - first, "stencil": grid,
@@ -143,10 +143,10 @@ def bare() -> dict[str, Any]:
         work = Pass(plan(cells.load("vanilla")), direction, 16, 512, torch.float16)
         for least in (False, True):
             before = len(standin.calls(RECORD))
-            tiles = persistent.cut(work, CUDA, least)
+            tiles = persistent.tiling_for(work, CUDA, least)
             kernels = len(since(before))
-            loop = persistent.example(work, 3, torch.device("cpu"))
-            trajectory = persistent.Launch(loop, "forward", tiles).trajectory()
+            loop = persistent.random_inputs(work, 3, torch.device("cpu"))
+            trajectory = persistent.Launch(loop, tiles).trajectory()
             before = len(standin.calls(RECORD))
             if direction == "forward":
                 loop.terms = [] if least else loop.terms
@@ -157,7 +157,7 @@ def bare() -> dict[str, Any]:
     before = torch.get_rng_state()
     limit(SPILLS=8)
     work = Pass(plan(cells.load("vanilla")), "forward", 16, 256, torch.float16)
-    found["spills"] = [persistent.spilled(work, persistent.cut(work, CUDA, least), least) for least in (False, True)]
+    found["spills"] = [persistent.count_spills(work, persistent.tiling_for(work, CUDA, least), least) for least in (False, True)]
     found["draws"] = not torch.equal(before, torch.get_rng_state())
     return found
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from bench.harness.cases import planned
+from bench.harness.cases import is_planned
 from bench.harness.settings import Settings
-from bench.measure.backends import Unsupported, build
-from bench.measure.gate import compare
-from bench.measure.linear_recurrence import form, suited
-from bench.measure.problem import Problem, problem
+from bench.measure.backends import Unsupported, build_workload
+from bench.measure.gate import compare_answer
+from bench.measure.linear_recurrence import is_linear_recurrence, linear_recurrence
+from bench.measure.problem import Problem, make_problem
 from cells import load
 from cells.grammar.cell import Cell
 from cells.grammar.functions import sigmoid, tanh
@@ -28,7 +28,7 @@ def late(h, c, x, W, b):
 
 
 def given(name: str, T: int, B: int) -> Problem:
-    return problem(name, T, B, 5, 17, "float64", "cpu", 0)
+    return make_problem(name, T, B, 5, 17, "float64", "cpu", 0)
 
 
 @pytest.mark.parametrize("name", TAKEN, ids=["mingru", "minlstm", "qrnn", "decaying"])
@@ -36,7 +36,7 @@ def given(name: str, T: int, B: int) -> Problem:
 def test_right(name, size):
     """Outputs, final states and every gradient, through initial states too."""
     p = given(name, *size)
-    errors, wrong = compare(p, build("associative", p).answer(), 1e-12)
+    errors, wrong = compare_answer(p, build_workload("associative", p).answer(), 1e-12)
     assert not wrong, wrong
     assert errors.output < 1e-12 and errors.gradient < 1e-12
 
@@ -45,26 +45,26 @@ def test_right(name, size):
 def test_refused(name):
     """Not affine, with a product, of two states, of none."""
     p = given(name, 3, 2)
-    assert not suited(plan(p.cell))
+    assert not is_linear_recurrence(plan(p.cell))
     with pytest.raises(Unsupported, match="affine in one state"):
-        build("associative", p)
+        build_workload("associative", p)
 
 
 def test_rows_where_it_can():
-    assert [cell for cell in SETTINGS.cells if planned(SETTINGS, cell, "associative", True)] == ["mingru"]
+    assert [cell for cell in SETTINGS.cells if is_planned(SETTINGS, cell, "associative", True)] == ["mingru"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 3)], ids=str)
 def test_a_state_that_is_read_late(size):
     p = Problem("late", Cell(late), *size, 5, 17, torch.float64, torch.device("cpu"), 0)
-    errors, wrong = compare(p, build("associative", p).answer(), 1e-12)
+    errors, wrong = compare_answer(p, build_workload("associative", p).answer(), 1e-12)
     assert not wrong and errors.output < 1e-12 and errors.gradient < 1e-12
 
 
 @pytest.mark.parametrize("name", ["mingru", "minlstm", "qrnn"])
 def test_nothing_is_computed_for_nothing(name):
     """No product with a 0 or a 1, no state in a or b, and o c reads the new c alone."""
-    found = form(plan(load(name)))
+    found = linear_recurrence(plan(load(name)))
     coefficients = set(walk([found.slope, found.offset]))
     assert not {"state", "upstream"} & {node.op for node in coefficients}
     assert {node for node in walk(found.outputs) if node.op == "state"} == {found.after}

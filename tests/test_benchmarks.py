@@ -9,8 +9,8 @@ import torch
 
 import cells
 from bench.measure import gate
-from bench.measure.backends import Unsupported, build
-from bench.measure.problem import problem
+from bench.measure.backends import Unsupported, build_workload
+from bench.measure.problem import make_problem
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BACKENDS = ("eager", "compiled", "vendor") if DEVICE == "cpu" else ("eager", "stepwise", "vendor")
@@ -21,12 +21,12 @@ SIZE = {"T": 32, "B": 16, "D": 64, "H": 64}
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("cell", cells.SEED)
 def test_speed(benchmark, cell, backend, mode):
-    given = problem(cell, **SIZE, dtype="float32", device=DEVICE, seed=0)
+    given = make_problem(cell, **SIZE, dtype="float32", device=DEVICE, seed=0)
     try:
-        work = build(backend, given)
+        work = build_workload(backend, given)
     except Unsupported as reason:
         pytest.skip(str(reason))
-    errors, wrong = gate.compare(given, work.answer(), gate.tolerance("float32", "ieee"))
+    errors, wrong = gate.compare_answer(given, work.answer(), gate.tolerance("float32", "ieee"))
     assert not wrong, wrong
     call = work.train if mode == "training" else work.infer
     benchmark.group = f"{mode} {cell}"

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.analysis.comparison import Side, compare
-from bench.records import RecordError, read
+from bench.analysis.comparison import RunSet, compare
+from bench.records import RecordError, read_records
 from bench.render import comparison_tables, export, run_report
 from tests.records import detailed, lines
 from tests.test_cli import bench
@@ -42,7 +42,7 @@ def answer(bench, capfd, tmp_path):
     def check(data: bytes) -> str:
         bad.write_bytes(data)
         try:
-            found = read(bad)
+            found = read_records(bad)
         except RecordError:
             said = ""
             for arguments in (
@@ -59,7 +59,7 @@ def answer(bench, capfd, tmp_path):
             for form in ("", "json", "csv", "md"):
                 export.show(found, form)
             if {r.case for r in found.cases} & {r.case for r in detailed().cases}:
-                comparison_tables.show(compare(Side("good", (read(good),)), Side("bad", (found,))), "")
+                comparison_tables.show(compare(RunSet("good", (read_records(good),)), RunSet("bad", (found,))), "")
             assert run_report.render(found, []).startswith("# ")
             capfd.readouterr()
         assert bad.read_bytes() == data
@@ -126,8 +126,8 @@ def test_lines_in_any_order(answer, order):
         (b"1e400\n", "line 1"),
         (LINES[0] + b'{"kind":"chart"}\n', "line 2: "),
         (LINES[0] + b'{"kind":"end","wall":1,"spent":{},"a\\nb":1}\n', "line 2: end.a\\nb: Extra inputs"),
-        (LINES[0].replace(b'"schema_version":3', b'"schema_version":[]'), "line 1 has schema []"),
-        (LINES[0].replace(b'"schema_version":3', b'"schema_version":' + b"9" * 5000), "line 1 holds a number that is too large"),
+        (LINES[0].replace(b'"schema_version":4', b'"schema_version":[]'), "line 1 has schema []"),
+        (LINES[0].replace(b'"schema_version":4', b'"schema_version":' + b"9" * 5000), "line 1 holds a number that is too large"),
         (LINES[0] + LINES[1].replace(b'"T":16', b'"T":0'), "case.case.T: Input should be greater than or equal to 1"),
         (LINES[0] + LINES[1].replace(b'"cell":"gru"', b'"cell":"\\u001b[31m"'), "case.case.cell: "),
         (LINES[0] + LINES[1].replace(b"[0.002,", b"[NaN,"), "case.samples.0: "),

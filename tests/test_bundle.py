@@ -17,14 +17,14 @@ import pytest
 from bench.errors import UsageError
 from bench.harness.bundle import kernel_list as work
 from bench.harness.bundle import pack, wheels
-from bench.harness.bundle.compile_list import Warmed
-from bench.harness.bundle.kernel_list import Work
+from bench.harness.bundle.compile_list import CompiledList
+from bench.harness.bundle.kernel_list import KernelWork
 from bench.harness.bundle.pack import FOLDER, Manifest
 from bench.measure import environment, source_commit
 from kernels.schedules.persistent.tiling import Tiles
 
 ROOT = Path(__file__).parents[1]
-CUT = {"BB": 16, "BN": 16, "BK": 64, "warps": 4, "units": True}
+CUT = {"BB": 16, "BN": 16, "BK": 64, "warps": 4, "units_as_rows": True}
 LSTM = {"cell": "lstm", "B": 16, "H": 768, "dtype": "float16", "tiles": CUT}
 LIST = [{**LSTM, "direction": "forward"}, {**LSTM, "direction": "backward"}]
 FEW = [{"schedule": "stepwise", "cell": "vanilla", "B": 2, "H": 32, "dtype": "float32"}]
@@ -57,7 +57,8 @@ def made(folder: Path, works: list[dict[str, object]]) -> Path:
 
 @compiles
 def test_a_real_call_finds_its_kernels_and_its_launchers(tmp_path):
-    """An LSTM at H=768 and B=16, whose programs meet, called by Triton's own driver, compiles nothing, and `resident.warm` names the same
+    """An LSTM at H=768 and B=16, whose programs meet, called by Triton's own driver, compiles nothing, and
+    `persistent.compile_kernel` names the same
     kernels."""
     made(tmp_path, LIST)
     done = ran(ROOT / "tests" / "offline_bundle.py", tmp_path / "list.jsonl", TRITON_CACHE_DIR=str(tmp_path / "cache"))
@@ -78,7 +79,7 @@ def test_another_checkout_finds_them_until_a_source_changes(tmp_path):
     shutil.rmtree(tmp_path / "cache")
     said = check()
     assert said.startswith("miss") and "kernels were not in" in said and "0 of 1 failed" in said, said
-    source = elsewhere / "kernels" / "schedules" / "elementwise.py"
+    source = elsewhere / "kernels" / "schedules" / "triton_functions.py"
     source.write_text(source.read_text().replace("import triton\n", "import triton\n\n", 1))
     said = check()
     assert said.startswith(f"miss: {name} has the key") and f"{key[:16]} in the bundle; the bundle is of " in said, said
@@ -102,26 +103,26 @@ def test_a_hit_has_the_bundle_s_key_and_is_in_the_cache(monkeypatch, key, writte
     """A kernel that another bundle of the same list left there is a miss too."""
     from bench.harness.bundle import arrive, compile_list, launchers
 
-    listed, compiled = [Work("scan", "mingru", B, 32, "float32") for B in (2, 3)], []
+    listed, compiled = [KernelWork("scan", "mingru", B, 32, "float32") for B in (2, 3)], []
 
-    def run(works: list[Work], *rest: object) -> Warmed:
+    def run(works: list[KernelWork], *rest: object) -> CompiledList:
         compiled.append(works)
-        return Warmed({work: ["here"] for work in works}, made=written)
+        return CompiledList({work: ["here"] for work in works}, made=written)
 
-    monkeypatch.setattr(compile_list, "run", run)
-    monkeypatch.setattr(launchers, "library", contextlib.nullcontext)
+    monkeypatch.setattr(compile_list, "compile_works", run)
+    monkeypatch.setattr(launchers, "find_libcuda", contextlib.nullcontext)
     said: list[str] = []
     manifest = Manifest("/cache", {str(listed[0]): key}, 2, 2, 90, "3.12", "3.6.0", "c0ffee", False, ())
-    assert arrive.check(arrive.Bundle(manifest, listed), 2, said.append) == told.startswith("hit")
+    assert arrive.check_bundle(arrive.Bundle(manifest, listed), 2, said.append) == told.startswith("hit")
     assert said[0].startswith(told)
     assert compiled == ([listed[:1]] if told.startswith("hit") else [listed[:1], listed])
 
 
 POOL = """
 import os, time
-from bench.harness.bundle.compile_list import pool
+from bench.harness.bundle.compile_list import make_pool
 if __name__ == "__main__":
-    with pool(1) as workers:
+    with make_pool(1) as workers:
         print(workers.submit(os.getpid).result(), flush=True)
         time.sleep(600)
 """
@@ -140,21 +141,21 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path):
         time.sleep(0.1)
 
 
-def bundle(folder: Path, warmed: Warmed | None = None, wheels: tuple[Path, ...] = ()) -> Path:
+def bundle(folder: Path, warmed: CompiledList | None = None, wheels: tuple[Path, ...] = ()) -> Path:
     """A bundle of a cache with three files, without a compiler."""
     kernel = folder / "cache" / "KEY"
     kernel.mkdir(parents=True)
     for name in ("k.cubin", "__grp__k.json", "k.source"):
         (kernel / name).write_bytes(os.urandom(1000))
-    found = Warmed(folders={"KEY"})
+    found = CompiledList(folders={"KEY"})
     made = Manifest(str(folder / "cache"), {}, 1, 1, 90, "3.1", "3.6.0", "c0ffee", False, tuple(path.name for path in wheels))
-    pack.pack(folder / "b.tar.gz", made, found, source_commit.Commit("c0ffee", False, source_commit.digest()), wheels)
+    pack.pack(folder / "b.tar.gz", made, found, source_commit.Commit("c0ffee", False, source_commit.source_digest()), wheels)
     return folder / "b.tar.gz"
 
 
 def test_a_bundle_that_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "MOST", 2000)
-    with pytest.raises(UsageError, match=r"more than 0: take fewer --cuts"):
+    with pytest.raises(UsageError, match=r"more than 0: take fewer --tilings"):
         bundle(tmp_path)
     assert not (tmp_path / "b.tar.gz").exists()
 
@@ -176,21 +177,25 @@ def test_unpacking_needs_python_alone(tmp_path):
 
 
 def test_a_copied_tree_knows_its_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "git", lambda *arguments: "")
+    monkeypatch.setattr(environment, "run_git", lambda *arguments: "")
     monkeypatch.delenv(source_commit.VARIABLE, raising=False)
-    assert environment.revision() == ("", False)
+    assert environment.working_commit() == ("", False)
     monkeypatch.setenv(source_commit.VARIABLE, str(tmp_path / "commit.json"))
-    assert environment.revision() == ("", False)
-    for dirty, sources, shown in ((False, source_commit.digest(), False), (True, source_commit.digest(), True), (False, "other", True)):
+    assert environment.working_commit() == ("", False)
+    for dirty, sources, shown in (
+        (False, source_commit.source_digest(), False),
+        (True, source_commit.source_digest(), True),
+        (False, "other", True),
+    ):
         source_commit.Commit("c0ffee", dirty, sources).write(tmp_path / "commit.json")
-        assert environment.revision() == ("c0ffee", shown)
+        assert environment.working_commit() == ("c0ffee", shown)
 
 
 def test_git_comes_before_the_file(tmp_path, monkeypatch):
-    source_commit.Commit("c0ffee", False, source_commit.digest()).write(tmp_path / "commit.json")
+    source_commit.Commit("c0ffee", False, source_commit.source_digest()).write(tmp_path / "commit.json")
     monkeypatch.setenv(source_commit.VARIABLE, str(tmp_path / "commit.json"))
-    monkeypatch.setattr(environment, "git", lambda *arguments: "beef" if arguments[0] == "rev-parse" else "")
-    assert environment.revision() == ("beef", False)
+    monkeypatch.setattr(environment, "run_git", lambda *arguments: "beef" if arguments[0] == "rev-parse" else "")
+    assert environment.working_commit() == ("beef", False)
 
 
 def test_the_digest_is_of_every_source(tmp_path):
@@ -198,24 +203,29 @@ def test_the_digest_is_of_every_source(tmp_path):
     digests = set()
     for name, text in (("a.py", ""), ("a.py", "1"), ("b.py", ""), ("table.json", "")):
         (tmp_path / "kernels" / name).write_text(text)
-        digests.add(source_commit.digest(tmp_path))
+        digests.add(source_commit.source_digest(tmp_path))
     assert len(digests) == 3
 
 
 def test_wheels_are_what_is_required_and_not_there(monkeypatch):
-    assert wheels.lacking(wheels.THERE) == ["pydantic>=2.8"]
-    assert {wheels.plain(text) for text in wheels.lacking(("torch", "triton"))} >= {"pydantic", "rich", "markdown-it-py", "scipy"}
+    assert wheels.missing_packages(wheels.THERE) == ["pydantic>=2.8"]
+    assert {wheels.normalize_name(text) for text in wheels.missing_packages(("torch", "triton"))} >= {
+        "pydantic",
+        "rich",
+        "markdown-it-py",
+        "scipy",
+    }
     requires = {"pydantic": ["Typing_Extensions>=4.14", "torch", "old; python_version < '3'"], "typing-extensions": ["pydantic"]}
     asked = []
 
     def resolved(texts: list[str]) -> list[dict[str, object]]:
         asked.append(texts)
-        known = [wheels.plain(text) for text in texts if "python_version" not in text]
+        known = [wheels.normalize_name(text) for text in texts if "python_version" not in text]
         return [{"name": name, "version": "1", "requires_dist": requires[name]} for name in known]
 
     fetched: list[tuple[str, ...]] = []
-    monkeypatch.setattr(wheels, "resolved", resolved)
-    monkeypatch.setattr(wheels, "pip", lambda *arguments: fetched.append(arguments))
+    monkeypatch.setattr(wheels, "resolve_requirements", resolved)
+    monkeypatch.setattr(wheels, "run_pip", lambda *arguments: fetched.append(arguments))
     assert wheels.download(["pydantic>=2", "numpy"], ["torch", "NumPy"], Path("nowhere")) == []
     assert asked == [["pydantic>=2"], ["Typing_Extensions>=4.14", "old; python_version < '3'"]]
     (command,) = fetched
@@ -224,20 +234,23 @@ def test_wheels_are_what_is_required_and_not_there(monkeypatch):
 
 
 def test_a_suite_s_work_is_named_once_the_most_telling_first():
-    found = work.suites(["headline", "scans"], 2)
-    assert str(found[0]) == "resident lstm forward B=16 H=768 float16" and found[0].tiles != found[1].tiles
+    found = work.list_suites(["headline", "scans"], 2)
+    assert str(found[0]) == "persistent lstm forward B=16 H=768 float16" and found[0].tiles != found[1].tiles
     assert [w.direction for w in found[:5]] == ["forward", "forward", "backward", "backward", None]
     assert len({replace(w, B=0) for w in found}) == len(found)
     assert next(w for w in found if w.cell == "minimal" and w.H == 512).B == 16  # its first batch, of five
-    assert {w.schedule for w in found} == {"resident", "stepwise", "scan"}
-    assert len(work.suites(["headline"], 1)) < len(work.suites(["headline"], 2))
-    assert not [w for w in work.suites(["deepbench"], 1) if w.H == 2816 and w.tiles]  # it fits no GPU's multiprocessors
+    assert {w.schedule for w in found} == {"persistent", "stepwise", "scan"}
+    assert len(work.list_suites(["headline"], 1)) < len(work.list_suites(["headline"], 2))
+    assert not [w for w in work.list_suites(["deepbench"], 1) if w.H == 2816 and w.tiles]  # it fits no GPU's multiprocessors
 
 
 def test_a_list_is_read_as_it_is_written():
-    works = [Work("resident", "lstm", 16, 64, "float16", "backward", Tiles(16, 16, 64, 4, True)), Work("scan", "mingru", 2, 32, "float32")]
-    assert work.parse(work.lines(works)) == works
-    assert work.samples([*works, works[0]]) == works
+    works = [
+        KernelWork("persistent", "lstm", 16, 64, "float16", "backward", Tiles(16, 16, 64, 4, True)),
+        KernelWork("scan", "mingru", 2, 32, "float32"),
+    ]
+    assert work.parse_line(work.write_lines(works)) == works
+    assert work.select_samples([*works, works[0]]) == works
 
 
 @pytest.mark.parametrize(
@@ -245,7 +258,7 @@ def test_a_list_is_read_as_it_is_written():
     [
         ("{", "line 2 is no piece of work: Expecting"),
         ('{"cell": "lstm"}', "missing 3 required"),
-        ('{"cell": "lstm", "B": 1, "H": 2, "dtype": "float16"}', "resident takes a direction"),
+        ('{"cell": "lstm", "B": 1, "H": 2, "dtype": "float16"}', "persistent takes a direction"),
         ('{"cell": "lstm", "B": 1, "H": 2, "dtype": "float16", "schedule": "other"}', "there is no schedule 'other'"),
         ('{"cell": "lstm", "B": 1, "H": 2, "dtype": "float16", "direction": "forward", "tiles": {"A": 1}}', "unexpected keyword"),
     ],
@@ -253,9 +266,9 @@ def test_a_list_is_read_as_it_is_written():
 def test_a_wrong_list_is_refused(tmp_path, line, why):
     (tmp_path / "list").write_text(json.dumps(LIST[0]) + "\n" + line)
     with pytest.raises(UsageError, match=why):
-        work.read(tmp_path / "list")
+        work.read_list(tmp_path / "list")
     with pytest.raises(UsageError, match="can't be read"):
-        work.read(tmp_path / "none")
+        work.read_list(tmp_path / "none")
 
 
 @compiles
@@ -263,7 +276,7 @@ def test_what_is_asked_wrongly_is_said(tmp_path):
     from bench.harness.bundle import arrive, make_bundle
 
     def run(cache: Path, out: Path | None = None) -> None:
-        make_bundle.run([], 90, cache, 1, out, None, lambda words: None)
+        make_bundle.make_bundle([], 90, cache, 1, out, None, lambda words: None)
 
     with pytest.raises(UsageError, match="--cache takes a path from the root"):
         run(Path("here"))
@@ -272,6 +285,6 @@ def test_what_is_asked_wrongly_is_said(tmp_path):
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "none", tmp_path / "file", tmp_path):
         with pytest.raises(UsageError, match="is no bundle"):
-            arrive.read(path)
+            arrive.read_bundle(path)
     with pytest.raises(UsageError, match="the bundle's list is empty"):
-        arrive.check(arrive.read(bundle(tmp_path)), 1, lambda words: None)
+        arrive.check_bundle(arrive.read_bundle(bundle(tmp_path)), 1, lambda words: None)

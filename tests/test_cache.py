@@ -7,7 +7,7 @@ import torch
 
 from bench.measure import cache_flush, device_constants
 from bench.measure.cache_flush import Flush
-from bench.measure.clock import once
+from bench.measure.clock import time_once
 
 CPU = torch.device("cpu")
 LINE = 16
@@ -36,16 +36,16 @@ def test_cold_is_slower_than_warm(one_thread):
 
     def flushed() -> float:
         flush()
-        return once(load, CPU)[0]
+        return time_once(load, CPU)[0]
 
     load()
-    warm = min(once(load, CPU)[0] for _ in range(SAMPLES))
+    warm = min(time_once(load, CPU)[0] for _ in range(SAMPLES))
     cold = min(flushed() for _ in range(SAMPLES))
     assert cold > 2 * warm
 
 
 def test_it_overwrites_twice_what_the_caches_hold(monkeypatch):
-    monkeypatch.setattr(device_constants, "caches", lambda: 3 * 2**20)
+    monkeypatch.setattr(device_constants, "cache_bytes", lambda: 3 * 2**20)
     flush = Flush(CPU)
     assert flush.buffer.nbytes == 6 * 2**20
     before = flush.buffer.clone()
@@ -54,7 +54,7 @@ def test_it_overwrites_twice_what_the_caches_hold(monkeypatch):
 
 
 def test_where_nobody_knows_the_caches_it_overwrites_plenty(monkeypatch):
-    monkeypatch.setattr(device_constants, "caches", lambda: None)
+    monkeypatch.setattr(device_constants, "cache_bytes", lambda: None)
     assert Flush(CPU).buffer.nbytes == cache_flush.UNKNOWN == 2**28
 
 

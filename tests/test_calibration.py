@@ -28,7 +28,7 @@ def noisy(monkeypatch):
 
             return run
 
-        monkeypatch.setattr(calibration, "steps", steps)
+        monkeypatch.setattr(calibration, "make_steps", steps)
 
     return make
 

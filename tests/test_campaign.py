@@ -39,7 +39,7 @@ def commands(monkeypatch, clock):
             raise code
         return code
 
-    monkeypatch.setattr(campaign, "call", call)
+    monkeypatch.setattr(campaign, "run_command", call)
     return plans, given
 
 
@@ -50,7 +50,7 @@ def steps(*limits: float) -> list[Step]:
 def test_each_step_has_a_limit_of_its_own(commands, tmp_path):
     plans, given = commands
     plans += [(10, 0), (20, 0)]
-    assert campaign.run(tmp_path / "new", 100, steps(30, 40), lambda line: None) == []
+    assert campaign.run_campaign(tmp_path / "new", 100, steps(30, 40), lambda line: None) == []
     assert [seconds for _, seconds in given] == [30, 40]
     assert given[0][0][1:] == ["-m", "bench", str(tmp_path / "new"), "25s"]
 
@@ -61,7 +61,7 @@ def test_no_step_passes_the_budget(commands, tmp_path):
     plans += [(60, 0), (campaign.LEAST, 0)]
     told: list[str] = []
     budget = 60 + campaign.LEAST + campaign.LAST + 2
-    assert campaign.run(tmp_path / "new", budget, steps(60, 60, 60), told.append) == []
+    assert campaign.run_campaign(tmp_path / "new", budget, steps(60, 60, 60), told.append) == []
     assert [seconds for _, seconds in given] == [60, campaign.LEAST + 2]
     assert any("budget is spent: step 2 left out" in line for line in told)
 
@@ -71,7 +71,7 @@ def test_a_step_that_fails_takes_no_other_with_it(commands, tmp_path, code, why)
     plans, given = commands
     plans += [(7, code), (7, 0)]
     told: list[str] = []
-    wrong = campaign.run(tmp_path / "new", 100, steps(30, 30), told.append)
+    wrong = campaign.run_campaign(tmp_path / "new", 100, steps(30, 30), told.append)
     assert len(given) == 2 and len(wrong) == 1 and why in wrong[0] and wrong[0] in told
 
 
@@ -81,14 +81,14 @@ def test_what_was_found_is_packed_after_every_step(commands, tmp_path, monkeypat
     plans += [(1, 0), (1, 1)]
     pack = tmp_path / "found.tar.gz"
     with pytest.raises(IndexError):  # the list of commands has no third
-        campaign.run(tmp_path / "new", 100, steps(30, 30, 30), lambda line: None, pack)
+        campaign.run_campaign(tmp_path / "new", 100, steps(30, 30, 30), lambda line: None, pack)
     with tarfile.open(pack) as archive:
         assert {"new/step-0.log", "new/step-1.log"} <= set(archive.getnames())
     assert not list(tmp_path.glob("*.new"))
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(bench, monkeypatch, tmp_path):
-    monkeypatch.setattr(device, "choose", lambda wanted: "cuda")
+    monkeypatch.setattr(device, "resolve_device", lambda wanted: "cuda")
     (tmp_path / "file").write_text("")
     code, out, err = bench("campaign", "--out", tmp_path / "file" / "new")
     assert (code, out, err.count("\n")) == (2, "", 1) and "can't be written" in err
@@ -98,9 +98,9 @@ def test_a_command_that_takes_too_long_is_stopped_with_what_it_started(tmp_path)
     child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
     with (tmp_path / "log").open("w") as stream:
         begin = time.monotonic()
-        assert campaign.call([sys.executable, "-c", child], 0.5, stream) == OVERDUE
+        assert campaign.run_command([sys.executable, "-c", child], 0.5, stream) == OVERDUE
         assert time.monotonic() - begin < 30
-        assert campaign.call([sys.executable, "-c", "print('here'); raise SystemExit(3)"], 60, stream) == 3
+        assert campaign.run_command([sys.executable, "-c", "print('here'); raise SystemExit(3)"], 60, stream) == 3
     assert (tmp_path / "log").read_text().endswith("here\n")
 
 
@@ -114,9 +114,9 @@ def test_without_a_gpu_it_is_one_line(bench, tmp_path):
 @pytest.mark.parametrize("call", ["", "1", "2"])
 def test_its_calls_and_exit_code(bench, monkeypatch, tmp_path, wrong, code, call):
     given = []
-    monkeypatch.setattr(device, "choose", lambda wanted: "cuda")
-    monkeypatch.setattr(device, "nickname", lambda device: "nvidia-h200")
-    monkeypatch.setattr(campaign, "run", lambda *arguments: given.append(arguments) or wrong)
+    monkeypatch.setattr(device, "resolve_device", lambda wanted: "cuda")
+    monkeypatch.setattr(device, "device_slug", lambda device: "nvidia-h200")
+    monkeypatch.setattr(campaign, "run_campaign", lambda *arguments: given.append(arguments) or wrong)
     assert bench("campaign", "--budget", "9m", *(["--call", call] if call else []))[0] == code
     folder, seconds, chosen, *_ = given[0]
     assert seconds == 540 and folder.name.endswith("-nvidia-h200-campaign")
@@ -124,7 +124,7 @@ def test_its_calls_and_exit_code(bench, monkeypatch, tmp_path, wrong, code, call
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
-def test_every_command_is_one_that_exists(step, tmp_path, monkeypatch):
+def test_every_command_is_one_that_exists(step, tmp_path, capsys):
     """Its options are the program's own, its suites and files are there, and it ends in its time."""
     module, *arguments = step.command(tmp_path, step.limit)[2:]
     assert step.limit > step.ending or "{seconds}" not in step.arguments
@@ -133,15 +133,15 @@ def test_every_command_is_one_that_exists(step, tmp_path, monkeypatch):
         assert files and all((campaign.ROOT / file).is_file() for file in files)
         return
     assert module == "bench"
-    verb = app.commands[arguments[0]]
-    with click.Context(verb):
-        parsed = verb.make_context(arguments[0], list(arguments[1:]))  # raises where an option is unknown
-    assert not parsed.params.get("suite") or parsed.params["suite"] in SUITES
+    command = app.commands[arguments[0]]
+    with click.Context(command):
+        command.make_context(arguments[0], list(arguments[1:]))  # raises where an option, a suite or a backend is unknown
+    assert capsys.readouterr().err == "", "no option and no backend has an old name"
 
 
 def test_the_first_call_fits_into_what_it_is_given():
     """The steps that matter most get their whole limits in six minutes."""
-    first = [step for step in campaign.chosen(1) if step.name != "tests"]
+    first = [step for step in campaign.select_steps(1) if step.name != "tests"]
     assert sum(step.limit for step in first) + campaign.LAST <= 360
 
 
@@ -167,5 +167,5 @@ def test_what_takes_too_long_may_say_what_it_found(monkeypatch, tmp_path, more):
     monkeypatch.setattr(campaign, "LAST", 0.5)
     log, begin = tmp_path / "log", time.monotonic()
     with log.open("w") as stream:
-        assert campaign.call([sys.executable, "-c", TALKS.format(more=more)], 1.0, stream) == OVERDUE
+        assert campaign.run_command([sys.executable, "-c", TALKS.format(more=more)], 1.0, stream) == OVERDUE
     assert log.read_text() == "begun\nwhat failed until now\n" and time.monotonic() - begin < 10

@@ -76,8 +76,8 @@ def test_parameter_count(name):
     found = cells.load(name)
     formula = sympy.sympify(found.parameters, locals={"D": D, "H": H})
     assert sympy.expand(formula - parameter_count(plan(found))) == 0
-    for d, h in ((1, 1), (256, 256)) if plan(found).square else ((1, 1), (3, 5), (7, 3), (256, 256)):
-        h = found.units(h)
+    for d, h in ((1, 1), (256, 256)) if plan(found).elementwise_input else ((1, 1), (3, 5), (7, 3), (256, 256)):
+        h = found.round_up_width(h)
         shapes = found.shapes(d, h)
         assert sum(map(math.prod, shapes.values())) == formula.subs({D: d, H: h})
         assert {key: math.prod(shape) for key, shape in shapes.items()} == {
@@ -111,13 +111,13 @@ def test_shapes(name, bias):
     """Every learned value in the order the equations use it: matrices (H, width of what they are applied to) or the blocks of one,
     vectors (H), scalars (1)."""
     found = cells.load(name)
-    H = found.units(5)
-    shapes = found.shapes(H if plan(found).square else 3, H, bias)
+    H = found.round_up_width(5)
+    shapes = found.shapes(H if plan(found).elementwise_input else 3, H, bias)
     for key, shape in shapes.items():
         heads = found.heads.get(key, 1)
         square = (heads, H // heads, H // heads) if heads > 1 else (H, H)
         assert shape in {"W": ((H, 3), square), "s": ((1,),)}.get(key[0], ((H,),))
-    assert any(key.startswith("b.") for key in shapes) == (bias and not plan(found).near)
+    assert any(key.startswith("b.") for key in shapes) == (bias and not plan(found).stencil_inputs)
     assert list(shapes) == list(parameter_sizes(plan(found, bias)))
 
 
@@ -132,13 +132,13 @@ def test_peepholes_stay_without_bias():
     assert peeping.shapes(3, 5, bias=False) == {"W.x": (5, 3), "p.h": (5,)}
 
 
-@pytest.mark.parametrize("name", [name for name in cells.names() if not plan(cells.load(name)).near])
+@pytest.mark.parametrize("name", [name for name in cells.names() if not plan(cells.load(name)).stencil_inputs])
 def test_initialisation(name):
     """Everything from U(-1/√H, 1/√H), filling it, but for what the paper says."""
     found = cells.load(name)
     if name == "fastgrnn":
         return  # none of it: see test_the_initialisation_of_fastgrnn
-    values = {key: torch.empty(shape) for key, shape in found.shapes(300 if plan(found).square else 150, 300).items()}
+    values = {key: torch.empty(shape) for key, shape in found.shapes(300 if plan(found).elementwise_input else 150, 300).items()}
     found.initialise(values)
     for key, value in values.items():
         if key in ("b.theta", "b.eta"):
@@ -235,8 +235,8 @@ def test_twin_refuses():
 @EVERY
 def test_unroll(name):
     """Time-major shapes, the final state the last output, and nothing but the initial states at T = 0."""
-    H = cells.load(name).units(7)
-    p = problem(cells.load(name), 4, 3, H if plan(cells.load(name)).square else 5, H)
+    H = cells.load(name).round_up_width(7)
+    p = problem(cells.load(name), 4, 3, H if plan(cells.load(name)).elementwise_input else 5, H)
     found = outputs(p, "eager")
     assert found["y"].shape == (4, 3, H)
     assert torch.equal(found["y"][-1], found[f"final {p.cell.states[0]}"])

@@ -8,8 +8,8 @@ import torch
 import cells
 from bench.studies.signals import chaos, lyapunov
 from bench.studies.signals.chaotic_maps import MAPS
-from bench.studies.signals.chunked_vjp import Chain
-from bench.studies.signals.initializations import initialised
+from bench.studies.signals.chunked_vjp import ChunkedVJP
+from bench.studies.signals.initializations import initialize_as
 from bench.studies.signals.single_thread import one_thread
 from kernels import RNN
 
@@ -21,7 +21,7 @@ def quick():
         yield
 
 
-SMALL = chaos.Size(seeds=2, starts=40, settle=60, steps=150, copies=50, iterations=150)
+SMALL = chaos.ChaosSize(seeds=2, starts=40, settle=60, steps=150, copies=50, iterations=150)
 
 
 def lstm_map(h: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,8 +47,8 @@ LITERAL = {"LSTM map": lambda h, c: lstm_map(h, c), "GRU map": lambda u: (gru_ma
 @pytest.mark.parametrize("map", MAPS, ids=lambda m: m.name)
 @pytest.mark.parametrize("backend", ["eager", "compiled"])
 def test_a_map_is_that_of_the_paper(map, backend):
-    states = map.states(5, torch.Generator().manual_seed(1))
-    found = lyapunov.moved(map.layer(backend), states, 3)
+    states = map.draw_states(5, torch.Generator().manual_seed(1))
+    found = lyapunov.advance(map.make_layer(backend), states, 3)
     for k in range(5):
         point = [s[k] for s in states]
         for _ in range(3):
@@ -69,13 +69,15 @@ def jacobians(map, states):
 @pytest.mark.parametrize("map", MAPS, ids=lambda m: m.name)
 def test_a_vector_goes_back_through_the_paper_s_jacobians(map):
     """ln ‖J₁ᵀ … J_Tᵀ v‖ over 40 steps, in which rounding errors grow by e⁹."""
-    states, generator, T = map.states(3, torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1), 40
+    states, generator, T = map.draw_states(3, torch.Generator().manual_seed(0)), torch.Generator().manual_seed(1), 40
     upstream = [torch.randn(s.shape, generator=generator, dtype=s.dtype) for s in states]
-    *_, last = Chain(map.layer(), lyapunov.silence(map.layer(), T, 3), states, upstream, [0, 7, 21, T], unit=True).back()
-    product, rnn = torch.eye(2 * len(states), dtype=torch.float64).expand(3, -1, -1), map.layer("eager")
+    *_, last = ChunkedVJP(
+        map.make_layer(), lyapunov.autonomous_input(map.make_layer(), T, 3), states, upstream, [0, 7, 21, T], unit=True
+    ).pull_back()
+    product, rnn = torch.eye(2 * len(states), dtype=torch.float64).expand(3, -1, -1), map.make_layer("eager")
     for _ in range(T):
         product = jacobians(map, states) @ product
-        states = lyapunov.moved(rnn, states, 1)
+        states = lyapunov.advance(rnn, states, 1)
     expected = (torch.cat(upstream, 1)[:, None] @ product).squeeze(1).norm(dim=1).log()
     assert (last.scale.squeeze(1) - expected).abs().max() < 1e-8
 
@@ -83,13 +85,13 @@ def test_a_vector_goes_back_through_the_paper_s_jacobians(map):
 @pytest.mark.parametrize("map", MAPS, ids=lambda m: m.name)
 def test_exponents_are_those_of_vectors_carried_forward(map):
     """Benettin's loop from 300 points over 200 steps, and ours from as many others."""
-    generator, T, logs, rnn = torch.Generator().manual_seed(0), 200, [], map.layer("eager")
-    states = lyapunov.moved(rnn, map.states(300, generator), 100)
-    found = lyapunov.exponents(rnn, lyapunov.moved(rnn, map.states(300, generator), 100), T, generator).mean().item()
+    generator, T, logs, rnn = torch.Generator().manual_seed(0), 200, [], map.make_layer("eager")
+    states = lyapunov.advance(rnn, map.draw_states(300, generator), 100)
+    found = lyapunov.exponents(rnn, lyapunov.advance(rnn, map.draw_states(300, generator), 100), T, generator).mean().item()
     vectors = torch.randn(300, 2 * len(states), 1, generator=generator, dtype=torch.float64)
     for _ in range(T):
         vectors = jacobians(map, states) @ vectors
-        states = lyapunov.moved(rnn, states, 1)
+        states = lyapunov.advance(rnn, states, 1)
         logs.append(vectors.norm(dim=1).log().mean().item())
         vectors = vectors / vectors.norm(dim=1, keepdim=True)
     forward = sum(logs[T // 10 :]) / (T - T // 10)
@@ -121,10 +123,10 @@ def test_both_maps_are_chaotic(map):
     """0.219 and 0.220 nats per step, as `bench chaos` finds; here 2 seeds of 40 points over 135 steps: the standard deviation of one
     point's exponent over n steps is some 0.42/√n, so that of the mean of all is 0.006."""
     threads = torch.get_num_threads()
-    record = chaos.measure(map, SMALL)
+    record = chaos.measure_map(map, SMALL)
     assert torch.get_num_threads() == threads
     assert all(abs(value - 0.22) < 0.025 for value in record.exponents) and record.exponents[0] != record.exponents[1]
-    assert record.exponents == chaos.measure(map, SMALL).exponents
+    assert record.exponents == chaos.measure_map(map, SMALL).exponents
     sides = torch.tensor(record.cloud).max(0).values - torch.tensor(record.cloud).min(0).values
     assert len(record.cloud) == SMALL.copies and sides.min() > 0.3
     assert 0 < record.distance[0] <= 1e-7 * 2**0.5 * 2 and max(record.distance) > 0.1 and len(record.times) == len(record.distance)
@@ -132,13 +134,13 @@ def test_both_maps_are_chaotic(map):
 
 @pytest.mark.parametrize("init", ["default", "normal:5", "normal:40"])
 def test_cfn_forgets_whatever_its_weights(init):
-    found = chaos.decay(initialised(cells.load("cfn"), init), init, 300, 4, 6, 0)
+    found = chaos.measure_decay(initialize_as(cells.load("cfn"), init), init, 300, 4, 6, 0)
     assert found.norm[-1] < 1e-12 * found.norm[0] and max(found.exponent) < -0.1
 
 
 def test_minimal_comes_to_rest_at_tanh_of_its_bias():
-    cell = initialised(cells.load("minimal"), "normal:5")
-    found = chaos.decay(cell, "normal:5", 400, 4, 16, 3)
+    cell = initialize_as(cells.load("minimal"), "normal:5")
+    found = chaos.measure_decay(cell, "normal:5", 400, 4, 16, 3)
     torch.manual_seed(3)
     bias = RNN(cell, 16, 16, dtype=torch.float64).weights()["b.z"]
     assert found.norm[-1] == pytest.approx(torch.tanh(bias).norm().item() / 4, rel=1e-9)
@@ -147,18 +149,18 @@ def test_minimal_comes_to_rest_at_tanh_of_its_bias():
 
 def test_others_can_be_chaotic_without_input():
     for cell in ("vanilla", "lstm", "gru"):
-        found = chaos.decay(initialised(cells.load(cell), "normal:8"), "normal:8", 200, 4, 32, 0)
+        found = chaos.measure_decay(initialize_as(cells.load(cell), "normal:8"), "normal:8", 200, 4, 32, 0)
         assert sum(found.exponent) / 4 > 0.05 and found.distance[-1] > 0.05, cell
 
 
 def test_what_grows_beyond_numbers_is_counted():
-    found = chaos.decay(initialised(cells.load("vanilla_relu"), "normal:20"), "normal:20", 2000, 4, 16, 0)
+    found = chaos.measure_decay(initialize_as(cells.load("vanilla_relu"), "normal:20"), "normal:20", 2000, 4, 16, 0)
     assert found.lost > 0 and not found.exponent and len(found.times) == len(found.norm) == len(found.distance)
     assert all(math.isfinite(value) for value in found.norm)
 
 
 def test_times_begin_at_0_and_end_at_T():
-    found = chaos.decay(cells.load("gru"), "default", 7, 2, 3, 0)
+    found = chaos.measure_decay(cells.load("gru"), "default", 7, 2, 3, 0)
     assert found.times[0] == 0 and found.times[-1] == 7 and found.times == sorted(set(found.times))
-    one = chaos.decay(cells.load("gru"), "default", 2, 2, 3, 0)
+    one = chaos.measure_decay(cells.load("gru"), "default", 2, 2, 3, 0)
     assert one.times == [0, 1, 2]

@@ -13,11 +13,11 @@ import pytest
 
 import cells
 from bench import cli
-from bench.commands.cell_report import functions
+from bench.commands.cell_report import derived_functions
 from bench.errors import UsageError
-from bench.harness.run import agree
 from bench.harness.runner import Runner
-from bench.records import read
+from bench.records import read_records
+from bench.records.resume import check_resumable
 from kernels.derive.plan import plan
 from tests.inline import Inline
 from tests.records import whole
@@ -87,7 +87,7 @@ def test_every_input_of_the_step_is_said(bench):
 def test_what_is_shown_is_whole(bench, monkeypatch):
     """In eighty columns the code of a step goes on in the next line."""
     monkeypatch.setenv("COLUMNS", "80")
-    wide = functions(plan(cells.load("slstm")))
+    wide = derived_functions(plan(cells.load("slstm")))
     assert max(map(len, wide.splitlines())) > 80
     assert "".join(wide.split()) in "".join(bench("show", "slstm")[1].split())
 
@@ -98,7 +98,7 @@ def test_help_list_show_doctor(bench):
     shown = bench("show", "minimal")[1]
     for part in ("u_t = σ(U_h h_{t-1} + U_z z_t + b_u)", "D·H + 2·H² + 2·H", "W.uz(z) + b.u", "def step(", "def step_adjoint("):
         assert part in shown
-    assert "2·B·H²·(3·T - 1) in it" in shown and "meetings  2·T - 2" in shown
+    assert "2·B·H²·(3·T - 1) in it" in shown and "barriers  2·T - 2" in shown
     assert all(part in bench("doctor")[1] for part in ("torch", "triton", "C++ compiler", "GPU", "cuDNN", "compiled"))
 
 
@@ -112,8 +112,8 @@ def test_dry_run_measures_nothing(bench, tmp_path):
 def test_a_run_from_end_to_end(bench, tmp_path):
     code, out, err = bench(*QUICK, "--out", tmp_path / "run")
     assert code == 0, err
-    records = read(tmp_path / "run")
-    statuses = {(r.case.cell, r.case.backend, r.case.mode, r.case.input_product, r.case.stands_for): r.status for r in records.cases}
+    records = read_records(tmp_path / "run")
+    statuses = {(r.case.cell, r.case.backend, r.case.mode, r.case.input_product, r.case.matched_params_of): r.status for r in records.cases}
     assert statuses["lstm", "vendor", "training", True, ""] == "ok"
     assert statuses["lstm", "compiled", "inference", False, ""] == "ok"
     assert statuses["lstm", "compiled-low", "training", True, ""] == "ok"
@@ -124,7 +124,7 @@ def test_a_run_from_end_to_end(bench, tmp_path):
     for r in records.cases:
         assert bool(r.samples) == (r.status == "ok")
         assert r.status == "unsupported" or r.errors.gradient < 1e-5
-    assert records.run.environment.constants.products.keys() == {"float32", "float64"} and all(r.demand for r in records.cases)
+    assert records.run.environment.constants.products.keys() == {"float32", "float64"} and all(r.lower_bound for r in records.cases)
     assert "× of light, T=3" in out and "### × of light, T=3" in (tmp_path / "run" / "report.md").read_text()
     assert {g.cell for g in records.gradients} == {"minimal", "lstm"}
     assert "minimal" in out and (tmp_path / "run" / "report.md").read_text().startswith("# ")
@@ -153,7 +153,7 @@ def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
         "--out",
         tmp_path / "o",
     )
-    cases = read(tmp_path / "o").cases
+    cases = read_records(tmp_path / "o").cases
     assert code == 0 and {r.status for r in cases if r.case.backend == "eager"} == {"ok"}
     assert all("install g++" in r.reason for r in cases if r.case.backend == "compiled")
 
@@ -162,7 +162,7 @@ def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
     ("spoil", "says"),
     [
         (lambda text: text[:-40], "cut short"),
-        (lambda text: text.replace('"schema_version":3', '"schema_version":7', 1), "schema 7"),
+        (lambda text: text.replace('"schema_version":4', '"schema_version":7', 1), "schema 7"),
         (lambda text: "\n".join(text.split("\n")[1:]), "line 1 is not a run"),
         (lambda text: text.replace('"status":"ok"', '"status":"fine"', 1), "status"),
         (lambda text: "", "line 1 is not a run"),
@@ -192,7 +192,7 @@ def test_a_full_disk_loses_nothing(tmp_path, size, says):
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr and says in done.stderr
-    assert read(tmp_path / "full").gradients
+    assert read_records(tmp_path / "full").gradients
 
 
 @pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), (">&-", "stdout is closed")])
@@ -207,24 +207,24 @@ def test_where_nothing_can_be_printed_one_line_says_so(tmp_path, shell, says):
 def test_a_run_is_not_resumed_on_another_machine():
     here = whole().run.environment
     run = whole().run.model_copy(update={"settings": {"batch": 4}})
-    agree(Path("run"), run, {"batch": 4}, here)
+    check_resumable(Path("run"), run, {"batch": 4}, here)
     for name, other in (("threads", here.threads + 1), ("processor", "another"), ("python", "2.7"), ("compiler", "none"), ("dirty", True)):
         with pytest.raises(UsageError, match=f"was measured with {name}"):
-            agree(Path("run"), run, {"batch": 4}, here.model_copy(update={name: other}))
+            check_resumable(Path("run"), run, {"batch": 4}, here.model_copy(update={name: other}))
 
 
 def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypatch):
-    measured = Runner.race
+    measured = Runner.time_group
 
     def stop(self, job):
         measured(self, job)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bench.harness.run.Worker", Inline)
-    monkeypatch.setattr(Runner, "race", stop)
+    monkeypatch.setattr(Runner, "time_group", stop)
     code, _, err = bench(*QUICK[:-4], "--seq-lens", "2,3", "--device", "cpu", "--out", tmp_path / "cut")
     assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err
-    assert {r.case.T for r in read(tmp_path / "cut").cases if r.status == "ok"} == {2}
+    assert {r.case.T for r in read_records(tmp_path / "cut").cases if r.status == "ok"} == {2}
     assert (tmp_path / "cut" / "report.md").exists()
 
 
@@ -238,7 +238,7 @@ def test_a_signal_in_the_middle_of_a_run(tmp_path):
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
-    assert len(read(path).cases) + len(read(path).gradients) >= 3
+    assert len(read_records(path).cases) + len(read_records(path).gradients) >= 3
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bench.measure import clock
-from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interleave, times
+from bench.measure.clock import Contestant, Interrupted, Rule, Samples, interleave, time_calls
 
 CPU = torch.device("cpu")
 
@@ -59,10 +59,10 @@ def test_rule(rule, seconds, why):
 
 def test_the_interval_of_the_median_is_that_of_order_statistics():
     """Of eight samples the smallest and the largest hold it with 99.2%, the second of each with 93%: so the outermost are taken."""
-    assert samples(*WIDE).spread == pytest.approx(0.7 / 2 / 0.45)
+    assert samples(*WIDE).ci_half_width == pytest.approx(0.7 / 2 / 0.45)
     twenty = [float(k) for k in range(1, 21)]
-    assert samples(*twenty).spread == pytest.approx((15 - 6) / 2 / 10.5), "ranks 6 and 15 (Conover 1999, table A3)"
-    assert samples(*[1.0] * 5).spread == float("inf")
+    assert samples(*twenty).ci_half_width == pytest.approx((15 - 6) / 2 / 10.5), "ranks 6 and 15 (Conover 1999, table A3)"
+    assert samples(*[1.0] * 5).ci_half_width == float("inf")
 
 
 def test_slow_ones_get_the_fewest_and_fast_ones_more(fake):
@@ -107,4 +107,4 @@ def test_what_makes_a_call_ready_is_not_timed(fake):
     made = []
     taken, *_ = race({"late": Contestant(fake(0.1), lambda: made.append(fake(5.0)()))}, Rule(3, 3, 9.0))
     assert taken["late"].seconds == pytest.approx([0.1] * 3) and len(made) == 3
-    assert times(Contestant(fake(0.1), fake(5.0)), CPU, 4, fake(7.0)) == pytest.approx([0.1] * 4)
+    assert time_calls(Contestant(fake(0.1), fake(5.0)), CPU, 4, fake(7.0)) == pytest.approx([0.1] * 4)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.analysis.comparison import Side, Threshold, compare, pooled, unlike
+from bench.analysis.comparison import RunSet, Threshold, compare, pooled, unlike
 from bench.errors import UsageError
 from bench.harness import revisions
 from bench.records import Reading, Records
@@ -25,14 +25,14 @@ def run(**slower: float) -> Records:
 
 
 def verdicts(a: Records, b: Records) -> dict[str, str]:
-    found = compare(Side("a", (a,)), Side("b", (b,)))
+    found = compare(RunSet("a", (a,)), RunSet("b", (b,)))
     return {pair.case.cell: pair.speed.verdict if pair.speed else pair.why for pair in found.pairs}
 
 
 def test_each_case_has_a_verdict_and_the_slowest_is_first():
     a, b = run(gru=1, lstm=2, cfn=1, vanilla=1), run(gru=1.06, lstm=1.8, cfn=1.005, vanilla=1)
     assert verdicts(a, b) == {"gru": "slower", "lstm": "faster", "cfn": "tie", "vanilla": "tie"}
-    found = compare(Side("a", (a,)), Side("b", (b,)))
+    found = compare(RunSet("a", (a,)), RunSet("b", (b,)))
     assert [pair.case.cell for pair, _ in found.compared] == ["gru", "cfn", "vanilla", "lstm"]
     assert found.geomean == pytest.approx((2 / 1.8 / 1.06 / 1.005) ** 0.25) and found.count("tie") == 2
 
@@ -44,7 +44,7 @@ def test_the_same_records_are_all_ties():
 
 def test_the_noisier_run_sets_the_margin():
     quiet = run(gru=1, lstm=1)
-    pair = [timed(case("lstm", control=True), *(1.08 * t for t in TIMES))]
+    pair = [timed(case("lstm", aa_repeat=True), *(1.08 * t for t in TIMES))]
     noisy = records(*run(gru=1.06, lstm=1).cases, *pair)
     assert verdicts(quiet, quiet.model_copy(update={"cases": noisy.cases[:2]}))["gru"] == "slower"
     assert verdicts(quiet, noisy)["gru"] == verdicts(noisy, quiet)["gru"] == "tie"
@@ -53,14 +53,14 @@ def test_the_noisier_run_sets_the_margin():
 
 def test_nothing_is_dropped():
     a = records(*run(gru=1, lstm=1, cfn=1).cases, timed(case("vanilla"), status="oom"), timed(case("minimal"), status="oom"))
-    work = detailed().cases[0].work
+    work = detailed().cases[0].numerics
     other = work.model_copy(update={"tf32_hoisted": True})
     b = records(
-        timed(case("gru"), *TIMES, work=other), timed(case("lstm"), status="crashed"), timed(case("minimal"), status="oom"),
+        timed(case("gru"), *TIMES, numerics=other), timed(case("lstm"), status="crashed"), timed(case("minimal"), status="oom"),
         timed(case("vanilla"), status="timeout"), timed(case("minimal_deep"), *TIMES),
     )  # fmt: skip
-    a.cases[0] = timed(case("gru"), *TIMES, work=work)
-    found = compare(Side("a", (a,)), Side("b", (b,)))
+    a.cases[0] = timed(case("gru"), *TIMES, numerics=work)
+    found = compare(RunSet("a", (a,)), RunSet("b", (b,)))
     assert {pair.case.cell: pair.why for pair in found.changed} == {
         "gru": "other work", "lstm": "no time in B", "cfn": "only in A", "vanilla": "no time in A and B", "minimal_deep": "only in B",
     }  # fmt: skip
@@ -72,8 +72,8 @@ def test_runs_of_one_side_are_pooled_and_a_failure_stays_one():
     both = pooled([one, two])
     assert both.samples == [*TIMES, 2.0, 3.0] and both.rounds == list(range(9)) and both.readings == two.readings
     assert pooled([one, timed(case(), status="oom")]).status == "oom"
-    slow = Side("b", (run(gru=1.3), records(timed(case(), status="failed"))))
-    assert compare(Side("a", (run(gru=1),)), slow).changed
+    slow = RunSet("b", (run(gru=1.3), records(timed(case(), status="failed"))))
+    assert compare(RunSet("a", (run(gru=1),)), slow).changed
 
 
 def test_throttled_and_few_samples_are_ambiguous():
@@ -99,7 +99,7 @@ def test_unlike_machines_and_settings_are_named():
 
 def test_no_case_in_common():
     with pytest.raises(UsageError, match="no case in common"):
-        compare(Side("a", (run(gru=1),)), Side("b", (run(lstm=1),)))
+        compare(RunSet("a", (run(gru=1),)), RunSet("b", (run(lstm=1),)))
 
 
 @pytest.mark.parametrize("text", ["5%", "median", "median:5", "median:-1%", "mode:5%", "median:nan%", "median:1e9%", "", "median:5%x"])
@@ -113,14 +113,14 @@ def test_a_threshold_that_can_not_be_read(text):
     ("median:0%", 1.01, False),  # slower by more, but a tie
 ])  # fmt: skip
 def test_thresholds(text, factor, broken):
-    found = compare(Side("a", (run(gru=1, lstm=1),)), Side("b", (run(gru=factor, lstm=0.5),)))
+    found = compare(RunSet("a", (run(gru=1, lstm=1),)), RunSet("b", (run(gru=factor, lstm=0.5),)))
     lines = Threshold.parse(text).broken(found)
     assert len(lines) == broken and all("gru compiled training T=128: 6.0% slower by its" in line for line in lines)
 
 
 def test_each_statistic_is_its_own():
     b = records(timed(case(), *[1.2] * 4, 5.0, 1.0, 1.2))
-    found = compare(Side("a", (run(gru=1),)), Side("b", (b,)))
+    found = compare(RunSet("a", (run(gru=1),)), RunSet("b", (b,)))
     assert [bool(Threshold.parse(text).broken(found)) for text in ("min:5%", "median:21%", "median:19%", "mean:50%")] == [
         False,
         False,
@@ -130,7 +130,7 @@ def test_each_statistic_is_its_own():
 
 
 def test_a_time_that_is_lost_breaks_any_threshold():
-    gone = compare(Side("a", (run(gru=1, lstm=1, cfn=1),)), Side("b", (records(*run(gru=1).cases, timed(case("lstm"), status="oom")),)))
+    gone = compare(RunSet("a", (run(gru=1, lstm=1, cfn=1),)), RunSet("b", (records(*run(gru=1).cases, timed(case("lstm"), status="oom")),)))
     assert Threshold.parse("median:900%").broken(gone) == [
         "lstm compiled training T=128: had a time, now oom", "cfn compiled training T=128: had a time, now not there",
     ]  # fmt: skip

@@ -35,13 +35,13 @@ def made(name):
 @pytest.fixture
 def followed(monkeypatch):
     """For each backward pass, whether its products followed the loop."""
-    found, follows = [], compiled.follows
+    found, follows = [], compiled.fuses_weight_gradients
 
     def told(loop):
         found.append(follows(loop))
         return found[-1]
 
-    monkeypatch.setattr(compiled, "follows", told)
+    monkeypatch.setattr(compiled, "fuses_weight_gradients", told)
     return found
 
 
@@ -73,7 +73,7 @@ def test_what_is_wanted(name, frozen, followed):
 def test_both_ways_agree(name, monkeypatch):
     p = problem(made(name), 60, 8, 21, 37)
     first = solve(p, "compiled", torch.float32)
-    monkeypatch.setattr(compiled, "follows", lambda loop: False)
+    monkeypatch.setattr(compiled, "fuses_weight_gradients", lambda loop: False)
     agree([solve(p, "compiled", torch.float32)], [first], 10 * TOLERANCE["two ways", torch.float32])
 
 
@@ -87,7 +87,7 @@ def test_bit_by_bit(name, threads):
         assert all(torch.equal(again[key], first[key]) for key in first)
 
 
-@pytest.mark.parametrize("D", [compiled.AGAIN, compiled.AGAIN + 1])
+@pytest.mark.parametrize("D", [compiled.RECOMPUTE_COLUMNS, compiled.RECOMPUTE_COLUMNS + 1])
 def test_rows_of_few_columns_are_not_kept(D):
     """Only the input and the states are, where no state's product is added to the rows; rows of many columns are kept besides."""
     T, B, H = 50, 4, 16
@@ -101,5 +101,5 @@ def test_rows_of_few_columns_are_not_kept(D):
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         layer(torch.randn(T, B, D, requires_grad=True))
     learned = sum(p.numel() for p in layer.parameters())
-    rows = len(plan(layer.cell).terms) * T * B * H if compiled.AGAIN < D else 0
+    rows = len(plan(layer.cell).terms) * T * B * H if compiled.RECOMPUTE_COLUMNS < D else 0
     assert T * B * (D + H) + rows <= sum(kept.values()) <= T * B * (D + H) + rows + learned + 2 * B * H

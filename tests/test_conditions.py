@@ -50,9 +50,9 @@ def nvml(monkeypatch):
         return module
 
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=UUID))
-    conditions.board.cache_clear()
+    conditions.find_board.cache_clear()
     yield make
-    conditions.board.cache_clear()
+    conditions.find_board.cache_clear()
 
 
 def refused(*arguments: object) -> None:
@@ -61,7 +61,7 @@ def refused(*arguments: object) -> None:
 
 def test_a_reading_in_si_units(nvml):
     nvml()
-    assert conditions.reading(GPU) == Reading(
+    assert conditions.read_conditions(GPU) == Reading(
         clock=1.755e9, memory_clock=2.619e9, power=312.5, temperature=41, throttled=["software power cap"]
     )
 
@@ -71,7 +71,7 @@ def test_the_gpu_is_found_by_its_uuid_and_opened_once(nvml, monkeypatch):
     module = nvml()
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     for device in (GPU, GPU, torch.device("cuda")):
-        assert conditions.reading(device)
+        assert conditions.read_conditions(device)
     assert module.opened == [f"GPU-{UUID}"]
 
 
@@ -82,7 +82,7 @@ def test_the_gpu_is_found_by_its_uuid_and_opened_once(nvml, monkeypatch):
 )  # fmt: skip
 def test_idle_and_what_somebody_set_are_no_throttling(nvml, bits, words):
     nvml(**WHOLE | {"nvmlDeviceGetCurrentClocksEventReasons": lambda handle: bits})
-    assert conditions.reading(GPU).throttled == words
+    assert conditions.read_conditions(GPU).throttled == words
 
 
 def test_the_bits_are_nvmls():
@@ -102,15 +102,15 @@ def test_an_older_name_serves_where_the_newer_one_is_missing_or_fails(nvml):
         "nvmlDeviceGetTemperatureV": lambda handle, sensor: 55,
     }  # fmt: skip
     nvml(**older)
-    found = conditions.reading(GPU)
+    found = conditions.read_conditions(GPU)
     assert (found.throttled, found.temperature) == (["hardware thermal slowdown"], 55)
 
 
 def test_what_it_does_not_tell_is_none(nvml):
     nvml(**dict.fromkeys(WHOLE, refused))
-    assert conditions.reading(GPU) == Reading()
-    assert conditions.others(GPU) == []
-    assert conditions.board(0).energy() is None
+    assert conditions.read_conditions(GPU) == Reading()
+    assert conditions.list_other_processes(GPU) == []
+    assert conditions.find_board(0).energy() is None
 
 
 def test_a_part_of_a_gpu_has_its_clocks_and_not_its_power(nvml):
@@ -121,41 +121,41 @@ def test_a_part_of_a_gpu_has_its_clocks_and_not_its_power(nvml):
         "nvmlDeviceGetClockInfo": lambda handle, kind: (asked.append(handle), 1000)[1],
     }
     nvml(f"MIG-{UUID}", **part)
-    found = conditions.reading(GPU)
+    found = conditions.read_conditions(GPU)
     assert (found.clock, found.temperature, found.power) == (1e9, 41, None)
-    assert set(asked) == {f"whole of MIG-{UUID}"} and conditions.board(0).energy() is None
-    assert conditions.others(GPU) == [], "who computes in another part takes nothing from this one"
+    assert set(asked) == {f"whole of MIG-{UUID}"} and conditions.find_board(0).energy() is None
+    assert conditions.list_other_processes(GPU) == [], "who computes in another part takes nothing from this one"
 
 
 def test_a_gpu_in_parts_is_known_by_its_mode(nvml):
     """Where CUDA gives a part the UUID of the whole."""
     nvml(**WHOLE | {"nvmlDeviceGetMigMode": lambda handle: [1, 1]})
-    assert conditions.reading(GPU).power is None
+    assert conditions.read_conditions(GPU).power is None
 
 
 def test_nothing_is_said_of_a_cpu_or_without_nvml(nvml, monkeypatch):
     nvml()
-    assert conditions.reading(CPU) is None and conditions.others(CPU) == []
-    conditions.board.cache_clear()
+    assert conditions.read_conditions(CPU) is None and conditions.list_other_processes(CPU) == []
+    conditions.find_board.cache_clear()
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert conditions.reading(GPU) is None and conditions.others(GPU) == []
+    assert conditions.read_conditions(GPU) is None and conditions.list_other_processes(GPU) == []
 
 
 @pytest.mark.parametrize("broken", ["nvmlInit", "nvmlDeviceGetHandleByUUID"])
 def test_an_nvml_that_fails_is_none(nvml, monkeypatch, broken):
     monkeypatch.setattr(nvml(), broken, refused)
-    assert conditions.reading(GPU) is None
+    assert conditions.read_conditions(GPU) is None
 
 
 def test_others_are_neither_this_process_nor_the_one_that_started_it(nvml):
     nvml()
-    assert conditions.others(GPU) == [4_000_001]
+    assert conditions.list_other_processes(GPU) == [4_000_001]
 
 
 def test_in_a_container_one_of_the_numbers_is_this_process(nvml, monkeypatch):
     """Only once it computes there itself."""
     nvml(**WHOLE | {"nvmlDeviceGetComputeRunningProcesses": lambda handle: [SimpleNamespace(pid=pid) for pid in (4_000_001, 4_000_002)]})
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    assert len(conditions.others(GPU)) == 1
+    assert len(conditions.list_other_processes(GPU)) == 1
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
-    assert conditions.others(GPU) == [4_000_001, 4_000_002]
+    assert conditions.list_other_processes(GPU) == [4_000_001, 4_000_002]

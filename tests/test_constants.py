@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def here() -> Constants:
-    return device_constants.measure(CPU)
+    return device_constants.measure_constants(CPU)
 
 
 def test_a_processor(here):
@@ -34,10 +34,10 @@ def test_they_come_back_from_a_file(here):
 def test_rates_count_what_was_done(monkeypatch):
     """Half a second a call: 2·n³ flops, and every byte read and written."""
     calls = []
-    monkeypatch.setattr(device_constants, "fastest", lambda call, device, samples: (calls.append(call()), 0.5)[1])
-    assert device_constants.product(torch.float64, 10, CPU) == 4000
+    monkeypatch.setattr(device_constants, "time_fastest", lambda call, device, samples: (calls.append(call()), 0.5)[1])
+    assert device_constants.product_rate(torch.float64, 10, CPU) == 4000
     assert (calls[0].shape, calls[0].dtype) == ((10, 10), torch.float64)
-    assert device_constants.copy(1000, CPU) == 4000
+    assert device_constants.copy_rate(1000, CPU) == 4000
     assert calls[1].sum() == 1000
 
 
@@ -52,18 +52,18 @@ def test_caches_are_counted_once(tmp_path, monkeypatch):
             for name, value in (("type", kind), ("level", level), ("size", size), ("shared_cpu_list", shared)):
                 (folder / name).write_text(f"{value}\n")
     monkeypatch.setattr(device_constants, "CACHES", tmp_path)
-    assert device_constants.caches() == 2 * 32 * 2**10 + 8 * 2**20
+    assert device_constants.cache_bytes() == 2 * 32 * 2**10 + 8 * 2**20
     (tmp_path / "cpu1" / "cache" / "index2" / "size").write_text("many\n")
-    assert device_constants.caches() is None
+    assert device_constants.cache_bytes() is None
     monkeypatch.setattr(device_constants, "CACHES", tmp_path / "nowhere")
-    assert device_constants.caches() is None
+    assert device_constants.cache_bytes() is None
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu():
     before = torch.backends.cuda.matmul.allow_tf32
-    found = device_constants.measure(torch.device("cuda"))
+    found = device_constants.measure_constants(torch.device("cuda"))
     assert torch.backends.cuda.matmul.allow_tf32 == before
     assert set(found.products) == {"float16", "bfloat16", "float64", "float32", "tf32"}
     assert found.products["float16"] > found.products["float32"] > 1e11

@@ -8,9 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import cells
 from bench.measure import numerics
-from bench.measure.backends import Unsupported, Workload, build, flatten
-from bench.measure.numerics import work
-from bench.measure.problem import problem
+from bench.measure.backends import Unsupported, Workload, build_workload, flatten_weights
+from bench.measure.numerics import describe_numerics
+from bench.measure.problem import make_problem
 from kernels.derive.plan import plan
 from tests.records import case
 
@@ -30,7 +30,7 @@ def flags():
 
 def given(cell: str, backend: str, dtype: str = "float32", input_product: bool = True) -> Workload:
     try:
-        return build(backend, problem(cell, T, B, D, H, dtype, "cpu", 0), input_product)
+        return build_workload(backend, make_problem(cell, T, B, D, H, dtype, "cpu", 0), input_product)
     except (Unsupported, KeyError) as reason:
         pytest.skip(str(reason))
 
@@ -69,7 +69,7 @@ def test_no_input_state_or_output_is_copied_to_another_layout(cell, backend, mod
     workload = given(cell, backend)
     with Layouts() as seen:
         (workload.train if mode == "training" else workload.infer)()
-    assert bool(seen.found) == work(case(cell, backend, mode), workload).copies is False
+    assert bool(seen.found) == describe_numerics(case(cell, backend, mode), workload).copies is False
 
 
 def test_a_batch_major_layer_would_be_seen():
@@ -82,7 +82,7 @@ def test_a_batch_major_layer_would_be_seen():
 @pytest.mark.parametrize("backend", HERE)
 def test_all_outputs_are_computed(backend):
     workload = given("minimal" if backend == "torchrecurrent" else "lstm", backend)
-    assert work(case("lstm", backend), workload).outputs == "all"
+    assert describe_numerics(case("lstm", backend), workload).outputs == "all"
     assert workload.infer().shape == (T, B, H)
 
 
@@ -91,7 +91,7 @@ def test_biases_are_as_many_as_there_are_vectors_to_a_gate(backend):
     """Counted where each has a gradient; of torch.nn's two it is the same one, for they are only ever added."""
     workload = given("lstm", backend)
     gradients = [g for g, v in zip(workload.train()[1:], workload.learned, strict=True) if v.dim() == 1]
-    assert sum(g.numel() for g in gradients) == work(case("lstm", backend), workload).biases * 4 * H
+    assert sum(g.numel() for g in gradients) == describe_numerics(case("lstm", backend), workload).biases * 4 * H
     assert all(g.abs().max() > 0 for g in gradients)
     if backend == "vendor":
         assert torch.equal(*gradients)
@@ -100,25 +100,25 @@ def test_biases_are_as_many_as_there_are_vectors_to_a_gate(backend):
 @pytest.mark.parametrize("cell", cells.SEED)
 def test_given_rows_hold_the_biases_but_those_of_the_loop(cell):
     workload = given(cell, "compiled", input_product=False)
-    left = work(case(cell, "compiled", input_product=False), workload).biases
+    left = describe_numerics(case(cell, "compiled", input_product=False), workload).biases
     assert left == int(cell == "gru")
     assert sum(n.op == "b" for n in plan(cells.load(cell)).vector_values) == left
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-@pytest.mark.parametrize("backend", ["eager", "stepwise", "resident", "resident-low", "vendor", "torchrecurrent"])
+@pytest.mark.parametrize("backend", ["eager", "stepwise", "persistent", "persistent-low", "vendor", "torchrecurrent"])
 def test_tf32_is_what_torch_is_set_to(backend, allowed):
     """cuDNN by its own flag, all others by cuBLAS's; 16 bit knows none."""
     cublas, cudnn = (not allowed, allowed) if backend == "vendor" else (allowed, not allowed)
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = cublas, cudnn
-    float32 = work(case(backend=backend), elsewhere())
+    float32 = describe_numerics(case(backend=backend), elsewhere())
     assert float32.tf32_hoisted == float32.tf32_recurrent == allowed
-    assert not work(case(backend=backend, dtype="bfloat16"), elsewhere()).tf32_recurrent
+    assert not describe_numerics(case(backend=backend, dtype="bfloat16"), elsewhere()).tf32_recurrent
 
 
 def test_a_cpu_has_no_tf32():
     torch.backends.cuda.matmul.allow_tf32 = True
-    assert not work(case("lstm", "compiled", precision="tf32"), given("lstm", "compiled")).tf32_hoisted
+    assert not describe_numerics(case("lstm", "compiled", precision="tf32"), given("lstm", "compiled")).tf32_hoisted
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -130,54 +130,57 @@ def test_accumulators_in_16_bit(monkeypatch, dtype, allowed):
     before = getattr(matmul, name)
     try:
         setattr(matmul, name, allowed)
-        found = {b: work(case(backend=b, dtype=dtype), elsewhere()).accumulators for b in ("stepwise", "resident", "vendor", "eager")}
+        found = {
+            b: describe_numerics(case(backend=b, dtype=dtype), elsewhere()).accumulators
+            for b in ("stepwise", "persistent", "vendor", "eager")
+        }
     finally:
         setattr(matmul, name, before)
     parts = f"; cuBLAS may add parts in {dtype}" if allowed else ""
     rounded = f"float32, each product rounded to {dtype}{parts}"
-    assert found == {"stepwise": rounded, "resident": f"float32{parts}", "vendor": "float32", "eager": rounded}
+    assert found == {"stepwise": rounded, "persistent": f"float32{parts}", "vendor": "float32", "eager": rounded}
 
 
 def test_a_product_in_16_bit_is_rounded_where_it_is_said_to_be():
     """`stepwise` multiplies into a tensor of the operands' dtype and carries its states in float32; `eager` carries what it computes."""
     steps = pytest.importorskip("kernels.schedules.stepwise.steps")
-    from kernels.schedules.persistent.persistent import example
+    from kernels.schedules.persistent.persistent import random_inputs
     from kernels.schedules.persistent.tiling import Pass
 
     made = plan(cells.load("lstm"))
-    loop = example(Pass(made, "forward", B, H, torch.float16, False), 3, torch.device("cpu"))
-    forward = steps.Forward(loop, loop.trajectory())
+    loop = random_inputs(Pass(made, "forward", B, H, torch.float16, False), 3, torch.device("cpu"))
+    forward = steps.Forward(loop, loop.allocate_result())
     assert {p.dtype for p in forward.products} == {torch.float16} and {c.dtype for c in forward.carried} == {torch.float32}
-    assert work(case("lstm", "stepwise", dtype="float16"), elsewhere()).state == "float32"
+    assert describe_numerics(case("lstm", "stepwise", dtype="float16"), elsewhere()).state == "float32"
     workload = given("lstm", "eager", "float16")
     assert {str(s.dtype) for s in workload.forward(workload.inputs, workload.states)[1]} == {"torch.float16"}
-    assert work(case("lstm", "eager", dtype="float16"), workload).state == "float16"
+    assert describe_numerics(case("lstm", "eager", dtype="float16"), workload).state == "float16"
 
 
 @pytest.mark.parametrize(
     ("backend", "dtype", "state"),
-    [("compiled", "float64", "float64"), ("resident", "bfloat16", "float32"), ("stepwise", "float32", "float32"),
-     ("resident-low", "bfloat16", "float32, rounded to bfloat16 every 128 steps"), ("stepwise-low", "float32", "float32"),
+    [("compiled", "float64", "float64"), ("persistent", "bfloat16", "float32"), ("stepwise", "float32", "float32"),
+     ("persistent-low", "bfloat16", "float32, rounded to bfloat16 every 128 steps"), ("stepwise-low", "float32", "float32"),
      ("vendor", "float32", "float32"), ("vendor", "bfloat16", "not documented"), ("torchrecurrent", "float16", "float16"),
      ("fla_chunk", "bfloat16", "float32"), ("fla_recurrent", "float16", "float32"), ("accelerated", "bfloat16", "bfloat16")],
 )  # fmt: skip
 def test_carried_state(backend, dtype, state):
-    assert work(case(backend=backend, dtype=dtype), elsewhere()).state == state
+    assert describe_numerics(case(backend=backend, dtype=dtype), elsewhere()).state == state
 
 
 def test_rows_of_one_dtype_and_precision_are_alike():
-    found = [work(case(backend=b), elsewhere()) for b in ("eager", "stepwise", "resident-low", "vendor", "torchrecurrent")]
-    assert len({w.alike for w in found}) == 1
-    assert found[0].alike != work(case(dtype="bfloat16", backend="eager"), elsewhere()).alike
+    found = [describe_numerics(case(backend=b), elsewhere()) for b in ("eager", "stepwise", "persistent-low", "vendor", "torchrecurrent")]
+    assert len({w.comparable for w in found}) == 1
+    assert found[0].comparable != describe_numerics(case(dtype="bfloat16", backend="eager"), elsewhere()).comparable
 
 
 def test_flat_weights_are_one_block():
     """Of cuDNN alone."""
     block = torch.zeros(100)
-    assert work(case(backend="vendor"), elsewhere(block[:60], block[60:])).flat_weights is True
-    assert work(case(backend="vendor"), elsewhere(block[:60], torch.zeros(100)[:40])).flat_weights is False
-    assert work(case(backend="resident"), elsewhere(block)).flat_weights is None
-    assert work(case("lstm", "vendor"), given("lstm", "vendor")).flat_weights is None
+    assert describe_numerics(case(backend="vendor"), elsewhere(block[:60], block[60:])).flat_weights is True
+    assert describe_numerics(case(backend="vendor"), elsewhere(block[:60], torch.zeros(100)[:40])).flat_weights is False
+    assert describe_numerics(case(backend="persistent"), elsewhere(block)).flat_weights is None
+    assert describe_numerics(case("lstm", "vendor"), given("lstm", "vendor")).flat_weights is None
 
 
 @pytest.mark.parametrize(("dtype", "flattened"), [(torch.bfloat16, True), (torch.float16, False), (torch.float32, False)])
@@ -191,7 +194,7 @@ def test_bfloat16_is_put_into_one_block_where_torch_does_not(monkeypatch, dtype,
     layer = torch.nn.GRU(D, H)
     weight = SimpleNamespace(is_cuda=True, dtype=dtype, get_device=lambda: -1)
     kept = {k: getattr(layer, k) for k in ("mode", "input_size", "hidden_size", "num_layers", "batch_first", "bidirectional", "parameters")}
-    flatten(SimpleNamespace(weight_hh_l0=weight, **kept))
+    flatten_weights(SimpleNamespace(weight_hh_l0=weight, **kept))
     assert bool(called) == flattened
     if flattened:
         found = called[0]
@@ -204,5 +207,5 @@ def test_bfloat16_is_put_into_one_block_where_torch_does_not(monkeypatch, dtype,
 
 def test_nothing_is_declared_of_what_others_bring():
     for name in ("mine", "mine.py:make", "eager-mine.py:make"):
-        assert work(case(backend=name), elsewhere()) is None
-    assert numerics.accumulators("eager", "bfloat16", gpu=False) == "not documented"
+        assert describe_numerics(case(backend=name), elsewhere()) is None
+    assert numerics.accumulator_type("eager", "bfloat16", gpu=False) == "not documented"

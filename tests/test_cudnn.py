@@ -3,7 +3,7 @@
 import pytest
 
 from bench.harness.suites import SUITES
-from bench.measure.cudnn_algorithm import expected, named
+from bench.measure.cudnn_algorithm import expected_algorithm, name_algorithms
 from tests.records import case
 
 SMALL, STATIC, STANDARD = "PERSIST_STATIC_SMALL_H", "PERSIST_STATIC", "STANDARD"
@@ -11,7 +11,7 @@ MODULES = {"vanilla": "RNN", "lstm": "LSTM", "gru": "GRU"}
 
 
 def algorithm(module, dtype, H, B=64, D=None, direction="forward", multiprocessors=132):
-    return expected(module, dtype, H, B, D or H, direction, multiprocessors).algorithm
+    return expected_algorithm(module, dtype, H, B, D or H, direction, multiprocessors).algorithm
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -58,22 +58,22 @@ def test_persistent(module, sizes, wanted):
 
 
 def test_it_says_why():
-    assert expected("LSTM", "bfloat16", 512, 64, 512, "forward", 132).reason == "bfloat16 is not float16"
-    assert expected("GRU", "float16", 512, 64, 512, "forward", 132).reason == "never for a GRU"
-    assert expected("LSTM", "float16", 192, 64, 192, "forward", 132).reason == "H ≤ 192 for the forward pass of LSTM"
-    assert "multiples of 128" in expected("LSTM", "float16", 512, 64, 512, "forward", 132).reason
+    assert expected_algorithm("LSTM", "bfloat16", 512, 64, 512, "forward", 132).reason == "bfloat16 is not float16"
+    assert expected_algorithm("GRU", "float16", 512, 64, 512, "forward", 132).reason == "never for a GRU"
+    assert expected_algorithm("LSTM", "float16", 192, 64, 192, "forward", 132).reason == "H ≤ 192 for the forward pass of LSTM"
+    assert "multiples of 128" in expected_algorithm("LSTM", "float16", 512, 64, 512, "forward", 132).reason
 
 
 def test_a_training_names_both_of_its_passes_where_they_differ():
-    assert named("GRU", case(H=160), 132) == "PERSIST_STATIC_SMALL_H, backward STANDARD"
-    assert named("GRU", case(H=160, mode="inference"), 132) == SMALL
-    assert named("GRU", case(H=128), 132) == SMALL
+    assert name_algorithms("GRU", case(H=160), 132) == "PERSIST_STATIC_SMALL_H, backward STANDARD"
+    assert name_algorithms("GRU", case(H=160, mode="inference"), 132) == SMALL
+    assert name_algorithms("GRU", case(H=128), 132) == SMALL
 
 
 def test_the_crossover_suite_stands_on_both_sides_of_every_cliff():
     """Each rule of torch's decides a shape of the suite: its reasons are all there."""
     found = {
-        expected(MODULES[s.cell], s.dtype, s.H, s.B, s.D, direction, 132).reason
+        expected_algorithm(MODULES[s.cell], s.dtype, s.H, s.B, s.D, direction, 132).reason
         for s in SUITES["crossover"]
         for direction in ("forward", "backward")
     }

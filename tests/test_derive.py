@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import cells
 from cells.grammar.functions import FUNCTIONS
-from kernels.derive.adjoint import CPP, TRITON, adjoint, source
+from kernels.derive.adjoint import CPP, TRITON, adjoint, print_source
 from kernels.derive.graph import LEAVES, SMOOTH, Graph, Node, walk
 from kernels.derive.plan import plan
 from kernels.derive.plan_types import Pointwise
@@ -134,13 +134,13 @@ def evaluate(f: Pointwise, values: Sequence[Any], functions: Mapping[str, Callab
 def triton(f: Pointwise, values: tuple[float, ...]) -> list[float]:
     """What is printed as Triton, run as the Python it also is."""
     scope = {"triton": SimpleNamespace(jit=lambda function: function), **NUMPY}
-    exec(source(f, TRITON), scope)
+    exec(print_source(f, TRITON), scope)
     return list(scope[f.name](*map(np.float64, values)))
 
 
 def cpp(f: Pointwise, values: tuple[float, ...]) -> list[float]:
     """What is printed as C++, run as Python: its expressions group alike in both."""
-    body = source(f, CPP).split("{\n", 1)[1].rsplit("}", 1)[0]
+    body = print_source(f, CPP).split("{\n", 1)[1].rsplit("}", 1)[0]
     lines = [line.strip().removeprefix("const V ").rstrip(";") for line in body.splitlines()]
     scope = {"inputs": list(map(np.float64, values)), "out": [0.0] * len(f.outputs), "splat": np.float64, **NUMPY}
     exec("\n".join(re.sub(r"\bin\[", "inputs[", line) for line in lines), scope)
@@ -247,7 +247,7 @@ def test_deep_nesting_stays_small():
     f = pointwise(tree)
     assert operations(f) == 8 * 4
     assert operations(adjoint(f)) <= CHEAP * 8 * 4
-    assert len(source(adjoint(f), TRITON)) < 8000
+    assert len(print_source(adjoint(f), TRITON)) < 8000
     same(triton(adjoint(f), (0.3, 0.1, -0.2, 1.0)), evaluate(adjoint(f), (0.3, 0.1, -0.2, 1.0)))
 
 
@@ -304,13 +304,13 @@ def test_grouping(text):
 def test_no_more_brackets_than_needed():
     """Printed functions are read by people."""
     for text in ("a - (b - c)", "a - b - c", "a / (b * c)", "(a + b) * c", "-(a + b)", "a / b * c", "a + (b - c)"):
-        assert f"return ({text},)" in source(pointwise(GROUPED[text]), TRITON)
+        assert f"return ({text},)" in print_source(pointwise(GROUPED[text]), TRITON)
 
 
 def test_minimal_as_printed():
     """The step that `bench show` prints: the cell's own names, one line for each."""
     expected = "@triton.jit\ndef step(h, uh, z):\n    u = sigmoid(uh)\n    return (u * h + (1.0 - u) * z,)\n"
-    assert source(plan(cells.load("minimal")).step, TRITON) == expected
+    assert print_source(plan(cells.load("minimal")).step, TRITON) == expected
 
 
 def test_names_that_are_taken():
@@ -341,7 +341,7 @@ def built(text: str, folder) -> ctypes.CDLL:
 def test_grouping_compiled(tmp_path):
     """The C++ that a compiler reads, not just its look."""
     printed = {f"f{k}": pointwise(tree) for k, tree in enumerate(GROUPED.values())}
-    text = "".join(source(f, CPP).replace("inline void f(", f'extern "C" void {name}(') for name, f in printed.items())
+    text = "".join(print_source(f, CPP).replace("inline void f(", f'extern "C" void {name}(') for name, f in printed.items())
     library = built(text, tmp_path)
     for name, f in printed.items():
         for values in POINTS:
@@ -367,7 +367,7 @@ def test_keywords_of_cpp(tmp_path):
     for leaf in inputs[1:]:
         total = total + leaf
     f = Pointwise("f", inputs, (total,), ("r",))
-    library = built(source(f, CPP).replace("inline void f(", 'extern "C" void f('), tmp_path)
+    library = built(print_source(f, CPP).replace("inline void f(", 'extern "C" void f('), tmp_path)
     out = (ctypes.c_double * 1)()
     library.f((ctypes.c_double * len(KEYWORDS))(*range(len(KEYWORDS))), out)
     assert out[0] == sum(range(len(KEYWORDS)))

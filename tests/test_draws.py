@@ -34,7 +34,7 @@ def test_a_vector_has_no_fan_in():
 
 
 def test_the_critical_initialisation_is_one_of_the_same_cell():
-    critical = cells.load("minimal").initialised("critical")
+    critical = cells.load("minimal").with_init("critical")
     assert critical.name == "minimal" and critical.step is cells.load("minimal").step
     rnn = RNN(critical, 200, 200)
     weights = rnn.weights()
@@ -57,27 +57,27 @@ def test_an_orthogonal_block_is_one():
 
 def test_janet_remembers_as_long_as_its_sequences_are():
     """b_f = log U(1, 783), and all else as by default."""
-    weights = RNN(cells.load("janet").initialised("chrono"), 2, 4000).weights()
+    weights = RNN(cells.load("janet").with_init("chrono"), 2, 4000).weights()
     steps = weights["b.f"].exp()
     assert steps.min() >= 1 and steps.max() <= 783 and abs(steps.mean() - 392) < 4 * 226 / 4000**0.5
     assert all(0 < weights[name].abs().max() <= 4000**-0.5 for name in ("b.c", "W.fh"))
 
 
 def test_vanilla_at_the_edge_is_orthogonal():
-    W = RNN(cells.load("vanilla").initialised("critical"), 5, 9).weights()["W.hh"]
+    W = RNN(cells.load("vanilla").with_init("critical"), 5, 9).weights()["W.hh"]
     assert (W @ W.T - torch.eye(9)).abs().max() < 1e-6
 
 
 def test_rules_by_name_and_unknown_names():
-    given = cells.load("lstm").initialised({"W": 0.25, "b": -1.0})
+    given = cells.load("lstm").with_init({"W": 0.25, "b": -1.0})
     values = RNN(given, 2, 3).weights()
     assert all((v == (0.25 if n.startswith("W") else -1.0)).all() for n, v in values.items())
     with pytest.raises(CellError, match=r"no initialisation is called 'critical'.*there is none"):
-        cells.load("lstm").initialised("critical")
+        cells.load("lstm").with_init("critical")
 
 
 def test_a_variant_is_pickled_by_its_cell():
-    critical = cells.load("vanilla").initialised("critical")
+    critical = cells.load("vanilla").with_init("critical")
     back = pickle.loads(pickle.dumps(critical))
     assert isinstance(back, Cell) and back.init == critical.init and back.step is critical.step
     assert pickle.loads(pickle.dumps(cells.load("vanilla"))) is cells.load("vanilla")

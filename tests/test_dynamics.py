@@ -12,13 +12,13 @@ from bench import cli
 from bench.analysis.mean_ci import spread
 from bench.errors import UsageError
 from bench.harness import device
-from bench.measure.problem import Problem, problem
-from bench.records import DecayRecord, GradientRecord, JacobianRecord, Spectrum, TheoryRecord, read, write
+from bench.measure.problem import Problem, make_problem
+from bench.records import DecayRecord, GradientRecord, JacobianRecord, Spectrum, TheoryRecord, read_records, write_record
 from bench.render import chaos_report, run_report
 from bench.render import gradient_report as gradients_report
 from bench.render import jacobian_report as jacobians_report
 from bench.studies.signals import chaos, gradient_norms, jacobians, signal_plan, trained_layer
-from bench.studies.signals.chaos import Size
+from bench.studies.signals.chaos import ChaosSize
 from bench.studies.signals.single_thread import one_thread
 from kernels import RNN
 from kernels.derive.plan import plan as planned
@@ -35,8 +35,8 @@ def bench(*arguments: str) -> str:
 def test_gradients(tmp_path):
     out = tmp_path / "run"
     printed = bench("gradients", "--cells", "lstm,minimal", "--init", "default,critical", "--seq-lens", "5,70", "--hidden", 4, "--batch", 2,
-                    "--seeds", 2, "--dtypes", "float32,bfloat16", "--out", out)  # fmt: skip
-    found = read(out).gradients
+                    "--seeds", 2, "--dtype", "float32,bfloat16", "--out", out)  # fmt: skip
+    found = read_records(out).gradients
     assert len(found) == 3 * 2 * 2 * 2 and {r.init for r in found if r.cell == "minimal"} == {"default", "critical"}
     assert all(r.lags[0] == 0 and r.lags[-1] == r.T and len(r.by_lag) == len(r.errors) == len(r.lags) for r in found)
     exact = [r.errors[1] for r in found if r.dtype == "float32"]
@@ -49,15 +49,15 @@ def test_gradients(tmp_path):
 
 
 def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
-    printed = bench("jacobian", "--cells", "vanilla,gru", "--length", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
+    printed = bench("jacobian", "--cells", "vanilla,gru", "--seq-lens", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
     assert "| vanilla | critical" in printed and "| gru     | critical" not in printed
-    printed = bench("theory", "--cells", "vanilla", "--width", 32, "--steps", 4, "--out", tmp_path / "t")
-    assert len(read(tmp_path / "t").theory) == 3 and "χ predicted" in printed
-    monkeypatch.setattr("bench.studies.signals.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
+    printed = bench("theory", "--cells", "vanilla", "--hidden", 32, "--steps", 4, "--out", tmp_path / "t")
+    assert len(read_records(tmp_path / "t").theory) == 3 and "χ predicted" in printed
+    monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
     printed = bench(
-        "chaos", "--quick", "--cells", "cfn,vanilla_relu", "--init", "normal:9", "--length", 600, "--hidden", 4, "--out", tmp_path / "c"
+        "chaos", "--quick", "--cells", "cfn,vanilla_relu", "--init", "normal:9", "--seq-lens", 600, "--hidden", 4, "--out", tmp_path / "c"
     )
-    found = read(tmp_path / "c")
+    found = read_records(tmp_path / "c")
     assert [m.name for m in found.maps] == ["LSTM map", "GRU map"] and [d.cell for d in found.decays] == ["cfn", "vanilla_relu"]
     assert "## Chaotic maps" in printed and "## Without input" in printed
     drawn = {path.name for folder in "jtc" for path in (tmp_path / folder).glob("*.svg")}
@@ -65,9 +65,9 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
 
 
 def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
-    bench("chaos", "--quick", "--cells", "cfn", "--init", "default", "--length", 9, "--hidden", 2, "--out", tmp_path / "c")
+    bench("chaos", "--quick", "--cells", "cfn", "--init", "default", "--seq-lens", 9, "--hidden", 2, "--out", tmp_path / "c")
     before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
-    run_report.write(tmp_path / "c", read(tmp_path / "c"))
+    run_report.write(tmp_path / "c", read_records(tmp_path / "c"))
     assert {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")} == before
 
 
@@ -86,24 +86,24 @@ def test_gradients_of_a_trained_layer(tmp_path):
     torch.save(within, tmp_path / "within.pt")
     for name in ("alone", "within"):
         bench("gradients", "--cells", "cfn", "--checkpoint", tmp_path / f"{name}.pt", "--seq-lens", 6, "--seeds", 1, "--batch", 2,
-              "--dtypes", "float64", "--out", tmp_path / name)  # fmt: skip
-        record = read(tmp_path / name).gradients[0]
+              "--dtype", "float64", "--out", tmp_path / name)  # fmt: skip
+        record = read_records(tmp_path / name).gradients[0]
         assert (record.D, record.H) == (3, 4) and record.init.startswith(f"{name}.pt ")
-        assert record.by_lag == pytest.approx(gradient_norms.measure(trained(rnn, 6, 2)).by_lag, rel=1e-12)
+        assert record.by_lag == pytest.approx(gradient_norms.measure_gradients(trained(rnn, 6, 2)).by_lag, rel=1e-12)
 
 
 def test_a_model_of_two_layers(tmp_path):
     """Values of one are not mixed with those of another, and which of two is meant is not guessed."""
     two = torch.nn.ModuleDict({"first": RNN("minimal", 3, 4), "second": RNN("cfn", 3, 4), "third": RNN("minimal", 3, 4)})
     torch.save(two.state_dict(), tmp_path / "two.pt")
-    found = trained_layer.checkpoint(tmp_path / "two.pt", "cfn")
+    found = trained_layer.read_weights(tmp_path / "two.pt", "cfn")
     assert all(torch.equal(found[name], value) for name, value in two["second"].weights().items())
     with pytest.raises(UsageError, match=r"two\.pt holds first and third: save the state dict of one minimal"):
-        trained_layer.checkpoint(tmp_path / "two.pt", "minimal")
+        trained_layer.read_weights(tmp_path / "two.pt", "minimal")
 
 
 def trained(rnn: RNN, T: int, B: int) -> Problem:
-    made = problem(rnn.cell.name, T, B, rnn.input_size, rnn.hidden_size, "float64", "cpu", 0)
+    made = make_problem(rnn.cell.name, T, B, rnn.input_size, rnn.hidden_size, "float64", "cpu", 0)
     for key, value in made.weights.items():
         value.copy_(rnn.weights()[key])
     return made
@@ -112,19 +112,19 @@ def trained(rnn: RNN, T: int, B: int) -> Problem:
 @pytest.mark.parametrize("cell", ["minimal_deep", "lstm"])
 def test_jacobians_of_a_trained_layer(tmp_path, cell):
     rnn = saved(tmp_path / "model.pt", cell)
-    bench("jacobian", "--cells", cell, "--checkpoint", tmp_path / "model.pt", "--length", 5, "--seeds", 1, "--out", tmp_path / "run")
-    found, expected = read(tmp_path / "run").jacobians[0], jacobians.measure(trained(rnn, 5, 1))
+    bench("jacobian", "--cells", cell, "--checkpoint", tmp_path / "model.pt", "--seq-lens", 5, "--seeds", 1, "--out", tmp_path / "run")
+    found, expected = read_records(tmp_path / "run").jacobians[0], jacobians.measure_jacobians(trained(rnn, 5, 1))
     assert (found.D, found.H) == (3, 4) and found.init.startswith("model.pt ") and found.state == expected.state
     assert found.latent == expected.latent and (found.latent is None) == (cell == "lstm")
 
 
 def test_a_trained_layer_without_input(tmp_path):
     rnn = saved(tmp_path / "model.pt", "gru").double()
-    arguments = "--cells", "gru", "--checkpoint", tmp_path / "model.pt", "--length", 40
+    arguments = "--cells", "gru", "--checkpoint", tmp_path / "model.pt", "--seq-lens", 40
     printed = bench("chaos", *arguments, "--out", tmp_path / "run")
-    found = read(tmp_path / "run")
-    assert found.decays == [chaos.silent(rnn, found.decays[0].init, 40, signal_plan.TRAJECTORIES, 0)] and not found.maps
-    assert found.decays[0].norm[-1] != chaos.decay(rnn.cell, "default", 40, signal_plan.TRAJECTORIES, 4, 0).norm[-1]
+    found = read_records(tmp_path / "run")
+    assert found.decays == [chaos.measure_autonomous(rnn, found.decays[0].init, 40, signal_plan.TRAJECTORIES, 0)] and not found.maps
+    assert found.decays[0].norm[-1] != chaos.measure_decay(rnn.cell, "default", 40, signal_plan.TRAJECTORIES, 4, 0).norm[-1]
     assert "| gru    | model.pt " in printed and "silence.svg" in (tmp_path / "run" / "report.md").read_text()
     rnn.weights()["b.r"].data += 1
     torch.save(rnn.state_dict(), tmp_path / "model.pt")
@@ -134,13 +134,13 @@ def test_a_trained_layer_without_input(tmp_path):
 
 @pytest.mark.parametrize("cell", cells.names())
 def test_sizes_of_every_cell_are_read_in_its_weights(cell):
-    H = cells.load(cell).units(5)
-    D = H if planned(cells.load(cell)).square else 3
+    H = cells.load(cell).round_up_width(5)
+    D = H if planned(cells.load(cell)).elementwise_input else 3
     weights = RNN(cell, D, H).weights()
-    assert trained_layer.sizes(cell, weights, Path("a.pt")) == (D, H)
+    assert trained_layer.find_sizes(cell, weights, Path("a.pt")) == (D, H)
     some = next(name for name in weights if name.startswith("W."))
     with pytest.raises(UsageError, match="shapes are not those"):
-        trained_layer.sizes(cell, weights | {some: torch.zeros(7, 11)}, Path("a.pt"))
+        trained_layer.find_sizes(cell, weights | {some: torch.zeros(7, 11)}, Path("a.pt"))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_sizes_of_every_cell_are_read_in_its_weights(cell):
         (("jacobian", "--cells", "lstm,slstm", "--hidden", "9"), "the heads of slstm share the units: take --hidden 12, not 9"),
         (("gradients", "--cells", "slstm", "--hidden", "2"), "take --hidden 4"),
         (("theory", "--cells", "cfn"), "no cell with a theory"),
-        (("chaos", "--length", "1"), "at least 2"),
+        (("chaos", "--seq-lens", "1"), "at least 2"),
     ],
 )
 def test_faults_are_one_line(arguments, said, capsys, monkeypatch, tmp_path):
@@ -189,16 +189,16 @@ def test_a_trained_layer_of_any_cell(cell, tmp_path):
     """Whatever its matrices are called, blocks and scalars among them."""
     torch.save(RNN(cell, 3, 8).state_dict(), tmp_path / "saved.pt")
     bench("gradients", "--cells", cell, "--checkpoint", tmp_path / "saved.pt", "--seq-lens", 6, "--seeds", 1, "--batch", 2,
-          "--dtypes", "float64", "--out", tmp_path / "run")  # fmt: skip
-    record = read(tmp_path / "run").gradients[0]
+          "--dtype", "float64", "--out", tmp_path / "run")  # fmt: skip
+    record = read_records(tmp_path / "run").gradients[0]
     assert (record.D, record.H) == (3, 8) and not record.non_finite
 
 
 def test_initialisations_are_those_of_the_cells_that_have_them(tmp_path):
     """--init chrono is janet's, and of the other cells it is left out."""
-    bench("jacobian", "--cells", "janet,gru,qrnn", "--init", "default,chrono", "--length", 5, "--hidden", 3, "--seeds", 1,
+    bench("jacobian", "--cells", "janet,gru,qrnn", "--init", "default,chrono", "--seq-lens", 5, "--hidden", 3, "--seeds", 1,
           "--out", tmp_path / "j")  # fmt: skip
-    found = {(r.cell, r.init) for r in read(tmp_path / "j").jacobians}
+    found = {(r.cell, r.init) for r in read_records(tmp_path / "j").jacobians}
     assert found == {("janet", "default"), ("janet", "chrono"), ("gru", "default"), ("qrnn", "default")}
 
 
@@ -210,8 +210,8 @@ def test_another_cells_checkpoint_is_refused(tmp_path):
 
 def test_a_short_part_of_everything(monkeypatch):
     """Named and callable, every kind of it; one of each is measured."""
-    device.choose("cpu")
-    pieces = dict(signal_plan.short("cpu", 0))
+    device.resolve_device("cpu")
+    pieces = dict(signal_plan.preview_pieces("cpu", 0))
     with one_thread():
         kinds = {type(pieces[name]()).__name__ for name in ("lstm default seed 0", "gru σ_w=1 σ_v=1 μ=0", "GRU map")}
     assert kinds == {"JacobianRecord", "TheoryRecord", "MapRecord"} and len(pieces) == 8 + 5 + 2
@@ -228,8 +228,8 @@ def test_every_kind_survives_its_file(tmp_path):
     ]  # fmt: skip
     with (tmp_path / "records.jsonl").open("ab", buffering=0) as stream:
         for line in (RUN, *lines):
-            write(stream, line)
-    found = read(tmp_path)
+            write_record(stream, line)
+    found = read_records(tmp_path)
     assert [*found.jacobians, *found.theory, *found.decays] == lines
     text = run_report.render(found, [])
     assert "below any number" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]

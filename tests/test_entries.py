@@ -3,9 +3,9 @@
 import pytest
 
 import cells
-from bench.commands.cell_arguments import entries
-from bench.commands.cell_report import outline
-from bench.records import read
+from bench.commands.cell_arguments import parse_cells
+from bench.commands.cell_report import describe_plan
+from bench.records import read_records
 from cells import Cell
 from cells.grammar.functions import sigmoid
 from kernels.derive.plan import plan
@@ -47,9 +47,9 @@ def mine(tmp_path, monkeypatch):
 
 
 def test_default_is_the_seed_and_all_is_all(mine):
-    assert entries(None) == cells.SEED == tuple(name for name in cells.names() if name in cells.SEED)
-    assert entries("all") == cells.names() and entries("lstm,all,lstm")[0] == "lstm"
-    assert entries(f"gru, {mine},gru") == ("gru", mine)
+    assert parse_cells(None) == cells.SEED == tuple(name for name in cells.names() if name in cells.SEED)
+    assert parse_cells("all") == cells.names() and parse_cells("lstm,all,lstm")[0] == "lstm"
+    assert parse_cells(f"gru, {mine},gru") == ("gru", mine)
 
 
 def test_the_list_begins_with_the_eight(bench):
@@ -92,22 +92,22 @@ def test_what_is_hoisted_is_shown_as_it_is_written():
         n = W.n(x) + b.n
         return f / (f + i) * W.h(h) + i / (f + i) * n
 
-    shown = outline(plan(cells.Cell(normalised)))
+    shown = describe_plan(plan(cells.Cell(normalised)))
     assert "f / (f + i)" in shown and "i / (f + i) * n" in shown
-    assert "affine in its states" in outline(plan(cells.load("mingru"))) and "affine" not in outline(plan(cells.load("sru")))
-    assert "0.0 <= W.x(x)" in outline(plan(custom.CELLS["chosen"]))
+    assert "affine in its states" in describe_plan(plan(cells.load("mingru"))) and "affine" not in describe_plan(plan(cells.load("sru")))
+    assert "0.0 <= W.x(x)" in describe_plan(plan(custom.CELLS["chosen"]))
 
 
 def test_a_run_with_a_cell_of_ones_own(bench, mine, tmp_path):
     """From a file to rows of every schedule, each within 1e-5 of float64, without touching the tree."""
-    backends = "eager,compiled,compiled-low,stepwise,resident"
+    backends = "eager,compiled,compiled-low,stepwise,persistent"
     sized = ("--quick", "--seq-lens", "3", "--device", "cpu")
     code, out, err = bench("all", *sized, "--cells", f"{mine},my_cells.py:square", "--backends", backends, "--out", tmp_path / "run")
     assert code == 0, err
-    records = read(tmp_path / "run")
+    records = read_records(tmp_path / "run")
     statuses = {(r.case.cell, r.case.backend): r.status for r in records.cases}
     assert set(statuses) == {(cell, name) for cell in (mine, "my_cells.py:square") for name in backends.split(",")}
-    assert all(status == ("verified" if name in ("stepwise", "resident") else "ok") for (_, name), status in statuses.items())
+    assert all(status == ("verified" if name in ("stepwise", "persistent") else "ok") for (_, name), status in statuses.items())
     assert all(max(r.errors.output, r.errors.gradient) < 1e-5 for r in records.cases)
     assert {g.cell for g in records.gradients} == {mine, "my_cells.py:square"}
     assert mine in out and mine in (tmp_path / "run" / "report.md").read_text()

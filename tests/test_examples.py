@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import cells
-from bench.measure.backends import build, own
+from bench.measure.backends import build_workload, load_user_backend
 from bench.measure.problem import Problem
 from bench.site.documents import FILE, with_files
 from kernels.layer.select import SCHEDULES, names
@@ -37,7 +37,8 @@ def test_pages_show_the_files(request):
 def test_a_backend_of_a_file_is_one_of_a_run():
     problem = Problem("lstm", cells.load("lstm"), 3, 2, 4, 5, torch.float32, torch.device("cpu"), seed=0)
     mine, reference = (
-        make(problem).answer() for make in (own(f"{DOCS / 'examples' / 'backend.py'}:scripted"), lambda p: build("eager", p))
+        make(problem).answer()
+        for make in (load_user_backend(f"{DOCS / 'examples' / 'backend.py'}:scripted"), lambda p: build_workload("eager", p))
     )
     assert torch.allclose(mine.outputs[0], reference.outputs[0], atol=1e-6)
 

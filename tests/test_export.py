@@ -27,12 +27,12 @@ def test_a_row_for_each_case():
     found = detailed()
     rows = table(found)
     assert [(row["backend"], row["status"]) for row in rows] == [(r.case.backend, r.status) for r in found.cases]
-    vendor, stepwise, control, resident, eager = rows[:5]
+    vendor, stepwise, control, persistent, eager = rows[:5]
     assert float(stepwise["median_s"]) == pytest.approx(1e-3) and float(stepwise["speed"]) == pytest.approx(2)
     assert (stepwise["verdict"], stepwise["peer"], stepwise["outliers"], stepwise["stopped"]) == ("faster", "vendor gru", "2", "precise")
-    assert (control["control"], control["verdict"], vendor["verdict"], eager["verdict"], eager["speed"]) == ("True", "", "", "", "")
-    assert (resident["verdict"], resident["throttled"]) == ("ambiguous", "power cap thermal")
-    assert (stepwise["energy_j"], stepwise["launches"], stepwise["cold_s"], resident["cold_s"]) == ("0.32", "64", "0.0012", "")
+    assert (control["aa_repeat"], control["verdict"], vendor["verdict"], eager["verdict"], eager["speed"]) == ("True", "", "", "", "")
+    assert (persistent["verdict"], persistent["throttled"]) == ("ambiguous", "power cap thermal")
+    assert (stepwise["energy_j"], stepwise["launches"], stepwise["cold_s"], persistent["cold_s"]) == ("0.32", "64", "0.0012", "")
     oom = rows[5]
     assert (oom["status"], oom["reason"], oom["median_s"], oom["samples"]) == ("oom", "why oom", "", "0")
 

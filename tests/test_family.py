@@ -64,8 +64,8 @@ SIZES = [(5, 1, 3, 17), (3, 9, 7, 40)]
 
 def sized(name: str, T: int, B: int, D: int, H: int) -> tuple[int, int, int, int]:
     """D = H for a cell that takes no other, and an H that its heads can share."""
-    H = cells.load(name).units(H)
-    return T, B, H if plan(cells.load(name)).square else D, H
+    H = cells.load(name).round_up_width(H)
+    return T, B, H if plan(cells.load(name)).elementwise_input else D, H
 
 
 def test_all_are_here():
@@ -111,12 +111,12 @@ def test_torchrecurrent(name):
 
 
 @FAMILY
-@pytest.mark.parametrize("backend", ["compiled", "stepwise", "resident", "scan", "compiled-low"])
+@pytest.mark.parametrize("backend", ["compiled", "stepwise", "persistent", "scan", "compiled-low"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_schedules(name, backend, size):
     """In float32 against the equations in float64, interpreted where it is Triton."""
     made = plan(cells.load(name))
-    takes = {"resident": bool(made.stages), "scan": not made.stages and not made.near}
+    takes = {"persistent": bool(made.stages), "scan": not made.stages and not made.stencil_inputs}
     if takes.get(backend, True):
         check(draws(cells.load(name), *sized(name, *size)), backend, torch.float32)
 

@@ -9,7 +9,7 @@ import cells.grammar.functions as functions
 from cells import Cell, CellError
 from cells.grammar.functions import FUNCTIONS, KNOWN, exp, maximum, minimum, silu, where
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.layer.select import SCHEDULES
 from tests.reference import error
 from tests.tolerances import TOLERANCE
@@ -39,7 +39,7 @@ def pointwise(step, backend: str, dtype: torch.dtype, *states: Tensor) -> list[T
     given = [s.to(dtype)[None].requires_grad_() for s in states]
     x = torch.zeros(1, 1, 1, dtype=dtype)
     cell = Cell(step)
-    _, final = cell.unroll(x, given, {}) if backend == "eager" else run(plan(cell), SCHEDULES[backend], x, given, {})
+    _, final = cell.unroll(x, given, {}) if backend == "eager" else apply(plan(cell), SCHEDULES[backend], x, given, {})
     through = [f for f in final if f.requires_grad]
     ends = [f.sum() for f in through]
     gradients = torch.autograd.grad(ends, given, materialize_grads=True) if ends else [torch.zeros_like(s) for s in given]

@@ -7,24 +7,24 @@ import torch
 
 import cells
 from bench.harness import runner
-from bench.harness.cases import equal_parameters, groups
-from bench.harness.jobs import Job
+from bench.harness.cases import matched_width, timing_groups
+from bench.harness.jobs import WorkUnit
 from bench.harness.settings import Settings
 from bench.measure import backends, gate
 from bench.measure import failure as fault
-from bench.measure.backends import Unsupported, build
-from bench.measure.problem import Answer, problem
+from bench.measure.backends import Unsupported, build_workload
+from bench.measure.problem import Answer, make_problem
 from bench.records import Case
 
 
 def small(cell="lstm", **sizes):
-    return problem(cell, **{"T": 6, "B": 3, "D": 5, "H": 4} | sizes, dtype="float32", device="cpu", seed=1)
+    return make_problem(cell, **{"T": 6, "B": 3, "D": 5, "H": 4} | sizes, dtype="float32", device="cpu", seed=1)
 
 
 @pytest.mark.parametrize("backend", ["eager", "compiled", "vendor"])
 def test_right_answers_pass(backend):
     given = small()
-    errors, wrong = gate.compare(given, build(backend, given).answer(), 1e-5)
+    errors, wrong = gate.compare_answer(given, build_workload(backend, given).answer(), 1e-5)
     assert wrong == "" and errors.output < 1e-6 and errors.gradient < 1e-5 and errors.worst in given.answer.gradients
 
 
@@ -32,15 +32,15 @@ def test_right_answers_pass(backend):
 def test_the_peers_compute_the_papers_equations(cell):
     pytest.importorskip("torchrecurrent")
     given = small(cell)
-    assert gate.compare(given, build("torchrecurrent", given).answer(), 1e-5)[1] == ""
+    assert gate.compare_answer(given, build_workload("torchrecurrent", given).answer(), 1e-5)[1] == ""
 
 
 @pytest.mark.parametrize("cell", ["minimal", "lstm", "gru", "cfn", "gru_reset_before", "minimal_deep", "vanilla"])
 def test_the_loop_alone_is_held_to_the_same_answer(cell):
     given = small(cell)
-    work = build("compiled", given, input_product=False)
+    work = build_workload("compiled", given, input_product=False)
     before = [t.clone() for t in work.inputs]
-    assert gate.compare(given, work.answer(), 1e-5)[1] == ""
+    assert gate.compare_answer(given, work.answer(), 1e-5)[1] == ""
     assert torch.allclose(work.infer().double(), given.answer.outputs[0], atol=1e-6)
     work.train()
     assert all(torch.equal(a, b) for a, b in zip(before, work.inputs, strict=True)), "what is given stays as it is"
@@ -60,17 +60,17 @@ def test_the_loop_alone_is_held_to_the_same_answer(cell):
 )
 def test_wrong_answers_are_named(spoil, says):
     given = small()
-    right = build("eager", given).answer()
+    right = build_workload("eager", given).answer()
     answer = Answer([o.clone() for o in right.outputs], {k: g.clone() for k, g in right.gradients.items()})
     spoil(answer)
-    assert says in gate.compare(given, answer, 1e-5)[1]
+    assert says in gate.compare_answer(given, answer, 1e-5)[1]
 
 
 def test_a_missing_gradient_is_not_overlooked():
     given = small()
-    answer = build("eager", given).answer()
+    answer = build_workload("eager", given).answer()
     with pytest.raises(KeyError):
-        gate.compare(given, Answer(answer.outputs, {k: v for k, v in answer.gradients.items() if k != "W.ix"}), 1e-5)
+        gate.compare_answer(given, Answer(answer.outputs, {k: v for k, v in answer.gradients.items() if k != "W.ix"}), 1e-5)
 
 
 def test_a_flip_at_a_kink_is_no_error_but_a_wrong_gradient_is():
@@ -81,9 +81,9 @@ def test_a_flip_at_a_kink_is_no_error_but_a_wrong_gradient_is():
     given.__dict__["answer"] = on
     off = Answer([o.float() for o in off.outputs], off.gradients)
     if max(differ.values()) > 1e-6:
-        assert gate.compare(given, off, 1e-6)[1] == ""
+        assert gate.compare_answer(given, off, 1e-6)[1] == ""
     spoiled = Answer(off.outputs, {k: v * 1.5 for k, v in off.gradients.items()})
-    assert "gradient" in gate.compare(given, spoiled, 1e-6)[1]
+    assert "gradient" in gate.compare_answer(given, spoiled, 1e-6)[1]
 
 
 def test_a_scalar_whose_gradient_is_zero_by_accident():
@@ -97,19 +97,19 @@ def test_a_scalar_whose_gradient_is_zero_by_accident():
     balanced = small("fastgrnn", T=20, B=3, D=4, H=5)
     upstream = (dy - part * dy.flip(0)).float(), [(d - part * d.flip(0)).float() for d in d_final]
     balanced.__dict__["_tensors"] = (x, states, *upstream)
-    answer = build("compiled", balanced).answer()
-    off = gate.error(answer.gradients["s.zeta"], balanced.answer.gradients["s.zeta"])
+    answer = build_workload("compiled", balanced).answer()
+    off = gate.relative_error(answer.gradients["s.zeta"], balanced.answer.gradients["s.zeta"])
     assert balanced.answer.gradients["s.zeta"].abs() < 1e-5 and off > 1e-3
-    assert gate.compare(balanced, answer, 5e-5)[1] == ""
+    assert gate.compare_answer(balanced, answer, 5e-5)[1] == ""
     spoiled = Answer(answer.outputs, answer.gradients | {"s.zeta": answer.gradients["s.zeta"] + 0.01})
-    assert "the gradient of s.zeta is off" in gate.compare(balanced, spoiled, 5e-5)[1]
+    assert "the gradient of s.zeta is off" in gate.compare_answer(balanced, spoiled, 5e-5)[1]
 
 
 def measured(records):
     """What a run of one group leaves, added to `records`."""
     settings = Settings(("vanilla",), ("eager", "compiled"), (3,), 2, 4, 4, "float32", "ieee", "cpu", 0, True)
-    (group,) = groups(settings)
-    runner.Runner(settings, records.append, lambda *_: None).run(Job("race", group.name, group.cases))
+    (group,) = timing_groups(settings)
+    runner.Runner(settings, records.append, lambda *_: None).run_unit(WorkUnit("timing group", group.name, group.cases))
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def measured(records):
     ],
 )
 def test_a_fault_is_a_status_and_the_others_go_on(monkeypatch, fault, status):
-    honest = backends.build
+    honest = backends.build_workload
 
     def build(backend, problem, input_product=True):
         if backend == "compiled":
             raise fault
         return honest(backend, problem, input_product)
 
-    monkeypatch.setattr(runner, "build", build)
+    monkeypatch.setattr(runner, "build_workload", build)
     records: list = []
     measured(records)
     assert {r.status for r in records if r.case.backend == "compiled"} == {status}
@@ -138,7 +138,7 @@ def test_a_fault_is_a_status_and_the_others_go_on(monkeypatch, fault, status):
 
 
 def test_a_wrong_kernel_gets_no_time(monkeypatch):
-    honest = backends.build
+    honest = backends.build_workload
 
     def build(backend, problem, input_product=True):
         work = honest(backend, problem, input_product)
@@ -147,7 +147,7 @@ def test_a_wrong_kernel_gets_no_time(monkeypatch):
         forward = work.forward
         return dataclasses.replace(work, forward=lambda *a: (lambda y, f: (y * 1.001, f))(*forward(*a)), check=None)
 
-    monkeypatch.setattr(runner, "build", build)
+    monkeypatch.setattr(runner, "build_workload", build)
     records: list = []
     measured(records)
     wrong = [r for r in records if r.case.backend == "compiled" and r.case.input_product]
@@ -173,13 +173,13 @@ def test_a_call_that_fails_while_it_is_timed(monkeypatch):
 
 def spoiled(monkeypatch, spoil):
     """The statuses of a run in which `spoil` makes a workload of the compiled backend dishonest."""
-    honest = backends.build
+    honest = backends.build_workload
 
     def build(backend, problem, input_product=True):
         work = honest(backend, problem, input_product)
         return spoil(work) if backend == "compiled" and input_product else work
 
-    monkeypatch.setattr(runner, "build", build)
+    monkeypatch.setattr(runner, "build_workload", build)
     records: list = []
     measured(records)
     assert all(r.status == "ok" for r in records if r.case.backend == "eager")
@@ -213,14 +213,14 @@ def test_an_output_from_an_earlier_call(monkeypatch):
 
 def test_of_long_sequences_some_steps_are_kept_and_the_last_among_them():
     given = small(T=1000)
-    work = build("eager", given)
-    dx, *learned = gate.kept(work, work.train())
+    work = build_workload("eager", given)
+    dx, *learned = gate.retained_outputs(work, work.train())
     assert len(dx) == gate.STEPS and torch.equal(dx[-1], work.train()[0][-1]) and len(learned) == len(work.learned)
-    assert gate.again(work, work.train, [dx, *learned], 1e-5) == ""
-    assert "after the timing" in gate.again(work, work.train, [dx, *learned[:-1], learned[-1] * 1.01], 1e-5)
-    (y,) = gate.kept(work, work.infer())
+    assert gate.recheck_after_timing(work, work.train, [dx, *learned], 1e-5) == ""
+    assert "after the timing" in gate.recheck_after_timing(work, work.train, [dx, *learned[:-1], learned[-1] * 1.01], 1e-5)
+    (y,) = gate.retained_outputs(work, work.infer())
     assert torch.equal(y[[0, -1]], work.infer()[[0, -1]])
-    assert "after the timing" in gate.again(work, work.infer, [y.roll(1, 1)], 1e-5)
+    assert "after the timing" in gate.recheck_after_timing(work, work.infer, [y.roll(1, 1)], 1e-5)
 
 
 def test_without_a_reference_the_backend_is_not_blamed(monkeypatch):
@@ -230,12 +230,12 @@ def test_without_a_reference_the_backend_is_not_blamed(monkeypatch):
     monkeypatch.setattr("bench.measure.problem.Problem.reference", reference)
     records: list = []
     measured(records)
-    assert {r.status for r in records} == {"oom"} and all("no reference to hold it to" in r.reason for r in records)
+    assert {r.status for r in records} == {"oom"} and all("no reference to compare it with" in r.reason for r in records)
 
 
 @pytest.mark.parametrize("words", ["CUDA error: out of memory", "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "can't allocate memory: 1 byte"])
 def test_memory_that_ran_out_is_known_by_its_words(words):
-    assert fault.full(RuntimeError(words)) and not fault.full(RuntimeError("out of resource: shared memory"))
+    assert fault.is_out_of_memory(RuntimeError(words)) and not fault.is_out_of_memory(RuntimeError("out of resource: shared memory"))
 
 
 def test_inputs_that_a_call_changes(monkeypatch):
@@ -254,21 +254,32 @@ def test_inputs_that_a_call_changes(monkeypatch):
 
 
 def test_equal_parameter_counts():
-    H = equal_parameters("minimal", 256, 256)
+    H = matched_width("minimal", 256, 256)
     ours, theirs = 256 * 256 * 3 + 2 * 256, 3 * (256 * H + H * H) + 4 * H
     assert abs(ours - theirs) < 0.01 * ours
     settings = Settings(("minimal",), ("vendor",), (4,), 2, 256, 256, "float32", "ieee", "cpu", 0, True)
-    cases = groups(settings)[0].cases
+    cases = timing_groups(settings)[0].cases
     assert (
-        Case(cell="gru", backend="vendor", mode="training", T=4, B=2, D=256, H=H, dtype="float32", precision="ieee", stands_for="minimal")
+        Case(
+            cell="gru",
+            backend="vendor",
+            mode="training",
+            T=4,
+            B=2,
+            D=256,
+            H=H,
+            dtype="float32",
+            precision="ieee",
+            matched_params_of="minimal",
+        )
         in cases
     )
-    assert any(c.cell == "gru" and c.H == 256 and not c.stands_for for c in cases)
+    assert any(c.cell == "gru" and c.H == 256 and not c.matched_params_of for c in cases)
 
 
 def test_cells_with_a_kink():
     """Those whose derivative jumps: by relu, by a larger value, by a choice."""
-    found = {name for name in cells.names() if gate.kinked(problem(name, 1, 1, 2, 2, "float32", "cpu", 0))}
+    found = {name for name in cells.names() if gate.has_kink(make_problem(name, 1, 1, 2, 2, "float32", "cpu", 0))}
     assert found == {"indrnn", "ligru", "slstm", "vanilla_relu"}
 
 
@@ -281,5 +292,5 @@ def test_cells_with_a_kink():
 )
 def test_an_output_of_another_shape_or_dtype(change, says):
     given = small()
-    right = build("eager", given).answer()
-    assert says in gate.compare(given, Answer([change(right.outputs[0]), *right.outputs[1:]], right.gradients), 1e-5)[1]
+    right = build_workload("eager", given).answer()
+    assert says in gate.compare_answer(given, Answer([change(right.outputs[0]), *right.outputs[1:]], right.gradients), 1e-5)[1]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.comparison import Side, compare
-from bench.records import Records, read
+from bench.analysis.comparison import RunSet, compare
+from bench.records import Records, read_records
 from bench.render import comparison_tables, export, run_report
 from tests.absent import without
 from tests.records import detailed, lines, whole
@@ -50,29 +50,29 @@ def test_a_run(golden, ending):
 @pytest.mark.parametrize("ending", ["txt", "md"])
 def test_a_run_of_the_first_schema(golden, ending):
     """Its records are from before controls, work, stop reasons, demand and constants."""
-    export.show(read(GOLDEN / "schema1.jsonl"), FORMS[ending])
+    export.show(read_records(GOLDEN / "schema1.jsonl"), FORMS[ending])
     golden(f"schema1.{ending}")
 
 
 @pytest.mark.parametrize("ending", ["txt", "md"])
 def test_a_run_of_the_second_schema(golden, ending):
     """Its records are from before the versions of packages."""
-    export.show(read(GOLDEN / "schema2.jsonl"), FORMS[ending])
+    export.show(read_records(GOLDEN / "schema2.jsonl"), FORMS[ending])
     golden(f"schema2.{ending}")
 
 
 @pytest.mark.parametrize("ending", FORMS)
 def test_a_comparison(golden, ending):
-    comparison_tables.show(compare(Side("old", (detailed(),)), Side("new", (later(), later()))), FORMS[ending])
+    comparison_tables.show(compare(RunSet("old", (detailed(),)), RunSet("new", (later(), later()))), FORMS[ending])
     golden(f"comparison.{ending}")
 
 
 def later() -> Records:
-    """The same run, where stepwise became slower, vendor faster, resident cooler, eager ran out of memory, and one case is gone."""
+    """The same run, where stepwise became slower, vendor faster, persistent cooler, eager ran out of memory, and one case is gone."""
     found = detailed()
     changes = {
         "stepwise": lambda r: {"samples": [1.2 * s for s in r.samples]},
-        "resident": lambda r: {"samples": [0.5 * s for s in r.samples], "readings": []},
+        "persistent": lambda r: {"samples": [0.5 * s for s in r.samples], "readings": []},
         "vendor": lambda r: {"samples": [0.9 * s for s in r.samples]},
         "eager": lambda r: {"status": "oom", "reason": "out of memory"},
     }
@@ -83,11 +83,11 @@ def later() -> Records:
 SCRIPT = """
 import sys
 from pathlib import Path
-from bench.records import read
-from bench.render import export, report
+from bench.records import read_records
+from bench.render import export, run_report
 folder = Path(sys.argv[1])
-records = read(folder)
-report.write(folder, records)
+records = read_records(folder)
+run_report.write(folder, records)
 for form in ("", "json", "csv", "md"):
     export.show(records, form)
 """
@@ -114,4 +114,4 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     assert {"tables/cases.csv", "tables/memory.csv", "tables/not-timed.csv"} < written[0].keys()
     assert written[0] == written[1]
     plots = ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg"]
-    assert written[0]["report.md"].decode() == run_report.render(read(tmp_path / "1"), plots), "as where torch is"
+    assert written[0]["report.md"].decode() == run_report.render(read_records(tmp_path / "1"), plots), "as where torch is"

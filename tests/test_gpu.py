@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import cells
-from bench.records import FAILURES, read
+from bench.records import FAILURES, read_records
 from kernels.derive.plan import plan
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent import persistent
@@ -57,8 +57,8 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: 
     """A problem on the device: the same numbers as on a CPU."""
     T, B, D, H = size
     cell = cells.load(name)
-    H = cell.units(H)
-    p = problem(cell, T, B, H if plan(cell).square else D, H, dtype=dtype, seed=seed)
+    H = cell.round_up_width(H)
+    p = problem(cell, T, B, H if plan(cell).elementwise_input else D, H, dtype=dtype, seed=seed)
     moved = ({n: v.to(DEVICE) for n, v in tensors.items()} for tensors in (p.given, p.upstream))
     return replace(p, given=next(moved), upstream=next(moved))
 
@@ -67,7 +67,7 @@ def running(name: str, backend: str, size: tuple[int, int, int, int], dtype: tor
     """A problem that the schedule must not refuse."""
     p = given(name, size, dtype)
     h = p.given[p.cell.states[0]]
-    reason = SCHEDULES[backend].unsupported(plan(p.cell), h.dtype, h.device, *h.shape)
+    reason = SCHEDULES[backend].unsupported_reason(plan(p.cell), h.dtype, h.device, *h.shape)
     assert reason is None, reason
     return p
 
@@ -84,7 +84,7 @@ def test_cells_whose_programs_meet(name, backend, dtype):
 @SCHEDULED
 def test_family(name, backend):
     """The other cells, in float32; without a matrix to keep on chip `stepwise` alone runs them."""
-    if plan(cells.load(name)).stages or backend != "resident":
+    if plan(cells.load(name)).stages or backend != "persistent":
         check([running(name, backend, MEET, torch.float32)], backend, torch.float32)
 
 
@@ -106,14 +106,14 @@ def test_cells_in_one_program(name, backend, dtype):
 @pytest.mark.parametrize("units, split", [(False, 1), (True, 1), (False, 4), (True, 4)])
 def test_every_way_to_multiply(monkeypatch, name, units, split):
     """Whatever `tune` may choose, forward and backward, with programs that meet."""
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, 32, 64 // split, 4, units, split, 2))
-    check([running(name, "resident", MEET, torch.bfloat16)], "resident", torch.bfloat16)
+    monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, 32, 64 // split, 4, units, split, 2))
+    check([running(name, "persistent", MEET, torch.bfloat16)], "persistent", torch.bfloat16)
 
 
 @pytest.mark.parametrize("name", ["minimal", "gru", "lstm", "gru_reset_before"])
 def test_as_wide_as_it_gets(name):
     """H=1024 in bfloat16: up to 64 programs meet."""
-    check([running(name, "resident", (4, 16, 32, 1024), torch.bfloat16)], "resident", torch.bfloat16)
+    check([running(name, "persistent", (4, 16, 32, 1024), torch.bfloat16)], "persistent", torch.bfloat16)
 
 
 @FEW
@@ -148,7 +148,7 @@ def test_replayed_or_not(name, monkeypatch):
     """The same kernels on the same numbers, whether they are replayed or launched."""
     p = given(name, LONG, torch.float32)
     replayed = solve(p, "stepwise", torch.float32)
-    monkeypatch.setattr(cuda_graph, "whole", lambda steps: 0)
+    monkeypatch.setattr(cuda_graph, "count_graph_steps", lambda steps: 0)
     agree([replayed], [solve(p, "stepwise", torch.float32)], TOLERANCE["two ways", torch.float32])
 
 
@@ -198,11 +198,11 @@ REPEATS = 1000
 @pytest.mark.parametrize("name", ["minimal", "gru", "lstm", "gru_reset_before"])
 def test_the_same_bits_a_thousand_times(name):
     """Forward and backward of programs that meet every step: one read before its write would show."""
-    p = running(name, "resident", (24, 48, 32, 512), torch.bfloat16)
+    p = running(name, "persistent", (24, 48, 32, 512), torch.bfloat16)
     leaves = [p.given["x"], *(p.given[s] for s in p.cell.states), *p.weights.values()]
     for leaf in leaves:
         leaf.requires_grad_()
-    call = unroller(p, "resident")
+    call = unroller(p, "persistent")
 
     def once() -> list[torch.Tensor]:
         y, final = call(p.given["x"], [p.given[s] for s in p.cell.states], p.weights)
@@ -224,7 +224,7 @@ from kernels import RNN
 
 warnings.simplefilter("error", RuntimeWarning)  # said where a layer falls back to the eager reference
 names = ("lstm", "gru")
-layers = [RNN(name, 64, 512, backend="resident", device="cuda", dtype=torch.bfloat16) for name in names]
+layers = [RNN(name, 64, 512, backend="persistent", device="cuda", dtype=torch.bfloat16) for name in names]
 x = torch.randn(64, 128, 64, device="cuda").bfloat16()
 a = torch.randn(4096, 4096, device="cuda").bfloat16()
 
@@ -261,7 +261,7 @@ def test_the_harness(tmp_path):
     command = [sys.executable, "-m", "bench", "all", "--suite", "deepbench", "--quick", "--out", str(tmp_path / "run"), "--resume"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr
-    found = read(tmp_path / "run").cases
+    found = read_records(tmp_path / "run").cases
     assert found and not [r for r in found if r.status in FAILURES]
     assert all(r.algorithm for r in found if r.case.backend == "vendor" and r.status == "ok")
     lines = (tmp_path / "run" / "records.jsonl").read_bytes()

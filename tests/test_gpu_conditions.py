@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from bench.measure import conditions, energy
-from bench.measure.backends import Unsupported, Workload, build
+from bench.measure.backends import Unsupported, Workload, build_workload
 from bench.measure.cache_flush import Flush
-from bench.measure.clock import once
-from bench.measure.gate import error, first, tolerance
-from bench.measure.launches import NoGraph, launches, replayed
-from bench.measure.numerics import work
-from bench.measure.problem import problem
+from bench.measure.clock import time_once
+from bench.measure.gate import batch_tensor, relative_error, tolerance
+from bench.measure.launches import NoGraph, capture_graph, count_launches
+from bench.measure.numerics import describe_numerics
+from bench.measure.problem import make_problem
 from bench.records import Case
 
 pytestmark = [
@@ -24,7 +24,7 @@ DEVICE = torch.device("cuda")
 T, B, D, H = 70, 16, 32, 128
 """Two chunks that `stepwise` replays, and some steps more."""
 
-BACKENDS = pytest.mark.parametrize("backend", ["eager", "stepwise", "stepwise-low", "resident", "resident-low", "vendor"])
+BACKENDS = pytest.mark.parametrize("backend", ["eager", "stepwise", "stepwise-low", "persistent", "persistent-low", "vendor"])
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 
 
@@ -39,14 +39,14 @@ def ieee() -> Iterator[None]:
 
 def workload(backend: str, cell: str = "lstm", dtype: str = "float32") -> Workload:
     try:
-        return build(backend, problem(cell, T, B, D, H, dtype, "cuda", 0))
+        return build_workload(backend, make_problem(cell, T, B, D, H, dtype, "cuda", 0))
     except Unsupported as reason:
         pytest.skip(str(reason))
 
 
 def same(found: torch.Tensor, wanted: torch.Tensor, dtype: str = "float32") -> bool:
     """As the harness takes a call to be right."""
-    return error(found, wanted.double()) <= tolerance(dtype, "ieee")
+    return relative_error(found, wanted.double()) <= tolerance(dtype, "ieee")
 
 
 def test_the_flush_flushes():
@@ -55,19 +55,19 @@ def test_the_flush_flushes():
     pytest.importorskip("triton")
     from bench.measure import latency
 
-    successors = latency.ring(latency.LINES).to(DEVICE)
+    successors = latency.make_ring(latency.LINES).to(DEVICE)
     end, flush = torch.zeros(1, dtype=torch.int32, device=DEVICE), Flush(DEVICE)
     assert flush.buffer.nbytes >= 2 * torch.cuda.get_device_properties(DEVICE).L2_cache_size
 
     def chase() -> None:
-        latency.chased(successors, end, latency.LINES)
+        latency.run_chase(successors, end, latency.LINES)
 
     def flushed() -> float:
         flush()
-        return once(chase, DEVICE)[0]
+        return time_once(chase, DEVICE)[0]
 
     chase()
-    warm = min(once(chase, DEVICE)[0] for _ in range(5))
+    warm = min(time_once(chase, DEVICE)[0] for _ in range(5))
     cold = min(flushed() for _ in range(5))
     assert cold > 1.5 * warm, f"{cold:.2e} s after a flush, {warm:.2e} s without"
 
@@ -78,21 +78,21 @@ def test_a_whole_call_is_one_graph(backend, dtype):
     """Training and inference: what is replayed is right, and follows its inputs."""
     made = workload(backend, dtype=dtype)
     for call in (made.train, made.infer):
-        again = replayed(call, DEVICE)
-        assert same(first(again()), first(call()), dtype)
-        made.turn(1)
-        turned = first(again()).clone()
-        assert same(turned, first(call()), dtype)
-        made.turn(-1)
-        assert not same(turned, first(call()), dtype), "the turned batch gives what the other one gave"
+        again = capture_graph(call, DEVICE)
+        assert same(batch_tensor(again()), batch_tensor(call()), dtype)
+        made.roll_batch(1)
+        turned = batch_tensor(again()).clone()
+        assert same(turned, batch_tensor(call()), dtype)
+        made.roll_batch(-1)
+        assert not same(turned, batch_tensor(call()), dtype), "the turned batch gives what the other one gave"
 
 
 @pytest.mark.parametrize("cell", ["minimal", "cfn", "gru_reset_before"])
 def test_graphs_of_other_cells(cell):
     """Programs that meet (cooperative launches), and two stages."""
-    for backend in ("stepwise", "resident"):
+    for backend in ("stepwise", "persistent"):
         made = workload(backend, cell, "bfloat16")
-        again = replayed(made.train, DEVICE)
+        again = capture_graph(made.train, DEVICE)
         for found, wanted in zip(again(), made.train(), strict=True):
             assert same(found, wanted, "bfloat16")
 
@@ -104,7 +104,7 @@ def test_after_a_failed_capture_everything_still_works():
     stream = torch.cuda.current_stream()
     for _ in range(2):
         with pytest.raises(NoGraph):
-            replayed(lambda: (a @ torch.empty_like(a).normal_()).sum().item(), DEVICE)
+            capture_graph(lambda: (a @ torch.empty_like(a).normal_()).sum().item(), DEVICE)
     assert torch.cuda.current_stream() == stream
     assert torch.randn(8, device=DEVICE).isfinite().all() and same(a @ a, a.double() @ a.double())
     held = torch.empty(2**28, dtype=torch.uint8, device=DEVICE)
@@ -112,19 +112,19 @@ def test_after_a_failed_capture_everything_still_works():
     del held
     torch.cuda.empty_cache()
     assert torch.cuda.memory_reserved() < before
-    assert same(replayed(lambda: a @ a, DEVICE)(), a @ a)
+    assert same(capture_graph(lambda: a @ a, DEVICE)(), a @ a)
 
 
 def test_kernels_are_counted():
     a = torch.randn(64, 64, device=DEVICE)
-    assert launches(lambda: [a.add_(0) for _ in range(7)], DEVICE) == 7
-    chunk = replayed(lambda: [a.add_(0) for _ in range(5)], DEVICE)
-    assert launches(chunk, DEVICE) == 5, "those of a replayed graph count one by one"
+    assert count_launches(lambda: [a.add_(0) for _ in range(7)], DEVICE) == 7
+    chunk = capture_graph(lambda: [a.add_(0) for _ in range(5)], DEVICE)
+    assert count_launches(chunk, DEVICE) == 5, "those of a replayed graph count one by one"
 
 
 def test_stepwise_launches_with_the_steps_and_resident_does_not():
-    counted = {b: launches(workload(b, "vanilla").infer, DEVICE) for b in ("stepwise", "resident", "eager")}
-    assert counted["stepwise"] >= 2 * T and counted["resident"] < 20 and counted["eager"] >= 2 * T, counted
+    counted = {b: count_launches(workload(b, "vanilla").infer, DEVICE) for b in ("stepwise", "persistent", "eager")}
+    assert counted["stepwise"] >= 2 * T and counted["persistent"] < 20 and counted["eager"] >= 2 * T, counted
 
 
 @DTYPES
@@ -136,7 +136,7 @@ def test_cudnn_gets_its_weights_in_one_block(cell, dtype):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made.train()
-    assert work(case, made).flat_weights is True
+    assert describe_numerics(case, made).flat_weights is True
 
 
 def test_conditions_and_energy():
@@ -146,12 +146,12 @@ def test_conditions_and_energy():
     for _ in range(20):
         a @ a
     torch.cuda.synchronize()
-    found = conditions.reading(DEVICE)
+    found = conditions.read_conditions(DEVICE)
     assert found is not None
     assert 1e8 < found.clock < 5e9 and 1e8 < found.memory_clock < 2e10 and 10 < found.temperature < 110
-    assert isinstance(conditions.others(DEVICE), list)
-    joules = energy.joules(lambda: a @ a, DEVICE, 0.5)
+    assert isinstance(conditions.list_other_processes(DEVICE), list)
+    joules = energy.measure_energy(lambda: a @ a, DEVICE, 0.5)
     if joules is None:
         pytest.skip("the GPU counts no energy, or counts it for more than is ours")
-    watts = joules / min(once(lambda: a @ a, DEVICE)[0] for _ in range(5))
+    watts = joules / min(time_once(lambda: a @ a, DEVICE)[0] for _ in range(5))
     assert 20 < watts < 2000

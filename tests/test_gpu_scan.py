@@ -9,7 +9,7 @@ import torch
 import cells
 from bench.measure import gate
 from bench.measure import problem as measured
-from bench.measure.backends import build
+from bench.measure.backends import build_workload
 from bench.measure.scan_peers import SCANS
 from bench.measure.torch_flags import set_precision
 from kernels import RNN
@@ -35,7 +35,7 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype) -> Pro
     """A problem on the device: the same numbers as on a CPU."""
     T, B, D, H = size
     cell = custom.CELLS.get(name) or cells.load(name)
-    p = problem(cell, T, B, H if plan(cell).square else D, H, dtype=dtype)
+    p = problem(cell, T, B, H if plan(cell).elementwise_input else D, H, dtype=dtype)
     moved = ({n: v.to(DEVICE) for n, v in tensors.items()} for tensors in (p.given, p.upstream))
     return replace(p, given=next(moved), upstream=next(moved))
 
@@ -58,7 +58,7 @@ def test_time_is_cut(name):
     from kernels.schedules.scan import scan
 
     T, B, _, H = LONG
-    assert scan.chunks(plan(custom.CELLS.get(name) or cells.load(name)), T, B * H, torch.device(DEVICE)) > 1
+    assert scan.count_chunks(plan(custom.CELLS.get(name) or cells.load(name)), T, B * H, torch.device(DEVICE)) > 1
 
 
 @EVERY
@@ -93,7 +93,7 @@ def test_auto(name):
 @cache
 def asked(name: str, size: tuple[int, int, int, int]) -> measured.Problem:
     """As it is measured: its reference takes a step in float64 for each T, once."""
-    return measured.problem(name, *size, "float32", DEVICE, 0)
+    return measured.make_problem(name, *size, "float32", DEVICE, 0)
 
 
 @pytest.mark.parametrize("peer", SCANS)
@@ -104,5 +104,7 @@ def test_peers(peer, name, size):
     if SCANS[peer].module:
         pytest.importorskip(SCANS[peer].module)
     set_precision("ieee")
-    errors, wrong = gate.compare(asked(name, size), build(peer, asked(name, size)).answer(), gate.tolerance("float32", "ieee"))
+    errors, wrong = gate.compare_answer(
+        asked(name, size), build_workload(peer, asked(name, size)).answer(), gate.tolerance("float32", "ieee")
+    )
     assert not wrong, f"{wrong}: {errors}"

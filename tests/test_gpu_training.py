@@ -24,7 +24,7 @@ def quiet(trial: Trial, point: Point) -> None:
 def test_adding_is_learned(cell):
     task = Adding(T=10, B=32, H=16, steps=400, every=50, rates=(2e-2,))
     record = Training(task, Trial(task=task.name, cell=cell, H=16, seed=0, rate=2e-2, steps=400), CUDA).run(quiet)
-    assert record.end == "target" and record.final < 0.02 and record.backend in ("stepwise", "resident")
+    assert record.end == "target" and record.final < 0.02 and record.backend in ("stepwise", "persistent")
 
 
 def test_the_recommender_trains_goes_on_and_is_looked_into(tmp_path):
@@ -33,5 +33,5 @@ def test_the_recommender_trains_goes_on_and_is_looked_into(tmp_path):
     assert Training(task, trial, CUDA, tmp_path / "a.pt").run(quiet, until=0.0).end == "time"
     training = Training(task, trial, CUDA, tmp_path / "a.pt")
     assert training.run(quiet).final > 1.5 * task.baselines()["most popular"]
-    found = unit_analysis.look(task, training.model, trial)
+    found = unit_analysis.analyze_units(task, training.model, trial)
     assert found.own + found.neighbours + found.input == pytest.approx(1) and found.noise["none"] > found.noise["states 1"]

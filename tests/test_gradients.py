@@ -2,13 +2,13 @@
 
 import torch
 
-from bench.measure.problem import problem
+from bench.measure.problem import make_problem
 from bench.studies.signals import gradient_norms
 
 
 def test_norms_are_those_of_the_last_output():
-    given = problem("lstm", 7, 3, 4, 5, "float32", "cpu", 3)
-    found = gradient_norms.measure(given)
+    given = make_problem("lstm", 7, 3, 4, 5, "float32", "cpu", 3)
+    found = gradient_norms.measure_gradients(given)
     states = [s.clone().requires_grad_() for s in given.states]
     y, _ = given.cell.unroll(given.x, states, given.weights)
     expected = torch.autograd.grad((y[-1] * given.dy[-1]).sum(), states)
@@ -19,7 +19,7 @@ def test_norms_are_those_of_the_last_output():
 
 
 def test_what_is_not_finite_is_counted_and_left_out():
-    given = problem("vanilla_relu", 300, 2, 3, 4, "float32", "cpu", 0)
+    given = make_problem("vanilla_relu", 300, 2, 3, 4, "float32", "cpu", 0)
     given.weights["W.hh"].copy_(2.0 * torch.eye(4))
-    found = gradient_norms.measure(given)
+    found = gradient_norms.measure_gradients(given)
     assert found.non_finite > 0 and all(v < float("inf") for v in found.by_lag)

@@ -17,10 +17,10 @@ from tests import custom
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE
 
-BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "resident", "eager-low", "compiled-low"])
+BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "persistent", "eager-low", "compiled-low"])
 WAYS = [("eager", "full"), ("compiled", "full"), ("eager", "low"), ("compiled", "low")]
 LAYERS = pytest.mark.parametrize(("backend", "memory"), WAYS)
-STARTED = pytest.mark.parametrize(("backend", "memory"), [*WAYS, ("stepwise", "full"), ("resident", "full"), ("stepwise", "low")])
+STARTED = pytest.mark.parametrize(("backend", "memory"), [*WAYS, ("stepwise", "full"), ("persistent", "full"), ("stepwise", "low")])
 
 
 @cell(heads={"W.h": 2, "W.n": 3, "W.z": 6})
@@ -61,7 +61,12 @@ def test_heads_are_blocks_on_the_diagonal():
 
 def test_heads_count():
     assert parameter_count(plan(headed)) == D * H + H**2 / 2 + H**2 / 3 + H**2 / 6 + H**2 + 2 * H
-    assert headed.units(1) == 6 and headed.units(12) == 12 and headed.units(13) == 18 and load("lstm").units(7) == 7
+    assert (
+        headed.round_up_width(1) == 6
+        and headed.round_up_width(12) == 12
+        and headed.round_up_width(13) == 18
+        and load("lstm").round_up_width(7) == 7
+    )
 
 
 def test_heads_share_the_units():
@@ -77,7 +82,7 @@ def test_many_steps(name, backend, monkeypatch):
     """More of them than a chunk has: its first step needs the x before it."""
     monkeypatch.setattr(checkpointing, "CHUNK", 4)
     found = custom.CELLS.get(name) or load(name)
-    if backend != "resident" or plan(found).stages:
+    if backend != "persistent" or plan(found).stages:
         check(draws(found, 11, 3, 5, 8), backend, torch.float32)
 
 
@@ -186,7 +191,7 @@ def test_slstm_starts_as_its_authors_have_it(backend, memory):
 
 def test_facts_of_a_copy():
     """Heads and start go along where a cell is pickled by its facts, and stay in another initialisation."""
-    other = load("slstm").initialised({"b": 0.0})
+    other = load("slstm").with_init({"b": 0.0})
     assert (other.heads, other.start) == (load("slstm").heads, {"m": -math.inf})
     assert pickle.loads(pickle.dumps(headed)) is headed
     back = pickle.loads(pickle.dumps(Cell(of_module, heads={"W.h": 2}, start={"h": 1.0})))

@@ -14,7 +14,7 @@ AHEAD = HEAD_START_CYCLES / CLOCK
 """Seconds: 2 ms at 2 GHz."""
 
 
-def taken(seconds: float, host: float | None, backend: str = "resident", clock: float | None = CLOCK) -> CaseRecord:
+def taken(seconds: float, host: float | None, backend: str = "persistent", clock: float | None = CLOCK) -> CaseRecord:
     """A case with nine samples of a GPU."""
     beside = {"host": [] if host is None else [host] * 9, "readings": [Reading(clock=clock)] * 9}
     return timed(case("gru", backend), *[seconds] * 9, **beside)

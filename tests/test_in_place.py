@@ -8,7 +8,7 @@ from kernels import RNN
 
 T, B, H = 4, 2, 6
 RUN = [
-    ("lstm", "eager"), ("lstm", "compiled"), ("lstm", "stepwise"), ("lstm", "resident"), ("minlstm", "scan"),
+    ("lstm", "eager"), ("lstm", "compiled"), ("lstm", "stepwise"), ("lstm", "persistent"), ("minlstm", "scan"),
     ("wave", "compiled"), ("wave", "stepwise"), ("wave", "stencil"),
 ]  # fmt: skip
 CHANGES = ["x", "y", "a step of y", "first state given", "last state given", "first state", "last state"]

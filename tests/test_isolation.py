@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.harness.jobs import Job, left
+from bench.harness.jobs import WorkUnit, remaining_work
 from bench.harness.settings import Settings
-from bench.harness.supervisor import TRIES, Broken, Sitting
-from bench.harness.worker import Died, Done, Worker
-from bench.records import read
+from bench.harness.supervisor import TRIES, NoWorker, Supervisor
+from bench.harness.worker import UnitDone, Worker, WorkerDied
+from bench.records import read_records
 from tests.records import case, records, timed
 
 ROOT = Path(__file__).parents[1]
@@ -57,85 +57,85 @@ class Scripted:
     def __init__(self, *turns: object):
         self.turns, self.asked = list(turns), []
 
-    def do(self, job):
+    def run_unit(self, job):
         self.asked.append(job.cases)
         turn = self.turns.pop(0)
-        if isinstance(turn, Died):
+        if isinstance(turn, WorkerDied):
             raise turn
         yield None
         yield from (timed(case, 1.0) for case in job.cases)
-        yield Done({"gates": 2.0})
+        yield UnitDone({"gates": 2.0})
 
 
 CASES = tuple(case(cell) for cell in ("gru", "lstm", "vanilla"))
-RACE = Job("race", "T=128", CASES)
+RACE = WorkUnit("timing group", "T=128", CASES)
 
 
-def sit(*turns: object) -> tuple[Sitting, list]:
+def sit(*turns: object) -> tuple[Supervisor, list]:
     found: list = []
-    return Sitting(Scripted(*turns), found.append, lambda words, finished: None), found
+    return Supervisor(Scripted(*turns), found.append, lambda words, finished: None), found
 
 
 def test_who_is_at_fault_is_left_out_and_the_rest_is_asked_for_again():
-    sitting, found = sit(Died(CASES[1:2], "killed by SIGSEGV"), Died(CASES[:1], "took longer than 3 s", late=True), "works")
-    sitting.all([RACE], None)
+    supervisor, found = sit(WorkerDied(CASES[1:2], "killed by SIGSEGV"), WorkerDied(CASES[:1], "took longer than 3 s", late=True), "works")
+    supervisor.run_units([RACE], None)
     assert [(r.case.cell, r.status, r.reason) for r in found] == [
         ("lstm", "crashed", "killed by SIGSEGV"), ("gru", "timeout", "took longer than 3 s"), ("vanilla", "ok", ""),
     ]  # fmt: skip
-    assert sitting.worker.asked == [CASES, (CASES[0], CASES[2]), (CASES[2],)] and sitting.spent == {"gates": 2.0}
+    assert supervisor.worker.asked == [CASES, (CASES[0], CASES[2]), (CASES[2],)] and supervisor.spent == {"gates": 2.0}
 
 
 def test_where_no_process_stays_alive_it_says_how_the_last_one_ended():
-    sitting, found = sit(*[Died([], "ended with exit code 1")] * TRIES)
-    with pytest.raises(Broken, match="T=128: ended with exit code 1, 3 times in a row"):
-        sitting.all([RACE], None)
+    supervisor, found = sit(*[WorkerDied([], "ended with exit code 1")] * TRIES)
+    with pytest.raises(NoWorker, match="T=128: ended with exit code 1, 3 times in a row"):
+        supervisor.run_units([RACE], None)
     assert not found
-    sitting, found = sit(*[Died([], "once")] * (TRIES - 1), "works")
-    sitting.all([RACE], None)
+    supervisor, found = sit(*[WorkerDied([], "once")] * (TRIES - 1), "works")
+    supervisor.run_units([RACE], None)
     assert len(found) == 3, "a process that can't start may be an accident"
 
 
 def test_after_the_budget_no_race_is_begun_and_every_case_of_it_is_named():
-    sitting, found = sit("works")
-    sitting.all([RACE], None, until=time.monotonic() - 1)
-    assert [record.status for record in found] == ["skipped"] * 3 and sitting.skipped == [RACE]
+    supervisor, found = sit("works")
+    supervisor.run_units([RACE], None, until=time.monotonic() - 1)
+    assert [record.status for record in found] == ["skipped"] * 3 and supervisor.skipped == [RACE]
 
 
 def test_with_a_budget_speed_is_asked_first_and_nothing_is_begun_after_it():
-    gradients = Job("gradients", "gradient norms", CASES[:1])
-    sitting, found = sit("works", "works")
-    sitting.all([gradients, RACE], None)
-    assert sitting.worker.asked == [CASES[:1], CASES]
-    sitting, found = sit("works", "works")
-    sitting.all([gradients, RACE], None, until=time.monotonic() + 60)
-    assert sitting.worker.asked == [CASES, CASES[:1]]
-    sitting, found = sit()
-    sitting.all([gradients, RACE], None, until=time.monotonic() - 1)
-    assert sitting.skipped == [RACE, gradients] and [record.case for record in found] == list(CASES), "gradient norms are no case"
+    gradients = WorkUnit("gradients", "gradient norms", CASES[:1])
+    supervisor, found = sit("works", "works")
+    supervisor.run_units([gradients, RACE], None)
+    assert supervisor.worker.asked == [CASES[:1], CASES]
+    supervisor, found = sit("works", "works")
+    supervisor.run_units([gradients, RACE], None, until=time.monotonic() + 60)
+    assert supervisor.worker.asked == [CASES, CASES[:1]]
+    supervisor, found = sit()
+    supervisor.run_units([gradients, RACE], None, until=time.monotonic() - 1)
+    assert supervisor.skipped == [RACE, gradients] and [record.case for record in found] == list(CASES), "gradient norms are no case"
 
 
 def test_what_failed_before_its_process_died_is_not_asked_for_again():
     wrong = timed(CASES[0]).model_copy(update={"status": "incorrect"})
 
     class Dies(Scripted):
-        def do(self, job):
-            yield from super().do(job)
+        def run_unit(self, job):
+            yield from super().run_unit(job)
             if not self.turns:
                 return
             yield wrong
             raise self.turns.pop(0)
 
     found: list = []
-    sitting = Sitting(Dies("works", Died(CASES[1:2], "killed"), "works"), found.append, lambda words, finished: None)
-    sitting.all([RACE], None)
-    assert sitting.worker.asked == [CASES, CASES[2:]]
+    supervisor = Supervisor(Dies("works", WorkerDied(CASES[1:2], "killed"), "works"), found.append, lambda words, finished: None)
+    supervisor.run_units([RACE], None)
+    assert supervisor.worker.asked == [CASES, CASES[2:]]
 
 
 def test_what_is_left_of_a_race():
     had = [timed(CASES[0], 1.0), timed(CASES[1]).model_copy(update={"status": "crashed"})]
-    assert left(RACE, records(*had)).cases == (CASES[0], CASES[2]), "whole, but for what took its process down"
-    assert left(RACE, records(*had, timed(CASES[2], 1.0))) is None
-    assert left(RACE, records(*had, timed(CASES[2]).model_copy(update={"status": "skipped"}))) is not None
+    assert remaining_work(RACE, records(*had)).cases == (CASES[0], CASES[2]), "whole, but for what took its process down"
+    assert remaining_work(RACE, records(*had, timed(CASES[2], 1.0))) is None
+    assert remaining_work(RACE, records(*had, timed(CASES[2]).model_copy(update={"status": "skipped"}))) is not None
 
 
 def command(*more: object) -> list[str]:
@@ -149,7 +149,7 @@ def test_every_fault_ends_in_its_own_status(tmp_path):
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    found = read(tmp_path / "run").cases
+    found = read_records(tmp_path / "run").cases
     assert len(found) == 2 * (len(HONEST) + len(EXPECTED)) + 1, "every case has one record, and the control"
     for record in found:
         name = record.case.backend.rpartition(":")[2]
@@ -165,7 +165,7 @@ def test_every_fault_ends_in_its_own_status(tmp_path):
 
 
 def outcomes(folder: Path) -> dict[object, str]:
-    whole = read(folder)
+    whole = read_records(folder)
     found = {record.case: record.status for record in whole.cases}
     assert len(found) == len(whole.cases)
     return found | {(record.cell, record.T): "gradients" for record in whole.gradients}

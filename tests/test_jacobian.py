@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import cells
-from bench.measure.problem import problem
+from bench.measure.problem import make_problem
 from bench.studies.signals import jacobians
-from bench.studies.signals.input_latent import latent
+from bench.studies.signals.input_latent import find_latent
 from cells.grammar.cell import Cell
 from cells.grammar.functions import prev, sigmoid, tanh, where
 from kernels.derive.plan import plan
@@ -32,8 +32,8 @@ def written_out(given, lag: int, of: str) -> torch.Tensor:
 
 @pytest.mark.parametrize(("cell", "H", "D"), [("lstm", 3, 5), ("gru", 5, 3), ("minimal", 4, 4), ("cfn", 1, 1), ("qrnn", 4, 3)])
 def test_all_singular_values(cell, H, D):
-    given = problem(cell, 9, 2, D, H, "float64", "cpu", 2)
-    found = jacobians.measure(given)
+    given = make_problem(cell, 9, 2, D, H, "float64", "cpu", 2)
+    found = jacobians.measure_jacobians(given)
     assert found.lags == [0, 1, 2, 4, 8, 9] and found.probes == 0
     for i, lag in enumerate(found.lags):
         pairs = [(found.state, written_out(given, lag, "state"))] if lag else []
@@ -46,11 +46,11 @@ def test_all_singular_values(cell, H, D):
 
 
 def test_products_stand_in_for_what_is_too_large(monkeypatch):
-    given = problem("lstm", 5, 1, 12, 12, "float64", "cpu", 0)
-    whole = jacobians.measure(given)
+    given = make_problem("lstm", 5, 1, 12, 12, "float64", "cpu", 0)
+    whole = jacobians.measure_jacobians(given)
     monkeypatch.setattr(jacobians, "ROWS", 8)
     monkeypatch.setattr(jacobians, "PROBES", 4000)
-    estimated = jacobians.measure(given)
+    estimated = jacobians.measure_jacobians(given)
     assert estimated.probes == 4000 and not estimated.state.values and not estimated.input.values
     for one, other in ((whole.state, estimated.state), (whole.input, estimated.input)):
         # Each product has a relative standard error of at most √(2/4000) = 2.2%.
@@ -58,16 +58,16 @@ def test_products_stand_in_for_what_is_too_large(monkeypatch):
 
 
 def test_what_is_not_finite_has_no_spectrum():
-    given = problem("vanilla_relu", 40, 1, 4, 4, "float32", "cpu", 0)
+    given = make_problem("vanilla_relu", 40, 1, 4, 4, "float32", "cpu", 0)
     given.weights["W.hh"].copy_(1e3 * torch.ones(4, 4))
-    found = jacobians.measure(given)
+    found = jacobians.measure_jacobians(given)
     assert found.state.values[-1] == [] and found.state.values[0]
 
 
 def test_by_the_latent_value_as_the_paper_of_minimal_has_it():
     """∂h_T/∂z_{T-k} = ∏ (D(u_i) + D((h_{i-1} - z_i) u_i (1 - u_i)) U_h) · (D(1 - u) + D((h - z) u (1 - u)) U_z), i from T-k+1 to T."""
-    given = problem("minimal", 9, 1, 3, 4, "float64", "cpu", 2)
-    found, w, h = jacobians.measure(given), given.weights, given.states[0][0]
+    given = make_problem("minimal", 9, 1, 3, 4, "float64", "cpu", 2)
+    found, w, h = jacobians.measure_jacobians(given), given.weights, given.states[0][0]
     outer, inner = [], []
     for x in given.x[:, 0]:
         z = torch.tanh(w["W.z"] @ x + w["b.z"])
@@ -90,7 +90,7 @@ def test_by_the_latent_value_as_the_paper_of_minimal_has_it():
 )
 def test_which_cells_have_a_latent_value(cell, name):
     """CFN's input comes in by its gates, too; what a matrix makes of x is no value of its own."""
-    found = latent(plan(cells.load(cell)))
+    found = find_latent(plan(cells.load(cell)))
     assert (None if found is None else found.name) == name
 
 
@@ -113,16 +113,16 @@ def test_the_latent_value_of_a_cell_of_one_s_own():
     def handed(h, x, W):
         return tanh(W.a(x))
 
-    found = [latent(plan(Cell(step))) for step in (shared, beside, mixed, handed)]
-    assert latent(plan(Cell(late))) is None
+    found = [find_latent(plan(Cell(step))) for step in (shared, beside, mixed, handed)]
+    assert find_latent(plan(Cell(late))) is None
     assert [None if node is None else (node.name, node.label) for node in found] == [("last", "sigmoid"), None, ("", "tanh"), ("", "tanh")]
 
 
 def test_products_with_the_latent_value_s_jacobian(monkeypatch):
-    given = problem("minimal_deep", 5, 1, 7, 12, "float64", "cpu", 0)
-    whole = jacobians.measure(given)
+    given = make_problem("minimal_deep", 5, 1, 7, 12, "float64", "cpu", 0)
+    whole = jacobians.measure_jacobians(given)
     monkeypatch.setattr(jacobians, "ROWS", 8)
     monkeypatch.setattr(jacobians, "PROBES", 4000)
-    estimated = jacobians.measure(given)
+    estimated = jacobians.measure_jacobians(given)
     assert whole.latent and estimated.latent and not estimated.latent.values
     assert whole.latent.mean_square == pytest.approx(estimated.latent.mean_square, rel=0.09)  # as above

@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench.measure import launches
-from bench.measure.launches import NoGraph, replayed
+from bench.measure.launches import NoGraph, capture_graph
 from kernels.schedules.stepwise import cuda_graph as replay
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -49,14 +49,14 @@ def profiled(monkeypatch) -> Callable[[list[SimpleNamespace]], list[str]]:
 
 def test_kernels_are_counted_and_nothing_else(profiled):
     happened = profiled(EVENTS)
-    assert launches.launches(lambda: happened.append("call"), GPU) == 3
+    assert launches.count_launches(lambda: happened.append("call"), GPU) == 3
     assert happened == ["call", "all done", "profiler on", "call", "all done", "profiler off"]
 
 
 def test_a_profiler_that_is_not_let_in_counts_nothing(profiled):
     """Without the right to read the GPU's counters it sees the host's side alone: that is no count of 0."""
     profiled([e for e in EVENTS if e.device_type().name == "CPU"])
-    assert launches.launches(lambda: None, GPU) is None
+    assert launches.count_launches(lambda: None, GPU) is None
 
 
 def test_the_profilers_own_events_are_read():
@@ -64,11 +64,11 @@ def test_the_profilers_own_events_are_read():
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as trace:
         torch.ones(3) @ torch.ones(3)
     events = trace.profiler.kineto_results.events()
-    assert events and not any(map(launches.kernel, events))
+    assert events and not any(map(launches.is_kernel, events))
 
 
 def test_a_cpu_launches_nothing():
-    assert launches.launches(lambda: None, CPU) is None
+    assert launches.count_launches(lambda: None, CPU) is None
 
 
 class Device:
@@ -131,7 +131,7 @@ def device(monkeypatch) -> Device:
 
 def test_it_warms_up_captures_once_and_replays_without_calling(device):
     calls = []
-    again = replayed(lambda: calls.append((device.stream == "main", device.capturing)) or ["y"], GPU)
+    again = capture_graph(lambda: calls.append((device.stream == "main", device.capturing)) or ["y"], GPU)
     assert calls == [(False, False)] * launches.WARM + [(False, True)]
     assert again() == again() == ["y"] and device.replays == 2
     assert len(calls) == launches.WARM + 1 and device.stream == "main" and device.ended == []
@@ -145,9 +145,9 @@ def test_a_failed_capture_says_why_and_leaves_no_trace(device):
             raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
 
     with pytest.raises(NoGraph, match=r"^RuntimeError: CUDA error: operation failed due to a previous error during capture$"):
-        replayed(call, GPU)
+        capture_graph(call, GPU)
     assert (device.stream, device.recording, device.ended, device.reset) == ("main", False, [(0, 7), "released"], 1)
-    replayed(lambda: None, GPU)()
+    capture_graph(lambda: None, GPU)()
     assert device.replays == 1
 
 
@@ -156,13 +156,13 @@ def test_a_call_that_fails_before_its_capture_leaves_nothing_to_end(device):
         raise ValueError("no such size")
 
     with pytest.raises(NoGraph, match="ValueError: no such size"):
-        replayed(call, GPU)
+        capture_graph(call, GPU)
     assert (device.stream, device.ended) == ("main", [])
 
 
 def test_a_cpu_has_no_graphs():
     with pytest.raises(NoGraph, match="only a GPU"):
-        replayed(lambda: None, CPU)
+        capture_graph(lambda: None, CPU)
 
 
 @pytest.mark.parametrize(("capturing", "chunks"), [(False, 64), (True, 0)])
@@ -170,4 +170,4 @@ def test_no_graph_is_launched_within_a_capture(monkeypatch, capturing, chunks):
     """CUDA refuses it: then every step is launched, and captured, by itself."""
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: capturing)
     steps = SimpleNamespace(T=70, carried=[SimpleNamespace(is_cuda=True)])
-    assert replay.whole(steps) == chunks
+    assert replay.count_graph_steps(steps) == chunks

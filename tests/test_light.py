@@ -6,8 +6,8 @@ import pytest
 
 import cells
 from bench.analysis.roofline import light, meeting, product, times_light
-from bench.measure.lower_bound import demand, formulas
-from bench.records import Constants, Demand, Mode
+from bench.measure.lower_bound import compute_lower_bound, lower_bound_formulas
+from bench.records import Constants, LowerBound, Mode
 from kernels.derive.plan import plan
 from tests.records import ENVIRONMENT, case, timed
 
@@ -20,8 +20,8 @@ NAMES = cells.SEED
 MODES = get_args(Mode)
 
 
-def needs(name: str, **sizes: object) -> Demand:
-    return demand(plan(cells.load(name)), case(name, **sizes))
+def needs(name: str, **sizes: object) -> LowerBound:
+    return compute_lower_bound(plan(cells.load(name)), case(name, **sizes))
 
 
 def test_minimal_by_hand():
@@ -31,13 +31,13 @@ def test_minimal_by_hand():
     assert (forward.hoisted, forward.recurrent) == (2 * (30 + 25) * 40, 2 * 25 * 40)
     # x in, y out; the initial state; all that is learned
     assert forward.bytes == 4 * (40 * 6 + 40 * 5 + 4 * 5 + (30 + 25 + 25 + 10))
-    assert (forward.held, forward.meetings) == (4 * 25, 9)
+    assert (forward.resident_bytes, forward.grid_syncs) == (4 * 25, 9)
     whole = needs("minimal", **sizes)
     # Once more for z and the matrices; of the recurrent product, not for the initial state.
     assert (whole.hoisted, whole.recurrent) == (3 * forward.hoisted, 2 * 25 * (40 + 40 + 36))
     # x and y again, dy in, dx out, gradients of all that is learned
     assert whole.bytes == forward.bytes + 4 * (40 * 6 + 40 * 5 + 40 * 5 + 40 * 6 + 90)
-    assert whole.meetings == 18
+    assert whole.grid_syncs == 18
     given = needs("minimal", input_product=False, **sizes)
     assert (given.hoisted, given.recurrent) == (0, 2 * 25 * (40 + 36))
     # the rows of z and u in, their gradients out; y out and in again; dy in; the initial state and W.uh
@@ -50,14 +50,14 @@ def test_lstm_by_hand():
     whole, learned = needs("lstm", **sizes), 4 * (20 + 25 + 5)
     assert (whole.hoisted, whole.recurrent) == (3 * 2 * 4 * 20 * 6, 2 * 4 * 25 * (6 + 6 + 4))
     assert whole.bytes == 2 * (3 * 6 * 4 + (2 * 2 + 1) * 6 * 5 + 2 * 2 * 5 + 2 * learned)
-    assert (whole.held, whole.meetings) == (2 * 4 * 25, 4)
+    assert (whole.resident_bytes, whole.grid_syncs) == (2 * 4 * 25, 4)
 
 
 def test_two_stages_meet_twice_a_step():
     """Stage 2 waits for stage 1 and the next step for stage 2: five waits between six products."""
-    assert needs("gru_reset_before", mode="inference", T=3).meetings == 5
-    assert needs("gru_reset_before", T=3).meetings == 10
-    assert needs("gru", T=1).meetings == 0
+    assert needs("gru_reset_before", mode="inference", T=3).grid_syncs == 5
+    assert needs("gru_reset_before", T=3).grid_syncs == 10
+    assert needs("gru", T=1).grid_syncs == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,9 +75,9 @@ def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_produc
             assert after.memory > before.memory and after.products > before.products
     # Twice as wide an element is twice the bytes, and nothing else.
     wide = needs(name, **base, dtype="float64")
-    assert (wide.bytes, wide.held, wide.meetings) == (2 * one.bytes, 2 * one.held, one.meetings)
+    assert (wide.bytes, wide.resident_bytes, wide.grid_syncs) == (2 * one.bytes, 2 * one.resident_bytes, one.grid_syncs)
     # Flops and elements are polynomials of at most one T, one B and two widths.
-    for kind, value in formulas(plan(cells.load(name)), mode, input_product).items():
+    for kind, value in lower_bound_formulas(plan(cells.load(name)), mode, input_product).items():
         powers = {str(symbol): value.as_poly(symbol).degree() for symbol in value.free_symbols}
         assert all(powers.get(symbol, 0) <= most for symbol, most in (("T", 1), ("B", 1), ("D", 1), ("H", 2))), (kind, value)
 
@@ -85,7 +85,7 @@ def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_produc
 @pytest.mark.parametrize("name", NAMES)
 def test_training_needs_what_inference_does_and_more(name):
     forward, whole = needs(name, mode="inference"), needs(name)
-    assert all(getattr(whole, field) >= getattr(forward, field) for field in Demand.model_fields)
+    assert all(getattr(whole, field) >= getattr(forward, field) for field in LowerBound.model_fields)
     assert whole.recurrent < 3 * forward.recurrent or not forward.recurrent
 
 
@@ -93,14 +93,14 @@ def test_training_needs_what_inference_does_and_more(name):
 @pytest.mark.parametrize("input_product", [True, False])
 def test_the_backward_pass_needs_what_training_does_beyond_inference(name, input_product):
     forward, back, whole = (needs(name, mode=mode, input_product=input_product) for mode in ("inference", "backward", "training"))
-    for field in ("hoisted", "recurrent", "meetings"):
-        assert getattr(whole, field) - getattr(forward, field) == getattr(back, field) or field == "meetings"
-    assert whole.meetings == 2 * forward.meetings == 2 * back.meetings
-    assert back.bytes + forward.bytes <= whole.bytes + whole.held, "apart, the matrices are read twice"
+    for field in ("hoisted", "recurrent", "grid_syncs"):
+        assert getattr(whole, field) - getattr(forward, field) == getattr(back, field) or field == "grid_syncs"
+    assert whole.grid_syncs == 2 * forward.grid_syncs == 2 * back.grid_syncs
+    assert back.bytes + forward.bytes <= whole.bytes + whole.resident_bytes, "apart, the matrices are read twice"
 
 
 def test_a_floor_is_its_longest_part():
-    asked = Demand(hoisted=7 * 10**14, recurrent=7 * 10**14, bytes=10**8 + 3 * 10**12, held=32 * 484 * 2**10, meetings=1000)
+    asked = LowerBound(hoisted=7 * 10**14, recurrent=7 * 10**14, bytes=10**8 + 3 * 10**12, resident_bytes=32 * 484 * 2**10, grid_syncs=1000)
     found = light(case(dtype="bfloat16"), asked, GPU)
     assert (found.products, found.memory, found.chain) == pytest.approx((2.0, 1.0, 1e-3))
     assert (found.floor, found.part) == (found.products, "products")
@@ -112,7 +112,7 @@ def test_a_floor_is_its_longest_part():
 
 
 def test_bytes_count_for_nothing_where_the_caches_are_not_known():
-    asked = Demand(hoisted=1, recurrent=1, bytes=10**12, held=1, meetings=1)
+    asked = LowerBound(hoisted=1, recurrent=1, bytes=10**12, resident_bytes=1, grid_syncs=1)
     assert light(case(), asked, CPU.model_copy(update={"cache": None})).memory == 0
     assert light(case(), asked, CPU).memory > 0
 
@@ -138,11 +138,11 @@ def test_each_product_has_its_own_rate():
 
 
 def test_times_of_light():
-    asked = Demand(hoisted=int(1.4e11), recurrent=0, bytes=0, held=1, meetings=1)
-    assert times_light(timed(case(), 3.0, 2.0, 4.0, demand=asked), ENVIRONMENT) == pytest.approx(3)
-    assert times_light(timed(case(), 0.5, demand=asked), ENVIRONMENT) == pytest.approx(0.5), "never clipped"
+    asked = LowerBound(hoisted=int(1.4e11), recurrent=0, bytes=0, resident_bytes=1, grid_syncs=1)
+    assert times_light(timed(case(), 3.0, 2.0, 4.0, lower_bound=asked), ENVIRONMENT) == pytest.approx(3)
+    assert times_light(timed(case(), 0.5, lower_bound=asked), ENVIRONMENT) == pytest.approx(0.5), "never clipped"
     assert times_light(timed(case(), 1.0), ENVIRONMENT) is None
-    assert times_light(timed(case(), 1.0, demand=asked), ENVIRONMENT.model_copy(update={"constants": None})) is None
-    assert times_light(timed(case(), demand=asked), ENVIRONMENT) is None
+    assert times_light(timed(case(), 1.0, lower_bound=asked), ENVIRONMENT.model_copy(update={"constants": None})) is None
+    assert times_light(timed(case(), lower_bound=asked), ENVIRONMENT) is None
     nothing = asked.model_copy(update={"hoisted": 0})
-    assert times_light(timed(case(), 1.0, demand=nothing), ENVIRONMENT) is None
+    assert times_light(timed(case(), 1.0, lower_bound=nothing), ENVIRONMENT) is None

@@ -10,25 +10,25 @@ from torch import Tensor
 
 import cells
 from bench.measure import memory
-from bench.measure.backends import build
-from bench.measure.problem import problem as case
+from bench.measure.backends import build_workload
+from bench.measure.problem import make_problem as case
 from bench.records import Memory
 from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing
-from kernels.layer.autograd import prepare
+from kernels.layer.autograd import make_pass
 from kernels.layer.input_products import hoist
-from kernels.layer.recompute import restore
+from kernels.layer.recompute import recompute_terms
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.cpu import compiled
-from kernels.schedules.interface import Loop
+from kernels.schedules.interface import PassInputs
 from tests import custom
 from tests.reference import Problem, agree, check, draws, error, outputs, problem, solve
 from tests.tolerances import TOLERANCE
 
 EVERY = pytest.mark.parametrize("name", cells.SEED)
 FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before"])
-ALL = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "resident"])
+ALL = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "persistent"])
 BOTH = pytest.mark.parametrize("backend", ["compiled", "stepwise"])
 SIZES = [(6, 1, 3, 9), (1, 1, 1, 1), (4, 2, 33, 1), (2, 2, 5, 17)]
 """T, B, D, H; chunks are 3 steps long."""
@@ -42,7 +42,7 @@ def short(monkeypatch) -> None:
 def supported(backend: str, p: Problem) -> None:
     """Skip what a schedule can't run."""
     if backend != "eager":
-        reason = SCHEDULES[backend].unsupported(plan(p.cell), torch.float32, torch.device("cpu"), *p.given[p.cell.states[0]].shape)
+        reason = SCHEDULES[backend].unsupported_reason(plan(p.cell), torch.float32, torch.device("cpu"), *p.given[p.cell.states[0]].shape)
         if reason:
             pytest.skip(f"{backend} {reason}")
 
@@ -70,7 +70,7 @@ def test_sizes(name, backend, size):
 def test_custom_cells(name):
     """What a user may write, from peepholes to three stages."""
     cell = custom.CELLS[name]
-    check(draws(cell, 7, 3, 17 if plan(cell).square else 5, 17), "compiled-low", torch.float32)
+    check(draws(cell, 7, 3, 17 if plan(cell).elementwise_input else 5, 17), "compiled-low", torch.float32)
 
 
 @pytest.mark.parametrize("name", ["peephole", "crossed", "nested", "squashed", "fed"])
@@ -152,13 +152,13 @@ def test_inference(name, backend):
 def test_restored_terms(name):
     """They are the ones that a loop keeps, and so are what the computed products are applied to."""
     cell = custom.CELLS.get(name) or cells.load(name)
-    p, made = problem(cell, 5, 3, 17 if plan(cell).square else 5, 17), plan(cell)
+    p, made = problem(cell, 5, 3, 17 if plan(cell).elementwise_input else 5, 17), plan(cell)
     states = [p.given[name] for name in cell.states]
     tensors = [*hoist(made, p.given["x"], 17, p.weights), *states]
-    loop = prepare(made, compiled, True, 5, tensors, again=False)
+    loop = make_pass(made, compiled, True, 5, tensors, again=False)
     kept = compiled.forward(loop)
     before = [torch.cat([s[None], h[:-1]]) for s, h in zip(states, kept.history, strict=True)]
-    terms, arguments = restore(made, tensors, before)
+    terms, arguments = recompute_terms(made, tensors, before)
     assert len(arguments) == len(kept.arguments) and len(terms) == len(loop.terms)
     for found, expected in zip([*terms, *arguments], [*loop.terms, *kept.arguments], strict=True):
         assert error(found, expected) <= TOLERANCE["schedule", torch.float32]
@@ -172,7 +172,7 @@ def test_no_step_runs_twice(backend, monkeypatch):
     def counted(name: str) -> None:
         run = getattr(SCHEDULES[backend], name)
 
-        def call(loop: Loop, *rest: object) -> object:
+        def call(loop: PassInputs, *rest: object) -> object:
             steps[name] += loop.T
             return run(loop, *rest)
 
@@ -269,8 +269,8 @@ def measured(monkeypatch) -> Callable[[str, str], tuple[Memory, int]]:
     monkeypatch.setattr(checkpointing, "CHUNK", 16)
 
     def measure(name: str, backend: str) -> tuple[Memory, int]:
-        work = build(backend, case(name, T, B, H, H, "float32", "cpu", 0))
-        return memory.measure(work), memory.peak(work.infer, torch.device("cpu"))
+        work = build_workload(backend, case(name, T, B, H, H, "float32", "cpu", 0))
+        return memory.measure_memory(work), memory.peak_memory(work.infer, torch.device("cpu"))
 
     return measure
 

@@ -3,8 +3,8 @@
 import torch
 
 from bench.measure import memory
-from bench.measure.backends import build
-from bench.measure.problem import problem
+from bench.measure.backends import build_workload
+from bench.measure.problem import make_problem
 
 
 def test_peak_is_of_the_call_alone():
@@ -16,21 +16,21 @@ def test_peak_is_of_the_call_alone():
         del a
         torch.ones(64, 1024).add_(b[:64])
 
-    assert memory.peak(call, torch.device("cpu")) in range(2 * 2**20, 2 * 2**20 + 2**18)
+    assert memory.peak_memory(call, torch.device("cpu")) in range(2 * 2**20, 2 * 2**20 + 2**18)
     assert keep.sum() == 0
 
 
 def test_saved_counts_each_storage_once_and_no_weights_or_inputs():
     T, B, H = 8, 4, 16
-    given = problem("vanilla", T, B, H, H, "float32", "cpu", 0)
-    measured = memory.measure(build("eager", given))
+    given = make_problem("vanilla", T, B, H, H, "float32", "cpu", 0)
+    measured = memory.measure_memory(build_workload("eager", given))
     assert measured.weights == 4 * (2 * H * H + H)
     assert measured.saved == 4 * T * B * H, "tanh keeps its outputs; the inputs and weights of the products don't count"
 
 
 def test_compiled_keeps_the_terms_and_the_outputs():
     T, B, H = 8, 4, 16
-    given = problem("lstm", T, B, H, H, "float32", "cpu", 0)
-    saved = memory.measure(build("compiled", given)).saved
+    given = make_problem("lstm", T, B, H, H, "float32", "cpu", 0)
+    saved = memory.measure_memory(build_workload("compiled", given)).saved
     terms, states, packed = 4 * T * B * H, 2 * T * B * H, 2 * 4 * H * H + 4 * H
     assert saved == 4 * (terms + states + packed)

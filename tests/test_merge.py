@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cli import app
+from bench.commands.arguments import parse_shard
 from bench.errors import UsageError
-from bench.harness.jobs import Job, jobs, shared
-from bench.harness.merge_shards import lines, merge
-from bench.harness.settings import Settings, part
-from bench.records import FAILURES, JacobianRecord, Records, ScaleRecord, Spectrum, read, write
+from bench.harness.jobs import WorkUnit, list_work_units, select_shard
+from bench.harness.merge_shards import iterate_records, merge_records
+from bench.harness.settings import Settings
+from bench.records import FAILURES, JacobianRecord, Records, ScaleRecord, Spectrum, read_records, write_record
 from tests.records import case, records, timed, whole
 
 
@@ -21,11 +22,11 @@ def of(found: Records, shard: str = "", **settings: object) -> Records:
     return found.model_copy(update={"run": run})
 
 
-@given(st.integers(1, 9), st.lists(st.sampled_from(["check", "gradients", "dynamics", "race"]), max_size=30))
+@given(st.integers(1, 9), st.lists(st.sampled_from(["check", "gradients", "dynamics", "timing group"]), max_size=30))
 def test_shards_are_all_of_a_run(count, kinds):
     """Each job in one shard, and none has more than one job of a kind more than another."""
-    planned = [Job(kind, str(k)) for k, kind in enumerate(kinds)]
-    dealt = [shared(f"{k}/{count}", planned) for k in range(1, count + 1)]
+    planned = [WorkUnit(kind, str(k)) for k, kind in enumerate(kinds)]
+    dealt = [select_shard(f"{k}/{count}", planned) for k in range(1, count + 1)]
     assert sorted((job for jobs in dealt for job in jobs), key=planned.index) == planned
     for kind in set(kinds):
         found = [sum(job.kind == kind for job in shard) for shard in dealt]
@@ -34,16 +35,16 @@ def test_shards_are_all_of_a_run(count, kinds):
 
 def test_a_shard_of_settings():
     known = {"batch": 2, "hidden": 3, "input": 3, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
-    every = [jobs(Settings(("gru",), ("vendor",), (2, 3, 4), shard=shard, **known)) for shard in ("", "1/2", "2/2")]
+    every = [list_work_units(Settings(("gru",), ("vendor",), (2, 3, 4), shard=shard, **known)) for shard in ("", "1/2", "2/2")]
     assert sorted(map(str, every[0])) == sorted(map(str, every[1] + every[2])) and every[1] and every[2]
 
 
 def test_a_size_that_a_cell_cannot_have():
     """Its cases say why: there are no gradient norms to fail for it."""
     known = {"batch": 2, "hidden": 6, "input": 5, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
-    planned = jobs(Settings(("gru", "slstm", "sru"), ("compiled",), (2,), **known))
+    planned = list_work_units(Settings(("gru", "slstm", "sru"), ("compiled",), (2,), **known))
     assert [job.name for job in planned if job.kind == "gradients"] == ["gradient norms of gru T=2"]
-    assert {case.cell for job in planned if job.kind == "race" for case in job.cases} == {"gru", "slstm", "sru"}
+    assert {case.cell for job in planned if job.kind == "timing group" for case in job.cases} == {"gru", "slstm", "sru"}
 
 
 @given(st.integers(1, 5), st.randoms(use_true_random=False))
@@ -58,7 +59,7 @@ def test_merged_shards_are_the_run(count, random):
 
     parts = [(f"part {k}", dealt(k)) for k in range(count)]
     random.shuffle(parts)
-    merged = merge(parts)
+    merged = merge_records(parts)
     assert sorted(line.model_dump_json() for line in merged.lines[1:]) == sorted(
         line.model_dump_json() for line in (*found.cases, *found.gradients)
     )
@@ -69,7 +70,7 @@ def test_what_is_there_twice():
     one, slow = timed(case(), *(1 + k / 1e3 for k in range(9))), timed(case(), *(2 + k / 1e3 for k in range(9)))
     failed = timed(case()).model_copy(update={"status": "failed", "reason": "it did"})
     for other, words in ((one, None), (slow, "1e+03 ms in a, 2e+03 ms in b"), (failed, "ok in a, failed in b")):
-        merged = merge([("a", of(records(one), "1/2")), ("b", of(records(other), "2/2"))])
+        merged = merge_records([("a", of(records(one), "1/2")), ("b", of(records(other), "2/2"))])
         assert [line for line in merged.lines[1:]] == [one]
         assert len(merged.twice) == 1 and "gru compiled training T=128" in merged.twice[0]
         assert (words is None and not merged.disagreements) or words in merged.disagreements[0]
@@ -79,7 +80,7 @@ def test_nothing_measured_is_lost():
     """Of every kind of record; also a case that failed and was measured later, in one part."""
     failed = timed(case()).model_copy(update={"status": "failed", "reason": "it did"})
     study = Path(__file__).parent.parent / "reports" / "2026-11-26-cpu-amd-epyc"
-    found = read(study)
+    found = read_records(study)
     scale = ScaleRecord(
         cell="gru", scaling="weak", ranks=2, T=3, B=2, D=4, H=4, exchange="gloo", threads=1, status="ok", step=[1.0], alone=[1.0]
     )  # fmt: skip
@@ -87,9 +88,9 @@ def test_nothing_measured_is_lost():
         update={name: getattr(found, name) for name in ("jacobians", "theory", "maps", "decays", "training", "learned")}
         | {"scale": [scale]}
     )
-    for other, twice in ((records(), 0), (one.model_copy(deep=True), len(list(lines(one))) - 1)):
-        merged = merge([("a", of(one, "1/2")), ("b", of(other, "2/2"))])
-        assert merged.lines[1:] == list(lines(one)) and len(merged.twice) == twice and not merged.disagreements
+    for other, twice in ((records(), 0), (one.model_copy(deep=True), len(list(iterate_records(one))) - 1)):
+        merged = merge_records([("a", of(one, "1/2")), ("b", of(other, "2/2"))])
+        assert merged.lines[1:] == list(iterate_records(one)) and len(merged.twice) == twice and not merged.disagreements
     kinds = {line.kind for line in merged.lines}
     assert kinds >= {"case", "jacobian", "theory", "map", "training", "scale"}
 
@@ -101,12 +102,12 @@ def test_a_study_measured_twice():
         JacobianRecord(**at, state=Spectrum(mean_square=[1.0, value]), input=Spectrum(mean_square=[value])) for value in (0.5, 0.5000001)
     )
     parts = [(name, of(records()).model_copy(update={"jacobians": [found]})) for name, found in (("a", one), ("b", other))]
-    merged = merge(parts)
+    merged = merge_records(parts)
     assert merged.lines[1:] == [one] and len(merged.twice) == 1
 
 
 def test_what_is_missing():
-    merged = merge([("a", of(records(), "1/4")), ("b", of(records(), "3/4"))])
+    merged = merge_records([("a", of(records(), "1/4")), ("b", of(records(), "3/4"))])
     assert merged.missing == ["shard 2/4", "shard 4/4"]
 
 
@@ -121,20 +122,20 @@ def test_what_is_missing():
 )
 def test_what_is_no_part(other, words):
     with pytest.raises(UsageError, match=words):
-        merge([("a", of(records(), "1/2")), ("b", other)])
+        merge_records([("a", of(records(), "1/2")), ("b", other)])
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/2/3", "-1/2", "1.5/2"])
 def test_no_shard(text):
     with pytest.raises(UsageError, match="--shard 1/2 here"):
-        part(text, "--shard")
+        parse_shard(text, "--shard")
 
 
 def save(folder: Path, found: Records) -> Path:
     folder.mkdir()
     with (folder / "records.jsonl").open("wb", buffering=0) as stream:
         for line in (found.run, *found.cases, *found.gradients):
-            write(stream, line)
+            write_record(stream, line)
     return folder
 
 
@@ -144,7 +145,7 @@ def test_at_the_command_line(tmp_path):
     a, b = save(tmp_path / "a", of(records(one), "1/2")), save(tmp_path / "b", of(records(timed(case(T=16), 1, 1, 1, 1, 1)), "2/2"))
     done = CliRunner().invoke(app, ["merge", str(a), str(b), "--out", str(tmp_path / "whole")])
     assert done.exit_code == 0, done.output
-    assert len(read(tmp_path / "whole").cases) == 2 and (tmp_path / "whole" / "report.md").exists()
+    assert len(read_records(tmp_path / "whole").cases) == 2 and (tmp_path / "whole" / "report.md").exists()
     other = save(tmp_path / "c", of(records(timed(case(), *(2 + k / 1e3 for k in range(9)))), "2/2"))
     done = CliRunner().invoke(app, ["merge", str(a), str(other), "--out", str(tmp_path / "twice")])
     assert done.exit_code == 1 and "DISAGREES: gru compiled training" in done.output
@@ -161,7 +162,7 @@ def test_measured_in_shards(tmp_path):
     assert (
         CliRunner().invoke(app, ["merge", str(tmp_path / "one"), str(tmp_path / "two"), "--out", str(tmp_path / "merged")]).exit_code == 0
     )
-    found, merged = read(tmp_path / "whole"), read(tmp_path / "merged")
+    found, merged = read_records(tmp_path / "whole"), read_records(tmp_path / "merged")
     assert {c.case: c.status for c in found.cases} == {c.case: c.status for c in merged.cases}
     assert {(g.cell, g.T) for g in found.gradients} == {(g.cell, g.T) for g in merged.gradients} and len(merged.ends) == 2
     assert not [c for c in merged.cases if c.status in FAILURES]

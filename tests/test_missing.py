@@ -45,11 +45,11 @@ def test_what_a_verb_alone_needs():
 
 
 def test_a_module_of_our_own_is_no_package():
-    assert missing.message(ModuleNotFoundError("No module named 'bench.nowhere'", name="bench.nowhere")) is None
-    assert missing.message(ModuleNotFoundError("raised by hand")) is None
+    assert missing.explain_missing(ModuleNotFoundError("No module named 'bench.nowhere'", name="bench.nowhere")) is None
+    assert missing.explain_missing(ModuleNotFoundError("raised by hand")) is None
 
 
 def test_the_names_are_those_of_the_project():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {re.split(r"[^\w-]", line)[0] for line in listed} - {"triton"} == set(missing.NEEDED.values())
-    assert all(map(missing.found, missing.NEEDED))
+    assert all(map(missing.is_installed, missing.NEEDED))

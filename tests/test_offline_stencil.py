@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from kernels.schedules.stencil.stencil import LARGEST, SHARE
+from kernels.schedules.stencil.stencil import MAX_UNITS, UNITS_PER_PROGRAM
 from tests.test_offline import offline
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
@@ -13,7 +13,9 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reas
 def test_no_spills():
     found = offline(script="offline_stencil.py")
     sizes = {kernel["H"] for kernel in found}
-    assert LARGEST in sizes and max(sizes) > 4 * SHARE and {kernel["direction"] for kernel in found} == {"forward", "backward"}
+    assert (
+        MAX_UNITS in sizes and max(sizes) > 4 * UNITS_PER_PROGRAM and {kernel["direction"] for kernel in found} == {"forward", "backward"}
+    )
     for kernel in found:
         assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], kernel
         assert 0 < kernel["registers"] <= 128 and kernel["barriers"] >= 1, kernel

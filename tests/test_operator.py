@@ -102,7 +102,7 @@ def test_a_cell_of_ones_own(monkeypatch):
     assert custom_op.register(Cell(other_own())) != name  # in another process, which of the two came first is not known
     monkeypatch.setattr(custom_op, "KNOWN", {})
     with pytest.raises(RuntimeError, match="the cell own is not in the tree: make an RNN of it"):
-        custom_op.known(name, True)
+        custom_op.find_plan(name, True)
 
 
 def other_own():
@@ -118,7 +118,7 @@ def test_a_layer_of_another_process(monkeypatch):
     monkeypatch.setattr(custom_op, "KNOWN", {})
     rnn = pickle.loads(saved)
     assert torch.equal(torch.compile(rnn, **GRAPH)(x)[0], rnn(x)[0])
-    assert custom_op.register(cells.load("janet").initialised("chrono")) == "janet"
+    assert custom_op.register(cells.load("janet").with_init("chrono")) == "janet"
 
 
 def residual(h, x, W):
@@ -154,7 +154,7 @@ def test_nothing_fused_can_run():
     rnn = RNN("lstm", D, D, dtype=torch.float16)
     with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="make it with backend='eager'"):
         states = [torch.zeros(B, D, dtype=torch.float16)] * 2
-        custom_op.run("lstm", True, "compiled", torch.zeros(T, B, D, dtype=torch.float16), states, rnn.weights())
+        custom_op.apply("lstm", True, "compiled", torch.zeros(T, B, D, dtype=torch.float16), states, rnn.weights())
 
 
 @pytest.mark.parametrize("name", cells.names())

@@ -9,8 +9,8 @@ import torch
 import cells
 from kernels.derive.plan import plan
 from kernels.schedules.persistent import machine_code, tuning
-from kernels.schedules.persistent.machine_code import Verdict, chain, judged, kept, loop
-from kernels.schedules.persistent.tiling import H100, Chip, Pass, Tiles, ranked
+from kernels.schedules.persistent.machine_code import Verdict, judge, longest_load_chain, longest_loop, read_verdicts
+from kernels.schedules.persistent.tiling import H100, Chip, Pass, Tiles, rank_tilings
 
 GOOD = Verdict(1.0, 1.0, 1, 7, 640, 128, 0)
 WORK = Pass(plan(cells.load("lstm")), "forward", 16, 64, torch.float16)
@@ -33,20 +33,28 @@ def used(code: str, stack: int = 0, local: int = 0) -> SimpleNamespace:
 
 
 def test_the_loop_is_the_longest():
-    assert loop(sass("LDG.E.STRONG.GPU", "BAR.SYNC", "HMMA.16816.F32")) == ["LDG.E.STRONG.GPU", "BAR.SYNC", "BRA", "HMMA.16816.F32", "BRA"]
+    assert longest_loop(sass("LDG.E.STRONG.GPU", "BAR.SYNC", "HMMA.16816.F32")) == [
+        "LDG.E.STRONG.GPU",
+        "BAR.SYNC",
+        "BRA",
+        "HMMA.16816.F32",
+        "BRA",
+    ]
     with pytest.raises(ValueError, match="without a loop"):
-        loop("        /*0000*/    EXIT ;")
+        longest_loop("        /*0000*/    EXIT ;")
 
 
 def test_loads_in_a_chain():
     """Loads in front of the poll that wait for each other, across the end of the loop; what the products load later is no matter."""
     poll, load, bar, arrive = "LDG.E.STRONG.GPU", "LDG.E.128", "BAR.SYNC.DEFER_BLOCKING", "REDG.E.ADD.STRONG.GPU"
-    assert chain([load, load, poll, bar, load, bar, load, bar, arrive]) == 1
-    assert chain([load, bar, load, poll, bar, load, bar, arrive]) == 2
-    assert chain([load, poll, bar, arrive, load, bar]) == 2
-    assert chain([poll, bar, arrive]) == 0
-    assert chain([poll, bar, load, bar, load, arrive, poll, bar, arrive]) == 0, "a second stage's poll comes right after the arrival"
-    assert chain([load, bar, load, bar]) == 0, "nobody polls"
+    assert longest_load_chain([load, load, poll, bar, load, bar, load, bar, arrive]) == 1
+    assert longest_load_chain([load, bar, load, poll, bar, load, bar, arrive]) == 2
+    assert longest_load_chain([load, poll, bar, arrive, load, bar]) == 2
+    assert longest_load_chain([poll, bar, arrive]) == 0
+    assert longest_load_chain([poll, bar, load, bar, load, arrive, poll, bar, arrive]) == 0, (
+        "a second stage's poll comes right after the arrival"
+    )
+    assert longest_load_chain([load, bar, load, bar]) == 0, "nobody polls"
 
 
 def test_a_step_by_hand():
@@ -54,17 +62,17 @@ def test_a_step_by_hand():
     functions in a thread."""
     products, functions = ["HMMA.16816.F32"] * 8, ["MUFU.EX2", "MUFU.RCP"] * 10
     moved = ["LDSM.16.M88.4", "LDSM.16.MT88.2", "LDS.128", "STS.64", "STS.U16", "BAR.SYNC"]
-    found = judged(WORK, TILES, used(sass("LDG.E.STRONG.GPU", "BAR.SYNC", *moved, *products, *functions, "REDG.E.ADD")))
+    found = judge(WORK, TILES, used(sass("LDG.E.STRONG.GPU", "BAR.SYNC", *moved, *products, *functions, "REDG.E.ADD")))
     assert found == Verdict(1.0, 1.0, 0, 2, 4 * (4 + 2 + 4 + 2 + 1), 4 * 8 * 2, 0) and not found.faults
-    again = judged(WORK, TILES, used(sass("LDG.E.STRONG.GPU", "BAR.SYNC", *products * 2, *functions * 4), local=8, stack=16))
+    again = judge(WORK, TILES, used(sass("LDG.E.STRONG.GPU", "BAR.SYNC", *products * 2, *functions * 4), local=8, stack=16))
     assert again.product == 2.0 and again.faults == ("spills", "repeats the pointwise step") and again.spills == 24
     assert not replace(GOOD, pointwise=2.0).faults and replace(GOOD, chain=2).faults == ("loads in a chain",)
 
 
 def test_warpgroups_products():
     """A tall tile of 64 rows, 64 numbers deep: 4 instructions; their operands are in shared memory."""
-    tiles = Tiles(16, 16, 64, 4, units=True)
-    found = judged(WORK, tiles, used(sass("LDG.E.STRONG.GPU", "BAR.SYNC", *["HGMMA.64x16x16.F32"] * 4)))
+    tiles = Tiles(16, 16, 64, 4, units_as_rows=True)
+    found = judge(WORK, tiles, used(sass("LDG.E.STRONG.GPU", "BAR.SYNC", *["HGMMA.64x16x16.F32"] * 4)))
     assert (found.product, found.shared, found.tensor) == (1.0, 4 * (64 + 16) * 16 * 2 // 128, 4 * 16)
 
 
@@ -73,7 +81,7 @@ def verdicts(monkeypatch, tmp_path):
     """A folder of verdicts that is empty; what depends on them is forgotten before and after."""
 
     def forget():
-        for cached in (machine_code.known, tuning.choices):
+        for cached in (machine_code.load_verdicts, tuning.order_tilings):
             cached.cache_clear()
 
     monkeypatch.setattr(machine_code, "FOLDER", tmp_path / "verdicts")
@@ -86,36 +94,36 @@ def verdicts(monkeypatch, tmp_path):
 def test_what_is_known_to_be_bad_comes_last(verdicts, monkeypatch):
     """On an H100 or H200, with the Triton and the text that the verdict was made for."""
     given = Pass(plan(cells.load("lstm")), "forward", 16, 512, torch.float16)
-    first, second, *_ = model = ranked(given, H100)
-    assert tuning.choices(given, H100) == model and not machine_code.known()
+    first, second, *_ = model = rank_tilings(given, H100)
+    assert tuning.order_tilings(given, H100) == model and not machine_code.load_verdicts()
     step = tuning.fingerprint(given.plan)
-    said = {machine_code.key(step, given, first): replace(GOOD, spills=8), machine_code.key(step, given, second): GOOD}
-    path = machine_code.write(said, "9.9.0")
+    said = {machine_code.kernel_key(step, given, first): replace(GOOD, spills=8), machine_code.kernel_key(step, given, second): GOOD}
+    path = machine_code.write_verdicts(said, "9.9.0")
     verdicts()
-    assert machine_code.known() == said and kept(path) == (machine_code.source(), said)
-    assert tuning.choices(given, H100) == (*model[1:], first)
+    assert machine_code.load_verdicts() == said and read_verdicts(path) == (machine_code.hash_sources(), said)
+    assert tuning.order_tilings(given, H100) == (*model[1:], first)
     for other in (replace(given, H=256), replace(given, direction="backward"), replace(given, dtype=torch.float32)):
-        assert tuning.choices(other, H100) == ranked(other, H100)
+        assert tuning.order_tilings(other, H100) == rank_tilings(other, H100)
     other = Chip("nvidia-a100", 132, 227 * 1024)
-    assert tuning.choices(given, other) == ranked(given, other)
+    assert tuning.order_tilings(given, other) == rank_tilings(given, other)
     monkeypatch.setattr(machine_code.metadata, "version", lambda name: "9.9.1")
     verdicts()
-    assert tuning.choices(given, H100) == model, "of another Triton"
+    assert tuning.order_tilings(given, H100) == model, "of another Triton"
 
 
 def test_stale_verdicts_are_ignored(verdicts):
-    path = machine_code.write({machine_code.key(tuning.fingerprint(WORK.plan), WORK, TILES): GOOD}, "9.9.0")
+    path = machine_code.write_verdicts({machine_code.kernel_key(tuning.fingerprint(WORK.plan), WORK, TILES): GOOD}, "9.9.0")
     verdicts()
-    assert machine_code.known()
-    path.write_text(path.read_text().replace(machine_code.source(), "0" * 16))
+    assert machine_code.load_verdicts()
+    path.write_text(path.read_text().replace(machine_code.hash_sources(), "0" * 16))
     verdicts()
-    assert not machine_code.known()
+    assert not machine_code.load_verdicts()
 
 
 def test_the_verdicts_that_are_kept_hold():
     """Of two Tritons, for these kernels. Where this fails, a kernel's text has changed: `make verdicts`."""
-    found = [kept(path) for path in sorted(machine_code.FOLDER.glob("triton-*.json"))]
-    assert len(found) >= 2 and {made for made, _ in found} == {machine_code.source()}, "stale: make verdicts"
+    found = [read_verdicts(path) for path in sorted(machine_code.FOLDER.glob("triton-*.json"))]
+    assert len(found) >= 2 and {made for made, _ in found} == {machine_code.hash_sources()}, "stale: make verdicts"
     steps = {tuning.fingerprint(plan(cells.load(name))) for name in ("lstm", "gru", "cfn", "minimal")}
     for _, verdicts in found:
         assert len(verdicts) > 40 and {key[0] for key in verdicts} == steps

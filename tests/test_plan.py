@@ -124,7 +124,7 @@ def test_gru_keeps_its_inner_product_apart():
 def test_step(name, bias):
     """The step's inputs are the states, the terms, the vectors and what stencils find, its outputs the next states by name."""
     p = plan(cells.load(name), bias)
-    assert p.step.inputs == (*p.states, *p.term_leaves, *p.vectors, *p.near_leaves)
+    assert p.step.inputs == (*p.states, *p.term_leaves, *p.vectors, *p.stencil_leaves)
     assert p.step.results == tuple(f"{s}_next" for s in p.cell.states)
     assert {n for n in walk(p.step.outputs) if not n.args and n.op != "const"} <= set(p.step.inputs)
     kept = {"damped_string", "fastgrnn", "indrnn", "klein_gordon", "lstm_peephole", "sru", "wave"} | ({"gru", "qrnn"} if bias else set())
@@ -242,8 +242,8 @@ def test_square():
     def narrow(h, x, W, b):
         return tanh(W.h(h) + W.x(tanh(x) * 2))
 
-    assert made("coupled").square and plan(passing).square
-    assert not plan(narrow).square and [name for name in cells.names() if of(name).square] == ["sru"]
+    assert made("coupled").elementwise_input and plan(passing).elementwise_input
+    assert not plan(narrow).elementwise_input and [name for name in cells.names() if of(name).elementwise_input] == ["sru"]
 
 
 @pytest.mark.parametrize(

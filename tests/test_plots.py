@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
-from bench.harness.settings import BACKENDS
+from bench.records.backend_table import NAMES as BACKENDS
 from bench.render import plots, run_report, svg
 from tests.records import case, gradient, records, timed, whole
 

@@ -9,31 +9,31 @@ import cells
 from cells import Cell, CellError
 from cells.grammar.functions import FUNCTIONS, log, maximum, where
 from kernels.derive.plan import plan
-from kernels.layer import gradcheck
-from kernels.layer.gradcheck import met, prove, wrong
+from kernels.layer import gradcheck as checks
+from kernels.layer.gradcheck import gradcheck, mismatch, sample_inputs
 from tests import custom
 
 
 @pytest.fixture(autouse=True)
 def folder(monkeypatch, tmp_path):
     """A cache folder of its own."""
-    monkeypatch.setattr(gradcheck, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(checks, "cache_folder", lambda: tmp_path)
     return tmp_path
 
 
 @pytest.mark.parametrize("name", [*cells.names(), *custom.CELLS])
 def test_right_ones_pass(name):
-    prove(plan(custom.CELLS.get(name) or cells.load(name)))
+    gradcheck(plan(custom.CELLS.get(name) or cells.load(name)))
 
 
 def test_once(monkeypatch, folder):
     """By what is derived: the second time nothing is computed, and another cell is another one."""
-    prove(plan(cells.load("gru_reset_before")))
+    gradcheck(plan(cells.load("gru_reset_before")))
     assert len(list(folder.iterdir())) == 1
-    monkeypatch.setattr(gradcheck, "met", lambda *_: pytest.fail("it was proven before"))
-    prove(plan(cells.load("gru_reset_before")))
+    monkeypatch.setattr(checks, "sample_inputs", lambda *_: pytest.fail("it was proven before"))
+    gradcheck(plan(cells.load("gru_reset_before")))
     with pytest.raises(pytest.fail.Exception):
-        prove(plan(cells.load("gru")))
+        gradcheck(plan(cells.load("gru")))
 
 
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus", "exp", "maximum", "where", "sqrt"])
@@ -53,7 +53,7 @@ def test_wrong_derivatives_do_not(monkeypatch, folder, name):
 
     monkeypatch.setitem(FUNCTIONS, name, dataclasses.replace(f, partials=partials))
     with pytest.raises(CellError, match=r"the derived gradient of step is off by .* of what differences say \(File"):
-        prove(plan(Cell(bent)))
+        gradcheck(plan(Cell(bent)))
     assert not list(folder.iterdir()), "what failed is not remembered"
 
 
@@ -70,19 +70,19 @@ def test_a_gradient_that_is_not_finite():
         return where(h > 0, log(maximum(h, 1e-6)), 0.0) + W.x(x)
 
     with pytest.raises(CellError, match="its gradient is not finite where its values are: where"):
-        prove(plan(Cell(reckless)))
-    prove(plan(Cell(careful)))
-    prove(plan(Cell(careless)))
+        gradcheck(plan(Cell(reckless)))
+    gradcheck(plan(Cell(careful)))
+    gradcheck(plan(Cell(careless)))
 
 
 def test_values_are_those_of_a_step():
     """Each input as it is met, not drawn: z of MinimalRNN lies within ±1, an input of slstm's n within its domain."""
     made = plan(cells.load("minimal"))
-    given = met(made, torch.Generator().manual_seed(0))
+    given = sample_inputs(made, torch.Generator().manual_seed(0))
     assert set(given) == set(made.step.inputs)
     z = given[made.term_leaves[1]]
     assert z.abs().max() < 1 and z.std() > 0.3
     slstm = plan(cells.load("slstm"))
-    n = met(slstm, torch.Generator().manual_seed(0))[slstm.states[2]]
+    n = sample_inputs(slstm, torch.Generator().manual_seed(0))[slstm.states[2]]
     assert 1 <= n.min() < n.max() <= 2
-    assert wrong(made.step, given, torch.Generator().manual_seed(1)) == ""
+    assert mismatch(made.step, given, torch.Generator().manual_seed(1)) == ""

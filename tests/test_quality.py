@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from bench.analysis import training_metrics
-from bench.records import Records, read, write
+from bench.records import Records, read_records, write_record
 from bench.records.training_record import Gate, LearnedRecord, Point, TrainingRecord, Trial
 from bench.render import console, run_report, training_plots, training_report
 from tests.records import RUN
@@ -111,8 +111,8 @@ def test_records_are_read_as_they_were_written(tmp_path):
     longer = record("gru").model_copy(update={"steps": 2000})
     with (tmp_path / "records.jsonl").open("wb", buffering=0) as stream:
         for line in (RUN, record("gru"), lost, learned("gru"), longer):
-            write(stream, line)
-    found = read(tmp_path)
+            write_record(stream, line)
+    found = read_records(tmp_path)
     assert found.training[0] == longer and len(found.training) == 2 and found.learned == [learned("gru")]
     assert math.isnan(found.training[1].final) and found.training[1].largest == math.inf
     text = run_report.trained(found, [])

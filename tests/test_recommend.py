@@ -25,9 +25,9 @@ def written(tmp_path: Path, content: str | bytes) -> Path:
 
 
 def test_a_ratings_file_by_user_and_time(tmp_path):
-    assert ratings.read(written(tmp_path, LINES)) == [["b", "c"], ["b", "a", "c"]]
-    assert ratings.read(written(tmp_path, LINES.replace("\n", "\r\n"))) == [["b", "c"], ["b", "a", "c"]]
-    assert ratings.read(written(tmp_path, "\ufeff" + LINES)) == [["b", "c"], ["b", "a", "c"]]
+    assert ratings.read_ratings(written(tmp_path, LINES)) == [["b", "c"], ["b", "a", "c"]]
+    assert ratings.read_ratings(written(tmp_path, LINES.replace("\n", "\r\n"))) == [["b", "c"], ["b", "a", "c"]]
+    assert ratings.read_ratings(written(tmp_path, "\ufeff" + LINES)) == [["b", "c"], ["b", "a", "c"]]
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,19 @@ def test_a_ratings_file_by_user_and_time(tmp_path):
 def test_a_bad_file_is_one_line_with_its_place(tmp_path, content, says):
     path = written(tmp_path, content)
     with pytest.raises(UsageError) as caught:
-        ratings.read(path)
+        ratings.read_ratings(path)
     assert says in str(caught.value) and str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_missing_file(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere can't be read \(No such file"):
-        ratings.read(tmp_path / "nowhere")
+        ratings.read_ratings(tmp_path / "nowhere")
 
 
 def test_users_with_too_few_items(tmp_path):
     path = written(tmp_path, "".join(f"{user}::{user}::5::1\n" for user in range(30)))
     with pytest.raises(UsageError, match="0 of its 30 users have 5 items or more"):
-        histories.from_file(path)
+        histories.read_histories(path)
 
 
 def file(tmp_path: Path, users: int = 20) -> Path:
@@ -67,7 +67,7 @@ def file(tmp_path: Path, users: int = 20) -> Path:
 
 
 def test_histories_of_a_file(tmp_path):
-    found = histories.from_file(file(tmp_path))
+    found = histories.read_histories(file(tmp_path))
     assert [len(found.users[split]) for split in ("train", "valid", "test")] == [16, 2, 2]
     flat = np.concatenate(found.users["train"])
     assert set(flat) == set(range(1, found.items))  # every item of training has a number, 0 is left for the others
@@ -77,7 +77,7 @@ def test_histories_of_a_file(tmp_path):
 
 def test_the_longest_history_is_500_items_and_the_next(tmp_path):
     rows = "\n".join(f"{u}::{k}::5::{k}" for u in range(10) for k in range(600))
-    assert {len(user) for user in histories.from_file(written(tmp_path, rows)).users["train"]} == {501}
+    assert {len(user) for user in histories.read_histories(written(tmp_path, rows)).users["train"]} == {501}
 
 
 def literal_average_precision(ranked: list[int], relevant: set[int], k: int) -> float:
@@ -119,7 +119,7 @@ def test_map_at_20_is_its_definition(items, seed, repeats):
 
 def test_a_tie_stands_before_the_right_one_and_the_unknown_is_never_right():
     scores = torch.tensor([[0.0, 1.0, 1.0, 0.5], [-torch.inf, 1.0, 2.0, 3.0], [-torch.inf, 0.0, 0.0, 1.0]])
-    assert average_precision.precisions(scores, torch.tensor([1, UNKNOWN, 3])).tolist() == [0.5, 0.0, 1.0]
+    assert average_precision.precision_of_rows(scores, torch.tensor([1, UNKNOWN, 3])).tolist() == [0.5, 0.0, 1.0]
 
 
 def test_chunks_change_nothing(monkeypatch):
@@ -168,7 +168,7 @@ def test_a_softmax_that_draws_every_item_once_is_the_full_one():
     asked, items = torch.randn(6, 4, dtype=torch.double, requires_grad=True), torch.randn(9, 4, dtype=torch.double, requires_grad=True)
     targets, drawn = torch.tensor([0, 3, 3, 8, 1, 2]), torch.arange(9)
     positive = (asked * items[targets]).sum(-1)
-    few = sampled_softmax.loss(positive, asked @ items[drawn].T, targets, drawn)
+    few = sampled_softmax.sampled_softmax_loss(positive, asked @ items[drawn].T, targets, drawn)
     exact = full(asked @ items.T, targets)
     assert few.item() == pytest.approx(exact.item(), abs=1e-12)
     for one, two in zip(torch.autograd.grad(few, (asked, items)), torch.autograd.grad(exact, (asked, items)), strict=True):
@@ -179,9 +179,9 @@ def test_many_draws_tend_to_the_full_softmax():
     torch.manual_seed(0)
     V, S = 12, 200_000
     scores, targets = torch.randn(3, V), torch.tensor([0, 5, 11])
-    q = sampled_softmax.proposal(np.arange(V) ** 2)
-    drawn, correction = map(torch.from_numpy, sampled_softmax.draws(q, np.cumsum(q), S, np.random.default_rng(0)))
-    few = sampled_softmax.loss(scores.gather(1, targets[:, None])[:, 0], scores[:, drawn] + correction, targets, drawn)
+    q = sampled_softmax.proposal_distribution(np.arange(V) ** 2)
+    drawn, correction = map(torch.from_numpy, sampled_softmax.draw_negatives(q, np.cumsum(q), S, np.random.default_rng(0)))
+    few = sampled_softmax.sampled_softmax_loss(scores.gather(1, targets[:, None])[:, 0], scores[:, drawn] + correction, targets, drawn)
     assert few.item() == pytest.approx(full(scores, targets).item(), abs=0.02)  # 1/√S times a deviation of some 5
 
 
@@ -197,12 +197,12 @@ def test_an_item_that_is_drawn_twice_counts_twice():
     ]
     positive = scores.gather(1, targets[:, None])[:, 0]
     exact = (torch.stack(log_Z) - positive).mean()
-    drawn, correction = map(torch.from_numpy, sampled_softmax.draws(q, q.cumsum(), S, np.random.default_rng(1)))
-    found = sampled_softmax.loss(positive, scores[:, drawn] + correction, targets, drawn)
+    drawn, correction = map(torch.from_numpy, sampled_softmax.draw_negatives(q, q.cumsum(), S, np.random.default_rng(1)))
+    found = sampled_softmax.sampled_softmax_loss(positive, scores[:, drawn] + correction, targets, drawn)
     assert found.item() == pytest.approx(exact.item(), abs=1e-6)  # the correction is float32
     for one, two in zip(*(torch.autograd.grad(value, scores, retain_graph=True) for value in (found, exact)), strict=True):
         assert torch.allclose(one, two, atol=1e-6)
-    sure = sampled_softmax.loss(positive[:1], scores[:1, :1] * 1, targets[:1], torch.tensor([0]))
+    sure = sampled_softmax.sampled_softmax_loss(positive[:1], scores[:1, :1] * 1, targets[:1], torch.tensor([0]))
     assert sure.item() == 0 and torch.isfinite(torch.autograd.grad(sure, scores)[0]).all()
 
 
@@ -261,14 +261,14 @@ def test_a_new_model_knows_what_is_popular_and_little_more():
 
 
 def test_the_click_stream_has_its_laws():
-    stream = clicks.sessions(400, 60, 1000, np.random.default_rng(0))
+    stream = clicks.draw_sessions(400, 60, 1000, np.random.default_rng(0))
     assert stream.shape == (400, 60) and stream.min() >= 0 and stream.max() < 1000
-    follows = (stream[:, 1:] == clicks.following(stream[:, :-1], 1000)).mean()
+    follows = (stream[:, 1:] == clicks.following_items(stream[:, :-1], 1000)).mean()
     returns = (stream[:, 5:] == stream[:, :-5]).mean()
     # what returns may follow by itself or be chosen again: a little more than the share, less than half as much again
     assert clicks.FOLLOWS * (1 - clicks.RETURNS) < follows < 1.5 * clicks.FOLLOWS
     assert clicks.RETURNS < returns < 2 * clicks.RETURNS
-    shares = np.bincount(clicks.zipf(np.random.default_rng(1).random(100_000), 50), minlength=50)[:3] / 1e5
+    shares = np.bincount(clicks.draw_zipf(np.random.default_rng(1).random(100_000), 50), minlength=50)[:3] / 1e5
     assert shares == pytest.approx(zipf(50), abs=0.007)  # five deviations of a share of 100,000
 
 

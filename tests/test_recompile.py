@@ -33,9 +33,9 @@ def builds(monkeypatch, tmp_path) -> list[str]:
         return run(command, **options)
 
     monkeypatch.setattr(library.subprocess, "run", counted)
-    library.library.cache_clear()
+    library.build_library.cache_clear()
     yield found
-    library.library.cache_clear()
+    library.build_library.cache_clear()
 
 
 def test_compiled(builds, tmp_path):
@@ -46,7 +46,7 @@ def test_compiled(builds, tmp_path):
         with torch.no_grad():
             outputs(p, "compiled")
     assert len(builds) == 1
-    library.library.cache_clear()
+    library.build_library.cache_clear()
     solve(p, "compiled", torch.float32)
     assert len(builds) == 1 == len(list(tmp_path.rglob("new-*.so")))
     solve(p, "compiled", torch.float64)
@@ -57,8 +57,8 @@ def test_compiled_again_for_what_matters(builds, monkeypatch):
     """Another compiler's or machine's library is not taken for one's own."""
     p = problem(new, 2, 3, 4, 5)
     solve(p, "compiled", torch.float32)
-    monkeypatch.setattr(library, "processor", lambda: "another one")
-    library.library.cache_clear()
+    monkeypatch.setattr(library, "cpu_flags", lambda: "another one")
+    library.build_library.cache_clear()
     solve(p, "compiled", torch.float32)
     assert len(builds) == 2
 

@@ -12,7 +12,7 @@ import tarfile
 import pytest
 
 from bench.harness.campaign import OVERDUE, STEPS, Outcome
-from bench.records import read
+from bench.records import read_records
 from tests import rehearsal
 from tests.pretended.seam import CRASH, FAIL
 
@@ -48,7 +48,7 @@ def test_both_calls_of_a_campaign(tmp_path):
     assert "0 passes to tune" in said["tune"] and "about to crash" in said["scans"]
 
     for name in ("headline", "full", "deepbench", "crossover"):
-        records = read(there / name)
+        records = read_records(there / name)
         assert records.cases and {record.status for record in records.cases} == {"ok"}
         assert records.run.environment.commit == place.commit
     rendered = [sys.executable, "-m", "bench", "report", there / "headline"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import Constants, Demand, Records, read
+from bench.records import Constants, LowerBound, Records, read_records
 from bench.render import run_report
 from bench.render.markdown import table, text
 from tests.records import ENVIRONMENT, RUN, case, detailed, gradient, records, timed, whole
@@ -97,11 +97,11 @@ def test_light(markdown):
 
 
 def test_a_time_below_its_floor_is_marked():
-    demand = Demand(hoisted=0, recurrent=int(1.4e11), bytes=0, held=4, meetings=1)
-    below = run_report.render(records(timed(case(), 0.5, demand=demand), timed(case(backend="eager"), 2.0, demand=demand)), [])
+    demand = LowerBound(hoisted=0, recurrent=int(1.4e11), bytes=0, resident_bytes=4, grid_syncs=1)
+    below = run_report.render(records(timed(case(), 0.5, lower_bound=demand), timed(case(backend="eager"), 2.0, lower_bound=demand)), [])
     assert rows(below, "### × of light, T=128")[2] == ["gru", "1,000", "products", "2.00×", "!0.50×"]
     assert "! below 1: the model is wrong there" in below
-    above = run_report.render(records(timed(case(), 1.5, demand=demand)), [])
+    above = run_report.render(records(timed(case(), 1.5, lower_bound=demand)), [])
     assert "! below 1" not in above
 
 
@@ -110,13 +110,13 @@ def test_a_report_from_before_the_floor_still_renders():
     folders = [path for path in sorted((Path(run_report.__file__).parents[2] / "reports").iterdir()) if path.is_dir()]
     assert folders
     for folder in folders:
-        found = read(folder)
+        found = read_records(folder)
         made = run_report.render(found, [])
         assert "## Environment" in made
         if found.cases:
             assert "share of sgemm" in made and ("### × of light" in made) == (found.run.environment.constants is not None)
     old = whole().run.environment.model_copy(update={"constants": None, "sgemm_flops": 1.4e11})
-    cases = [r.model_copy(update={"demand": None}) for r in whole().cases]
+    cases = [r.model_copy(update={"lower_bound": None}) for r in whole().cases]
     made = run_report.render(Records(run=RUN.model_copy(update={"environment": old}), cases=cases, gradients=[]), [])
     assert "### × of light" not in made and ["product, float32", "140 Gflop/s"] in rows(made, "## Environment")
 
@@ -195,7 +195,7 @@ def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
     table = rows(full, "## Training with the input product")
     assert [row[0] for row in table[2:]] == ["cfn", "gru"] and "(control)" not in full
     every = rows(full, "float64</summary>")
-    assert [row[1] for row in every[2:]] == ["eager", "resident", "stepwise", "vendor"]
+    assert [row[1] for row in every[2:]] == ["eager", "persistent", "stepwise", "vendor"]
     assert "- stepwise: 2.00× the speed of the vendor's same cell (geometric mean of 1 case)" in full
     bare = run_report.render(records(timed(case(), 1.0)), [])
     assert (
@@ -205,13 +205,13 @@ def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
 
 def test_a_run_that_is_too_noisy_says_so(full):
     times = [1.0] * 6
-    wild = run_report.render(records(timed(case(), *times), timed(case(control=True), *(1.3 * t for t in times))), [])
+    wild = run_report.render(records(timed(case(), *times), timed(case(aa_repeat=True), *(1.3 * t for t in times))), [])
     assert "differs by 30.0% at most, over 1 pair; a difference inside 30.0% is taken for noise. That is too noisy" in wild
     assert "too noisy" not in full
 
 
 def test_a_control_that_failed_is_told_like_any_case():
-    made = run_report.render(records(timed(case(), 1.0), timed(case(control=True), status="crashed", reason="signal 9")), [])
+    made = run_report.render(records(timed(case(), 1.0), timed(case(aa_repeat=True), status="crashed", reason="signal 9")), [])
     assert "2 cases: 1 ok, 1 crashed." in made and rows(made, "## Not timed")[2][2:] == [
         "gru (control)", "training with the input product", "128", "signal 9", "1",
     ]  # fmt: skip
@@ -221,10 +221,10 @@ def test_unequal_work_and_held_back_clocks_are_said(full):
     found = {row[0]: row for row in rows(full, "## Training with the input product")}
     at = found["cell"].index
     assert found["gru"][at("eager")].endswith("(other work)") and "(2.00×)" in found["gru"][at("stepwise")]
-    assert found["gru"][at("resident")].startswith("☆") and found["gru"][at("resident")].endswith("(?1.05×)")
+    assert found["gru"][at("persistent")].startswith("☆") and found["gru"][at("persistent")].endswith("(?1.05×)")
     assert "The clock was held back (power cap, thermal) in 1 case: no verdict there." in full
     work = {row[0]: row[1:] for row in rows(full, "## Equal work")}
-    assert work["resident, stepwise"] == ["inside", "all", "no", "1", "float32", "float32", "float32", "no", "no", "–"]
+    assert work["persistent, stepwise"] == ["inside", "all", "no", "1", "float32", "float32", "float32", "no", "no", "–"]
     assert work["vendor"][3] == "2" and work["vendor"][-1] == "yes" and work["eager"][8] == "yes"
 
 
@@ -236,8 +236,8 @@ def test_conditions_have_a_column_where_one_is_known(full):
         "launches per step": "4.00", "J per step": "0.0200", "clock, MHz": "1,972 to 1,980", "power, W": "350 to 358", "°C": "60.0 to 68.0",
         "throttled": "–",
     } == found["stepwise"]  # fmt: skip
-    assert found["resident"]["throttled"] == "power cap, thermal" and found["resident"]["graph, ms"] == "it is launched cooperatively"
-    assert found["resident"]["memory clock, MHz"] == "2,600" and found["vendor"]["cold, ms"] == "–"
+    assert found["persistent"]["throttled"] == "power cap, thermal" and found["persistent"]["graph, ms"] == "it is launched cooperatively"
+    assert found["persistent"]["memory clock, MHz"] == "2,600" and found["vendor"]["cold, ms"] == "–"
     plain = run_report.render(records(timed(case(), *[1.0] * 5)), [])
     assert not {"outliers", "cold, ms", "throttled", "stopped", "× of light"} & set(rows(plain, "float64</summary>")[0])
 

@@ -11,9 +11,9 @@ import cells
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
 from kernels.schedules.cpu import compiled
-from kernels.schedules.interface import Loop
+from kernels.schedules.interface import PassInputs
 from kernels.schedules.persistent import persistent, time_loop
-from kernels.schedules.persistent.tiling import Tiles, power
+from kernels.schedules.persistent.tiling import Tiles, next_pow2
 from kernels.schedules.stepwise import pointwise_kernel
 from tests import custom, forked
 from tests.reference import check, draws, outputs, problem
@@ -55,24 +55,26 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_forms(monkeypatch, name, units, split, flight, size):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units, split, flight))
-    check(draws(cells.load(name), *size), "resident", torch.float32)
+    monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units, split, flight))
+    check(draws(cells.load(name), *size), "persistent", torch.float32)
 
 
 @interpreted
 def test_a_call_that_keeps_less_says_so(monkeypatch):
     """Its kernel is another one than a training step's, and is looked at by itself: without gradients, and without dy."""
-    asked, cut = [], persistent.cut
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: asked.append((work.direction, bare)) or cut(work, device, bare))
+    asked, tile = [], persistent.tiling_for
+    monkeypatch.setattr(
+        persistent, "tiling_for", lambda work, device, reduced: asked.append((work.direction, reduced)) or tile(work, device, reduced)
+    )
     p = problem(cells.load("lstm"), 3, 2, 5, 17)
-    check([p], "resident", torch.float32)
+    check([p], "persistent", torch.float32)
     assert asked == [("forward", False), ("backward", False)]
     asked.clear()
-    check([p], "resident", torch.float32, through=["final h"])
+    check([p], "persistent", torch.float32, through=["final h"])
     assert asked == [("forward", False), ("backward", True)]
     asked.clear()
     with torch.no_grad():
-        outputs(p, "resident")
+        outputs(p, "persistent")
     assert asked == [("forward", True)]
 
 
@@ -80,11 +82,11 @@ def test_a_call_that_keeps_less_says_so(monkeypatch):
 @EVERY
 @pytest.mark.parametrize("units", [False, True])
 def test_forms_in_float16(monkeypatch, name, units):
-    monkeypatch.setattr(persistent, "cut", lambda work, device, bare: Tiles(16, power(work.H), 16, 4, units))
-    check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "resident", torch.float16)
+    monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units))
+    check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "persistent", torch.float16)
 
 
-def loop(cell: str, T: int, B: int, H: int, dtype: torch.dtype) -> Loop:
+def loop(cell: str, T: int, B: int, H: int, dtype: torch.dtype) -> PassInputs:
     """A training pass's loop with random contents, in shared memory."""
     p = plan(custom.CELLS.get(cell) or cells.load(cell))
     place = layout(p)
@@ -92,21 +94,21 @@ def loop(cell: str, T: int, B: int, H: int, dtype: torch.dtype) -> Loop:
     def normal(*shape: int) -> torch.Tensor:
         return torch.randn(shape).to(dtype).share_memory_()
 
-    alone = {k for i in place.alone for k in [place.slots[i][0]]}
+    alone = {k for i in place.recurrent_only for k in [place.slots[i][0]]}
     hoisted = [None if k in alone else normal(T, B, G, H) for k, G in enumerate(place.widths)]
     terms = [
         torch.full((T, B, G, H), torch.nan, dtype=dtype).share_memory_() if h is None else h.clone().share_memory_()
         for G, h in zip(place.widths, hoisted, strict=True)
     ]
     weights = [(torch.randn(len(g.terms) * H, H) / H**0.5).to(dtype).share_memory_() for g in place.groups]
-    return Loop(p, T, [], hoisted, terms, [normal(H) for _ in p.vectors], weights, [normal(B, H) for _ in p.states])
+    return PassInputs(p, T, [], hoisted, terms, [normal(H) for _ in p.vectors], weights, [normal(B, H) for _ in p.states])
 
 
-def double(given: Loop) -> Loop:
+def double(given: PassInputs) -> PassInputs:
     """The same loop in float64."""
     hoisted = [None if h is None else h.double() for h in given.hoisted]
     rest = ([t.double() for t in tensors] for tensors in (given.terms, given.vectors, given.weights, given.states))
-    return Loop(given.plan, given.T, [], hoisted, *rest)
+    return PassInputs(given.plan, given.T, [], hoisted, *rest)
 
 
 def far(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
@@ -123,7 +125,7 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
     given = loop(cell, T, B, H, dtype)
     reference = double(given)
     expected = compiled.forward(reference)
-    launch = persistent.Launch(given, "forward", tiles)
+    launch = persistent.Launch(given, tiles)
     launch.counters.share_memory_()
     trajectory = launch.trajectory()
     empty([*trajectory.history, *trajectory.arguments])
@@ -133,13 +135,13 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
 
     dy, *d_final = (torch.randn(shape).to(dtype) for shape in ((T, B, H), *((B, H) for _ in given.states)))
     wanted = compiled.backward(reference, expected, dy.double(), [d.double() for d in d_final])
-    launch = persistent.Launch(given, "backward", tiles)
+    launch = persistent.Launch(given, tiles)
     launch.counters.share_memory_()
     made = launch.gradients()
     empty([*made.terms, *made.vectors, *made.states])
     arguments = persistent.backward_arguments(launch, trajectory, dy, d_final, made)
     forked.run(launch.grid[0], lambda grid: time_loop.backward[grid](*arguments), seconds=60 + T)
-    found = launch.finished(made)
+    found = launch.finish_gradients(made)
     return max(worst, far([*found.terms, *found.vectors, *found.states], [*wanted.terms, *wanted.vectors, *wanted.states]))
 
 
@@ -192,12 +194,12 @@ def test_a_broken_barrier_is_seen(monkeypatch, broken, cell):
 def test_functions_are_made_once(name):
     """A second pass, forward and backward, derives and prints nothing: that takes longer than many a kernel."""
     given = [problem(cells.load(name), 1, 1, 3, 17)]
-    check(given, "resident", torch.float32)
-    before = pointwise_kernel.function.cache_info().misses
-    check(given, "resident", torch.float32)
-    assert pointwise_kernel.function.cache_info().misses == before
+    check(given, "persistent", torch.float32)
+    before = pointwise_kernel.jit_function.cache_info().misses
+    check(given, "persistent", torch.float32)
+    assert pointwise_kernel.jit_function.cache_info().misses == before
 
 
 def test_a_plan_without_products_is_refused():
-    reason = persistent.unsupported(plan(custom.CELLS["independent"]), torch.float32, torch.device("cpu"), 4, 16)
+    reason = persistent.unsupported_reason(plan(custom.CELLS["independent"]), torch.float32, torch.device("cpu"), 4, 16)
     assert reason and "has none" in reason

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from bench.records import RecordError, ScaleRecord, read
+from bench.records import RecordError, ScaleRecord, read_records
 from bench.render import scaling_report
 from bench.studies.scaling import data_parallel_step
-from bench.studies.scaling.ranks import counts
+from bench.studies.scaling.ranks import rank_counts
 from tests.tolerances import TOLERANCE
 
 ROOT = Path(__file__).parents[1]
-SMALL = ("scale", "--cells", "minimal", "--length", "5", "--batch", "6", "--hidden", "7")
+SMALL = ("scale", "--cells", "minimal", "--seq-lens", "5", "--batch", "6", "--hidden", "7")
 
 
 def torchrun(*arguments: object, ranks: int = 2, program: tuple[str, ...] = ("-m", "bench")) -> "subprocess.CompletedProcess[str]":
@@ -29,7 +29,7 @@ def test_two_ranks(tmp_path):
     """As one process with the whole batch, both ways, and a report."""
     done = torchrun(*SMALL, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    found = read(tmp_path / "run").scale
+    found = read_records(tmp_path / "run").scale
     assert [(r.scaling, r.ranks, r.B) for r in found] == [("strong", 1, 6), ("strong", 2, 3), ("weak", 1, 6), ("weak", 2, 6)]
     for record in found:
         assert record.status == "ok" and len(record.step) == len(record.alone) >= data_parallel_step.FEWEST and min(record.step) > 0
@@ -44,7 +44,7 @@ def test_a_rank_that_dies(tmp_path):
     done = torchrun(*SMALL, "--out", tmp_path / "run", program=("-m", "tests.dying"))
     assert done.returncode != 0
     assert "minimal weak on 2 of 2 ranks" in done.stderr and "what was measured before is in" in done.stderr
-    assert [(r.scaling, r.ranks) for r in read(tmp_path / "run").scale] == [("strong", 1), ("strong", 2), ("weak", 1)]
+    assert [(r.scaling, r.ranks) for r in read_records(tmp_path / "run").scale] == [("strong", 1), ("strong", 2), ("weak", 1)]
 
 
 def test_uneven(tmp_path):
@@ -61,16 +61,16 @@ def test_without_torchrun():
 
 @pytest.mark.parametrize(("world", "tried"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
 def test_counts(world, tried):
-    assert counts(world) == tried
+    assert rank_counts(world) == tried
 
 
 def test_wrong_gradients_are_seen():
     """The distance that the gate judges by is one of gradients, not of what is common to all."""
-    work = data_parallel_step.Work("minimal", 4, 3, 5, 5)
+    work = data_parallel_step.ScalingCase("minimal", 4, 3, 5, 5)
     x, y = work.batch("strong", 1)
     right = data_parallel_step.descend(work.model(torch.device("cpu")), x, y)
     wrong = data_parallel_step.descend(work.model(torch.device("cpu")), x, y * 1.001)
-    assert max(data_parallel_step.gate.error(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > data_parallel_step.WORST
+    assert max(data_parallel_step.gate.relative_error(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > data_parallel_step.WORST
     assert isinstance(work.model(torch.device("cpu")), nn.Module)
 
 
@@ -93,4 +93,4 @@ def test_efficiency():
 def test_a_line_that_is_none(tmp_path):
     (tmp_path / "records.jsonl").write_text('{"kind": "scale"}\n')
     with pytest.raises(RecordError):
-        read(tmp_path)
+        read_records(tmp_path)

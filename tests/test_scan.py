@@ -8,7 +8,7 @@ import torch
 
 import cells
 from cells.grammar.cell import Cell
-from kernels.derive.adjoint import affine
+from kernels.derive.adjoint import is_affine
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing, select
 from kernels.layer.autograd import Recurrence
@@ -41,18 +41,18 @@ def of(name: str) -> Cell:
 
 
 def sized(name: str, T: int, B: int, D: int, H: int) -> tuple[int, int, int, int]:
-    return T, B, H if plan(of(name)).square else D, H
+    return T, B, H if plan(of(name)).elementwise_input else D, H
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Time in so many chunks, wherever it can be."""
-    monkeypatch.setattr(scan, "chunks", lambda plan, T, *_: min(count, T) if affine(plan.step) else 1)
+    monkeypatch.setattr(scan, "count_chunks", lambda plan, T, *_: min(count, T) if is_affine(plan.step) else 1)
 
 
 def test_these_are_all_that_have_no_product():
-    found = {name for name in (*cells.names(), *custom.CELLS) if not (plan(of(name)).stages or plan(of(name)).near)}
+    found = {name for name in (*cells.names(), *custom.CELLS) if not (plan(of(name)).stages or plan(of(name)).stencil_inputs)}
     assert found == set(AFFINE)
-    assert {name: affine(plan(of(name)).step) for name in AFFINE} == AFFINE
+    assert {name: is_affine(plan(of(name)).step) for name in AFFINE} == AFFINE
 
 
 @EVERY
@@ -154,25 +154,25 @@ def test_linear_in_time(name, loads, monkeypatch):
 
 def test_how_time_is_cut(monkeypatch):
     """As a device has room, and no further; only of a long sequence; and only where the step is affine."""
-    monkeypatch.setattr(scan, "chip", lambda index: Chip("a device", 100, 0))
-    gpu, long = torch.device("cuda"), 100 * scan.SHORTEST
+    monkeypatch.setattr(scan, "get_chip", lambda index: Chip("a device", 100, 0))
+    gpu, long = torch.device("cuda"), 100 * scan.MIN_CHUNK
 
     def count(name: str, T: int, programs: int) -> int:
-        return scan.chunks(plan(of(name)), T, programs * scan.BLOCK, gpu)
+        return scan.count_chunks(plan(of(name)), T, programs * scan.BLOCK, gpu)
 
-    assert scan.chunks(plan(of("mingru")), long, scan.BLOCK, torch.device("cpu")) == 1
+    assert scan.count_chunks(plan(of("mingru")), long, scan.BLOCK, torch.device("cpu")) == 1
     assert [count("mingru", long, n) for n in (1, 10, 100, 201, 400, 10_000)] == [100, 40, 4, 1, 1, 1]
-    assert [count("mingru", n * scan.SHORTEST + 1, 1) for n in (0, 1, 2, 9)] == [1, 1, 2, 9]
+    assert [count("mingru", n * scan.MIN_CHUNK + 1, 1) for n in (0, 1, 2, 9)] == [1, 1, 2, 9]
     assert count("rotating", long, 10) == 40 and count("indrnn", long, 10) == count("sru", long, 10) == 1
 
 
 def test_what_it_is_for():
     """On a GPU "auto" takes it wherever it can run; a plan with a product says why it can't."""
     gpu = torch.device("cuda")
-    assert select.fastest(plan(of("mingru")), torch.float32, gpu, 32, 256) == "scan"
-    reason = scan.unsupported(plan(of("lstm")), torch.float32, gpu, 32, 256)
+    assert select.choose_fastest(plan(of("mingru")), torch.float32, gpu, 32, 256) == "scan"
+    reason = scan.unsupported_reason(plan(of("lstm")), torch.float32, gpu, 32, 256)
     assert reason == "runs cells without a product in the loop, and lstm has W.ih and W.fh and W.gh and W.oh"
-    assert "float64" in str(scan.unsupported(plan(of("mingru")), torch.float64, gpu, 32, 256))
+    assert "float64" in str(scan.unsupported_reason(plan(of("mingru")), torch.float64, gpu, 32, 256))
 
 
 needs_compiler = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
@@ -182,7 +182,9 @@ needs_compiler = pytest.mark.skipif(importlib.util.find_spec("triton") is None, 
 def test_no_spills():
     """Both directions, and what chunks of time take: on an H100 every cell, on an A100 and a B200 one."""
     for name, found in offline("resources", script="offline_scan.py").items():
-        expected = {"forward", "backward"} | ({"reach", "reach_back"} if AFFINE[name] and name != "forgetful" else set())
+        expected = {"forward", "backward"} | (
+            {"chunk_summary", "chunk_summary_backward"} if AFFINE[name] and name != "forgetful" else set()
+        )
         assert {kernel["kernel"] for kernel in found} == expected
         for kernel in found:
             assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], (name, kernel)

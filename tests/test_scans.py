@@ -9,14 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.harness.cases import planned
-from bench.harness.settings import BACKENDS, DEFAULTS, Settings
+from bench.harness.cases import is_planned
+from bench.harness.settings import Settings
 from bench.measure import environment
-from bench.measure.backends import Unsupported, build
-from bench.measure.gate import compare, untouched
-from bench.measure.numerics import work
-from bench.measure.problem import Problem, problem
+from bench.measure.backends import Unsupported, build_workload
+from bench.measure.gate import check_inputs_unchanged, compare_answer
+from bench.measure.numerics import describe_numerics
+from bench.measure.problem import Problem, make_problem
 from bench.measure.scan_peers import SCANS, Scan
+from bench.records.backend_table import NAMES as BACKENDS
+from bench.records.backend_table import default_names
 from bench.render import tables
 from tests import custom
 from tests.records import case
@@ -64,7 +66,7 @@ def packages(monkeypatch):
 
 
 def given(cell: str, T: int, B: int, dtype: str = "float64", H: int = H) -> Problem:
-    return problem(cell, T, B, D, H, dtype, "cpu", 0)
+    return make_problem(cell, T, B, D, H, dtype, "cpu", 0)
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -73,7 +75,7 @@ def given(cell: str, T: int, B: int, dtype: str = "float64", H: int = H) -> Prob
 def test_right(packages, name, cell, size):
     """Outputs, final states and every gradient, through initial states too."""
     p = given(cell, *size)
-    errors, wrong = compare(p, build(name, p).answer(), 1e-12)
+    errors, wrong = compare_answer(p, build_workload(name, p).answer(), 1e-12)
     assert not wrong, wrong
     assert errors.output < 1e-12 and errors.gradient < 1e-12
 
@@ -82,20 +84,20 @@ def test_right(packages, name, cell, size):
 def test_is_ready_to_be_timed(packages, name):
     """Its passes give what torch's scan gives, and it leaves what it is given alone."""
     p = given("qrnn", 6, 3)
-    built, other = build(name, p), build("associative", p)
+    built, other = build_workload(name, p), build_workload("associative", p)
     torch.testing.assert_close(built.infer(), other.infer())
     torch.testing.assert_close(built.train(), other.train())
-    assert not untouched(p, built)
+    assert not check_inputs_unchanged(p, built)
 
 
 @pytest.mark.parametrize("name", SCANS)
 @pytest.mark.parametrize("cell", ["mingru", "qrnn"])
 def test_says_what_it_copies(packages, name, cell):
     """To another layout, in a training step: `accelerated` what it takes and what it is given back, the others nothing."""
-    built = build(name, given(cell, T, B))
+    built = build_workload(name, given(cell, T, B))
     with Layouts() as layouts:
         built.train()
-    declared = work(case(cell, name, dtype="float64"), built)
+    declared = describe_numerics(case(cell, name, dtype="float64"), built)
     assert declared and declared.copies == bool(layouts.found) == (name == "accelerated"), layouts.found
 
 
@@ -109,11 +111,11 @@ def test_where_it_can_not(name, monkeypatch):
     assert reason and reason.startswith(f"{found.package} is not installed") and reason.endswith(f"pip install {found.package}")
     assert "\n" not in reason
     with pytest.raises(Unsupported, match="needs a GPU"):
-        build(name, given("mingru", 3, 2))
+        build_workload(name, given("mingru", 3, 2))
     with pytest.raises(Unsupported, match="affine in one state"):
-        build(name, given("lstm", 3, 2))
+        build_workload(name, given("lstm", 3, 2))
     with pytest.raises(Unsupported, match="always computes the input product"):
-        build(name, given("mingru", 3, 2), input_product=False)
+        build_workload(name, given("mingru", 3, 2), input_product=False)
 
 
 def test_where_it_can(packages, monkeypatch):
@@ -130,16 +132,16 @@ def test_a_coefficient_without_a_logarithm(packages, name):
     p.weights["b.z"].fill_(200.0)
     if name.startswith("fla"):
         with pytest.raises(Unsupported, match=r"logarithm of a in h = a·h \+ b: mingru has some here that aren't above 0"):
-            build(name, p)
+            build_workload(name, p)
     else:
-        assert not compare(p, build(name, p).answer(), 1e-5)[1]
+        assert not compare_answer(p, build_workload(name, p).answer(), 1e-5)[1]
 
 
 def test_known_by_name():
     """On a GPU unasked, for the cells that they take; on a CPU for whoever asks, to be told why not."""
-    assert set(PACKAGES) < set(BACKENDS) and set(PACKAGES) < set(DEFAULTS["cuda"]) and not set(PACKAGES) & set(DEFAULTS["cpu"])
+    assert set(PACKAGES) < set(BACKENDS) and set(PACKAGES) < set(default_names("cuda")) and not set(PACKAGES) & set(default_names("cpu"))
     settings = Settings(("mingru", "sru", "lstm"), tuple(PACKAGES), (4,), 2, 8, 8, "float32", "ieee", "cuda", 0, False)
-    assert {(cell, name) for cell in settings.cells for name in PACKAGES if planned(settings, cell, name, True)} == {
+    assert {(cell, name) for cell in settings.cells for name in PACKAGES if is_planned(settings, cell, name, True)} == {
         ("mingru", name) for name in PACKAGES
     }
 
@@ -147,8 +149,8 @@ def test_known_by_name():
 def test_their_versions_are_on_record(monkeypatch):
     """Of those that are installed, and in the report."""
     known = {"accelerated-scan": "0.3.1"}
-    monkeypatch.setattr(environment, "version", lambda package: known.get(package, ""))
-    here = environment.capture(torch.device("cpu"), rates=False)
+    monkeypatch.setattr(environment, "package_version", lambda package: known.get(package, ""))
+    here = environment.read_environment(torch.device("cpu"), rates=False)
     assert here.packages == known and "| accelerated-scan   | 0.3.1" in tables.environment(here)
 
 
@@ -166,5 +168,5 @@ def test_the_package_itself(name, monkeypatch):
             monkeypatch.setattr(kernel.fn, "configs", kernel.fn.configs[:1])
     monkeypatch.setattr(Scan, "unsupported", lambda *_: None)
     p = given("mingru", 5, 1, "float32", H=2)
-    errors, wrong = compare(p, build(name, p).answer(), 1e-5)
+    errors, wrong = compare_answer(p, build_workload(name, p).answer(), 1e-5)
     assert not wrong and errors.output < 1e-5 and errors.gradient < 1e-5

@@ -30,14 +30,14 @@ COMPILED = [(3, 31, 5, 17), (9, 33, 5, 17), (17, 2, 3, 5), (3, 70, 4, 9)]
 
 EVERY = pytest.mark.parametrize("name", cells.SEED)
 BOTH = pytest.mark.parametrize("backend", ["compiled", "stepwise"])
-EACH = pytest.mark.parametrize("backend", ["compiled", "stepwise", "resident"])
+EACH = pytest.mark.parametrize("backend", ["compiled", "stepwise", "persistent"])
 FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before"])
 
 
 def given_cell(name: str, T: int, B: int, D: int, H: int, **options: object) -> Problem:
     """The problem of a cell of the project or of `custom`, at D = H where it takes that."""
     cell = custom.CELLS.get(name) or cells.load(name)
-    return problem(cell, T, B, H if plan(cell).square else D, H, **options)
+    return problem(cell, T, B, H if plan(cell).elementwise_input else D, H, **options)
 
 
 @EACH
@@ -73,10 +73,10 @@ def test_sixteen_bit(name, dtype):
 @pytest.mark.parametrize("name", custom.CELLS)
 def test_custom_cells(name, backend):
     """What a user may write, from peepholes to three stages."""
-    if backend == "resident" and not plan(custom.CELLS[name]).stages:
+    if backend == "persistent" and not plan(custom.CELLS[name]).stages:
         backend = "stepwise"  # nothing to keep on chip: see test_resident
     cell = custom.CELLS[name]
-    check(draws(cell, 3, 3, 17 if plan(cell).square else 5, 17), backend, torch.float32)
+    check(draws(cell, 3, 3, 17 if plan(cell).elementwise_input else 5, 17), backend, torch.float32)
 
 
 @pytest.mark.parametrize("name", [*cells.SEED, "peephole", "learned_bias", "namesakes", "autonomous"])
@@ -252,7 +252,7 @@ def chunks(monkeypatch) -> list[object]:
 
     monkeypatch.setattr(cuda_graph, "CHUNK", 3)
     monkeypatch.setattr(cuda_graph, "capture", capture)
-    monkeypatch.setattr(cuda_graph, "whole", lambda steps: steps.T // 3 * 3)
+    monkeypatch.setattr(cuda_graph, "count_graph_steps", lambda steps: steps.T // 3 * 3)
     monkeypatch.setattr(cuda_graph, "_idle", OrderedDict())
     return captured
 
@@ -348,7 +348,7 @@ def test_replay_on_two_streams(chunks, monkeypatch):
     """What one stream has enqueued may still run when the next call comes, so another stream captures anew; later calls on both do not."""
     p = problem(cells.load("vanilla"), 3, 2, 5, 7)
     for stream, captured in ((7, 1), (8, 2), (7, 2), (8, 2)):
-        monkeypatch.setattr(cuda_graph, "stream", lambda device, stream=stream: stream)
+        monkeypatch.setattr(cuda_graph, "current_stream_handle", lambda device, stream=stream: stream)
         with torch.no_grad():
             outputs(p, "stepwise")
         assert len(chunks) == captured

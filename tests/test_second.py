@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bench.harness import campaign, second_call
-from bench.harness.campaign import OVERDUE, SMOKE, Outcome, chosen
+from bench.harness.campaign import OVERDUE, SMOKE, Outcome, select_steps
 from kernels.schedules.persistent import tuning
 from kernels.schedules.persistent.tiling import H100, Tiles
-from kernels.schedules.persistent.tuning import Tuned
+from kernels.schedules.persistent.tuning import TuningEntry
 
 HERE = ("c0ffee", False)
 A, B, C, D = (f"tests/test_gpu.py::test_{name}" for name in ("a[x]", "b[(5, 3)]", "c", "d[on one stream]"))
@@ -27,28 +27,28 @@ def folder(tmp_path: Path) -> Path:
 def ended(folder: Path, otherwise: dict[str, int | None], *absent: str) -> None:
     """Write how the steps of call 1 ended: well, or otherwise."""
     (folder / campaign.OUTCOMES).unlink(missing_ok=True)
-    for step in chosen(1):
+    for step in select_steps(1):
         if step.name not in absent:
-            campaign.note(folder, Outcome(step.name, 1, otherwise.get(step.name, 0), 1.0))
+            campaign.write_outcome(folder, Outcome(step.name, 1, otherwise.get(step.name, 0), 1.0))
 
 
 def measured(folder: Path, status: dict[str, str], commit: str = "c0ffee") -> None:
     """Write a run's records, with the status of a case by its cell."""
     folder.mkdir(exist_ok=True)
     run = {"kind": "run", "environment": {"commit": commit, "dirty": False}}
-    cases = [{"kind": "case", "case": {"cell": c, "backend": "resident", "T": 3}, "status": s} for c, s in status.items()]
+    cases = [{"kind": "case", "case": {"cell": c, "backend": "persistent", "T": 3}, "status": s} for c, s in status.items()]
     (folder / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in (run, *cases)) + '{"kind": "ca')
 
 
 def names(folder: Path) -> list[str]:
-    return [step.name for step in second_call.steps(folder, HERE)]
+    return [step.name for step in second_call.choose_steps(folder, HERE)]
 
 
-USUAL = [step.name for step in chosen(2)]
+USUAL = [step.name for step in select_steps(2)]
 
 
 def test_without_a_call_1_it_is_what_everyone_gets(tmp_path):
-    assert second_call.steps(tmp_path, HERE) == list(chosen(2))
+    assert second_call.choose_steps(tmp_path, HERE) == list(select_steps(2))
 
 
 def test_after_a_call_that_went_well_too(folder):
@@ -58,7 +58,7 @@ def test_after_a_call_that_went_well_too(folder):
 def test_failed_tests_come_first_and_then_those_that_never_ended(folder):
     lines = [C, f"{A} ", f"[gw0] [ 10%] PASSED {A} ", f"{B} ", f"[gw11] [100%] FAILED {B} ", D, f"FAILED {B} - AssertionError"]
     (folder / "smoke.log").write_text("\n".join(lines))
-    step = second_call.steps(folder, HERE)[0]
+    step = second_call.choose_steps(folder, HERE)[0]
     assert (step.name, step.arguments[-3:]) == ("failed tests", (B, C, D)) and A not in step.arguments
     (folder / "failed-tests.log").write_text("\n".join(f"[gw0] [ 50%] PASSED {name} " for name in (B, C, D)))
     assert names(folder) == USUAL
@@ -67,14 +67,14 @@ def test_failed_tests_come_first_and_then_those_that_never_ended(folder):
 def test_steps_that_did_not_end_go_on_after_the_smoke_tests(folder):
     ended(folder, {"tests": OVERDUE, "doctor": 2}, "cuts")
     (folder / "tests.log").write_text(f"[gw0] [  1%] PASSED {A}\n[gw0] [  1%] SKIPPED {C}\n")
-    found = second_call.steps(folder, HERE)
+    found = second_call.choose_steps(folder, HERE)
     assert [step.name for step in found] == ["smoke again", "doctor", "cuts", "tests", *USUAL[1:]]
     assert found[3].arguments[-4:] == ("--deselect", A, "--deselect", C)
 
 
 def test_smoke_tests_that_did_not_end_run_once(folder):
     ended(folder, {"smoke": OVERDUE})
-    assert names(folder) == USUAL and second_call.steps(folder, HERE)[0].arguments == SMOKE
+    assert names(folder) == USUAL and second_call.choose_steps(folder, HERE)[0].arguments == SMOKE
 
 
 def test_tests_that_failed_ended(folder):
@@ -89,20 +89,20 @@ def test_cases_without_a_time_come_before_others(folder):
 
 def test_cases_that_failed_are_measured_again_beside_cudnn(folder):
     measured(folder / "headline", {"lstm": "incorrect", "gru": "ok", "vanilla": "crashed"})
-    step = next(step for step in second_call.steps(folder, HERE) if step.name == "failed cases")
+    step = next(step for step in second_call.choose_steps(folder, HERE) if step.name == "failed cases")
     assert names(folder).index("failed cases") == 1
-    assert {"{folder}/again-1", "lstm,vanilla", "vendor,resident"} <= set(step.arguments)
+    assert {"{folder}/again-1", "lstm,vanilla", "vendor,persistent"} <= set(step.arguments)
 
 
 def test_other_sources_measure_into_another_folder(folder):
     measured(folder / "headline", {}, commit="beef")
-    places = {second_call.place(step) for step in second_call.steps(folder, HERE)}
+    places = {second_call.result_folder(step) for step in second_call.choose_steps(folder, HERE)}
     assert "headline-2" in places and "headline" not in places and "full" in places
 
 
-def entry(B: int) -> Tuned:
-    return Tuned(
-        cell="lstm", step="0", direction="forward", B=B, H=64, dtype="float16", tf32=False, schedule="resident",
+def entry(B: int) -> TuningEntry:
+    return TuningEntry(
+        cell="lstm", step="0", direction="forward", B=B, H=64, dtype="float16", tf32=False, schedule="persistent",
         tiles=Tiles(16, 16, 64, 4), seconds=B * 1e-6, tried=2, torch="", triton="",
     )  # fmt: skip
 
@@ -110,12 +110,12 @@ def entry(B: int) -> Tuned:
 def test_what_the_tables_lack_is_added(tmp_path, monkeypatch):
     """What was tuned here stays."""
     monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
-    tuning.table.cache_clear()
-    tuning.add(H100, entry(1))
+    tuning.load_table.cache_clear()
+    tuning.add_entry(H100, entry(1))
     other = asdict(entry(1)) | {"seconds": 7.0}
     (tmp_path / f"{H100.name}.json").write_text(json.dumps([other, asdict(entry(2))]))
     (tmp_path / "nvidia-new.json").write_text(json.dumps([other]))
-    assert second_call.tables(tmp_path) == 2 and second_call.tables(tmp_path) == 0
-    assert [e.seconds for e in tuning.read(tuning.path(H100))] == [1e-6, 2e-6]
-    assert len(tuning.read(tmp_path / "tuned" / "nvidia-new.json")) == 1
-    tuning.table.cache_clear()
+    assert second_call.add_tables(tmp_path) == 2 and second_call.add_tables(tmp_path) == 0
+    assert [e.seconds for e in tuning.read_table(tuning.table_path(H100))] == [1e-6, 2e-6]
+    assert len(tuning.read_table(tmp_path / "tuned" / "nvidia-new.json")) == 1
+    tuning.load_table.cache_clear()

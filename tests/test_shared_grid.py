@@ -11,7 +11,7 @@ from cells.grammar.grid import Grid
 from cells.grammar.stencil import Stencil
 from cells.wave import wave
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.schedules.stencil import stencil
 from tests import forked
 from tests.reference import check, draws, problem
@@ -66,7 +66,7 @@ def test_who_does_not_wait_is_wrong(monkeypatch):
 
 def test_as_many_sequences_as_there_is_room_for(monkeypatch):
     """The programs of a launch are on the device at once."""
-    monkeypatch.setattr(stencil, "programs", lambda launch, kernel, arguments: 5)
+    monkeypatch.setattr(stencil, "count_programs", lambda launch, kernel, arguments: 5)
     launched = []
 
     class Kernel:
@@ -76,8 +76,8 @@ def test_as_many_sequences_as_there_is_room_for(monkeypatch):
             )
 
     example, loops = problem(wave, 3, 5, 1, 64), []
-    monkeypatch.setattr(stencil, "forward", lambda loop: loops.append(loop) or stencil.kept(loop)[0])
-    run(plan(wave), stencil, example.given["x"], [example.given["u"], example.given["before"]], example.weights)
+    monkeypatch.setattr(stencil, "forward", lambda loop: loops.append(loop) or stencil.allocate_history(loop)[0])
+    apply(plan(wave), stencil, example.given["x"], [example.given["u"], example.given["before"]], example.weights)
     stencil.Launch(loops[0], 32).run(Kernel(), ())
     assert launched == [(4, 64, 0, True), (4, 64, 2, True), (2, 32, 4, True)]
     stencil.Launch(loops[0]).run(Kernel(), ())

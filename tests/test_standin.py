@@ -94,7 +94,7 @@ def test_a_shared_grid_takes_as_many_sequences_as_the_driver_has_room_for(launch
 
 
 def test_the_stand_in_refuses_a_launch_that_does_not_fit_at_once(launches):
-    assert "too many blocks in cooperative launch" in launches["resident refused"]
+    assert "too many blocks in cooperative launch" in launches["persistent refused"]
 
 
 def test_on_the_whole_device_nothing_is_compiled_to_choose(limits):

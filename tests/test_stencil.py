@@ -11,12 +11,12 @@ from cells.grammar.grid import Grid
 from cells.grammar.stencil import Stencil
 from cells.wave import damped_wave, wave
 from kernels import RNN
-from kernels.derive.adjoint import TRITON, adjoint, source
+from kernels.derive.adjoint import TRITON, adjoint, print_source
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing, custom_op
 from kernels.layer import select as backend
-from kernels.layer.gradcheck import met, prove, wrong
-from kernels.layer.input_products import run
+from kernels.layer.gradcheck import gradcheck, mismatch, sample_inputs
+from kernels.layer.input_products import apply
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent.tiling import Chip
 from kernels.schedules.stencil import stencil
@@ -47,7 +47,7 @@ BACKENDS = ["compiled", "stepwise", "stencil", "compiled-low", "stepwise-low", "
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_schedules(name, size, backend):
     """Outputs and all gradients, in float32; interpreted where it is Triton."""
-    check(draws(CELLS[name], *size, H=plan(CELLS[name]).units or 35), backend, torch.float32)
+    check(draws(CELLS[name], *size, H=plan(CELLS[name]).fixed_width or 35), backend, torch.float32)
 
 
 @pytest.mark.parametrize("H", [1, 2, 17, 33, 100])
@@ -64,7 +64,7 @@ def test_many_steps(name):
 
 @pytest.mark.parametrize("name", ["wave", "interacting", "lopsided"])
 def test_in_double(name):
-    check(draws(CELLS[name], 9, 33, 2, plan(CELLS[name]).units or 35, dtype=torch.float64), "compiled", torch.float64)
+    check(draws(CELLS[name], 9, 33, 2, plan(CELLS[name]).fixed_width or 35, dtype=torch.float64), "compiled", torch.float64)
 
 
 def test_low_memory_across_chunks():
@@ -86,33 +86,33 @@ def test_a_state_handed_on_has_no_history_of_its_own():
             seen["u"], seen["before"] = SCHEDULES["stencil"].forward(loop).history
             return type("T", (), {"history": [seen["u"], seen["before"]], "arguments": []})()
 
-    run(plan(wave), Spy, p.given["x"], states, p.weights)
+    apply(plan(wave), Spy, p.given["x"], states, p.weights)
     assert seen["u"].untyped_storage().data_ptr() == seen["before"].untyped_storage().data_ptr()
     assert torch.equal(seen["before"][0], states[0]) and torch.equal(seen["before"][1:], seen["u"][:-1])
 
 
 def test_the_plan():
     made = plan(wave)
-    assert [(n.leaf.label, n.stencil.name, n.state) for n in made.near] == [("lap_u", "lap", 0)]
-    assert not made.recurrent and not made.stages and made.units is None and plan(CELLS["box"]).units == 60
-    assert "lap_u" in source(made.step, TRITON) and "lap_u" in source(adjoint(made.step), TRITON)
-    assert len(plan(CELLS["lopsided"]).near) == 3
+    assert [(n.leaf.label, n.stencil.name, n.state) for n in made.stencil_inputs] == [("lap_u", "lap", 0)]
+    assert not made.recurrent and not made.stages and made.fixed_width is None and plan(CELLS["box"]).fixed_width == 60
+    assert "lap_u" in print_source(made.step, TRITON) and "lap_u" in print_source(adjoint(made.step), TRITON)
+    assert len(plan(CELLS["lopsided"]).stencil_inputs) == 3
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_proven(name):
     """The derived adjoint is what differences say, at values that a step meets."""
     made, generator = plan(CELLS[name]), torch.Generator().manual_seed(0)
-    assert wrong(made.step, met(made, generator), generator) == ""
-    prove(made)
+    assert mismatch(made.step, sample_inputs(made, generator), generator) == ""
+    gradcheck(made)
 
 
 def test_what_a_gpu_takes(monkeypatch):
     """The stencil's kernel where it can, else a launch a step: of a grid that is shared out there is a share for each multiprocessor."""
-    monkeypatch.setattr(stencil, "here", lambda index: Chip("small", 4, 0))
+    monkeypatch.setattr(stencil, "usable_chip", lambda index: Chip("small", 4, 0))
     for H, chosen in ((2048, "stencil"), (2049, "stencil"), (4096, "stencil"), (4097, "stepwise")):
-        assert backend.fastest(plan(wave), torch.float32, torch.device("cuda"), 4, H) == chosen
-    reason = stencil.unsupported(plan(wave), torch.float32, torch.device("cuda"), 4, 4097)
+        assert backend.choose_fastest(plan(wave), torch.float32, torch.device("cuda"), 4, H) == chosen
+    reason = stencil.unsupported_reason(plan(wave), torch.float32, torch.device("cuda"), 4, 4097)
     assert reason == "holds a grid of up to 4096 units, 1024 on each multiprocessor that this process may use, and not 4097: use stepwise"
 
 
@@ -127,15 +127,15 @@ def recurrent(u, x, W, b):
         ("stencil", recurrent, torch.float32, 8, "knows no matrices in the loop, and recurrent has some"),
         ("stencil", wave, torch.float16, 8, "computes in float32, not float16: a wave is a small difference"),
         ("stepwise", wave, torch.bfloat16, 8, "applies stencils in float32, not bfloat16"),
-        ("resident", recurrent, torch.float32, 8, "knows no stencils, and recurrent has one: use stepwise"),
+        ("persistent", recurrent, torch.float32, 8, "knows no stencils, and recurrent has one: use stepwise"),
     ],
-    ids=["no stencil", "a matrix", "16 bit", "16 bit, stepwise", "resident"],
+    ids=["no stencil", "a matrix", "16 bit", "16 bit, stepwise", "persistent"],
 )  # fmt: skip
 def test_unsupported(schedule, cell, dtype, H, reason):
     import cells
 
     made = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else Cell(cell)
-    assert reason in SCHEDULES[schedule].unsupported(plan(made), dtype, torch.device("cpu"), 2, H)
+    assert reason in SCHEDULES[schedule].unsupported_reason(plan(made), dtype, torch.device("cpu"), 2, H)
 
 
 @pytest.mark.parametrize("backend", ["compiled", "stepwise", "stepwise-low"])
@@ -181,7 +181,7 @@ def test_in_a_graph():
     given = {key: value.clone().requires_grad_() for key, value in p.given.items()}
     states = [given["u"], given["before"]]
     weights = {key: given[key] for key in p.weights}
-    y, final = custom_op.run(name, True, "stencil", given["x"], states, weights)
+    y, final = custom_op.apply(name, True, "stencil", given["x"], states, weights)
     ends, upstream = [y, *final], [p.upstream["y"], p.upstream["final u"], p.upstream["final before"]]
     found = torch.autograd.grad(ends, list(given.values()), upstream)
     expected = solve(p, "stencil", torch.float32)

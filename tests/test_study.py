@@ -9,17 +9,17 @@ from click.testing import CliRunner, Result
 from bench import cli
 from bench.errors import UsageError
 from bench.harness import study
-from bench.records import read
-from bench.studies.signals.chaos import Size
-from bench.studies.signals.study_options import Place
+from bench.records import read_records
+from bench.studies.signals.chaos import ChaosSize
+from bench.studies.signals.study_options import StudyOptions
 from tests.records import gradient
 
 CPU = {"device": "cpu", "seed": 0}
 STUDIES = {
-    "gradients": ("--cells", "lstm,minimal", "--seq-lens", "3,5", "--hidden", "2", "--batch", "1", "--dtypes", "bfloat16"),
-    "jacobian": ("--cells", "lstm,vanilla", "--length", "3", "--hidden", "2", "--seeds", "2"),
-    "theory": ("--cells", "vanilla", "--width", "8", "--steps", "2"),
-    "chaos": ("--quick", "--cells", "cfn,gru", "--length", "5", "--hidden", "2"),
+    "gradients": ("--cells", "lstm,minimal", "--seq-lens", "3,5", "--hidden", "2", "--batch", "1", "--dtype", "bfloat16"),
+    "jacobian": ("--cells", "lstm,vanilla", "--seq-lens", "3", "--hidden", "2", "--seeds", "2"),
+    "theory": ("--cells", "vanilla", "--hidden", "8", "--steps", "2"),
+    "chaos": ("--quick", "--cells", "cfn,gru", "--seq-lens", "5", "--hidden", "2"),
 }
 
 
@@ -35,7 +35,7 @@ def found(folder: Path) -> list[str]:
 @pytest.mark.parametrize("verb", STUDIES)
 def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(verb, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.render.run_report.draw", lambda *_: [])  # which takes a second
-    monkeypatch.setattr("bench.studies.signals.chaos.SHORT", Size(1, 3, 20, 40, 9, 20))
+    monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert bench(verb, *STUDIES[verb], "--out", whole).exit_code == 0
     data = (whole / "records.jsonl").read_bytes()
@@ -58,13 +58,13 @@ def test_interrupted_it_says_how_to_go_on(tmp_path, capsys):
 
     pieces = [("one", lambda: gradient("lstm", 4)), ("two", stopped), ("three", lambda: gradient("gru", 4))]
     with pytest.raises(SystemExit) as stop:
-        study.run("gradients", pieces, CPU, Place(tmp_path / "run"))
-    assert stop.value.code == 130 and [r.cell for r in read(tmp_path / "run").gradients] == ["lstm"]
+        study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run"))
+    assert stop.value.code == 130 and [r.cell for r in read_records(tmp_path / "run").gradients] == ["lstm"]
     assert "interrupted: 1 of 3 pieces are finished" in capsys.readouterr().err and (tmp_path / "run" / "report.md").exists()
     asked = []
     pieces = [("one", lambda: asked.append(1)), ("two", lambda: gradient("cfn", 4)), ("three", lambda: gradient("gru", 4))]
-    study.run("gradients", pieces, CPU, Place(tmp_path / "run", resume=True))
-    assert [r.cell for r in read(tmp_path / "run").gradients] == ["lstm", "cfn", "gru"] and not asked
+    study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run", resume=True))
+    assert [r.cell for r in read_records(tmp_path / "run").gradients] == ["lstm", "cfn", "gru"] and not asked
 
 
 def test_before_anything_is_measured(tmp_path, capsys, monkeypatch):
@@ -74,14 +74,14 @@ def test_before_anything_is_measured(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     pieces = [("one", lambda: gradient("lstm", 4))]
-    study.run("gradients", pieces, CPU, Place(tmp_path / "late", seconds=-1.0))
+    study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "late", seconds=-1.0))
     assert "out of time: 0 of 1" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "late").iterdir()] == ["records.jsonl"]
-    study.run("gradients", pieces, CPU, Place(tmp_path / "late", resume=True))
-    assert len(read(tmp_path / "late").gradients) == 1
-    monkeypatch.setattr(study.environment, "capture", stopped)
+    study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "late", resume=True))
+    assert len(read_records(tmp_path / "late").gradients) == 1
+    monkeypatch.setattr(study.environment, "read_environment", stopped)
     with pytest.raises(SystemExit) as stop:
-        study.run("gradients", pieces, CPU, Place(tmp_path / "run"))
+        study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run"))
     assert stop.value.code == 130 and "nothing was measured yet" in capsys.readouterr().err and not list((tmp_path / "run").iterdir())
 
 
@@ -94,20 +94,20 @@ def test_out_of_memory_it_keeps_what_is_finished(tmp_path, capsys):
 
     pieces = [("one", lambda: gradient("lstm", 4)), ("two", large)]
     with pytest.raises(SystemExit) as stop:
-        study.run("gradients", pieces, CPU, Place(tmp_path / "run"))
-    assert stop.value.code == 1 and len(read(tmp_path / "run").gradients) == 1
+        study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run"))
+    assert stop.value.code == 1 and len(read_records(tmp_path / "run").gradients) == 1
     assert "out of memory (Unable to allocate 1 EiB): 1 of 2" in capsys.readouterr().err
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        study.run("gradients", [("one", wrong)], CPU, Place(tmp_path / "wrong"))
+        study.run_study("gradients", [("one", wrong)], CPU, StudyOptions(tmp_path / "wrong"))
 
 
 def test_another_study_is_not_gone_on_with(tmp_path):
     out = tmp_path / "run"
-    assert bench("theory", "--cells", "vanilla", "--width", 8, "--steps", 2, "--budget", "0.001s", "--out", out).exit_code == 0
+    assert bench("theory", "--cells", "vanilla", "--hidden", 8, "--steps", 2, "--budget", "0.001s", "--out", out).exit_code == 0
     before = (out / "records.jsonl").read_bytes()
-    for other in (("theory", "--cells", "vanilla", "--width", 9, "--steps", 2), ("jacobian", "--cells", "vanilla", "--length", 3)):
+    for other in (("theory", "--cells", "vanilla", "--hidden", 9, "--steps", 2), ("jacobian", "--cells", "vanilla", "--seq-lens", 3)):
         with pytest.raises(UsageError, match="was measured with"):
             bench(*other, "--out", out, "--resume")
-    with pytest.raises(UsageError, match=r"exists already.*--resume goes on"):
-        bench("theory", "--cells", "vanilla", "--width", 8, "--steps", 2, "--out", out)
+    with pytest.raises(UsageError, match=r"exists already.*--resume continues"):
+        bench("theory", "--cells", "vanilla", "--hidden", 8, "--steps", 2, "--out", out)
     assert (out / "records.jsonl").read_bytes() == before

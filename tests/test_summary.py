@@ -56,8 +56,8 @@ def test_a_cell_is_held_against_the_vendors_same_cell():
 
 def test_a_cell_that_torch_lacks_is_held_against_two_grus():
     mine, none = timed(case("cfn"), 1.0), timed(case("cfn", "vendor"), **UNSUPPORTED)
-    width, parameters = timed(case("gru", "vendor"), 2.0), timed(case("gru", "vendor", H=245, stands_for="cfn"), 2.0)
-    other = timed(case("gru", "vendor", H=155, stands_for="minimal"), 2.0)
+    width, parameters = timed(case("gru", "vendor"), 2.0), timed(case("gru", "vendor", H=245, matched_params_of="cfn"), 2.0)
+    other = timed(case("gru", "vendor", H=155, matched_params_of="minimal"), 2.0)
     found = peers({r.case: r for r in (mine, none, other, parameters, width)}, mine.case)
     assert (found.same, found.width, found.parameters) == (None, width, parameters)
     assert found.first == width

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.studies.training import TASKS, load
+from bench.studies.training import TASKS, load_task
 from bench.studies.training import digits as digits_data
 from bench.studies.training import mnist1d as mnist1d_data
 from bench.studies.training.adding import Adding, Masked
 from bench.studies.training.copying import BLANK, MARK, RECALLED, SYMBOLS, Copying
 from bench.studies.training.counting import Counting
-from bench.studies.training.task import shuffled, split_of
+from bench.studies.training.task import shuffled_indices, split_indices
 
 SMALL = {"recommend": {"users": 60, "T": 12, "vocabulary": 200}}
 
@@ -99,7 +99,7 @@ def test_counts_to(most, to):
 def test_digits_are_those_of_scikit_learn_in_three_parts():
     from sklearn.datasets import load_digits
 
-    parts = [digits_data.data(split) for split in ("train", "valid", "test")]
+    parts = [digits_data.load_digits_data(split) for split in ("train", "valid", "test")]
     assert [len(y) for _, y in parts] == [1258, 269, 270]
     mine = {(tuple((x[:, k, 0] * 16).astype(int)), int(y[k])) for x, y in parts for k in range(len(y))}
     pixels, digits = load_digits(return_X_y=True)
@@ -107,13 +107,13 @@ def test_digits_are_those_of_scikit_learn_in_three_parts():
 
 
 def test_digits_are_trained_on_in_noise_and_read_without():
-    x, y = load("digits", B=64).batch(0, 3)
-    clean, digits = digits_data.data("train")
+    x, y = load_task("digits", B=64).batch(0, 3)
+    clean, digits = digits_data.load_digits_data("train")
     off = np.stack([np.abs(clean[:, :, 0] - x[:, [k], 0].numpy()).mean(0) for k in range(64)])  # of each from every picture
     nearest = off.argmin(1)
     assert np.array_equal(digits[nearest], y) and len(set(nearest)) == 64
     assert (x[:, :, 0].numpy() - clean[:, nearest, 0]).std() == pytest.approx(digits_data.NOISE, rel=0.05)  # 4096 draws
-    assert set(np.unique(digits_data.data("valid")[0] * digits_data.DARKEST)) <= set(range(17))
+    assert set(np.unique(digits_data.load_digits_data("valid")[0] * digits_data.DARKEST)) <= set(range(17))
 
 
 def test_without_scikit_learn_digits_say_so(monkeypatch):
@@ -122,13 +122,13 @@ def test_without_scikit_learn_digits_say_so(monkeypatch):
     from bench.errors import UsageError
 
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    digits_data.data.cache_clear()
+    digits_data.load_digits_data.cache_clear()
     with pytest.raises(UsageError, match="pip install scikit-learn"):
-        digits_data.data("train")
+        digits_data.load_digits_data("train")
 
 
 def test_mnist1d_is_balanced_normal_and_in_parts():
-    parts = [mnist1d_data.data(split) for split in ("train", "valid", "test")]
+    parts = [mnist1d_data.load_mnist1d(split) for split in ("train", "valid", "test")]
     assert [x.shape for x, _ in parts] == [(40, 4000, 1), (40, 1000, 1), (40, 1000, 1)]
     heights, digits = np.concatenate([x for x, _ in parts], axis=1), np.concatenate([y for _, y in parts])
     assert heights.mean() == pytest.approx(0, abs=1e-12) and heights.std() == pytest.approx(1)
@@ -137,7 +137,7 @@ def test_mnist1d_is_balanced_normal_and_in_parts():
 
 def test_an_mnist1d_outline_begins_and_ends_at_zero():
     for digit in range(10):
-        outline = mnist1d_data.outline(digit)
+        outline = mnist1d_data.digit_outline(digit)
         assert outline[0] == outline[-1] == 0 and outline.std() == pytest.approx(1 / 6)
 
 
@@ -145,9 +145,9 @@ def test_an_mnist1d_example_without_noise_is_its_outline_somewhere(monkeypatch):
     """Without noise, shear and scale, what is left of an example is the outline, stretched and turned round."""
     for name in ("SCALE", "SHEAR", "SMOOTH_NOISE", "NOISE"):
         monkeypatch.setattr(mnist1d_data, name, 0.0)
-    outline = mnist1d_data.outline(7)
+    outline = mnist1d_data.digit_outline(7)
     for seed in range(20):
-        x = mnist1d_data.example(outline, np.random.default_rng(seed))
+        x = mnist1d_data.make_example(outline, np.random.default_rng(seed))
         stretched = 72 / (len(outline) + 48)  # at the padding's mean
         area = np.abs(x).sum() / 40 * 72
         assert area == pytest.approx(np.abs(outline).sum() * stretched, rel=0.35)  # 36 to 60 of padding, and 40 points of 72
@@ -157,14 +157,14 @@ def test_an_mnist1d_example_without_noise_is_its_outline_somewhere(monkeypatch):
 def test_fewer_examples_are_the_first_ones():
     few = mnist1d_data.Mnist1d(examples=10, B=10)
     x, _ = few.batch(0, 0)
-    first = torch.from_numpy(mnist1d_data.data("train")[0][:, :10].astype(np.float32))
+    first = torch.from_numpy(mnist1d_data.load_mnist1d("train")[0][:, :10].astype(np.float32))
     assert {tuple(row.tolist()) for row in x[..., 0].T} == {tuple(row.tolist()) for row in first[..., 0].T}
-    assert [task.examples for task in load("sizes").variants()] == list(mnist1d_data.SIZES)
+    assert [task.examples for task in load_task("sizes").variants()] == list(mnist1d_data.SIZES)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_batch_follows_from_the_seed_and_the_step(name):
-    task, again = (load(name, B=4, **SMALL.get(name, {})) for _ in range(2))
+    task, again = (load_task(name, B=4, **SMALL.get(name, {})) for _ in range(2))
     one = task.batch(1, 2)
     assert all(torch.equal(a, b) for a, b in zip(one, again.batch(1, 2), strict=True))
     for seed, step in ((0, 2), (1, 3)):
@@ -175,7 +175,7 @@ def test_a_batch_follows_from_the_seed_and_the_step(name):
 @pytest.mark.parametrize("name", TASKS)
 def test_a_new_model_does_no_better_than_chance(name):
     """And its loss has a gradient for every learned value."""
-    task = load(name, B=4, H=8, **SMALL.get(name, {}))
+    task = load_task(name, B=4, H=8, **SMALL.get(name, {}))
     model = task.model("minimal", 8)
     task.loss(model, task.batch(0, 0)).backward()
     assert all(p.grad is not None for p in model.parameters())
@@ -188,11 +188,11 @@ def test_a_new_model_does_no_better_than_chance(name):
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(0, 3))
 def test_an_epoch_has_each_example_at_most_once(count, B, seed):
     per_epoch = max(1, count // B)
-    epoch = np.concatenate([shuffled(count, B, seed, step) for step in range(per_epoch)])
+    epoch = np.concatenate([shuffled_indices(count, B, seed, step) for step in range(per_epoch)])
     assert len(set(epoch)) == len(epoch) == (min(count, B) if count < B else per_epoch * B)
     assert set(epoch) <= set(range(count))
 
 
 def test_a_split_has_everything_once():
-    parts = split_of(range(10), (0.7, 0.2))
+    parts = split_indices(range(10), (0.7, 0.2))
     assert [list(parts[split]) for split in ("train", "valid", "test")] == [[0, 1, 2, 3, 4, 5, 6], [7, 8], [9]]

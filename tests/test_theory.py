@@ -90,7 +90,9 @@ def test_limits():
     assert mean_field.minimal(Point(1e-6, 1e-6)).chi == pytest.approx(0.25, abs=1e-9)
     assert mean_field.gru(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
     assert mean_field.gru_reset_before(Point(1e-6, 1e-3, mu=3.0)).chi == pytest.approx(expit(3.0) ** 2, rel=1e-5)
-    assert mean_field.lstm(Point(1e-6, 0.3, mu=4.0)).chi == pytest.approx(mean_field.mean(expit(4 + 0.3 * mean_field.NODES) ** 2), rel=1e-6)
+    assert mean_field.lstm(Point(1e-6, 0.3, mu=4.0)).chi == pytest.approx(
+        mean_field.gaussian_mean(expit(4 + 0.3 * mean_field.NODES) ** 2), rel=1e-6
+    )
 
 
 def test_similar_inputs_bring_sequences_together():
@@ -132,10 +134,12 @@ def test_growth_in_the_cells_own_equations(cell):
     """At N = 128, over 30 steps of 8 sequences. Each step's growth varies by some 3√(2/128) = 40% for one sequence; those of one step
     share matrices but not states, and the mean over 30 steps has a standard error of some 2 to 3%; finite width adds about 1/N."""
     point = POINTS[cell][1 if cell != "minimal" else 2]
-    measured = math.exp(np.mean(random_matrix_growth.growth(cells.load(cell), point, 128, 30, 0)))
+    measured = math.exp(np.mean(random_matrix_growth.measure_growth(cells.load(cell), point, 128, 30, 0)))
     assert measured == pytest.approx(mean_field.CELLS[cell](point).chi, rel=0.08)
 
 
 def test_tied_weights_are_other_weights():
-    one, other = (random_matrix_growth.growth(cells.load("gru"), Point(2.0, 0.5, mu=2.0), 64, 20, 0, tied) for tied in (False, True))
+    one, other = (
+        random_matrix_growth.measure_growth(cells.load("gru"), Point(2.0, 0.5, mu=2.0), 64, 20, 0, tied) for tied in (False, True)
+    )
     assert len(one) == len(other) == 20 and np.mean(other) > np.mean(one) + 0.05  # a reset gate that stays finds its own way to grow

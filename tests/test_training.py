@@ -14,19 +14,19 @@ from torch import nn
 import cells
 from bench.errors import UsageError
 from bench.harness import training_view
-from bench.records import read
+from bench.records import read_records
 from bench.records.training_record import Point, Trial
-from bench.studies.training import load, training_checkpoint, unit_analysis
+from bench.studies.training import load_task, training_checkpoint, unit_analysis
 from bench.studies.training import trainings as run
 from bench.studies.training.adding import Adding
 from bench.studies.training.copying import Copying
-from bench.studies.training.layer_check import Wrong, check
+from bench.studies.training.layer_check import WrongResult, check_layer
 from bench.studies.training.learning_rate_search import Search
-from bench.studies.training.noise_robustness import Noisy, noisy
+from bench.studies.training.noise_robustness import NoisyLayer, add_noise
 from bench.studies.training.recommend import Recommend
-from bench.studies.training.round_robin import turns
+from bench.studies.training.round_robin import round_robin
 from bench.studies.training.trainer import Training
-from bench.studies.training.training_plan import Plan, parameters, wide
+from bench.studies.training.training_plan import TrainingPlan, count_recurrent_parameters, matching_width
 from cells.grammar.functions import prev
 from kernels import RNN
 
@@ -114,10 +114,10 @@ def test_time_that_a_process_was_stopped_is_no_training():
     """Nine steps of a tenth of a second and one that Ctrl-Z came into; a long step among long ones is one."""
     training = Training(EASY, trial(EASY), CPU)
     training.durations = [0.1] * 9 + [30.0]
-    training.settle()
+    training.add_elapsed()
     assert training.seconds == pytest.approx(1.0) and training.paused == pytest.approx(29.9)
     training.durations = [0.001] * 9 + [0.9]
-    training.settle()
+    training.add_elapsed()
     assert training.seconds == pytest.approx(1.909) and training.paused == pytest.approx(29.9)
 
 
@@ -128,7 +128,9 @@ def test_by_turns_each_ends_where_it_would_have_alone():
     rng = np.random.default_rng(0)
     together = {
         training.trial: training.record(end)
-        for training, end in turns([Training(task, t, CPU) for t in every], rng, lambda t, point: told.append((t, point.step)), math.inf)
+        for training, end in round_robin(
+            [Training(task, t, CPU) for t in every], rng, lambda t, point: told.append((t, point.step)), math.inf
+        )
     }
     for record in alone:
         found = together[record.trial]
@@ -141,19 +143,19 @@ def test_by_turns_each_ends_where_it_would_have_alone():
 
 def test_a_live_table_has_those_that_were_last_told_of():
     """Twenty by turns, of which eight have ended."""
-    shown = training_view.View("accuracy", None)
+    shown = training_view.TrainingView("accuracy", None)
     every = [trial(EASY, seed=seed) for seed in range(20)]
     for step, told in ((0, every), (50, every[8:])):
         for one in told:
-            shown.tell(one, Point(seconds=0.0, step=step, loss=None, value=0.5))
-    seeds = list(shown.table().columns[2].cells)
+            shown.add_point(one, Point(seconds=0.0, step=step, loss=None, value=0.5))
+    seeds = list(shown.make_table().columns[2].cells)
     assert seeds == [str(seed) for seed in range(8, 20)] and len(seeds) == training_view.ROWS
 
 
 def test_out_of_time_all_end_where_they_are():
     task = dataclasses.replace(EASY, steps=30, every=10, rates=(1e-3,))
     trainings = [Training(task, trial(task, cell), CPU) for cell in ("minimal", "gru")]
-    ended = list(turns(trainings, np.random.default_rng(0), quiet, 0.0))
+    ended = list(round_robin(trainings, np.random.default_rng(0), quiet, 0.0))
     assert [end for _, end in ended] == ["time", "time"] and [t.step for t in trainings] == [0, 0]
 
 
@@ -172,7 +174,7 @@ def test_a_broken_checkpoint_is_one_line(tmp_path):
     path = tmp_path / "a.pt"
     path.write_bytes(b"PK\x03\x04 nothing")
     with pytest.raises(UsageError, match="is no checkpoint") as caught:
-        training_checkpoint.load(path)
+        training_checkpoint.load_file(path)
     assert "\n" not in str(caught.value)
     (tmp_path / "search.json").write_text('{"gru')
     with pytest.raises(UsageError, match=r"search\.json is no JSON"):
@@ -198,7 +200,7 @@ def test_a_checkpoint_of_another_program_is_one_line(change, told, tmp_path):
     """What torch can read, but no training goes on from."""
     path = tmp_path / "a.pt"
     Training(EASY, trial(EASY, steps=2), CPU, path).run(quiet)
-    torch.save(change(training_checkpoint.load(path)), path)
+    torch.save(change(training_checkpoint.load_file(path)), path)
     message = rf"a\.pt is no checkpoint of this training \(.*{told}.*\): delete it, and --resume begins that training again$"
     with pytest.raises(UsageError, match=message) as caught:
         Training(EASY, trial(EASY, steps=2), CPU, path)
@@ -207,7 +209,7 @@ def test_a_checkpoint_of_another_program_is_one_line(change, told, tmp_path):
 
 def test_a_checkpoint_is_whole_or_what_it_was(tmp_path, monkeypatch):
     path = tmp_path / "a.pt"
-    training_checkpoint.save(path, {"step": 1})
+    training_checkpoint.save_file(path, {"step": 1})
 
     def full(content, stream) -> None:
         stream.write(b"half")
@@ -215,8 +217,8 @@ def test_a_checkpoint_is_whole_or_what_it_was(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError):
-        training_checkpoint.save(path, {"step": 2})
-    assert training_checkpoint.load(path) == {"step": 1}
+        training_checkpoint.save_file(path, {"step": 2})
+    assert training_checkpoint.load_file(path) == {"step": 1}
 
 
 def test_it_stops_where_nothing_gets_better():
@@ -246,31 +248,33 @@ def test_the_final_value_is_that_of_the_best_look():
 def test_a_layer_that_is_wrong_is_not_trained(monkeypatch):
     rnn = RNN("minimal", 3, 5)
     x = torch.randn(7, 2, 3)
-    assert check(rnn, x)[0] == "compiled" and check(rnn, x)[1] < 1e-5
+    assert check_layer(rnn, x)[0] == "compiled" and check_layer(rnn, x)[1] < 1e-5
     forward = RNN.forward
     monkeypatch.setattr(RNN, "forward", lambda self, *given: (forward(self, *given)[0] * 1.001, None))
-    with pytest.raises(Wrong, match=r"minimal \(compiled\) is off by"):
-        check(rnn, x)
+    with pytest.raises(WrongResult, match=r"minimal \(compiled\) is off by"):
+        check_layer(rnn, x)
 
 
 def test_equal_parameters():
     for cell in cells.SEED:
-        width = wide(cell, 10, parameters("gru", 10, 64))
-        off = [abs(parameters(cell, 10, H) - parameters("gru", 10, 64)) for H in (width - 1, width, width + 1)]
+        width = matching_width(cell, 10, count_recurrent_parameters("gru", 10, 64))
+        off = [
+            abs(count_recurrent_parameters(cell, 10, H) - count_recurrent_parameters("gru", 10, 64)) for H in (width - 1, width, width + 1)
+        ]
         assert min(off) == off[1]
-    assert wide("gru", 10, parameters("gru", 10, 64)) == 64
+    assert matching_width("gru", 10, count_recurrent_parameters("gru", 10, 64)) == 64
 
 
 def test_a_plan_gives_every_cell_its_turn_before_the_next_seed():
-    trials = [t for _, t in Plan(EASY, ("gru", "minimal"), 2, ("hidden", "parameters")).trials()]
+    trials = [t for _, t in TrainingPlan(EASY, ("gru", "minimal"), 2, ("hidden", "parameters")).trials()]
     assert [(t.seed, t.equal, t.cell) for t in trials] == list(itertools.product((0, 1), ("hidden", "parameters"), ("gru", "minimal")))
     assert len({t.H for t in trials}) == 2
 
 
 def runner(task, tmp_path, cells=("minimal",), seeds=1, equal=("hidden",), done=(), tell=quiet):
     lines = []
-    made = run.Runner(Plan(task, cells, seeds, equal), CPU, tmp_path, lines.append, tell, math.inf, list(done))
-    return made.run(), [line for line in lines if line.kind == "training"], lines
+    made = run.TrainingRunner(TrainingPlan(task, cells, seeds, equal), CPU, tmp_path, lines.append, tell, math.inf, list(done))
+    return made.run_all(), [line for line in lines if line.kind == "training"], lines
 
 
 def test_a_search_takes_the_best_rate_for_all_seeds(tmp_path):
@@ -337,17 +341,17 @@ def test_noise_of_zero_is_none_and_more_is_more():
     for cell in ("lstm", "minimal"):
         rnn, x = RNN(cell, 3, 5), torch.randn(9, 4, 3)
         y, _ = rnn(x)
-        assert torch.equal(Noisy(rnn)(x)[0], y)
-        still, _ = Noisy(rnn, states=1e-12)(x)  # the loop step by step
+        assert torch.equal(NoisyLayer(rnn)(x)[0], y)
+        still, _ = NoisyLayer(rnn, states=1e-12)(x)  # the loop step by step
         assert torch.allclose(still, y, atol=1e-6)
-        off = [(Noisy(rnn, inputs=i, states=s)(x)[0] - y).std().item() for i, s in ((0.1, 0), (1.0, 0), (0, 0.1), (0, 1.0))]
+        off = [(NoisyLayer(rnn, inputs=i, states=s)(x)[0] - y).std().item() for i, s in ((0.1, 0), (1.0, 0), (0, 0.1), (0, 1.0))]
         assert 0 < off[0] < off[1] and 0 < off[2] < off[3]
 
 
 def test_noise_is_over_after_its_context():
     model = EASY.model("minimal", 8)
     rnn, clean = model.rnn, EASY.measure(model, "test")
-    with noisy(model, inputs=1.0):
+    with add_noise(model, inputs=1.0):
         assert EASY.measure(model, "test") != clean
     assert model.rnn is rnn and EASY.measure(model, "test") == clean
 
@@ -366,7 +370,7 @@ def shares_of(step, weights=None):
         for name, value in (weights or {}).items():
             rnn.weights()[name].copy_(value)
     x = torch.randn(40, 8, 4)
-    return unit_analysis.shares(rnn.cell, x, unit_analysis.states(rnn, x), rnn.weights())
+    return unit_analysis.variance_shares(rnn.cell, x, unit_analysis.run_states(rnn, x), rnn.weights())
 
 
 def test_what_moves_a_unit_in_cells_where_it_is_known():
@@ -388,10 +392,10 @@ def test_what_moves_a_unit_in_cells_where_it_is_known():
 def test_gates_are_those_of_the_equations(cell):
     torch.manual_seed(0)
     rnn, x = RNN(cell, 3, 5), torch.randn(6, 4, 3)
-    path = unit_analysis.states(rnn, x)
+    path = unit_analysis.run_states(rnn, x)
     assert torch.allclose(path[0][1:], rnn(x)[0], atol=1e-6)
     with torch.no_grad():
-        found = unit_analysis.gates(rnn, x, path)
+        found = unit_analysis.measure_gates(rnn, x, path)
     names = {
         "lstm": ["i", "f", "o"],
         "gru": ["r", "z"],
@@ -415,9 +419,9 @@ def test_shares_of_a_state_that_begins_at_minus_infinity():
     """m of sLSTM: it counts from where it is finite."""
     torch.manual_seed(0)
     rnn, x = RNN("slstm", 3, 8), torch.randn(6, 4, 3)
-    path = unit_analysis.states(rnn, x)
+    path = unit_analysis.run_states(rnn, x)
     assert path[3][0].isinf().all()
-    assert sum(unit_analysis.shares(rnn.cell, x, path, rnn.weights())) == pytest.approx(1)
+    assert sum(unit_analysis.variance_shares(rnn.cell, x, path, rnn.weights())) == pytest.approx(1)
 
 
 def test_the_input_before_moves_no_share_of_the_input():
@@ -433,19 +437,19 @@ def test_noise_on_states_leaves_the_input_before_as_it_is():
     """Step by step, as it is for noise on states, prev(x) is still the step before."""
     rnn = RNN("qrnn", 3, 5)
     x = torch.randn(7, 2, 3)
-    found, _ = Noisy(rnn, states=1e-6)(x)
+    found, _ = NoisyLayer(rnn, states=1e-6)(x)
     assert torch.allclose(found, rnn(x)[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", ["qrnn", "fastgrnn", "slstm"])
 def test_cells_are_checked_before_they_are_trained(cell):
     torch.manual_seed(0)
-    assert check(RNN(cell, 3, 8), torch.randn(20, 5, 3))[0] == "compiled"
+    assert check_layer(RNN(cell, 3, 8), torch.randn(20, 5, 3))[0] == "compiled"
 
 
 def test_a_short_part_for_a_run_of_everything():
     said = []
-    minimal, vanilla = run.short(CPU, said.append)
+    minimal, vanilla = run.preview_training(CPU, said.append)
     assert minimal.final < vanilla.final and len(said) == 2
 
 
@@ -454,7 +458,7 @@ def known_machine(monkeypatch):
     """Its rates aren't measured again for every run: that takes seconds."""
     from bench.measure import device_constants
 
-    monkeypatch.setattr(device_constants, "measure", lambda device: None)
+    monkeypatch.setattr(device_constants, "measure_constants", lambda device: None)
 
 
 def bench(*arguments: object):
@@ -475,7 +479,7 @@ TINY = ("--cells", "minimal,gru", "--steps", "20", "--hidden", "4", "--device", 
         (["adding", "--equal", "width"], "no --equal is called 'width'"),
         (["adding", "--rates", "0.1,-1"], "--rates takes positive numbers"),
         (["adding", "--data", "x"], "are for recommend"),
-        (["digits", "--length", "3"], "a length of their own"),
+        (["digits", "--seq-lens", "3"], "a length of their own"),
         (["recommend", "--data", "nowhere.dat"], "nowhere.dat can't be read"),
         (["recommend", "--data", "x", "--items", "500"], "of the click stream"),
         (["adding", "--budget", "5"], "--budget takes a time with its unit"),
@@ -489,20 +493,20 @@ def test_bad_input_is_one_line(arguments, says):
 
 def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machine):
     out = tmp_path / "run"
-    first = bench("train", "adding", *TINY, "--length", 6, "--out", out)
+    first = bench("train", "adding", *TINY, "--seq-lens", 6, "--out", out)
     assert first.exit_code == 0, first.exception
     assert "adding, at equal hidden width" in first.stdout and "minimal H=4 seed 0" in first.stderr
-    records = read(out)
+    records = read_records(out)
     assert [r.trial.cell for r in records.training] == ["minimal", "gru"] and len(records.learned) == 2
     text = (out / "report.md").read_text()
     assert text.startswith("# Recurrent cells learn: adding")
     assert "always 1 0.167" in text and "## What moves a unit" in text and "python -m bench" in text
     assert "2 trainings" in bench("report", out).stdout and bench("report", out, "--md").stdout.startswith("# Recurrent cells learn")
-    more = bench("train", "adding", *TINY, "--length", 6, "--seeds", 2, "--out", out, "--resume")
+    more = bench("train", "adding", *TINY, "--seq-lens", 6, "--seeds", 2, "--out", out, "--resume")
     assert more.exit_code == 0, more.exception
-    again = read(out)
+    again = read_records(out)
     assert len(again.training) == 4 and again.training[:2] == records.training
-    other = bench("train", "adding", *TINY, "--length", 7, "--out", out, "--resume")
+    other = bench("train", "adding", *TINY, "--seq-lens", 7, "--out", out, "--resume")
     assert isinstance(other.exception, UsageError) and "was measured with T 6, not 7" in str(other.exception)
 
 
@@ -524,33 +528,33 @@ def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "advance", interrupted)
-        patch.setattr("bench.studies.training.trainings.draw", lambda *numbers: InOrder())
-        done = bench("train", "adding", *TINY, "--length", 6, "--out", out)
-    assert done.exit_code == 130 and f"interrupted: --out {out} --resume goes on" in done.stderr
-    assert [r.trial.cell for r in read(out).training] == ["minimal"] and (out / "report.md").exists()
-    assert bench("train", "adding", *TINY, "--length", 6, "--out", out, "--resume").exit_code == 0
-    assert [r.trial.cell for r in read(out).training] == ["minimal", "gru"]
+        patch.setattr("bench.studies.training.trainings.make_rng", lambda *numbers: InOrder())
+        done = bench("train", "adding", *TINY, "--seq-lens", 6, "--out", out)
+    assert done.exit_code == 130 and f"interrupted: --out {out} --resume continues" in done.stderr
+    assert [r.trial.cell for r in read_records(out).training] == ["minimal"] and (out / "report.md").exists()
+    assert bench("train", "adding", *TINY, "--seq-lens", 6, "--out", out, "--resume").exit_code == 0
+    assert [r.trial.cell for r in read_records(out).training] == ["minimal", "gru"]
 
 
 def test_a_wrong_layer_is_said_and_the_others_are_trained(tmp_path, known_machine, monkeypatch):
     def checked(rnn: RNN, x: torch.Tensor) -> tuple[str, float]:
         if rnn.cell.name == "minimal":
-            raise Wrong("minimal is off")
+            raise WrongResult("minimal is off")
         return "compiled", 1e-6
 
-    monkeypatch.setattr("bench.studies.training.trainer.check", checked)
-    done = bench("train", "adding", *TINY, "--length", 6, "--out", tmp_path / "run")
+    monkeypatch.setattr("bench.studies.training.trainer.check_layer", checked)
+    done = bench("train", "adding", *TINY, "--seq-lens", 6, "--out", tmp_path / "run")
     assert done.exit_code == 1 and "minimal is off\n" in done.stderr
-    assert [r.trial.cell for r in read(tmp_path / "run").training] == ["gru"]
+    assert [r.trial.cell for r in read_records(tmp_path / "run").training] == ["gru"]
 
 
 def test_the_verb_without_time_says_how_to_go_on(tmp_path, known_machine):
-    done = bench("train", "adding", *TINY, "--length", 6, "--budget", "0.001s", "--out", tmp_path / "run")
-    assert done.exit_code == 0 and "--resume goes on" in done.stderr
-    assert [r.end for r in read(tmp_path / "run").training] in ([], ["time"])
-    assert "--resume goes on" in done.stderr and (tmp_path / "run" / "records.jsonl").exists()
+    done = bench("train", "adding", *TINY, "--seq-lens", 6, "--budget", "0.001s", "--out", tmp_path / "run")
+    assert done.exit_code == 0 and "--resume continues" in done.stderr
+    assert [r.end for r in read_records(tmp_path / "run").training] in ([], ["time"])
+    assert "--resume continues" in done.stderr and (tmp_path / "run" / "records.jsonl").exists()
 
 
 def test_a_sequence_of_examples_is_of_its_sizes():
-    trials = [t for _, t in Plan(load("sizes"), ("gru",), 1).trials()]
+    trials = [t for _, t in TrainingPlan(load_task("sizes"), ("gru",), 1).trials()]
     assert [t.examples for t in trials] == [100, 300, 1000, 4000] and np.all([t.steps == trials[0].steps for t in trials])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import read
+from bench.records import read_records
 from kernels import RNN
 from tests.inline import Inline
 from tests.test_cli import bench
@@ -63,7 +63,7 @@ def test_what_is_measured(folder, bench, monkeypatch):
     assert code == 0, err
     headings = [line.split(",")[0] for line in printed.splitlines() if line.startswith(("Training", "Against", "Noise"))]
     assert len(headings) == 3 and all(line.split(":")[0] in out for line in headings)
-    records = read(folder / "ran")
+    records = read_records(folder / "ran")
     assert {(r.case.cell, r.status) for r in records.cases if r.case.backend == "compiled"} == {("gru", "ok"), ("my_cells.py:ran", "ok")}
     assert {r.status for r in records.cases if r.case.backend == "stepwise"} == {"verified"}
     assert (folder / printed.splitlines()[-1].removeprefix("report: ")).exists()

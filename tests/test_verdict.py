@@ -61,18 +61,18 @@ def test_how_far_apart():
 def pair(factor: float, **which: object):
     """A case, and itself again under another name, so many times as slow."""
     times = (1.0, 1.1, 0.9, 1.0, 1.2)
-    return timed(case(**which), *times), timed(case(control=True, **which), *(factor * t for t in times))
+    return timed(case(**which), *times), timed(case(aa_repeat=True, **which), *(factor * t for t in times))
 
 
 def test_the_noise_floor_is_the_largest_difference_of_a_pair():
     found = noise([*pair(1.03), *pair(1 / 1.05, cell="lstm"), *pair(1.01, mode="inference"), timed(case("cfn"), 9.0)])
     assert len(found.pairs) == 3 and found.floor == pytest.approx(0.05) and found.margin == found.floor
-    assert {record.case.control for record, _ in found.pairs} == {True}
+    assert {record.case.aa_repeat for record, _ in found.pairs} == {True}
 
 
 def test_a_quiet_run_has_the_least_margin_and_one_without_pairs_too():
     assert noise(pair(1.001)).margin == NOISE and noise(pair(1.001)).floor == pytest.approx(0.001)
-    alone = [timed(case(), 1.0), timed(case("lstm", control=True), 1.0), timed(case("cfn", control=True), status="oom")]
+    alone = [timed(case(), 1.0), timed(case("lstm", aa_repeat=True), 1.0), timed(case("cfn", aa_repeat=True), status="oom")]
     assert noise(alone) == Noise() and Noise().margin == NOISE and Noise().floor == 0
 
 
@@ -96,10 +96,10 @@ def test_a_throttled_case_has_no_verdict():
     ("tf32_recurrent", True, False), ("biases", 2, True), ("accumulators", "float64", True), ("flat_weights", True, True),
 ])  # fmt: skip
 def test_rows_whose_work_differs_have_no_ratio(part, value, alike):
-    mine = timed(case(), *[1.0] * 6, work=WORK)
-    other = timed(case(backend="vendor"), *[2.0] * 6, work=WORK.model_copy(update={part: value}))
+    mine = timed(case(), *[1.0] * 6, numerics=WORK)
+    other = timed(case(backend="vendor"), *[2.0] * 6, numerics=WORK.model_copy(update={part: value}))
     assert bool(compared(mine, other, NOISE)) == alike
-    assert compared(mine, other.model_copy(update={"work": None}), NOISE), "an older record doesn't say"
+    assert compared(mine, other.model_copy(update={"numerics": None}), NOISE), "an older record doesn't say"
 
 
 def test_a_control_is_compared_with_what_it_repeats_alone():

@@ -9,12 +9,12 @@ from bench.cli import app
 from bench.errors import UsageError
 from bench.records.training_record import LearnedRecord, Plane, Trial
 from bench.render import training_plots
-from bench.studies.training import load, unit_analysis
-from bench.studies.training.layer_check import check
-from bench.studies.training.synthetic_vowels import FORMANTS, RATE, vowel
+from bench.studies.training import load_task, unit_analysis
+from bench.studies.training.layer_check import check_layer
+from bench.studies.training.synthetic_vowels import FORMANTS, RATE, synthesize_vowel
 from bench.studies.training.trainer import Training
-from bench.studies.training.training_plan import Plan
-from bench.studies.training.vowels import VOWELS, Probes, data
+from bench.studies.training.training_plan import TrainingPlan
+from bench.studies.training.vowels import VOWELS, Probes, load_vowels
 
 SMALL = {"T": 150, "H": 144, "B": 12, "steps": 60, "every": 60, "rates": (0.3,)}
 
@@ -23,7 +23,7 @@ SMALL = {"T": 150, "H": 144, "B": 12, "steps": 60, "every": 60, "rates": (0.3,)}
 def test_a_vowel_has_its_resonances(name):
     """Of many voices the mean spectrum peaks around the first formant or the pitch below it, and is higher around the second formant
     than between the two."""
-    sounds = np.stack([vowel(name, 2000, np.random.default_rng(n)) for n in range(60)])
+    sounds = np.stack([synthesize_vowel(name, 2000, np.random.default_rng(n)) for n in range(60)])
     assert np.allclose((sounds**2).mean(1), 1)
     frequencies, power = welch(sounds, RATE, nperseg=256)
     mean = np.log(power).mean(0)
@@ -38,10 +38,10 @@ def test_a_vowel_has_its_resonances(name):
 
 
 def test_the_data_are_the_same_for_all():
-    x, y = data("valid", 50)
+    x, y = load_vowels("valid", 50)
     assert x.shape == (50, 150, 1) and torch.bincount(y).tolist() == [50, 50, 50]
-    assert torch.equal(load("vowels", T=50).batch(3, 4)[0], load("vowels", T=50).batch(3, 4)[0])
-    assert not torch.equal(data("train", 50)[0][:, :150], x)
+    assert torch.equal(load_task("vowels", T=50).batch(3, 4)[0], load_task("vowels", T=50).batch(3, 4)[0])
+    assert not torch.equal(load_vowels("train", 50)[0][:, :150], x)
 
 
 def test_only_the_speeds_are_learned():
@@ -51,14 +51,14 @@ def test_only_the_speeds_are_learned():
     assert source.sum() == 1 and source[model.source] == 1
     assert model.units == [row * 12 + column for row, column in model.probes]
     assert not model.rnn.weights()["p.b"].view(12, 12)[2:-2, 2:-2].any()
-    backend, error = check(model.rnn, data("valid", 50)[0])
+    backend, error = check_layer(model.rnn, load_vowels("valid", 50)[0])
     assert backend == "compiled" and error < 1e-5
 
 
 def test_shares():
     """They are of the intensities at the probes, and add up to 1, in silence too."""
     model = Probes("wave", 144)
-    x = data("valid", 60)[0][:, :4]
+    x = load_vowels("valid", 60)[0][:, :4]
     y, _ = model.rnn(x)
     seen = y[..., model.units].square().sum(0)
     assert torch.allclose(model(x).exp(), seen / seen.sum(1, keepdim=True))
@@ -79,7 +79,7 @@ def test_a_grid_without_room_is_told_before_a_folder_is_made(sizes, tmp_path):
     ("asked", "told"),
     [
         (["--equal", "parameters"], "1,050,965 units of wave over 300 steps of 300 voices are 352 GiB"),
-        (["--equal", "both", "--hidden", "256", "--cells", "gru,wave", "--length", "2000"], "66,133 units of wave over 2000 steps"),
+        (["--equal", "both", "--hidden", "256", "--cells", "gru,wave", "--seq-lens", "2000"], "66,133 units of wave over 2000 steps"),
         (["--hidden", "1000000"], "1,000,000 units of wave"),
     ],
 )
@@ -87,13 +87,13 @@ def test_a_grid_beyond_memory_is_told_before_a_folder_is_made(asked, told, tmp_p
     """A wave has a few values for each point: to have as many as a GRU it takes a million points."""
     with pytest.raises(UsageError, match=rf"{told}.*: take a smaller --hidden, or --equal hidden"):
         app(["train", "vowels", *asked, "--device", "cpu", "--out", str(tmp_path / "out")], standalone_mode=False)
-    assert not (tmp_path / "out").exists() and not load("vowels").unfit("wave", 4096)
+    assert not (tmp_path / "out").exists() and not load_task("vowels").unfit("wave", 4096)
 
 
 def test_it_learns(tmp_path):
     """On a tiny grid and in two seconds far better than chance; and what it has learned is drawn."""
-    task = load("vowels", **SMALL)
-    ((_, trial),) = Plan(task, ("wave",), 1).trials()
+    task = load_task("vowels", **SMALL)
+    ((_, trial),) = TrainingPlan(task, ("wave",), 1).trials()
     training = Training(task, trial, torch.device("cpu"))
     record = training.run(lambda *_: None)
     assert record.final > 0.6 and record.recurrent == 144 and record.baselines == {}
@@ -107,13 +107,13 @@ def test_it_learns(tmp_path):
 
 def test_what_a_trained_layer_does():
     """A wide layer is looked at where there is room; the sigmoid of its speeds stands still."""
-    task = load("vowels", **(SMALL | {"T": 30}))
+    task = load_task("vowels", **(SMALL | {"T": 30}))
     trial = Trial(task="vowels", cell="wave", H=144, seed=0, rate=0.1, steps=1)
-    found = unit_analysis.look(task, task.model("wave", 144), trial)
+    found = unit_analysis.analyze_units(task, task.model("wave", 144), trial)
     assert len(found.gates) == 1 and found.own + found.neighbours + found.input == pytest.approx(1) and isinstance(found.field, Plane)
 
 
 def test_a_cell_without_a_grid():
-    task = load("vowels", **SMALL)
+    task = load_task("vowels", **SMALL)
     model = task.model("gru", 8)
-    assert model(data("valid", 150)[0]).shape == (150, 3) and task.field(model) is None
+    assert model(load_vowels("valid", 150)[0]).shape == (150, 3) and task.field(model) is None

@@ -6,50 +6,55 @@ import pytest
 import torch
 
 from bench.analysis.summary import peers, updates_per_second
-from bench.commands.cell_arguments import fits
+from bench.commands.cell_arguments import check_sizes
 from bench.errors import UsageError
-from bench.harness.cases import groups, planned, small, verified
-from bench.harness.runner import outcome
-from bench.harness.settings import DEFAULTS, Settings
+from bench.harness.cases import is_planned, list_interpreter_cases, small_size, timing_groups
+from bench.harness.runner import make_case_record
+from bench.harness.settings import Settings
 from bench.measure import gate
-from bench.measure.backends import Unsupported, build
-from bench.measure.numerics import work
-from bench.measure.problem import problem
+from bench.measure.backends import Unsupported, build_workload
+from bench.measure.numerics import describe_numerics
+from bench.measure.problem import make_problem
 from bench.records import CaseRecord
+from bench.records.backend_table import default_names
 from bench.render import plots, wave_report
 from bench.render.all_cases import every
 from tests.records import ENVIRONMENT, case, timed
 
-ASKED = Settings(("wave", "minimal"), DEFAULTS["cpu"], (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
+ASKED = Settings(("wave", "minimal"), default_names("cpu"), (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
 
 
 @pytest.mark.parametrize("sizes", [{"T": 6, "B": 3, "D": 5, "H": 36}, {"T": 1, "B": 1, "D": 1, "H": 17}], ids=str)
 def test_the_conv2d_loop_computes_waves(sizes):
     """Held to the reference like any backend; its error is that of float32."""
-    given = problem("wave", **sizes, dtype="float32", device="cpu", seed=1)
-    errors, wrong = gate.compare(given, build("conv2d", given).answer(), 1e-5)
+    given = make_problem("wave", **sizes, dtype="float32", device="cpu", seed=1)
+    errors, wrong = gate.compare_answer(given, build_workload("conv2d", given).answer(), 1e-5)
     assert wrong == "" and errors.output < 1e-6
 
 
 def test_and_nothing_else():
     with pytest.raises(Unsupported, match="is a loop for the cell wave alone"):
-        build("conv2d", problem("minimal", 2, 1, 3, 4, "float32", "cpu", 0))
+        build_workload("conv2d", make_problem("minimal", 2, 1, 3, 4, "float32", "cpu", 0))
 
 
 def test_which_rows_there_are():
     """Stencils and their peer for waves alone, and no GRU beside a wave."""
-    (group,) = groups(ASKED)
-    rows = {(c.cell, c.backend) for c in group.cases if not c.stands_for}
+    (group,) = timing_groups(ASKED)
+    rows = {(c.cell, c.backend) for c in group.cases if not c.matched_params_of}
     assert ("wave", "conv2d") in rows and not {("minimal", "conv2d"), ("minimal", "stencil")} & rows
-    assert {c.stands_for for c in group.cases} == {"", "minimal"}
-    assert {(c.cell, c.backend) for c in verified(ASKED)} >= {("wave", "stencil"), ("wave", "stepwise"), ("minimal", "stepwise")}
-    assert ("minimal", "stencil") not in {(c.cell, c.backend) for c in verified(ASKED)}
-    assert planned(ASKED, "wave", "compiled", False) and not planned(ASKED, "wave", "conv2d", False) and small("wave")[3] == 17
+    assert {c.matched_params_of for c in group.cases} == {"", "minimal"}
+    assert {(c.cell, c.backend) for c in list_interpreter_cases(ASKED)} >= {
+        ("wave", "stencil"),
+        ("wave", "stepwise"),
+        ("minimal", "stepwise"),
+    }
+    assert ("minimal", "stencil") not in {(c.cell, c.backend) for c in list_interpreter_cases(ASKED)}
+    assert is_planned(ASKED, "wave", "compiled", False) and not is_planned(ASKED, "wave", "conv2d", False) and small_size("wave")[3] == 17
 
 
 def test_the_unit():
     wave = case("wave", T=10, B=4, H=36)
-    assert outcome(wave, "ok", "").unit == "cell update" and outcome(case("gru"), "ok", "").unit == ""
+    assert make_case_record(wave, "ok", "").unit == "cell update" and make_case_record(case("gru"), "ok", "").unit == ""
     record = timed(wave, *[0.5] * 5, unit="cell update")
     assert updates_per_second(record) == pytest.approx(10 * 4 * 36 / 0.5) and updates_per_second(timed(wave, 0.5)) is None
     assert "cell updates/s" in every([record], ENVIRONMENT) and "updates" not in every([timed(wave, 0.5)], ENVIRONMENT)
@@ -82,9 +87,9 @@ def test_a_plot_has_room_for_all():
 
 
 def test_what_a_row_declares():
-    given = problem("wave", 2, 1, 3, 4, "float32", "cpu", 0)
+    given = make_problem("wave", 2, 1, 3, 4, "float32", "cpu", 0)
     for backend in ("conv2d", "compiled"):
-        declared = work(case("wave", backend), build(backend, given))
+        declared = describe_numerics(case("wave", backend), build_workload(backend, given))
         assert declared.biases == 0 and declared.state == declared.accumulators == "float32"
 
 
@@ -98,15 +103,15 @@ def test_a_grid_of_another_size(tmp_path):
             pond = damped_wave(Grid((8, 8)))
         """)
     )
-    fits((f"{file}:pond",), 3, 64)
+    check_sizes((f"{file}:pond",), 3, 64)
     with pytest.raises(UsageError, match=r"its grid has 64 points: take --hidden 64, not 256"):
-        fits((f"{file}:pond",), 3, 256)
+        check_sizes((f"{file}:pond",), 3, 256)
 
 
 def test_the_peer_is_as_the_paper_runs_it():
     """One convolution a step, its kernel the five-point stencil; nothing of what no step changes is computed again."""
-    given = problem("wave", 5, 2, 1, 16, "float32", "cpu", 0)
-    made = build("conv2d", given)
+    given = make_problem("wave", 5, 2, 1, 16, "float32", "cpu", 0)
+    made = build_workload("conv2d", given)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
         made.infer()
     counts = {event.key: event.count for event in seen.key_averages()}

@@ -12,15 +12,15 @@ WAVE = "from cells.grammar.field_equation import second_order\n\n\n"
 
 WRONG = {
     "a stencil that squares": (
-        STENCIL + "square = Stencil.of('square', lambda f: f * f, 2)  # here\n",
+        STENCIL + "square = Stencil.from_operator('square', lambda f: f * f, 2)  # here\n",
         "square is no stencil: what a point is given is a sum, with fixed weights",
     ),
     "a stencil of nothing": (
-        STENCIL + "none = Stencil.of('none', lambda f: 0 * f, 2)  # here\n",
+        STENCIL + "none = Stencil.from_operator('none', lambda f: 0 * f, 2)  # here\n",
         "none is no stencil: .* not all 0",
     ),
     "a stencil around the edge": (
-        STENCIL + "round = Stencil.of('round', lambda f: f.roll(1, 0), 1)  # here\n",
+        STENCIL + "round = Stencil.from_operator('round', lambda f: f.roll(1, 0), 1)  # here\n",
         "round is no stencil: .* beyond the grid there is 0",
     ),
     "a wave that divides by its rate": (

@@ -23,7 +23,7 @@ CHOICE = ("cells", "backends", "seq_lens", "modes", "shard")
 
 
 @dataclass(frozen=True)
-class Side:
+class RunSet:
     """One of the two: its name, and one or more runs of the same code on the same machine."""
 
     name: str
@@ -33,7 +33,7 @@ class Side:
     def cases(self) -> dict[Case, CaseRecord]:
         """By case, the samples of all runs together. One that failed in any of them has failed."""
         found: dict[Case, list[CaseRecord]] = {}
-        for record in (record for run in self.runs for record in run.cases if not record.case.control):
+        for record in (record for run in self.runs for record in run.cases if not record.case.aa_repeat):
             found.setdefault(record.case, []).append(record)
         return {case: pooled(records) for case, records in found.items()}
 
@@ -86,8 +86,8 @@ class Pair:
 class Comparison:
     """B against A. `unlike` names what else differs between the two than the code."""
 
-    a: Side
-    b: Side
+    a: RunSet
+    b: RunSet
     pairs: tuple[Pair, ...]
     unlike: tuple[str, ...]
     margin: float
@@ -111,7 +111,7 @@ class Comparison:
         return sum(speed.verdict == verdict for _, speed in self.compared)
 
 
-def compare(a: Side, b: Side) -> Comparison:
+def compare(a: RunSet, b: RunSet) -> Comparison:
     """Raises UsageError where the two have no case in common."""
     cases = [*a.cases, *(case for case in b.cases if case not in a.cases)]
     if not a.cases.keys() & b.cases.keys():

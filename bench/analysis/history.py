@@ -117,7 +117,7 @@ class Timeline:
         for name, run in self.runs:
             table, margin = {record.case: record for record in run.cases}, noise(run.cases).margin
             for case, record in table.items():
-                if not case.control and (pairs := against(record, table)):
+                if not case.aa_repeat and (pairs := against(record, table)):
                     found.setdefault(case, []).append(Point(name, run, record, pairs, margin))
         return {case: tuple(points) for case, points in found.items() if len(points) > 1}
 

@@ -4,7 +4,7 @@ the device does at its best (`records.Constants`).
 
     products = (hoisted + recurrent flops) / rate of the dtype
     memory   = (bytes - what all caches hold, once for each pass) / copy rate
-    chain    = meetings · max(barrier among n, load from L2)     on a GPU, n = the fewest multiprocessors that hold the matrices
+    chain    = grid_syncs · max(barrier among n, load from L2)     on a GPU, n = the fewest multiprocessors that hold the matrices
     floor    = max(products, memory, chain)
 
 Each is a bound of its own, and a maximum of bounds is one. A sum is not: copies run beside products, and while one part of the
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.analysis.summary import seconds, timed
-from bench.records import Case, CaseRecord, Constants, Demand, Environment
+from bench.records import Case, CaseRecord, Constants, Environment, LowerBound
 
 Part = Literal["products", "memory", "chain"]
 
@@ -49,14 +49,14 @@ class Light:
         return max(parts, key=lambda part: getattr(self, part))
 
 
-def light(case: Case, demand: Demand, constants: Constants) -> Light | None:
+def light(case: Case, demand: LowerBound, constants: Constants) -> Light | None:
     """The floor of one call of a case; None where the rate of its products was not measured."""
     flops, rate = demand.hoisted + demand.recurrent, constants.products.get(product(case))
     if rate is None:
         return None
     passes = 2 if case.mode == "training" else 1
     moved = 0 if constants.cache is None else max(0, demand.bytes - passes * constants.cache)
-    return Light(flops / rate, moved / constants.copy_rate, demand.meetings * meeting(demand.held, constants))
+    return Light(flops / rate, moved / constants.copy_rate, demand.grid_syncs * meeting(demand.resident_bytes, constants))
 
 
 def product(case: Case) -> str:
@@ -74,7 +74,7 @@ def meeting(held: int, constants: Constants) -> float:
 
 def of(record: CaseRecord, here: Environment) -> Light | None:
     """A record's floor; None where it, or where it ran, doesn't say what one takes."""
-    return light(record.case, record.demand, here.constants) if record.demand and here.constants else None
+    return light(record.case, record.lower_bound, here.constants) if record.lower_bound and here.constants else None
 
 
 def times_light(record: CaseRecord, here: Environment) -> float | None:

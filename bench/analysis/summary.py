@@ -63,9 +63,9 @@ def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
 def alike(record: CaseRecord, peer: CaseRecord) -> bool:
     """Whether two cases do equal work with equal numerics, as far as their records say what they do. A control is like the case that it
     repeats, and no other."""
-    if record.case.control != peer.case.control:
-        return record.case.model_copy(update={"control": peer.case.control}) == peer.case
-    return not (record.work and peer.work) or record.work.alike == peer.work.alike
+    if record.case.aa_repeat != peer.case.aa_repeat:
+        return record.case.model_copy(update={"aa_repeat": peer.case.aa_repeat}) == peer.case
+    return not (record.numerics and peer.numerics) or record.numerics.comparable == peer.numerics.comparable
 
 
 def speed(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
@@ -105,8 +105,8 @@ def peers(cases: Mapping[Case, CaseRecord], case: Case) -> Peers:
     sized = [
         record
         for other, record in cases.items()
-        if (other.stands_for, other.T, other.B, other.D) == (case.cell, case.T, case.B, case.D)  # the quick part of what follows
-        and other == case.model_copy(update={**gru, "H": other.H, "stands_for": case.cell})
+        if (other.matched_params_of, other.T, other.B, other.D) == (case.cell, case.T, case.B, case.D)  # the quick part of what follows
+        and other == case.model_copy(update={**gru, "H": other.H, "matched_params_of": case.cell})
     ]
     return Peers(
         width=width if width and timed(width) else None,

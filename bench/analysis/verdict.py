@@ -76,7 +76,7 @@ class Noise:
 def noise(cases: Iterable[CaseRecord]) -> Noise:
     """The A/A pairs of a run that were both timed in the same rounds."""
     known = {record.case: record for record in cases}
-    controls = (record for record in known.values() if record.case.control)
-    twins = ((record, known.get(record.case.model_copy(update={"control": False}))) for record in controls)
+    controls = (record for record in known.values() if record.case.aa_repeat)
+    twins = ((record, known.get(record.case.model_copy(update={"aa_repeat": False}))) for record in controls)
     ratios = ((record, speed(record, twin) if twin else None) for record, twin in twins)
     return Noise(tuple((record, ratio) for record, ratio in ratios if ratio))

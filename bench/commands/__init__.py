@@ -1,1 +1,1 @@
-"""What `python -m bench` can be asked for, a file for each kind of question. What is heavy is imported when it is asked."""
+"""The commands of `python -m bench`, a file for each. Heavy imports wait until a command runs."""

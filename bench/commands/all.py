@@ -10,24 +10,13 @@ from typing import Any
 
 import click
 
+from bench.commands.arguments import BACKENDS, DEVICE, DURATION, SHARD, SIZE, SIZES, Choice, Size
 from bench.commands.output_options import output_options
 from bench.errors import UsageError
-from bench.harness.settings import (
-    BACKENDS,
-    DEFAULTS,
-    DTYPES,
-    MODES,
-    PRECISIONS,
-    Settings,
-    choice,
-    choices,
-    contenders,
-    duration,
-    part,
-    size,
-    sizes,
-)  # fmt: skip
+from bench.harness.settings import DTYPES, MODES, PRECISIONS, Settings
 from bench.harness.suites import FEW, SUITES
+from bench.records import Mode
+from bench.records.backend_table import LOW, NAMES, default_names, find_backend
 from bench.render.output_format import OutputFormat
 
 BEGAN = time.monotonic()
@@ -37,63 +26,76 @@ BEGAN = time.monotonic()
 @click.option("--cells", metavar="A,B", help="Cells as `bench list` shows them, all, or your own, FILE.py:NAME. [the first eight]")
 @click.option(
     "--backends",
+    type=BACKENDS,
     metavar="A,B",
-    help=f"Of {', '.join(BACKENDS)}, or your own, FILE.py:NAME. "
-    "[all but -low, scan and its peers where a cell has no product in its loop; on a GPU resident-low and all peers too, not compiled]",
+    help=f"Of {', '.join(NAMES)}, or your own, FILE.py:NAME. [all for these cells and this device, of -low persistent-low on a GPU]",
 )
-@click.option("--seq-lens", default="", metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
-@click.option("--batch", default="", metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
-@click.option("--hidden", default="", metavar="H", help="Hidden width. [256; on a GPU 512]")
-@click.option("--input", default="", metavar="D", help="Input width. [as --hidden]")
-@click.option("--suite", default="", metavar="NAME", help=f"A list of sizes instead of one: {', '.join(SUITES)}.")
-@click.option("--modes", default="", metavar="A,B", help=f"Of {', '.join(MODES)}. [training,inference; on a GPU all]")
-@click.option("--dtype", default="", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float32; those of the suite]")
-@click.option("--precision", default="ieee", metavar="NAME", help="Of float32 products: ieee, or on a GPU tf32. [ieee]")
-@click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@click.option("--seed", default="0", metavar="N", help="Of inputs, weights and the order of turns. [0]")
+@click.option("--seq-lens", type=SIZES, metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
+@click.option("--batch", type=SIZE, metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
+@click.option("--hidden", type=SIZE, metavar="H", help="Hidden width. [256; on a GPU 512]")
+@click.option("--input", type=SIZE, metavar="D", help="Input width. [as --hidden]")
+@click.option(
+    "--suite", type=Choice(SUITES, "suite"), default=None, metavar="NAME", help=f"A list of sizes instead of one: {', '.join(SUITES)}."
+)
+@click.option(
+    "--modes", type=Choice(MODES, "mode", several=True), metavar="A,B", help=f"Of {', '.join(MODES)}. [training,inference; on a GPU all]"
+)
+@click.option("--dtype", type=Choice(DTYPES, "dtype"), metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float32; those of the suite]")
+@click.option(
+    "--precision",
+    type=Choice(PRECISIONS, "precision"),
+    default="ieee",
+    metavar="NAME",
+    help="Of float32 products: ieee, or on a GPU tf32. [ieee]",
+)
+@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
+@click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of inputs, weights and the order of samples. [0]")
 @click.option("--thorough", is_flag=True, help="More samples, cold caches and, where it is counted, energy. [on a GPU always]")
 @click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
 @click.option("--lean", is_flag=True, help="Few samples and nothing beside the time, of whole layers alone: many sizes in little time.")
-@click.option("--budget", default="", metavar="TIME", help="Begin with no more sizes after 90s, 8m or 1h. [no limit]")
-@click.option("--timeout", default="4m", metavar="TIME", help="What a case may take to be checked, or to be called once. [4m]")
+@click.option("--budget", type=DURATION, metavar="TIME", help="Stop starting new sizes after 90s, 8m or 1h. [no limit]")
+@click.option(
+    "--timeout", type=DURATION, default="4m", metavar="TIME", help="The longest that checking a case, or one call of it, may take. [4m]"
+)
 @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out: measure what is missing there.")
-@click.option("--shard", default="", metavar="I/N", help="The I-th of N parts of the run: `bench merge` makes one run of all. [all of it]")
-@click.option("--no-report", is_flag=True, help="Render nothing: `bench report` does it later, there or elsewhere.")
-@click.option("--dry-run", is_flag=True, help="Print the cases, measure nothing.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out: measure what is missing there.")
+@click.option(
+    "--shard", type=SHARD, default=None, metavar="I/N", help="The I-th of N parts of the run; `bench merge` joins them. [all of it]"
+)
+@click.option("--no-report", is_flag=True, help="Write records only: `bench report` renders them later, here or elsewhere.")
+@click.option("--dry-run", is_flag=True, help="Print the cases without measuring them.")
 @output_options
 def run_all(
-    cells: str | None, backends: str | None, seq_lens: str, batch: str, hidden: str, input: str, suite: str, modes: str, dtype: str,
-    precision: str, device: str, seed: str, thorough: bool, quick: bool, lean: bool, budget: str, timeout: str,
-    out: Path | None, resume: bool, shard: str, no_report: bool, dry_run: bool, output_format: OutputFormat,
+    cells: str | None, backends: tuple[str, ...] | None, seq_lens: tuple[int, ...] | None, batch: int | None, hidden: int | None,
+    input: int | None, suite: str | None, modes: tuple[Mode, ...] | None, dtype: str | None, precision: str, device: str | None, seed: int,
+    thorough: bool, quick: bool, lean: bool, budget: float | None, timeout: float, out: Path | None, resume: bool, shard: str | None,
+    no_report: bool, dry_run: bool, output_format: OutputFormat,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
     from bench.harness import run
-    from bench.harness.device import choose, target
+    from bench.harness.device import make_run_folder, resolve_device
 
-    limits = run.Limits(duration(budget, "--budget") if budget else math.inf, duration(timeout, "--timeout"), BEGAN)
-    suite = choice(suite, tuple(SUITES), "suite") if suite else ""
-    kind = choose(choice(device, ("cpu", "cuda"), "device") if device else "")
+    limits = run.Limits(math.inf if budget is None else budget, timeout, BEGAN)
+    kind = resolve_device(device or "")
     if suite and dry_run and not device and not quick:
         kind = "cuda"  # listed anywhere as a GPU would measure it
     gpu = kind == "cuda"
-    from bench.commands.cell_arguments import entries, fits
+    from bench.commands.cell_arguments import check_sizes, parse_cells
 
-    chosen = entries(cells) if cells is not None or not suite else tuple(dict.fromkeys(shape.cell for shape in SUITES[suite]))
+    chosen = parse_cells(cells) if cells is not None or not suite else tuple(dict.fromkeys(shape.cell for shape in SUITES[suite]))
     known: dict[str, Any] = {
         "cells": chosen,
-        "backends": contenders(backends) if backends is not None else contestants(kind, suite, chosen),
-        "precision": choice(precision, PRECISIONS, "precision"),
+        "backends": backends if backends is not None else default_backends(kind, suite or "", chosen),
+        "precision": precision,
         "device": kind,
-        "seed": size(seed, "--seed", least=0),
+        "seed": seed,
         "quick": quick,
         "thorough": thorough or (gpu and not lean),
         "lean": lean,
-        "shard": part(shard, "--shard") if shard else "",
+        "shard": shard or "",
     }
     if lean and thorough:
         raise UsageError("--lean leaves out what --thorough adds: name one of them")
-    named = choice(dtype, DTYPES, "dtype") if dtype else ""
     if suite:
         sized = {"--seq-lens": seq_lens, "--batch": batch, "--hidden": hidden, "--input": input, "--modes": modes}
         given = [flag for flag, value in sized.items() if value]
@@ -101,46 +103,46 @@ def run_all(
             raise UsageError(f"--suite {suite} has sizes and modes of its own: leave out {' '.join(given)}")
         if not (gpu or quick):
             raise UsageError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
-        settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=named or ("" if gpu else "float32"), suite=suite, **known)
+        settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=dtype or ("" if gpu else "float32"), suite=suite, **known)
     else:
+        width = 32 if quick else 512 if gpu else 256
         settings = Settings(
-            seq_lens=sizes(seq_lens or ("4,8" if quick else "128,512,2048" if gpu else "4,16,48"), "--seq-lens"),
-            batch=size(batch or ("4" if quick else "64" if gpu else "32"), "--batch"),
-            hidden=size(hidden or ("32" if quick else "512" if gpu else "256"), "--hidden"),
-            input=size(input or hidden or ("32" if quick else "512" if gpu else "256"), "--input"),
-            dtype=named or "float32",
-            modes=tuple(mode for mode in MODES if mode in choices(modes, MODES, "mode")) if modes else MODES if gpu else MODES[:2],
+            seq_lens=seq_lens or ((4, 8) if quick else (128, 512, 2048) if gpu else (4, 16, 48)),
+            batch=batch or (4 if quick else 64 if gpu else 32),
+            hidden=hidden or width,
+            input=input or hidden or width,
+            dtype=dtype or "float32",
+            modes=tuple(mode for mode in MODES if mode in modes) if modes else MODES if gpu else MODES[:2],
             **known,
         )
-        fits(settings.cells, settings.input, settings.hidden)
+        check_sizes(settings.cells, settings.input, settings.hidden)
     if settings.precision == "tf32" and not gpu:
         raise UsageError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
     if suite and quick:
         click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu else f', in {settings.dtype} on a CPU'}", err=True)
     if dry_run:
-        from bench.commands.dry_run import dry_run as listed
+        from bench.commands.dry_run import print_cases as listed
 
         listed(settings)
         return
     today = datetime.datetime.now(datetime.UTC)
-    place = target(out, settings.device, suite, resume=resume)
+    place = make_run_folder(out, settings.device, suite or "", resume=resume)
     chosen_format: OutputFormat = "none" if no_report else output_format
-    run.measure(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, chosen_format)
+    run.run_benchmark(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, chosen_format)
 
 
-def contestants(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:
-    """The backends that make sense where none are named: a suite's sizes are too large for those that run step by step in Python, of
-    its memory only `headline` asks, `scan` takes a cell without a product in its loop, its peers one that is affine as well, and `stencil`
-    and `conv2d` take waves."""
-    from bench.measure.linear_recurrence import suited
-    from bench.measure.scan_peers import SCANS
+def default_backends(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the backends of a run that names none: those that can run one of the cells on this device. A suite leaves out backends that
+    step in Python, and only `headline` measures low memory."""
+    from bench.measure.linear_recurrence import is_linear_recurrence
     from cells import load
     from kernels.derive.plan import plan
 
     plans = [plan(load(name)) for name in cells]
-    without = {"eager", "torchrecurrent"} if suite else set()
-    without |= {"resident-low"} if suite not in ("", "headline") else set()
-    without |= {"scan"} if all(made.stages or made.near for made in plans) else set()
-    without |= set() if any(map(suited, plans)) else set(SCANS)
-    without |= set() if any(made.near for made in plans) else {"stencil", "conv2d"}
-    return tuple(name for name in DEFAULTS[kind] if name not in without)
+    has = {
+        "all": True, "without products": not all(found.stages or found.stencil_inputs for found in plans),
+        "linear recurrences": any(map(is_linear_recurrence, plans)), "waves": any(found.stencil_inputs for found in plans),
+    }  # fmt: skip
+    names = default_names("cuda" if kind == "cuda" else "cpu")
+    rows = {name: find_backend(name) for name in names if not name.endswith(LOW) or suite in ("", "headline")}
+    return tuple(name for name, row in rows.items() if has[row.cells] and not (suite and row.slow))

@@ -6,34 +6,33 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bench.commands.arguments import SIZE
 from bench.errors import UsageError
-from bench.harness.settings import size
 
 if TYPE_CHECKING:
     from bench.analysis.verdict import Verdict
 
 
 @click.command()
-@click.option("--runs", default="100", metavar="N", help="How many. [100]")
-@click.option("--slowdown", default="5%", metavar="N%", help="What is planted. [5%]")
-def calibrate(runs: str, slowdown: str) -> None:
-    """Are verdicts to be trusted here? Time the same thing under several names, and a planted slowdown; exit 1 if they aren't."""
+@click.option("--runs", type=SIZE, default="100", metavar="N", help="The number of comparisons. [100]")
+@click.option("--slowdown", default="5%", metavar="N%", help="The planted slowdown. [5%]")
+def calibrate(runs: int, slowdown: str) -> None:
+    """Check the verdicts on this machine: time the same steps under several names, and a planted slowdown. Exits 1 if they fail."""
     found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", slowdown.strip())
     if found is None or not float(found[1]):
         raise UsageError(f"--slowdown takes a percentage, not {slowdown!r}: for example --slowdown 5%")
-    count = size(runs, "--runs")
-    from bench.harness.device import choose
+    from bench.harness.device import resolve_device
 
-    kind = choose("")
+    kind = resolve_device("")
     import torch
 
     from bench.harness import calibration
-    from bench.harness.device_lock import alone
-    from bench.harness.progress import progress
+    from bench.harness.device_lock import lock_device
+    from bench.harness.progress import show_progress
     from bench.render.terminal import terminal
 
-    with alone(kind), progress(count) as tell:
-        result = calibration.calibrate(torch.device(kind), count, float(found[1]) / 100, tell)
+    with lock_device(kind), show_progress(runs) as tell:
+        result = calibration.calibrate(torch.device(kind), runs, float(found[1]) / 100, tell)
     out = terminal()
     asked: tuple[tuple[str, Counter[Verdict], Verdict], ...] = (
         ("the same", result.same, "tie"),

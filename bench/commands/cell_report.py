@@ -8,11 +8,11 @@ from rich.syntax import Syntax
 from rich.table import Column, Table
 
 import cells
-from bench.harness.cases import formula
-from bench.measure.lower_bound import formulas
+from bench.harness.cases import format_formula
+from bench.measure.lower_bound import lower_bound_formulas
 from bench.render.terminal import terminal
 from cells.grammar.parameters import LETTERS
-from kernels.derive.adjoint import TRITON, adjoint, affine, source
+from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
 from kernels.derive.plan import Plan, plan
@@ -21,7 +21,7 @@ UNNAMED = ("b", "p", "s", "before")
 """Leaves that are written otherwise than they are called."""
 
 
-def listing() -> None:
+def print_cells() -> None:
     """Every cell, those that a benchmark has by default first: its states, products in the loop, stages, parameters, torch.nn's module
     for it, and its paper."""
     table = Table(Column("cell", no_wrap=True), "states", "products\nin the loop", "stages", "parameters", "torch.nn", "paper", box=None)
@@ -29,88 +29,88 @@ def listing() -> None:
         cell = cells.load(name)
         p = plan(cell)
         table.add_row(
-            name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), formula(parameter_count(p)),
+            name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), format_formula(parameter_count(p)),
             cell.twin.module if cell.twin else "–", cell.paper, end_section=name == cells.SEED[-1],
         )  # fmt: skip
     terminal().print(table)
 
 
-def show(name: str) -> None:
+def print_cell(name: str) -> None:
     cell = cells.load(name)
     p = plan(cell)
     out = terminal(highlight=False)
     out.rule(f"[bold]{name}")
     out.print(inspect.getdoc(cell.step if ":" in name else sys.modules[cell.step.__module__]) or "", markup=False)
     out.rule("as it is written")
-    out.print(code(textwrap.dedent(inspect.getsource(cell.step))))
+    out.print(highlight(textwrap.dedent(inspect.getsource(cell.step))))
     out.rule("plan")
-    out.print(outline(p), markup=False)
+    out.print(describe_plan(p), markup=False)
     out.rule("parameters")
-    out.print(parameters(p))
+    out.print(parameter_table(p))
     out.rule("derived: the pointwise functions of a step and their adjoints, as Triton")
-    out.print(code(functions(p)))
+    out.print(highlight(derived_functions(p)))
 
 
-def code(text: str) -> Syntax:
+def highlight(text: str) -> Syntax:
     """Coloured, and whole: a line that is wider than the terminal goes on in the next."""
     return Syntax(text, "python", theme="ansi_dark", background_color="default", word_wrap=True)
 
 
-def derivation(name: str) -> str:
+def describe_derivation(name: str) -> str:
     """The plan of a cell and the functions derived from it, as text."""
     p = plan(cells.load(name))
-    return f"{outline(p)}\n\n{functions(p)}"
+    return f"{describe_plan(p)}\n\n{derived_functions(p)}"
 
 
-def functions(p: Plan) -> str:
+def derived_functions(p: Plan) -> str:
     """The pointwise functions of a step and their adjoints, as Triton."""
     found = [stage.argument for stage in p.stages if stage.argument] + [p.step]
-    return "\n".join(source(f, TRITON) for function in found for f in (function, adjoint(function)))
+    return "\n".join(print_source(f, TRITON) for function in found for f in (function, adjoint(function)))
 
 
-def outline(p: Plan) -> str:
-    """What runs in front of the loop and what in it, in words."""
+def describe_plan(p: Plan) -> str:
+    """Describe what runs in front of the loop and what runs in it."""
     lines = ["in front of the loop, for all T·B rows:"]
-    lines += [f"    {t.name} = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
-    lines += [f"    {t.matrix}' = {text(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
+    lines += [f"    {t.name} = {format_node(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
+    lines += [f"    {t.matrix}' = {format_node(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
     made = [(leaf.label, value) for leaf, value in zip(p.vectors, p.vector_values, strict=True) if value.op not in LETTERS]
     if made:
-        lines += ["in front of the loop, once:", *(f"    {name} = {text(value)}" for name, value in made)]
+        lines += ["in front of the loop, once:", *(f"    {name} = {format_node(value)}" for name, value in made)]
     lines.append("in the loop, for every time step:")
     for number, stage in enumerate(p.stages, start=1):
         for argument, members in stage.groups:
-            what = argument.label if argument.op == "state" else text(argument)
+            what = argument.label if argument.op == "state" else format_node(argument)
             for i in members:
                 t = p.terms[i]
                 hoisted = "" if t.hoisted is None else f" + {t.matrix}'"
                 lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
-    lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.near]
+    lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.stencil_inputs]
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
-    if not p.stages and not p.near:
-        lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * affine(p.step))
-    flops = "  ".join(f"{kind} {formula(value)}" for kind, value in flop_counts(p).items())
+    if not p.stages and not p.stencil_inputs:
+        lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * is_affine(p.step))
+    flops = "  ".join(f"{kind} {format_formula(value)}" for kind, value in flop_counts(p).items())
     lines.append(f"flops per time step and sequence: {flops}")
-    lines.append(f"elements moved per time step and sequence, the weights staying on chip: {formula(elements_moved(p))}")
-    least = {kind: formula(value) for kind, value in formulas(p, "training", input_product=True).items()}
+    lines.append(f"elements moved per time step and sequence, the weights staying on chip: {format_formula(elements_moved(p))}")
+    least = {kind: format_formula(value) for kind, value in lower_bound_formulas(p, "training", input_product=True).items()}
     lines += [
-        "at the least, training over T time steps of B sequences:",
+        "lower bound of training over T time steps of B sequences:",
         f"    flops     {least['hoisted']} in front of the loop, {least['recurrent']} in it",
         f"    elements  {least['elements']} read or written",
-        f"    meetings  {least['meetings']}, where one multiprocessor can't hold {least['held']} elements",
-        "    floor     the longest of flops / rate, (bytes - 2·caches) / copy rate",
-        "              and, on a GPU, meetings · max(barrier, load from L2)",
+        f"    barriers  {least['grid_syncs']} across the grid, where one multiprocessor can't hold {least['resident_bytes']} elements",
+        "    time      the longest of flops / rate, (bytes - 2·caches) / copy rate",
+        "              and, on a GPU, barriers · max(barrier, load from L2)",
     ]
     return "\n".join(lines)
 
 
-def text(node: Node) -> str:
+def format_node(node: Node) -> str:
     """A node in the grammar of the cells, named values by their names."""
 
     def inner(n: Node) -> str:
         if n.name and n.op not in UNNAMED and n is not node:
             return n.name
         bare = n.op not in ARITHMETIC or node.op not in ("sub", "mul", "div", "neg") or (n is node.args[0] and n.op in ("mul", "div"))
-        return text(n) if bare else f"({text(n)})"
+        return format_node(n) if bare else f"({format_node(n)})"
 
     args = [inner(a) for a in node.args]
     match node.op:
@@ -132,27 +132,27 @@ def text(node: Node) -> str:
     return node.label
 
 
-def parameters(p: Plan) -> Table:
+def parameter_table(p: Plan) -> Table:
     """Every learned value with its size, by gate: what a matrix or vector belongs to is the value its product goes into."""
     table = Table("value", "size", "in", box=None)
     for key, size in parameter_sizes(p).items():
-        table.add_row(key, formula(size), owner(p, key))
+        table.add_row(key, format_formula(size), find_owner(p, key))
     table.add_section()
-    table.add_row("all", formula(parameter_count(p)), "")
+    table.add_row("all", format_formula(parameter_count(p)), "")
     return table
 
 
-def owner(p: Plan, key: str) -> str:
+def find_owner(p: Plan, key: str) -> str:
     """The named value of the cell that a learned value goes into first."""
     kind, _, label = key.partition(".")
-    for node in p.written:
+    for node in p.ordered_nodes:
         if node.op == ("product" if kind == "W" else kind) and node.label == label:
-            return climb(p, node)
+            return climb_to_named(p, node)
     return ""
 
 
-def climb(p: Plan, node: Node) -> str:
-    above = next((n for n in p.written if any(a is node for a in n.args)), None)
+def climb_to_named(p: Plan, node: Node) -> str:
+    above = next((n for n in p.ordered_nodes if any(a is node for a in n.args)), None)
     if above is None:
         return p.cell.states[0]
-    return above.name if above.name and above.op not in UNNAMED else climb(p, above)
+    return above.name if above.name and above.op not in UNNAMED else climb_to_named(p, above)

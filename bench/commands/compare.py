@@ -8,7 +8,7 @@ from bench.commands.output_options import output_options
 from bench.render.output_format import OutputFormat
 
 
-class Split(click.Command):
+class SplitCommand(click.Command):
     """A command whose arguments after "--" are for another one, in `context.meta`."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -17,7 +17,9 @@ class Split(click.Command):
         return super().parse_args(context, args[:at])
 
 
-@click.command(cls=Split, epilog="Arguments after -- are for `bench all`, where code is measured: compare main -- --cells lstm --quick")
+@click.command(
+    cls=SplitCommand, epilog="Arguments after -- are for `bench all`, where code is measured: compare main -- --cells lstm --quick"
+)
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="[B]", default="", required=False)
 @click.option("--fail-slower", default="", metavar="STAT:N%", help="Exit 1 past it: median:5%; mean or min. Also if a time is lost.")
@@ -25,8 +27,8 @@ class Split(click.Command):
 @output_options
 @click.pass_context
 def compare(context: click.Context, a: str, b: str, fail_slower: str, force: bool, output_format: OutputFormat) -> None:
-    """B against A: a verdict for each case, and the geometric mean. Each is a records file, its folder, or a git revision, which is
-    measured now, by turns; B is the working tree where none is named."""
+    """Compare B with A: a verdict for each case, and the geometric mean. Each is a records file, its folder, or a git revision, which is
+    measured now, interleaved; B is the working tree by default."""
     from bench.analysis.comparison import Threshold
     from bench.analysis.comparison import compare as against
     from bench.errors import UsageError
@@ -34,9 +36,9 @@ def compare(context: click.Context, a: str, b: str, fail_slower: str, force: boo
     from bench.render import comparison_tables as tables
 
     threshold = Threshold.parse(fail_slower) if fail_slower else None
-    named = revisions.named(a), revisions.named(b) if b else revisions.TREE
+    named = revisions.parse_revision(a), revisions.parse_revision(b) if b else revisions.WORKING_TREE
     arguments: Any = context.meta["rest"]
-    found = against(*revisions.sides(*named, arguments, lambda words: click.echo(words, err=True)))
+    found = against(*revisions.read_or_measure(*named, arguments, lambda words: click.echo(words, err=True)))
     if found.unlike and not force:
         raise UsageError(f"A and B differ in {', '.join(found.unlike)}: compare like with like, or --force")
     tables.show(found, output_format)

@@ -8,7 +8,7 @@ def list_cells() -> None:
     """The cells, their backends here, and where their equations come from."""
     from bench.commands import cell_report as show
 
-    show.listing()
+    show.print_cells()
 
 
 @click.command()
@@ -16,14 +16,14 @@ def list_cells() -> None:
 def show(cell: str) -> None:
     """A cell, by name or FILE.py:NAME: its equations, its plan, its parameters, and the functions derived from it."""
     from bench.commands import cell_report as show
-    from bench.commands.cell_arguments import entry
+    from bench.commands.cell_arguments import parse_cell
 
-    show.show(entry(cell))
+    show.print_cell(parse_cell(cell))
 
 
 @click.command()
 def doctor() -> None:
-    """What this machine can run, and what is missing."""
+    """List what this machine can run, and what is missing."""
     from bench.commands import machine_report as doctor
 
-    doctor.report()
+    doctor.print_machine_report()

@@ -7,7 +7,7 @@ import click
 
 from bench.commands.output_options import output_options
 from bench.errors import UsageError
-from bench.harness.settings import folder
+from bench.harness.device import make_folder
 from bench.render.output_format import OutputFormat
 
 
@@ -18,19 +18,19 @@ from bench.render.output_format import OutputFormat
 def merge(paths: tuple[Path, ...], out: Path, output_format: OutputFormat) -> None:
     """The shards of a run as one run, with its report: `bench all --shard 1/2` here, `--shard 2/2` there. What two of them measured is
     named, and taken from the first; where they disagree, the exit code is 1."""
-    from bench.harness.merge_shards import merge as merged
-    from bench.records import read, write
+    from bench.harness.merge_shards import merge_records as merged
+    from bench.records import read_records, write_record
     from bench.render import export, run_report
 
     if len(paths) < 2:
         raise UsageError("merge takes two runs or more: their folders, or their records.jsonl")
-    found = merged([(str(path), read(path)) for path in paths])
-    target = folder(out, out)
+    found = merged([(str(path), read_records(path)) for path in paths])
+    target = make_folder(out, out)
     try:
         with FileIO(target / "records.jsonl", "w") as stream:
             for line in found.lines:
-                write(stream, line)
-        records = read(target)
+                write_record(stream, line)
+        records = read_records(target)
         written = run_report.write(target, records)
     except OSError as error:
         raise UsageError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None

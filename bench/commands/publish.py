@@ -32,16 +32,16 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
             from bench.site.equations import sources
 
             cells = sources(ROOT / "cells")
-            pages = build(runs, cells, derived([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
+            pages = build(runs, cells, describe_cells([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
             click.echo(f"wrote {len(pages)} pages: open {out / 'index.html'}", err=True)
     except OSError as error:
         raise UsageError(f"{error.filename or out} can't be written ({error.strerror}): name another with --out") from None
 
 
-def derived(cells: list[str]) -> dict[str, str]:
-    """What is derived from each cell, where there is torch to derive it."""
+def describe_cells(cells: list[str]) -> dict[str, str]:
+    """Return what is derived from each cell; nothing without torch, which derives it."""
     try:
-        from bench.commands.cell_report import derivation
+        from bench.commands.cell_report import describe_derivation
     except ImportError:
         return {}
-    return {name: derivation(name) for name in cells}
+    return {name: describe_derivation(name) for name in cells}

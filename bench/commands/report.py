@@ -15,11 +15,11 @@ from bench.render.output_format import OutputFormat
 @output_options
 def report(path: Path, out: Path | None, output_format: OutputFormat) -> None:
     """Render a report again from a records.jsonl, or its folder. Needs neither torch nor triton."""
-    from bench.records import read
+    from bench.records import read_records
     from bench.render import export
     from bench.render import run_report as reports
 
-    records = read(path)
+    records = read_records(path)
     target = out or (path if path.is_dir() else path.parent)
     try:
         target.mkdir(parents=True, exist_ok=True)

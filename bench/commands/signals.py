@@ -1,4 +1,4 @@
-"""The verbs of dynamics: gradients, jacobian, theory and chaos."""
+"""`python -m bench gradients`, `jacobian`, `theory` and `chaos`."""
 
 import functools
 import math
@@ -8,195 +8,198 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.commands.arguments import DEVICE, DURATION, SIZE, SIZES, Choice, RenamingCommand, Size, parse_choices, split_list
 from bench.errors import UsageError
-from bench.harness.settings import DTYPES, choice, choices, duration, size, sizes
-from bench.studies.signals.study_options import Place
+from bench.harness.settings import DTYPES
+from bench.studies.signals.study_options import StudyOptions
 
 if TYPE_CHECKING:
-    from bench.studies.signals.trained_layer import Trained
+    from bench.studies.signals.trained_layer import TrainedLayer
 
-OUT = "A new folder for the results. [reports/<date>-<device>-<verb>]"
+OUT = "A new folder for the results. [reports/<date>-<device>-<command>]"
 CELLS = "Cells, by name, as `bench list` shows them. [the first eight]"
 INIT = "Initialisations: default, critical and chrono (where a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
 CHECKPOINT = "Instead of an initialisation, the trained weights of one cell: a state dict, or a checkpoint of `bench train`."
 
 
-def placed(verb: Callable[..., None]) -> Callable[..., None]:
-    """--out, --resume and --budget, which become the `place` of a verb."""
+def add_study_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --out, --resume and --budget. It is called with `options`."""
 
-    @click.option("--budget", default="", metavar="TIME", help="Begin with nothing new after 90s, 8m or 1h. [no limit]")
+    @click.option("--budget", type=DURATION, metavar="TIME", help="Stop starting new work after 90s, 8m or 1h. [no limit]")
     @click.option("--out", type=Path, metavar="FOLDER", help=OUT)
-    @click.option("--resume", is_flag=True, help="Measure what the run in --out doesn't have.")
-    @functools.wraps(verb)
-    def call(budget: str, out: Path | None, resume: bool, **given: Any) -> None:
-        verb(**given, place=Place(out, resume, duration(budget, "--budget") if budget else math.inf))
+    @click.option("--resume", is_flag=True, help="Resume the run in --out.")
+    @functools.wraps(command)
+    def call(budget: float | None, out: Path | None, resume: bool, **given: Any) -> None:
+        command(**given, options=StudyOptions(out, resume, math.inf if budget is None else budget))
 
     return call
 
 
-@click.command()
+@click.command(cls=RenamingCommand, renamed={"--dtypes": "--dtype"})
 @click.option("--cells", metavar="A,B", help=CELLS)
 @click.option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
-@click.option("--seq-lens", default="64,512,4096", metavar="T,T", help="Sequence lengths T. [64,512,4096]")
-@click.option("--batch", default="8", metavar="B", help="Sequences in a batch. [8]")
-@click.option("--hidden", default="64", metavar="H", help="Hidden width, and that of the input. [64]")
-@click.option("--dtypes", default="float32,bfloat16", metavar="A,B", help=f"Of {', '.join(DTYPES)}. [float32,bfloat16]")
-@click.option("--seeds", default="3", metavar="N", help="Weights and inputs are drawn so many times. [3]")
+@click.option("--seq-lens", type=SIZES, default="64,512,4096", metavar="T,T", help="Sequence lengths T. [64,512,4096]")
+@click.option("--batch", type=SIZE, default="8", metavar="B", help="Sequences in a batch. [8]")
+@click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width, and that of the input. [64]")
+@click.option(
+    "--dtype", "dtypes", type=Choice(DTYPES, "dtype", several=True), default="float32,bfloat16", metavar="A,B",
+    help=f"Of {', '.join(DTYPES)}. [float32,bfloat16]",
+)  # fmt: skip
+@click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
-@click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@placed
+@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
+@add_study_options
 def gradients(
-    cells: str | None, inits: str | None, seq_lens: str, batch: str, hidden: str, dtypes: str, seeds: str, checkpoint: Path | None,
-    device: str, place: Place,
+    cells: str | None, inits: str | None, seq_lens: tuple[int, ...], batch: int, hidden: int, dtypes: tuple[str, ...], seeds: int,
+    checkpoint: Path | None, device: str | None, options: StudyOptions,
 ) -> None:  # fmt: skip
     """Gradient norms by lag and by length, at initialisation or after training, and where 16 bit loses them."""
-    names, kind = named(cells), on(device)
-    types = choices(dtypes, DTYPES, "dtype")
-    lengths, B, H, count = sizes(seq_lens, "--seq-lens"), size(batch, "--batch"), size(hidden, "--hidden"), size(seeds, "--seeds")
-    chosen = split(inits, names, ("default", "critical"))
+    names, kind = parse_cell_names(cells), prepare_device(device)
+    lengths, B, H, count, types = seq_lens, batch, hidden, seeds, dtypes
+    chosen = parse_initializations(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "seq_lens": lengths, "B": B, "H": H, "dtypes": types, "seeds": count, "device": kind}
-    from bench.commands.cell_arguments import headed
+    from bench.commands.cell_arguments import check_heads
     from bench.harness import study
     from bench.studies.signals import signal_plan
 
     if checkpoint is None:
-        headed(names, H)
+        check_heads(names, H)
         pieces = signal_plan.gradient_pieces(names, chosen, lengths, (B, H, H), types, count, kind)
     else:
-        model = loaded(checkpoint, cells, inits)
-        settings |= instead(model)
-        pieces = model.gradients(lengths, B, types, count, kind)
-    study.run("gradients", pieces, settings, place)
+        model = load_checkpoint(checkpoint, cells, inits)
+        settings |= checkpoint_settings(model)
+        pieces = model.gradient_pieces(lengths, B, types, count, kind)
+    study.run_study("gradients", pieces, settings, options)
 
 
-@click.command()
+@click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
 @click.option("--cells", metavar="A,B", help=CELLS)
 @click.option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
-@click.option("--length", default="256", metavar="T", help="Steps of the sequence. [256]")
-@click.option("--hidden", default="64", metavar="H", help="Hidden width, and that of the input. [64]")
-@click.option("--dtype", default="float64", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float64]")
-@click.option("--seeds", default="3", metavar="N", help="Weights and inputs are drawn so many times. [3]")
+@click.option("--seq-lens", "seq_len", type=SIZE, default="256", metavar="T", help="Sequence length T. [256]")
+@click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width, and that of the input. [64]")
+@click.option("--dtype", type=Choice(DTYPES, "dtype"), default="float64", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float64]")
+@click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
-@click.option("--device", default="", metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@placed
+@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
+@add_study_options
 def jacobian(
     cells: str | None,
     inits: str | None,
-    length: str,
-    hidden: str,
+    seq_len: int,
+    hidden: int,
     dtype: str,
-    seeds: str,
+    seeds: int,
     checkpoint: Path | None,
-    device: str,
-    place: Place,
+    device: str | None,
+    options: StudyOptions,
 ) -> None:
     """Singular values of the Jacobians of the last state, by all states and inputs before it, and their growth per step."""
-    names, kind, chosen_type = named(cells), on(device), choice(dtype, DTYPES, "dtype")
-    T, H, count = size(length, "--length"), size(hidden, "--hidden"), size(seeds, "--seeds")
-    chosen = split(inits, names, ("default", "critical"))
+    names, kind, chosen_type = parse_cell_names(cells), prepare_device(device), dtype
+    T, H, count = seq_len, hidden, seeds
+    chosen = parse_initializations(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "dtype": chosen_type, "seeds": count, "device": kind}
-    from bench.commands.cell_arguments import headed
+    from bench.commands.cell_arguments import check_heads
     from bench.harness import study
     from bench.studies.signals import signal_plan
 
     if checkpoint is None:
-        headed(names, H)
+        check_heads(names, H)
         pieces = signal_plan.jacobian_pieces(names, chosen, T, (H, H), chosen_type, count, kind)
     else:
-        model = loaded(checkpoint, cells, inits)
-        settings |= instead(model)
-        pieces = model.jacobians(T, chosen_type, count, kind)
-    study.run("jacobian", pieces, settings, place)
+        model = load_checkpoint(checkpoint, cells, inits)
+        settings |= checkpoint_settings(model)
+        pieces = model.jacobian_pieces(T, chosen_type, count, kind)
+    study.run_study("jacobian", pieces, settings, options)
 
 
-@click.command()
+@click.command(cls=RenamingCommand, renamed={"--width": "--hidden"})
 @click.option("--cells", metavar="A,B", help="Of vanilla, minimal, gru_reset_before, gru, lstm. [all of these]")
-@click.option("--width", default="1024", metavar="N", help="Width at which growth is measured. [1024]")
-@click.option("--steps", default="40", metavar="T", help="Steps that are measured, after as many others. [40]")
-@click.option("--seed", default="0", metavar="N", help="Of matrices and inputs. [0]")
-@placed
-def theory(cells: str | None, width: str, steps: str, seed: str, place: Place) -> None:
+@click.option("--hidden", type=SIZE, default="1024", metavar="H", help="Hidden width at which growth is measured. [1024]")
+@click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many others. [40]")
+@click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of matrices and inputs. [0]")
+@add_study_options
+def theory(cells: str | None, hidden: int, steps: int, seed: int, options: StudyOptions) -> None:
     """Mean-field theory: how a gradient grows per step, predicted by quadrature and measured in wide cells."""
     from bench.harness import study
     from bench.studies.signals import signal_plan
 
-    names = tuple(signal_plan.POINTS) if cells is None else choices(cells, tuple(signal_plan.POINTS), "cell with a theory")
-    N, count, number = size(width, "--width"), size(steps, "--steps", least=2), size(seed, "--seed", least=0)
-    settings = {"cells": names, "N": N, "steps": count, "seed": number, "device": on("cpu")}
-    study.run("theory", signal_plan.theory_pieces(names, N, count, number), settings, place)
+    names = tuple(signal_plan.POINTS) if cells is None else parse_choices(cells, tuple(signal_plan.POINTS), "cell with a theory")
+    N, count, number = hidden, steps, seed
+    settings = {"cells": names, "N": N, "steps": count, "seed": number, "device": prepare_device("cpu")}
+    study.run_study("theory", signal_plan.theory_pieces(names, N, count, number), settings, options)
 
 
-@click.command()
+@click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
 @click.option("--cells", metavar="A,B", help=CELLS)
 @click.option("--init", "inits", metavar="A,B", help=INIT.format("default,normal:5"))
-@click.option("--length", default="2000", metavar="T", help="Steps without input. [2000]")
-@click.option("--hidden", default="64", metavar="H", help="Hidden width. [64]")
-@click.option("--seed", default="0", metavar="N", help="Of starting points and weights. [0]")
+@click.option("--seq-lens", "seq_len", type=Size(least=2), default="2000", metavar="T", help="Steps without input. [2000]")
+@click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width. [64]")
+@click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of starting points and weights. [0]")
 @click.option("--quick", is_flag=True, help="The maps from fewer points over fewer steps than the paper's.")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=f"{CHECKPOINT} Without the maps.")
-@placed
+@add_study_options
 def chaos(
-    cells: str | None, inits: str | None, length: str, hidden: str, seed: str, quick: bool, checkpoint: Path | None, place: Place
+    cells: str | None, inits: str | None, seq_len: int, hidden: int, seed: int, quick: bool, checkpoint: Path | None, options: StudyOptions
 ) -> None:
     """Two chaotic maps with their Lyapunov exponents and attractors, and every cell without input."""
-    names = named(cells)
-    T, H, number = size(length, "--length", least=2), size(hidden, "--hidden"), size(seed, "--seed", least=0)
-    chosen = split(inits, names, ("default", "normal:5"))
-    settings = {"cells": names, "inits": chosen, "T": T, "H": H, "seed": number, "quick": quick, "device": on("cpu")}
-    from bench.commands.cell_arguments import headed
+    names = parse_cell_names(cells)
+    T, H, number = seq_len, hidden, seed
+    chosen = parse_initializations(inits, names, ("default", "normal:5"))
+    settings = {"cells": names, "inits": chosen, "T": T, "H": H, "seed": number, "quick": quick, "device": prepare_device("cpu")}
+    from bench.commands.cell_arguments import check_heads
     from bench.harness import study
     from bench.studies.signals import chaos, signal_plan
 
     if checkpoint is None:
-        headed(names, H)
-        pieces = signal_plan.chaos_pieces(chaos.SHORT if quick else chaos.PAPER, names, chosen, T, H, number)
+        check_heads(names, H)
+        pieces = signal_plan.chaos_pieces(chaos.PREVIEW if quick else chaos.PAPER, names, chosen, T, H, number)
     else:
-        model = loaded(checkpoint, cells, inits)
-        settings |= instead(model)
-        pieces = model.silence(T, number)
-    study.run("chaos", pieces, settings, place)
+        model = load_checkpoint(checkpoint, cells, inits)
+        settings |= checkpoint_settings(model)
+        pieces = model.autonomous_pieces(T, number)
+    study.run_study("chaos", pieces, settings, options)
 
 
-def named(cells: str | None) -> tuple[str, ...]:
+def parse_cell_names(cells: str | None) -> tuple[str, ...]:
     import cells as tree
 
-    return tree.SEED if cells is None else choices(cells, tree.names(), "cell")
+    return tree.SEED if cells is None else parse_choices(cells, tree.names(), "cell")
 
 
-def loaded(checkpoint: Path, cells: str | None, inits: str | None) -> "Trained":
+def load_checkpoint(checkpoint: Path, cells: str | None, inits: str | None) -> "TrainedLayer":
     """The trained layer of a file."""
-    from bench.studies.signals.trained_layer import trained
+    from bench.studies.signals.trained_layer import load_trained
 
     if inits:
         raise UsageError(f"--checkpoint {checkpoint} has weights of its own: leave out --init")
-    names = named(cells)
+    names = parse_cell_names(cells)
     if cells is None or len(names) > 1:
         raise UsageError(f"--checkpoint {checkpoint} holds one cell: say which with --cells")
-    return trained(checkpoint, names[0])
+    return load_trained(checkpoint, names[0])
 
 
-def instead(model: "Trained") -> Mapping[str, Any]:
+def checkpoint_settings(model: "TrainedLayer") -> Mapping[str, Any]:
     """The settings that trained weights take the place of."""
     return {"inits": (), "H": model.H, "checkpoint": model.name}
 
 
-def split(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
+def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
     """A comma list of initialisations, each of them some cell's; the usual ones where none is named."""
     if inits is None:
         return usual
     import cells as tree
-    from bench.studies.signals.initializations import initialised
+    from bench.studies.signals.initializations import initialize_as
 
-    found = tuple(dict.fromkeys(part.strip() for part in inits.split(",") if part.strip()))
+    found = split_list(inits)
     if not found:
         raise UsageError("--init names no initialisation: take for example default")
     for init in found:
         have = [name for name in names if init in tree.load(name).variants] or names[:1]
-        initialised(tree.load(have[0]), init)
+        initialize_as(tree.load(have[0]), init)
     return found
 
 
-def on(device: str) -> str:
-    from bench.harness.device import choose
+def prepare_device(device: str | None) -> str:
+    from bench.harness.device import resolve_device
 
-    return choose(choice(device, ("cpu", "cuda"), "device") if device else "")
+    return resolve_device(device or "")

@@ -1,1 +1,1 @@
-"""What a run measures, and the processes that do it."""
+"""The list of what a run measures, and the processes that measure it."""

@@ -1,4 +1,4 @@
-"""Are the verdicts to be trusted on this machine? The harness times the same work under several names, and a planted slowdown.
+"""The check of the verdicts on a machine. The harness times the same work under several names, and a planted slowdown.
 
 Steps of one thread that take a millisecond together, two hundred times, are quiet enough to ask: what it finds is the harness's doing,
 or the machine's.
@@ -47,28 +47,28 @@ def calibrate(device: torch.device, runs: int, slowdown: float, tell: Callable[[
     try:
         found = Calibration()
         for number in range(runs):
-            race(device, number, slowdown, found)
+            time_copies(device, number, slowdown, found)
             tell(f"{found.same['tie']} ties, {found.slowed['slower']} slowdowns found", 1)
         return found
     finally:
         torch.set_num_threads(threads)
 
 
-def race(device: torch.device, seed: int, slowdown: float, found: Calibration) -> None:
-    lengths = {"plain": T, "control": T, "same": T, "slowed": round(T * (1 + slowdown))}
-    run = steps(device)
+def time_copies(device: torch.device, seed: int, slowdown: float, found: Calibration) -> None:
+    lengths = {"plain": T, "aa_repeat": T, "same": T, "slowed": round(T * (1 + slowdown))}
+    run = make_steps(device)
     run(T)
     turns = {name: Contestant(partial(run, length)) for name, length in lengths.items()}
-    taken = interleave(turns, RULE, seed, device, lambda name: None, failed)
-    records = {name: record(taken[name], lengths[name], name == "control") for name in lengths}
-    twice = noise([records["plain"], records["control"]])
+    taken = interleave(turns, RULE, seed, device, lambda name: None, raise_error)
+    records = {name: make_record(taken[name], lengths[name], name == "aa_repeat") for name in lengths}
+    twice = noise([records["plain"], records["aa_repeat"]])
     found.floor = max(found.floor, twice.floor)
     for tally, name in ((found.same, "same"), (found.slowed, "slowed")):
         speed = compared(records[name], records["plain"], twice.margin)
         tally[speed.verdict if speed else "ambiguous"] += 1
 
 
-def steps(device: torch.device) -> Callable[[int], object]:
+def make_steps(device: torch.device) -> Callable[[int], object]:
     """A call of so many steps of a vanilla RNN, which all take the same: one more is one more."""
     weight, start = torch.randn(H, H, device=device) / H**0.5, torch.randn(B, H, device=device)
 
@@ -82,12 +82,12 @@ def steps(device: torch.device) -> Callable[[int], object]:
     return run
 
 
-def failed(name: str, error: Exception) -> None:
+def raise_error(name: str, error: Exception) -> None:
     raise error
 
 
-def record(samples: Samples, length: int, control: bool) -> CaseRecord:
+def make_record(samples: Samples, length: int, aa_repeat: bool) -> CaseRecord:
     case = Case(
-        cell="vanilla", backend="eager", mode="inference", T=length, B=B, D=H, H=H, dtype="float32", precision="ieee", control=control
+        cell="vanilla", backend="eager", mode="inference", T=length, B=B, D=H, H=H, dtype="float32", precision="ieee", aa_repeat=aa_repeat
     )
     return CaseRecord(case=case, status="ok", samples=samples.seconds, rounds=samples.rounds)

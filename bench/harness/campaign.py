@@ -1,4 +1,4 @@
-"""A campaign: what there is to learn on a machine with a GPU, as steps, the most telling first: `make gpu`, `python -m bench campaign`.
+"""A campaign: what to measure on a machine with a GPU, as steps, most informative first: `make gpu`, `python -m bench campaign`.
 
 Every step is a command in a process of its own with a time limit of its own, so that none takes the others with it, and after every
 step the folder is packed into one archive: what was found survives whatever comes next. Call 1 fits into six minutes. Call 2 goes on
@@ -37,7 +37,7 @@ Tell = Callable[[str], None]
 @dataclass(frozen=True)
 class Step:
     """A command, `arguments` to `python -m`, that may take `limit` seconds, in one of the two calls. In its arguments {folder} is where
-    it writes, and {seconds} what it is told to begin nothing new after: its time less what it needs to end, `ending`."""
+    it writes, and {seconds} after which it stops starting new work: its time less what it needs to end, `ending`."""
 
     name: str
     call: int
@@ -69,56 +69,56 @@ OUTCOMES = "steps.jsonl"
 """The file of a folder that has an Outcome a line, in the order in which the steps ended."""
 
 
-def note(folder: Path, outcome: Outcome) -> None:
+def write_outcome(folder: Path, outcome: Outcome) -> None:
     with (folder / OUTCOMES).open("a") as stream:
         stream.write(json.dumps(asdict(outcome)) + "\n")
 
 
-def tests(*chosen: str) -> tuple[str, ...]:
+def test_arguments(*chosen: str) -> tuple[str, ...]:
     """The arguments that run GPU tests in parallel processes, each test named in the log as soon as it ended."""
     return ("pytest", "-o", "addopts=", "-W", "default", "-m", "gpu", "-n", "12", "--dist", "worksteal", "-v", "--tb=short", *chosen)
 
 
-def suite(name: str, folder: str, *more: str) -> tuple[str, ...]:
+def suite_arguments(name: str, folder: str, *more: str) -> tuple[str, ...]:
     """The arguments that measure a suite into {folder}/FOLDER, or go on there."""
     command = ("bench", "all", "--suite", name, "--device", "cuda", "--out", "{folder}/" + folder, "--resume")
     return (*command, "--no-report", "--budget", "{seconds}", *more)
 
 
 RISKS = "as_wide_as_it_gets or same_bits or no_hang or graphs_of_other_cells"
-SMOKE = tests("-k", RISKS, "tests/test_gpu.py", "tests/test_gpu_conditions.py")
-LEAN = ("--lean", "--backends", "vendor,resident")
+SMOKE = test_arguments("-k", RISKS, "tests/test_gpu.py", "tests/test_gpu_conditions.py")
+LEAN = ("--lean", "--backends", "vendor,persistent")
 TUNE = ("bench", "tune", "--suite", "headline", "--dtype", "float16", "--budget", "{seconds}", "--out", "{folder}")
 STEPS = (
     Step("doctor", 1, 20, ("bench", "doctor")),
     Step("smoke", 1, 50, SMOKE),
-    Step("cuts", 1, 45, (*TUNE, "--cuts", "24")),
-    Step("tune", 1, 75, (*TUNE, "--cuts", "4")),
-    Step("headline", 1, 120, suite("headline", "headline", "--dtype", "float16", *LEAN)),
-    Step("tests", 1, 120, tests("tests/test_gpu.py", "tests/test_gpu_scan.py", "tests/test_gpu_conditions.py")),
+    Step("tilings", 1, 45, (*TUNE, "--tilings", "24")),
+    Step("tune", 1, 75, (*TUNE, "--tilings", "4")),
+    Step("headline", 1, 120, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
+    Step("tests", 1, 120, test_arguments("tests/test_gpu.py", "tests/test_gpu_scan.py", "tests/test_gpu_conditions.py")),
     Step("smoke again", 2, 40, SMOKE),
     Step("tune more", 2, 60, ("bench", "tune", "--budget", "{seconds}", "--out", "{folder}")),
-    Step("headline in full", 2, 130, suite("headline", "full", "--backends", "vendor,resident,stepwise"), ending=40.0),
-    Step("deepbench", 2, 60, suite("deepbench", "deepbench", *LEAN)),
-    Step("scans", 2, 30, suite("scans", "scans", "--lean")),
-    Step("crossover", 2, 40, suite("crossover", "crossover", *LEAN)),
-    Step("more of headline", 2, 600, suite("headline", "headline", "--dtype", "float16", *LEAN)),
+    Step("headline in full", 2, 130, suite_arguments("headline", "full", "--backends", "vendor,persistent,stepwise"), ending=40.0),
+    Step("deepbench", 2, 60, suite_arguments("deepbench", "deepbench", *LEAN)),
+    Step("scans", 2, 30, suite_arguments("scans", "scans", "--lean")),
+    Step("crossover", 2, 40, suite_arguments("crossover", "crossover", *LEAN)),
+    Step("more of headline", 2, 600, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
 )
-"""In the order of worth: first whether the kernels run and are right, then the fastest cuts, then speeds beside cuDNN."""
+"""Most informative first: first whether the kernels run and are right, then the fastest tile configurations, then speeds beside cuDNN."""
 
 
-def chosen(call: int | None) -> tuple[Step, ...]:
+def select_steps(call: int | None) -> tuple[Step, ...]:
     """The steps of a call, or of both."""
     return tuple(step for step in STEPS if call in (None, step.call))
 
 
-def run(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell, pack: Path | None = None) -> list[str]:
+def run_campaign(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell, pack: Path | None = None) -> list[str]:
     """Take the steps in turn until the budget is spent, and after each pack the folder. Returns what went wrong, a line for each step."""
     end, wrong = time.monotonic() + seconds, []
     pack = pack or folder.with_name(f"{folder.name}.tar.gz")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        packed(folder, pack)
+        write_archive(folder, pack)
     except OSError as error:
         raise UsageError(f"--out {folder} can't be written ({error.strerror}): name a folder that can") from None
     for number, step in enumerate(steps):
@@ -132,21 +132,21 @@ def run(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell, pack: P
         code: int | None = None
         try:
             with (folder / step.log).open("a") as log:
-                code = call(step.command(folder.resolve(), limit), limit, log)
+                code = run_command(step.command(folder.resolve(), limit), limit, log)
             why = "" if not code else "was stopped" if code == OVERDUE else f"ended with exit code {code}"
         except OSError as error:
             why = f"couldn't run ({error})"
         took = f"after {time.monotonic() - begin:.0f} s"
-        note(folder, Outcome(step.name, step.call, code, time.monotonic() - begin))
+        write_outcome(folder, Outcome(step.name, step.call, code, time.monotonic() - begin))
         if why:
             wrong.append(f"{step.name} {why} {took}: see {step.log}")
         tell(wrong[-1] if why else f"{step.name}: done {took}")
-        packed(folder, pack)
+        write_archive(folder, pack)
     tell(f"everything found is in {pack}; python -m bench report {folder}/NAME renders a suite, there or elsewhere")
     return wrong
 
 
-def packed(folder: Path, pack: Path) -> None:
+def write_archive(folder: Path, pack: Path) -> None:
     """Write the folder into the archive, in place of the last one, whole or not at all."""
     fresh = pack.with_name(f"{pack.name}.new")
     with tarfile.open(fresh, "w:gz", compresslevel=3) as archive:
@@ -154,7 +154,7 @@ def packed(folder: Path, pack: Path) -> None:
     os.replace(fresh, pack)
 
 
-def call(command: Sequence[str], seconds: float, output: IO[str]) -> int:
+def run_command(command: Sequence[str], seconds: float, output: IO[str]) -> int:
     """The exit code of a command, run from the root in a process group; OVERDUE where it took longer and was stopped: first as from a
     keyboard, so that it can say what it found, and then for good, with whatever it had started."""
     with subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:

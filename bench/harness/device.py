@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.harness.settings import folder
 
 
-def choose(wanted: str) -> str:
+def resolve_device(wanted: str) -> str:
     """ "cuda" or "cpu": what was asked for, else what is here. Without a GPU, Triton runs in its interpreter from here on."""
     import torch
 
@@ -23,15 +22,15 @@ def choose(wanted: str) -> str:
     return chosen
 
 
-def target(out: Path | None, device: str, *words: str, resume: bool | None = None) -> Path:
+def make_run_folder(out: Path | None, device: str, *words: str, resume: bool | None = None) -> Path:
     """The folder a run writes to: `out`, or a new one in reports/ that is named for the day, the device and what is asked. A GPU is asked
-    for its name only then: that may take a context in this process, too. Raises UsageError as `settings.folder` does."""
+    for its name only then: that may take a context in this process, too. Raises UsageError as `make_folder` does."""
     today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
-    default = Path("reports") / "-".join((today, nickname(device), *filter(None, words))) if out is None else out
-    return folder(out, default, resume)
+    default = Path("reports") / "-".join((today, device_slug(device), *filter(None, words))) if out is None else out
+    return make_folder(out, default, resume)
 
 
-def nickname(device: str) -> str:
+def device_slug(device: str) -> str:
     """A device's name for a folder: "nvidia-h200", "cpu-amd-epyc"."""
     import torch
 
@@ -40,3 +39,25 @@ def nickname(device: str) -> str:
     name = torch.cuda.get_device_name() if device == "cuda" else f"cpu {processor() or platform.machine()}"
     words = re.findall(r"[a-z0-9]+", re.sub(r"\(.*?\)", "", name.lower()))
     return "-".join(words[:4])
+
+
+def make_folder(out: Path | None, default: Path, resume: bool | None = None) -> Path:
+    """The folder a run writes to, made: `out`, which must be new or empty, or `default` with a number that makes it new. To `resume`,
+    `out` may hold a run; None where that can't be asked for."""
+    if resume and out is None:
+        raise UsageError("--resume continues a run: name its folder with --out")
+    chosen = out or default
+    if out is None:
+        tries = (default.with_name(f"{default.name}-{n}") for n in range(2, 10_000))
+        chosen = default if not default.exists() else next(path for path in tries if not path.exists())
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())) and not (resume and (out / "records.jsonl").exists()):
+        hint = "it holds no records.jsonl to resume" if resume else "nothing was overwritten"
+        hint += "; --resume continues a run" if resume is False else ""
+        raise UsageError(f"--out {out} exists already: name a new folder, {hint}")
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+        probe = chosen / "records.jsonl"
+        probe.touch()
+    except OSError as error:
+        raise UsageError(f"--out {chosen} can't be written ({error.strerror}): name a folder that can") from None
+    return chosen

@@ -13,7 +13,7 @@ from bench.errors import UsageError
 
 
 @contextmanager
-def alone(device: str) -> Iterator[None]:
+def lock_device(device: str) -> Iterator[None]:
     """Within, no other run measures on this device ("cpu", or "cuda": the first GPU that is visible), whoever's it is.
 
     Raises UsageError where one does. The system lets go of the lock of a process that died.

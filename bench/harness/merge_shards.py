@@ -11,7 +11,7 @@ from bench.errors import UsageError
 from bench.records import CaseRecord, Record, Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 
-NAMED = ("name", "cell", "scaling", "ranks", "init", "T", "B", "D", "H", "N", "w", "v", "mu", "phi", "dtype", "seed")
+IDENTIFYING = ("name", "cell", "scaling", "ranks", "init", "T", "B", "D", "H", "N", "w", "v", "mu", "phi", "dtype", "seed")
 """Fields that say what was measured, of all kinds of records but cases and trainings."""
 
 
@@ -25,31 +25,32 @@ class Merged:
     missing: list[str] = field(default_factory=list)
 
 
-def merge(parts: Sequence[tuple[str, Records]]) -> Merged:
-    """Of runs by name. What several have is taken from the first. Raises UsageError where two are not parts of one run."""
+def merge_records(parts: Sequence[tuple[str, Records]]) -> Merged:
+    """Merge the runs of these names. A record that several have comes from the first. Raises UsageError where two are not parts of one
+    run."""
     (first, one), *rest = parts
     for name, other in rest:
-        parted(first, one, name, other)
+        check_same_run(first, one, name, other)
     settings = {**one.run.settings, "shard": ""} if one.run.settings else {}
     command = re.sub(r" --(shard|out)[ =]\S+| --resume", "", one.run.command)
-    merged = Merged([one.run.model_copy(update={"settings": settings, "command": command})], missing=missing(parts))
+    merged = Merged([one.run.model_copy(update={"settings": settings, "command": command})], missing=missing_shards(parts))
     had: dict[tuple[Hashable, ...], tuple[str, Record]] = {}
     for name, records in parts:
-        merged.lines += [line for line in lines(records) if identity(line) not in had]
+        merged.lines += [line for line in iterate_records(records) if identify(line) not in had]
         # a case that failed may be in one part a second time, measured: that is what it says
-        for key, line in {identity(line): line for line in lines(records)}.items():
+        for key, line in {identify(line): line for line in iterate_records(records)}.items():
             if key not in had:
                 had[key] = name, line
                 continue
             before, known = had[key]
-            merged.twice.append(f"{words(line)}: in {before} and {name}")
-            why = disagreement(known, line)
-            merged.disagreements += [f"{words(line)}: {why[0]} in {before}, {why[1]} in {name}"] if why else []
+            merged.twice.append(f"{describe(line)}: in {before} and {name}")
+            why = find_disagreement(known, line)
+            merged.disagreements += [f"{describe(line)}: {why[0]} in {before}, {why[1]} in {name}"] if why else []
     merged.lines += [end for _, records in parts for end in records.ends]
     return merged
 
 
-def parted(first: str, one: Records, second: str, other: Records) -> None:
+def check_same_run(first: str, one: Records, second: str, other: Records) -> None:
     """Raises UsageError where their settings, machines or commits differ."""
     here, there = one.run.environment, other.run.environment
     commits = ["commit"] if (here.commit, here.dirty) != (there.commit, there.dirty) else []
@@ -58,7 +59,7 @@ def parted(first: str, one: Records, second: str, other: Records) -> None:
         raise UsageError(f"{first} and {second} are not parts of one run: they differ in {', '.join(differ)}")
 
 
-def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:
+def missing_shards(parts: Sequence[tuple[str, Records]]) -> list[str]:
     """The shards that nobody gave."""
     shards = [str(records.run.settings.get("shard") or "1/1").split("/") for _, records in parts]
     counts = {count for _, count in shards}
@@ -68,7 +69,7 @@ def missing(parts: Sequence[tuple[str, Records]]) -> list[str]:
     return [f"shard {k}/{count}" for k in range(1, int(count) + 1) if str(k) not in {number for number, _ in shards}]
 
 
-def lines(records: Records) -> Iterator[Record]:
+def iterate_records(records: Records) -> Iterator[Record]:
     yield from records.cases
     yield from records.gradients
     yield from records.jacobians
@@ -80,24 +81,26 @@ def lines(records: Records) -> Iterator[Record]:
     yield from records.scale
 
 
-def identity(line: Record) -> tuple[Hashable, ...]:
-    """What is measured once in a run, whatever was found."""
+def identify(line: Record) -> tuple[Hashable, ...]:
+    """Return a key of what a record measures, which a run measures once."""
     if isinstance(line, CaseRecord):
         return line.kind, line.case
     if isinstance(line, TrainingRecord | LearnedRecord):
-        return line.kind, *line.trial.place
-    return line.kind, *(getattr(line, name) for name in NAMED if hasattr(line, name))
+        return line.kind, *line.trial.key
+    return line.kind, *(getattr(line, name) for name in IDENTIFYING if hasattr(line, name))
 
 
-def words(line: Record) -> str:
+def describe(line: Record) -> str:
     if isinstance(line, CaseRecord):
         case = line.case
-        return f"{case.cell} {case.backend} {case.mode} T={case.T} B={case.B} H={case.H}{'' if case.input_product else ', rows given'}"
-    return " ".join(map(str, identity(line)))
+        given = "" if case.input_product else ", input projection precomputed"
+        return f"{case.cell} {case.backend} {case.mode} T={case.T} B={case.B} H={case.H}{given}"
+    return " ".join(map(str, identify(line)))
 
 
-def disagreement(one: Record, other: Record) -> tuple[str, str] | None:
-    """What two records of one case say, where they can't both be right: another status, or intervals of their medians that don't meet."""
+def find_disagreement(one: Record, other: Record) -> tuple[str, str] | None:
+    """Return how two records of one case contradict each other: another status, or median intervals that don't overlap. None if they
+    agree."""
     if not (isinstance(one, CaseRecord) and isinstance(other, CaseRecord)):
         return None
     if one.status != other.status:

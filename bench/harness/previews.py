@@ -8,13 +8,13 @@ from bench.harness.settings import Settings
 from bench.records import Record
 from bench.studies.signals import signal_plan
 from bench.studies.signals.single_thread import one_thread
-from bench.studies.training.trainings import short
+from bench.studies.training.trainings import preview_training
 
 
-def glance(kind: str, settings: Settings, say: Callable[[str], None]) -> Iterator[Record]:
-    """Of "dynamics" or "learning"."""
+def preview(kind: str, settings: Settings, say: Callable[[str], None]) -> Iterator[Record]:
+    """Measure a short version of the studies of "dynamics" or "learning"."""
     with one_thread():
         if kind == "learning":
-            yield from short(torch.device(settings.device), say)
+            yield from preview_training(torch.device(settings.device), say)
         else:
-            yield from (measure() for _, measure in signal_plan.short(settings.device, settings.seed))
+            yield from (measure() for _, measure in signal_plan.preview_pieces(settings.device, settings.seed))

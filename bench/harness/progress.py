@@ -1,23 +1,23 @@
-"""What a run tells while it runs, on stderr: stdout is for data."""
+"""Progress on stderr while a run measures; stdout is for data."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-def say(words: str) -> None:
+def print_line(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[str, int], None]]:
+def show_progress(total: int) -> Iterator[Callable[[str, int], None]]:
     """Shows what runs now: as a bar or, without rich, a line for each piece of work. It moves when it is told something, be it "" for
     nothing new, and not by itself: a processor may be timing."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     except ImportError:
-        yield lambda what, finished: say(what) if finished else None
+        yield lambda what, finished: print_line(what) if finished else None
         return
     numbers = (MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     columns = (SpinnerColumn(), BarColumn(20), *numbers, TextColumn("{task.description}"))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.harness.campaign import OUTCOMES, SMOKE, Outcome, Step, chosen, suite, tests
+from bench.harness.campaign import OUTCOMES, SMOKE, Outcome, Step, select_steps, suite_arguments, test_arguments
 from bench.records import FAILURES
 from kernels.schedules.persistent import tuning
 from kernels.schedules.persistent.tiling import Chip
@@ -19,7 +19,7 @@ from kernels.schedules.persistent.tiling import Chip
 Revision = tuple[str, bool]
 """A commit, and whether the working tree has changes to it."""
 
-AGAIN, MOST = Step("failed tests", 2, 60, tests()), 60
+AGAIN, MOST = Step("failed tests", 2, 60, test_arguments()), 60
 """The step that repeats failed tests, before it has any, and how many it takes at most."""
 
 VERDICT = re.compile(r"\[gw\d+\] \[ *\d+%\] ([A-Z]+) (tests/\S.*?) *")
@@ -27,28 +27,28 @@ BEGUN = re.compile(r"(tests/\S+\.py::.+?) *")
 """What pytest's log has of a test that ended, and of one that begins."""
 
 
-def steps(folder: Path, here: Revision) -> list[Step]:
+def choose_steps(folder: Path, here: Revision) -> list[Step]:
     """The steps of call 2 in this folder, for a working tree of this revision: those of everyone where there was no call 1."""
-    ended = outcomes(folder)
+    ended = read_outcomes(folder)
     if not ended:
-        return list(chosen(2))
-    logs = (step.log for step in (*chosen(None), AGAIN) if step.arguments[0] == "pytest")
-    verdicts = dict(said(folder, logs))
-    found = [*repeated(verdicts), *(step for step in chosen(2) if step.arguments == SMOKE)]
-    for step in chosen(1):
-        if step.arguments != SMOKE and not finished(step, ended, folder):
-            found.append(without(step, (name for name, verdict in verdicts.items() if verdict not in WRONG)))
-    found += failed(folder)
-    found += [step for step in chosen(2) if step not in found]
-    return [moved(step, folder, here) for step in found]
+        return list(select_steps(2))
+    logs = (step.log for step in (*select_steps(None), AGAIN) if step.arguments[0] == "pytest")
+    verdicts = dict(read_verdicts(folder, logs))
+    found = [*repeat_failed_tests(verdicts), *(step for step in select_steps(2) if step.arguments == SMOKE)]
+    for step in select_steps(1):
+        if step.arguments != SMOKE and not is_finished(step, ended, folder):
+            found.append(deselect(step, (name for name, verdict in verdicts.items() if verdict not in WRONG)))
+    found += repeat_failed_cases(folder)
+    found += [step for step in select_steps(2) if step not in found]
+    return [redirect(step, folder, here) for step in found]
 
 
-def outcomes(folder: Path) -> dict[str, Outcome]:
+def read_outcomes(folder: Path) -> dict[str, Outcome]:
     """How every step ended last, by its name."""
-    return {line["name"]: Outcome(**line) for line in lines(folder / OUTCOMES)}
+    return {line["name"]: Outcome(**line) for line in read_lines(folder / OUTCOMES)}
 
 
-def lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a file of JSON lines, of which the last may be cut short; none where there is no file."""
     for text in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -57,7 +57,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
             return
 
 
-def said(folder: Path, logs: Iterable[str]) -> Iterator[tuple[str, str]]:
+def read_verdicts(folder: Path, logs: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Every test that the logs name, with its last verdict: "" of one that only began."""
     found: dict[str, str] = {}
     for path in (folder / log for log in logs):
@@ -72,82 +72,88 @@ def said(folder: Path, logs: Iterable[str]) -> Iterator[tuple[str, str]]:
 WRONG = ("FAILED", "ERROR", "")
 
 
-def repeated(verdicts: dict[str, str]) -> list[Step]:
+def repeat_failed_tests(verdicts: dict[str, str]) -> list[Step]:
     """A step with the tests that failed and, after them, those that never ended."""
     names = [name for wrong in WRONG for name, verdict in verdicts.items() if verdict == wrong]
-    return [replace(AGAIN, arguments=tests(*names[:MOST]))] if names else []
+    return [replace(AGAIN, arguments=test_arguments(*names[:MOST]))] if names else []
 
 
-def without(step: Step, names: Iterable[str]) -> Step:
+def deselect(step: Step, names: Iterable[str]) -> Step:
     """A step of tests without those that passed; any other as it is."""
     if step.arguments[0] != "pytest":
         return step
     return replace(step, arguments=(*step.arguments, *(word for name in names for word in ("--deselect", name))))
 
 
-def finished(step: Step, ended: dict[str, Outcome], folder: Path) -> bool:
+def is_finished(step: Step, ended: dict[str, Outcome], folder: Path) -> bool:
     """Whether a step ended by itself, tests with failures too, and left no case for want of time."""
     found = ended.get(step.name)
     if found is None or found.code not in ((0, 1) if step.arguments[0] == "pytest" else (0,)):
         return False
-    name = place(step)
-    return name is None or "skipped" not in statuses(folder / name).values()
+    name = result_folder(step)
+    return name is None or "skipped" not in read_statuses(folder / name).values()
 
 
-def failed(folder: Path) -> list[Step]:
+def repeat_failed_cases(folder: Path) -> list[Step]:
     """A step that measures once more, into a folder of its own, the cells and backends of the headline that failed."""
-    found = [case for case, status in statuses(folder / "headline").items() if status in FAILURES]
+    found = [case for case, status in read_statuses(folder / "headline").items() if status in FAILURES]
     if not found:
         return []
     cells, backends = (",".join(dict.fromkeys(names)) for names in zip(*((cell, backend) for cell, backend, _ in found), strict=True))
     name = next(name for n in range(1, 1000) if not (folder / (name := f"again-{n}")).exists())
     more = ("--dtype", "float16", "--lean", "--cells", cells, "--backends", f"vendor,{backends}")
-    return [Step("failed cases", 2, 60, suite("headline", name, *more))]
+    return [Step("failed cases", 2, 60, suite_arguments("headline", name, *more))]
 
 
-def statuses(folder: Path) -> dict[tuple[str, str, str], str]:
+def read_statuses(folder: Path) -> dict[tuple[str, str, str], str]:
     """The last status of every case of a run, by its cell, its backend and all of it."""
-    cases = (line for line in lines(folder / "records.jsonl") if line.get("kind") == "case")
+    cases = (line for line in read_lines(folder / "records.jsonl") if line.get("kind") == "case")
     return {(line["case"]["cell"], line["case"]["backend"], json.dumps(line["case"])): line["status"] for line in cases}
 
 
-def place(step: Step) -> str | None:
+def result_folder(step: Step) -> str | None:
     """The folder of a step that measures a suite, in that of the campaign."""
     return next((word.removeprefix("{folder}/") for word in step.arguments if word.startswith("{folder}/")), None)
 
 
-def moved(step: Step, folder: Path, here: Revision) -> Step:
+def redirect(step: Step, folder: Path, here: Revision) -> Step:
     """A step into a new folder, where the one that it would go on in was measured with other sources."""
-    name = place(step)
+    name = result_folder(step)
     if name is None:
         return step
-    free = next(n for n in range(1, 1000) if revision(folder / numbered(name, n)) in (None, here))
-    return replace(step, arguments=tuple(f"{{folder}}/{numbered(name, free)}" if w == f"{{folder}}/{name}" else w for w in step.arguments))
+    free = next(n for n in range(1, 1000) if measured_revision(folder / number_name(name, n)) in (None, here))
+    return replace(
+        step, arguments=tuple(f"{{folder}}/{number_name(name, free)}" if w == f"{{folder}}/{name}" else w for w in step.arguments)
+    )
 
 
-def numbered(name: str, n: int) -> str:
+def number_name(name: str, n: int) -> str:
     return name if n == 1 else f"{name}-{n}"
 
 
-def revision(folder: Path) -> Revision | None:
+def measured_revision(folder: Path) -> Revision | None:
     """What a run was measured with; None where there is none."""
-    run = next(lines(folder / "records.jsonl"), None)
+    run = next(read_lines(folder / "records.jsonl"), None)
     return None if run is None else (run["environment"]["commit"], run["environment"]["dirty"])
 
 
-def tables(folder: Path) -> int:
+def add_tables(folder: Path) -> int:
     """Add what the tables in the folder have, and the devices' own lack. Returns how many entries that are."""
     count = 0
     for path in sorted(folder.glob("*.json")):
         chip = Chip(path.stem, 0, 0)
-        own = {unmeasured(entry) for entry in tuning.read(tuning.path(chip))} if tuning.path(chip).exists() else set()
-        for entry in tuning.read(path):
-            if unmeasured(entry) not in own:
-                tuning.add(chip, entry)
+        own = (
+            {strip_measurement(entry) for entry in tuning.read_table(tuning.table_path(chip))}
+            if tuning.table_path(chip).exists()
+            else set()
+        )
+        for entry in tuning.read_table(path):
+            if strip_measurement(entry) not in own:
+                tuning.add_entry(chip, entry)
                 count += 1
     return count
 
 
-def unmeasured(entry: tuning.Tuned) -> tuning.Tuned:
+def strip_measurement(entry: tuning.TuningEntry) -> tuning.TuningEntry:
     """What an entry is about."""
     return replace(entry, tiles=None, seconds=0.0, tried=0, torch="", triton="")

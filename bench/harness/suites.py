@@ -1,4 +1,4 @@
-"""Lists of shapes by name, the most telling first, as data: `python -m bench all --suite NAME` measures one.
+"""Lists of shapes by name, most informative first, as data: `python -m bench all --suite NAME` measures one.
 
 `deepbench` is DeepBench's list (baidu-research/DeepBench, code/kernels/rnn_problems.h): its training shapes, then those it infers
 on a server and on a device. Its own rules leave the input product out, which is a row of its own here; torch.nn always computes it.
@@ -63,7 +63,7 @@ DEVICE: tuple[Sizes, ...] = (
 )
 
 
-def spread(sizes: Sequence[Sizes], *modes: Mode) -> Iterator[Shape]:
+def expand_sizes(sizes: Sequence[Sizes], *modes: Mode) -> Iterator[Shape]:
     for cell, widths, batches, lengths in sizes:
         for H in widths:
             for B in batches:
@@ -72,7 +72,7 @@ def spread(sizes: Sequence[Sizes], *modes: Mode) -> Iterator[Shape]:
                         yield Shape(cell, T, B, H, H, dtype, modes)
 
 
-def headline() -> Iterator[Shape]:
+def headline_shapes() -> Iterator[Shape]:
     """First the LSTM of the published comparisons (FlashRNN, arXiv 2412.07752, figure 4), then every cell around it."""
     for dtype in HALVES:
         for cell in ("lstm", "gru"):
@@ -102,7 +102,7 @@ H above 1024; B by 8 and above 128; the simple network's B and H; and a GRU, for
 STEPS = 256
 
 
-def crossover() -> Iterator[Shape]:
+def crossover_shapes() -> Iterator[Shape]:
     for cell, dtype, sizes in CLIFFS:
         for B, D, H in sizes:
             yield Shape(cell, STEPS, B, D, H, dtype)
@@ -117,7 +117,7 @@ WIDTHS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
 of fla's HGRN (the head of fla/ops/hgrn/chunk.py)."""
 
 
-def scans() -> Iterator[Shape]:
+def scan_shapes() -> Iterator[Shape]:
     """The middle of both tables first, then every length in both dtypes."""
     sizes = [(B, H, T) for B, H, lengths in WIDTHS for T in sorted(lengths, key=lambda T: (T != 2048, T))]
     for B, H, T in sorted(sizes, key=lambda size: size[2] != 2048):
@@ -127,16 +127,16 @@ def scans() -> Iterator[Shape]:
 
 
 SUITES: dict[str, tuple[Shape, ...]] = {
-    "headline": tuple(headline()),
-    "deepbench": (*spread(TRAINING, "training"), *spread(SERVER, "inference"), *spread(DEVICE, "inference")),
-    "crossover": tuple(crossover()),
-    "scans": tuple(scans()),
+    "headline": tuple(headline_shapes()),
+    "deepbench": (*expand_sizes(TRAINING, "training"), *expand_sizes(SERVER, "inference"), *expand_sizes(DEVICE, "inference")),
+    "crossover": tuple(crossover_shapes()),
+    "scans": tuple(scan_shapes()),
 }
 
 FEW = 3
 
 
-def smallest(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+def smallest_shapes(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
     """The few with the least work, in their order."""
     few = sorted(shapes, key=lambda shape: shape.work)[:FEW]
     return tuple(shape for shape in shapes if shape in few)

@@ -8,63 +8,63 @@ from pathlib import Path
 import torch
 
 from bench.errors import UsageError
-from bench.harness.device_lock import alone
-from bench.harness.progress import say
-from bench.harness.run import agree
-from bench.harness.training_view import view
+from bench.harness.device_lock import lock_device
+from bench.harness.progress import print_line
+from bench.harness.training_view import show_trainings
 from bench.measure import environment
-from bench.records import Records, Run, mend, read, write
+from bench.records import Records, Run, read_records, truncate_partial_line, write_record
+from bench.records.resume import check_resumable
 from bench.records.training_record import LearnedRecord, TrainingRecord
-from bench.studies.training.training_plan import Plan
-from bench.studies.training.trainings import Runner
+from bench.studies.training.training_plan import TrainingPlan
+from bench.studies.training.trainings import TrainingRunner
 
 
-def measure(plan: Plan, device: str, folder: Path, started: datetime.datetime, command: str, seconds: float) -> None:
+def run_trainings(plan: TrainingPlan, device: str, folder: Path, started: datetime.datetime, command: str, seconds: float) -> None:
     """Train what the folder hasn't finished, for `seconds` in all, and render. Interrupted, it says how to go on."""
-    with alone(device):
-        carry_out(plan, device, folder, started, command, time.monotonic() + seconds)
+    with lock_device(device):
+        execute_trainings(plan, device, folder, started, command, time.monotonic() + seconds)
 
 
-def carry_out(plan: Plan, device: str, folder: Path, started: datetime.datetime, command: str, until: float) -> None:
+def execute_trainings(plan: TrainingPlan, device: str, folder: Path, started: datetime.datetime, command: str, until: float) -> None:
     path = folder / "records.jsonl"
-    if mend(path):
-        say(f"{path}: its last line was cut short when the run ended, and is left out")
-    before = read(path) if path.stat().st_size else None
+    if truncate_partial_line(path):
+        print_line(f"{path}: its last line was cut short when the run ended, and is left out")
+    before = read_records(path) if path.stat().st_size else None
     (folder / "checkpoints").mkdir(exist_ok=True)
-    here = environment.capture(torch.device(device))
+    here = environment.read_environment(torch.device(device))
     known = {"task": plan.task.name, "H": plan.task.H, "rates": list(plan.task.rates), **plan.task.sizes()}
     if before:
-        agree(path, before.run, known, here)
+        check_resumable(path, before.run, known, here)
     left, end = 0, ""
-    runner: Runner | None = None
+    runner: TrainingRunner | None = None
     try:
-        with FileIO(path, "a") as stream, view(plan.task.metric) as shown:
+        with FileIO(path, "a") as stream, show_trainings(plan.task.metric) as shown:
 
             def emit(line: TrainingRecord | LearnedRecord) -> None:
-                write(stream, line)
+                write_record(stream, line)
                 if isinstance(line, TrainingRecord):
-                    shown.finished(line)
+                    shown.add_record(line)
 
             if not before:
                 stamp = started.strftime("%Y-%m-%dT%H:%M:%SZ")
-                write(stream, Run(started=stamp, command=command, seed=0, environment=here, settings=known))
+                write_record(stream, Run(started=stamp, command=command, seed=0, environment=here, settings=known))
             done = before.training if before else []
-            runner = Runner(plan, torch.device(device), folder / "checkpoints", emit, shown.tell, until, list(done))
-            left = runner.run()
+            runner = TrainingRunner(plan, torch.device(device), folder / "checkpoints", emit, shown.add_point, until, list(done))
+            left = runner.run_all()
     except KeyboardInterrupt:
         end = "interrupted"
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; what was finished before is in it, --resume goes on") from None
-    render(folder, read(path))
+        raise UsageError(f"{path}: {error.strerror}; what was finished before is in it, --resume continues") from None
+    render_trainings(folder, read_records(path))
     if left or end:
-        say(f"{end or f'{left} trainings had no time to finish'}: --out {folder} --resume goes on")
+        print_line(f"{end or f'{left} trainings had no time to finish'}: --out {folder} --resume continues")
     if runner and runner.wrong:
-        say("; ".join(runner.wrong.values()))
+        print_line("; ".join(runner.wrong.values()))
     if end or (runner and runner.wrong):
         raise SystemExit(130 if end else 1)
 
 
-def render(folder: Path, records: Records) -> None:
+def render_trainings(folder: Path, records: Records) -> None:
     """The table on stdout, the report beside the records; nothing where no training has a record yet."""
     if not records.training:
         return
@@ -77,4 +77,4 @@ def render(folder: Path, records: Records) -> None:
         written = run_report.write(folder, records)
     except OSError as error:
         raise UsageError(f"{folder}: no report, {error.strerror}; all records are in {folder / 'records.jsonl'}") from None
-    say(f"report: {written[0]}")
+    print_line(f"report: {written[0]}")

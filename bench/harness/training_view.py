@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from bench.harness.progress import say
+from bench.harness.progress import print_line
 from bench.records.training_record import Point, TrainingRecord, Trial
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -16,7 +16,7 @@ WIDE, ROWS = 40, 12
 """Letters of a curve, and trainings shown at a time: those that were last told of, in the order in which they began."""
 
 
-class View:
+class TrainingView:
     """The trainings seen so far."""
 
     def __init__(self, metric: str, live: Live | None):
@@ -24,18 +24,18 @@ class View:
         self.curves: dict[Trial, list[Point]] = {}
         self.told: list[Trial] = []
 
-    def tell(self, trial: Trial, point: Point) -> None:
+    def add_point(self, trial: Trial, point: Point) -> None:
         """A look at the validation data."""
         self.curves.setdefault(trial, []).append(point)
         self.told = [*(other for other in self.told if other != trial), trial][-ROWS:]
         if self.live:
-            self.live.update(self.table())
+            self.live.update(self.make_table())
 
-    def finished(self, record: TrainingRecord) -> None:
+    def add_record(self, record: TrainingRecord) -> None:
         if not self.live:
-            say(sentence(record))
+            print_line(summarize_record(record))
 
-    def table(self) -> Table:
+    def make_table(self) -> Table:
         table = Table("cell", "H", "seed", "rate", "step", "seconds", "loss", self.metric, "", box=None)
         for trial, curve in self.curves.items():
             if trial not in self.told:
@@ -43,11 +43,11 @@ class View:
             last = curve[-1]
             loss = "" if last.loss is None else f"{last.loss:.4g}"
             numbers = (f"{trial.rate:g}", f"{last.step} of {trial.steps}", f"{last.seconds:.1f}", loss, f"{last.value:.4g}")
-            table.add_row(trial.cell, str(trial.H), str(trial.seed), *numbers, bars([point.value for point in curve]))
+            table.add_row(trial.cell, str(trial.H), str(trial.seed), *numbers, make_sparkline([point.value for point in curve]))
         return table
 
 
-def bars(values: list[float]) -> str:
+def make_sparkline(values: list[float]) -> str:
     """The last values as letters of eight heights, between the lowest and the highest of all."""
     finite = [v for v in values if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
@@ -55,7 +55,7 @@ def bars(values: list[float]) -> str:
     return "".join(BARS[height] for height in heights)
 
 
-def sentence(record: TrainingRecord) -> str:
+def summarize_record(record: TrainingRecord) -> str:
     trial = record.trial
     return (
         f"{trial.cell} H={trial.H} seed {trial.seed}: {record.metric} {record.final:.4g} after {record.steps} steps, "
@@ -64,11 +64,11 @@ def sentence(record: TrainingRecord) -> str:
 
 
 @contextmanager
-def view(metric: str) -> Iterator[View]:
+def show_trainings(metric: str) -> Iterator[TrainingView]:
     """Shows trainings for as long as the context lasts."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield View(metric, None)
+        yield TrainingView(metric, None)
         return
     with Live(console=console, transient=True) as live:
-        yield View(metric, live)
+        yield TrainingView(metric, live)

@@ -1,7 +1,7 @@
-"""Time the cuts of the resident kernels on this GPU, and `stepwise` beside them, and write the fastest into the device's table.
+"""Time tile configurations of the persistent kernels, and `stepwise`, on this GPU and write the fastest into the device's table.
 
-Passes are taken in the order of the suites, each once; one that the table has is left alone, so a run that was stopped goes on. A
-cut counts only if its results are those of `stepwise`, and only if its kernel spills nothing.
+Passes are taken in the order of the suites, each once; one that the table has is left alone, so a rerun resumes. A
+tile configuration counts only if its results are those of `stepwise`, and only if its kernel spills nothing.
 """
 
 import json
@@ -21,16 +21,16 @@ from torch import Tensor
 import cells
 from bench.harness.suites import SUITES
 from bench.measure.clock import Contestant, Rule, interleave
-from bench.measure.environment import version
-from bench.measure.failure import lost as gone
-from bench.measure.gate import error, tolerance
+from bench.measure.environment import package_version
+from bench.measure.failure import is_gpu_lost as gone
+from bench.measure.gate import relative_error, tolerance
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
 from kernels.schedules import compile_for
-from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, PassInputs
 from kernels.schedules.persistent import persistent, tuning
-from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, chip, ranked, seconds
-from kernels.schedules.persistent.tuning import Schedule, Tuned
+from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, estimate_seconds, get_chip, rank_tilings
+from kernels.schedules.persistent.tuning import Schedule, TuningEntry
 from kernels.schedules.stepwise import stepwise
 
 T = 128
@@ -39,12 +39,13 @@ T = 128
 AHEAD = 4
 """Passes whose kernels are compiled while one is timed."""
 
+
 RULE = Rule(fewest=5, most=15, seconds=0.05)
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Name:
+class PassKey:
     """A pass in words that travel to another process."""
 
     cell: str
@@ -59,111 +60,113 @@ class Name:
         return Pass(plan(cells.load(self.cell)), self.direction, self.B, self.H, DTYPES[self.dtype], self.tf32)
 
 
-def passes(names: Iterable[str], dtype: str = "") -> Iterator[Name]:
+def suite_passes(names: Iterable[str], dtype: str = "") -> Iterator[PassKey]:
     """Every pass of the suites of these names, each once, where there is a product in the loop; all in one `dtype` if that is given."""
     shapes = [shape for name in names for shape in SUITES[name] if plan(cells.load(shape.cell)).stages]
-    found = (Name(s.cell, d, s.B, s.H, dtype or s.dtype) for s in shapes for d in (DIRECTIONS if "training" in s.modes else DIRECTIONS[:1]))
+    found = (
+        PassKey(s.cell, d, s.B, s.H, dtype or s.dtype) for s in shapes for d in (DIRECTIONS if "training" in s.modes else DIRECTIONS[:1])
+    )
     return iter(dict.fromkeys(found))
 
 
-def here() -> tuple[torch.device, Chip, int]:
+def current_gpu() -> tuple[torch.device, Chip, int]:
     """The GPU, what it is, and its compute capability."""
     index = torch.cuda.current_device()
     major, minor = torch.cuda.get_device_capability(index)
-    return torch.device("cuda", index), chip(index), 10 * major + minor
+    return torch.device("cuda", index), get_chip(index), 10 * major + minor
 
 
-def run(budget: float, tell: Tell, chosen: Iterable[Name], tried: int = 16, out: Path | None = None) -> None:
-    """Fill the table of this GPU for about `budget` seconds with `tried` cuts of each pass at most. `tell` is told what was found, a line
-    a pass; `out` gets a copy of the table and, in cuts.jsonl, the time of every cut beside the model's."""
+def tune_passes(budget: float, tell: Tell, chosen: Iterable[PassKey], tried: int = 16, out: Path | None = None) -> None:
+    """Fill the table of this GPU for about `budget` seconds with at most `tried` tile configurations of each pass. Calls `tell` with
+    a line for each pass; `out` gets a copy of the table and, in tilings.jsonl, every measured time and the model's."""
     end = time.monotonic() + budget
-    device, gpu, capability = here()
-    todo = [name for name in chosen if not known(name, gpu)]
-    tell(f"{len(todo)} passes to tune, into {tuning.path(gpu)}")
+    device, gpu, capability = current_gpu()
+    todo = [name for name in chosen if not is_tuned(name, gpu)]
+    tell(f"{len(todo)} passes to tune, into {tuning.table_path(gpu)}")
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        building: dict[Name, dict[Tiles, Future[int]]] = {}
+        building: dict[PassKey, dict[Tiles, Future[int]]] = {}
         for number, name in enumerate(todo):
             if time.monotonic() > end:
                 tell(f"the budget is spent: {len(todo) - number} passes are left out")
                 break
             for after in todo[number : number + AHEAD]:
                 if after not in building:
-                    building[after] = build(pool, after, gpu, capability, tried)
-            said, steps = tuned(name, building[name], device, gpu)
+                    building[after] = submit_compilations(pool, after, gpu, capability, tried)
+            said, steps = tune_pass(name, building[name], device, gpu)
             tell(f"{number + 1}/{len(todo)} {said}")
             if out:
-                keep(out, name, gpu, steps)
+                append_timings(out, name, gpu, steps)
         pool.shutdown(cancel_futures=True)
 
 
-def keep(out: Path, name: Name, gpu: Chip, steps: dict[Tiles | None, float]) -> None:
-    """Append the seconds of a step of every cut to cuts.jsonl, None being `stepwise`, and copy the table."""
+def append_timings(out: Path, name: PassKey, gpu: Chip, steps: dict[Tiles | None, float]) -> None:
+    """Append the seconds per step of every tile configuration to tilings.jsonl, None being `stepwise`, and copy the table."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "cuts.jsonl").open("a") as stream:
+    with (out / "tilings.jsonl").open("a") as stream:
         for tiles, took in steps.items():
-            model = seconds(name.work, gpu, tiles) if tiles else None
-            line = {**asdict(name), "tiles": tiles and asdict(tiles), "seconds": took, "model": model, "triton": version("triton")}
+            model = estimate_seconds(name.work, gpu, tiles) if tiles else None
+            line = {**asdict(name), "tiles": tiles and asdict(tiles), "seconds": took, "model": model, "triton": package_version("triton")}
             stream.write(json.dumps(line) + "\n")
-    shutil.copy(tuning.path(gpu), out)
+    shutil.copy(tuning.table_path(gpu), out)
 
 
-def known(name: Name, gpu: Chip) -> bool:
-    """Whether the table has a pass at this very batch."""
-    schedules: tuple[Schedule, ...] = ("resident", "stepwise")
-    found = [tuning.measured(name.work, gpu, schedule) for schedule in schedules]
+def is_tuned(name: PassKey, gpu: Chip) -> bool:
+    """Return whether the table has a pass at exactly this batch."""
+    schedules: tuple[Schedule, ...] = ("persistent", "stepwise")
+    found = [tuning.find_entry(name.work, gpu, schedule) for schedule in schedules]
     return all(entry is not None and (entry.B, entry.dtype) == (name.B, name.dtype) for entry in found)
 
 
-def build(pool: ProcessPoolExecutor, name: Name, gpu: Chip, capability: int, tried: int) -> dict[Tiles, Future[int]]:
+def submit_compilations(pool: ProcessPoolExecutor, name: PassKey, gpu: Chip, capability: int, tried: int) -> dict[Tiles, Future[int]]:
     """Compile the kernels of a pass, several at once, into Triton's cache on disk. A result is the bytes a kernel spills."""
-    return {tiles: pool.submit(compile, name, tiles, capability) for tiles in ranked(name.work, gpu)[:tried]}
+    return {tiles: pool.submit(compile_kernels, name, tiles, capability) for tiles in rank_tilings(name.work, gpu)[:tried]}
 
 
-def compile(name: Name, tiles: Tiles, capability: int) -> int:
-    used = compile_for.compiled(capability, lambda: persistent.warm(name.work, tiles))
+def compile_kernels(name: PassKey, tiles: Tiles, capability: int) -> int:
+    used = compile_for.measure_kernel(capability, lambda: persistent.compile_kernel(name.work, tiles))
     return used.stack + used.local
 
 
-def tuned(name: Name, built: dict[Tiles, Future[int]], device: torch.device, gpu: Chip) -> tuple[str, dict[Tiles | None, float]]:
-    """Time a pass and add what was fastest to the table. Returns what it was in words, and the seconds of a step of every cut."""
-    calls, wrong = contestants(name, built, device)
+def tune_pass(name: PassKey, built: dict[Tiles, Future[int]], device: torch.device, gpu: Chip) -> tuple[str, dict[Tiles | None, float]]:
+    """Time a pass and add what was fastest to the table. Returns a line about it, and the seconds per step of every tile configuration."""
+    calls, wrong = make_calls(name, built, device)
 
     def lost(key: Tiles | None, error: Exception) -> None:
         wrong[f"{type(error).__name__}: {error}"] = key
 
     taken = interleave({key: Contestant(call) for key, call in calls.items()}, RULE, 0, device, lambda key: None, lost)
     if gone(device):
-        raise RuntimeError(f"the GPU is lost to this process since {name}: {next(iter(wrong), 'no cut raised')}")
+        raise RuntimeError(f"the GPU is lost to this process since {name}: {next(iter(wrong), 'no error was raised')}")
     step = {key: min(samples.seconds) / T for key, samples in taken.items()}
     best = min((key for key in step if key is not None), key=lambda key: step[key], default=None)
-    entries: list[tuple[Schedule, Tiles | None]] = [("stepwise", None), ("resident", best)]
+    entries: list[tuple[Schedule, Tiles | None]] = [("stepwise", None), ("persistent", best)]
     for schedule, tiles in entries:
         took = step.get(tiles, math.inf) if schedule == "stepwise" or tiles else math.inf
-        tuning.add(gpu, Tuned(
+        tuning.add_entry(gpu, TuningEntry(
             cell=name.cell, step=tuning.fingerprint(name.work.plan), direction=name.direction, B=name.B, H=name.H, dtype=name.dtype,
             tf32=name.tf32, schedule=schedule, tiles=tiles, seconds=took, tried=len(calls) - 1, torch=torch.__version__,
-            triton=version("triton"),
+            triton=package_version("triton"),
         ))  # fmt: skip
     micro = {key: f"{1e6 * value:.2f} µs" for key, value in step.items()}
-    found = f"{best} {micro[best]}" if best else "no cut"
+    found = f"{best} {micro[best]}" if best else "no tile configuration"
     faults = f", {len(wrong)} out: {next(iter(wrong))}" if wrong else ""
     return f"{name.cell} {name.direction} B={name.B} H={name.H} {name.dtype}: {found}, stepwise {micro.get(None, 'failed')}{faults}", step
 
 
-def contestants(
-    name: Name, built: dict[Tiles, Future[int]], device: torch.device
+def make_calls(
+    name: PassKey, built: dict[Tiles, Future[int]], device: torch.device
 ) -> tuple[dict[Tiles | None, Callable[[], object]], dict[str, Tiles | None]]:
     """The calls to time, `stepwise` under None, and for what is out of the race the reason."""
     work, forward = name.work, name.direction == "forward"
-    loop = persistent.example(work, T, device)
+    loop = persistent.random_inputs(work, T, device)
     dy = torch.randn_like(loop.states[0].expand(T, -1, -1)).contiguous()
     d_final = [torch.randn_like(s) for s in loop.states]
     trajectory = stepwise.forward(loop)
 
-    def call(schedule_backward: Callable[..., object], schedule_forward: Callable[[Loop], object]) -> object:
+    def call(schedule_backward: Callable[..., object], schedule_forward: Callable[[PassInputs], object]) -> object:
         return schedule_forward(loop) if forward else schedule_backward(loop, trajectory, dy, d_final)
 
-    expected = tensors(call(stepwise.backward, stepwise.forward))
+    expected = list_tensors(call(stepwise.backward, stepwise.forward))
     calls: dict[Tiles | None, Callable[[], object]] = {None: partial(call, stepwise.backward, stepwise.forward)}
     wrong: dict[str, Tiles | None] = {}
     for tiles, spills in built.items():
@@ -171,7 +174,7 @@ def contestants(
         try:
             if spills.result():
                 raise ValueError(f"{tiles} spills {spills.result()} bytes")
-            off = max(error(a, b.double()) for a, b in zip(tensors(run()), expected, strict=True))
+            off = max(relative_error(a, b.double()) for a, b in zip(list_tensors(run()), expected, strict=True))
             if not off <= tolerance(name.dtype, "ieee"):
                 raise ValueError(f"{tiles} is off by {off:.1e}")
         except Exception as fault:
@@ -181,7 +184,7 @@ def contestants(
     return calls, wrong
 
 
-def tensors(result: object) -> list[Tensor]:
-    """What a pass leaves, in one order whatever made it."""
-    groups = (result.history, result.arguments) if isinstance(result, Trajectory) else vars(result).values()
+def list_tensors(result: object) -> list[Tensor]:
+    """List the tensors of a pass, in the same order for all schedules."""
+    groups = (result.history, result.arguments) if isinstance(result, ForwardResult) else vars(result).values()
     return [t for group in groups if group is not None for t in group]

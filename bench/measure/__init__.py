@@ -1,1 +1,1 @@
-"""What is measured, and how: problem → backends → gate → clock, a group of cases at a time."""
+"""The measurement of a group of cases: problem → backends → gate → clock."""

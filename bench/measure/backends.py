@@ -40,7 +40,7 @@ class Workload:
     forward: Callable[[list[Tensor], list[Tensor]], tuple[Tensor, tuple[Tensor, ...]]]
     inputs: list[Tensor]
     learned: list[Tensor]
-    named: Callable[[list[Tensor]], dict[str, Tensor]]
+    name_gradients: Callable[[list[Tensor]], dict[str, Tensor]]
     check: Callable[[], Answer] | None = None
 
     def __post_init__(self) -> None:
@@ -58,13 +58,13 @@ class Workload:
         return torch.autograd.grad(y, [*self.inputs, *self.learned], self.dy, allow_unused=True)
 
     def contestant(self, mode: Mode) -> Contestant:
-        """What is timed in a mode: of "backward" the forward pass is made ready anew for each call."""
+        """Return what a mode times: for "backward", each call gets a forward pass of its own before it, untimed."""
         if mode != "backward":
             return Contestant(self.infer if mode == "inference" else self.train)
         waiting: list[Tensor] = []
         return Contestant(lambda: self.differentiate(waiting.pop()), lambda: waiting.append(self.forward(self.inputs, self.states)[0]))
 
-    def turn(self, rows: int) -> None:
+    def roll_batch(self, rows: int) -> None:
         """Move all sequences and states along the batch, in place: what comes out moves along with them, or isn't computed."""
         sequences = [t for t in (*self.inputs, self.dy) if t.dim() == 3]
         with torch.no_grad():
@@ -72,7 +72,7 @@ class Workload:
                 tensor.copy_(tensor.roll(rows, batch))
 
     def answer(self) -> Answer:
-        """Outputs and every gradient, through y and the final states, to be held against the reference."""
+        """Return outputs and every gradient, through y and the final states, to compare with the reference."""
         if self.check:
             return self.check()
         states = [s.clone().requires_grad_() for s in self.problem.states]
@@ -81,31 +81,31 @@ class Workload:
         upstream = [self.problem.dy, *self.problem.d_final]
         gradients = list(torch.autograd.grad([y, *final], leaves, upstream, allow_unused=True, materialize_grads=True))
         names = ["x", *(f"{s}_0" for s in self.problem.cell.states)]
-        found = dict(zip(names, gradients, strict=False)) | self.named(gradients[len(names) :])
+        found = dict(zip(names, gradients, strict=False)) | self.name_gradients(gradients[len(names) :])
         return Answer([y.detach(), *(f.detach() for f in final)], found)
 
 
-def build(backend: str, problem: Problem, input_product: bool = True) -> Workload:
+def build_workload(backend: str, problem: Problem, input_product: bool = True) -> Workload:
     """The workload of a case. Raises Unsupported with the reason where there is none."""
     if not input_product:
-        if backend not in SCHEDULES and not (backend == "eager" and eager_loop.suited(plan(problem.cell))):
+        if SCHEDULES.get(backend) is None and not (backend == "eager" and eager_loop.has_eager_loop(plan(problem.cell))):
             raise Unsupported("always computes the input product")
-        return given_rows(backend, problem)
+        return loop_only(backend, problem)
     if ":" in backend:
-        return own(backend)(replace(problem))  # drawn anew from its seed: what it does to it is done to it alone
+        return load_user_backend(backend)(replace(problem))  # drawn anew from its seed: what it does to it is done to it alone
     if backend == "vendor":
-        return vendor(problem)
+        return vendor_backend(problem)
     if backend == "torchrecurrent":
-        return torchrecurrent(problem)
+        return torchrecurrent_backend(problem)
     if backend in SCANS:
-        return scanned(backend, problem)
+        return scan_backend(backend, problem)
     if backend == "conv2d":
-        return conv2d(problem)
-    return ours(backend, problem)
+        return conv2d_backend(problem)
+    return rnn_backend(backend, problem)
 
 
 @cache
-def own(name: str) -> Callable[[Problem], Workload]:
+def load_user_backend(name: str) -> Callable[[Problem], Workload]:
     """A backend of a user's: the function NAME of "FILE.py:NAME", which makes the workload of a problem, or raises Unsupported."""
     file, _, function = name.rpartition(":")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
@@ -117,23 +117,28 @@ def own(name: str) -> Callable[[Problem], Workload]:
     return getattr(module, function)
 
 
-def ours(backend: str, problem: Problem) -> Workload:
+def rnn_backend(backend: str, problem: Problem) -> Workload:
     """`kernels.RNN` on one of its schedules, with low memory where the name ends so, or the eager reference."""
-    rnn = layer(backend, problem)
+    rnn = make_layer(backend, problem)
     weights = rnn.weights()
     return Workload(
-        problem, lambda inputs, states: unpack(rnn(inputs[0], pack(states))), [leaf(problem.x)],
+        problem, lambda inputs, states: unpack_result(rnn(inputs[0], pack_states(states))), [requires_grad_copy(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 
 
-def layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> RNN:
+def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> RNN:
     """`kernels.RNN` with a problem's weights, in its dtype or another. Raises Unsupported where a schedule can't run it."""
     name, _, memory = backend.partition("-")
-    supported(name, problem)
-    if name == "auto" and problem.device.type == "cpu" and reason(problem, dtype or problem.dtype):
+    check_supported(name, problem)
+    if name == "auto" and problem.device.type == "cpu" and why_not_compiled(problem, dtype or problem.dtype):
         name = "eager"  # as "auto" would, which warns: here a record says what ran
-    chosen: dict[str, Any] = {"backend": name, "memory": memory or "full", "device": problem.device, "dtype": dtype or problem.dtype}
+    chosen: dict[str, Any] = {
+        "backend": name,
+        "memory": memory or "full",
+        "device": problem.device,
+        "dtype": dtype or problem.dtype,
+    }
     rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
     with torch.no_grad():
         for name, parameter in rnn.weights().items():
@@ -141,16 +146,16 @@ def layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> R
     return rnn
 
 
-def reason(problem: Problem, dtype: torch.dtype) -> str | None:
+def why_not_compiled(problem: Problem, dtype: torch.dtype) -> str | None:
     """Why a CPU's default can't run a problem; None where it can."""
-    return SCHEDULES["compiled"].unsupported(plan(problem.cell), dtype, problem.device, problem.B, problem.H)
+    return SCHEDULES["compiled"].unsupported_reason(plan(problem.cell), dtype, problem.device, problem.B, problem.H)
 
 
-def given_rows(backend: str, problem: Problem) -> Workload:
+def loop_only(backend: str, problem: Problem) -> Workload:
     """A schedule's loop alone, or one of eager torch: what runs in front of it is given."""
-    supported(backend, problem)
+    check_supported(backend, problem)
     made, schedule = plan(problem.cell), SCHEDULES.get(backend)
-    weights = {name: leaf(value) for name, value in problem.weights.items()}
+    weights = {name: requires_grad_copy(value) for name, value in problem.weights.items()}
     feeds = layout(made).feeds
 
     def rows(x: Tensor) -> list[Tensor | None]:
@@ -163,19 +168,19 @@ def given_rows(backend: str, problem: Problem) -> Workload:
             tensors[3 * k : 3 * k + 3] = [F.linear(given, W, bias), None, None]
         return tensors
 
-    given = [None if t is None else leaf(t) for t in rows(problem.x)]
+    given = [None if t is None else requires_grad_copy(t) for t in rows(problem.x)]
     inputs = [t for t in given if t is not None]
 
     def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         take = iter(inputs)
         tensors = [None if t is None else next(take) for t in given]
         if schedule is None:
-            return eager_loop.unroll(made, tensors, states)
+            return eager_loop.eager_loop(made, tensors, states)
         y, *final = Recurrence.apply(made, schedule, torch.is_grad_enabled(), problem.T, *tensors, *states)
         return y, tuple(final)
 
     def check() -> Answer:
-        x = leaf(problem.x)
+        x = requires_grad_copy(problem.x)
         whole = Workload(problem, lambda _, states: forward([t for t in rows(x) if t is not None], states), [x],
                          list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)))  # fmt: skip
         return whole.answer()
@@ -183,27 +188,27 @@ def given_rows(backend: str, problem: Problem) -> Workload:
     return Workload(problem, forward, inputs, [], lambda _: {}, check)
 
 
-def vendor(problem: Problem) -> Workload:
+def vendor_backend(problem: Problem) -> Workload:
     """torch.nn: cuDNN on a GPU, torch's own kernels on a CPU."""
     twin = problem.cell.twin
     if twin is None:
         raise Unsupported("torch.nn has no such cell")
     module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)
-    flatten(module)
+    flatten_weights(module)
     twin.write(problem.weights, module)
     names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
 
     def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         module.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
-        return unpack(module(inputs[0], pack(states)))
+        return unpack_result(module(inputs[0], pack_states(states)))
 
     return Workload(
-        problem, forward, [leaf(problem.x)],
+        problem, forward, [requires_grad_copy(problem.x)],
         list(module.parameters()), lambda gradients: twin.split(dict(zip(names, gradients, strict=True))),
     )  # fmt: skip
 
 
-def flatten(module: nn.RNNBase) -> None:
+def flatten_weights(module: nn.RNNBase) -> None:
     """Put the weights into one block, as cuDNN takes them. torch does so itself, but not in bfloat16 (torch.backends.cudnn takes it
     for a dtype that cuDNN doesn't have): there it would copy all weights in every call. Where cuDNN can't, nothing changes."""
     weight = module.weight_hh_l0
@@ -214,7 +219,7 @@ def flatten(module: nn.RNNBase) -> None:
             torch._cudnn_rnn_flatten_weight(list(module.parameters()), 4, *sizes)
 
 
-def torchrecurrent(problem: Problem) -> Workload:
+def torchrecurrent_backend(problem: Problem) -> Workload:
     """The package of that name: cells in eager torch."""
     if importlib.util.find_spec("torchrecurrent") is None:
         raise Unsupported("torchrecurrent is not installed: pip install torchrecurrent")
@@ -234,55 +239,55 @@ def torchrecurrent(problem: Problem) -> Workload:
         return {p: part for k, parts in names.items() for p, part in zip(parts, found[k].chunk(len(parts)), strict=True)}
 
     return Workload(
-        problem, lambda inputs, states: unpack(module(inputs[0], pack(states))), [leaf(problem.x)],
+        problem, lambda inputs, states: unpack_result(module(inputs[0], pack_states(states))), [requires_grad_copy(problem.x)],
         [parameters[key] for key in names], named,
     )  # fmt: skip
 
 
-def scanned(backend: str, problem: Problem) -> Workload:
+def scan_backend(backend: str, problem: Problem) -> Workload:
     """A scan of torch's or of a package's, over the coefficients of a cell that is affine in one state."""
     made, scan = plan(problem.cell), SCANS[backend]
-    if not linear_recurrence.suited(made):
+    if not linear_recurrence.is_linear_recurrence(made):
         raise Unsupported(f"takes a step that is affine in one state, and without a product: {problem.cell.name}'s isn't")
     if why := scan.unsupported(problem.device, problem.dtype):
         raise Unsupported(why)
-    if scan.positive and not linear_recurrence.positive(made, problem.x, problem.H, problem.weights):
+    if scan.positive and not linear_recurrence.has_positive_slopes(made, problem.x, problem.H, problem.weights):
         raise Unsupported(f"takes the logarithm of a in h = a·h + b: {problem.cell.name} has some here that aren't above 0")
-    weights = {name: leaf(value) for name, value in problem.weights.items()}
+    weights = {name: requires_grad_copy(value) for name, value in problem.weights.items()}
     return Workload(
-        problem, lambda inputs, states: linear_recurrence.unroll(made, scan.run, inputs[0], states, weights), [leaf(problem.x)],
-        list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
+        problem, lambda inputs, states: linear_recurrence.unroll(made, scan.run, inputs[0], states, weights),
+        [requires_grad_copy(problem.x)], list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 
 
-def conv2d(problem: Problem) -> Workload:
+def conv2d_backend(problem: Problem) -> Workload:
     """The waves of the tree in a loop over torch's conv2d."""
     if problem.name != "wave":
         raise Unsupported("is a loop for the cell wave alone")
-    weights = {name: leaf(value) for name, value in problem.weights.items()}
+    weights = {name: requires_grad_copy(value) for name, value in problem.weights.items()}
     return Workload(
-        problem, lambda inputs, states: conv2d_loop.loop(inputs[0], states, weights), [leaf(problem.x)],
+        problem, lambda inputs, states: conv2d_loop.conv2d_loop(inputs[0], states, weights), [requires_grad_copy(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 
 
-def supported(backend: str, problem: Problem) -> None:
-    if backend in SCHEDULES:
-        reason = SCHEDULES[backend].unsupported(plan(problem.cell), problem.dtype, problem.device, problem.B, problem.H)
+def check_supported(backend: str, problem: Problem) -> None:
+    if schedule := SCHEDULES.get(backend):
+        reason = schedule.unsupported_reason(plan(problem.cell), problem.dtype, problem.device, problem.B, problem.H)
         if reason:
             raise Unsupported(reason)
 
 
-def leaf(tensor: Tensor) -> Tensor:
+def requires_grad_copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone().requires_grad_()
 
 
-def pack(states: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
+def pack_states(states: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
     """States (B, H) as nn.LSTM takes them: (1, B, H), a tuple where there are several."""
     packed = tuple(s.unsqueeze(0) for s in states)
     return packed if len(packed) > 1 else packed[0]
 
 
-def unpack(result: tuple[Tensor, Any]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def unpack_result(result: tuple[Tensor, Any]) -> tuple[Tensor, tuple[Tensor, ...]]:
     y, final = result
     return y, tuple(s.squeeze(0) for s in (final if isinstance(final, tuple) else (final,)))

@@ -19,7 +19,7 @@ class Flush:
     """
 
     def __init__(self, device: torch.device):
-        size = torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else device_constants.caches()
+        size = torch.cuda.get_device_properties(device).L2_cache_size if device.type == "cuda" else device_constants.cache_bytes()
         self.buffer = torch.zeros(TIMES * size if size else UNKNOWN, dtype=torch.uint8, device=device).view(torch.int32)
 
     def __call__(self) -> None:

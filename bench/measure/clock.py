@@ -1,4 +1,4 @@
-"""Timing: the contestants of one shape take turns, in random order, until each has its samples."""
+"""Timing: the calls of one shape are interleaved, in random order, until each has its samples."""
 
 import gc
 import math
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from scipy.special import bdtr
 
-from bench.measure.conditions import reading
+from bench.measure.conditions import read_conditions
 from bench.records import HEAD_START_CYCLES, Reading, Stop
 
 
@@ -22,7 +22,7 @@ class Contestant:
     """A call to be timed, and what makes it ready, which isn't."""
 
     call: Callable[[], object]
-    ready: Callable[[], object] = tuple
+    setup: Callable[[], object] = tuple
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Samples:
     stopped: Stop = ""
 
     @property
-    def spread(self) -> float:
+    def ci_half_width(self) -> float:
         """Half the width of the median's 95% interval over the median: that of order statistics, which needs no resampling (Conover
         1999, §3.2); infinite below six samples."""
         ordered, n = sorted(self.seconds), len(self.seconds)
@@ -47,7 +47,7 @@ class Samples:
 
 @cache
 def _rank(n: int) -> int:
-    """Of `n` samples the r-th smallest and the r-th largest hold the median with 95% probability; 0 where none do."""
+    """Return r such that the r-th smallest and r-th largest of `n` samples enclose the median with 95% probability; 0 if none do."""
     return next((r for r in range(n) if bdtr(r, n, 0.5) >= 0.025), 0)
 
 
@@ -66,7 +66,7 @@ class Rule:
         n = len(samples.seconds)
         if n < self.fewest:
             return ""
-        if samples.spread <= self.target:
+        if samples.ci_half_width <= self.target:
             return "precise"
         return "time" if sum(samples.seconds) >= self.seconds else "count" if n >= self.most else ""
 
@@ -77,7 +77,7 @@ THOROUGH = Rule(fewest=20, most=100, seconds=0.5, target=0.01)
 RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
 
 
-def rule(device: torch.device, quick: bool, lean: bool, thorough: bool) -> Rule:
+def choose_rule(device: torch.device, quick: bool, lean: bool, thorough: bool) -> Rule:
     """The rule of a run: on a GPU every run that is neither quick nor lean is thorough already."""
     if quick or lean:
         return QUICK if quick else LEAN
@@ -97,7 +97,7 @@ class Interrupted(KeyboardInterrupt):
 
 def interleave(
     contestants: Mapping[Key, Contestant], rule: Rule, seed: int, device: torch.device,
-    turn: Callable[[Key], None], failed: Callable[[Key, Exception], None],
+    on_turn: Callable[[Key], None], on_error: Callable[[Key, Exception], None],
 ) -> dict[Key, Samples]:  # fmt: skip
     """The samples of every contestant: one call each a round, in an order drawn anew for every round from `seed`.
 
@@ -113,13 +113,13 @@ def interleave(
     try:
         while waiting:
             for key in order.sample(waiting, len(waiting)):
-                turn(key)
+                on_turn(key)
                 try:
-                    sample(contestants[key], device, number, taken[key])
+                    take_sample(contestants[key], device, number, taken[key])
                 except Exception as error:
                     waiting.remove(key)
                     del taken[key]
-                    failed(key, error)
+                    on_error(key, error)
                     continue
                 taken[key].stopped = rule.stop(taken[key])
                 if taken[key].stopped:
@@ -134,20 +134,20 @@ def interleave(
     return taken
 
 
-def sample(contestant: Contestant, device: torch.device, number: int, taken: Samples) -> None:
+def take_sample(contestant: Contestant, device: torch.device, number: int, taken: Samples) -> None:
     """Time one call, and look at the GPU after it."""
-    contestant.ready()
-    spent, host = once(contestant.call, device)
+    contestant.setup()
+    spent, host = time_once(contestant.call, device)
     taken.seconds.append(spent)
     taken.rounds.append(number)
     if device.type == "cuda":
         taken.host.append(host)
-        found = reading(device)
+        found = read_conditions(device)
         if found:
             taken.readings.append(found)
 
 
-def once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
+def time_once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
     """Seconds that the device works on the call, and those after which it came back to the host. Where the host takes more than its
     head start on a GPU, that is among the former."""
     if device.type == "cuda":
@@ -167,17 +167,17 @@ def once(call: Callable[[], object], device: torch.device) -> tuple[float, float
     return spent, spent
 
 
-def fastest(call: Callable[[], object], device: torch.device, samples: int) -> float:
+def time_fastest(call: Callable[[], object], device: torch.device, samples: int) -> float:
     """Seconds of the fastest of several calls, after one that warms up: whatever disturbs a machine only slows it."""
     call()
-    return min(once(call, device)[0] for _ in range(samples))
+    return min(time_once(call, device)[0] for _ in range(samples))
 
 
-def times(contestant: Contestant, device: torch.device, samples: int, before: Callable[[], object] = tuple) -> list[float]:
+def time_calls(contestant: Contestant, device: torch.device, samples: int, before: Callable[[], object] = tuple) -> list[float]:
     """Seconds of several calls, each made ready, and after `before`."""
     found = []
     for _ in range(samples):
-        contestant.ready()
+        contestant.setup()
         before()
-        found.append(once(contestant.call, device)[0])
+        found.append(time_once(contestant.call, device)[0])
     return found

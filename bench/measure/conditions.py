@@ -35,7 +35,7 @@ class Board:
     part: bool
 
     def ask(self, *questions: str, of: tuple[Any, ...] = ()) -> Any:
-        """What NVML's first function of those names says, None where none of them does: older drivers and packages lack some."""
+        """Return the answer of NVML's first function of these names that works, else None: older drivers and packages lack some."""
         for question in questions:
             try:
                 return getattr(self.nvml, question)(self.handle, *of)
@@ -45,19 +45,19 @@ class Board:
 
     def power(self) -> float | None:
         """Watts, as the driver averages them: over a second, on most."""
-        return None if self.part else scaled(self.ask("nvmlDeviceGetPowerUsage"), MILLI)
+        return None if self.part else scale_or_none(self.ask("nvmlDeviceGetPowerUsage"), MILLI)
 
     def energy(self) -> float | None:
         """Joules since the driver was loaded. The counter moves every 20 to 100 ms."""
-        return None if self.part else scaled(self.ask("nvmlDeviceGetTotalEnergyConsumption"), MILLI)
+        return None if self.part else scale_or_none(self.ask("nvmlDeviceGetTotalEnergyConsumption"), MILLI)
 
 
-def scaled(value: float | None, unit: float) -> float | None:
+def scale_or_none(value: float | None, unit: float) -> float | None:
     return None if value is None else value * unit
 
 
 @cache
-def board(index: int) -> Board | None:
+def find_board(index: int) -> Board | None:
     """CUDA's device of that index, opened once; None without nvidia-ml-py, or where NVML doesn't know it."""
     try:
         nvml = importlib.import_module("pynvml")
@@ -77,35 +77,35 @@ def board(index: int) -> Board | None:
     return Board(nvml, handle, part or bool(mode and mode[0]))
 
 
-def opened(device: torch.device) -> Board | None:
+def open_board(device: torch.device) -> Board | None:
     if device.type != "cuda":
         return None
-    return board(torch.cuda.current_device() if device.index is None else device.index)
+    return find_board(torch.cuda.current_device() if device.index is None else device.index)
 
 
-def reading(device: torch.device) -> Reading | None:
+def read_conditions(device: torch.device) -> Reading | None:
     """How a GPU is now; what it doesn't tell is None. None for a CPU, and without NVML. Five calls of NVML, and never raises."""
-    here = opened(device)
+    here = open_board(device)
     if here is None:
         return None
     nvml = here.nvml
     reasons = here.ask("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons") or 0
     return Reading(
-        clock=scaled(here.ask("nvmlDeviceGetClockInfo", of=(nvml.NVML_CLOCK_SM,)), MEGA),
-        memory_clock=scaled(here.ask("nvmlDeviceGetClockInfo", of=(nvml.NVML_CLOCK_MEM,)), MEGA),
+        clock=scale_or_none(here.ask("nvmlDeviceGetClockInfo", of=(nvml.NVML_CLOCK_SM,)), MEGA),
+        memory_clock=scale_or_none(here.ask("nvmlDeviceGetClockInfo", of=(nvml.NVML_CLOCK_MEM,)), MEGA),
         power=here.power(),
         temperature=here.ask("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV", of=(nvml.NVML_TEMPERATURE_GPU,)),
         throttled=[words for bit, words in THROTTLING.items() if reasons & bit],
     )
 
 
-def others(device: torch.device) -> list[int]:
+def list_other_processes(device: torch.device) -> list[int]:
     """The processes, by number, that compute on the GPU besides this one and the one that started it.
 
     In a container NVML may number processes as the host does, and not know this one by its own number. One of those it names
     is then taken to be this one. Nobody is named where only a part of the GPU is ours: NVML has those of all parts.
     """
-    here = opened(device)
+    here = open_board(device)
     if here is None or here.part:
         return []
     found = sorted({process.pid for process in here.ask("nvmlDeviceGetComputeRunningProcesses") or []})

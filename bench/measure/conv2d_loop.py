@@ -10,7 +10,7 @@ from cells.grammar.stencil import square
 from cells.wave import DT, SPEEDS
 
 
-def loop(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def conv2d_loop(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """x (T, B, D), u_0 and u_{−1} (B, H) → u over time (T, B, H) and its last two states. What no step changes is computed once."""
     B, H = states[0].shape
     grid = square(H)

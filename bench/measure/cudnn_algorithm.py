@@ -27,8 +27,9 @@ class Choice(NamedTuple):
     reason: str
 
 
-def expected(module: str, dtype: str, H: int, B: int, D: int, direction: Direction, multiprocessors: int) -> Choice:
-    """For torch.nn's `module` ("RNN", "LSTM" or "GRU") with D inputs and H units, B sequences, in one direction of its training."""
+def expected_algorithm(module: str, dtype: str, H: int, B: int, D: int, direction: Direction, multiprocessors: int) -> Choice:
+    """Return the algorithm for torch.nn's `module` ("RNN", "LSTM" or "GRU") with D inputs, H units and B sequences, in one direction of its
+    training."""
     small = SMALL_H[module, direction]
     if dtype != "float64" and small >= H:
         return Choice("PERSIST_STATIC_SMALL_H", f"H ≤ {small} for the {direction} pass of {module}")
@@ -55,9 +56,9 @@ def refusal(module: str, dtype: str, H: int, B: int, D: int, multiprocessors: in
 DIRECTIONS: dict[Mode, tuple[Direction, ...]] = {"inference": ("forward",), "training": ("forward", "backward"), "backward": ("backward",)}
 
 
-def named(module: str, case: Case, multiprocessors: int) -> str:
+def name_algorithms(module: str, case: Case, multiprocessors: int) -> str:
     """The algorithms of a case in words: "PERSIST_STATIC", or of a training whose passes differ,
     "PERSIST_STATIC_SMALL_H, backward STANDARD"."""
     directions = DIRECTIONS[case.mode]
-    found = [expected(module, case.dtype, case.H, case.B, case.D, d, multiprocessors).algorithm for d in directions]
+    found = [expected_algorithm(module, case.dtype, case.H, case.B, case.D, d, multiprocessors).algorithm for d in directions]
     return found[0] if len(set(found)) == 1 else f"{found[0]}, backward {found[1]}"

@@ -1,11 +1,11 @@
-"""What the device does at its best, measured once in a run: how fast it multiplies, copies, and lets programs meet."""
+"""The best rates of a device, measured once in a run: of products, copies and barriers."""
 
 import importlib.util
 from pathlib import Path
 
 import torch
 
-from bench.measure.clock import fastest
+from bench.measure.clock import time_fastest
 from bench.records import Constants
 
 SAMPLES = 5
@@ -17,21 +17,21 @@ CACHES = Path("/sys/devices/system/cpu")
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
-def measure(device: torch.device) -> Constants:
+def measure_constants(device: torch.device) -> Constants:
     """The constants of a device; on a CPU without those that only a GPU has."""
     if device.type != "cuda":
-        rates = {name: product(getattr(torch, name), 1536, device) for name in ("float32", "float64")}
-        cache = caches()
-        return Constants(products=rates, copy_rate=copy(max(2**28, 2 * (cache or 0)), device), cache=cache)
+        rates = {name: product_rate(getattr(torch, name), 1536, device) for name in ("float32", "float64")}
+        cache = cache_bytes()
+        return Constants(products=rates, copy_rate=copy_rate(max(2**28, 2 * (cache or 0)), device), cache=cache)
     here = torch.cuda.get_device_properties(device)
-    rates = {name: product(getattr(torch, name), 8192, device) for name in ("float16", "bfloat16", "float64")}
+    rates = {name: product_rate(getattr(torch, name), 8192, device) for name in ("float16", "bfloat16", "float64")}
     before = torch.backends.cuda.matmul.allow_tf32
     for name, allowed in (("float32", False), ("tf32", True)):
         torch.backends.cuda.matmul.allow_tf32 = allowed
-        rates[name] = product(torch.float32, 8192, device)
+        rates[name] = product_rate(torch.float32, 8192, device)
     torch.backends.cuda.matmul.allow_tf32 = before
     known = Constants(
-        products=rates, copy_rate=copy(min(2**31, torch.cuda.mem_get_info(device)[0] // 16), device), cache=here.L2_cache_size,
+        products=rates, copy_rate=copy_rate(min(2**31, torch.cuda.mem_get_info(device)[0] // 16), device), cache=here.L2_cache_size,
         chip=here.shared_memory_per_multiprocessor + REGISTERS,
     )  # fmt: skip
     torch.cuda.empty_cache()
@@ -39,25 +39,30 @@ def measure(device: torch.device) -> Constants:
         return known
     from bench.measure import latency
 
-    launch, product_launch = latency.launches(device)
-    found = {"barriers": latency.barriers(device), "l2": latency.l2(device), "launch": launch, "product_launch": product_launch}
+    launch, product_launch = latency.launch_latency(device)
+    found = {
+        "barriers": latency.barrier_latency(device),
+        "l2": latency.l2_latency(device),
+        "launch": launch,
+        "product_launch": product_launch,
+    }
     return known.model_copy(update=found)
 
 
-def product(dtype: torch.dtype, n: int, device: torch.device) -> float:
+def product_rate(dtype: torch.dtype, n: int, device: torch.device) -> float:
     """flop/s of torch's own product of two n × n matrices of random numbers: with zeros, a GPU draws less power and runs faster."""
     a, b = torch.randn(2, n, n, device=device).to(dtype)
-    return 2 * n**3 / fastest(lambda: a @ b, device, SAMPLES)
+    return 2 * n**3 / time_fastest(lambda: a @ b, device, SAMPLES)
 
 
-def copy(size: int, device: torch.device) -> float:
+def copy_rate(size: int, device: torch.device) -> float:
     """bytes/s of a copy of `size` bytes, all of them read and all of them written."""
     source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * size / fastest(lambda: target.copy_(source), device, SAMPLES)
+    return 2 * size / time_fastest(lambda: target.copy_(source), device, SAMPLES)
 
 
-def caches() -> int | None:
+def cache_bytes() -> int | None:
     """Bytes that all data caches of the processors hold together, where Linux says so."""
     found: dict[tuple[str, str], int] = {}
     try:

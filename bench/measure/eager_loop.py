@@ -1,5 +1,5 @@
-"""The loop over given rows in eager torch, for a cell with no product in it: the cell's step, one time after another, under autograd. It is
-what a schedule's loop over the same rows is compared with."""
+"""The loop in eager torch with the input projection precomputed, for a cell with no product in it: the cell's step, one time after another,
+under autograd. It is what a schedule's loop over the same rows is compared with."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from cells.grammar.functions import FUNCTIONS
-from kernels.derive.adjoint import PYTHON, source
+from kernels.derive.adjoint import PYTHON, print_source
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
 
 
-def suited(plan: Plan) -> bool:
-    return not plan.stages and not plan.near
+def has_eager_loop(plan: Plan) -> bool:
+    return not plan.stages and not plan.stencil_inputs
 
 
-def unroll(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The tensors are those of `Recurrence`, each feed given by its rows (T, B, G·H); states (B, H) → y (T, B, H) and the final states."""
     place, H = layout(plan), states[0].shape[1]
     feeds, count = tensors[: 3 * len(place.feeds) : 3], 3 * len(place.feeds) + len(place.values)
@@ -26,7 +26,7 @@ def unroll(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor
     vectors = tensors[count : count + len(plan.vectors)]
     named = {leaf: k for k, leaf in enumerate((*plan.states, *plan.term_leaves, *plan.vectors))}
     order = [named[leaf] for leaf in plan.step.inputs]
-    step = function(plan)
+    step = step_function(plan)
     outputs: list[Tensor] = []
     for rows in zip(*(buffer.unbind() for buffer in buffers), strict=True):
         slots = [row.unbind(1) for row in rows]  # step by step: the gradient of a slice of all steps would be as large as all of them
@@ -37,9 +37,9 @@ def unroll(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor
 
 
 @cache
-def function(plan: Plan) -> Callable[..., Any]:
+def step_function(plan: Plan) -> Callable[..., Any]:
     """A plan's step as a Python function of tensors."""
     space: dict[str, Any] = dict(FUNCTIONS)
-    exec(source(plan.step, PYTHON), space)
+    exec(print_source(plan.step, PYTHON), space)
     made: Callable[..., Any] = space[plan.step.name]
     return made

@@ -26,13 +26,13 @@ Counter = Callable[[], float | None]
 """Joules since some moment, None where it fails."""
 
 
-def joules(call: Callable[[], object], device: torch.device, seconds: float) -> float | None:
+def measure_energy(call: Callable[[], object], device: torch.device, seconds: float) -> float | None:
     """Energy of one call, from as many as take `seconds` and, at both ends, up to the counter's next jump. None where the device
     doesn't count it. Less than half a second is not worth counting: what a jump is late by is then some percent of it."""
-    count = counter(device)
+    count = find_counter(device)
     if count is None:
         return None
-    marks = jumps(partial(repeat, call, device), count)
+    marks = counter_jumps(partial(repeat, call, device), count)
     start = next(marks, None)
     if start is None:
         return None
@@ -42,7 +42,7 @@ def joules(call: Callable[[], object], device: torch.device, seconds: float) -> 
     return None
 
 
-def jumps(run: Callable[[int], None], count: Counter) -> Iterator[tuple[float, float, int]]:
+def counter_jumps(run: Callable[[int], None], count: Counter) -> Iterator[tuple[float, float, int]]:
     """Run calls on and on: at each jump of the counter the time, what it says, and the calls so far. Ends where it stands still."""
     run(1)  # what is compiled or allocated once says nothing of a batch
     begin = time.perf_counter()
@@ -65,10 +65,10 @@ def repeat(call: Callable[[], object], device: torch.device, times: int) -> None
         torch.cuda.synchronize(device)
 
 
-def counter(device: torch.device) -> Counter | None:
-    """What counts the energy of a device: NVML on a GPU, RAPL on a Linux processor whose files may be read (by root alone, mostly)."""
+def find_counter(device: torch.device) -> Counter | None:
+    """Return the energy counter of a device: NVML on a GPU, RAPL on a Linux processor whose files may be read (by root alone, mostly)."""
     if device.type == "cuda":
-        board = conditions.opened(device)
+        board = conditions.open_board(device)
         return board.energy if board and board.energy() is not None else None
     try:
         packages = [zone for zone in sorted(POWERCAP.glob("intel-rapl:*")) if (zone / "name").read_text().startswith("package")]
@@ -82,17 +82,17 @@ class Packages:
 
     def __init__(self, zones: list[Path]):
         self.zones = zones
-        self.ranges = [read(zone / "max_energy_range_uj") for zone in zones]
-        self.last = [read(zone / "energy_uj") for zone in zones]
+        self.ranges = [read_number(zone / "max_energy_range_uj") for zone in zones]
+        self.last = [read_number(zone / "energy_uj") for zone in zones]
         self.total = 0
 
     def __call__(self) -> float:
-        now = [read(zone / "energy_uj") for zone in self.zones]
+        now = [read_number(zone / "energy_uj") for zone in self.zones]
         for before, after, most in zip(self.last, now, self.ranges, strict=True):
             self.total += after - before if after >= before else after - before + most + 1
         self.last = now
         return self.total * MICRO
 
 
-def read(path: Path) -> int:
+def read_number(path: Path) -> int:
     return int(path.read_text())

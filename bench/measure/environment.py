@@ -1,4 +1,4 @@
-"""Where a run runs: the device, the libraries and their versions, and what the device does at its best."""
+"""The environment of a run: the device, the libraries and their versions, and the device's best rates."""
 
 import importlib.metadata
 import os
@@ -10,30 +10,31 @@ import torch
 
 from bench.measure import conditions, device_constants
 from bench.measure.scan_peers import SCANS
-from bench.measure.source_commit import said
+from bench.measure.source_commit import recorded_commit
 from bench.records import Environment
 from kernels.schedules.cpu.library import compiler
 
 
-def capture(device: torch.device, rates: bool = True) -> Environment:
-    """With the `rates` that the device reaches, which takes seconds, for a run that times something."""
+def read_environment(device: torch.device, rates: bool = True) -> Environment:
+    """Read the environment, with the best `rates` of the device, which take seconds, for a run that times something."""
     cuda = device.type == "cuda"
-    commit, dirty = revision()
+    commit, dirty = working_commit()
     return Environment(
         device=torch.cuda.get_device_name(device) if cuda else processor(),
         device_kind="cuda" if cuda else "cpu",
         processor=processor(), cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        threads=torch.get_num_threads(), memory_bytes=memory(), system=platform.platform(aliased=True, terse=True),
-        python=platform.python_version(), torch=torch.__version__, triton=version("triton"),
+        threads=torch.get_num_threads(), memory_bytes=total_memory(), system=platform.platform(aliased=True, terse=True),
+        python=platform.python_version(), torch=torch.__version__, triton=package_version("triton"),
         cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
-        driver=driver() if cuda else "", compiler=compiler_version(), torchrecurrent=version("torchrecurrent"),
-        packages={name: version(name) for name in sorted({scan.package for scan in SCANS.values()}) if name and version(name)},
+        driver=driver_version() if cuda else "", compiler=compiler_version(), torchrecurrent=package_version("torchrecurrent"),
+        packages={name: found for name in sorted({scan.package for scan in SCANS.values()}) if name and (found := package_version(name))},
         commit=commit, dirty=dirty,
-        other_processes=len(conditions.others(device)), constants=device_constants.measure(device) if rates else None,
+        other_processes=len(conditions.list_other_processes(device)),
+        constants=device_constants.measure_constants(device) if rates else None,
     )  # fmt: skip
 
 
-def version(package: str) -> str:
+def package_version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -49,7 +50,7 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def memory() -> int:
+def total_memory() -> int:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
@@ -58,25 +59,25 @@ def memory() -> int:
 
 def compiler_version() -> str:
     found = compiler()
-    return output([found, "--version"]).partition("\n")[0] if found else ""
+    return command_output([found, "--version"]).partition("\n")[0] if found else ""
 
 
-def driver() -> str:
-    return output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]).partition("\n")[0]
+def driver_version() -> str:
+    return command_output(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]).partition("\n")[0]
 
 
-def git(*arguments: str) -> str:
-    return output(["git", "-C", str(Path(__file__).parent), *arguments])
+def run_git(*arguments: str) -> str:
+    return command_output(["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments])
 
 
-def revision() -> tuple[str, bool]:
+def working_commit() -> tuple[str, bool]:
     """The commit of this working tree, and whether it has changes; of a copy without its .git, as the file of its bundle has them."""
-    commit = git("rev-parse", "HEAD")
-    return (commit, bool(git("status", "--porcelain", "--untracked-files=no"))) if commit else said()
+    commit = run_git("rev-parse", "HEAD")
+    return (commit, bool(run_git("status", "--porcelain", "--untracked-files=no"))) if commit else recorded_commit()
 
 
-def output(command: list[str]) -> str:
-    """What a command prints, or "" if it can't be run or fails."""
+def command_output(command: list[str]) -> str:
+    """Return what a command prints, or "" if it can't be run or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):

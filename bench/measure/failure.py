@@ -1,4 +1,4 @@
-"""What an error is in a record: words on one line, whether memory ran out, and whether the GPU went with it."""
+"""An error as a record tells it: one line, whether memory ran out, and whether the GPU was lost."""
 
 import torch
 
@@ -19,17 +19,17 @@ def first_line(error: BaseException) -> str:
     return shown if len(words) <= LONGEST else f"{shown} …"
 
 
-def named(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error)}"
 
 
-def full(error: BaseException) -> bool:
-    """Whether memory ran out."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in first_line(error) for words in FULL)
 
 
-def lost(device: torch.device) -> bool:
-    """Whether the GPU has failed this process for good: then it fails whatever is asked of it."""
+def is_gpu_lost(device: torch.device) -> bool:
+    """Return whether the GPU has failed this process for good: then it fails every call."""
     if device.type != "cuda":
         return False
     try:

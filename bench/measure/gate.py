@@ -40,24 +40,24 @@ def tolerance(dtype: str, precision: str) -> float:
     return TOLERANCE[dtype, precision if dtype == "float32" else "ieee"]
 
 
-def compare(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
+def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
     """The errors, and in words why the answer is wrong, or "" where it is right."""
     reference = problem.answer
     for now, then in zip(answer.outputs, reference.outputs, strict=True):
         if (now.shape, now.dtype) != (then.shape, problem.dtype):
-            return Errors(output=math.inf), f"an output is {words(now)}, not {words(then.to(problem.dtype))}"
-    outputs = max(error(a, r) for a, r in zip(answer.outputs, reference.outputs, strict=True))
-    gradients = {name: error(answer.gradients[name], g) for name, g in reference.gradients.items()}
+            return Errors(output=math.inf), f"an output is {describe_tensor(now)}, not {describe_tensor(then.to(problem.dtype))}"
+    outputs = max(relative_error(a, r) for a, r in zip(answer.outputs, reference.outputs, strict=True))
+    gradients = {name: relative_error(answer.gradients[name], g) for name, g in reference.gradients.items()}
     worst = max(gradients, key=lambda name: gradients[name])
     errors = Errors(output=outputs, gradient=gradients[worst], worst=worst)
     if not outputs <= allowed:
         return errors, f"outputs are off by {outputs:.1e} of the largest, allowed is {allowed:.0e}"
     over = {name: e for name, e in gradients.items() if not e <= allowed}
-    shaky = [name for name in over if reference.gradients[name].numel() == 1 or kinked(problem)]
+    shaky = [name for name in over if reference.gradients[name].numel() == 1 or has_kink(problem)]
     if shaky:
         shift = KINK * torch.finfo(problem.dtype).eps
         up, down = problem.reference(shift).gradients, problem.reference(-shift).gradients
-        could = {name: flip(up[name], down[name], reference.gradients[name]) for name in shaky}
+        could = {name: kink_slack(up[name], down[name], reference.gradients[name]) for name in shaky}
         over = {name: e for name, e in over.items() if not e <= allowed + could.get(name, 0.0)}
     if over:
         name = max(over, key=lambda name: over[name])
@@ -65,17 +65,17 @@ def compare(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, s
     return errors, ""
 
 
-def words(tensor: Tensor) -> str:
+def describe_tensor(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def inference(problem: Problem, y: Tensor, allowed: float) -> str:
+def check_inference(problem: Problem, y: Tensor, allowed: float) -> str:
     """Why outputs computed without gradients, which may take another path, are wrong, or ""."""
-    off = error(y, problem.answer.outputs[0])
+    off = relative_error(y, problem.answer.outputs[0])
     return "" if off <= allowed else f"outputs without gradients are off by {off:.1e} of the largest, allowed is {allowed:.0e}"
 
 
-def untouched(problem: Problem, work: Workload) -> str:
+def check_inputs_unchanged(problem: Problem, work: Workload) -> str:
     """Which of its inputs a backend has changed, or ""."""
     given = work.inputs[0]
     pairs = {s: pair for s, *pair in zip(problem.cell.states, work.states, problem.states, strict=True)} | {"dy": [work.dy, problem.dy]}
@@ -85,57 +85,57 @@ def untouched(problem: Problem, work: Workload) -> str:
     return f"it changes what it is given: {', '.join(changed)}" if changed else ""
 
 
-def again(work: Workload, call: Callable[[], Any], before: list[Tensor], allowed: float) -> str:
-    """Why the call that was timed no longer does what it did `before`, or "". The batch is turned by a row in between, so what
+def recheck_after_timing(work: Workload, call: Callable[[], Any], before: list[Tensor], allowed: float) -> str:
+    """Return why the call that was timed no longer does what it did `before`, or "". The batch is rolled by a row in between, so what
     was kept from an earlier call is as wrong as what was computed from inputs that a call has changed; and what it gave is looked at
-    twice, the second time when the whole device has come to rest: who works on where no clock looks is seen by it."""
-    work.turn(1)
+    twice, the second time when the whole device is idle: a backend that keeps working after its call ended is detected so."""
+    work.roll_batch(1)
     try:
         result = call()
-        seen = first(result).clone()
-        settle(work.problem.device)
-        late = not torch.equal(seen.nan_to_num(), first(result).nan_to_num())
-        off = max(error(now, then.double()) for now, then in zip(kept(work, result, back=1), before, strict=True))
+        seen = batch_tensor(result).clone()
+        synchronize(work.problem.device)
+        late = not torch.equal(seen.nan_to_num(), batch_tensor(result).nan_to_num())
+        off = max(relative_error(now, then.double()) for now, then in zip(retained_outputs(work, result, back=1), before, strict=True))
     finally:
-        work.turn(-1)
+        work.roll_batch(-1)
     if late:
         return "its output is still written to after the call has ended: on another stream or thread"
-    return "" if off <= allowed else f"after the timing it is off by {off:.1e} of what it was before, with the batch turned by a row"
+    return "" if off <= allowed else f"after the timing it is off by {off:.1e} of what it was before, with the batch rolled by a row"
 
 
-def kept(work: Workload, result: Any, back: int = 0) -> list[Tensor]:
-    """Of a call's result what is held against another's: some time steps of what has the batch in it, turned `back` by so many rows,
-    and all gradients of learned values, which are the same whichever way the batch is turned."""
+def retained_outputs(work: Workload, result: Any, back: int = 0) -> list[Tensor]:
+    """Return what of a call's result is compared with another's: some time steps of what has the batch in it, rolled `back` by so many
+    rows, and all gradients of learned values, which are the same whichever way the batch is turned."""
     tensors = list(result) if isinstance(result, tuple) else [result]
     sequences = len(work.inputs) if isinstance(result, tuple) else 1
     return [
-        steps(tensor).roll(-back, 1) if place < sequences and tensor.dim() == 3 else tensor.clone()
+        sample_steps(tensor).roll(-back, 1) if place < sequences and tensor.dim() == 3 else tensor.clone()
         for place, tensor in enumerate(tensors)
         if tensor is not None
     ]  # fmt: skip
 
 
-def steps(sequence: Tensor) -> Tensor:
+def sample_steps(sequence: Tensor) -> Tensor:
     """A copy of some of its time steps."""
     T = len(sequence)
     return sequence[torch.linspace(0, T - 1, min(T, STEPS), dtype=torch.float64).round().long().to(sequence.device)]
 
 
-def sample(answer: Answer) -> Answer:
+def sample_answer(answer: Answer) -> Answer:
     """A copy of some time steps of an answer, and of all that has no time."""
     y, *final = answer.outputs
-    gradients = {name: steps(g) if name == "x" else g.clone() for name, g in answer.gradients.items()}
-    return Answer([steps(y), *(f.clone() for f in final)], gradients)
+    gradients = {name: sample_steps(g) if name == "x" else g.clone() for name, g in answer.gradients.items()}
+    return Answer([sample_steps(y), *(f.clone() for f in final)], gradients)
 
 
-def repeated(now: Answer, before: Answer, allowed: float) -> str:
-    """Why a sample of an answer isn't what it was when it was held to the reference, or ""."""
+def same_as_before(now: Answer, before: Answer, allowed: float) -> str:
+    """Return why a sample of an answer differs from the one that was compared with the reference, or ""."""
     pairs = [*zip(now.outputs, before.outputs, strict=True), *((now.gradients[name], g) for name, g in before.gradients.items())]
-    off = max(error(a, b.double()) for a, b in pairs)
+    off = max(relative_error(a, b.double()) for a, b in pairs)
     return "" if off <= allowed else f"after the timing its answer is off by {off:.1e} of what it was when it was checked"
 
 
-def settle(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait for all work on a GPU, on whichever stream; on a CPU, where threads can't be waited for, give them a moment."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -143,21 +143,21 @@ def settle(device: torch.device) -> None:
         time.sleep(MOMENT)
 
 
-def first(result: Any) -> Tensor:
+def batch_tensor(result: Any) -> Tensor:
     """The tensor of a call's result that has the batch in it: y, or the gradient of the input."""
     return result[0] if isinstance(result, tuple) else result
 
 
-def error(value: Tensor, reference: Tensor) -> float:
+def relative_error(value: Tensor, reference: Tensor) -> float:
     """max|Δ| / max|reference|, infinite where a value is not finite; against a reference of zeros, max|Δ|."""
     difference = (value.double() - reference).abs().max().item()
     scale = reference.abs().max().item() or 1.0
     return difference / scale if torch.isfinite(value).all() else float("inf")
 
 
-def flip(up: Tensor, down: Tensor, reference: Tensor) -> float:
+def kink_slack(up: Tensor, down: Tensor, reference: Tensor) -> float:
     return ((up - down).abs().max() / reference.abs().max().clamp_min(1e-300)).item()
 
 
-def kinked(problem: Problem) -> bool:
-    return any(n.op == "call" and FUNCTIONS[n.label].kinked for n in plan(problem.cell).written)
+def has_kink(problem: Problem) -> bool:
+    return any(n.op == "call" and FUNCTIONS[n.label].kinked for n in plan(problem.cell).ordered_nodes)

@@ -1,4 +1,4 @@
-"""What a call launches on a GPU, and the same call as one CUDA graph, which the host launches at once."""
+"""The kernels that a call launches on a GPU, and the same call as one CUDA graph."""
 
 import contextlib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class NoGraph(Exception):
     """A call can't be captured as a CUDA graph; the message is the reason."""
 
 
-def launches(call: Callable[[], object], device: torch.device) -> int | None:
+def count_launches(call: Callable[[], object], device: torch.device) -> int | None:
     """Kernels that one call runs on a GPU, those of replayed graphs among them; copies and fills that are no kernels (memcpy,
     memset) are not counted. None on a CPU, and where the profiler is not let in. It makes the call twice.
 
@@ -29,11 +29,11 @@ def launches(call: Callable[[], object], device: torch.device) -> int | None:
     with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as trace:
         call()
         torch.cuda.synchronize(device)
-    return sum(map(kernel, trace.profiler.kineto_results.events())) or None
+    return sum(map(is_kernel, trace.profiler.kineto_results.events())) or None
 
 
-def kernel(event: Any) -> bool:
-    """Whether an event of the profiler is a kernel that ran on a GPU."""
+def is_kernel(event: Any) -> bool:
+    """Return whether an event of the profiler is a kernel that ran on a GPU."""
     return (
         event.device_type().name == "CUDA"
         and not event.is_user_annotation()
@@ -41,7 +41,7 @@ def kernel(event: Any) -> bool:
     )  # fmt: skip
 
 
-def replayed(call: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
+def capture_graph(call: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
     """The whole call as one CUDA graph: what replays it, and returns the tensors that the capture returned, with new contents.
 
     Raises NoGraph with the reason where it can't be captured. The graph reads the very tensors that the call reads, and whatever
@@ -52,10 +52,10 @@ def replayed(call: Callable[[], Any], device: torch.device) -> Callable[[], Any]
     if device.type != "cuda":
         raise NoGraph("only a GPU has CUDA graphs")
     with torch.cuda.device(device):
-        return captured(call)
+        return capture_on_side_stream(call)
 
 
-def captured(call: Callable[[], Any]) -> Callable[[], Any]:
+def capture_on_side_stream(call: Callable[[], Any]) -> Callable[[], Any]:
     graph, side, pool = torch.cuda.CUDAGraph(), torch.cuda.Stream(), torch.cuda.graph_pool_handle()
     side.wait_stream(torch.cuda.current_stream())
     try:
@@ -66,7 +66,7 @@ def captured(call: Callable[[], Any]) -> Callable[[], Any]:
             with torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode="thread_local"):
                 result = call()
     except Exception as error:
-        recover(graph, pool)
+        recover_allocator(graph, pool)
         raise NoGraph(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}") from error
     torch.cuda.current_stream().wait_stream(side)
 
@@ -77,7 +77,7 @@ def captured(call: Callable[[], Any]) -> Callable[[], Any]:
     return replay
 
 
-def recover(graph: torch.cuda.CUDAGraph, pool: tuple[int, int]) -> None:
+def recover_allocator(graph: torch.cuda.CUDAGraph, pool: tuple[int, int]) -> None:
     """After a capture that failed: tell the allocator that it is over, or memory would never be given back in this process.
 
     torch does so only where a capture ends well (CUDAGraph::capture_end), in some versions also when the graph is reset: then

@@ -1,4 +1,4 @@
-"""What a case needs at the least, whoever runs it: operations, memory traffic and meetings, as formulas from the plan.
+"""The lower bound of a case: operations, memory traffic and grid-wide barriers that any backend needs, as formulas from the plan.
 
 Products. Each runs once in the forward pass; training differentiates it by its argument and by its matrix, one more each. Not
 counted: gradients of the initial states, which no case asks for, and where the rows in front of the loop are given, those of the
@@ -9,7 +9,7 @@ input or rows, and of what is learned) written once. Training keeps all states a
 backend keeps is its own choice: gates can be computed again from the states. Only a method that doesn't keep the states either,
 and runs the sequence a second time for them, can do with less.
 
-Meetings. A unit's next state needs all units of the last one, once for each stage: from the first product of a pass to its last,
+Barriers. A unit's next state needs all units of the last one, once for each stage: from the first product of a pass to its last,
 each but the first waits for what all units found.
 """
 
@@ -18,7 +18,7 @@ from functools import cache
 import sympy
 
 from bench.measure.problem import DTYPES
-from bench.records import Case, Demand, Mode
+from bench.records import Case, LowerBound, Mode
 from kernels.derive.cost_formulas import D, H, flop_counts, parameter_count, parameter_sizes
 from kernels.derive.plan import Plan
 
@@ -26,7 +26,7 @@ B, T = sympy.symbols("B T", positive=True, integer=True)
 
 
 @cache
-def formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Expr]:
+def lower_bound_formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Expr]:
     """`Demand` as formulas in T, B, D and H, with elements for bytes."""
     recurrent = sympy.Add(*(parameter_sizes(plan)[f"W.{name}"] for name in dict.fromkeys(plan.recurrent)))
     learned = parameter_count(plan) if input_product else recurrent
@@ -46,14 +46,16 @@ def formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Exp
         "hoisted": steps * flop_counts(plan)["hoisted"] * hoisted if input_product else sympy.Integer(0),
         "recurrent": turns * B * flop_counts(plan)["recurrent"],
         "elements": sympy.expand(moved),
-        "held": recurrent,
-        "meetings": (T * len(plan.stages) - 1) * passes if plan.stages else sympy.Integer(0),
+        "resident_bytes": recurrent,
+        "grid_syncs": (T * len(plan.stages) - 1) * passes if plan.stages else sympy.Integer(0),
     }
 
 
-def demand(plan: Plan, case: Case) -> Demand:
-    found = formulas(plan, case.mode, case.input_product)
+def compute_lower_bound(plan: Plan, case: Case) -> LowerBound:
+    found = lower_bound_formulas(plan, case.mode, case.input_product)
     sizes = {T: case.T, B: case.B, D: case.D, H: case.H}
-    hoisted, recurrent, elements, held, meetings = (int(value.subs(sizes)) for value in found.values())
+    hoisted, recurrent, elements, resident_bytes, grid_syncs = (int(value.subs(sizes)) for value in found.values())
     width = DTYPES[case.dtype].itemsize
-    return Demand(hoisted=hoisted, recurrent=recurrent, bytes=width * elements, held=width * held, meetings=meetings)
+    return LowerBound(
+        hoisted=hoisted, recurrent=recurrent, bytes=width * elements, resident_bytes=width * resident_bytes, grid_syncs=grid_syncs
+    )

@@ -1,4 +1,4 @@
-"""What a training step holds: weights, what is saved for the backward pass, and the peak over the baseline, in bytes."""
+"""The memory of a training step: weights, tensors saved for the backward pass, and the peak over the baseline, in bytes."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,12 +10,12 @@ from bench.measure.backends import Workload
 from bench.records import Memory
 
 
-def measure(work: Workload) -> Memory:
+def measure_memory(work: Workload) -> Memory:
     """One training step counts both: what it saves goes through hooks, which allocate nothing, while its peak is watched."""
     learned = list(work.learned) or list(work.problem.weights.values())
-    saved = Saved({storage(t) for t in (*learned, *work.inputs, *work.states, work.dy)})
+    saved = SavedBytes({storage_id(t) for t in (*learned, *work.inputs, *work.states, work.dy)})
     with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
-        highest = peak(work.train, work.problem.device)
+        highest = peak_memory(work.train, work.problem.device)
     return Memory(
         weights=sum(t.numel() * t.element_size() for t in learned),
         saved=sum(saved.kept.values()),
@@ -23,23 +23,23 @@ def measure(work: Workload) -> Memory:
     )
 
 
-def storage(tensor: Tensor) -> int:
+def storage_id(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-class Saved:
+class SavedBytes:
     """Bytes of the unique storages that autograd keeps between forward and backward, without those already `held`."""
 
     def __init__(self, held: Iterable[int]):
         self.held, self.kept = set(held), dict[int, int]()
 
     def pack(self, tensor: Tensor) -> Tensor:
-        if storage(tensor) not in self.held:
-            self.kept[storage(tensor)] = tensor.untyped_storage().nbytes()
+        if storage_id(tensor) not in self.held:
+            self.kept[storage_id(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
 
-def peak(call: Callable[[], object], device: torch.device) -> int:
+def peak_memory(call: Callable[[], object], device: torch.device) -> int:
     """The highest allocation during the call over what was allocated before it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

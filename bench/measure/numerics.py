@@ -1,4 +1,4 @@
-"""With which numbers a backend computes, and what it does inside the time: facts of its code, and flags as they stand now.
+"""The numerics of a backend, and the work inside its time: from its code, and from torch's flags as they stand now.
 
 Sources: `kernels/`; torch's notes on numerical accuracy, for cuBLAS; for cuDNN what torch asks of it (RNN.cpp in
 pytorch/aten/src/ATen/native/cudnn: `promote_rnn_math_type` makes it float32 for 16-bit operands, and TF32 follows
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from bench.measure.backends import Workload
-from bench.measure.scan_peers import SCANS
-from bench.records import Case, Work
+from bench.records import Case, Numerics
+from bench.records.backend_table import TABLE, find_backend
 from cells import load
 from kernels.derive.cost_formulas import parameter_sizes
 from kernels.derive.plan import plan
@@ -28,27 +28,28 @@ UNKNOWN = "not documented"
 SIXTEEN = ("float16", "bfloat16")
 
 
-def work(case: Case, workload: Workload) -> Work | None:
-    """What a call of the case does. Reads torch's flags as they are: asked when the case is timed. None for a backend that isn't
+def describe_numerics(case: Case, workload: Workload) -> Numerics | None:
+    """Describe what a call of the case does. Reads torch's flags as they stand when the case is timed. None for a backend that isn't
     one of this project's."""
     backend, _, memory = case.backend.partition("-")
-    if backend not in ("eager", "vendor", "torchrecurrent", "conv2d", *SCANS, *SCHEDULES) or memory not in ("", "low"):
+    if not (backend in TABLE or SCHEDULES.get(backend)) or memory not in ("", "low"):
         return None
     gpu = workload.problem.device.type == "cuda"
-    tf32 = gpu and case.dtype == "float32" and allowed(backend)
-    return Work(
+    tf32 = gpu and case.dtype == "float32" and is_tf32_allowed(backend)
+    return Numerics(
         outputs="all", copies=backend == "accelerated", operands=case.dtype, tf32_hoisted=tf32, tf32_recurrent=tf32,
-        biases=biases(case, backend), accumulators=accumulators(backend, case.dtype, gpu), state=state(backend, case, gpu, memory == "low"),
-        flat_weights=flat(workload.learned) if backend == "vendor" and gpu else None,
+        biases=count_biases(case, backend),
+        accumulators=accumulator_type(backend, case.dtype, gpu), state=state_type(backend, case, gpu, memory == "low"),
+        flat_weights=is_flat(workload.learned) if backend == "vendor" and gpu else None,
     )  # fmt: skip
 
 
-def allowed(backend: str) -> bool:
-    """Whether float32 may be multiplied in tf32: cuDNN has a flag of its own; `resident` does what cuBLAS does."""
+def is_tf32_allowed(backend: str) -> bool:
+    """Return whether float32 may be multiplied in tf32: cuDNN has a flag of its own; `persistent` does what cuBLAS does."""
     return torch.backends.cudnn.allow_tf32 if backend == "vendor" else torch.backends.cuda.matmul.allow_tf32
 
 
-def biases(case: Case, backend: str) -> int:
+def count_biases(case: Case, backend: str) -> int:
     """Vectors added for a gate; where the rows in front of the loop are given, those left in the loop. A GRU that resets after its
     product has one more in its candidate, as its equation has."""
     if not any(name.startswith("b.") for name in parameter_sizes(plan(load(case.cell)))):
@@ -58,30 +59,30 @@ def biases(case: Case, backend: str) -> int:
     return 2 if backend == "vendor" else 1
 
 
-def accumulators(backend: str, dtype: str, gpu: bool) -> str:
-    """What the terms of a product are added up in. cuBLAS, which runs every product outside of cuDNN and of `resident`'s loop, may
-    split a sum; in 16 bit torch lets it add the parts in the operands' type."""
+def accumulator_type(backend: str, dtype: str, gpu: bool) -> str:
+    """Return the type that accumulates the terms of a product. cuBLAS, which runs every product outside of cuDNN and of `persistent`'s
+    loop, may split a sum; in 16 bit torch lets it add the parts in the operands' type."""
     if dtype not in SIXTEEN:
         return dtype
     if not gpu:
         return UNKNOWN
     if backend == "vendor":
         return "float32"
-    words = "float32" if backend == "resident" else f"float32, each product rounded to {dtype}"
+    words = "float32" if backend == "persistent" else f"float32, each product rounded to {dtype}"
     matmul = torch.backends.cuda.matmul
     split = matmul.allow_fp16_reduced_precision_reduction if dtype == "float16" else matmul.allow_bf16_reduced_precision_reduction
     return f"{words}; cuBLAS may add parts in {dtype}" if split else words
 
 
-def state(backend: str, case: Case, gpu: bool, low: bool) -> str:
-    """What the state is carried in from step to step. What later products and the backward pass read of it has the operands' dtype."""
+def state_type(backend: str, case: Case, gpu: bool, low: bool) -> str:
+    """Return the type of the state between steps. What later products and the backward pass read of it has the operands' dtype."""
     if backend == "vendor":
         return UNKNOWN if gpu and case.dtype in SIXTEEN else case.dtype
-    if backend not in ("stepwise", "resident", "scan", "stencil", "fla_chunk", "fla_recurrent"):
+    if not find_backend(backend).float32_state:
         return case.dtype
     return f"float32, rounded to {case.dtype} every {CHUNK} steps" if low and case.dtype in SIXTEEN else "float32"
 
 
-def flat(learned: Sequence[Tensor]) -> bool:
-    """Whether all lie in one block of memory, as cuDNN takes them. Otherwise torch copies them into one in every call, and warns."""
+def is_flat(learned: Sequence[Tensor]) -> bool:
+    """Return whether all lie in one block of memory, as cuDNN takes them. Otherwise torch copies them into one in every call, and warns."""
     return len({tensor.untyped_storage().data_ptr() for tensor in learned}) == 1

@@ -1,4 +1,4 @@
-"""What all backends of a cell and a size are given, and the float64 answer they are held to."""
+"""The inputs of all backends of a cell and a size, and the float64 answer they are compared with."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,9 +41,9 @@ class Problem:
     @property
     def unfit(self) -> str:
         """Why there is no such cell of this size, or ""."""
-        if plan(self.cell).square and self.D != self.H:
+        if plan(self.cell).elementwise_input and self.D != self.H:
             return f"{self.name} uses x unit by unit: it takes D = H"
-        fitting = self.cell.units(self.H)
+        fitting = self.cell.round_up_width(self.H)
         return "" if fitting == self.H else f"the heads of {self.name} share the units: it takes H = {fitting}, not {self.H}"
 
     @cached_property
@@ -106,7 +106,7 @@ class Problem:
         return Answer([o.detach() for o in outputs], dict(zip(names, gradients, strict=True)))
 
 
-def problem(name: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
-    """Of words: `name` is a cell's, as `cells.load` takes it, `dtype` one of DTYPES, `device` torch's name for it. Raises KeyError for a
+def make_problem(name: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
+    """Make a problem from names: `name` of a cell, as `cells.load` takes it, `dtype` of DTYPES, `device` torch's. Raises KeyError for a
     name that isn't known."""
     return Problem(name, cells.load(name), T, B, D, H, DTYPES[dtype], torch.device(device), seed)

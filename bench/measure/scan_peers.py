@@ -1,4 +1,4 @@
-"""What runs h_t = a_t h_{t-1} + b_t from h_0 = 0 over a whole sequence: torch's scan, and the kernels of packages for a GPU.
+"""Scans that run h_t = a_t h_{t-1} + b_t from h_0 = 0 over a whole sequence: torch's, and the kernels of packages for a GPU.
 
 Each takes a and b (T, B, H) and returns h (T, B, H), differentiable in both. What a package wants instead is made here, and its time
 counts. Sources: accelerated-scan 0.3 (github.com/proger/accelerated-scan, accelerated_scan/scalar.py); fla-core 0.6
@@ -16,7 +16,7 @@ from torch import Tensor
 Solve = Callable[[Tensor, Tensor], Tensor]
 
 
-def associative(a: Tensor, b: Tensor) -> Tensor:
+def run_associative_scan(a: Tensor, b: Tensor) -> Tensor:
     """torch's prototype, uncompiled, in the only mode that a CPU and a GPU share."""
     from torch._higher_order_ops.associative_scan import associative_scan  # torch may move it, and no other backend needs it
 
@@ -24,28 +24,28 @@ def associative(a: Tensor, b: Tensor) -> Tensor:
     return h
 
 
-def accelerated(a: Tensor, b: Tensor) -> Tensor:
+def run_accelerated_scan(a: Tensor, b: Tensor) -> Tensor:
     """The Triton kernel of accelerated-scan, for a T of any length. It wants (B, H, T), contiguous: a and b are copied there."""
     from accelerated_scan.scalar import scan
 
     return scan(a.permute(1, 2, 0).contiguous(), b.permute(1, 2, 0).contiguous()).permute(2, 0, 1)
 
 
-def fla_chunk(a: Tensor, b: Tensor) -> Tensor:
+def run_fla_chunk(a: Tensor, b: Tensor) -> Tensor:
     """fla's HGRN, parallel over chunks of time."""
     from fla.ops.hgrn import chunk_hgrn
 
-    return hgrn(chunk_hgrn, a, b)
+    return run_hgrn(chunk_hgrn, a, b)
 
 
-def fla_recurrent(a: Tensor, b: Tensor) -> Tensor:
+def run_fla_recurrent(a: Tensor, b: Tensor) -> Tensor:
     """fla's HGRN, one step after another in one kernel."""
     from fla.ops.hgrn import fused_recurrent_hgrn
 
-    return hgrn(fused_recurrent_hgrn, a, b)
+    return run_hgrn(fused_recurrent_hgrn, a, b)
 
 
-def hgrn(run: Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]], a: Tensor, b: Tensor) -> Tensor:
+def run_hgrn(run: Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]], a: Tensor, b: Tensor) -> Tensor:
     """One sequence of B·H units, so that nothing is copied. It wants the logarithm of a, and starts at 0: fla's chunks have no
     gradient of an initial state."""
     T = len(b)
@@ -78,9 +78,9 @@ class Scan:
 
 
 SCANS = {
-    "associative": Scan(associative),
-    "accelerated": Scan(accelerated, "accelerated_scan.scalar", "accelerated-scan"),
-    "fla_chunk": Scan(fla_chunk, "fla.ops.hgrn", "fla-core", positive=True),
-    "fla_recurrent": Scan(fla_recurrent, "fla.ops.hgrn", "fla-core", positive=True),
+    "associative": Scan(run_associative_scan),
+    "accelerated": Scan(run_accelerated_scan, "accelerated_scan.scalar", "accelerated-scan"),
+    "fla_chunk": Scan(run_fla_chunk, "fla.ops.hgrn", "fla-core", positive=True),
+    "fla_recurrent": Scan(run_fla_recurrent, "fla.ops.hgrn", "fla-core", positive=True),
 }
 """By the names of the backends."""

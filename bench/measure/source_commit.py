@@ -24,18 +24,18 @@ class Commit:
         path.write_text(json.dumps(asdict(self)) + "\n")
 
 
-def digest(root: Path = ROOT) -> str:
-    """Of all sources that run."""
+def source_digest(root: Path = ROOT) -> str:
+    """Return the digest of all sources that run."""
     found = hashlib.sha256()
     for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
         found.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return found.hexdigest()
 
 
-def said() -> tuple[str, bool]:
-    """What the file says that `VARIABLE` names: a commit, and whether this tree differs from it. ("", False) where there is none."""
+def recorded_commit() -> tuple[str, bool]:
+    """Return the commit in the file that `VARIABLE` names, and whether this tree differs from it; ("", False) without one."""
     try:
         found = Commit(**json.loads(Path(os.environ[VARIABLE]).read_text()))
     except (KeyError, OSError, ValueError, TypeError):
         return "", False
-    return found.commit, found.dirty or found.sources != digest()
+    return found.commit, found.dirty or found.sources != source_digest()

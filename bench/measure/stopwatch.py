@@ -1,4 +1,4 @@
-"""Where the time goes: seconds by activity, each counted once."""
+"""A stopwatch of activities: seconds by activity, each counted once."""
 
 import time
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
-    def on(self, activity: str) -> Iterator[None]:
-        """What happens within is that activity, and not the one around it."""
+    def time_activity(self, activity: str) -> Iterator[None]:
+        """Count the time within as that activity, and not as the one around it."""
         outer = self.activity
         self.switch(activity)
         try:
@@ -26,7 +26,7 @@ class Stopwatch:
             self.seconds[self.activity] = self.seconds.get(self.activity, 0.0) + now - self.since
         self.activity, self.since = activity, now
 
-    def taken(self) -> dict[str, float]:
+    def take_seconds(self) -> dict[str, float]:
         """Seconds by activity since this was last asked."""
         found, self.seconds = self.seconds, {}
         return found

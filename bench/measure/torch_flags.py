@@ -1,4 +1,4 @@
-"""What a backend could change for whatever runs after it in the same process: torch's own settings, and where it runs."""
+"""The settings that a backend could change for what runs after it in the same process: torch's own, and the working folder."""
 
 import os
 from collections.abc import Callable
@@ -19,11 +19,11 @@ FLAGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
-def read() -> dict[str, Any]:
+def read_flags() -> dict[str, Any]:
     return {name: get() for name, (get, _) in FLAGS.items()}
 
 
-def restore(before: dict[str, Any]) -> str:
+def restore_flags(before: dict[str, Any]) -> str:
     """Put all back as it was. Says what was not so, "" where all was."""
     changed = [name for name, (get, _) in FLAGS.items() if get() != before[name]]
     for name in changed:

@@ -1,4 +1,4 @@
-"""What a run leaves behind: records.jsonl, a noun for each kind of its lines."""
+"""The records of a run, records.jsonl: a class for each kind of its lines."""
 
 from bench.records.base_record import Model
 from bench.records.case_record import (
@@ -6,21 +6,22 @@ from bench.records.case_record import (
     HEAD_START_CYCLES,
     Case,
     CaseRecord,
-    Demand,
     Errors,
+    LowerBound,
     Memory,
     Mode,
+    Numerics,
     Reading,
     Status,
     Stop,
-    Work,
 )
 from bench.records.chaos_record import DecayRecord, MapRecord
 from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord, Spectrum
-from bench.records.records_file import Record, RecordError, Records, mend, read, write
-from bench.records.run_record import SCHEMA, Constants, End, Environment, Run
+from bench.records.records_file import Record, RecordError, Records, read_records, truncate_partial_line, write_record
+from bench.records.run_record import Constants, End, Environment, Run
 from bench.records.scale_record import ScaleRecord
+from bench.records.schema import SCHEMA
 from bench.records.theory_record import TheoryRecord
 
 __all__ = [
@@ -31,16 +32,17 @@ __all__ = [
     "CaseRecord",
     "Constants",
     "DecayRecord",
-    "Demand",
     "End",
     "Environment",
     "Errors",
     "GradientRecord",
     "JacobianRecord",
+    "LowerBound",
     "MapRecord",
     "Memory",
     "Mode",
     "Model",
+    "Numerics",
     "Reading",
     "Record",
     "RecordError",
@@ -51,8 +53,7 @@ __all__ = [
     "Status",
     "Stop",
     "TheoryRecord",
-    "Work",
-    "mend",
-    "read",
-    "write",
+    "read_records",
+    "truncate_partial_line",
+    "write_record",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What all records are: plain data, checked when it is read, never changed."""
+"""The base of all records: plain data, checked when it is read, never changed."""
 
 from typing import Annotated
 
@@ -20,6 +20,6 @@ Name = Annotated[str, Field(max_length=200, pattern=r"^\P{C}*$")]
 
 
 class Model(BaseModel):
-    """What all records are. Raises ValidationError for a field that it doesn't have or a value that isn't of its type."""
+    """The base of all records. Raises ValidationError for a field that it doesn't have or a value that isn't of its type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")

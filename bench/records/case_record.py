@@ -18,8 +18,8 @@ class Case(Model):
 
     T time steps, B sequences, D input width, H hidden width. `mode` "training" is forward and backward with the gradient of
     the input, "backward" the second half of it, timed alone; `input_product` says whether the products of the input are inside the
-    time. `precision` is that of every fp32 product ("ieee" or "tf32"). `stands_for` names the cell whose parameter count this row's
-    H was chosen to equal: the vendor's GRU standing in for a cell the vendor doesn't have. A `control` is the same case again under
+    time. `precision` is that of every fp32 product ("ieee" or "tf32"). `matched_params_of` names the cell whose parameter count this row's
+    H was chosen to equal: the vendor's GRU standing in for a cell the vendor doesn't have. A `aa_repeat` is the same case again under
     another name: what the two differ by is noise.
     """
 
@@ -33,8 +33,8 @@ class Case(Model):
     dtype: Name
     precision: Name
     input_product: bool = True
-    stands_for: Name = ""
-    control: bool = False
+    matched_params_of: Name = ""
+    aa_repeat: bool = False
 
 
 class Errors(Model):
@@ -55,26 +55,26 @@ class Memory(Model):
     peak: NonNegativeInt
 
 
-class Demand(Model):
-    """What one call of a case needs at the least, whoever runs it; `bench.measure.lower_bound` says why.
+class LowerBound(Model):
+    """The least that one call of a case needs on any backend; `bench.measure.lower_bound` says why.
 
     `hoisted` and `recurrent`: flops of the products in front of the loop and in it. `bytes`: read from memory or written to it.
-    `held`: bytes of the recurrent matrices. `meetings`: how often, one after another, all units of a sequence must know what
+    `resident_bytes`: bytes of the recurrent matrices. `grid_syncs`: how often, one after another, all units of a sequence must know what
     all others found.
     """
 
     hoisted: NonNegativeInt
     recurrent: NonNegativeInt
     bytes: NonNegativeInt
-    held: NonNegativeInt
-    meetings: NonNegativeInt
+    resident_bytes: NonNegativeInt
+    grid_syncs: NonNegativeInt
 
 
-class Work(Model):
-    """What a call does, and with which numbers. Rows whose work is not `alike` are never put in one ratio.
+class Numerics(Model):
+    """The work of a call and its numerics. Rows whose `comparable` differs are never put in one ratio.
 
     `outputs`: all T of them or the last; `copies`: of inputs or outputs to another layout, inside the time; `tf32`: of float32
-    products in front of the loop and in it. Declared, and alike or not: `biases`, vectors added for each gate (torch.nn has two, whose
+    products in front of the loop and in it. Declared, and not compared: `biases`, vectors added for each gate (torch.nn has two, whose
     sum is one); `accumulators` of products and carried `state`; `flat_weights`, cuDNN's one block, None where there is none.
     """
 
@@ -89,8 +89,8 @@ class Work(Model):
     flat_weights: bool | None = None
 
     @property
-    def alike(self) -> tuple[object, ...]:
-        """What two rows must share to be compared."""
+    def comparable(self) -> tuple[object, ...]:
+        """Return what two rows must share to be compared."""
         return self.outputs, self.copies, self.operands, self.tf32_hoisted, self.tf32_recurrent
 
 
@@ -141,5 +141,5 @@ class CaseRecord(Model):
     flops: NonNegativeInt = 0
     algorithm: str = ""
     unit: str = ""
-    demand: Demand | None = None
-    work: Work | None = None
+    lower_bound: LowerBound | None = None
+    numerics: Numerics | None = None

@@ -1,4 +1,4 @@
-"""What becomes of a small difference between two trajectories of a cell without input."""
+"""The growth of a small difference between two trajectories of a cell without input."""
 
 from typing import Annotated, Literal, Self
 
@@ -33,7 +33,7 @@ class MapRecord(Model):
     distance: list[float]
 
     @model_validator(mode="after")
-    def matched(self) -> Self:
+    def check_lengths(self) -> Self:
         if not len(self.times) == len(self.distance):
             raise ValueError("what was followed is not as long as its times")
         return self
@@ -61,7 +61,7 @@ class DecayRecord(Model):
     lost: int = 0
 
     @model_validator(mode="after")
-    def matched(self) -> Self:
+    def check_lengths(self) -> Self:
         if not len(self.times) == len(self.norm) == len(self.distance):
             raise ValueError("what was followed is not as long as its times")
         return self

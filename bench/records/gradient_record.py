@@ -41,7 +41,7 @@ class GradientRecord(Model):
         return self.lags or list(range(len(self.by_lag)))
 
     @model_validator(mode="after")
-    def matched(self) -> Self:
+    def check_lengths(self) -> Self:
         for name in ("lags", "errors"):
             if getattr(self, name) and len(getattr(self, name)) != len(self.by_lag):
                 raise ValueError(f"{name} are not as many as by_lag")

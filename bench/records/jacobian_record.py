@@ -8,9 +8,9 @@ from bench.records.base_record import Model, Name, Size
 
 
 class Spectrum(Model):
-    """Of a Jacobian at each lag: `values[i]` all singular values at the i-th, the largest first, and `mean_square[i]` their mean square.
-    Where a Jacobian was too large to be written out, there are no `values`, and the mean square is estimated from products with
-    random vectors. Values below a rounding error of the largest say no more than that they are small."""
+    """The spectrum of a Jacobian at each lag: `values[i]` has all singular values at the i-th, largest first, and `mean_square[i]` their
+    mean square. Where a Jacobian was too large to be written out, there are no `values`, and the mean square is estimated from products
+    with random vectors. Values below a rounding error of the largest say no more than that they are small."""
 
     values: list[list[float]] = Field(default_factory=list)
     mean_square: list[float]
@@ -40,7 +40,7 @@ class JacobianRecord(Model):
     probes: int = 0
 
     @model_validator(mode="after")
-    def matched(self) -> Self:
+    def check_lengths(self) -> Self:
         for spectrum, count in ((self.state, len(self.lags)), (self.input, len(self.lags) - 1), (self.latent, len(self.lags) - 1)):
             if spectrum and (len(spectrum.mean_square) != count or len(spectrum.values) not in (0, count)):
                 raise ValueError("a spectrum is not as long as its lags")

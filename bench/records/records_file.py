@@ -20,8 +20,9 @@ from bench.records.case_record import FAILURES, CaseRecord
 from bench.records.chaos_record import DecayRecord, MapRecord
 from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord
-from bench.records.run_record import SCHEMA, End, Run
+from bench.records.run_record import End, Run
 from bench.records.scale_record import ScaleRecord
+from bench.records.schema import SCHEMA, upgrade
 from bench.records.theory_record import TheoryRecord
 from bench.records.training_record import LearnedRecord, TrainingRecord
 
@@ -38,7 +39,7 @@ _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="
 
 
 class Records(Model):
-    """A records file, read. Where a case was measured again, its last record counts; failures stay. Of a training that was gone on with,
+    """A records file, read. Where a case was measured again, its last record counts; failures stay. Of a training that was resumed,
     the last one counts, too."""
 
     run: Run
@@ -54,12 +55,12 @@ class Records(Model):
     scale: list[ScaleRecord] = Field(default_factory=list)
 
     @property
-    def studied(self) -> int:
+    def dynamics_count(self) -> int:
         """How many records there are of dynamics."""
         return len([*self.gradients, *self.jacobians, *self.theory, *self.maps, *self.decays])
 
 
-def write(stream: FileIO, line: Record) -> None:
+def write_record(stream: FileIO, line: Record) -> None:
     """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and
     OSError is raised."""
     data = line.model_dump_json().encode() + b"\n"
@@ -72,7 +73,7 @@ def write(stream: FileIO, line: Record) -> None:
         raise
 
 
-def mend(path: Path) -> bool:
+def truncate_partial_line(path: Path) -> bool:
     """Cut off a last line that was not written whole, as by a process that was killed. Says whether there was one."""
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
@@ -81,7 +82,7 @@ def mend(path: Path) -> bool:
     return whole < len(data)
 
 
-def read(path: Path) -> Records:
+def read_records(path: Path) -> Records:
     """Read a records file, or the one in a folder. Raises RecordError on a line that is cut short or of another schema."""
     path = path / "records.jsonl" if path.is_dir() else path
     try:
@@ -101,14 +102,14 @@ def read(path: Path) -> Records:
         maps=[line for line in lines if isinstance(line, MapRecord)],
         decays=[line for line in lines if isinstance(line, DecayRecord)],
         ends=[line for line in lines if isinstance(line, End)],
-        training=list({line.trial.place: line for line in lines if isinstance(line, TrainingRecord)}.values()),
-        learned=list({line.trial.place: line for line in lines if isinstance(line, LearnedRecord)}.values()),
-        scale=list({line.place: line for line in lines if isinstance(line, ScaleRecord)}.values()),
+        training=list({line.trial.key: line for line in lines if isinstance(line, TrainingRecord)}.values()),
+        learned=list({line.trial.key: line for line in lines if isinstance(line, LearnedRecord)}.values()),
+        scale=list({line.key: line for line in lines if isinstance(line, ScaleRecord)}.values()),
     )
 
 
 def _parse(path: Path) -> Iterator[Record]:
-    lines = path.read_text(encoding="utf-8").removesuffix("\n")
+    lines, schema = path.read_text(encoding="utf-8").removesuffix("\n"), SCHEMA
     for number, text in enumerate(lines.split("\n") if lines else [], start=1):
         try:
             raw = json.loads(text, parse_int=_integer)
@@ -119,8 +120,14 @@ def _parse(path: Path) -> Iterator[Record]:
         version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
         if version not in range(1, SCHEMA + 1):
             raise RecordError(f"{path}: line {number} has schema {json.dumps(version)[:20]}, this version reads up to {SCHEMA}")
+        if number == 1 and isinstance(version, int):
+            schema = version
         try:
+            if schema < SCHEMA and isinstance(raw, dict):
+                text = json.dumps(upgrade(raw))
             yield _LINE.validate_json(text)  # which takes no half of a surrogate pair, as Python does
+        except RecursionError:
+            raise RecordError(f"{path}: line {number} is nested too deeply: delete that line to read the rest") from None
         except ValidationError as error:
             first = error.errors()[0]
             fault = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

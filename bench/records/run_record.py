@@ -1,24 +1,21 @@
-"""Where and how a run was measured: the first line of its records."""
+"""The environment and the settings of a run: the first line of its records."""
 
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from bench.records.base_record import Model, Name, Seconds
-
-SCHEMA = 3
-"""2: A/A controls, stop reasons, work, conditions on a GPU, where the time went. 3: the versions of packages that take part. All older
-ones are read."""
+from bench.records.schema import SCHEMA
 
 
 class Constants(Model):
-    """What the device does at its best, measured in the run: the fastest of several. None is what was not measured there.
+    """The best rates of the device, measured in the run: the fastest of several. None is what was not measured there.
 
     `products`: flop/s of a large square product by dtype, "tf32" being float32 with tf32 products; `copy_rate`: bytes/s of a copy
     of memory that no cache holds, what is read and what is written. `cache` and, of a GPU's multiprocessor, `chip` are no
     measurements: the bytes that all caches of the device together, and shared memory and registers, can hold.
 
-    On a GPU, in seconds: `barriers`, a meeting of so many programs, as the resident kernels meet; `l2`, a load that another one
+    On a GPU, in seconds: `barriers`, a barrier among so many programs, as the persistent kernels use; `l2`, a load that another one
     waits for, from L2; `launch` and `product_launch`, an empty kernel and a tiny product in a CUDA graph.
     """
 
@@ -33,10 +30,10 @@ class Constants(Model):
 
 
 class Environment(Model):
-    """Where a run ran. Versions are empty where a thing is missing; `packages` has those of the peers of `scan` that are installed, by
-    their names. `other_processes` computed on the GPU when the run began, as
-    far as it says. `sgemm_flops` is of records without `constants`: the rate,
-    in flop/s, of torch's own float32 product of (4096, 1024) and (1024, 1024) on that device, measured in the run."""
+    """The environment of a run. Versions are empty where a thing is missing; `packages` has those of the peers of `scan` that are
+    installed, by their names. `other_processes` computed on the GPU when the run began, as far as it says. `sgemm_flops` is of records
+    without `constants`: the rate, in flop/s, of torch's own float32 product of (4096, 1024) and (1024, 1024) on that device, measured in
+    the run."""
 
     device: Name
     device_kind: Literal["cpu", "cuda"]

@@ -37,5 +37,5 @@ class ScaleRecord(Model):
     alone: list[Seconds] = Field(default_factory=list)
 
     @property
-    def place(self) -> tuple[object, ...]:
+    def key(self) -> tuple[object, ...]:
         return self.cell, self.scaling, self.ranks, self.T, self.B, self.D, self.H

@@ -1,4 +1,4 @@
-"""What mean-field theory says of a cell beside what was measured."""
+"""The predictions of mean-field theory for a cell, and what was measured."""
 
 from typing import Annotated, Literal
 

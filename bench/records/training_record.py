@@ -1,4 +1,4 @@
-"""What a training leaves: its curve, how good it became, and what the trained model does."""
+"""The record of a training: its curve, its final metric, and what the trained model does."""
 
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ class Point(Model):
     """A look at the validation data: after so many steps, and `seconds` of training; `loss` is the mean over the steps since the last one,
     None before the first.
 
-    Seconds are the wall time of the steps, data and all, without the looks and without the turns of other trainings. A step during which
+    Seconds are the wall time of the steps, data and all, without evaluations and without the steps of other trainings. A step during which
     the process was stopped (Ctrl-Z, a machine put to sleep) counts as the median step since the last look; see `paused` of the record."""
 
     seconds: float
@@ -39,8 +39,8 @@ class Trial(Model):
     examples: int = 0
 
     @property
-    def place(self) -> tuple[object, ...]:
-        """What it is but for its rate and its steps: a training of the same place is this one, gone on with."""
+    def key(self) -> tuple[object, ...]:
+        """Return what identifies the training: all but its rate and its steps. A training of the same key resumes it."""
         return self.task, self.cell, self.H, self.equal, self.seed, self.examples
 
 
@@ -88,7 +88,8 @@ class Gate(Model):
 
 
 class Plane(Model):
-    """What is learned over a plane: a value for each point, row by row, and where some points of interest are, (row, column) by name."""
+    """A map that is learned over a plane: a value for each point, row by row, and where some points of interest are, (row, column) by
+    name."""
 
     name: str
     values: list[list[float]]
@@ -96,7 +97,7 @@ class Plane(Model):
 
 
 class LearnedRecord(Model):
-    """What a trained layer does with validation data.
+    """The behaviour of a trained layer on validation data.
 
     `own`, `neighbours` and `input` share out the first-order variance of a unit's next state: ∂s_i/∂v squared times the variance of v,
     summed over v: the unit's own states, those of all other units, and the input; mean over units, sequences and steps. `trajectories`

@@ -20,7 +20,7 @@ CAPTION = (
 
 def every(cases: Sequence[CaseRecord], here: Environment) -> str:
     """Timed cases with their rates, conditions, and errors against float64. "" without any."""
-    ordered = sorted(cases, key=lambda r: (r.case.T, r.case.cell, r.case.stands_for, r.case.backend, r.case.control))
+    ordered = sorted(cases, key=lambda r: (r.case.T, r.case.cell, r.case.matched_params_of, r.case.backend, r.case.aa_repeat))
     several = len({r.case.B for r in cases}) > 1 or len({r.case.D for r in cases}) > 1
     found = [(header, [entry(record) for record in ordered]) for header, entry in columns(several, here)]
     shown = [(header, entries) for header, entries in found if any(entries)]

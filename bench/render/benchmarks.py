@@ -44,8 +44,8 @@ def benchmark(record: CaseRecord) -> dict[str, Any]:
 def named(case: Case) -> dict[str, Any]:
     """Cases that are compared with each other are one group: its name is the same in every run."""
     inside = "with" if case.input_product else "without"
-    control = " again" if case.control else ""
-    cell = f"{case.cell} for {case.stands_for}" if case.stands_for else case.cell
+    control = " again" if case.aa_repeat else ""
+    cell = f"{case.cell} for {case.matched_params_of}" if case.matched_params_of else case.cell
     size = f"T={case.T} B={case.B} D={case.D} H={case.H} {case.dtype} {case.precision}"
     return {
         "group": f"{case.mode} {inside} the input product, {size}",

@@ -7,11 +7,10 @@ from typing import NamedTuple
 from bench.analysis.summary import Peers, alike, host_bound, peers, seconds, timed
 from bench.analysis.verdict import Noise, Speed, compared, noise
 from bench.records import FAILURES, Case, CaseRecord
+from bench.records.backend_table import COLUMNS
 from bench.render.formatting import MODES, word
 
-SCHEDULES = ("compiled", "stepwise", "resident", "scan", "stencil")
-LOOPS = tuple(f"{name}{memory}" for name in SCHEDULES for memory in ("", "-low"))
-ORDER = ("vendor", "eager", *LOOPS, "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
+ORDER = COLUMNS
 FASTEST, TIED, HOST = "★", "☆", "†"
 HOST_LEGEND = f"{HOST}: host-bound, the host issued the work more slowly than the GPU did it."
 
@@ -144,7 +143,7 @@ class Grid:
 def grids(records: Sequence[CaseRecord]) -> list[Grid]:
     """One for each task and dtype: training before inference, with the input product before without. What was skipped is in none, and
     controls are in their noise alone."""
-    cases = {record.case: record for record in records if record.status != "skipped" and not record.case.control}
+    cases = {record.case: record for record in records if record.status != "skipped" and not record.case.aa_repeat}
     sizes = {measure(case) for case, record in cases.items() if timed(record)} or {measure(case) for case in cases}
     inside = {case.backend for case in cases if measure(case) in sizes}
     groups: dict[Case, list[Case]] = {}
@@ -153,7 +152,7 @@ def grids(records: Sequence[CaseRecord]) -> list[Grid]:
     for case, record in cases.items():
         if record.status == "verified" or (measure(case) not in sizes and case.backend not in inside):
             elsewhere[case.input_product][case.cell, case.backend] = word(record)
-        elif not case.stands_for:
+        elif not case.matched_params_of:
             groups.setdefault(case.model_copy(update=NOWHERE), []).append(case)
     return [
         Grid(

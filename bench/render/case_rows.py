@@ -31,7 +31,7 @@ def rows(records: Records) -> list[dict[str, Any]]:
 
 def row(record: CaseRecord, cases: dict[Case, CaseRecord], margin: float) -> dict[str, Any]:
     case, known = record.case, timed(record)
-    peer = peers(cases, case).first if known and case.backend != "vendor" and not case.control else None
+    peer = peers(cases, case).first if known and case.backend != "vendor" and not case.aa_repeat else None
     t = seconds(record) if known else None
     errors, memory = record.errors, record.memory
     return {

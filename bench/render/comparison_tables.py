@@ -20,7 +20,7 @@ from bench.render.output_format import OutputFormat
 from bench.render.terminal import terminal
 
 PLACES: tuple[tuple[str, Callable[[Case], str]], ...] = (
-    ("cell", lambda case: f"{case.cell} for {case.stands_for}" if case.stands_for else case.cell),
+    ("cell", lambda case: f"{case.cell} for {case.matched_params_of}" if case.matched_params_of else case.cell),
     ("backend", lambda case: case.backend),
     ("task", lambda case: case.mode if case.input_product else f"{case.mode}, given"),
     *((letter, partial(lambda letter, case: str(getattr(case, letter)), letter)) for letter in ("T", "B", "D", "H")),
@@ -156,7 +156,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
 def flat(pair: Pair) -> dict[str, Any]:
     """A pair as plain data: seconds, and how many times as fast B is."""
     return {
-        **pair.case.model_dump(exclude={"control"}),
+        **pair.case.model_dump(exclude={"aa_repeat"}),
         **{f"a_{name}": value for name, value in side(pair.a).items()},
         **{f"b_{name}": value for name, value in side(pair.b).items()},
         **spelled(pair.speed),

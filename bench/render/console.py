@@ -192,11 +192,11 @@ def memory(laid: Sequence[Grid]) -> Iterator[Group]:
 
 
 def parameters(cases: Sequence[CaseRecord]) -> Iterator[Group]:
-    real = (r for r in cases if r.parameters and r.status != "verified" and not r.case.control)
-    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in real}
+    real = (r for r in cases if r.parameters and r.status != "verified" and not r.case.aa_repeat)
+    known = {(r.case.matched_params_of, r.case.cell, r.case.D, r.case.H): r for r in real}
     if known:
         table = columns("cell", "H", "formula", "parameters", "flops", left=("cell", "formula"))
-        for record in sorted(known.values(), key=lambda r: (r.case.stands_for, r.case.cell)):
+        for record in sorted(known.values(), key=lambda r: (r.case.matched_params_of, r.case.cell)):
             table.add_row(label(record.case), str(record.case.H), record.formula, f"{record.parameters:,}", f"{record.flops:,}")
         yield titled("Parameters", table, f"flops: of one forward step of one sequence. {two_grus(r.case.cell for r in known.values())}")
 

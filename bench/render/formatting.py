@@ -102,8 +102,8 @@ def task(case: Case) -> str:
 
 def label(case: Case) -> str:
     """A cell's name; of a stand-in, whose parameters it has as many as; of a control, that it is one."""
-    name = f"{case.cell} (as many as {case.stands_for})" if case.stands_for else case.cell
-    return f"{name} (control)" if case.control else name
+    name = f"{case.cell} (as many as {case.matched_params_of})" if case.matched_params_of else case.cell
+    return f"{name} (control)" if case.aa_repeat else name
 
 
 def saved_and_peak(found: CaseRecord | str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from bench.analysis.summary import timed
 from bench.analysis.verdict import Noise, apart
-from bench.records import CaseRecord, Work
+from bench.records import CaseRecord, Numerics
 from bench.render.formatting import NONE, bare, label, plural, size, task
 from bench.render.markdown import table
 
@@ -16,10 +16,10 @@ HEADERS = (
 
 def work(cases: Sequence[CaseRecord]) -> str:
     """What each backend does in a call: a row for those that do the same, and one for a backend of a user's, which doesn't say."""
-    groups: dict[tuple[bool, Work], set[str]] = {}
+    groups: dict[tuple[bool, Numerics], set[str]] = {}
     for record in cases:
-        if record.work:
-            groups.setdefault((record.case.input_product, record.work), set()).add(record.case.backend)
+        if record.numerics:
+            groups.setdefault((record.case.input_product, record.numerics), set()).add(record.case.backend)
     rows = sorted(
         (described(inside, found, backends) for (inside, found), backends in groups.items()), key=lambda row: (row[1] != "inside", row)
     )
@@ -28,7 +28,7 @@ def work(cases: Sequence[CaseRecord]) -> str:
     return table(HEADERS, rows + undeclared, left=3)
 
 
-def described(inside: bool, work: Work, backends: Iterable[str]) -> list[str]:
+def described(inside: bool, work: Numerics, backends: Iterable[str]) -> list[str]:
     flat = NONE if work.flat_weights is None else yes(work.flat_weights)
     return [
         ", ".join(sorted(backends)), "inside" if inside else "given", work.outputs, yes(work.copies), str(work.biases), work.operands,
@@ -44,7 +44,7 @@ def controls(noise: Noise) -> str:
     """The A/A pairs, those that differ the most first."""
     rows = [
         [
-            label(record.case.model_copy(update={"control": False})), record.case.backend, task(record.case).lower(),
+            label(record.case.model_copy(update={"aa_repeat": False})), record.case.backend, task(record.case).lower(),
             f"T={record.case.T} {size(record.case)}", f"{ratio.value:.3f}×",
             f"{bare(ratio.low)} to {bare(ratio.high)}" if ratio.bounded else "too few samples", plural(ratio.n, "round"),
         ]

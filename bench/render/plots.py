@@ -11,17 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench.render.svg import GROUND, INK, MUTED, RULE, SEPARATOR, SERIES, compact
+from bench.records.backend_table import COLOURS, COLUMNS, LOW, MARKS, choose_look
+from bench.render.svg import GROUND, INK, MUTED, RULE, SEPARATOR, compact
 
-MARKERS = "osD^vP*hX"
-LOOKS = {
-    "vendor": (0, "o"), "eager": (1, "s"), "compiled": (2, "D"), "stepwise": (3, "^"), "resident": (4, "v"), "scan": (5, "P"),
-    "torchrecurrent": (6, "*"), "associative": (7, "h"), "stencil": (4, "<"), "conv2d": (6, ">"), "accelerated": (2, "p"),
-    "fla_chunk": (4, "d"), "fla_recurrent": (6, "H"),
-}  # fmt: skip
-"""The colour and the marker of each backend. Two that no cell runs on together may share a colour, never both."""
-OTHER = (8, "X")
-"""Those of a user's backend."""
+MARKERS = MARKS[1:]
+"""Those of cells, and of other series that are no backends."""
 VENDOR_GRU = "vendor's gru"
 
 PANELS_ACROSS = 4
@@ -69,13 +63,14 @@ def panels(found: Sequence[Panel], title: str, path: Path, x: str, ticks: Sequen
     if not found:
         return []
     figure, axes = grid(len(found))
+    names = sorted({name for panel in found for name in panel.lines}, key=place_of)
     for axis, panel in zip(axes.flat, found, strict=False):
         for name, points in panel.lines.items():
-            set_titles(axis.plot(*columns(points), label=name, **style(name)), [point.title for point in points])
+            set_titles(axis.plot(*columns(points), label=name, **style(name, names)), [point.title for point in points])
             ends = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
             if ends:
                 at, low, high = zip(*ends, strict=True)
-                axis.vlines(at, low, high, colors=style(name)["color"], linewidth=3, alpha=0.4)
+                axis.vlines(at, low, high, colors=style(name, names)["color"], linewidth=3, alpha=0.4)
         for place, word in panel.rules:
             axis.axvline(place, color=MUTED, linewidth=1)
             axis.annotate(word, (place, 1), xycoords=("data", "axes fraction"), textcoords="offset points", xytext=(-3, -9), ha="right")
@@ -85,15 +80,13 @@ def panels(found: Sequence[Panel], title: str, path: Path, x: str, ticks: Sequen
         axis.yaxis.set_major_formatter(f"{{x:,.6g}}{unit}")
         axis.minorticks_off()
     label_bottom(axes, len(found), x)
-    names = sorted({name for panel in found for name in panel.lines}, key=place_of)
     handles = dict(pair for axis in axes.flat for pair in zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=len(names))
     return [save(figure, title, path)]
 
 
 def place_of(backend: str) -> tuple[int, str]:
-    name = backend.removesuffix("-low")
-    return [*LOOKS, name].index(name), backend
+    return COLUMNS.index(backend) if backend in COLUMNS else len(COLUMNS), backend
 
 
 def columns(points: Iterable[Point]) -> tuple[list[float], list[float]]:
@@ -122,20 +115,24 @@ def set_titles(artists: Sequence[Any], titles: Sequence[str]) -> None:
 
 def color(k: int) -> str:
     """Return the colour of the k-th cell, or other series."""
-    return SERIES[k % (len(SERIES) - 1)]
+    return COLOURS[k % (len(COLOURS) - 1)]
 
 
 def cell_style(k: int) -> dict[str, Any]:
     """Return the colour and the marker of the k-th cell."""
-    return {"color": color(k), "marker": MARKERS[k % (len(SERIES) - 1)]}
+    return {"color": color(k), "marker": MARKERS[k % (len(COLOURS) - 1)]}
 
 
-def style(backend: str) -> dict[str, Any]:
-    """Return the colour, marker and line of a backend; torch.nn's GRU beside another cell is dashed."""
+def style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
+    """Return how a backend is drawn beside `others`.
+
+    With low memory its line is dotted and its marks are hollow; torch.nn's GRU beside another cell is dashed.
+    """
     if backend == VENDOR_GRU:
         return {"color": MUTED, "marker": ".", "linestyle": "--"}
-    k, marker = LOOKS.get(backend.removesuffix("-low"), OTHER)
-    return {"color": SERIES[k], "marker": marker, "linestyle": ":" if backend.endswith("-low") else "-"}
+    color, marker = choose_look(backend, set(others) - {VENDOR_GRU})
+    low = backend.endswith(LOW)
+    return {"color": color, "marker": marker, "linestyle": ":" if low else "-", "fillstyle": "none" if low else "full"}
 
 
 def decades(axis: Axes) -> None:

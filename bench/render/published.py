@@ -10,7 +10,7 @@ from statistics import geometric_mean
 from typing import Literal
 
 from bench.analysis.summary import host_bound
-from bench.records import Records, read
+from bench.records import Records, read_records
 from bench.render.case_grid import HOST, Grid, grids
 from bench.render.claims import learnt, travelled
 from bench.render.formatting import MODES, factor, plural
@@ -87,7 +87,7 @@ class Published:
 def published(reports: Path) -> list[Published]:
     """The runs in a folder, the newest first. In a git checkout those that git knows: a run just measured is published by `git add`.
     Raises RecordError where one can't be read."""
-    found = [Published(folder, read(folder)) for folder in folders(reports) if known(folder)]
+    found = [Published(folder, read_records(folder)) for folder in folders(reports) if known(folder)]
     return sorted(found, key=lambda run: (run.records.run.started, run.name), reverse=True)
 
 

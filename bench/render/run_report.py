@@ -8,6 +8,7 @@ from statistics import geometric_mean
 from bench.analysis.summary import host_bound, timed
 from bench.analysis.verdict import Speed, noise
 from bench.records import Case, CaseRecord, Environment, Records
+from bench.records.backend_table import ROWS
 from bench.render import (
     chaos_report,
     csv_tables,
@@ -37,7 +38,7 @@ from bench.render.method import GIVEN, LIGHT, TIMES, method
 from bench.render.plot_placement import placed
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
-BASELINES = ("vendor", "eager", "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
+BASELINES = tuple(row.name for row in ROWS if row.kind != "schedule")
 """Backends that are here to be compared with: no headline is about them."""
 WORK = (
     "What a call does, and with which numbers: a row for backends that do the same. Cases that differ in outputs, copies, operands or TF32 "
@@ -256,8 +257,8 @@ def alike(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:
 
     def place(case: Case) -> Case:
         size = {key: getattr(grid.common, key) for key in ("B", "D", "H")} if grid.several else {}
-        H = grid.common.H if case.stands_for else case.H
-        return case.model_copy(update={"cell": "", "T": 0, "backend": "", "stands_for": "", "H": H, **size})
+        H = grid.common.H if case.matched_params_of else case.H
+        return case.model_copy(update={"cell": "", "T": 0, "backend": "", "matched_params_of": "", "H": H, **size})
 
     return [record for record in cases if timed(record) and place(record.case) == grid.common]
 

@@ -48,11 +48,13 @@ def forest(grid: Grid, found: dict[Row, list[tuple[CaseRecord, Speed]]], path: P
     backends = sorted({record.case.backend for row in rows for record, _ in found[row]}, key=place_of)
     for backend in backends:
         shown = [(y, row, s) for y, row in [*enumerate(rows)][::-1] for r, s in found[row] if r.case.backend == backend]
-        color, marker = style(backend)["color"], style(backend)["marker"]
+        look = style(backend, backends) | {"linestyle": "none"}
         bars = [(y, s.ratio.low, s.ratio.high) for y, _, s in shown if s.ratio.bounded]
         if bars:
-            axis.hlines([y for y, *_ in bars], [low for _, low, _ in bars], [high for *_, high in bars], color, linewidth=2.5, alpha=0.45)
-        marks = axis.plot([s.ratio.value for *_, s in shown], [y for y, *_ in shown], color=color, marker=marker, linestyle="none")
+            axis.hlines(
+                [y for y, *_ in bars], [low for _, low, _ in bars], [high for *_, high in bars], look["color"], linewidth=2.5, alpha=0.45
+            )
+        marks = axis.plot([s.ratio.value for *_, s in shown], [y for y, *_ in shown], **look)
         set_titles(marks, [f"{row_name(grid, row)}, {backend}: {interval(s)}, {s.verdict}" for _, row, s in shown])
     axis.axvline(1, color=MUTED, linewidth=1)
     axis.set_yticks(range(len(rows)), [row_name(grid, row) for row in rows])
@@ -61,7 +63,8 @@ def forest(grid: Grid, found: dict[Row, list[tuple[CaseRecord, Speed]]], path: P
     ticks = [tick for tick in (TICKS if high > 8 * low else CLOSE_TICKS) if low <= tick <= high]
     axis.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
     axis.minorticks_off()
-    looks = {name: {key: style(name)[key] for key in ("color", "marker")} for name in backends}
-    figure.legend([Line2D([], [], linestyle="none", **look) for look in looks.values()], backends, loc="outside right upper")
+    figure.legend(
+        [Line2D([], [], **style(name, backends) | {"linestyle": "none"}) for name in backends], backends, loc="outside right upper"
+    )
     at = "" if grid.several else f"T={grid.lengths[-1]} "
     return save(figure, f"Speed against torch.nn, {task(grid.common).lower()}, {at}{size(grid.common)}", path)

@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from bench.records.backend_table import COLOURS
+
 SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 ET.register_namespace("", SVG[1:-1])
 
@@ -17,10 +19,10 @@ PALETTE = {
     "4": ("#c98a00", "#e6a92b"), "5": ("#3a9fd8", "#7cc8f4"), "6": ("#b55d8e", "#d48bb6"), "7": ("#882255", "#c65f95"),
     "8": ("#7d7d21", "#b3b34a"),
 }  # fmt: skip
-"""Colours on a light and on a dark ground, by the letter of their class: the ground, ink, muted ink, rules, then those of series. Series
-are those of Okabe and Ito (2008) and two of Tol's, which colour-blind eyes tell apart; some are darker, to be seen on white."""
-GROUND, INK, MUTED, RULE, *SERIES = (light for light, _ in PALETTE.values())
-CLASSES = {light: name for name, (light, _) in PALETTE.items()}
+"""Colours on a light and on a dark ground, by the letter of their class: the ground, ink, muted ink, rules, then COLOURS in their order;
+some are darker here, to be seen on white."""
+GROUND, INK, MUTED, RULE = (PALETTE[name][0] for name in "gkmr")
+CLASSES = {PALETTE[name][0]: name for name in "gkmr"} | {color.lower(): str(k) for k, color in enumerate(COLOURS)}
 
 SEPARATOR = "␞"
 """Begins each value that an artist's gid tells."""

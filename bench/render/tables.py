@@ -22,11 +22,11 @@ def memory(grid: Grid) -> str:
 
 
 def parameters(cases: Sequence[CaseRecord]) -> str:
-    real = (r for r in cases if r.parameters and r.status != "verified" and not r.case.control)
-    known = {(r.case.stands_for, r.case.cell, r.case.D, r.case.H): r for r in real}
+    real = (r for r in cases if r.parameters and r.status != "verified" and not r.case.aa_repeat)
+    known = {(r.case.matched_params_of, r.case.cell, r.case.D, r.case.H): r for r in real}
     rows = [
         [label(r.case), r.formula, str(r.case.D), str(r.case.H), f"{r.parameters:,}", f"{r.flops:,}"]
-        for r in sorted(known.values(), key=lambda r: (r.case.stands_for, r.case.cell))
+        for r in sorted(known.values(), key=lambda r: (r.case.matched_params_of, r.case.cell))
     ]
     return table(("cell", "formula", "D", "H", "parameters", "flops per step"), rows, left=2)
 
@@ -41,7 +41,7 @@ def verified(cases: Sequence[CaseRecord]) -> str:
 
 def not_ok(cases: Sequence[CaseRecord]) -> str:
     """Every case that has no time and wasn't verified. One row holds those that share backend, status and reason."""
-    several = len({measure(record.case) for record in cases if timed(record) and not record.case.stands_for}) > 1
+    several = len({measure(record.case) for record in cases if timed(record) and not record.case.matched_params_of}) > 1
     groups: dict[tuple[str, str, str], list[CaseRecord]] = {}
     for record in cases:
         if not timed(record) and record.status != "verified":

@@ -17,7 +17,7 @@ CAPTION = (
 
 def section(cases: Sequence[CaseRecord]) -> list[str]:
     """Nothing where there are none."""
-    found = [r for r in cases if r.unit and timed(r) and r.case.input_product and not r.case.control]
+    found = [r for r in cases if r.unit and timed(r) and r.case.input_product and not r.case.aa_repeat]
     if not found:
         return []
     margin = noise(cases).margin

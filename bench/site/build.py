@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from bench.analysis.comparison import Side, compare
+from bench.analysis.comparison import RunSet, compare
 from bench.analysis.history import Timeline, timelines
 from bench.render import csv_tables, history_plot, length_plots, run_report, svg
 from bench.render.formatting import MODES, NONE, factor
@@ -80,7 +80,7 @@ def run_page(site: Site, run: Published) -> None:
 
 def pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
     """Two runs side by side; None where they have no case in common."""
-    a, b = Side(older.name, (older.records,)), Side(newer.name, (newer.records,))
+    a, b = RunSet(older.name, (older.records,)), RunSet(newer.name, (newer.records,))
     if not any(case in b.cases for case in a.cases):
         return None
     found = compare(a, b)

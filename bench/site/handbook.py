@@ -28,12 +28,15 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     ),
     "measure": (
         "Problems and workloads",
-        {"bench.measure.problem": ("Problem", "Answer", "problem"), "bench.measure.backends": ("Workload", "Unsupported", "build")},
+        {
+            "bench.measure.problem": ("Problem", "Answer", "make_problem"),
+            "bench.measure.backends": ("Workload", "Unsupported", "build_workload"),
+        },
     ),
     "records": (
         "Records",
         {
-            "bench.records.records_file": ("Records", "Record", "RecordError", "read", "write", "mend"),
+            "bench.records.records_file": ("Records", "Record", "RecordError", "read_records", "write_record", "truncate_partial_line"),
             **{
                 f"bench.records.{name}_record": ()
                 for name in ("run", "case", "gradient", "jacobian", "theory", "chaos", "training", "scale")

@@ -1,1 +1,1 @@
-"""What is measured besides speed."""
+"""The studies of what is measured besides speed."""

@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cells.grammar.error_lines import located
-from cells.grammar.errors import CellError, fault
-from cells.grammar.functions import stepping
+from cells.grammar.error_lines import locate_errors
+from cells.grammar.errors import CellError, cell_error
+from cells.grammar.functions import set_step_input
 from cells.grammar.parameters import LETTERS, Learned
 from cells.grammar.torch_equivalent import Twin
 
@@ -77,7 +77,7 @@ class Cell:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
         return self
 
-    def initialised(self, rules: str | Mapping[str, Rule]) -> "Cell":
+    def with_init(self, rules: str | Mapping[str, Rule]) -> "Cell":
         """The same equations with another initialisation: one of `variants` by name, or rules as in `init`.
 
         Raises CellError for a name that isn't among the variants."""
@@ -90,22 +90,22 @@ class Cell:
     def states(self) -> tuple[str, ...]:
         """The states' names, the output first."""
         if inspect.iscoroutinefunction(self.step) or inspect.isgeneratorfunction(self.step):
-            raise fault(self.step, "return the next states: a cell neither yields nor awaits")
+            raise cell_error(self.step, "return the next states: a cell neither yields nor awaits")
         parameters = inspect.signature(self.step).parameters.values()
         names = [p.name for p in parameters]
         starred = [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         if starred:
-            raise fault(
+            raise cell_error(
                 self.step, f"each state and letter has a name of its own, so there is no *{starred[0]}: def {self.name}(h, x, W, b)"
             )
         if "x" not in names or names.index("x") == 0:
-            raise fault(self.step, f"write the states, then `x`: def {self.name}(h, x, W, b)")
+            raise cell_error(self.step, f"write the states, then `x`: def {self.name}(h, x, W, b)")
         unknown = set(names[names.index("x") + 1 :]) - set(LETTERS)
         early = [name for name in names[: names.index("x")] if name in LETTERS]
         if early:
-            raise fault(self.step, f"{early[0]} is what is learned, and comes after `x`: def {self.name}(h, x, W, b)")
+            raise cell_error(self.step, f"{early[0]} is what is learned, and comes after `x`: def {self.name}(h, x, W, b)")
         if unknown:
-            raise fault(self.step, f"after `x` come only W, b, p and s, not {', '.join(sorted(unknown))}")
+            raise cell_error(self.step, f"after `x` come only W, b, p and s, not {', '.join(sorted(unknown))}")
         return tuple(names[: names.index("x")])
 
     @cached_property
@@ -116,13 +116,13 @@ class Cell:
     def __call__(self, states: Sequence[Any], x: Any, learned: Mapping[str, Any], before: Any = None) -> tuple[Any, ...]:
         """The next states from `states`, the input `x` of one time step, and what is learned by letter. `before` is the input of the
         step before, None at the first."""
-        with stepping(x, before):
+        with set_step_input(x, before):
             result = self.step(*states, x, **{letter: learned[letter] for letter in self.letters})
         if isinstance(result, list):
-            raise fault(self.step, f"returns a list: return the next {', '.join(self.states)}, with commas alone")
+            raise cell_error(self.step, f"returns a list: return the next {', '.join(self.states)}, with commas alone")
         result = result if isinstance(result, tuple) else (result,)
         if len(result) != len(self.states):
-            raise fault(
+            raise cell_error(
                 self.step,
                 f"returns {len(result)} states, its signature has {len(self.states)}: "
                 f"return the next {', '.join(self.states)}, in that order",
@@ -167,12 +167,12 @@ class Cell:
         def zeros(width: int) -> Tensor:
             return torch.zeros(1, width, device="cpu")  # of meta tensors torch computes with its compiler, which takes a second to import
 
-        with located(self.step):
+        with locate_errors(self.step):
             vectors = {kind: Learned(vector(kind)) for kind in LETTERS[1:]}
             self([zeros(H) for _ in self.states], zeros(D), {"W": Learned(matrix), **vectors})
         return found
 
-    def units(self, H: int) -> int:
+    def round_up_width(self, H: int) -> int:
         """The least hidden width from H on that the cell's heads can share."""
         step = math.lcm(*self.heads.values())
         return -(-H // step) * step
@@ -205,7 +205,7 @@ class Cell:
 
         def matrix(name: str) -> Callable[[Tensor], Tensor]:
             weight = parameters[f"W.{name}"]
-            return lambda v: applied(weight, v.to(weight.dtype))
+            return lambda v: apply_matrix(weight, v.to(weight.dtype))
 
         def named(letter: str) -> Learned:
             return Learned(lambda name: parameters[f"{letter}.{name}"])
@@ -233,7 +233,7 @@ class Cell:
         return torch.stack(y) if y else x.new_zeros(0, *states[0].shape), tuple(states)
 
 
-def applied(weight: Tensor, v: Tensor) -> Tensor:
+def apply_matrix(weight: Tensor, v: Tensor) -> Tensor:
     """A matrix (H, K), or the blocks (heads, n, n) of one, times the last dimension of `v`."""
     if weight.dim() == 2:
         return F.linear(v, weight)
@@ -242,7 +242,7 @@ def applied(weight: Tensor, v: Tensor) -> Tensor:
 
 def _named(module: str, name: str, init: Mapping[str, Rule] | None = None) -> Cell:
     held: Cell = getattr(importlib.import_module(module), name)
-    return held if init is None else held.initialised(init)
+    return held if init is None else held.with_init(init)
 
 
 def cell(*step: Callable[..., Any], **facts: Any) -> Callable[[Callable[..., Any]], Cell]:

@@ -7,23 +7,23 @@ from types import TracebackType
 from typing import Any
 
 from cells.grammar import functions
-from cells.grammar.errors import CellError, fault
+from cells.grammar.errors import CellError, cell_error
 from cells.grammar.functions import KNOWN
 from cells.grammar.parameters import LETTERS
 
 
 @contextmanager
-def located(step: Callable[..., Any]) -> Iterator[None]:
+def locate_errors(step: Callable[..., Any]) -> Iterator[None]:
     """Whatever `step` raises inside becomes a CellError at the line of its file that raised it."""
     try:
         yield
     except (Exception, SystemExit) as error:
         if isinstance(error, CellError) and error.placed:
             raise
-        raise fault(step, words(error), innermost(step, error.__traceback__)) from error
+        raise cell_error(step, describe_error(error), innermost_line(step, error.__traceback__)) from error
 
 
-def words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     if isinstance(error, CellError):
         return str(error)
     if isinstance(error, AttributeError) and type(error.obj).__name__ == "Node":
@@ -42,7 +42,7 @@ def words(error: BaseException) -> str:
     return f"{text}: a cell is arithmetic on values, functions of cells.grammar.functions, and matrices applied as W.name(v)"
 
 
-def innermost(step: Callable[..., Any], traceback: TracebackType | None) -> int:
+def innermost_line(step: Callable[..., Any], traceback: TracebackType | None) -> int:
     """The line in the file of `step` that is deepest in the traceback, 0 where none is."""
     found, code = 0, getattr(step, "__code__", None)
     while traceback is not None:

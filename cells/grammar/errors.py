@@ -10,7 +10,7 @@ class CellError(ValueError):
     placed = False
 
 
-def fault(step: Callable[..., Any], message: str, line: int = 0) -> CellError:
+def cell_error(step: Callable[..., Any], message: str, line: int = 0) -> CellError:
     """The error `message` about a cell's function, at `line`, or where it is defined."""
     name, code = step.__name__, getattr(step, "__code__", None)
     where = f' (File "{code.co_filename}", line {line or code.co_firstlineno})' if code else ""

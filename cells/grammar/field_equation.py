@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from cells.grammar.cell import Cell
-from cells.grammar.error_lines import located
+from cells.grammar.error_lines import locate_errors
 from cells.grammar.errors import CellError
 from cells.grammar.grid import Grid
 
@@ -33,7 +33,7 @@ class Rate:
     unfit: ClassVar[str] = ": central differences are solved for an equation that is linear in it, as a + k * u_t"
 
     def __add__(self, other: Any) -> "Rate":
-        other = rated(other)
+        other = as_rate(other)
         return Rate(self.rest + other.rest, self.slope + other.slope)
 
     __radd__ = __add__
@@ -42,7 +42,7 @@ class Rate:
         return self * -1.0
 
     def __sub__(self, other: Any) -> "Rate":
-        return self + -rated(other)
+        return self + -as_rate(other)
 
     def __rsub__(self, other: Any) -> "Rate":
         return -self + other
@@ -72,7 +72,7 @@ class Rate:
         raise CellError(f"the size of u_t{self.unfit}")
 
 
-def rated(value: Any) -> Rate:
+def as_rate(value: Any) -> Rate:
     return value if isinstance(value, Rate) else Rate(value, 0.0)
 
 
@@ -90,11 +90,11 @@ def second_order(equation: Callable[..., Any], grid: Grid | None = None, dt: flo
     lap = grid.laplacian
 
     def step(u, before, x, W, p):
-        with located(equation):
+        with locate_errors(equation):
             found = equation(u, Rate(0.0, 1.0), lap(u), p)
             if not (isinstance(found, (Rate, Tensor, int, float)) or hasattr(found, "apply")):
                 raise CellError(f"returns a {type(found).__name__}, not a value: return u_tt, made of u, u_t and ∇²u")
-        made = rated(found)
+        made = as_rate(found)
         half = 0.5 * dt * made.slope
         return (2 * u - (1 + half) * before + dt**2 * made.rest) / (1 - half) + W.source(x), u
 

@@ -99,7 +99,7 @@ _step = _Step()
 
 
 @contextmanager
-def stepping(x: Any, before: Any) -> Iterator[None]:
+def set_step_input(x: Any, before: Any) -> Iterator[None]:
     """While a step of a cell on the input `x` runs, `before` is its prev(x), 0 if None."""
     outer = _step.now, _step.before
     _step.now, _step.before = x, before

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cells.grammar.errors import CellError
 from cells.grammar.operators import laplacian
-from cells.grammar.stencil import Stencil, shaped
+from cells.grammar.stencil import Stencil, default_shape
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,29 @@ class Grid:
     axes: int = 2
 
     def __post_init__(self) -> None:
-        if not isinstance(self.shape, tuple) or not all(whole(n, 1) for n in self.shape):
+        if not isinstance(self.shape, tuple) or not all(is_whole(n, 1) for n in self.shape):
             raise CellError(f"a grid's shape is a tuple of whole numbers of points from 1 on, as (32, 32), not {self.shape!r}")
         if not 0 < self.h < math.inf:
             raise CellError(f"a grid's points are a positive h apart, not {self.h!r}")
-        if not whole(self.border, 0) or not whole(self.axes, 1):
+        if not is_whole(self.border, 0) or not is_whole(self.axes, 1):
             raise CellError(f"a grid has whole numbers of border points and of axes: got border={self.border!r}, axes={self.axes!r}")
 
     @property
     def dims(self) -> int:
         return len(self.shape) or self.axes
 
-    def of(self, H: int) -> tuple[int, ...]:
+    def shape_for(self, H: int) -> tuple[int, ...]:
         """The shape where there are H points."""
-        return self.shape or shaped(self.dims, H)
+        return self.shape or default_shape(self.dims, H)
 
     @property
     def laplacian(self) -> Stencil:
         """∇² = div grad of the fields on this grid, zero beyond it."""
-        return Stencil.of("lap", partial(laplacian, dims=self.dims, h=self.h), self.dims, self.shape)
+        return Stencil.from_operator("lap", partial(laplacian, dims=self.dims, h=self.h), self.dims, self.shape)
 
     def damping(self, value: Tensor) -> None:
         """A law for a learned vector (H): fills it with the border's damping."""
-        grid = self.of(len(value))
+        grid = self.shape_for(len(value))
         total = torch.zeros(grid, dtype=torch.float64)
         for axis, n in enumerate(grid):
             width = min(self.border, n // 8)
@@ -64,7 +64,7 @@ class Grid:
         """The largest stable time step of waves no faster than `speed`: h / (√dims · speed) (Courant, Friedrichs & Lewy 1928)."""
         return self.h / (math.sqrt(self.dims) * speed)
 
-    def bear(self, dt: float, speed: float) -> None:
+    def check_step(self, dt: float, speed: float) -> None:
         """Raises CellError where a time step of `dt` is too long for waves of that speed."""
         largest = self.largest_step(speed)
         if not 0 < dt <= largest:
@@ -74,12 +74,12 @@ class Grid:
         """A law for a matrix (H, D): each of D inputs is felt at one point. As many as a plane has rows lie in its middle column, more
         of them, or those of a line, all over it."""
         H, D = matrix.shape
-        grid = self.of(H)
+        grid = self.shape_for(H)
         row = H // grid[0]
         points = [int((k + 0.5) * grid[0] / D) * row + row // 2 if grid[0] >= D else k * H // D for k in range(D)]
         matrix.zero_()
         matrix[points, range(D)] = 1
 
 
-def whole(value: object, least: int) -> bool:
+def is_whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,6 +1,6 @@
 """A stencil: a fixed linear operator that gives each unit of a grid a sum over the units around it, and nothing to learn.
 
-    lap = Stencil.of("lap", laplacian, dims=2)      then, inside a cell: lap(u)
+    lap = Stencil.from_operator("lap", laplacian, dims=2)      then, inside a cell: lap(u)
 
 The H units of a cell are the X·Y points of a grid, row by row. What is beyond it counts as zero.
 """
@@ -35,7 +35,7 @@ class Stencil:
     shape: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, name: str, operator: Callable[[Tensor], Tensor], dims: int, shape: tuple[int, ...] = ()) -> "Stencil":
+    def from_operator(cls, name: str, operator: Callable[[Tensor], Tensor], dims: int, shape: tuple[int, ...] = ()) -> "Stencil":
         """The stencil of a linear `operator` on fields of `dims` axes that reaches from a point to those next to it: its answer to an
         impulse says with what weight a point is felt where. Raises CellError for an operator that is none, shown by a field of 5 points an
         axis."""
@@ -63,7 +63,7 @@ class Stencil:
         if self.shape and math.prod(self.shape) != H:
             grid = "×".join(map(str, self.shape))
             raise CellError(f"{self.name} is of a grid of {grid} = {math.prod(self.shape)} units, and not of {H}")
-        return self.shape or shaped(len(self.taps[0][0]), H)
+        return self.shape or default_shape(len(self.taps[0][0]), H)
 
     def offsets(self, H: int) -> tuple[int, ...]:
         """How far apart a unit and each neighbour are, counted row by row."""
@@ -116,7 +116,7 @@ def _lasts(made: Tensor) -> bool:
     return type(made) is Tensor
 
 
-def shaped(dims: int, H: int) -> tuple[int, ...]:
+def default_shape(dims: int, H: int) -> tuple[int, ...]:
     """The grid of H points that none is said of: a line, or the most square X×Y. Raises CellError for more axes."""
     if dims > 2:
         raise CellError(f"a grid of {dims} axes has a shape of its own: say which")

@@ -32,9 +32,9 @@ class Twin:
             raise TypeError(f"expected nn.{self.module} with {dict(self.options)}, got {module}")
         if getattr(module, "proj_size", 0):
             raise ValueError("proj_size is not supported: the cells' states have one width, hidden_size")
-        return self.merged({key: getattr(module, key + suffix).detach().clone() for key in KEYS[: 4 if module.bias else 2]})
+        return self.merge_biases({key: getattr(module, key + suffix).detach().clone() for key in KEYS[: 4 if module.bias else 2]})
 
-    def merged(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def merge_biases(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """torch's packed tensors of a layer by gate, with both biases of a gate and their sum."""
         weights = self.split(packed)
         if "bias_ih" in packed:

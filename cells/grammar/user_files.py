@@ -13,21 +13,21 @@ from cells.grammar.errors import CellError
 from cells.grammar.functions import KNOWN
 
 
-def own(spec: str) -> Cell:
+def load_file(spec: str) -> Cell:
     """The `Cell` NAME of FILE.py, or that of the function of this name; the same one each time.
 
     Raises CellError, in one line, for a file that isn't there or doesn't run, and a name that is no function in it.
     """
     file, _, name = spec.rpartition(":")
-    return found(file, name, Path.cwd())
+    return find_cell(file, name, Path.cwd())
 
 
 @cache
-def found(file: str, name: str, folder: Path) -> Cell:
+def find_cell(file: str, name: str, folder: Path) -> Cell:
     """`folder` is where the file is looked for: elsewhere it is another one of that name."""
     if not Path(file).is_file():
         raise CellError(f"there is no file {file}")
-    module = executed(file, folder)
+    module = run_file(file, folder)
     held = getattr(module, name, None)
     if isinstance(held, Cell):
         return held
@@ -43,7 +43,7 @@ def found(file: str, name: str, folder: Path) -> Cell:
 
 
 @cache
-def executed(file: str, folder: Path) -> ModuleType:
+def run_file(file: str, folder: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -3,7 +3,7 @@
 import torch
 
 import cells
-from bench.measure.backends import Unsupported, Workload, build
+from bench.measure.backends import Unsupported, Workload, build_workload
 from bench.measure.problem import Problem
 
 
@@ -30,7 +30,7 @@ def scripted(problem: Problem) -> Workload:
 
 def main() -> None:
     problem = Problem("lstm", cells.load("lstm"), 5, 3, 4, 6, torch.float32, torch.device("cpu"), seed=0)
-    found, reference = scripted(problem).answer(), build("eager", problem).answer()
+    found, reference = scripted(problem).answer(), build_workload("eager", problem).answer()
     error = max((found.gradients[name] - value).abs().max().item() for name, value in reference.gradients.items())
     assert error < 1e-5
     print(f"largest error of a gradient: {error:.0e}")

@@ -45,7 +45,7 @@ def adjoint(f: Pointwise) -> Pointwise:
 
 
 @cache
-def affine(step: Pointwise) -> bool:
+def is_affine(step: Pointwise) -> bool:
     """Whether a step's results are affine in its states, with coefficients that no state reaches: no derivative by a state has one.
 
     It is told from the adjoint as it stands, where nothing cancels: a step may be affine without being written so.
@@ -55,7 +55,7 @@ def affine(step: Pointwise) -> bool:
 
 
 @cache
-def core(plan: Plan) -> tuple[int, ...]:
+def list_read_states(plan: Plan) -> tuple[int, ...]:
     """The states that a step reads, by their places."""
     read = set(walk(plan.step.outputs))
     return tuple(s for s, leaf in enumerate(plan.states) if leaf in read)
@@ -94,7 +94,7 @@ RESERVED = {"in", "out", "V", "splat", "tl", "triton", "lambda", "for", "if", "i
 TIGHTER = {"add": 1, "sub": 1, "neg": 2, "mul": 2, "div": 2}
 
 
-def source(f: Pointwise, language: Language) -> str:
+def print_source(f: Pointwise, language: Language) -> str:
     """`f` as a function in `language`: a line for whatever the cell names or several operations use."""
     nodes = list(walk((*f.inputs, *f.outputs)))
     uses = Counter(a for n in nodes for a in n.args) + Counter(f.outputs)

@@ -1,4 +1,4 @@
-"""Where the values of a plan lie in memory: the same for every schedule.
+"""The memory layout of a plan's values, which all schedules share.
 
     buffers   what a step reads and training keeps, each (T, B, G, H): one per feed (the rows of a product in front of the
               loop, G terms wide), one per other hoisted value, and one for the terms that are a recurrent product alone.
@@ -18,21 +18,32 @@ from kernels.derive.plan import Plan
 
 @dataclass(frozen=True)
 class Group:
-    """The recurrent products of one stage on one argument. `state` is the argument's index where it is a state, and
-    `computed` its index among all computed arguments where a stage's pointwise function makes it (-1 otherwise). The
-    first computed group of a stage `leads`: in front of it that function runs, after it in reverse its adjoint."""
+    """The recurrent products of one stage with the same operand.
+
+    Attributes:
+        terms: the terms that the products are added to.
+        stage: the index of the stage.
+        state: the index of the operand if it is a state, else -1.
+        computed: the index of the operand among all computed ones if the stage's pointwise function computes it, else -1.
+        starts_stage: whether this is the first computed group of its stage: that function runs before it, in reverse its adjoint after.
+    """
 
     terms: tuple[int, ...]
     stage: int
     state: int
     computed: int
-    leads: bool
+    starts_stage: bool
 
 
 @dataclass(frozen=True)
 class Feed:
-    """The products of one `argument` in front of the loop, for `terms`. Where the argument is also a value that the step
-    reads (MinimalRNN's z), `value` is its place among the layout's values, otherwise -1."""
+    """Products with one operand that are computed before the time loop: the input projection of `terms`.
+
+    Attributes:
+        argument: the operand.
+        terms: the terms that the products are part of.
+        value: the index of the operand among the layout's values if the step reads it too (MinimalRNN's z), else -1.
+    """
 
     argument: Node
     terms: tuple[int, ...]
@@ -41,24 +52,33 @@ class Feed:
 
 @dataclass(frozen=True)
 class Layout:
-    """`values` are the terms whose hoisted part is no product, `alone` those without one. `slots[i]` is term i's
-    (buffer, slot), `widths` each buffer's G."""
+    """The buffers of a plan.
+
+    Attributes:
+        feeds: one buffer each, the first ones.
+        values: the terms whose hoisted part is no product; one buffer each, after the feeds.
+        recurrent_only: the terms without a hoisted part; they share the last buffer.
+        slots: (buffer, slot) of each term.
+        widths: the terms G of each buffer.
+        groups: the recurrent products, by stage and operand.
+    """
 
     feeds: tuple[Feed, ...]
     values: tuple[int, ...]
-    alone: tuple[int, ...]
+    recurrent_only: tuple[int, ...]
     slots: tuple[tuple[int, int], ...]
     widths: tuple[int, ...]
     groups: tuple[Group, ...]
 
     @property
-    def written(self) -> tuple[int, ...]:
-        """The buffers that the loop writes into: those with a recurrent product in a slot."""
+    def accumulated(self) -> tuple[int, ...]:
+        """The buffers that the time loop adds recurrent products to."""
         return tuple(sorted({self.slots[i][0] for group in self.groups for i in group.terms}))
 
 
 @cache
 def layout(plan: Plan) -> Layout:
+    """Returns the memory layout of a plan, made once for each plan."""
     feeds: dict[Node, list[int]] = {}
     values: list[int] = []
     alone: list[int] = []
@@ -70,7 +90,7 @@ def layout(plan: Plan) -> Layout:
     buffers = [*feeds.values(), *([i] for i in values), *([alone] if alone else [])]
     slots = {i: (k, slot) for k, members in enumerate(buffers) for slot, i in enumerate(members)}
 
-    place = {plan.terms[i].hoisted: k for k, i in enumerate(values)}
+    value_index = {plan.terms[i].hoisted: k for k, i in enumerate(values)}
 
     groups: list[Group] = []
     computed = 0
@@ -83,7 +103,7 @@ def layout(plan: Plan) -> Layout:
                 groups.append(Group(terms, number, -1, computed, computed == first))
                 computed += 1
     return Layout(
-        tuple(Feed(node, tuple(members), place.get(node, -1)) for node, members in feeds.items()),
+        tuple(Feed(node, tuple(members), value_index.get(node, -1)) for node, members in feeds.items()),
         tuple(values), tuple(alone), tuple(slots[i] for i in range(len(plan.terms))),
         tuple(map(len, buffers)), tuple(groups),
     )  # fmt: skip

@@ -14,7 +14,7 @@ D, H = sympy.symbols("D H", positive=True, integer=True)
 def parameter_sizes(plan: Plan) -> dict[str, sympy.Expr]:
     """Every learned value and its size, in the order of the equations."""
     found: dict[str, sympy.Expr] = {}
-    for node in plan.written:
+    for node in plan.ordered_nodes:
         if node.op == "product":
             columns = D if node.args[0].width == "D" else H / plan.cell.heads.get(f"W.{node.label}", 1)
             found[f"W.{node.label}"] = H * columns
@@ -37,7 +37,7 @@ def flop_counts(plan: Plan) -> dict[str, sympy.Expr]:
     hoisted = [n.label for n in plan.products if all(m.op != "state" for m in walk([n]))]
     pointwise = [plan.step, *(s.argument for s in plan.stages if s.argument)]
     operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs))
-    operations += sum(2 * len(n.stencil.taps) - 1 for n in plan.near)
+    operations += sum(2 * len(n.stencil.taps) - 1 for n in plan.stencil_inputs)
     operations += sum(term.matrix != "" and term.hoisted is not None for term in plan.terms)
     products = {"hoisted": hoisted, "recurrent": plan.recurrent}
     counts = {kind: sympy.Add(*(2 * parameter_sizes(plan)[f"W.{name}"] for name in names)) for kind, names in products.items()}

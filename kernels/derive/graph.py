@@ -28,7 +28,7 @@ SMOOTH: dict[str, Callable[[Any, Any], Any]] = {
 }
 """What SymPy, given first, knows of the functions. Those with a kink stay opaque: what it would make of one there is not what they say."""
 
-LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "near", "upstream"}
+LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "stencil_input", "upstream"}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 DEEPEST = 150
 """Operations that a step may nest: what walks a graph calls itself for each."""
@@ -97,7 +97,7 @@ class Node:
 
     def __pow__(self, exponent: Any) -> "Node":
         if not isinstance(exponent, (int, float)) or exponent % 1 or exponent == 0:
-            raise CellError(f"a power must be a whole number, and not 0; a square root is sqrt(v): not {words(exponent)}")
+            raise CellError(f"a power must be a whole number, and not 0; a square root is sqrt(v): not {describe(exponent)}")
         n = int(exponent)
         if n < 2:
             return self if n == 1 else 1 / self**-n
@@ -105,7 +105,7 @@ class Node:
         return self * (half * half) if n % 2 else half * half
 
     def __rpow__(self, base: Any) -> "Node":
-        raise CellError(f"a value can't be an exponent: write exp(v * log({words(base)}))")
+        raise CellError(f"a value can't be an exponent: write exp(v * log({describe(base)}))")
 
     def __matmul__(self, other: Any) -> "Node":
         raise CellError("a matrix is applied as W.name(v): there is no @")
@@ -156,7 +156,7 @@ class Node:
     def __call__(self, *_: Any) -> "Node":
         kind = {"b": "vector", "p": "vector", "s": "scalar"}.get(self.op)
         hint = f": a {kind} is multiplied or added, a matrix is W.{self.label}(v)" if kind else ""
-        raise CellError(f"{words(self)} can't be applied{hint}")
+        raise CellError(f"{describe(self)} can't be applied{hint}")
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), *_: Any) -> Any:
@@ -241,7 +241,7 @@ class Graph:
 
     def product(self, matrix: str, argument: Any) -> Node:
         if not isinstance(argument, Node) or not argument.width:
-            raise CellError(f"W.{matrix} is applied to {words(argument)}: a matrix takes a state, x, or what is made of them")
+            raise CellError(f"W.{matrix} is applied to {describe(argument)}: a matrix takes a state, x, or what is made of them")
         return self.node("product", argument, label=matrix)
 
     def node(self, op: str, *args: Node, label: str = "") -> Node:
@@ -276,7 +276,7 @@ class Graph:
         return frame.f_lineno if frame else 0
 
 
-def words(value: Any) -> str:
+def describe(value: Any) -> str:
     """A value as the cell writes it, where it has a name there."""
     if isinstance(value, Node):
         named = f"{value.op}." * (value.op in ("b", "p", "s")) + value.label

@@ -1,8 +1,8 @@
-"""The plan: what of a cell can leave the loop over time, and what each step does.
+"""Plans a cell: separates what can be computed before the time loop from what each step computes.
 
     hoisted    what no state reaches, computed for all T·B rows in front of the loop
     terms      what a step reads: a hoisted value, a recurrent product, or their sum
-    near       what a step reads of a state's neighbours: a stencil applied to it
+    stencil_inputs   stencils applied to a state, which a step reads
     stages     the recurrent products, grouped by what they are applied to; a product of an expression that itself
                holds a recurrent product waits for it, and makes a second stage
     step       one pointwise function F(states, terms, vectors, near) → next states
@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from cells.grammar.cell import Cell
-from cells.grammar.errors import fault
+from cells.grammar.errors import cell_error
 from kernels.derive.graph import LEAVES, Graph, Node, walk
-from kernels.derive.plan_types import Near, Pointwise, Stage, Term
+from kernels.derive.plan_types import Pointwise, Stage, StencilInput, Term
 from kernels.derive.trace import trace
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """How a cell runs fast. Made by `plan(cell)`."""
+    """The plan of a cell, made by `plan(cell)`."""
 
     cell: Cell
     bias: bool
@@ -39,11 +39,11 @@ class Plan:
     vector_values: tuple[Node, ...]
     stages: tuple[Stage, ...]
     step: Pointwise
-    near: tuple[Near, ...]
+    stencil_inputs: tuple[StencilInput, ...]
 
     @property
-    def units(self) -> int | None:
-        """The H that the grid of a stencil prescribes, if one does."""
+    def fixed_width(self) -> int | None:
+        """The hidden size that a stencil's grid prescribes, None if none does."""
         return next((math.prod(n.shape) for n in self.graph.stencils.values() if n.shape), None)
 
     @cached_property
@@ -51,16 +51,16 @@ class Plan:
         return tuple(self.graph.leaf("term", term.name) for term in self.terms)
 
     @cached_property
-    def near_leaves(self) -> tuple[Node, ...]:
-        return tuple(n.leaf for n in self.near)
+    def stencil_leaves(self) -> tuple[Node, ...]:
+        return tuple(n.leaf for n in self.stencil_inputs)
 
     @cached_property
     def products(self) -> tuple[Node, ...]:
         """Every product of the cell, in the loop or not."""
-        return tuple(n for n in self.written if n.op == "product")
+        return tuple(n for n in self.ordered_nodes if n.op == "product")
 
     @property
-    def written(self) -> list[Node]:
+    def ordered_nodes(self) -> list[Node]:
         """Every node of the cell, in the order its equations are written."""
         return sorted(walk(self.outputs), key=lambda n: n.index)
 
@@ -70,23 +70,31 @@ class Plan:
         return tuple(term.matrix for term in self.terms if term.matrix)
 
     @cached_property
-    def looks_back(self) -> bool:
+    def uses_prev(self) -> bool:
         """Whether the cell uses prev(x)."""
-        return any(n.op == "before" for n in self.written)
+        return any(n.op == "before" for n in self.ordered_nodes)
 
     @cached_property
-    def square(self) -> bool:
-        """Whether the cell uses x unit by unit, which takes D = H."""
+    def elementwise_input(self) -> bool:
+        """Whether the cell uses x elementwise, which requires D = H."""
         return any(n.width == "D=H" for n in walk(self.outputs)) or any(n.width == "D" for n in self.outputs)
 
     @property
-    def square_line(self) -> int:
+    def elementwise_line(self) -> int:
         """The line of the cell's file that first does so, 0 where it is the next states alone."""
-        return next((n.line for n in self.written if n.width == "D=H"), 0)
+        return next((n.line for n in self.ordered_nodes if n.width == "D=H"), 0)
 
 
 def plan(cell: Cell, bias: bool = True) -> Plan:
-    """Trace `cell` and split it. The same cell gives the same plan object, however it is asked for."""
+    """Traces a cell and plans it. The same cell gives the same plan object.
+
+    Args:
+        cell: the cell.
+        bias: whether the cell has its biases `b`.
+
+    Raises:
+        CellError: the function is no cell.
+    """
     return _plan(cell, bias)
 
 
@@ -112,7 +120,7 @@ class _Splitter:
         self.terms: dict[str, Term] = {}
         self.products: dict[str, Node] = {}
         self.vectors: dict[Node, Node] = {}
-        self.near: dict[Node, Near] = {}
+        self.near: dict[Node, StencilInput] = {}
         self.done: dict[int, Node] = {}
 
     def plan(self) -> Plan:
@@ -211,9 +219,9 @@ class _Splitter:
         (argument,) = node.args
         if argument.op != "state":
             message = f"{node.label} is applied to a state as it is, and not to what this step makes of one: carry that as a state"
-            raise fault(self.cell.step, message, node.line)
-        leaf = self.graph.leaf("near", f"{node.label}_{argument.label}")
-        self.near[leaf] = Near(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
+            raise cell_error(self.cell.step, message, node.line)
+        leaf = self.graph.leaf("stencil_input", f"{node.label}_{argument.label}")
+        self.near[leaf] = StencilInput(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
         return leaf
 
     def order(self) -> list[str]:
@@ -248,8 +256,8 @@ class _Splitter:
         for i in members:
             groups.setdefault(self.rewrite(self.products[terms[i].name].args[0]), []).append(i)
         computed = [a for a in groups if a.op != "state"]
-        if any(n.op == "near" for n in walk(computed)):
-            raise fault(self.cell.step, "a matrix is applied to what a stencil finds of a state: no schedule runs that")
+        if any(n.op == "stencil_input" for n in walk(computed)):
+            raise cell_error(self.cell.step, "a matrix is applied to what a stencil finds of a state: no schedule runs that")
         inputs = tuple(n for n in walk(computed) if n.op in ("state", "term", "vector"))
         results = tuple(f"stage{k}_{n}" for n in range(len(computed)))
         argument = Pointwise(f"stage{k}", inputs, tuple(computed), results) if computed else None

@@ -1,4 +1,4 @@
-"""What a plan is made of: terms and what stencils find, which a step reads, stages of products, and functions of elements."""
+"""The parts of a plan: terms, stencil inputs, stages of products and pointwise functions."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,7 @@ from kernels.derive.graph import Node
 
 @dataclass(frozen=True)
 class Term:
-    """What F reads under one name: hoisted + matrix · argument, either of which may be missing."""
+    """An input of the step: hoisted + matrix · argument, either of which may be missing."""
 
     name: str
     hoisted: Node | None = None
@@ -42,8 +42,8 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Near:
-    """What F reads under the name of `leaf`: a stencil applied to the state of that index."""
+class StencilInput:
+    """An input of the step, `leaf`: a stencil applied to the state of that index."""
 
     leaf: Node
     stencil: Stencil

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cells.grammar.cell import Cell
-from cells.grammar.error_lines import located
-from cells.grammar.errors import fault
+from cells.grammar.error_lines import locate_errors
+from cells.grammar.errors import cell_error
 from cells.grammar.parameters import LETTERS, Learned
 from kernels.derive.graph import Graph, Node, walk
 
@@ -35,7 +35,7 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
     sys.setprofile(on_return)
     graph.tracing = True
     try:
-        with located(cell.step):
+        with locate_errors(cell.step):
             outputs = cell(states, graph.leaf("x", "x", "D"), learned)
     finally:
         graph.tracing = False
@@ -45,62 +45,62 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
             node.name = name
     strange = [o for o in outputs if not isinstance(o, (Node, int, float))]
     if strange:
-        raise fault(cell.step, f"returns a {type(strange[0]).__name__}, not a value: return the next {', '.join(cell.states)}")
-    with located(cell.step):
+        raise cell_error(cell.step, f"returns a {type(strange[0]).__name__}, not a value: return the next {', '.join(cell.states)}")
+    with locate_errors(cell.step):
         made = tuple(graph.wrap(output) for output in outputs)
-    hold(cell, states, made)
-    hold_rules(cell, made, bias)
+    check_cell(cell, states, made)
+    check_init_rules(cell, made, bias)
     return graph, made
 
 
-def hold(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
+def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
     """Raises CellError for what only the whole of a cell shows."""
     for fact in ("init", "domain", "heads", "start"):
         if not isinstance(getattr(cell, fact), Mapping):
-            raise fault(cell.step, f"{fact} says something by name: a dict, not {getattr(cell, fact)!r}")
+            raise cell_error(cell.step, f"{fact} says something by name: a dict, not {getattr(cell, fact)!r}")
     nodes = list(walk(outputs))
     unused = [s.label for s in states[1:] if s not in nodes]
     if unused:
-        raise fault(cell.step, f"the state {unused[0]} is never used: leave it out, of the signature and of what is returned")
+        raise cell_error(cell.step, f"the state {unused[0]} is never used: leave it out, of the signature and of what is returned")
     products = {f"W.{n.label}": n for n in nodes if n.op == "product"}
     for name in cell.heads:
         if name not in products or products[name].args[0].width == "D":
-            raise fault(cell.step, f"heads has {name}, which is no matrix that is applied to a state: they share the units of one")
+            raise cell_error(cell.step, f"heads has {name}, which is no matrix that is applied to a state: they share the units of one")
     for name, count in cell.heads.items():
         if not isinstance(count, int) or count < 1:
-            raise fault(cell.step, f"heads has {count!r} for {name}: how many, a whole number from 1 on")
+            raise cell_error(cell.step, f"heads has {count!r} for {name}: how many, a whole number from 1 on")
     for name, value in cell.start.items():
         if not isinstance(value, (int, float)) or value != value:
-            raise fault(cell.step, f"start has {value!r} for {name}: the number that the state begins with")
+            raise cell_error(cell.step, f"start has {value!r} for {name}: the number that the state begins with")
     for fact, names in (("start", cell.start), ("domain", cell.domain)):
         strange = [name for name in names if name not in cell.states]
         if strange:
-            raise fault(cell.step, f"{fact} has {strange[0]}, which is no state: there is {', '.join(cell.states)}")
+            raise cell_error(cell.step, f"{fact} has {strange[0]}, which is no state: there is {', '.join(cell.states)}")
     for name, pair in cell.domain.items():
         if not is_range(pair):
-            raise fault(cell.step, f"domain has {pair!r} for {name}: (low, high), what a random state is drawn between")
+            raise cell_error(cell.step, f"domain has {pair!r} for {name}: (low, high), what a random state is drawn between")
     compared = {n for n in nodes if n.op == "call" and n.label in ("less", "at_most")}
     widths: dict[str, str] = {}
     for n in nodes:
         chosen = n.args[:1] if n.label == "where" and n.op == "call" else ()
         if any(a in compared for a in n.args[len(chosen) :]):
-            raise fault(cell.step, "a comparison is no value: choose with where(h > 0, a, b)", n.line)
+            raise cell_error(cell.step, "a comparison is no value: choose with where(h > 0, a, b)", n.line)
         if any(a not in compared for a in chosen):
-            raise fault(cell.step, "where takes a comparison by <, <=, > or >= first, as where(h > 0, a, b)", n.line)
+            raise cell_error(cell.step, "where takes a comparison by <, <=, > or >= first, as where(h > 0, a, b)", n.line)
         if n.op == "product" and {n.args[0].width, widths.setdefault(n.label, n.args[0].width)} == {"D", "H"}:
-            raise fault(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)
+            raise cell_error(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)
     if any(o in compared for o in outputs):
-        raise fault(cell.step, "a comparison is no value: choose with where(h > 0, a, b)")
+        raise cell_error(cell.step, "a comparison is no value: choose with where(h > 0, a, b)")
 
 
-def hold_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
+def check_init_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
     """Raises CellError for an initialisation of nothing, or by no rule."""
     learned = {("W" if n.op == "product" else n.op) + f".{n.label}" for n in walk(outputs) if n.op in ("product", *LETTERS)}
     for name, rule in cell.init.items():
         if name not in learned and name not in LETTERS and (bias or not name.startswith("b.")):
-            raise fault(cell.step, f"init has {name}, which is not learned: there is {', '.join(sorted(learned)) or 'nothing'}")
+            raise cell_error(cell.step, f"init has {name}, which is not learned: there is {', '.join(sorted(learned)) or 'nothing'}")
         if not (callable(rule) or is_range((rule, rule)) or is_range(rule)):
-            raise fault(
+            raise cell_error(
                 cell.step, f"init has {rule!r} for {name}: a number, (low, high) to draw between, or a law of cells.grammar.initializers"
             )
 

@@ -1,11 +1,11 @@
-"""The one autograd function: the feeds, the loop, and their gradients, whatever the cell and the schedule.
+"""The autograd function of a recurrence, for every cell and schedule: feeds, time loop and gradients.
 
 The backward loop emits the gradients of the terms; those of the matrices are a few large products after it.
 """
 
 from collections.abc import Iterator, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,26 +13,30 @@ from torch import Tensor
 
 from kernels.derive.buffers import Layout, layout
 from kernels.derive.plan import Plan
-from kernels.schedules.interface import Gradients, Loop, Products, Trajectory
+from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
 
 
-def no_forward_mode(ctx: Any, *tangents: Any) -> Any:
+def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
     raise RuntimeError("a fused recurrence has no derivative in forward mode: make the layer with backend='eager'")
 
 
 class Recurrence(torch.autograd.Function):
-    """Called with plan, schedule, keep, T, *tensors; returns y (T, B, H) and the final states (B, H).
+    """Runs one layer in one direction: `Recurrence.apply(plan, schedule, keep, T, *tensors)`.
 
-    The tensors, in order: for each feed its argument (T, B, K), or None where it is one of the values; its weight (G·H, K);
-    its bias (G·H) or None. A feed without a weight is given its rows (T, B, G·H) for an argument. Then the other hoisted
-    values (T, B, H), the vectors (H), the groups' weights (P·H, H) and the initial states (B, H). `keep` says whether a
-    backward pass may follow.
+    Args:
+        keep: whether to save what a backward pass needs.
+        tensors: for each feed its argument (T, B, K), None if it is one of the values; its weight (G·H, K); its bias (G·H) or None. A
+            feed without a weight has its rows (T, B, G·H) as argument. Then the other hoisted values (T, B, H), the vectors (H), the
+            weights of the product groups (P·H, H) and the initial states (B, H).
+
+    Returns:
+        y (T, B, H), and the final states (B, H).
     """
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, T: int, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        loop = prepare(plan, schedule, keep, T, tensors)
-        trajectory: Trajectory = schedule.forward(loop)
+        loop = make_pass(plan, schedule, keep, T, tensors)
+        trajectory: ForwardResult = schedule.forward(loop)
         if keep:
             ctx.set_materialize_grads(False)
             ctx.plan, ctx.schedule = plan, schedule
@@ -40,83 +44,91 @@ class Recurrence(torch.autograd.Function):
             ctx.save_for_backward(*tensors, *loop.terms, *trajectory.history, *trajectory.arguments)
         return trajectory.history[0], *(h[-1].clone() for h in trajectory.history)
 
-    jvp = staticmethod(no_forward_mode)
+    jvp = staticmethod(refuse_forward_mode)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
-        once(dy, *d_final)
+        refuse_double_backward(dy, *d_final)
         take = iter(ctx.saved_tensors)
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
-        trajectory = Trajectory(history, list(take))
+        trajectory = ForwardResult(history, list(take))
         result = differentiate(ctx.plan, ctx.schedule, tensors, terms, trajectory, dy, d_final, ctx.needs_input_grad[4:])
         return None, None, None, None, *result
 
 
-def once(*upstream: Tensor | None) -> None:
-    """Raises RuntimeError where a backward pass is to be differentiated in turn, or is given many gradients as one."""
+def refuse_double_backward(*upstream: Tensor | None) -> None:
+    """Raises RuntimeError if a backward pass is itself differentiated, or is called with batched gradients."""
     if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in upstream):
         raise RuntimeError("a fused recurrence takes one gradient at a time: is_grads_batched and vectorize take backend='eager'")
     if torch.is_grad_enabled():
         raise RuntimeError("a fused recurrence can't be differentiated twice: create_graph=True takes backend='eager'")
 
 
-def prepare(
+def make_pass(
     plan: Plan, schedule: ModuleType, keep: bool, T: int, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None,
-    again: bool = True,
-) -> Loop:  # fmt: skip
-    """The forward pass over the tensors of `Recurrence`: what of it is computed in front of the loop, and what it keeps, which leaves
-    out what is sooner computed `again`, if it may be."""
+    recompute: bool = True,
+) -> PassInputs:  # fmt: skip
+    """Makes the inputs of a forward pass from the tensors of `Recurrence`: computes the feeds, and allocates what is saved.
+
+    Args:
+        history: tensors for the states after every time step, (T, B, H) each.
+        recompute: whether narrow feeds may be recomputed in the backward pass instead of saved.
+    """
     place = layout(plan)
-    feeds, values, vectors, weights, states = split(plan, place, tensors)
+    feeds, values, vectors, weights, states = unflatten(plan, place, tensors)
     B, H = states[0].shape
     hoisted: list[Any] = []
     for k, (feed, (v, W, bias)) in enumerate(zip(place.feeds, feeds, strict=True)):
-        if W is None or not schedule.FEEDS:
+        if W is None or not schedule.COMPUTES_FEEDS:
             hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
         else:
-            short = again and v.shape[-1] <= schedule.AGAIN and k not in place.written
+            short = recompute and v.shape[-1] <= schedule.RECOMPUTE_COLUMNS and k not in place.accumulated
             hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep and not short else None)
     hoisted += [v.contiguous().unsqueeze(2) for v in values]
     terms: list[Any] = list(hoisted) if keep else []
     for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
-        if keep and W is None and k in place.written:  # given rows stay as they are: the loop writes elsewhere
+        if keep and W is None and k in place.accumulated:  # given rows stay as they are: the loop writes elsewhere
             if all(plan.terms[i].matrix for i in feed.terms):
                 terms[k] = torch.empty_like(terms[k])
             else:
                 terms[k] = hoisted[k] = terms[k].clone()
-    if place.alone:
+    if place.recurrent_only:
         hoisted.append(None)
-        terms += [states[0].new_empty(T, B, len(place.alone), H)] if keep else []
-    feeds = [(v.contiguous(), W if schedule.FEEDS else None, bias) for v, W, bias in feeds]
-    return Loop(plan, T, feeds, hoisted, terms, vectors, weights, states, history)
+        terms += [states[0].new_empty(T, B, len(place.recurrent_only), H)] if keep else []
+    feeds = [(v.contiguous(), W if schedule.COMPUTES_FEEDS else None, bias) for v, W, bias in feeds]
+    return PassInputs(plan, T, feeds, hoisted, terms, vectors, weights, states, history)
 
 
 def differentiate(
-    plan: Plan, schedule: ModuleType, tensors: Sequence[Tensor | None], terms: list[Tensor], trajectory: Trajectory,
+    plan: Plan, schedule: ModuleType, tensors: Sequence[Tensor | None], terms: list[Tensor], trajectory: ForwardResult,
     dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
 ) -> list[Tensor | None]:  # fmt: skip
-    """The gradient of each of the tensors of `Recurrence`, from what its forward pass left. None for a feed's argument, weight
-    or bias, or a group's weight, that `needs` none."""
-    feeds, values, vectors, weights, states = split(plan, layout(plan), tensors)
+    """Returns the gradients of the tensors of `Recurrence` from the result of its forward pass.
+
+    The gradient of a feed's argument, weight or bias, or of a group's weight, is None if `needs` has False for it.
+    """
+    feeds, values, vectors, weights, states = unflatten(plan, layout(plan), tensors)
     flags = iter(needs)
     wanted: Products[bool] = Products([(next(flags), next(flags), next(flags)) for _ in feeds], [])
     wanted.weights = list(flags)[len(values) + len(vectors) :][: len(weights)]
-    loop = Loop(plan, len(trajectory.history[0]), feeds, [], terms, vectors, weights, states, wanted=wanted)
+    loop = PassInputs(plan, len(trajectory.history[0]), feeds, [], terms, vectors, weights, states, wanted=wanted)
     d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
     dy = None if dy is None else dy.contiguous()
     gradients: Gradients = schedule.backward(loop, trajectory, dy, d_states)
 
     d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
-    products = gradients.products or after(loop, trajectory, gradients.terms, d_values)
+    products = gradients.products or weight_gradients(loop, trajectory, gradients.terms, d_values)
     result: list[Tensor | None] = []
     for (_, W, _), d, found in zip(feeds, gradients.terms, products.feeds, strict=False):
         result += found if W is not None else (d.flatten(2), None, None)
     return [*result, *d_values, *gradients.vectors, *products.weights, *gradients.states]
 
 
-def after(loop: Loop, trajectory: Trajectory, d_terms: list[Tensor], d_values: list[Tensor]) -> Products[Tensor | None]:
-    """The gradients of the products by large ones over all T·B rows, after the loop. What a feed's argument takes that is one of the
-    values is added to `d_values`."""
+def weight_gradients(loop: PassInputs, trajectory: ForwardResult, d_terms: list[Tensor], d_values: list[Tensor]) -> Products[Tensor | None]:
+    """Computes the gradients of the products' operands after the time loop, by large products over all T·B rows.
+
+    Adds the gradient of a feed's argument that is one of the values to `d_values`.
+    """
     assert loop.wanted is not None
     found: Products[Tensor | None] = Products([], [])
     for feed, (v, W, _), d, wanted in zip(loop.layout.feeds, loop.feeds, d_terms, loop.wanted.feeds, strict=False):
@@ -135,13 +147,13 @@ def after(loop: Loop, trajectory: Trajectory, d_terms: list[Tensor], d_values: l
     return found
 
 
-def weight_gradient(g: int, loop: Loop, trajectory: Trajectory, d_terms: list[Tensor]) -> Tensor:
-    """The gradient (P·H, H) of a group's weight: one product over all T·B rows for each run of neighbouring terms."""
+def weight_gradient(g: int, loop: PassInputs, trajectory: ForwardResult, d_terms: list[Tensor]) -> Tensor:
+    """Computes the gradient (P·H, H) of a group's weight: a product over all T·B rows for each range of contiguous slots."""
     T, B, H = loop.shape
     place = loop.layout
     group = place.groups[g]
     d_weight = d_terms[0].new_empty(len(group.terms) * H, H)
-    for first, count, buffer, slot in runs([place.slots[i] for i in group.terms]):
+    for first, count, buffer, slot in contiguous_slots([place.slots[i] for i in group.terms]):
         d = d_terms[buffer].view(T * B, -1)[:, slot * H : (slot + count) * H]
         out = d_weight[first * H : (first + count) * H]
         if group.computed >= 0:
@@ -152,8 +164,8 @@ def weight_gradient(g: int, loop: Loop, trajectory: Trajectory, d_terms: list[Te
     return d_weight
 
 
-def runs(slots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
-    """Neighbouring slots of one buffer together: (index of the first, how many, buffer, its slot)."""
+def contiguous_slots(slots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Yields ranges of contiguous slots in one buffer: (index of the first, count, buffer, its slot)."""
     first = 0
     for k in range(1, len(slots) + 1):
         buffer, slot = slots[first]
@@ -162,11 +174,21 @@ def runs(slots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
             first = k
 
 
-def split(plan: Plan, place: Layout, tensors: Sequence[Any]) -> tuple[Any, ...]:
-    """The tensors of `Recurrence` by what they are."""
+class Tensors(NamedTuple):
+    """The tensors of `Recurrence`, by kind."""
+
+    feeds: list[Any]
+    values: list[Any]
+    vectors: list[Any]
+    weights: list[Any]
+    states: list[Any]
+
+
+def unflatten(plan: Plan, slots: Layout, tensors: Sequence[Any]) -> Tensors:
+    """Sorts the flat tensors of `Recurrence` by kind; feeds whose argument is one of the values get that."""
     take = iter(tensors)
-    feeds = [(next(take), next(take), next(take)) for _ in place.feeds]
-    counts = (len(place.values), len(plan.vectors), len(place.groups), len(plan.states))
+    feeds = [(next(take), next(take), next(take)) for _ in slots.feeds]
+    counts = (len(slots.values), len(plan.vectors), len(slots.groups), len(plan.states))
     values, *rest = ([next(take) for _ in range(n)] for n in counts)
-    feeds = [(values[feed.value] if v is None else v, W, b) for feed, (v, W, b) in zip(place.feeds, feeds, strict=True)]
-    return feeds, values, *rest
+    feeds = [(values[feed.value] if v is None else v, W, b) for feed, (v, W, b) in zip(slots.feeds, feeds, strict=True)]
+    return Tensors(feeds, values, *rest)

@@ -1,8 +1,8 @@
-"""A layer in chunks of time, which keeps nothing for its backward pass but its input and its states: `RNN(…, memory="low")`.
+"""Runs a layer in chunks of time and saves only its input and states for the backward pass: `RNN(…, memory="low")`.
 
-Forward, the rows in front of the loop exist for one chunk at a time. Backward, chunk by chunk from the last, the rows and the
-terms are made again from the input and the states by large products (`restore`): no loop over time runs twice. A chunk hands
-the gradients of its first states on to the one before it; those of the parameters add up, in at least float32.
+Forward, the input projections exist for one chunk at a time. Backward, from the last chunk to the first, the terms are recomputed from
+the input and the states by large products (`recompute_terms`): no time loop runs twice. A chunk passes the gradients of its first states
+on to the chunk before it; the gradients of the parameters are summed in at least float32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,33 +16,33 @@ from torch.utils.checkpoint import checkpoint
 
 from cells.grammar.cell import Cell
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import differentiate, no_forward_mode, once, prepare
-from kernels.layer.input_products import hoist, plain
-from kernels.layer.recompute import restore
-from kernels.schedules.interface import Trajectory
+from kernels.layer.autograd import differentiate, make_pass, refuse_double_backward, refuse_forward_mode
+from kernels.layer.input_products import aligned, hoist
+from kernels.layer.recompute import recompute_terms
+from kernels.schedules.interface import ForwardResult
 
 CHUNK = 128
 """Time steps. An LSTM's terms and their gradients, 8·H wide, then take a quarter of what its states hold at T = 2048, and the
-products still have 128·B rows. A multiple of 32: `replay` runs it in whole graphs, and no chunk's memory is out of line."""
+products still have 128·B rows. A multiple of 32: `cuda_graph` runs it in whole graphs, and every chunk's memory is aligned."""
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 
 
-def run(
+def apply(
     plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
 ) -> Result:
-    """The same as `hoist.run`, but that the states are rounded to their dtype between chunks."""
-    lead = int(before is not None and plan.looks_back)
-    x = torch.cat([before.unsqueeze(0), x]) if before is not None and lead else x
+    """Applies one layer as `input_products.apply` does, chunk by chunk; states are rounded to their dtype between chunks."""
+    has_previous = int(before is not None and plan.uses_prev)
+    x = torch.cat([before.unsqueeze(0), x]) if before is not None and has_previous else x
     given = [x, *parameters.values(), *states]
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
-        y, *final = Chunked.apply(plan, schedule, keep, lead, tuple(parameters), *given)
+        y, *final = Chunked.apply(plan, schedule, keep, has_previous, tuple(parameters), *given)
     return y, tuple(final)
 
 
 def unroll(cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
-    """The same as `cell.unroll`, which runs a second time, chunk by chunk, in the backward pass: it can be differentiated twice."""
+    """Runs `cell.unroll` with activation checkpointing chunk by chunk; it can be differentiated twice."""
     outputs = []
     for part in x.split(CHUNK):
         y, states = checkpoint(cell.unroll, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
@@ -58,29 +58,29 @@ class Chunked(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, lead: int, names: tuple[str, ...], x: Tensor, *given: Tensor
+        ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, has_previous: int, names: tuple[str, ...], x: Tensor, *given: Tensor
     ) -> Any:
         parameters = dict(zip(names, given, strict=False))
-        states = [plain(state) for state in given[len(names) :]]
-        T, (B, H) = len(x) - lead, states[0].shape
+        states = [aligned(state) for state in given[len(names) :]]
+        T, (B, H) = len(x) - has_previous, states[0].shape
         kept = [s.new_empty(T if keep or k == 0 else min(T, CHUNK), B, H) for k, s in enumerate(states)]
         for first in range(0, T, CHUNK):
-            early, part = rows(plan, x, first + lead)
-            history = [h[first : first + CHUNK] if len(h) == T else h[: len(part) - early] for h in kept]
-            tensors = [*hoist(plan, part[early:], H, parameters, part[0] if early else None), *states]
-            schedule.forward(prepare(plan, schedule, False, len(part) - early, tensors, history))
+            chunk_has_previous, part = chunk_rows(plan, x, first + has_previous)
+            history = [h[first : first + CHUNK] if len(h) == T else h[: len(part) - chunk_has_previous] for h in kept]
+            tensors = [*hoist(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None), *states]
+            schedule.forward(make_pass(plan, schedule, False, len(part) - chunk_has_previous, tensors, history))
             states = [h[-1].clone() for h in history]
         if keep:
             ctx.set_materialize_grads(False)
-            ctx.plan, ctx.schedule, ctx.lead, ctx.names = plan, schedule, lead, names
+            ctx.plan, ctx.schedule, ctx.has_previous, ctx.names = plan, schedule, has_previous, names
             ctx.save_for_backward(x, *given, *kept)
         return kept[0], *states
 
-    jvp = staticmethod(no_forward_mode)
+    jvp = staticmethod(refuse_forward_mode)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_states: Tensor | None) -> tuple[Any, ...]:
-        once(dy, *d_states)
+        refuse_double_backward(dy, *d_states)
         x, *saved = (t.detach() for t in ctx.saved_tensors)
         count, states = len(ctx.names), len(d_states)
         values, initial, history = saved[:count], saved[count : count + states], saved[count + states :]
@@ -91,50 +91,56 @@ class Chunked(torch.autograd.Function):
         dx = torch.zeros_like(x) if needs_x else None
         d_last: Sequence[Tensor | None] = d_states
         for first in reversed(range(0, len(history[0]), CHUNK)):
-            _, part = rows(ctx.plan, x, first + ctx.lead)
+            _, part = chunk_rows(ctx.plan, x, first + ctx.has_previous)
             given = [part.requires_grad_(needs_x), *parameters]
-            steps = [around(*state, first) for state in zip(initial, history, strict=True)]
+            steps = [states_before_after(*state, first) for state in zip(initial, history, strict=True)]
             upstream = None if dy is None else dy[first : first + CHUNK]
             with torch.autocast(x.device.type, enabled=False):
-                (d_part, *found), d_last = pull(ctx, given, steps, upstream, d_last)
+                (d_part, *found), d_last = chunk_vjp(ctx, given, steps, upstream, d_last)
             if dx is not None and d_part is not None:
-                rows(ctx.plan, dx, first + ctx.lead)[1].add_(d_part)
+                chunk_rows(ctx.plan, dx, first + ctx.has_previous)[1].add_(d_part)
             for total, d in zip(sums, found, strict=True):
                 if total is not None and d is not None:
                     total += d
         return None, None, None, None, None, dx, *(None if total is None else total.to(x.dtype) for total in sums), *d_last
 
 
-def rows(plan: Plan, x: Tensor, first: int) -> tuple[int, Tensor]:
+def chunk_rows(plan: Plan, x: Tensor, first: int) -> tuple[int, Tensor]:
     """The rows of x for the chunk that begins at row `first`, with the one before it where there is one and the cell asks for it; how
     many such there are, 0 or 1."""
-    early = int(plan.looks_back and first > 0)
-    return early, x[first - early : first + CHUNK]
+    chunk_has_previous = int(plan.uses_prev and first > 0)
+    return chunk_has_previous, x[first - chunk_has_previous : first + CHUNK]
 
 
-def around(initial: Tensor, history: Tensor, first: int) -> tuple[Tensor, Tensor]:
-    """A state before and after every step of the chunk that begins at `first`, both (T, B, H)."""
+def states_before_after(initial: Tensor, history: Tensor, first: int) -> tuple[Tensor, Tensor]:
+    """Returns a state before and after every step of the chunk that begins at step `first`, both (T, B, H)."""
     after = history[first : first + CHUNK]
     if first == 0:
         return torch.cat([initial.unsqueeze(0), after[:-1]]), after
     return history[first - 1 : first - 1 + len(after)], after
 
 
-def pull(
+def chunk_vjp(
     ctx: Any, given: list[Tensor], steps: list[tuple[Tensor, Tensor]], dy: Tensor | None, d_last: Sequence[Tensor | None]
 ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-    """The gradients of one chunk: of what is `given`, its input and the parameters, where they take one, and of its first states.
-    `steps` are the states before and after every step."""
+    """Computes the gradients of one chunk: of `given`, its input and the parameters, where they need one, and of its first states.
+
+    Args:
+        steps: each state before and after every step, (T, B, H).
+    """
     x, *values = given
     before, after = [b for b, _ in steps], [a for _, a in steps]
-    early = len(x) - len(after[0])
-    with torch.enable_grad(), saved_tensors_hooks(same, same):  # what it saves is gone on return: not for the hooks of a caller
+    chunk_has_previous = len(x) - len(after[0])
+    with (
+        torch.enable_grad(),
+        saved_tensors_hooks(return_tensor, return_tensor),
+    ):  # what it saves is gone on return: not for the hooks of a caller
         parameters = dict(zip(ctx.names, values, strict=True))
-        tensors = hoist(ctx.plan, x[early:], before[0].shape[2], parameters, x[0] if early else None)
+        tensors = hoist(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, x[0] if chunk_has_previous else None)
     needs = [t is not None and t.requires_grad for t in tensors]
-    tensors += [plain(b[0]) for b in before]
-    terms, arguments = restore(ctx.plan, tensors, before)
-    gradients = differentiate(ctx.plan, ctx.schedule, tensors, terms, Trajectory(after, arguments), dy, d_last, needs)
+    tensors += [aligned(b[0]) for b in before]
+    terms, arguments = recompute_terms(ctx.plan, tensors, before)
+    gradients = differentiate(ctx.plan, ctx.schedule, tensors, terms, ForwardResult(after, arguments), dy, d_last, needs)
     ends = [(t, d) for t, d in zip(tensors, gradients, strict=True) if t is not None and t.requires_grad]
     leaves = [leaf for leaf in given if leaf.requires_grad]
     found: Sequence[Tensor | None] = [None] * len(leaves)
@@ -144,5 +150,5 @@ def pull(
     return [next(take) if leaf.requires_grad else None for leaf in given], gradients[len(needs) :]
 
 
-def same(tensor: Tensor) -> Tensor:
+def return_tensor(tensor: Tensor) -> Tensor:
     return tensor

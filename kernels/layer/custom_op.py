@@ -17,11 +17,11 @@ import cells
 from cells.grammar.cell import Cell
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
-from kernels.layer import select as backends
-from kernels.layer.autograd import differentiate, prepare
-from kernels.layer.input_products import hoist, plain
+from kernels.layer import select
+from kernels.layer.autograd import differentiate, make_pass
+from kernels.layer.input_products import aligned, hoist
 from kernels.layer.inputs import NO_STEPS
-from kernels.schedules.interface import Trajectory
+from kernels.schedules.interface import ForwardResult
 
 KNOWN: dict[str, Cell] = {}
 """Cells by the name that a graph has for them."""
@@ -43,22 +43,22 @@ def register(cell: Cell) -> str:
 def digest(cell: Cell) -> str:
     """Of a cell's equations, with their names and their order, by which a graph's tensors are told apart."""
     made = plan(cell)
-    nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in made.written]
+    nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in made.ordered_nodes]
     return hashlib.sha256(repr((cell.states, nodes, made.graph.stencils, sorted(cell.heads.items()))).encode()).hexdigest()[:16]
 
 
-def known(name: str, bias: bool) -> Plan:
+def find_plan(name: str, bias: bool) -> Plan:
     """Raises RuntimeError for a cell that only another process knows."""
     if name not in KNOWN and "#" in name:
         raise RuntimeError(f"the cell {name.partition('#')[0]} is not in the tree: make an RNN of it before a graph that holds it runs")
     return plan(KNOWN.get(name) or cells.load(name), bias)
 
 
-def run(
+def apply(
     cell: str, bias: bool, backend: str, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
     before: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
-    """The same as `kernels.layer.input_products.run`, for a graph."""
+    """The same as `kernels.layer.input_products.apply`, for a graph."""
     given = cell, bias, backend, x, list(states), list(parameters), list(parameters.values()), before
     y, final = torch.ops.recurrent_bench.layer(*given) if torch.compiler.is_dynamo_compiling() else layer(*given)
     return y, tuple(final)
@@ -70,10 +70,10 @@ def layer(
     """Run one layer in one direction; the parameters are the `values` of those `names`. It is a composite operator, which
     Dynamo puts into its graph whole and the compiler takes apart. (torch.compiler.allow_in_graph is like it, but has Dynamo imported.)"""
     with torch.autocast(x.device.type, enabled=False):
-        tensors = [*hoist(known(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before), *states]
+        tensors = [*hoist(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before), *states]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        there = [t is not None for t in tensors]
-        y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], there, [t for t in tensors if t is not None])
+        present = [t is not None for t in tensors]
+        y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], present, [t for t in tensors if t is not None])
     return y, final
 
 
@@ -86,26 +86,26 @@ torch.library.impl("recurrent_bench::layer", "CompositeImplicitAutograd", layer)
 
 
 @torch.library.custom_op("recurrent_bench::recurrence", mutates_args=())
-def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, there: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
+def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
     """The tensors are those of `Recurrence` but for the ones that aren't `there`: torch looks for gradients in no list with a None. Returns
     y (T, B, H), the final states (B, H) and, if `keep`, what the backward pass takes: the terms, the history of all states but the
     first, the arguments. Raises RuntimeError where no schedule can run, and where there is no step: a graph of any T may be given none."""
     if T == 0:
         raise RuntimeError(NO_STEPS)
     if tensors[-1].shape[0] == 0:
-        return shaped(cell, bias, backend, keep, T, there, tensors)  # of no sequence there is no more to say
-    what = known(cell, bias)
-    schedule = scheduled(what, backend, tensors[-1])
-    loop = prepare(what, schedule, keep, T, placed(there, tensors), again=False)  # a graph knows no list with a None
-    trajectory: Trajectory = schedule.forward(loop)
+        return fake(cell, bias, backend, keep, T, present, tensors)  # of no sequence there is no more to say
+    plan = find_plan(cell, bias)
+    schedule = require_schedule(plan, backend, tensors[-1])
+    loop = make_pass(plan, schedule, keep, T, with_nones(present, tensors), recompute=False)  # a graph knows no list with a None
+    trajectory: ForwardResult = schedule.forward(loop)
     y, *others = trajectory.history
-    others = [h.clone() if shared(h, [y]) else h for h in others]
-    kept = [term.clone() if shared(term, tensors) else term for term in loop.terms] + others + trajectory.arguments
+    others = [h.clone() if shares_memory(h, [y]) else h for h in others]
+    kept = [term.clone() if shares_memory(term, tensors) else term for term in loop.terms] + others + trajectory.arguments
     return y, [h[-1].clone() for h in trajectory.history], kept if keep else []
 
 
-def scheduled(plan: Plan, backend: str, state: Tensor) -> ModuleType:
-    schedule = backends.choose(backend, plan, state.dtype, state.device, *state.shape)
+def require_schedule(plan: Plan, backend: str, state: Tensor) -> ModuleType:
+    schedule = select.choose(backend, plan, state.dtype, state.device, *state.shape)
     if schedule is None:
         raise RuntimeError(
             f"a graph holds no loop of {plan.cell.name} but a fused one, and none can run here: make it with backend='eager'"
@@ -113,20 +113,20 @@ def scheduled(plan: Plan, backend: str, state: Tensor) -> ModuleType:
     return schedule
 
 
-def placed(there: Sequence[bool], tensors: Sequence[Tensor]) -> list[Tensor | None]:
+def with_nones(present: Sequence[bool], tensors: Sequence[Tensor]) -> list[Tensor | None]:
     take = iter(tensors)
-    return [plain(next(take)) if here else None for here in there]
+    return [aligned(next(take)) if here else None for here in present]
 
 
-def shared(term: Tensor, tensors: Sequence[Tensor]) -> bool:
+def shares_memory(term: Tensor, tensors: Sequence[Tensor]) -> bool:
     """Whether a term lies in the memory of one of the inputs, which an operator may not return."""
     return any(t.untyped_storage().data_ptr() == term.untyped_storage().data_ptr() for t in tensors)
 
 
 @recurrence.register_fake
-def shaped(cell: str, bias: bool, backend: str, keep: bool, T: int, there: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
-    what = known(cell, bias)
-    place, states = layout(what), tensors[-len(what.states) :]
+def fake(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
+    plan = find_plan(cell, bias)
+    place, states = layout(plan), tensors[-len(plan.states) :]
     B, H = states[0].shape
     arguments = sum(group.computed >= 0 for group in place.groups)
     empty = states[0].new_empty
@@ -136,35 +136,35 @@ def shaped(cell: str, bias: bool, backend: str, keep: bool, T: int, there: Seque
 
 @torch.library.custom_op("recurrent_bench::recurrence_backward", mutates_args=())
 def recurrence_backward(
-    cell: str, bias: bool, backend: str, there: Sequence[bool], tensors: Sequence[Tensor], y: Tensor, kept: Sequence[Tensor],
+    cell: str, bias: bool, backend: str, present: Sequence[bool], tensors: Sequence[Tensor], y: Tensor, kept: Sequence[Tensor],
     dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of those of the tensors that need one."""
     if y.shape[1] == 0:
         return [torch.zeros_like(t) for t, need in zip(tensors, needs, strict=True) if need]
-    what = known(cell, bias)
-    widths, others = len(layout(what).widths), len(what.states) - 1
+    plan = find_plan(cell, bias)
+    widths, others = len(layout(plan).widths), len(plan.states) - 1
     terms, history, arguments = kept[:widths], kept[widths : widths + others], kept[widths + others :]
-    trajectory = Trajectory([y, *history], list(arguments))
-    schedule = scheduled(what, backend, y[0])
+    trajectory = ForwardResult([y, *history], list(arguments))
+    schedule = require_schedule(plan, backend, y[0])
     take = iter(needs)
-    wanted = [here and next(take) for here in there]
-    found = differentiate(what, schedule, placed(there, tensors), list(terms), trajectory, dy, d_final, wanted)
+    wanted = [here and next(take) for here in present]
+    found = differentiate(plan, schedule, with_nones(present, tensors), list(terms), trajectory, dy, d_final, wanted)
     return [d.clone() if d._is_view() else d for d, want in zip(found, wanted, strict=True) if want and d is not None]
 
 
 @recurrence_backward.register_fake
 def _(
-    cell: str, bias: bool, backend: str, there: Sequence[bool], tensors: Sequence[Tensor], y: Tensor, kept: Sequence[Tensor],
+    cell: str, bias: bool, backend: str, present: Sequence[bool], tensors: Sequence[Tensor], y: Tensor, kept: Sequence[Tensor],
     dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
 ) -> list[Tensor]:  # fmt: skip
     return [t.new_empty(t.shape) for t, need in zip(tensors, needs, strict=True) if need]
 
 
-def remember(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
-    cell, bias, backend, _, _, there, tensors = inputs
+def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+    cell, bias, backend, _, _, present, tensors = inputs
     y, _, kept = output
-    ctx.what, ctx.count, ctx.needs = (cell, bias, backend, there), len(tensors), [t.requires_grad for t in tensors]
+    ctx.what, ctx.count, ctx.needs = (cell, bias, backend, present), len(tensors), [t.requires_grad for t in tensors]
     ctx.save_for_backward(*tensors, y, *kept)
 
 
@@ -174,4 +174,4 @@ def backward(ctx: Any, dy: Tensor | None, d_final: Sequence[Tensor | None], _: A
     return None, None, None, None, None, None, [next(found) if need else None for need in ctx.needs]
 
 
-recurrence.register_autograd(backward, setup_context=remember)
+recurrence.register_autograd(backward, setup_context=setup_context)

@@ -1,6 +1,6 @@
-"""The derived adjoint of a cell against differences, in float64 and at values that its own step meets: once for each cell.
+"""Checks the derived gradient of a cell against central differences in float64, once for each cell.
 
-What held is remembered in the user's cache folder, by what is printed of the functions.
+The check runs at values as they occur in a step. A check that passed is recorded in the user's cache folder by a hash of the functions.
 """
 
 import hashlib
@@ -9,15 +9,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cells.grammar.errors import fault
-from kernels.derive.adjoint import TRITON, adjoint, source
+from cells.grammar.errors import cell_error
+from kernels.derive.adjoint import TRITON, adjoint, print_source
 from kernels.derive.buffers import layout
 from kernels.derive.graph import Node, walk
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
-from kernels.layer.autograd import split
+from kernels.layer.autograd import unflatten
 from kernels.layer.input_products import Values, hoist
-from kernels.layer.recompute import restore
+from kernels.layer.recompute import recompute_terms
 from kernels.schedules.cpu.library import cache_folder
 
 STEP = 1e-6
@@ -28,44 +28,48 @@ ROWS, UNITS = 64, 8
 """Sequences, and units of a cell whose grid doesn't say how many: some more where its heads don't divide them."""
 
 
-def prove(plan: Plan) -> None:
-    """Raises CellError where a derivative is not what the function's differences say, or not finite where the function is."""
+def gradcheck(plan: Plan) -> None:
+    """Checks the gradients of a plan's functions.
+
+    Raises:
+        CellError: a gradient differs from central differences, or is not finite where the function is.
+    """
     functions = [*(s.argument for s in plan.stages if s.argument), plan.step]
-    text = "".join(source(f, TRITON) + source(adjoint(f), TRITON) for f in functions)
+    text = "".join(print_source(f, TRITON) + print_source(adjoint(f), TRITON) for f in functions)
     known = cache_folder() / f"proof-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if known.exists():
         return
     generator = torch.Generator().manual_seed(0)
-    given = met(plan, generator)
+    given = sample_inputs(plan, generator)
     for f in functions:
-        reason = wrong(f, given, generator)
+        reason = mismatch(f, given, generator)
         if reason:
-            raise fault(plan.cell.step, reason)
+            raise cell_error(plan.cell.step, reason)
     known.touch()
 
 
-def met(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
-    """Every input of a plan's functions as it is in a step from random states, with random weights: (ROWS, units)."""
+def sample_inputs(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
+    """Samples every input of a plan's functions, (ROWS, H) each, as in a step from random states with random weights."""
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    H = plan.units or plan.cell.units(UNITS)
-    D = H if plan.square or plan.units is None else UNITS
+    H = plan.fixed_width or plan.cell.round_up_width(UNITS)
+    D = H if plan.elementwise_input or plan.fixed_width is None else UNITS
     weights = {name: normal(*shape) / shape[-1] ** 0.5 for name, shape in plan.cell.shapes(D, H, plan.bias).items()}
     states = [plan.cell.random_state(name, normal(ROWS, H)) for name in plan.cell.states]
     tensors = [*hoist(plan, normal(1, ROWS, D), H, weights, normal(ROWS, D)), *states]
-    terms, _ = restore(plan, tensors, [s[None] for s in states])
+    terms, _ = recompute_terms(plan, tensors, [s[None] for s in states])
     place = layout(plan)
-    vectors = split(plan, place, tensors)[2]
+    vectors = unflatten(plan, place, tensors).vectors
     parts = [terms[buffer][0, :, slot] for buffer, slot in place.slots]
-    near = [n.stencil(states[n.state]) for n in plan.near]
-    leaves = (*plan.states, *plan.vectors, *plan.term_leaves, *plan.near_leaves)
+    near = [n.stencil(states[n.state]) for n in plan.stencil_inputs]
+    leaves = (*plan.states, *plan.vectors, *plan.term_leaves, *plan.stencil_leaves)
     return dict(zip(leaves, (*states, *vectors, *parts, *near), strict=True))
 
 
-def wrong(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:
-    """What is wrong with the adjoint of `f`, or ""."""
+def mismatch(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:
+    """Describes how the adjoint of `f` differs from central differences; "" if it doesn't."""
     reverse = adjoint(f)
     size = ROWS, max(value.shape[-1] for value in given.values())
     upstream, along = (

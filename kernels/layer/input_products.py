@@ -1,4 +1,4 @@
-"""In front of the loop: what no state reaches, computed with tensors for all T·B rows at once."""
+"""Computes what no state reaches before the time loop, for all T·B rows at once: input projections and other hoisted values."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cells.grammar.cell import applied
+from cells.grammar.cell import apply_matrix
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
@@ -22,31 +22,37 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def run(
+def apply(
     plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """One layer over a sequence, as `Cell.unroll`: x (T, B, D), states (B, H) → y (T, B, H) and the final states.
+    """Applies one layer to a sequence with a schedule, as `Cell.unroll` does; differentiable in all tensors.
 
-    `parameters` holds every learned value by name ("W.z", "b.u"), `before` (B, D) is prev(x) in the first step. Differentiable in all
-    of them, `x` and `states`.
+    Args:
+        x: the input, (T, B, D).
+        states: the initial states, (B, H) each.
+        parameters: the trainable parameters by name ("W.z", "b.u").
+        before: prev(x) in the first step, (B, D). Default: 0
+
+    Returns:
+        y (T, B, H), and the final states (B, H).
     """
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
-        tensors = [t if t is None else plain(t) for t in (*hoist(plan, x, states[0].shape[1], parameters, before), *states)]
+        tensors = [t if t is None else aligned(t) for t in (*hoist(plan, x, states[0].shape[1], parameters, before), *states)]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
     return y, tuple(final)
 
 
-def plain(tensor: Tensor) -> Tensor:
-    """The tensor as the loops take it: contiguous, and starting where Triton compiles for, at a multiple of 16 bytes."""
+def aligned(tensor: Tensor) -> Tensor:
+    """Returns the tensor contiguous and aligned to 16 bytes, as Triton assumes when it compiles."""
     tensor = tensor.contiguous()
     return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
 def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None) -> list[Tensor | None]:
-    """The inputs of `Recurrence`, but for the initial states, which are H wide."""
+    """Computes the tensors of `Recurrence` but the initial states; x is (T, B, D), `before` (B, D)."""
     place = layout(plan)
-    values = Values(inputs(plan, x, before), parameters)
+    values = Values(bind_inputs(plan, x, before), parameters)
 
     def bias(term: Term) -> Tensor | None:
         found = [values[n] for n in addends(term.hoisted) if n.op in ("b", "p")]
@@ -56,33 +62,33 @@ def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], befor
     for feed in place.feeds:
         terms = [plan.terms[i] for i in feed.terms]
         matrices = [t.feed.label for t in terms if t.feed is not None]
-        tensors += [None if feed.value >= 0 else values[feed.argument], join([whole(parameters[f"W.{m}"]) for m in matrices])]
+        tensors += [None if feed.value >= 0 else values[feed.argument], concat([block_diag_matrix(parameters[f"W.{m}"]) for m in matrices])]
         biases = [bias(t) for t in terms]
         some = next((b for b in biases if b is not None), None)
-        tensors.append(None if some is None else join([torch.zeros_like(some) if b is None else b for b in biases]))
+        tensors.append(None if some is None else concat([torch.zeros_like(some) if b is None else b for b in biases]))
     T, B = x.shape[:2]
     tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in place.values]
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
-    tensors += [join([whole(parameters[f"W.{plan.terms[i].matrix}"]) for i in group.terms]) for group in place.groups]
+    tensors += [concat([block_diag_matrix(parameters[f"W.{plan.terms[i].matrix}"]) for i in group.terms]) for group in place.groups]
     return tensors
 
 
-def inputs(plan: Plan, x: Tensor, before: Tensor | None = None) -> dict[Node, Tensor]:
-    """x (T, B, D) by its node and, where the cell asks for it, that of the step before, which begins with `before` (B, D) or 0."""
+def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None) -> dict[Node, Tensor]:
+    """Maps the nodes of x and, if the cell uses it, prev(x) to tensors (T, B, D); prev(x) begins with `before` (B, D) or 0."""
     given = {plan.graph.leaf("x", "x", "D"): x}
-    if plan.looks_back:
+    if plan.uses_prev:
         first = torch.zeros_like(x[:1]) if before is None else before.unsqueeze(0)
         given[plan.graph.leaf("before", "x_before", "D")] = torch.cat([first, x[:-1]])
     return given
 
 
-def whole(weight: Tensor) -> Tensor:
-    """A matrix (H, K), of its blocks (heads, n, n) where it is block-diagonal."""
+def block_diag_matrix(weight: Tensor) -> Tensor:
+    """Returns a weight as a matrix (H, K); a block-diagonal one is given as its blocks (heads, n, n)."""
     return weight if weight.dim() == 2 else torch.block_diag(*weight)
 
 
 class Values:
-    """Nodes of a graph with tensors: those that are `given`, the `parameters` by name, and what is made of them, once each.
+    """Evaluates nodes of a graph: maps a node to its tensor, from `given` nodes and `parameters` by name; each is computed once.
 
     An object, and not a function within `hoist` that calls itself: that would be a cycle of references, and hold its tensors
     until Python's collector comes by.
@@ -105,9 +111,9 @@ class Values:
         if node.op in ("b", "p", "s"):
             return self.parameters[f"{node.op}.{node.label}"]
         if node.op == "product":
-            return applied(self.parameters[f"W.{node.label}"], self[node.args[0]])
+            return apply_matrix(self.parameters[f"W.{node.label}"], self[node.args[0]])
         if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
-            return F.linear(self[node.args[0].args[0]], whole(self.parameters[f"W.{node.args[0].label}"]), self[node.args[1]])
+            return F.linear(self[node.args[0].args[0]], block_diag_matrix(self.parameters[f"W.{node.args[0].label}"]), self[node.args[1]])
         if node.op == "stencil":
             return node.graph.stencils[node.label](self[node.args[0]])
         if node.op == "call":
@@ -115,5 +121,6 @@ class Values:
         return ARITHMETIC[node.op](*(self[a] for a in node.args))
 
 
-def join(parts: list[Tensor]) -> Tensor:
+def concat(parts: list[Tensor]) -> Tensor:
+    """Concatenates tensors along the first dimension; one tensor is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(parts)

@@ -1,4 +1,4 @@
-"""What a layer is called with: checked as nn.LSTM checks it, with errors of the same kind, and in the layout that the loops take."""
+"""Checks the arguments of a layer's call as nn.LSTM does, and brings them into the layout (T, B, D) of the schedules."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,29 +15,29 @@ Hidden = Tensor | tuple[Tensor, ...]
 NO_STEPS = "Expected sequence length to be larger than 0 in RNN"
 
 
-def rectangular(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor], bool]:
-    """x as (T, B, D), every state as (num_layers · directions, B, H), and whether the input had a batch."""
+def batched_input(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor], bool]:
+    """Returns x as (T, B, D), the states as (num_layers · directions, B, H), and whether the input had a batch dimension."""
     if not isinstance(input, Tensor):
         raise TypeError(f"expected a tensor or a PackedSequence, got {type(input).__name__}")
     if input.dim() not in (2, 3):
         raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D instead")
-    input = alike(rnn, input)
+    input = check_input(rnn, input)
     batched = input.dim() == 3
     x = input.unsqueeze(1) if not batched else input.transpose(0, 1) if rnn.batch_first else input
     if x.size(0) == 0:
         raise RuntimeError(NO_STEPS)
-    given = states(rnn, x, x.size(1), hx, batched)
+    given = initial_states(rnn, x, x.size(1), hx, batched)
     return x, given if batched else [s.unsqueeze(1) for s in given], batched
 
 
-def packed(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor]]:
-    """The rows (N, D), and every state as (num_layers · directions, B, H), its sequences in the caller's order."""
-    x = alike(rnn, input.data)
-    return x, states(rnn, x, int(input.batch_sizes[0]), hx, True)
+def packed_input(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor]]:
+    """Returns the packed rows (N, D), and the states as (num_layers · directions, B, H) in the caller's order of sequences."""
+    x = check_input(rnn, input.data)
+    return x, initial_states(rnn, x, int(input.batch_sizes[0]), hx, True)
 
 
-def alike(rnn: "RNN", input: Tensor) -> Tensor:
-    """The input (…, D), which must be of the weights' dtype and on their device."""
+def check_input(rnn: "RNN", input: Tensor) -> Tensor:
+    """Checks that the input (…, D) has the dtype and device of the weights, and returns it."""
     input = cast(rnn, input)
     for name, weight in rnn._parameters.items():
         assert weight is not None
@@ -55,17 +55,17 @@ def alike(rnn: "RNN", input: Tensor) -> Tensor:
 
 def cast(rnn: "RNN", given: Tensor) -> Tensor:
     """Under autocast, what is given in the weights' dtype: the loops carry their states in that."""
-    return given.to(next(rnn.parameters()).dtype) if given.is_floating_point() and casts(given.device.type) else given
+    return given.to(next(rnn.parameters()).dtype) if given.is_floating_point() and autocasts(given.device.type) else given
 
 
-def casts(kind: str) -> bool:
+def autocasts(kind: str) -> bool:
     """Whether autocast is on for this type of device. Asked of one that it doesn't know, as meta, torch raises; and Dynamo of torch 2.11
     can't trace the question whether it does."""
     known = kind != "meta" if torch.compiler.is_compiling() else torch.amp.is_autocast_available(kind)
     return known and torch.is_autocast_enabled(kind)
 
 
-def states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> Sequence[Tensor]:
+def initial_states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> Sequence[Tensor]:
     """The initial states: those given, each (num_layers · directions, B, H), or without B where there is no batch; else the cell's own."""
     count = rnn.num_layers * rnn.directions
     expected = (count, B, rnn.hidden_size) if batched else (count, rnn.hidden_size)
@@ -82,8 +82,8 @@ def states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> S
     return given
 
 
-def earlier(rnn: "RNN", before: Tensor, x: Tensor, batched: bool) -> Tensor:
-    """The input (B, D) one step before x (T, B, D), given as a step of the input is."""
+def previous_input(rnn: "RNN", before: Tensor, x: Tensor, batched: bool) -> Tensor:
+    """Checks the input (B, D) one step before x (T, B, D), and returns it."""
     if rnn.num_layers * rnn.directions > 1:
         raise ValueError("before takes a single layer in one direction: give a deeper one its whole sequence")
     before = cast(rnn, before if batched else before.unsqueeze(0))

@@ -1,6 +1,6 @@
-"""The terms of a pass, from the states it left: what its loop added up step by step, in a few products of all T·B rows.
+"""Recomputes the terms of a forward pass from its states, by a few products over all T·B rows.
 
-The states of all steps are known, so no step waits for the one before it. Only the stages of a step do, each for the last.
+The states of all time steps are known, so only the stages of a step depend on each other, and no step on the one before it.
 """
 
 from collections.abc import Sequence
@@ -10,33 +10,39 @@ from torch import Tensor
 
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import runs, split
+from kernels.layer.autograd import contiguous_slots, unflatten
 from kernels.layer.input_products import Values
 
 
-def restore(plan: Plan, tensors: Sequence[Tensor | None], before: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """What the forward pass over `tensors` (those of `Recurrence`, every feed with its weight) keeps for the backward pass:
-    the terms (T, B, G, H), and the arguments (T, B, H) of the computed groups. `before` (T, B, H): each state before every step.
+def recompute_terms(plan: Plan, tensors: Sequence[Tensor | None], before: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Recomputes what a forward pass saves for the backward pass.
+
+    Args:
+        tensors: those of `Recurrence`, every feed with its weight.
+        before: each state before every time step, (T, B, H).
+
+    Returns:
+        The terms (T, B, G, H), and the computed operands (T, B, H) of the product groups.
     """
     place = layout(plan)
-    feeds, values, vectors, weights, _ = split(plan, place, tensors)
+    feeds, values, vectors, weights, _ = unflatten(plan, place, tensors)
     T, B, H = before[0].shape
     terms = [F.linear(v, W, bias).view(T, B, -1, H) for v, W, bias in feeds] + [v.contiguous().unsqueeze(2) for v in values]
-    terms += [before[0].new_empty(T, B, len(place.alone), H)] if place.alone else []
+    terms += [before[0].new_empty(T, B, len(place.recurrent_only), H)] if place.recurrent_only else []
     arguments: list[Tensor] = []
     for group, weight in zip(place.groups, weights, strict=True):
-        if group.leads:
-            arguments += computed(plan, group.stage, before, terms, vectors)
+        if group.starts_stage:
+            arguments += compute_arguments(plan, group.stage, before, terms, vectors)
         operand = (before[group.state] if group.computed < 0 else arguments[group.computed]).reshape(T * B, H)
-        for first, count, buffer, slot in runs([place.slots[i] for i in group.terms]):
+        for first, count, buffer, slot in contiguous_slots([place.slots[i] for i in group.terms]):
             columns = terms[buffer].view(T * B, -1)[:, slot * H : (slot + count) * H]
             hoisted = plan.terms[group.terms[first]].hoisted is not None
             columns.addmm_(operand, weight[first * H : (first + count) * H].t(), beta=int(hoisted))
     return terms, arguments
 
 
-def computed(plan: Plan, stage: int, before: Sequence[Tensor], terms: list[Tensor], vectors: list[Tensor]) -> list[Tensor]:
-    """What a stage's products are applied to (T, B, H), where its function computes that."""
+def compute_arguments(plan: Plan, stage: int, before: Sequence[Tensor], terms: list[Tensor], vectors: list[Tensor]) -> list[Tensor]:
+    """Computes the operands (T, B, H) of a stage's products by its pointwise function."""
     function, slots = plan.stages[stage].argument, layout(plan).slots
     assert function is not None
     parts = [terms[buffer][:, :, slot] for buffer, slot in slots]

@@ -14,10 +14,8 @@ import cells
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
-from kernels.layer import checkpointing, custom_op, input_products
-from kernels.layer import packed as ragged
-from kernels.layer import select as backends
-from kernels.layer.inputs import Hidden, earlier, packed, rectangular
+from kernels.layer import checkpointing, custom_op, input_products, packed, select
+from kernels.layer.inputs import Hidden, batched_input, packed_input, previous_input
 
 MEMORY = ("full", "low")
 
@@ -33,33 +31,51 @@ def _cell(step: Callable[..., Any]) -> Cell:
 
 
 class RNN(nn.Module):
-    """Layers of a recurrent cell over a sequence, with nn.LSTM's arguments, shapes and state dict habits.
+    r"""Applies a multi-layer recurrent cell to a sequence, with the arguments, shapes and state dict of nn.LSTM.
 
-    Arguments: `cell` is a name ("minimal", see `cells.names()`), a `Cell`, or a function in the grammar of `cells.grammar.cell`;
-    `input_size` D, `hidden_size` H, `num_layers`, `bias`, `batch_first`, `dropout` and `bidirectional` are as in nn.LSTM, a `proj_size`
-    but 0 is not supported;
-    `backend` is "auto", "eager", "compiled", "stepwise", "resident", "scan" or "stencil". With `memory="low"` a training step keeps the
-    states alone and computes the rest again, by large products, as its backward pass reaches it; "eager" has to run a second time for
-    that.
+    Args:
+        cell: the cell's name ("minimal", see `cells.names()`), a `Cell`, or a function in the grammar of `cells.grammar.cell`.
+        input_size: the size D of the input at a time step.
+        hidden_size: the size H of each state.
+        num_layers: the number of stacked layers. Default: 1
+        bias: if False, the cell has no biases `b`. Default: True
+        batch_first: if True, input and output are (B, T, ·) instead of (T, B, ·); states are not affected. Default: False
+        dropout: the probability of dropout on the output of each layer but the last. Default: 0
+        bidirectional: if True, each layer runs in both directions. Default: False
+        proj_size: not supported; must be 0.
+        backend: "auto", "eager", "compiled", "stepwise", "persistent", "scan" or "stencil". Default: "auto", the fastest that can run.
+        memory: "full", or "low": a training step then saves the states only, and the backward pass recomputes the rest by large
+            products, chunk by chunk; "eager" runs forward a second time. Default: "full"
+        device, dtype: of the parameters.
 
-    Called with x (T, B, D), (B, T, D) with `batch_first`, or (T, D), and optionally the initial states
-    (num_layers · directions, B, H): one tensor for a cell with one state, a tuple for several; otherwise they are what the cell starts
-    with, mostly zero. Returns the outputs, (T, B, directions · H) or in x's layout, and the final states in the shape of the initial
-    ones. Called with a PackedSequence it returns one; called with a padded batch and the `lengths` (B) of its sequences, in any order,
-    it returns outputs that are zero where a sequence has ended. Either way nothing is computed there, and the final states are those
-    after each sequence's own last step.
+    Inputs: input, hx, lengths, before
+        * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
+        * **hx**: the initial states, each (num_layers · directions, B, H), or (num_layers · directions, H) without a batch: a tensor for
+          a cell with one state, a tuple for several. Default: where the cell starts, mostly zero.
+        * **lengths**: (B) the lengths of the sequences of a padded batch, in any order. Nothing is computed past a sequence's end.
+        * **before**: (B, D) the input one step before the first, which prev(x) reads in a single layer of one direction. Default: 0
 
-    A cell with prev(x) finds 0 there in the first step of a call. A single layer in one direction that goes on with a sequence is given
-    `before`, the input (B, D) one step before x.
+    Outputs: output, h_n
+        * **output**: (T, B, directions · H) in the layout of the input, or a PackedSequence; zero past the end of a sequence.
+        * **h_n**: the final states, in the shape of `hx`, each after its sequence's own last step.
 
-    torch.compile and torch.export see one operator for each layer and direction (`kernels.layer.custom_op`), in which `memory` is "full";
-    lengths are a break in their graph. Under autocast the layer computes in its weights' dtype. Results repeat bit by bit on the same
-    machine with the same threads: no schedule adds up in a racing order.
+    Attributes:
+        W_ih_l0, …: `W.ih` of the cell is `W_ih_l0` in the first layer, `W_ih_l0_reverse` in its reverse direction. The state dict of an
+            nn.RNN, nn.LSTM or nn.GRU is loaded by the cell of the same equations.
 
-    Parameters are named by cell: `W.ih` of the first layer is `W_ih_l0`, in the reverse direction `W_ih_l0_reverse`. The state dict of an
-    nn.RNN, nn.LSTM or nn.GRU is loaded by the cell of the same equations.
-    Raises ValueError, TypeError or RuntimeError where nn.LSTM does, RuntimeError where a fused loop is to run inside a transform of
-    torch.func, and CellError for a function that is no cell.
+    Raises:
+        ValueError, TypeError, RuntimeError: as nn.LSTM does; RuntimeError also for a fused loop inside a transform of torch.func.
+        CellError: `cell` is a function that is no cell.
+
+    torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
+    `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results repeat bit by bit on the same
+    machine with the same number of threads.
+
+    Example::
+
+        >>> rnn = RNN("lstm", 10, 20, num_layers=2)
+        >>> input, h0, c0 = torch.randn(5, 3, 10), torch.randn(2, 3, 20), torch.randn(2, 3, 20)
+        >>> output, (hn, cn) = rnn(input, (h0, c0))
     """
 
     def __init__(
@@ -88,8 +104,9 @@ class RNN(nn.Module):
             raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
         if proj_size:
             raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
-        if backend not in backends.names():
-            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(backends.names())}")
+        backend = select.resolve_name(backend)
+        if backend not in select.names():
+            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.names())}")
         if memory not in MEMORY:
             raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
         self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _cell(cell)
@@ -99,9 +116,9 @@ class RNN(nn.Module):
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.backend, self.memory = backend, memory
         self._known = custom_op.register(self.cell)
-        if self.plan.square and input_size != hidden_size:
+        if self.plan.elementwise_input and input_size != hidden_size:
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
-        if self.plan.square and bidirectional and num_layers > 1:
+        if self.plan.elementwise_input and bidirectional and num_layers > 1:
             raise ValueError(f"{self.cell.name} uses x unit by unit: no layer can follow a bidirectional one, which is twice as wide")
         self._names = tuple(self.cell.shapes(input_size, hidden_size, bias))
         for layer in range(num_layers):
@@ -143,7 +160,7 @@ class RNN(nn.Module):
                 there = {key: prefix + key + suffix for key in KEYS if prefix + key + suffix in state_dict}
                 taken = KEYS if self.bias and len(there) == len(KEYS) else KEYS[:2]  # what is left over, super() tells
                 if twin and {*taken} <= {*there} and all(len(state_dict[there[key]]) % len(twin.gates) == 0 for key in taken):
-                    found = twin.merged({key: state_dict.pop(there[key]) for key in taken})
+                    found = twin.merge_biases({key: state_dict.pop(there[key]) for key in taken})
                     state_dict |= {prefix + name.replace(".", "_") + suffix: found[name] for name in self._names if name in found}
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
@@ -163,8 +180,8 @@ class RNN(nn.Module):
             return self._padded(input, hx, lengths)
         if isinstance(input, PackedSequence):
             return self._packed(input, hx)
-        x, states, batched = rectangular(self, input, hx)
-        first = None if before is None else earlier(self, before, x, batched)
+        x, states, batched = batched_input(self, input, hx)
+        first = None if before is None else previous_input(self, before, x, batched)
         one = self._one if first is None else partial(self._one, before=first)
         y, finals = self._layers(x, states, one, lambda rows: rows.flip(0))
         if not batched:
@@ -175,12 +192,12 @@ class RNN(nn.Module):
 
     def _packed(self, input: PackedSequence, hx: Hidden | None) -> tuple[PackedSequence, Hidden]:
         data, sizes, order, back = input
-        x, states = packed(self, input, hx)
+        x, states = packed_input(self, input, hx)
         counts = sizes.tolist()
-        place = ragged.reversal(counts, data.device) if self.bidirectional else None
+        place = packed.reversal_index(counts, data.device) if self.bidirectional else None
 
         def one(rows: Tensor, initial: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
-            return ragged.run(lambda x, states, before: self._one(x, states, weights, before), rows, counts, initial)
+            return packed.apply(lambda x, states, before: self._one(x, states, weights, before), rows, counts, initial)
 
         y, finals = self._layers(x, [s if order is None else s[:, order] for s in states], one, lambda rows: rows[place])
         finals = finals if back is None else tuple(s[:, back] for s in finals)
@@ -219,16 +236,16 @@ class RNN(nn.Module):
     def _one(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
         """One layer in one direction: x (T, B, D), states (B, H), and `before` (B, D) what prev(x) is in the first step."""
         if torch.compiler.is_compiling() and self.backend != "eager":
-            return custom_op.run(self._known, self.bias, self.backend, x, states, weights, before)
+            return custom_op.apply(self._known, self.bias, self.backend, x, states, weights, before)
         B, H = states[0].shape
         fused = B and self.backend != "eager"  # torch.compile, which sees an eager loop step by step, can't trace a plan being made
-        schedule = backends.choose(self.backend, self.plan, x.dtype, x.device, B, H) if fused else None
+        schedule = select.choose(self.backend, self.plan, x.dtype, x.device, B, H) if fused else None
         low = self.memory == "low"
         if schedule is None:
             return (checkpointing.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
         if torch._C._are_functorch_transforms_active():  # what they pass on has no memory that a kernel could read
             raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
-        return (checkpointing.run if low else input_products.run)(self.plan, schedule, x, states, weights, before)
+        return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, weights, before)
 
     def extra_repr(self) -> str:
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"

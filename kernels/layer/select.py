@@ -1,4 +1,4 @@
-"""Which schedule runs a plan where: by name, or the best that can."""
+"""Selects the schedule that runs a plan: the backend of that name, or the fastest that can."""
 
 import warnings
 from functools import cache
@@ -8,37 +8,54 @@ import torch
 
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu import compiled
-from kernels.schedules.persistent.tuning import preferred
+from kernels.schedules.persistent.tuning import choose_schedule
 from kernels.schedules.stepwise import stepwise
 
 try:
-    from kernels.schedules.persistent import persistent as resident
-    from kernels.schedules.persistent.occupancy import here
+    from kernels.schedules.persistent import persistent
+    from kernels.schedules.persistent.occupancy import usable_chip
     from kernels.schedules.scan import scan
     from kernels.schedules.stencil import stencil
 except ImportError as missing:
     if missing.name is None or not missing.name.startswith("triton"):
         raise
-    resident = scan = stencil = None  # type: ignore[assignment]
+    persistent = scan = stencil = None  # type: ignore[assignment]
 
 SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
-SCHEDULES |= {"resident": resident, "scan": scan, "stencil": stencil} if resident else {}
+SCHEDULES |= {"persistent": persistent, "scan": scan, "stencil": stencil} if persistent else {}
+DEPRECATED = {"resident": "persistent"}
+"""Former names of backends, which work for one version more."""
 
 
 def names() -> tuple[str, ...]:
-    """Return what a layer's backend may be: a schedule that a program has added to SCHEDULES, too."""
+    """Returns the backends that a layer takes, schedules that a program has added to SCHEDULES among them."""
     return "auto", "eager", *SCHEDULES
 
 
-def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> ModuleType | None:
-    """The schedule for `backend`, or None for the eager reference: asked for by name, or because nothing else can run.
+def resolve_name(backend: str) -> str:
+    """Returns the present name of a backend; warns where it is given by a former one."""
+    if backend not in DEPRECATED:
+        return backend
+    present = DEPRECATED[backend]
+    warnings.warn(f"the backend {backend!r} is called {present!r} now, and only that from the next version on", FutureWarning, stacklevel=3)
+    return present
 
-    Warns once for each reason where a backend that was asked for, or a CPU's default, can't run.
+
+def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> ModuleType | None:
+    """Returns the schedule that runs a plan, None for the eager reference.
+
+    Warns once for each reason why the backend asked for, or a CPU's default, can't run.
+
+    Args:
+        backend: a name of NAMES; "auto" is "compiled" on a CPU and the fastest schedule on a GPU.
+        B: the batch size.
+        H: the hidden size.
     """
+    backend = resolve_name(backend)
     if backend == "eager":
         return None
-    wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else fastest(plan, dtype, device, B, H)
-    reason = SCHEDULES[wanted].unsupported(plan, dtype, device, B, H)
+    wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else choose_fastest(plan, dtype, device, B, H)
+    reason = SCHEDULES[wanted].unsupported_reason(plan, dtype, device, B, H)
     if reason is None:
         return SCHEDULES[wanted]
     if backend != "auto" or "compiler" in reason:
@@ -46,16 +63,18 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     return None
 
 
-def fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
-    """The schedule to run on a GPU: `scan` wherever it can, which launches once for all steps and waits for nothing, and `stencil`, which
-    does nearly so (neither measured on a device); else what `kernels.schedules.persistent.tuning` takes to be fastest, where both others
-    can run."""
+def choose_fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
+    """Returns the name of the schedule to run on a GPU.
+
+    `scan` or `stencil` wherever they can run: they launch once for all steps and hardly wait (neither is measured on a device). Otherwise
+    the faster of `persistent` and `stepwise` by `kernels.schedules.persistent.tuning`, if both can run.
+    """
     for name, schedule in (("scan", scan), ("stencil", stencil)):
-        if schedule and schedule.unsupported(plan, dtype, device, B, H) is None:
+        if schedule and schedule.unsupported_reason(plan, dtype, device, B, H) is None:
             return name
-    if resident is None or resident.unsupported(plan, dtype, device, B, H):
+    if persistent is None or persistent.unsupported_reason(plan, dtype, device, B, H):
         return "stepwise"
-    return preferred(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, here(device.index or 0))
+    return choose_schedule(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, usable_chip(device.index or 0))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Weights of nn.RNN, nn.LSTM and nn.GRU into the matching cells, and back."""
+"""Copies weights between nn.RNN, nn.LSTM or nn.GRU and the matching cells."""
 
 import torch
 from torch import nn
@@ -8,7 +8,15 @@ from kernels.layer.rnn import RNN
 
 
 def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
-    """An `RNN` that computes what `module` does, with a copy of its weights. Raises TypeError if no cell matches."""
+    """Makes an `RNN` that computes what `module` does, with a copy of its weights.
+
+    Args:
+        module: an nn.RNN, nn.LSTM or nn.GRU.
+        backend: as in `RNN`.
+
+    Raises:
+        TypeError: no cell computes what `module` does.
+    """
     for name in cells.names():
         twin = cells.load(name).twin
         if twin and type(module).__name__ == twin.module and all(getattr(module, k) == v for k, v in twin.options.items()):
@@ -30,7 +38,11 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
 
 
 def to_torch(rnn: RNN) -> nn.RNNBase:
-    """The torch.nn module that computes what `rnn` does, with a copy of its weights. Raises TypeError if there is none."""
+    """Makes the torch.nn module that computes what `rnn` does, with a copy of its weights.
+
+    Raises:
+        TypeError: torch.nn has no such module.
+    """
     twin = rnn.cell.twin
     if twin is None:
         raise TypeError(f"torch.nn has no module that computes {rnn.cell.name}")

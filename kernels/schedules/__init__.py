@@ -1,9 +1,11 @@
-"""Ways to run a plan's loop over time. Each module is a schedule with the same four names:
+"""Schedules: ways to run a plan's time loop. Each is a module with four names:
 
-    FEEDS: whether its loop computes the feeds (the products in front of it) itself, or wants their rows. One that does may
-        compute their gradients too (`Gradients.products`), and has AGAIN: feeds of at most so many columns are not kept for it
-    unsupported(plan, dtype, device, B, H) → None, or the reason why it can't run there
-    forward(call) → the states over time          backward(call, …) → the gradients of what the loop read
+    COMPUTES_FEEDS: whether its loop computes the feeds (the input projections) itself, or takes them precomputed. If it does, it may
+        compute their gradients too (`Gradients.products`), and it has RECOMPUTE_COLUMNS: feeds with at most so many columns are
+        recomputed in the backward pass instead of saved
+    unsupported_reason(plan, dtype, device, B, H) → None, or the reason why it can't run
+    forward(inputs: PassInputs) → ForwardResult
+    backward(inputs: PassInputs, result: ForwardResult, dy, d_final) → Gradients
 
-What they are given and return is in `kernels.schedules.interface`.
+`kernels.schedules.interface` defines these types.
 """

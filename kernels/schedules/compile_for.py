@@ -1,4 +1,4 @@
-"""Compile Triton kernels for a GPU that isn't here, and read what they would use of it."""
+"""Compiles Triton kernels for a GPU that isn't present, and reads the resources they would use."""
 
 import re
 import subprocess
@@ -16,8 +16,14 @@ from triton.runtime import driver
 
 @dataclass(frozen=True)
 class Resources:
-    """Of one compiled kernel: registers per thread, bytes of stack and of local memory (spills) per thread, bytes of shared
-    memory per block, and its machine code as text."""
+    """The resources of a compiled kernel.
+
+    Attributes:
+        registers: per thread.
+        stack, local: bytes of stack and of local memory (spills) per thread.
+        shared: bytes of shared memory per block.
+        sass: the machine code as text.
+    """
 
     registers: int
     stack: int
@@ -26,8 +32,8 @@ class Resources:
     sass: str
 
 
-class Absent:
-    """Stands for the driver of a GPU of compute `capability` (90 for an H100): it can be compiled for, not launched on."""
+class StubDriver:
+    """A driver in place of that of a GPU of compute `capability` (90 for an H100): it can be compiled for, not launched on."""
 
     def __init__(self, capability: int):
         self.target = GPUTarget("cuda", capability, 32)
@@ -43,19 +49,19 @@ class Absent:
 
 
 @contextmanager
-def device(capability: int) -> Iterator[None]:
-    """Within, kernels called through `warmup` compile for `capability`, 80, 90 or 100."""
+def target_device(capability: int) -> Iterator[None]:
+    """Context in which kernels called through `warmup` are compiled for a compute capability: 80, 90 or 100."""
     before = driver._active
-    driver.set_active(Absent(capability))
+    driver.set_active(StubDriver(capability))
     try:
         yield
     finally:
         driver._active = before
 
 
-def compiled(capability: int, launch: Callable[[], Any]) -> Resources:
-    """What the kernel that `launch` warms up uses on a GPU of `capability`."""
-    with device(capability):
+def measure_kernel(capability: int, launch: Callable[[], Any]) -> Resources:
+    """Compiles the kernel that `launch` warms up for a compute capability and returns its resources."""
+    with target_device(capability):
         binary = launch()
     own = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     tool = own if own.exists() else "cuobjdump"  # a triton built without it, beside CUDA's own tools

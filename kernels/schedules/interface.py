@@ -1,7 +1,7 @@
-"""What a schedule's loop is given, and what it returns: the interface between autograd and the schedules.
+"""The interface between autograd and the schedules: the inputs and results of a pass over a sequence.
 
-Letters: T time, B batch, H hidden width, G the terms of a buffer, P the products of a group. All tensors are contiguous,
-of one dtype and on one device.
+Letters: T time steps, B batch size, H hidden size, G terms of a buffer, P products of a group. All tensors are contiguous, of one dtype
+and on one device.
 """
 
 from dataclasses import dataclass
@@ -12,29 +12,39 @@ from torch import Tensor
 from kernels.derive.buffers import Layout, layout
 from kernels.derive.plan import Plan
 
-Of = TypeVar("Of")
+Item = TypeVar("Item")
 
 
 @dataclass
-class Products(Generic[Of]):
-    """Something of each matrix of a plan and what it is applied to: `feeds` of each feed's argument, weight and bias, `weights` of each
-    group's weight. Whether a gradient is wanted (a bool), or that gradient, None where it isn't."""
+class Products(Generic[Item]):
+    """A value for each operand of a plan's products: whether its gradient is needed (bool), or the gradient (None if not needed).
 
-    feeds: list[tuple[Of, Of, Of]]
-    weights: list[Of]
+    Attributes:
+        feeds: for each feed, the values of its argument, weight and bias.
+        weights: for each product group, the value of its weight.
+    """
+
+    feeds: list[tuple[Item, Item, Item]]
+    weights: list[Item]
 
 
 @dataclass
-class Loop:
-    """One pass over a sequence.
+class PassInputs:
+    """The inputs of one pass over a sequence.
 
-    `feeds`: each feed's argument (T, B, K), its weight (G·H, K), or None where its rows are in `hoisted` already, and its bias (G·H) or
-    None. `hoisted` (T, B, G, H) for each buffer of the layout, None for the terms that are a product alone and for a feed that is still
-    to be computed and not kept; `terms`, the same with every recurrent product added, is written by the forward pass for the backward
-    pass, and is empty where no gradient is wanted; it has None for a feed whose rows the backward pass makes again. A buffer may be the
-    same tensor in both. `vectors` (H), `weights` (P·H, H) for each group of recurrent products, `states` (B, H): the initial ones.
-    `history` (T, B, H) is where each state after every step goes, if the caller wants it kept; else the schedule makes room for what it
-    needs. `wanted` says, in a backward pass, which gradients of products a schedule may compute itself.
+    Attributes:
+        plan: the plan of the cell.
+        T: time steps.
+        feeds: for each feed its argument (T, B, K); its weight (G·H, K), None if its rows are in `hoisted`; its bias (G·H) or None.
+        hoisted: (T, B, G, H) for each buffer of the layout; None for terms that are recurrent products only, and for a feed that the
+            schedule computes and doesn't save.
+        terms: as `hoisted`, with the recurrent products added. The forward pass writes them for the backward pass. Empty if no gradient
+            is needed; None for a feed that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`.
+        vectors: (H) each.
+        weights: (P·H, H) for each group of recurrent products.
+        states: the initial states, (B, H) each.
+        history: where to write each state after every time step, (T, B, H); None: the schedule allocates what it needs.
+        wanted: in a backward pass, the products whose gradients the schedule may compute itself.
     """
 
     plan: Plan
@@ -49,37 +59,43 @@ class Loop:
     wanted: Products[bool] | None = None
 
     @property
-    def keep(self) -> bool:
-        """Whether terms and computed arguments are kept for a backward pass."""
+    def save_for_backward(self) -> bool:
+        """Whether terms and computed arguments are saved for a backward pass."""
         return bool(self.terms)
 
     @property
-    def whole(self) -> bool:
-        """Whether every state is kept after every step; if not, the output is, and of the others the last."""
-        return self.keep or self.history is not None
+    def keep_all_states(self) -> bool:
+        """Whether all states are kept after every time step; if not, all of the output and the last of the others."""
+        return self.save_for_backward or self.history is not None
 
     @property
     def layout(self) -> Layout:
+        """The memory layout of the plan."""
         return layout(self.plan)
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """T, B, H."""
         B, H = self.states[0].shape
         return self.T, B, H
 
-    def trajectory(self) -> "Trajectory":
-        """The tensors a forward pass fills."""
+    def allocate_result(self) -> "ForwardResult":
+        """Allocates the tensors that a forward pass fills."""
         T, B, H = self.shape
-        lengths = [T if self.whole or s == 0 else 1 for s in range(len(self.states))]
-        computed = sum(group.computed >= 0 for group in self.layout.groups) if self.keep else 0
+        lengths = [T if self.keep_all_states or s == 0 else 1 for s in range(len(self.states))]
+        computed = sum(group.computed >= 0 for group in self.layout.groups) if self.save_for_backward else 0
         empty = self.states[0].new_empty
-        return Trajectory(self.history or [empty(n, B, H) for n in lengths], [empty(T, B, H) for _ in range(computed)])
+        return ForwardResult(self.history or [empty(n, B, H) for n in lengths], [empty(T, B, H) for _ in range(computed)])
 
 
 @dataclass
-class Trajectory:
-    """What a forward pass leaves. `history`: each state after every step (T, B, H); where the loop isn't `whole`, of all
-    but the output only the last (1, B, H). `arguments` (T, B, H): what the computed groups of products were applied to."""
+class ForwardResult:
+    """The result of a forward pass.
+
+    Attributes:
+        history: each state after every time step, (T, B, H); without `keep_all_states` only the last, (1, B, H), of all but the output.
+        arguments: the computed operands of the product groups, (T, B, H) each; empty unless saved for a backward pass.
+    """
 
     history: list[Tensor]
     arguments: list[Tensor]
@@ -87,8 +103,12 @@ class Trajectory:
 
 @dataclass
 class Gradients:
-    """What a backward pass returns, shaped like the `Loop`'s terms, vectors and states. Where a schedule has computed the `products`'
-    gradients too, those of the terms are None that are needed for nothing else."""
+    """The result of a backward pass: gradients in the shapes of the pass's terms, vectors and initial states.
+
+    Attributes:
+        terms, vectors, states: the gradients. A term's is None if the schedule has used it up for `products`.
+        products: the gradients of the products' operands, if the schedule computes them; None: autograd computes them from `terms`.
+    """
 
     terms: list[Any]
     vectors: list[Tensor]

@@ -79,7 +79,7 @@ def change_suites(module: ModuleType) -> None:
 
 def change_campaign(module: ModuleType) -> None:
     module.STEPS = tuple(changed(step) for step in module.STEPS)
-    module.SMOKE, module.tests = said(module.SMOKE), partial(small, module.tests)
+    module.SMOKE, module.test_arguments = said(module.SMOKE), partial(small, module.test_arguments)
 
 
 def small(made: Callable[..., tuple[str, ...]], *chosen: str) -> tuple[str, ...]:
@@ -114,13 +114,13 @@ def change_clock(module: ModuleType) -> None:
 
 
 def change_constants(module: ModuleType) -> None:
-    product = module.product
-    module.product = lambda dtype, n, device: product(dtype, 64, device)
+    product = module.product_rate
+    module.product_rate = lambda dtype, n, device: product(dtype, 64, device)
 
 
 def change_launches(module: ModuleType) -> None:
     """torch's profiler has nothing to say of a GPU."""
-    module.launches = lambda call, device: 1
+    module.count_launches = lambda call, device: 1
 
 
 def change_latency(module: ModuleType) -> None:
@@ -140,7 +140,7 @@ def change_latency(module: ModuleType) -> None:
     finally:
         os.environ["TRITON_INTERPRET"] = "1"
     vars(module).update(arrive=compiled.arrive, wait=compiled.wait)
-    vars(module).update({name: JITFunction(vars(module)[name].fn) for name in ("meet", "chase", "nothing")})
+    vars(module).update({name: JITFunction(vars(module)[name].fn) for name in ("meet", "chase", "empty_kernel")})
 
 
 CHANGES: dict[str, Callable[[ModuleType], None]] = {

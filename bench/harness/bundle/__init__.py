@@ -1,1 +1,1 @@
-"""What a machine that can install nothing needs beside the working tree: wheels, compiled kernels, and which commit it runs."""
+"""A bundle for a machine that can install nothing: wheels, compiled kernels, and the commit that it runs."""

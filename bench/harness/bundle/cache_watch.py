@@ -10,17 +10,17 @@ from triton.runtime.cache import FileCacheManager
 
 
 @dataclass
-class Seen:
+class CacheUse:
     """Names of the cache's folders: all that were asked for, and those that something was written to."""
 
     folders: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
 
 
-_seen: list[Seen] = []
+_seen: list[CacheUse] = []
 
 
-class Watched(FileCacheManager):  # type: ignore[misc]
+class WatchedCache(FileCacheManager):  # type: ignore[misc]
     def __init__(self, key: str, *arguments: Any, **options: Any):
         super().__init__(key, *arguments, **options)
         for seen in _seen:
@@ -33,11 +33,11 @@ class Watched(FileCacheManager):  # type: ignore[misc]
 
 
 @contextmanager
-def watch() -> Iterator[Seen]:
+def watch_cache() -> Iterator[CacheUse]:
     """Within, Triton's cache is watched."""
     before = knobs.cache.manager_class
-    knobs.cache.manager_class = Watched
-    _seen.append(Seen())
+    knobs.cache.manager_class = WatchedCache
+    _seen.append(CacheUse())
     try:
         yield _seen[-1]
     finally:

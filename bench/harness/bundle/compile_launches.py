@@ -13,15 +13,16 @@ import torch
 from triton.runtime.jit import JITFunction
 
 import cells
-from bench.harness.bundle.kernel_list import Work
+from bench.harness.bundle.kernel_list import KernelWork
 from bench.measure.problem import DTYPES
 from bench.measure.torch_flags import set_precision
-from kernels.derive.adjoint import affine, core
+from kernels.derive.adjoint import is_affine, list_read_states
 from kernels.derive.plan import plan
-from kernels.layer.input_products import run
+from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
-from kernels.schedules.interface import Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, PassInputs
 from kernels.schedules.persistent import persistent
+from kernels.schedules.persistent.launch import Launch
 from kernels.schedules.persistent.tiling import Tiles
 from kernels.schedules.scan import scan
 from kernels.schedules.stepwise import stepwise
@@ -34,7 +35,7 @@ CHUNKS = (1, 2)
 
 
 @contextmanager
-def compiled(capability: int) -> Iterator[list[Any]]:
+def compile_only(capability: int) -> Iterator[list[Any]]:
     """Within, every launch compiles its kernel for a GPU of `capability` and is left out. The list gets the kernels."""
     made: list[Any] = []
     launch = JITFunction.run
@@ -45,65 +46,66 @@ def compiled(capability: int) -> Iterator[list[Any]]:
 
     JITFunction.run = compile
     try:
-        with compile_for.device(capability):
+        with compile_for.target_device(capability):
             yield made
     finally:
         JITFunction.run = launch
 
 
 @contextmanager
-def chunked(count: int) -> Iterator[None]:
+def set_chunk(count: int) -> Iterator[None]:
     """Within, `scan` cuts time into so many chunks where it can cut it."""
-    before = scan.chunks
-    scan.chunks = lambda plan, *_: count if affine(plan.step) and len(core(plan)) <= scan.WIDEST else 1
+    before = scan.count_chunks
+    scan.count_chunks = lambda plan, *_: count if is_affine(plan.step) and len(list_read_states(plan)) <= scan.MAX_STATES else 1
     try:
         yield
     finally:
-        scan.chunks = before
+        scan.count_chunks = before
 
 
-def rehearse(work: Work, capability: int) -> list[Any]:
+def rehearse(work: KernelWork, capability: int) -> list[Any]:
     """The kernels of a piece of work, compiled."""
     set_precision("tf32" if work.tf32 else "ieee")
-    with compiled(capability) as made:
+    with compile_only(capability) as made:
         if work.schedule == "stepwise":
-            training(work, stepwise)
-            inference(work, stepwise)
+            compile_training(work, stepwise)
+            compile_inference(work, stepwise)
         elif work.schedule == "scan":
             for count in CHUNKS:
-                with chunked(count):
-                    training(work, scan)
-                    inference(work, scan)
+                with set_chunk(count):
+                    compile_training(work, scan)
+                    compile_inference(work, scan)
         elif work.direction == "forward":
-            schedule = SimpleNamespace(FEEDS=persistent.FEEDS, forward=partial(persistent.forward, tiles=work.tiles))
-            training(work, schedule, backward=False)
-            inference(work, schedule)
+            schedule = SimpleNamespace(COMPUTES_FEEDS=persistent.COMPUTES_FEEDS, forward=partial(persistent.forward, tiles=work.tiles))
+            compile_training(work, schedule, backward=False)
+            compile_inference(work, schedule)
         else:
-            forward, backward = partial(unlaunched, tiles=work.tiles), partial(persistent.backward, tiles=work.tiles)
-            training(work, SimpleNamespace(FEEDS=persistent.FEEDS, forward=forward, backward=backward))
+            forward, backward = partial(skip_launches, tiles=work.tiles), partial(persistent.backward, tiles=work.tiles)
+            compile_training(work, SimpleNamespace(COMPUTES_FEEDS=persistent.COMPUTES_FEEDS, forward=forward, backward=backward))
     return made
 
 
-def unlaunched(loop: Loop, tiles: Tiles | None) -> Trajectory:
-    """The tensors that the forward pass of `resident` would leave."""
-    return persistent.Launch(loop, "forward", tiles).trajectory()
+def skip_launches(loop: PassInputs, tiles: Tiles | None) -> ForwardResult:
+    """The tensors that the forward pass of `persistent` would leave."""
+    assert tiles is not None
+    return Launch(loop, tiles).trajectory()
 
 
-def training(work: Work, schedule: Any, backward: bool = True) -> None:
+def compile_training(work: KernelWork, schedule: Any, backward: bool = True) -> None:
     """One call that keeps what a backward pass needs, and that pass."""
     y, final = unroll(work, schedule, learn=True)
     if backward:
         torch.autograd.backward([y, *final], [torch.zeros_like(t) for t in (y, *final)])
 
 
-def inference(work: Work, schedule: Any) -> None:
+def compile_inference(work: KernelWork, schedule: Any) -> None:
     with torch.no_grad():
         unroll(work, schedule, learn=False)
 
 
-def unroll(work: Work, schedule: Any, learn: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+def unroll(work: KernelWork, schedule: Any, learn: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """One layer over a sequence, as `kernels.RNN` calls it."""
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
     weights = {name: torch.zeros(shape, dtype=dtype, requires_grad=learn) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.zeros(T, work.B, work.H, dtype=dtype), [torch.zeros(work.B, work.H, dtype=dtype) for _ in cell.states]
-    return run(plan(cell), schedule, x, states, weights)
+    return apply(plan(cell), schedule, x, states, weights)

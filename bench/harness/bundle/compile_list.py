@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.harness.bundle.kernel_list import Work
+from bench.harness.bundle.kernel_list import KernelWork
 
 CACHE = Path("/tmp/recurrent-bench-cache")
 """The cache's folder on every machine: Triton finds nothing in one that was moved, since the files in it name it."""
@@ -22,19 +22,19 @@ Tell = Callable[[str], None]
 
 
 @dataclass
-class Warmed:
-    """What came of a list: by piece of work the `keys` of its kernels; all `folders` of the cache that it took, launchers too; how many
-    of those were `made` now; and what went wrong, by piece of work."""
+class CompiledList:
+    """The results of compiling a list: by piece of work the `keys` of its kernels; all `folders` of the cache that it took, launchers too;
+    how many of those were `made` now; and what went wrong, by piece of work."""
 
-    keys: dict[Work, list[str]] = field(default_factory=dict)
+    keys: dict[KernelWork, list[str]] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     made: int = 0
-    failed: dict[Work, str] = field(default_factory=dict)
+    failed: dict[KernelWork, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one piece of work, as it comes from another process."""
+    """The result of one piece of work, as another process returns it."""
 
     keys: list[str]
     folders: set[str]
@@ -42,12 +42,14 @@ class Outcome:
     failed: str
 
 
-def run(works: Sequence[Work], capability: int, cache: Path, processes: int, libcuda: str | None, tell: Tell) -> Warmed:
+def compile_works(
+    works: Sequence[KernelWork], capability: int, cache: Path, processes: int, libcuda: str | None, tell: Tell
+) -> CompiledList:
     """Compile all of it. `libcuda` is the folder of the library that launchers are linked to; None makes no launchers."""
-    found, start = Warmed(), time.monotonic()
+    found, start = CompiledList(), time.monotonic()
     last = start
-    with environment(cache), pool(processes) as workers:
-        waiting = {workers.submit(one, work, capability, libcuda): work for work in works}
+    with set_environment(cache), make_pool(processes) as workers:
+        waiting = {workers.submit(compile_work, work, capability, libcuda): work for work in works}
         for number, done in enumerate(as_completed(waiting), 1):
             work, outcome = waiting[done], done.result()
             found.keys[work] = outcome.keys
@@ -64,7 +66,7 @@ def run(works: Sequence[Work], capability: int, cache: Path, processes: int, lib
 
 
 @contextmanager
-def environment(cache: Path) -> Iterator[None]:
+def set_environment(cache: Path) -> Iterator[None]:
     """Within, processes that are started have Triton compile into `cache`, which gets no texts but those that it needs."""
     ours = {"TRITON_CACHE_DIR": str(cache), "TRITON_STORE_BINARY_ONLY": "1", "TRITON_INTERPRET": "0"}
     before = {name: os.environ.get(name) for name in ours}
@@ -80,16 +82,16 @@ def environment(cache: Path) -> Iterator[None]:
 
 
 @contextmanager
-def pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=attend) as workers:
+def make_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=watch_parent) as workers:
         try:
             yield workers
         finally:
             workers.shutdown(wait=False, cancel_futures=True)
 
 
-def attend() -> None:
-    """In a process of the pool: end with the one that started it, however that ends. Else it would wait for work for ever."""
+def watch_parent() -> None:
+    """End a process of the pool together with the one that started it, which would leave it waiting for work."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -100,8 +102,8 @@ def attend() -> None:
     threading.Thread(target=leave, daemon=True).start()
 
 
-def one(work: Work, capability: int, libcuda: str | None) -> Outcome:
-    """In a process of the pool: compile a piece of work, and its launchers. What fails is said, not raised."""
+def compile_work(work: KernelWork, capability: int, libcuda: str | None) -> Outcome:
+    """Compile a piece of work and its launchers in a process of the pool. Returns errors instead of raising them."""
     import torch
 
     from bench.harness.bundle import cache_watch, launchers
@@ -109,11 +111,11 @@ def one(work: Work, capability: int, libcuda: str | None) -> Outcome:
 
     torch.set_num_threads(1)
     kernels, failed = [], ""
-    with cache_watch.watch() as seen:
+    with cache_watch.watch_cache() as seen:
         try:
             kernels = rehearse(work, capability)
             if libcuda is not None:
-                launchers.build(kernels, libcuda)
+                launchers.build_launchers(kernels, libcuda)
         except Exception as error:
             failed = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return Outcome(list(dict.fromkeys(kernel.hash for kernel in kernels)), seen.folders, len(seen.made), failed)

@@ -18,7 +18,7 @@ NAME = "libcuda.so.1"
 
 
 @contextmanager
-def library() -> Iterator[str | None]:
+def find_libcuda() -> Iterator[str | None]:
     """The folder of a libcuda to link to: "" for the driver's own, which Triton finds, or a stand-in's. None without a C compiler."""
     try:
         ctypes.CDLL(NAME)
@@ -28,12 +28,12 @@ def library() -> Iterator[str | None]:
         yield ""
         return
     with TemporaryDirectory() as folder:
-        yield folder if standin(Path(folder)) else None
+        yield folder if build_standin(Path(folder)) else None
 
 
-def standin(folder: Path) -> bool:
+def build_standin(folder: Path) -> bool:
     """Write a libcuda whose functions are there to be linked to. Returns whether there is a compiler to make it with."""
-    (folder / "libcuda.c").write_text("".join(f"int {name}(void) {{ return 999; }}\n" for name in sorted(symbols())))
+    (folder / "libcuda.c").write_text("".join(f"int {name}(void) {{ return 999; }}\n" for name in sorted(list_symbols())))
     command = [os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-w", f"-Wl,-soname,{NAME}", "libcuda.c", "-o", NAME]
     try:
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
@@ -42,14 +42,14 @@ def standin(folder: Path) -> bool:
     return True
 
 
-def symbols() -> set[str]:
+def list_symbols() -> set[str]:
     """Whatever Triton's C, in files and in Python, may mean by a function of libcuda."""
     files = [Path(driver.__file__), *Path(driver.__file__).parent.glob("*.c")]
     return {name for file in files for name in re.findall(r"\bcu[A-Z]\w+", file.read_text())}
 
 
 @cache
-def linked(folder: str) -> None:
+def link_standin(folder: str) -> None:
     """Have Triton link to the stand-in of a folder, and what it links to it find it loaded."""
     os.environ["TRITON_LIBCUDA_PATH"] = folder
     ctypes.CDLL(str(Path(folder) / NAME), mode=ctypes.RTLD_GLOBAL)
@@ -60,12 +60,12 @@ TRAVEL = hasattr(driver, "make_launcher")
 compiled where it runs, once."""
 
 
-def build(kernels: Iterable[Any], folder: str) -> None:
+def build_launchers(kernels: Iterable[Any], folder: str) -> None:
     """Compile the launchers of kernels, and what loads them, into Triton's cache, if they can travel."""
     if not TRAVEL:
         return
     if folder:
-        linked(folder)
+        link_standin(folder)
     driver.CudaUtils()
     for kernel in kernels:
         driver.CudaLauncher(kernel.src, kernel.metadata)

@@ -8,10 +8,10 @@ from tempfile import TemporaryDirectory
 
 from bench.errors import UsageError
 from bench.harness.bundle import compile_list, kernel_list, launchers, pack, wheels
-from bench.harness.bundle.compile_list import Tell, Warmed
-from bench.harness.bundle.kernel_list import Work
+from bench.harness.bundle.compile_list import CompiledList, Tell
+from bench.harness.bundle.kernel_list import KernelWork
 from bench.measure import source_commit
-from bench.measure.environment import revision, version
+from bench.measure.environment import package_version, working_commit
 
 
 @dataclass(frozen=True)
@@ -22,36 +22,38 @@ class Wheels:
     also: Sequence[str] = ()
 
     def fetch(self, folder: Path) -> list[Path]:
-        return wheels.download([*wheels.lacking(self.there), *self.also], self.there, folder)
+        return wheels.download([*wheels.missing_packages(self.there), *self.also], self.there, folder)
 
 
-def works(listed: Path | None, suites: Sequence[str], cuts: int) -> list[Work]:
-    """What is to be compiled: by a list or, without one, what suites run."""
-    return kernel_list.read(listed) if listed else kernel_list.suites(suites, cuts)
+def list_works(listed: Path | None, suites: Sequence[str], tilings: int) -> list[KernelWork]:
+    """List what to compile: the lines of a file or, without one, what suites run."""
+    return kernel_list.read_list(listed) if listed else kernel_list.list_suites(suites, tilings)
 
 
-def run(todo: Sequence[Work], capability: int, cache: Path, processes: int, out: Path | None, packages: Wheels | None, tell: Tell) -> None:
+def make_bundle(
+    todo: Sequence[KernelWork], capability: int, cache: Path, processes: int, out: Path | None, packages: Wheels | None, tell: Tell
+) -> None:
     """Compile what is to do and, with `out`, pack it, and the packages. Raises UsageError for what a user can mend."""
     if not cache.is_absolute():
         raise UsageError(f"--cache takes a path from the root, not {cache}: Triton finds its files by it, here and there")
     if out and not out.absolute().parent.is_dir():
         raise UsageError(f"--out {out} can't be written: there is no folder {out.absolute().parent}")
-    for_what = f"Python {platform.python_version()}, triton {version('triton')} and compute capability {capability}"
+    for_what = f"Python {platform.python_version()}, triton {package_version('triton')} and compute capability {capability}"
     tell(f"{len(todo)} pieces of work for {for_what}, into {cache}")
-    with launchers.library() as libcuda:
+    with launchers.find_libcuda() as libcuda:
         if libcuda is None:
             tell("no C compiler: the launchers are left out")
-        warmed = compile_list.run(todo, capability, cache, processes, libcuda, tell)
+        warmed = compile_list.compile_works(todo, capability, cache, processes, libcuda, tell)
     if out:
-        packed(out, warmed, cache, capability, packages, tell)
+        write_bundle(out, warmed, cache, capability, packages, tell)
 
 
-def packed(out: Path, warmed: Warmed, cache: Path, capability: int, packages: Wheels | None, tell: Tell) -> None:
+def write_bundle(out: Path, warmed: CompiledList, cache: Path, capability: int, packages: Wheels | None, tell: Tell) -> None:
     """Write the bundle, and say what is in it and what to do with it."""
-    said = source_commit.Commit(*revision(), source_commit.digest())
+    said = source_commit.Commit(*working_commit(), source_commit.source_digest())
     with TemporaryDirectory() as scratch:
         found = packages.fetch(Path(scratch)) if packages else []
-        made = pack.manifest(warmed, cache, capability, said, found)
+        made = pack.make_manifest(warmed, cache, capability, said, found)
         size = pack.pack(out, made, warmed, said, found)
     tell(f"wheels: {', '.join(made.wheels) or 'none'}")
     tell(f"{out}: {size / 2**20:.1f} MiB with {made.kernels} kernels; {len(warmed.failed)} of {len(warmed.keys)} pieces of work failed")

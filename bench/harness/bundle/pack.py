@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.errors import UsageError
-from bench.harness.bundle.compile_list import Warmed
-from bench.harness.bundle.kernel_list import lines, samples
-from bench.measure.environment import version
+from bench.harness.bundle.compile_list import CompiledList
+from bench.harness.bundle.kernel_list import select_samples, write_lines
+from bench.measure.environment import package_version
 from bench.measure.source_commit import Commit
 
 FOLDER = "recurrent-bench-bundle"
@@ -29,7 +29,7 @@ file is missing is compiled again."""
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle was made for, and where its cache goes. `keys` are those of a few kernels, by the piece of work that each is the first
+    """The target of a bundle, and the folder of its cache. `keys` are those of a few kernels, by the piece of work that each is the first
     of: a machine that computes the same will find its own."""
 
     cache: str
@@ -44,32 +44,32 @@ class Manifest:
     wheels: tuple[str, ...]
 
 
-def manifest(warmed: Warmed, cache: Path, capability: int, commit: Commit, wheels: Iterable[Path]) -> Manifest:
+def make_manifest(warmed: CompiledList, cache: Path, capability: int, commit: Commit, wheels: Iterable[Path]) -> Manifest:
     kernels = {key for found in warmed.keys.values() for key in found}
-    first = {str(work): (*warmed.keys[work], "")[0] for work in samples(warmed.keys)}
+    first = {str(work): (*warmed.keys[work], "")[0] for work in select_samples(warmed.keys)}
     return Manifest(
         str(cache), first, len(kernels), len(warmed.folders), capability, ".".join(platform.python_version_tuple()[:2]),
-        version("triton"), commit.commit, commit.dirty, tuple(path.name for path in wheels),
+        package_version("triton"), commit.commit, commit.dirty, tuple(path.name for path in wheels),
     )  # fmt: skip
 
 
-def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iterable[Path]) -> int:
+def pack(out: Path, made: Manifest, warmed: CompiledList, commit: Commit, wheels: Iterable[Path]) -> int:
     """Write the bundle, whole or not at all. Returns its bytes; raises UsageError where there are too many."""
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / "bundle.tar.gz"
         with tarfile.open(file, "w:gz") as tar:
-            add(tar, "manifest.json", json.dumps(asdict(made), indent=1).encode())
-            add(tar, "commit.json", json.dumps(asdict(commit)).encode())
-            add(tar, "list.jsonl", lines(warmed.keys).encode())
-            add(tar, "unpack.py", Path(__file__).with_name("unpack.py").read_bytes())
+            add_file(tar, "manifest.json", json.dumps(asdict(made), indent=1).encode())
+            add_file(tar, "commit.json", json.dumps(asdict(commit)).encode())
+            add_file(tar, "list.jsonl", write_lines(warmed.keys).encode())
+            add_file(tar, "unpack.py", Path(__file__).with_name("unpack.py").read_bytes())
             for path in wheels:
-                add(tar, f"wheels/{path.name}", path.read_bytes())
-            for path in files(Path(made.cache), warmed.folders):
-                add(tar, f"cache/{path.relative_to(made.cache)}", path.read_bytes() if path.suffix in KEPT else b"")
+                add_file(tar, f"wheels/{path.name}", path.read_bytes())
+            for path in list_files(Path(made.cache), warmed.folders):
+                add_file(tar, f"cache/{path.relative_to(made.cache)}", path.read_bytes() if path.suffix in KEPT else b"")
         size = file.stat().st_size
         if size > MOST:
             raise UsageError(
-                f"the bundle has {size / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}: take fewer --cuts, or less than all with --suite"
+                f"the bundle has {size / 2**20:.1f} MiB, more than {MOST / 2**20:.0f}: take fewer --tilings, or less than all with --suite"
             )
         try:
             shutil.copy(file, out)
@@ -78,13 +78,13 @@ def pack(out: Path, made: Manifest, warmed: Warmed, commit: Commit, wheels: Iter
     return size
 
 
-def files(cache: Path, folders: Iterable[str]) -> Iterator[Path]:
+def list_files(cache: Path, folders: Iterable[str]) -> Iterator[Path]:
     """The files of a cache's folders."""
     for folder in sorted(folders):
         yield from sorted(path for path in (cache / folder).iterdir() if path.is_file())
 
 
-def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def add_file(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     """Add a file without the name of who packed it."""
     info = tarfile.TarInfo(f"{FOLDER}/{name}")
     info.size = len(content)

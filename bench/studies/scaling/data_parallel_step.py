@@ -24,7 +24,7 @@ SECONDS, FEWEST, MOST = 2.0, 10, 200
 
 
 @dataclass(frozen=True)
-class Work:
+class ScalingCase:
     """A cell and a size: `B` sequences for each rank, or for all of them together where the scaling is strong."""
 
     cell: str
@@ -46,8 +46,8 @@ class Work:
             return RNN(self.cell, self.D, self.H).to(device)
 
 
-def measure(work: Work, scaling: Scaling, count: int, ranks: Ranks) -> ScaleRecord:
-    """On the first `count` ranks, of which this is one."""
+def measure_scaling(work: ScalingCase, scaling: Scaling, count: int, ranks: Ranks) -> ScaleRecord:
+    """Measure a training step on the first `count` ranks, of which this is one."""
     x, y = work.batch(scaling, count)
     mine = [part.chunk(count, 1)[ranks.rank].contiguous().to(ranks.device) for part in (x, y)]
     record = ScaleRecord(
@@ -59,13 +59,13 @@ def measure(work: Work, scaling: Scaling, count: int, ranks: Ranks) -> ScaleReco
     shares = torch.tensor(losses, dtype=torch.float64, device=ranks.device)
     torch.distributed.all_reduce(shares, group=ranks.groups[count])
     right, exact = descend(work.model(ranks.device), x.to(ranks.device), y.to(ranks.device))
-    loss_error = gate.error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
-    gradient_error = max(gate.error(a, b) for a, b in zip(gradients, exact, strict=True))
+    loss_error = gate.relative_error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
+    gradient_error = max(gate.relative_error(a, b) for a, b in zip(gradients, exact, strict=True))
     errors = {"loss_error": ranks.slowest(loss_error, count), "gradient_error": ranks.slowest(gradient_error, count)}
     if not max(errors.values()) <= WORST:
         reason = f"one process with the whole batch differs by more than {WORST:g}"
         return record.model_copy(update=errors | {"status": "incorrect", "reason": reason})
-    step, alone = timed(model, mine, count, ranks)
+    step, alone = time_steps(model, mine, count, ranks)
     return record.model_copy(update=errors | {"step": step, "alone": alone})
 
 
@@ -84,8 +84,8 @@ def descend(model: nn.Module, x: Tensor, y: Tensor) -> tuple[list[float], list[T
     return losses, gradients
 
 
-def timed(model: DistributedDataParallel, batch: list[Tensor], count: int, ranks: Ranks) -> tuple[list[float], list[float]]:
-    """Seconds of a step of the slowest rank, with the exchange and without, by turns."""
+def time_steps(model: DistributedDataParallel, batch: list[Tensor], count: int, ranks: Ranks) -> tuple[list[float], list[float]]:
+    """Seconds of a step of the slowest rank, with the exchange and without, interleaved."""
 
     def once(exchange: bool) -> float:
         model.zero_grad()

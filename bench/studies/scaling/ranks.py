@@ -33,7 +33,7 @@ class Ranks:
 
 
 @contextmanager
-def joined() -> Iterator[Ranks]:
+def join_ranks() -> Iterator[Ranks]:
     """Within, this process is one of torchrun's. Raises UsageError where torchrun didn't start it."""
     if "RANK" not in os.environ or "MASTER_ADDR" not in os.environ:
         raise UsageError("bench scale is started by torchrun: torchrun --nproc-per-node 2 -m bench scale")
@@ -45,12 +45,12 @@ def joined() -> Iterator[Ranks]:
     dist.init_process_group(exchange, timeout=PATIENCE)
     try:
         world = dist.get_world_size()
-        groups = {count: dist.new_group(range(count), timeout=PATIENCE) for count in counts(world)}
+        groups = {count: dist.new_group(range(count), timeout=PATIENCE) for count in rank_counts(world)}
         yield Ranks(dist.get_rank(), world, device, exchange, groups)
     finally:
         dist.destroy_process_group()
 
 
-def counts(world: int) -> list[int]:
+def rank_counts(world: int) -> list[int]:
     """How many ranks are tried: 1, 2, 4, …, and all."""
     return sorted({1 << k for k in range(world.bit_length()) if 1 << k <= world} | {world})

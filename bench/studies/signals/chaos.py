@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from bench.records import DecayRecord, MapRecord
-from bench.studies.signals.chaotic_maps import Map
-from bench.studies.signals.lyapunov import exponents, moved
+from bench.studies.signals.chaotic_maps import ChaoticMap
+from bench.studies.signals.lyapunov import advance, exponents
 from bench.studies.signals.single_thread import one_thread
 from cells.grammar.cell import Cell
 from kernels import RNN
@@ -27,7 +27,7 @@ LATER = 250
 
 
 @dataclass(frozen=True)
-class Size:
+class ChaosSize:
     """How much is run. `starts` starting points, `settle` steps until they are on the attractor and `steps` over which the exponent is
     taken, for each of `seeds`; `copies` of one point that are followed over `iterations` steps."""
 
@@ -39,29 +39,29 @@ class Size:
     iterations: int
 
 
-PAPER = Size(seeds=3, starts=5_000, settle=1_000, steps=2_000, copies=10_000, iterations=20_000)
+PAPER = ChaosSize(seeds=3, starts=5_000, settle=1_000, steps=2_000, copies=10_000, iterations=20_000)
 """The copies and iterations of Laurent & von Brecht."""
-SHORT = Size(seeds=2, starts=200, settle=100, steps=200, copies=500, iterations=300)
+PREVIEW = ChaosSize(seeds=2, starts=200, settle=100, steps=200, copies=500, iterations=300)
 
 
-def measure(map: Map, size: Size, seed: int = 0) -> MapRecord:
+def measure_map(map: ChaoticMap, size: ChaosSize, seed: int = 0) -> MapRecord:
     """Exponents, the cloud that a point becomes, and the distance of two points that were close."""
     with one_thread():
-        return followed_protocol(map, size, seed)
+        return run_protocol(map, size, seed)
 
 
-def followed_protocol(map: Map, size: Size, seed: int) -> MapRecord:
-    rnn, found = map.layer("eager"), list[float]()
+def run_protocol(map: ChaoticMap, size: ChaosSize, seed: int) -> MapRecord:
+    rnn, found = map.make_layer("eager"), list[float]()
     seeds = list(range(seed, seed + size.seeds))
     for number in seeds:
         generator = torch.Generator().manual_seed(number)
-        begun = moved(rnn, map.states(size.starts, generator), size.settle)
+        begun = advance(rnn, map.draw_states(size.starts, generator), size.settle)
         found.append(exponents(rnn, begun, size.steps, generator).mean().item())
     generator = torch.Generator().manual_seed(seed)
-    one = map.states(1, generator)
+    one = map.draw_states(1, generator)
     copies = [s + EPSILON * (2 * torch.rand(size.copies, 2, generator=generator, dtype=s.dtype) - 1) for s in one]
-    cloud = moved(rnn, copies, size.iterations)[0][:CLOUD]
-    times, distance = followed(rnn, apart(moved(rnn, one, size.settle), generator), LATER)
+    cloud = advance(rnn, copies, size.iterations)[0][:CLOUD]
+    times, distance = follow_distance(rnn, make_pair(advance(rnn, one, size.settle), generator), LATER)
     return MapRecord(
         name=map.name, cell=map.cell, weights=map.weights, seeds=seeds, starts=size.starts, steps=size.steps, exponents=found,
         epsilon=EPSILON, copies=size.copies, iterations=size.iterations, cloud=[(round(a, 5), round(b, 5)) for a, b in cloud.tolist()],
@@ -69,33 +69,33 @@ def followed_protocol(map: Map, size: Size, seed: int) -> MapRecord:
     )  # fmt: skip
 
 
-def apart(states: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
+def make_pair(states: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
     """One point and another within EPSILON of it."""
     return [torch.cat([s, s + EPSILON * (2 * torch.rand(s.shape, generator=generator, dtype=s.dtype) - 1)]) for s in states]
 
 
-def followed(rnn: RNN, states: list[Tensor], steps: int) -> tuple[list[int], list[float]]:
+def follow_distance(rnn: RNN, states: list[Tensor], steps: int) -> tuple[list[int], list[float]]:
     """‖Δh‖ of two trajectories, after 0, 1, …, `steps` steps."""
-    found = [difference(states)]
+    found = [state_distance(states)]
     for _ in range(steps):
-        states = moved(rnn, states, 1)
-        found.append(difference(states))
+        states = advance(rnn, states, 1)
+        found.append(state_distance(states))
     return list(range(steps + 1)), found
 
 
-def difference(states: Sequence[Tensor]) -> float:
+def state_distance(states: Sequence[Tensor]) -> float:
     return (states[0][0] - states[0][1]).norm().item()
 
 
-def decay(cell: Cell, init: str, T: int, B: int, H: int, seed: int, backend: str = "auto") -> DecayRecord:
-    """Of a cell with weights drawn from `seed`."""
+def measure_decay(cell: Cell, init: str, T: int, B: int, H: int, seed: int, backend: str = "auto") -> DecayRecord:
+    """Measure a cell without input, with weights drawn from `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         rnn = RNN(cell, H, H, backend=backend, dtype=torch.float64)
-    return silent(rnn, init, T, B, seed)
+    return measure_autonomous(rnn, init, T, B, seed)
 
 
-def silent(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayRecord:
+def measure_autonomous(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayRecord:
     """B trajectories of a layer in float64 without input, from standard normal states."""
     H, generator = rnn.hidden_size, torch.Generator().manual_seed(seed)
     begun = [rnn.cell.random_state(name, torch.randn(B, H, generator=generator, dtype=torch.float64)) for name in rnn.cell.states]
@@ -111,8 +111,8 @@ def silent(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayRecord:
         if times[-1] == T:
             break
         times.append(min(T, max(times[-1] + 1, round(times[-1] * 1.25))))
-        states = moved(rnn, states, times[-1] - times[-2])
-    settled = moved(rnn, begun, T // 2)
+        states = advance(rnn, states, times[-1] - times[-2])
+    settled = advance(rnn, begun, T // 2)
     grown = [] if lost else exponents(rnn, settled, T, generator).tolist()
     return DecayRecord(
         cell=rnn.cell.name, init=init, T=T, B=B, H=H, seed=seed, exponent=grown, times=times, norm=norm, distance=distance, lost=lost

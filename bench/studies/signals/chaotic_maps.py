@@ -16,32 +16,32 @@ Matrix = list[list[float]]
 
 
 @dataclass(frozen=True)
-class Map:
+class ChaoticMap:
     """A cell of two units and its recurrent matrices, by the cell's names."""
 
     name: str
     cell: str
     weights: dict[str, Matrix]
 
-    def layer(self, backend: str = "auto", device: str = "cpu") -> RNN:
-        """In float64, the weights of its one input zero."""
+    def make_layer(self, backend: str = "auto", device: str = "cpu") -> RNN:
+        """Make the layer in float64; the weights of its one input are zero."""
         rnn = RNN(self.cell, 1, 2, bias=False, backend=backend, device=device, dtype=torch.float64)
         with torch.no_grad():
             for name, value in rnn.weights().items():
                 value.copy_(torch.tensor(self.weights[name], dtype=value.dtype)) if name in self.weights else value.zero_()
         return rnn
 
-    def states(self, starts: int, generator: torch.Generator) -> list[Tensor]:
+    def draw_states(self, starts: int, generator: torch.Generator) -> list[Tensor]:
         """Every state uniform in the unit square: (starts, 2) each."""
         count = 2 if self.cell == "lstm" else 1
         return [torch.rand(starts, 2, generator=generator, dtype=torch.float64) for _ in range(count)]
 
 
 MAPS = (
-    Map("LSTM map", "lstm", {
+    ChaoticMap("LSTM map", "lstm", {
         "W.ih": [[-10, -10], [10, 10]], "W.fh": [[-10, -10], [10, 10]], "W.gh": [[10, -80], [80, -10]], "W.oh": [[10, -10], [10, -10]],
     }),
-    Map("GRU map", "gru_reset_before", {
+    ChaoticMap("GRU map", "gru_reset_before", {
         "W.rh": [[0, 1], [1, 0]], "W.uh": [[0, -1], [-1, -1]], "W.nh": [[-5, -8], [8, 5]],
     }),
 )  # fmt: skip

@@ -5,24 +5,24 @@ import math
 import torch
 from torch import Tensor
 
-from bench.measure.backends import layer
+from bench.measure.backends import make_layer
 from bench.measure.problem import Problem
 from bench.records import GradientRecord
-from bench.studies.signals.chunked_vjp import Chain, stops
+from bench.studies.signals.chunked_vjp import ChunkedVJP, chunk_boundaries
 from kernels.layer.select import choose
 
 LOSS = "L_b = y_T,b · g_b with g_b standard normal: the output of the last step only, for each sequence b"
-SHORT = 64
+SHORTEST_STORED = 64
 """Up to so many steps the gradients are compared with the equations themselves, beyond with the backend in float64."""
 
 
-def measure(problem: Problem, init: str = "default", backend: str = "auto", compare: bool = False) -> GradientRecord:
+def measure_gradients(problem: Problem, init: str = "default", backend: str = "auto", compare: bool = False) -> GradientRecord:
     """Differentiate the last output by the states on the way there. `compare`: also with the same numbers in float64."""
-    chain = chained(problem, backend, problem.dtype)
+    chain = make_vjp(problem, backend, problem.dtype)
     by_lag, kept, non_finite = list[float](), list[Tensor](), 0
-    for link in chain.back():
+    for link in chain.pull_back():
         gradient = torch.cat(link.states, 1)
-        by_lag.append(finite(gradient).norm(dim=1).mean().item())
+        by_lag.append(drop_non_finite(gradient).norm(dim=1).mean().item())
         non_finite += int((~torch.isfinite(gradient)).sum())
         kept += [gradient.double()] if compare else []
     ran = choose(chain.rnn.backend, chain.rnn.plan, problem.dtype, problem.device, problem.B, problem.H)
@@ -30,24 +30,24 @@ def measure(problem: Problem, init: str = "default", backend: str = "auto", comp
         cell=problem.name, T=problem.T, B=problem.B, D=problem.D, H=problem.H,
         dtype=str(problem.dtype).removeprefix("torch."), seed=problem.seed, loss=LOSS, init=init,
         backend="eager" if ran is None else ran.__name__.rpartition(".")[2], by_lag=by_lag, lags=list(chain.lags),
-        parameters={name: (finite(g) / problem.B).norm().item() for name, g in chain.weights.items()},
+        parameters={name: (drop_non_finite(g) / problem.B).norm().item() for name, g in chain.weights.items()},
         non_finite=non_finite + sum(int((~torch.isfinite(g)).sum()) for g in chain.weights.values()),
-        errors=distances(problem, kept) if compare else [],
+        errors=relative_distances(problem, kept) if compare else [],
     )  # fmt: skip
 
 
-def chained(problem: Problem, backend: str, dtype: torch.dtype) -> Chain:
+def make_vjp(problem: Problem, backend: str, dtype: torch.dtype) -> ChunkedVJP:
     states = [s.to(dtype) for s in problem.states]
     upstream = [problem.dy[-1].to(dtype), *(torch.zeros_like(s) for s in states[1:])]
-    return Chain(layer(backend, problem, dtype), problem.x.to(dtype), states, upstream, stops(problem.T))
+    return ChunkedVJP(make_layer(backend, problem, dtype), problem.x.to(dtype), states, upstream, chunk_boundaries(problem.T))
 
 
-def distances(problem: Problem, found: list[Tensor]) -> list[float]:
+def relative_distances(problem: Problem, found: list[Tensor]) -> list[float]:
     """At each lag, how far the gradients found are from those in float64, over the norm of the latter; infinite where that is 0."""
-    exact = chained(problem, "eager" if problem.T <= SHORT else "auto", torch.float64)
-    pairs = ((g, torch.cat(link.states, 1)) for g, link in zip(found, exact.back(), strict=True))
+    exact = make_vjp(problem, "eager" if problem.T <= SHORTEST_STORED else "auto", torch.float64)
+    pairs = ((g, torch.cat(link.states, 1)) for g, link in zip(found, exact.pull_back(), strict=True))
     return [((g - e).norm() / e.norm()).nan_to_num(math.inf, math.inf).item() if g.ne(e).any() else 0.0 for g, e in pairs]
 
 
-def finite(gradient: Tensor) -> Tensor:
+def drop_non_finite(gradient: Tensor) -> Tensor:
     return torch.nan_to_num(gradient.double(), nan=0.0, posinf=0.0, neginf=0.0)

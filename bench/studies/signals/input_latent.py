@@ -16,16 +16,16 @@ from kernels.derive.plan import Plan, plan
 from kernels.layer.input_products import Values
 
 
-def latent(plan: Plan) -> Node | None:
+def find_latent(plan: Plan) -> Node | None:
     """That value's node, None where x comes in by several ways, also in the step after it, or through none but matrices."""
-    if plan.looks_back:
+    if plan.uses_prev:
         return None
-    calls = [node for node in plan.written if node.op == "call" and {"x"} == {n.op for n in walk([node])} & {"x", "state"}]
-    return next((node for node in reversed(calls) if not passed_by(node, plan.outputs)), None)
+    calls = [node for node in plan.ordered_nodes if node.op == "call" and {"x"} == {n.op for n in walk([node])} & {"x", "state"}]
+    return next((node for node in reversed(calls) if not passes_by(node, plan.outputs)), None)
 
 
-def passed_by(node: Node, outputs: Sequence[Node]) -> bool:
-    """Whether x also comes to the outputs by a way around a node."""
+def passes_by(node: Node, outputs: Sequence[Node]) -> bool:
+    """Return whether x also reaches the outputs by a path around a node."""
     seen, left = {node}, list(outputs)
     while left:
         found = left.pop()
@@ -35,14 +35,16 @@ def passed_by(node: Node, outputs: Sequence[Node]) -> bool:
     return any(found.op == "x" for found in seen)
 
 
-def gradient(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: dict[str, Tensor], upstream: Sequence[Tensor]) -> Tensor | None:
+def latent_gradient(
+    cell: Cell, x: Tensor, states: Sequence[Tensor], weights: dict[str, Tensor], upstream: Sequence[Tensor]
+) -> Tensor | None:
     """That of the latent value z in one step, from x (1, D) and `states` (1, H): each row of `upstream`, gradients (rows, H) of the
     next states, times ∂s'/∂z. None for a cell without one.
 
     So ∂h_T/∂z_{T-k} = ∂h_T/∂s_{T-k} · ∂s_{T-k}/∂z_{T-k}, and ∂h_T/∂x_{T-k} is that times the derivative of Φ.
     """
     made = plan(cell)
-    node = latent(made)
+    node = find_latent(made)
     if node is None:
         return None
     z = Values({made.graph.leaf("x", "x", "D"): x}, weights)[node]

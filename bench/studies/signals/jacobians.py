@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bench.measure.backends import layer
+from bench.measure.backends import make_layer
 from bench.measure.problem import Problem
 from bench.records import JacobianRecord, Spectrum
 from bench.studies.signals import input_latent
-from bench.studies.signals.chunked_vjp import Chain, Link, doubling
+from bench.studies.signals.chunked_vjp import ChunkedVJP, VJPStep, octave_lags
 from kernels.layer.select import choose
 
 ROWS = 512
@@ -26,30 +26,30 @@ PROBES = 64
 """Random vectors where they aren't: the mean square then has a standard error of some √(2/64)/√rank, at most 18%."""
 
 
-def measure(problem: Problem, init: str = "default", backend: str = "auto") -> JacobianRecord:
+def measure_jacobians(problem: Problem, init: str = "default", backend: str = "auto") -> JacobianRecord:
     """Along the first sequence of a problem, from its random initial states."""
     cell, H, dtype = problem.cell, problem.H, problem.dtype
     count = len(cell.states)
     whole = count * H <= ROWS
-    rows = torch.eye(count * H) if whole else probes(count * H, H, problem.seed)
+    rows = torch.eye(count * H) if whole else draw_probes(count * H, H, problem.seed)
     upstream = [part.to(problem.device, dtype).contiguous() for part in rows.split(H, dim=1)]
     x = problem.x[:, :1].expand(-1, len(rows), -1).contiguous()
     states = [s[:1].expand(len(rows), -1).contiguous() for s in problem.states]
-    chain = Chain(layer(backend, problem), x, states, upstream, doubling(problem.T))
-    links = list(chain.back())
+    chain = ChunkedVJP(make_layer(backend, problem), x, states, upstream, octave_lags(problem.T))
+    links = list(chain.pull_back())
     of_h = slice(H) if whole else slice(PROBES, None)
-    inner = [g for g in by_latent(problem, links[:-1], of_h) if g is not None]
+    inner = [g for g in latent_jacobians(problem, links[:-1], of_h) if g is not None]
     ran = choose(chain.rnn.backend, chain.rnn.plan, dtype, problem.device, len(rows), H)
     return JacobianRecord(
         cell=cell.name, T=problem.T, D=problem.D, H=H, dtype=str(dtype).removeprefix("torch."), seed=problem.seed, init=init,
         backend="eager" if ran is None else ran.__name__.rpartition(".")[2], lags=list(chain.lags), probes=0 if whole else PROBES,
-        state=spectrum([torch.cat(link.states, 1)[: None if whole else PROBES] for link in links], count * H, whole),
-        input=spectrum([link.input[of_h] for link in links if link.input is not None], min(H, problem.D), whole),
-        latent=spectrum(inner, min(H, inner[0].shape[1]), whole) if inner else None,
+        state=make_spectrum([torch.cat(link.states, 1)[: None if whole else PROBES] for link in links], count * H, whole),
+        input=make_spectrum([link.input[of_h] for link in links if link.input is not None], min(H, problem.D), whole),
+        latent=make_spectrum(inner, min(H, inner[0].shape[1]), whole) if inner else None,
     )  # fmt: skip
 
 
-def by_latent(problem: Problem, links: list[Link], rows: slice) -> Iterator[Tensor | None]:
+def latent_jacobians(problem: Problem, links: list[VJPStep], rows: slice) -> Iterator[Tensor | None]:
     """Rows of ∂h_T/∂z_{T-k} at every link."""
     cell, x, weights = problem.cell, problem.x[:, :1], problem.weights
     path = [tuple(s[:1] for s in problem.states)]
@@ -57,18 +57,18 @@ def by_latent(problem: Problem, links: list[Link], rows: slice) -> Iterator[Tens
         path.append(cell.unroll(x_t, path[-1], weights)[1])
     for link in links:
         t = problem.T - link.lag - 1
-        yield input_latent.gradient(cell, x[t], path[t], weights, [g[rows] for g in link.states])
+        yield input_latent.latent_gradient(cell, x[t], path[t], weights, [g[rows] for g in link.states])
 
 
-def probes(width: int, H: int, seed: int) -> Tensor:
+def draw_probes(width: int, H: int, seed: int) -> Tensor:
     """Random vectors over all states, then as many over h, the first H of them, alone."""
     drawn = torch.randn(2 * PROBES, width, generator=torch.Generator().manual_seed(seed))
     drawn[PROBES:, H:] = 0.0
     return drawn
 
 
-def spectrum(jacobians: list[Tensor], rank: int, whole: bool) -> Spectrum:
-    """Of Jacobians, or of their products with random vectors."""
+def make_spectrum(jacobians: list[Tensor], rank: int, whole: bool) -> Spectrum:
+    """Compute the spectrum of Jacobians, or of their products with random vectors."""
     if not whole:
         return Spectrum(mean_square=[(j.double().square().sum().item() / len(j)) / rank for j in jacobians])
     values = [torch.linalg.svdvals(j.double()).tolist() if j.isfinite().all() else [] for j in jacobians]

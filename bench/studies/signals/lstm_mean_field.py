@@ -57,18 +57,18 @@ class Unit:
 
     def shrink(self, weight: Array) -> csr_array:
         """The matrix that takes a measure of c to that of f c, each f with its weight."""
-        to, share = self.dealt(np.multiply.outer(self.forget, self.grid))
+        to, share = self.deal_to_grid(np.multiply.outer(self.forget, self.grid))
         source = np.broadcast_to(np.arange(POINTS), to.shape)
         values = share * (weight * WEIGHTS)[:, None]
         return coo_array((values.ravel(), (to.ravel(), source.ravel())), shape=(POINTS, POINTS)).tocsr()
 
     def increment(self, i: Array, g: Array) -> Array:
         """The measure of i g, each i and g with its weight."""
-        to, share = self.dealt(np.multiply.outer(self.gate, self.candidate))
+        to, share = self.deal_to_grid(np.multiply.outer(self.gate, self.candidate))
         weights = share * np.multiply.outer(i * WEIGHTS, g * WEIGHTS)
         return np.bincount(to.ravel(), weights.ravel(), POINTS).astype(np.float64)
 
-    def dealt(self, values: Array) -> tuple[NDArray[np.intp], Array]:
+    def deal_to_grid(self, values: Array) -> tuple[NDArray[np.intp], Array]:
         """Grid points and shares for each of `values`, along a new first axis: the three nearest points, so that mass, mean and
         variance stay what they are."""
         place = (values - self.grid[0]) / (self.grid[1] - self.grid[0])
@@ -87,7 +87,7 @@ class Unit:
         """p on the grid: what a step leaves as it is."""
         move, add = self.steps
         start = np.exp(-((self.grid / self.grid[-1] * REACH) ** 2) / 2)
-        _, found = leading(lambda p: convolved(move @ p, add), start)
+        _, found = leading_eigenvalue(lambda p: convolve(move @ p, add), start)
         return found / found.sum()
 
     def output(self) -> float:
@@ -105,25 +105,25 @@ class Unit:
         kept, forgotten = self.shrink(f**2), self.shrink((f * (1 - f)) ** 2)
         move, add = self.steps
         moved = move @ self.law
-        source = convolved(forgotten @ (self.grid**2 * self.law), add)
-        source += convolved(moved, self.increment(slope**2, g**2)) + convolved(moved, self.increment(gate**2, (1 - g * g) ** 2))
+        source = convolve(forgotten @ (self.grid**2 * self.law), add)
+        source += convolve(moved, self.increment(slope**2, g**2)) + convolve(moved, self.increment(gate**2, (1 - g * g) ** 2))
         through = (gate**2 @ WEIGHTS) / np.cosh(self.grid) ** 4
         own = w * (slope**2 @ WEIGHTS) * (np.tanh(self.grid) ** 2 @ self.law)
 
         def step(given: Array) -> Array:
-            m = convolved(kept @ given[:-1], add) + w * given[-1] * source
+            m = convolve(kept @ given[:-1], add) + w * given[-1] * source
             return np.append(m, through @ m + own * given[-1])
 
-        value, _ = leading(step, np.append(self.law, 1.0))
+        value, _ = leading_eigenvalue(step, np.append(self.law, 1.0))
         return value
 
 
-def convolved(measure: Array, added: Array) -> Array:
+def convolve(measure: Array, added: Array) -> Array:
     """The measure of a sum of independent numbers."""
     return fftconvolve(measure, added, mode="same")
 
 
-def leading(step: Callable[[Array], Array], start: Array) -> tuple[float, Array]:
+def leading_eigenvalue(step: Callable[[Array], Array], start: Array) -> tuple[float, Array]:
     """The largest eigenvalue of a map that keeps measures positive, and its eigenvector."""
     operator = LinearOperator((len(start), len(start)), matvec=step, dtype=np.float64)
     values, vectors = eigs(operator, k=1, which="LM", v0=start)

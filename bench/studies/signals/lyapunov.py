@@ -10,26 +10,26 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.measure.backends import pack, unpack
-from bench.studies.signals.chunked_vjp import Chain
+from bench.measure.backends import pack_states, unpack_result
+from bench.studies.signals.chunked_vjp import ChunkedVJP
 from kernels import RNN
 
 STRETCH = 20
 """Steps between two divisions, in which nothing may overflow."""
 
 
-def silence(rnn: RNN, T: int, B: int) -> Tensor:
+def autonomous_input(rnn: RNN, T: int, B: int) -> Tensor:
     """No input, for T steps of B sequences: (T, B, D), with one number of memory."""
     weight = next(rnn.parameters())
     return weight.new_zeros(1, 1, 1).expand(T, B, rnn.input_size)
 
 
-def moved(rnn: RNN, states: Sequence[Tensor], steps: int) -> list[Tensor]:
+def advance(rnn: RNN, states: Sequence[Tensor], steps: int) -> list[Tensor]:
     """The states after so many steps without input."""
     with torch.no_grad():
         for begin in range(0, steps, 10 * STRETCH):
-            x = silence(rnn, min(10 * STRETCH, steps - begin), len(states[0]))
-            states = [s.clone() for s in unpack(rnn(x, pack(list(states))))[1]]
+            x = autonomous_input(rnn, min(10 * STRETCH, steps - begin), len(states[0]))
+            states = [s.clone() for s in unpack_result(rnn(x, pack_states(list(states))))[1]]
     return list(states)
 
 
@@ -38,7 +38,7 @@ def exponents(rnn: RNN, states: list[Tensor], steps: int, generator: torch.Gener
     random vector turns, isn't counted. -inf where a difference dies out to nothing, NaN where a state isn't finite."""
     vector = [torch.randn(s.shape, generator=generator, dtype=torch.float64).to(s) for s in states]
     lags = sorted({*range(0, steps, STRETCH), steps})
-    links = Chain(rnn, silence(rnn, steps, len(states[0])), states, vector, lags, unit=True).back()
+    links = ChunkedVJP(rnn, autonomous_input(rnn, steps, len(states[0])), states, vector, lags, unit=True).pull_back()
     turned = next(link for link in links if 10 * link.lag >= steps)
     last = turned
     for link in links:

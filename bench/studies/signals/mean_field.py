@@ -34,7 +34,7 @@ nearest poles, of tanh(√q z) at π i / (2 √q), leave an error below 1e-14 up
 
 @dataclass(frozen=True)
 class Point:
-    """Where a cell's parameters are drawn. `w`: σ of all matrices that a state meets; `v`: of those that the input meets, in
+    """A point in the space of a cell's parameters. `w`: σ of all matrices that multiply a state; `v`: of those that multiply the input, in
     MinimalRNN Φ(x); `phi`: of Φ's own; `mu`: the bias of the gate that keeps the state, u, z of `gru`, or f. The other biases are 0."""
 
     w: float
@@ -45,7 +45,8 @@ class Point:
 
 @dataclass(frozen=True)
 class MeanField:
-    """What theory says at a point: see the letters above. `chi` is at c = 1, that of gradients; where χ ≥ 1 at c*, `xi` is infinite."""
+    """The prediction of the theory at a point: see the letters above. `chi` is at c = 1, that of gradients; where χ ≥ 1 at c*, `xi` is
+    infinite."""
 
     q: float
     Q: float
@@ -54,7 +55,7 @@ class MeanField:
     xi: float
 
 
-def mean(values: Array) -> float:
+def gaussian_mean(values: Array) -> float:
     """E of a function of one standard normal number, from its values at NODES; of two, by an array of two axes."""
     while values.ndim:
         values = values @ WEIGHTS
@@ -73,12 +74,12 @@ def timescale(chi: float) -> float:
     return -1 / math.log(chi) if 0 < chi < 1 else math.inf
 
 
-def root(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where f, positive at `low`, becomes negative; `high` where it doesn't before."""
+def find_root(f: Callable[[float], float], low: float, high: float) -> float:
+    """Return where f, positive at `low`, becomes negative; `high` if it doesn't before."""
     return float(brentq(f, low, high, xtol=1e-14, rtol=1e-13)) if f(high) < 0 else high
 
 
-def pair(q: float, c: float, f: Callable[[Array], Array]) -> float:
+def mean_over_pair(q: float, c: float, f: Callable[[Array], Array]) -> float:
     """E f(a) f(b) over a and b of variance q and correlation c."""
     z = NODES[::4]  # 181 nodes a side are as good for what is squared and summed below
     weights = WEIGHTS[::4] / WEIGHTS[::4].sum()
@@ -90,35 +91,35 @@ def pair(q: float, c: float, f: Callable[[Array], Array]) -> float:
 def vanilla(point: Point, similar: float = 1.0) -> MeanField:
     """h = tanh(W h + V x). `similar` is the correlation of the two sequences' inputs, Σ in the paper."""
     w, v = point.w**2, point.v**2
-    q = root(lambda q: w * mean(np.tanh(math.sqrt(q) * NODES) ** 2) + v - q, 0.0 if v else 1e-12, w + v)
-    chi = w * mean(tanh_slope(math.sqrt(q) * NODES) ** 2)
+    q = find_root(lambda q: w * gaussian_mean(np.tanh(math.sqrt(q) * NODES) ** 2) + v - q, 0.0 if v else 1e-12, w + v)
+    chi = w * gaussian_mean(tanh_slope(math.sqrt(q) * NODES) ** 2)
     if similar == 1 and chi <= 1:
         c = 1.0
     else:
-        c = root(lambda c: (w * pair(q, c, np.tanh) + v * similar) / q - c, 0.0, 1 - 1e-9)
-    return MeanField(q, (q - v) / w, chi, c, timescale(w * pair(q, c, tanh_slope)))
+        c = find_root(lambda c: (w * mean_over_pair(q, c, np.tanh) + v * similar) / q - c, 0.0, 1 - 1e-9)
+    return MeanField(q, (q - v) / w, chi, c, timescale(w * mean_over_pair(q, c, tanh_slope)))
 
 
 def minimal(point: Point, similar: float = 1.0) -> MeanField:
     """e = W h + V z + μ, u = σ(e), h = u h + (1 − u) z with z = tanh(Φ x). `similar` is the correlation of the two sequences' z."""
-    w, v, R = point.w**2, point.v**2, mean(np.tanh(point.phi * NODES) ** 2)
+    w, v, R = point.w**2, point.v**2, gaussian_mean(np.tanh(point.phi * NODES) ** 2)
 
     def moved(Q: float) -> float:
         u = expit(point.mu + math.sqrt(w * Q + v * R) * NODES)
-        return R * mean((1 - u) ** 2) / (1 - mean(u**2))
+        return R * gaussian_mean((1 - u) ** 2) / (1 - gaussian_mean(u**2))
 
-    Q = root(lambda Q: moved(Q) - Q, 0.0, R)
+    Q = find_root(lambda Q: moved(Q) - Q, 0.0, R)
     q = w * Q + v * R
     e = point.mu + math.sqrt(q) * NODES
-    chi = mean(expit(e) ** 2) + w * (Q + R) * mean(sigmoid_slope(e) ** 2)
+    chi = gaussian_mean(expit(e) ** 2) + w * (Q + R) * gaussian_mean(sigmoid_slope(e) ** 2)
 
     def both(C: float, f: Callable[[Array], Array]) -> float:
-        return pair(q, min(1.0, (w * C + v * R * similar) / q), lambda a: f(point.mu + a))
+        return mean_over_pair(q, min(1.0, (w * C + v * R * similar) / q), lambda a: f(point.mu + a))
 
     def met(C: float) -> float:
         return both(C, expit) * C + R * similar * both(C, lambda e: expit(-e)) - C
 
-    C = Q if similar == 1 and chi <= 1 else root(met, 0.0, Q * (1 - 1e-9))
+    C = Q if similar == 1 and chi <= 1 else find_root(met, 0.0, Q * (1 - 1e-9))
     return MeanField(q, Q, chi, C / Q, timescale(both(C, expit) + w * (C + R * similar) * both(C, sigmoid_slope)))
 
 
@@ -128,17 +129,17 @@ def gru_reset_before(point: Point) -> MeanField:
 
     def gates(Q: float) -> tuple[Array, Array, Array]:
         gate = math.sqrt(w * Q + v) * NODES
-        return point.mu + gate, gate, math.sqrt(v + w * Q * mean(expit(gate) ** 2)) * NODES
+        return point.mu + gate, gate, math.sqrt(v + w * Q * gaussian_mean(expit(gate) ** 2)) * NODES
 
     def moved(Q: float) -> float:
         u, _, g = gates(Q)
-        return mean(expit(-u) ** 2) * mean(np.tanh(g) ** 2) / (1 - mean(expit(u) ** 2))
+        return gaussian_mean(expit(-u) ** 2) * gaussian_mean(np.tanh(g) ** 2) / (1 - gaussian_mean(expit(u) ** 2))
 
-    Q = root(lambda Q: moved(Q) - Q, 0.0, 1.0)
+    Q = find_root(lambda Q: moved(Q) - Q, 0.0, 1.0)
     u, r, g = gates(Q)
-    through = mean(expit(r) ** 2) + w * Q * mean(sigmoid_slope(r) ** 2)
-    keep = mean(expit(u) ** 2) + w * (Q + mean(np.tanh(g) ** 2)) * mean(sigmoid_slope(u) ** 2)
-    chi = keep + w * mean(expit(-u) ** 2) * mean(tanh_slope(g) ** 2) * through
+    through = gaussian_mean(expit(r) ** 2) + w * Q * gaussian_mean(sigmoid_slope(r) ** 2)
+    keep = gaussian_mean(expit(u) ** 2) + w * (Q + gaussian_mean(np.tanh(g) ** 2)) * gaussian_mean(sigmoid_slope(u) ** 2)
+    chi = keep + w * gaussian_mean(expit(-u) ** 2) * gaussian_mean(tanh_slope(g) ** 2) * through
     return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
 
 
@@ -154,15 +155,15 @@ def gru(point: Point) -> MeanField:
 
     def moved(Q: float) -> float:
         z, _, _, s = laws(Q)
-        return mean(expit(-z) ** 2) * mean(np.tanh(s) ** 2) / (1 - mean(expit(z) ** 2))
+        return gaussian_mean(expit(-z) ** 2) * gaussian_mean(np.tanh(s) ** 2) / (1 - gaussian_mean(expit(z) ** 2))
 
-    Q = root(lambda Q: moved(Q) - Q, 0.0, 1.0)
+    Q = find_root(lambda Q: moved(Q) - Q, 0.0, 1.0)
     z, r, variance, s = laws(Q)
     shared = (expit(r) * w * Q)[:, None] / variance[:, None]
     a_squared = (shared * s) ** 2 + w * Q - shared**2 * variance[:, None]
-    inner = mean(tanh_slope(s) ** 2 * (expit(r)[:, None] ** 2 + sigmoid_slope(r)[:, None] ** 2 * a_squared))
-    keep = mean(expit(z) ** 2) + w * (Q + mean(np.tanh(s) ** 2)) * mean(sigmoid_slope(z) ** 2)
-    chi = keep + w * mean(expit(-z) ** 2) * inner
+    inner = gaussian_mean(tanh_slope(s) ** 2 * (expit(r)[:, None] ** 2 + sigmoid_slope(r)[:, None] ** 2 * a_squared))
+    keep = gaussian_mean(expit(z) ** 2) + w * (Q + gaussian_mean(np.tanh(s) ** 2)) * gaussian_mean(sigmoid_slope(z) ** 2)
+    chi = keep + w * gaussian_mean(expit(-z) ** 2) * inner
     return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
 
 
@@ -173,7 +174,7 @@ def lstm(point: Point) -> MeanField:
     def unit(Q: float) -> lstm_mean_field.Unit:
         return lstm_mean_field.Unit(math.sqrt(w * Q + v), point.mu)
 
-    Q = root(lambda Q: unit(Q).output() - Q, 0.0, 1.0)
+    Q = find_root(lambda Q: unit(Q).output() - Q, 0.0, 1.0)
     chi = unit(Q).growth(w)
     return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
 

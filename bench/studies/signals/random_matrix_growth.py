@@ -17,8 +17,8 @@ KEEPS = {"minimal": "b.u", "gru_reset_before": "b.u", "gru": "b.z", "lstm": "b.f
 """The bias of the gate that keeps the state."""
 
 
-def rules(cell: Cell, point: Point) -> dict[str, Rule]:
-    """The point as an initialisation of a cell: `Cell.initialised` takes it."""
+def make_rules(cell: Cell, point: Point) -> dict[str, Rule]:
+    """The point as an initialisation of a cell: `Cell.with_init` takes it."""
     found: dict[str, Rule] = {"b": 0.0}
     for name in cell.shapes(1, 1):
         if name.startswith("W."):
@@ -28,42 +28,42 @@ def rules(cell: Cell, point: Point) -> dict[str, Rule]:
     return found
 
 
-def growth(cell: Cell, point: Point, N: int, steps: int, seed: int, tied: bool = False, sequences: int = 8) -> list[float]:
+def measure_growth(cell: Cell, point: Point, N: int, steps: int, seed: int, tied: bool = False, sequences: int = 8) -> list[float]:
     """ln of the growth of E‖δ‖² in each of `steps` steps, δ a random perturbation of all states, after as many steps of getting used.
 
     N is the width of states and inputs; each value is the mean over `sequences` sequences, which share their matrices.
     """
-    chosen, generator = cell.initialised(rules(cell, point)), torch.Generator().manual_seed(seed)
+    chosen, generator = cell.with_init(make_rules(cell, point)), torch.Generator().manual_seed(seed)
     states = [torch.zeros(sequences, N) for _ in cell.states]
     deltas = [torch.randn(sequences, N, generator=generator) for _ in cell.states]
     shapes, found = chosen.shapes(N, N), list[float]()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        weights = drawn(chosen, shapes)
+        weights = draw_weights(chosen, shapes)
         for step in range(2 * steps):
-            weights = weights if tied or not step else drawn(chosen, shapes)
+            weights = weights if tied or not step else draw_weights(chosen, shapes)
             x = torch.randn(sequences, N, generator=generator)
-            after, moved = jvp(stepper(chosen, x, weights), tuple(states), tuple(deltas))
-            grown = size(moved) / size(deltas)
+            after, moved = jvp(make_step(chosen, x, weights), tuple(states), tuple(deltas))
+            grown = squared_norm(moved) / squared_norm(deltas)
             states = list(after)
-            deltas = [d / size(moved).sqrt() for d in moved]
+            deltas = [d / squared_norm(moved).sqrt() for d in moved]
             if step >= steps:
                 found.append(grown.log().mean().item())
     return found
 
 
-def drawn(cell: Cell, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def draw_weights(cell: Cell, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     values = {name: torch.empty(shape) for name, shape in shapes.items()}
     cell.initialise(values)
     return values
 
 
-def stepper(cell: Cell, x: Tensor, weights: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+def make_step(cell: Cell, x: Tensor, weights: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
     """One step of the equations as a function of the states."""
     learned = cell.learned(weights)
     return lambda *states: cell(states, x, learned)
 
 
-def size(deltas: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+def squared_norm(deltas: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
     """‖δ‖² of each sequence, over all states: (sequences, 1)."""
     return sum((d**2).sum(1, keepdim=True) for d in deltas) + torch.zeros(1)

@@ -1,4 +1,4 @@
-"""What each study measures, piece by piece."""
+"""The pieces that each study measures."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,9 +9,9 @@ import cells
 from bench.measure.problem import DTYPES, Problem
 from bench.records import TheoryRecord
 from bench.studies.signals import chaos, gradient_norms, mean_field, random_matrix_growth
-from bench.studies.signals import jacobians as jacobian
 from bench.studies.signals.chaotic_maps import MAPS
-from bench.studies.signals.initializations import initialised
+from bench.studies.signals.initializations import initialize_as
+from bench.studies.signals.jacobians import measure_jacobians
 from bench.studies.signals.mean_field import Point
 from bench.studies.signals.piece import Piece
 
@@ -28,8 +28,8 @@ TRAJECTORIES = 16
 """Of every cell without input."""
 
 
-def problem(cell: str, init: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
-    return Problem(cell, initialised(cells.load(cell), init), T, B, D, H, DTYPES[dtype], torch.device(device), seed)
+def make_study_problem(cell: str, init: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
+    return Problem(cell, initialize_as(cells.load(cell), init), T, B, D, H, DTYPES[dtype], torch.device(device), seed)
 
 
 def gradient_pieces(
@@ -38,12 +38,12 @@ def gradient_pieces(
 ) -> Sequence[Piece]:  # fmt: skip
     """`size` is B, D and H."""
     return [
-        (f"{cell} {init} T={T} {dtype} seed {seed}", partial(flow, problem(cell, init, T, *size, dtype, device, seed), init))
-        for cell in names for init in known(cell, inits) for T in lengths for dtype in dtypes for seed in range(seeds)
+        (f"{cell} {init} T={T} {dtype} seed {seed}", partial(flow, make_study_problem(cell, init, T, *size, dtype, device, seed), init))
+        for cell in names for init in pair_known(cell, inits) for T in lengths for dtype in dtypes for seed in range(seeds)
     ]  # fmt: skip
 
 
-flow = partial(gradient_norms.measure, compare=True)
+flow = partial(gradient_norms.measure_gradients, compare=True)
 
 
 def jacobian_pieces(
@@ -51,46 +51,46 @@ def jacobian_pieces(
 ) -> Sequence[Piece]:
     """`size` is D and H."""
     return [
-        (f"{cell} {init} seed {seed}", partial(jacobian.measure, problem(cell, init, T, 1, *size, dtype, device, seed), init))
-        for cell in names for init in known(cell, inits) for seed in range(seeds)
+        (f"{cell} {init} seed {seed}", partial(measure_jacobians, make_study_problem(cell, init, T, 1, *size, dtype, device, seed), init))
+        for cell in names for init in pair_known(cell, inits) for seed in range(seeds)
     ]  # fmt: skip
 
 
 def theory_pieces(names: Sequence[str], N: int, steps: int, seed: int, tied: bool = True) -> Sequence[Piece]:
     return [
-        (f"{cell} σ_w={point.w:g} σ_v={point.v:g} μ={point.mu:g}", partial(beside, cell, point, N, steps, seed, tied))
+        (f"{cell} σ_w={point.w:g} σ_v={point.v:g} μ={point.mu:g}", partial(measure_theory, cell, point, N, steps, seed, tied))
         for cell in names for point in POINTS[cell]
     ]  # fmt: skip
 
 
-def beside(cell: str, point: Point, N: int, steps: int, seed: int, tied: bool) -> TheoryRecord:
+def measure_theory(cell: str, point: Point, N: int, steps: int, seed: int, tied: bool) -> TheoryRecord:
     """Theory at a point, and growth measured there."""
-    said, measure = mean_field.CELLS[cell](point), partial(random_matrix_growth.growth, cells.load(cell), point, N, steps, seed)
+    said, measure = mean_field.CELLS[cell](point), partial(random_matrix_growth.measure_growth, cells.load(cell), point, N, steps, seed)
     return TheoryRecord(
         cell=cell, w=point.w, v=point.v, mu=point.mu, phi=point.phi, N=N, seed=seed, q=said.q, Q=said.Q, chi=said.chi, xi=said.xi,
         untied=measure(), tied=measure(tied=True) if tied else [],
     )  # fmt: skip
 
 
-def chaos_pieces(size: chaos.Size, names: Sequence[str], inits: Sequence[str], T: int, H: int, seed: int) -> Sequence[Piece]:
-    cases = [(cell, init) for cell in names for init in known(cell, inits)]
+def chaos_pieces(size: chaos.ChaosSize, names: Sequence[str], inits: Sequence[str], T: int, H: int, seed: int) -> Sequence[Piece]:
+    cases = [(cell, init) for cell in names for init in pair_known(cell, inits)]
     return [
-        *((map.name, partial(chaos.measure, map, size, seed)) for map in MAPS),
+        *((map.name, partial(chaos.measure_map, map, size, seed)) for map in MAPS),
         *(
-            (f"{c} {init} without input", partial(chaos.decay, initialised(cells.load(c), init), init, T, TRAJECTORIES, H, seed))
+            (f"{c} {init} without input", partial(chaos.measure_decay, initialize_as(cells.load(c), init), init, T, TRAJECTORIES, H, seed))
             for c, init in cases
         ),
     ]
 
 
-def known(cell: str, inits: Sequence[str]) -> list[str]:
-    """Those of the initialisations that the cell has: all but the variants of others."""
+def pair_known(cell: str, inits: Sequence[str]) -> list[str]:
+    """Return the initialisations that the cell has: all but the variants of others."""
     return [init for init in inits if init == "default" or ":" in init or init in cells.load(cell).variants]
 
 
-def short(device: str, seed: int) -> Sequence[Piece]:
+def preview_pieces(device: str, seed: int) -> Sequence[Piece]:
     """A few seconds' worth for a run of everything: one Jacobian for each cell, theory at one point each, both maps."""
     names = cells.SEED
     jacobians = jacobian_pieces(names, ("default",), 32, (16, 16), "float64" if device == "cpu" else "float32", 1, device)
     beside_one = [piece for cell in POINTS for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]
-    return [*jacobians, *beside_one, *chaos_pieces(chaos.SHORT, (), (), 0, 0, seed)]
+    return [*jacobians, *beside_one, *chaos_pieces(chaos.PREVIEW, (), (), 0, 0, seed)]

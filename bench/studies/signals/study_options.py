@@ -1,4 +1,4 @@
-"""Where a study is written, and for how long it measures."""
+"""The folder of a study, and how long it measures."""
 
 import math
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folder `out`, or a new one; with `resume` a study there is gone on with. After `seconds` no piece is begun."""
+class StudyOptions:
+    """The folder `out`, or a new one; with `resume` a study there is resumed. After `seconds` no new piece starts."""
 
     out: Path | None = None
     resume: bool = False

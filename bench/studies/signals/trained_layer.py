@@ -14,12 +14,12 @@ from torch import Tensor
 
 import cells
 from bench.errors import UsageError
-from bench.measure.failure import named
+from bench.measure.failure import describe_error
 from bench.measure.problem import Problem
 from bench.studies.signals import chaos
-from bench.studies.signals import jacobians as jacobian
+from bench.studies.signals.jacobians import measure_jacobians
 from bench.studies.signals.piece import Piece
-from bench.studies.signals.signal_plan import TRAJECTORIES, flow, problem
+from bench.studies.signals.signal_plan import TRAJECTORIES, flow, make_study_problem
 from cells.grammar.errors import CellError
 from kernels import RNN
 from kernels.derive.cost_formulas import parameter_sizes
@@ -27,7 +27,7 @@ from kernels.derive.plan import plan
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedLayer:
     """The first layer of a model. `name` is its file's, and the first digits of that one's hash."""
 
     cell: str
@@ -36,50 +36,50 @@ class Trained:
     D: int
     H: int
 
-    def problem(self, T: int, B: int, dtype: str, device: str, seed: int) -> Problem:
-        """With the trained weights; the rest is drawn."""
-        given = problem(self.cell, "default", T, B, self.D, self.H, dtype, device, seed)
+    def make_problem(self, T: int, B: int, dtype: str, device: str, seed: int) -> Problem:
+        """Make a problem with the trained weights; all else is drawn from `seed`."""
+        given = make_study_problem(self.cell, "default", T, B, self.D, self.H, dtype, device, seed)
         for key, value in given.weights.items():
             value.copy_(self.weights[key])
         return given
 
-    def gradients(self, lengths: Sequence[int], B: int, dtypes: Sequence[str], seeds: int, device: str) -> Sequence[Piece]:
+    def gradient_pieces(self, lengths: Sequence[int], B: int, dtypes: Sequence[str], seeds: int, device: str) -> Sequence[Piece]:
         return [
-            (f"{self.cell} {self.name} T={T} {dtype} seed {seed}", partial(flow, self.problem(T, B, dtype, device, seed), self.name))
+            (f"{self.cell} {self.name} T={T} {dtype} seed {seed}", partial(flow, self.make_problem(T, B, dtype, device, seed), self.name))
             for T in lengths for dtype in dtypes for seed in range(seeds)
         ]  # fmt: skip
 
-    def jacobians(self, T: int, dtype: str, seeds: int, device: str) -> Sequence[Piece]:
+    def jacobian_pieces(self, T: int, dtype: str, seeds: int, device: str) -> Sequence[Piece]:
         return [
-            (f"{self.cell} {self.name} seed {seed}", partial(jacobian.measure, self.problem(T, 1, dtype, device, seed), self.name))
+            (f"{self.cell} {self.name} seed {seed}", partial(measure_jacobians, self.make_problem(T, 1, dtype, device, seed), self.name))
             for seed in range(seeds)
         ]  # fmt: skip
 
-    def silence(self, T: int, seed: int) -> Sequence[Piece]:
+    def autonomous_pieces(self, T: int, seed: int) -> Sequence[Piece]:
         rnn = RNN(self.cell, self.D, self.H, dtype=torch.float64)
         with torch.no_grad():
             for key, value in rnn.weights().items():
                 value.copy_(self.weights[key])
-        return [(f"{self.cell} {self.name} without input", partial(chaos.silent, rnn, self.name, T, TRAJECTORIES, seed))]
+        return [(f"{self.cell} {self.name} without input", partial(chaos.measure_autonomous, rnn, self.name, T, TRAJECTORIES, seed))]
 
 
-def trained(path: Path, cell: str) -> Trained:
+def load_trained(path: Path, cell: str) -> TrainedLayer:
     """The layer in a saved state dict. Raises UsageError where it holds none of that cell."""
-    weights = checkpoint(path, cell)
-    D, H = sizes(cell, weights, path)
-    return Trained(cell, f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]}", weights, D, H)
+    weights = read_weights(path, cell)
+    D, H = find_sizes(cell, weights, path)
+    return TrainedLayer(cell, f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]}", weights, D, H)
 
 
-def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
+def read_weights(path: Path, cell: str) -> dict[str, Tensor]:
     """The learned values of the first layer in a saved state dict of `kernels.RNN`, by the cell's names. Raises UsageError where it
     holds none, or several of that cell."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UsageError(f"--checkpoint {path} can't be read ({named(error)}): name a state dict torch.save wrote") from None
+        raise UsageError(f"--checkpoint {path} can't be read ({describe_error(error)}): name a state dict torch.save wrote") from None
     wanted = {name: f"{name.replace('.', '_')}_l0" for name in parameter_sizes(plan(cells.load(cell)))}
     layers: dict[str, dict[str, Tensor]] = {}
-    for key, value in flat(saved).items():
+    for key, value in flatten(saved).items():
         module, _, last = key.rpartition(".")
         layers.setdefault(module, {})[last] = value
     whole = [module for module, values in layers.items() if set(wanted.values()) <= set(values)]
@@ -92,7 +92,7 @@ def checkpoint(path: Path, cell: str) -> dict[str, Tensor]:
     return {name: layers[whole[0]][key] for name, key in wanted.items()}
 
 
-def sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
+def find_sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
     """D and H of a layer: those with which the cell has values of just these shapes."""
     found = {name: tuple(value.shape) for name, value in weights.items()}
     widths = {math.prod(shape[:-1]) for shape in found.values() if len(shape) > 1}
@@ -103,12 +103,12 @@ def sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, in
     raise UsageError(f"--checkpoint {path} holds a layer whose shapes are not those of a {cell}: was its first layer written by another?")
 
 
-def flat(saved: object) -> dict[str, Tensor]:
+def flatten(saved: object) -> dict[str, Tensor]:
     """The tensors in nested dictionaries, by the last of their names. Where several have one of that name it is the last one's: of a
     training, the best."""
     if not isinstance(saved, dict):
         return {}
     found: dict[str, Tensor] = {}
     for key, value in saved.items():
-        found |= {key: value} if isinstance(value, Tensor) else flat(value)
+        found |= {key: value} if isinstance(value, Tensor) else flatten(value)
     return found

@@ -1,4 +1,4 @@
-"""What a cell can learn: tasks, their training, and what a trained model does. `python -m bench train TASK`."""
+"""The training study: tasks, their training, and what a trained model does. `python -m bench train TASK`."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ TASKS = {
 """The tasks by name, and where each is written."""
 
 
-def load(name: str, **changes: Any) -> "Task":
+def load_task(name: str, **changes: Any) -> "Task":
     """The task called `name`, with `changes` to its sizes."""
     module, _, kind = TASKS[name].partition(".")
     return getattr(importlib.import_module(f"bench.studies.training.{module}"), kind)(**changes)

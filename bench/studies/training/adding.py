@@ -14,7 +14,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.studies.training.task import Batch, Split, Supervised, draw, tensors
+from bench.studies.training.task import Batch, Split, Supervised, make_rng, to_tensors
 
 HELD_OUT = 1000
 
@@ -49,10 +49,10 @@ class Adding(Supervised):
         return [marks]
 
     def batch(self, seed: int, step: int) -> Batch:
-        return tensors(*self.sample(draw(seed, step, 0), self.B))
+        return to_tensors(*self.sample(make_rng(seed, step, 0), self.B))
 
     def held_out(self, split: Split) -> Batch:
-        return tensors(*self.sample(draw(0, {"valid": 1, "test": 2}[split], 1), HELD_OUT))
+        return to_tensors(*self.sample(make_rng(0, {"valid": 1, "test": 2}[split], 1), HELD_OUT))
 
     def criterion(self, output: Tensor, y: Tensor) -> Tensor:
         return F.mse_loss(output, y)

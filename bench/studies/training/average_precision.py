@@ -52,10 +52,10 @@ def average_precision(histories: Histories, questions: Sequence[Question], score
         row = np.repeat(np.arange(len(questions)), [t + 1 for _, t in questions])
         seen = np.concatenate([user[: t + 1] for user, t in questions])
         scores[torch.from_numpy(row), torch.from_numpy(seen)] = -torch.inf
-    return precisions(scores, torch.tensor([user[t + 1] for user, t in questions], device=scores.device))
+    return precision_of_rows(scores, torch.tensor([user[t + 1] for user, t in questions], device=scores.device))
 
 
-def precisions(scores: Tensor, wanted: Tensor) -> Tensor:
+def precision_of_rows(scores: Tensor, wanted: Tensor) -> Tensor:
     """1/rank of `wanted` (N) in `scores` (N, items), 0 beyond 20 and for what is not ranked."""
     own = scores.gather(1, wanted[:, None])
     ranks = torch.ge(scores, own, out=torch.empty_like(scores)).sum(1)  # of numbers: of truth values the sum takes thirty times as long

@@ -12,7 +12,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.studies.training.task import Batch, Split, Supervised, draw, tensors
+from bench.studies.training.task import Batch, Split, Supervised, make_rng, to_tensors
 
 SYMBOLS, RECALLED = 8, 10
 BLANK, MARK = SYMBOLS, SYMBOLS + 1
@@ -47,10 +47,10 @@ class Copying(Supervised):
         return np.eye(self.D)[x], y
 
     def batch(self, seed: int, step: int) -> Batch:
-        return tensors(*self.sample(draw(seed, step, 2), self.B))
+        return to_tensors(*self.sample(make_rng(seed, step, 2), self.B))
 
     def held_out(self, split: Split) -> Batch:
-        return tensors(*self.sample(draw(0, {"valid": 1, "test": 2}[split], 3), HELD_OUT))
+        return to_tensors(*self.sample(make_rng(0, {"valid": 1, "test": 2}[split], 3), HELD_OUT))
 
     def criterion(self, output: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(output.flatten(0, 1), y.flatten())

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.studies.training.task import Batch, Split, Supervised, draw, place, tensors
+from bench.studies.training.task import Batch, Split, Supervised, device_of, make_rng, to_tensors
 
 IGNORED = -1
 
@@ -47,29 +47,29 @@ class Counting(Supervised):
         return np.stack([a, b], axis=-1).astype(float), np.where(b, ends, IGNORED)
 
     def batch(self, seed: int, step: int) -> Batch:
-        return tensors(*self.words(draw(seed, step, 4).integers(1, self.T + 1, self.B)))
+        return to_tensors(*self.words(make_rng(seed, step, 4).integers(1, self.T + 1, self.B)))
 
     def held_out(self, split: Split) -> Batch:
-        """Of validation, the even n; of test, all: for a model that counts they are equally hard."""
-        return tensors(*self.words(np.arange(2 if split == "valid" else 1, 4 * self.T + 1, 2 if split == "valid" else 1)))
+        """Return the even n for validation and all for test: they are equally hard for a model that counts."""
+        return to_tensors(*self.words(np.arange(2 if split == "valid" else 1, 4 * self.T + 1, 2 if split == "valid" else 1)))
 
     def criterion(self, output: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=IGNORED)
 
     def score(self, output: Tensor, y: Tensor) -> float:
-        return right(output, y).double().mean().item()
+        return is_right(output, y).double().mean().item()
 
     @torch.no_grad()
     def extras(self, model: nn.Module) -> dict[str, float]:
         """`counts to`: the largest n up to which every word is right."""
-        x, y = (part.to(place(model)) for part in self.held_out("test"))
-        wrong = (~right(model(x), y)).nonzero()
+        x, y = (part.to(device_of(model)) for part in self.held_out("test"))
+        wrong = (~is_right(model(x), y)).nonzero()
         return {"counts to": float(wrong[0, 0]) if len(wrong) else float(y.shape[1])}
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"N": self.T}
 
 
-def right(output: Tensor, y: Tensor) -> Tensor:
-    """Of which words (B) every answer is right."""
+def is_right(output: Tensor, y: Tensor) -> Tensor:
+    """Return the words (B) of which every answer is right."""
     return ((output.argmax(-1) == y) | (y == IGNORED)).all(0)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from bench.errors import UsageError
-from bench.studies.training.pixel_sequences import OfTen, Pictures
-from bench.studies.training.task import Batch, Split, draw, split_of
+from bench.studies.training.pixel_sequences import Pictures, TenClasses
+from bench.studies.training.task import Batch, Split, make_rng, split_indices
 
 DARKEST = 16
 SHARES = (0.7, 0.15)
@@ -20,7 +20,7 @@ NOISE = 0.2
 
 
 @dataclass(frozen=True)
-class Digits(OfTen):
+class Digits(TenClasses):
     """x (64, B, 1): pixels, row by row; y (B): the digit. A training takes a minute of a core at most."""
 
     name: ClassVar[str] = "digits"
@@ -35,11 +35,11 @@ class Digits(OfTen):
 
     @staticmethod
     def data(split: Split) -> Pictures:
-        return data(split)
+        return load_digits_data(split)
 
     def batch(self, seed: int, step: int) -> Batch:
         x, y = super().batch(seed, step)
-        noise = draw(seed, step, 14).standard_normal(tuple(x.shape), np.float32)
+        noise = make_rng(seed, step, 14).standard_normal(tuple(x.shape), np.float32)
         return x + NOISE * torch.from_numpy(noise), y
 
     def sizes(self) -> dict[str, Any]:
@@ -47,12 +47,12 @@ class Digits(OfTen):
 
 
 @cache
-def data(split: Split) -> Pictures:
+def load_digits_data(split: Split) -> Pictures:
     """Pixels (64, N, 1) from 0 to 1 and digits (N): 70% are for training, 15% each for validation and test, the same for all seeds."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
         raise UsageError("the digits come with scikit-learn, which is not installed: pip install scikit-learn") from None
     pixels, digits = load_digits(return_X_y=True)
-    rows = split_of(draw(0, 5).permutation(len(digits)), SHARES)[split]
+    rows = split_indices(make_rng(0, 5).permutation(len(digits)), SHARES)[split]
     return pixels[rows].T[:, :, None] / DARKEST, digits[rows]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.studies.training import clicks, ratings
-from bench.studies.training.task import Split, draw, split_of
+from bench.studies.training.task import Split, make_rng, split_indices
 
 LONGEST, FEWEST = 501, 5
 """Of a user's events: the last 500 and the one they lead to; and who has fewer than so many isn't used."""
@@ -41,33 +41,33 @@ class Histories:
 
     @cached_property
     def repeats(self) -> bool:
-        """Whether a user of training has any item twice: if not, none that was seen need be recommended."""
+        """Return whether a user of training has any item twice: if not, no item that was seen need be recommended."""
         return any(len(np.unique(user)) < len(user) for user in self.users["train"])
 
 
-def from_file(path: Path) -> Histories:
-    """Of a ratings.dat. Items are numbered as training has them, the most frequent first."""
-    everyone = ratings.read(path)
+def read_histories(path: Path) -> Histories:
+    """Read the histories of a ratings.dat. Items are numbered as training has them, the most frequent first."""
+    everyone = ratings.read_ratings(path)
     kept = [user[-LONGEST:] for user in everyone if len(user) >= FEWEST]
     if len(kept) < 10:
         raise UsageError(
             f"{path}: {len(kept)} of its {len(everyone)} users have {FEWEST} items or more: training, validation and test need 10 together"
         )
-    rows = split_of(draw(0, 7).permutation(len(kept)), SHARES)
+    rows = split_indices(make_rng(0, 7).permutation(len(kept)), SHARES)
     popular = Counter(item for k in rows["train"] for item in kept[k]).most_common()
     number = {item: k for k, (item, _) in enumerate(popular, start=1)}
-    users = {split: [coded(kept[k], number) for k in rows[split]] for split in rows}
+    users = {split: [renumber(kept[k], number) for k in rows[split]] for split in rows}
     source = f"{path.name}: {len(kept):,} of {len(everyone):,} users, those with {FEWEST} items or more"
     return Histories(source, users, len(popular) + 1)
 
 
-def coded(user: Sequence[str], number: dict[str, int]) -> np.ndarray:
+def renumber(user: Sequence[str], number: dict[str, int]) -> np.ndarray:
     return np.array([number.get(item, UNKNOWN) for item in user])
 
 
-def made_up(users: int, length: int, items: int) -> Histories:
-    """Of the click stream: `users` of `length` items and the one they lead to, out of `items`."""
-    stream = clicks.sessions(users, length + 1, items, draw(0, 8)) + 1
-    rows = split_of(draw(0, 9).permutation(users), SHARES)
+def draw_histories(users: int, length: int, items: int) -> Histories:
+    """Draw the histories of the synthetic click stream: `users` of `length` items and the one they lead to, out of `items`."""
+    stream = clicks.draw_sessions(users, length + 1, items, make_rng(0, 8)) + 1
+    rows = split_indices(make_rng(0, 9).permutation(users), SHARES)
     found = {split: list(stream[rows[split]]) for split in rows}
-    return Histories(f"click stream, made up: {users:,} users of {length + 1} clicks among {items:,} items", found, items + 1)
+    return Histories(f"synthetic click stream: {users:,} users of {length + 1} clicks among {items:,} items", found, items + 1)

@@ -16,8 +16,8 @@ import torch
 from bench.errors import UsageError
 from bench.records.training_record import Trial
 from bench.studies.training import training_checkpoint
-from bench.studies.training.layer_check import Wrong
-from bench.studies.training.round_robin import turns
+from bench.studies.training.layer_check import WrongResult
+from bench.studies.training.round_robin import round_robin
 from bench.studies.training.task import Task
 from bench.studies.training.trainer import Tell, Training
 
@@ -30,8 +30,8 @@ Found = dict[str, float]
 
 @dataclass
 class Search:
-    """What was found is kept in search.json in `folder`, and stays when a run is gone on with: a training goes on at the rate that it
-    began with."""
+    """The search for learning rates. Its results are kept in search.json in `folder`, and stay when a run is resumed: a training goes on at
+    the rate that it began with."""
 
     folder: Path
     device: torch.device
@@ -49,30 +49,30 @@ class Search:
     def path(self) -> Path:
         return self.folder / "search.json"
 
-    def of(self, trial: Trial) -> Found:
-        """What was found for a cell and its width; nothing where there was no search, or no time for one."""
-        return self.found.get(size(trial), {})
+    def record_of(self, trial: Trial) -> Found:
+        """Return what was found for a cell and its width; nothing if there was no search, or no time for one."""
+        return self.found.get(size_key(trial), {})
 
     def rate(self, task: Task, trial: Trial) -> float:
         """The best rate that was found, the task's first where none was."""
-        found = self.of(trial)
+        found = self.record_of(trial)
         return float((max if task.higher else min)(found, key=lambda rate: found[rate])) if found else task.rates[0]
 
-    def run(self, task: Task, trials: Iterable[Trial], rng: np.random.Generator, until: float) -> None:
-        """Search for what isn't known yet, all by turns, in half of the time that is left at most."""
-        wanted = {size(trial): trial for trial in trials if size(trial) not in self.found}
+    def search_rates(self, task: Task, trials: Iterable[Trial], rng: np.random.Generator, until: float) -> None:
+        """Search for what isn't known yet, interleaved, in at most half of the time that is left."""
+        wanted = {size_key(trial): trial for trial in trials if size_key(trial) not in self.found}
         rates = tuple(dict.fromkeys(task.rates))
         if len(rates) < 2 or not wanted:
             return
         now, best = time.monotonic(), max if task.higher else min
         trainings: list[Training] = []
         for trial in wanted.values():
-            with suppress(Wrong):  # it is told when the training itself begins
-                trainings += [self.tried(task, trial, rate) for rate in rates]
-        for training, _ in turns(trainings, rng, self.tell, now + (until - now) / 2):
+            with suppress(WrongResult):  # it is told when the training itself begins
+                trainings += [self.try_rate(task, trial, rate) for rate in rates]
+        for training, _ in round_robin(trainings, rng, self.tell, now + (until - now) / 2):
             if training.curve:
                 value = best(point.value for point in training.curve)
-                self.found.setdefault(size(training.trial), {})[repr(training.trial.rate)] = value
+                self.found.setdefault(size_key(training.trial), {})[repr(training.trial.rate)] = value
         beside = self.path.with_suffix(".new")
         beside.write_text(json.dumps(self.found), encoding="utf-8")
         beside.replace(self.path)
@@ -80,10 +80,10 @@ class Search:
             if training.path:
                 training.path.unlink(missing_ok=True)
 
-    def tried(self, task: Task, trial: Trial, rate: float) -> Training:
-        path = self.folder / f"search-{training_checkpoint.name(trial)}-{rate!r}.pt"
+    def try_rate(self, task: Task, trial: Trial, rate: float) -> Training:
+        path = self.folder / f"search-{training_checkpoint.checkpoint_name(trial)}-{rate!r}.pt"
         return Training(task, trial.model_copy(update={"rate": rate, "seed": SEED}), self.device, path)
 
 
-def size(trial: Trial) -> str:
+def size_key(trial: Trial) -> str:
     return f"{trial.cell} H={trial.H}"

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from bench.studies.training.pixel_sequences import OfTen, Pictures
-from bench.studies.training.task import Split, Task, draw, split_of
+from bench.studies.training.pixel_sequences import Pictures, TenClasses
+from bench.studies.training.task import Split, Task, make_rng, split_indices
 
 SHAPES = (
     (5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5),
@@ -34,7 +34,7 @@ SIZES = (100, 300, 1000, 4000)
 
 
 @dataclass(frozen=True)
-class Mnist1d(OfTen):
+class Mnist1d(TenClasses):
     """x (40, B, 1): heights; y (B): the digit. The first `examples` of 4000 are for training, 1000 each for validation and test."""
 
     name: ClassVar[str] = "mnist1d"
@@ -47,7 +47,7 @@ class Mnist1d(OfTen):
 
     @staticmethod
     def data(split: Split) -> Pictures:
-        return data(split)
+        return load_mnist1d(split)
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"T": LENGTH, "examples": self.examples}
@@ -66,30 +66,30 @@ class Sizes(Mnist1d):
         return [Sizes(**{**vars(self), "examples": count}) for count in SIZES]
 
 
-def data(split: Split) -> Pictures:
+def load_mnist1d(split: Split) -> Pictures:
     """Heights (40, N, 1) and digits (N); over all splits of mean 0 and deviation 1."""
-    heights, digits, rows = everything()
+    heights, digits, rows = make_dataset()
     return heights[rows[split]].T[:, :, None], digits[rows[split]]
 
 
 @cache
-def everything() -> tuple[np.ndarray, np.ndarray, dict[Split, np.ndarray]]:
+def make_dataset() -> tuple[np.ndarray, np.ndarray, dict[Split, np.ndarray]]:
     """All heights (N, 40) and digits (N), and which are of which split."""
-    rng = draw(0, 6)
+    rng = make_rng(0, 6)
     digits = np.arange(COUNT) % len(SHAPES)
-    heights = np.stack([example(outline(int(digit)), rng) for digit in digits])
+    heights = np.stack([make_example(digit_outline(int(digit)), rng) for digit in digits])
     heights = (heights - heights.mean()) / heights.std()
-    return heights, digits, split_of(rng.permutation(COUNT), (TRAIN / COUNT, VALID / COUNT))
+    return heights, digits, split_indices(rng.permutation(COUNT), (TRAIN / COUNT, VALID / COUNT))
 
 
-def outline(digit: int) -> np.ndarray:
+def digit_outline(digit: int) -> np.ndarray:
     """A digit's twelve heights, of deviation 1/6 and beginning at 0."""
     heights = np.array(SHAPES[digit])
     heights = (heights - heights.mean()) / heights.std()
     return (heights - heights[0]) / 6
 
 
-def example(heights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def make_example(heights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One example of an outline, 40 heights: padded at its end, stretched, scaled, turned round, in noise, sheared."""
     padding = int(rng.integers(PADDING[0], PADDING[1] + 1))
     length, width = len(heights), len(heights) + padding

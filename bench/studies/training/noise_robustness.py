@@ -12,7 +12,7 @@ from kernels.layer.inputs import Hidden
 SEED = 12
 
 
-class Noisy(nn.Module):
+class NoisyLayer(nn.Module):
     """A layer whose inputs have normal noise added, of `inputs` times their own deviation, and whose states have some added after every
     step, of `states` times the deviation of the layer's outputs without noise. Called as the layer: x (T, B, D) → outputs and states."""
 
@@ -42,13 +42,13 @@ class Noisy(nn.Module):
 
 
 @contextmanager
-def noisy(model: nn.Module, inputs: float = 0.0, states: float = 0.0) -> Iterator[nn.Module]:
+def add_noise(model: nn.Module, inputs: float = 0.0, states: float = 0.0) -> Iterator[nn.Module]:
     """The model, its layer `rnn` noisy for as long as the context lasts. The layer has to be a single one, in one direction."""
     rnn = model.rnn
     assert isinstance(rnn, RNN)
     if rnn.num_layers > 1 or rnn.bidirectional:
         raise ValueError("noise on states needs a layer that is a single one, in one direction")
-    model.rnn = Noisy(rnn, inputs, states)
+    model.rnn = NoisyLayer(rnn, inputs, states)
     try:
         yield model
     finally:

@@ -8,14 +8,14 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.studies.training.task import Batch, Split, Supervised, accuracy, shuffled, tensors
+from bench.studies.training.task import Batch, Split, Supervised, accuracy, shuffled_indices, to_tensors
 
 Pictures = tuple[np.ndarray, np.ndarray]
 """Values (T, N, 1) and digits (N)."""
 
 
 @dataclass(frozen=True)
-class OfTen(Supervised):
+class TenClasses(Supervised):
     """x (T, B, 1): the values of a picture; y (B): its digit. The first `examples` are trained on, all where that is 0."""
 
     metric: ClassVar[str] = "accuracy"
@@ -33,11 +33,11 @@ class OfTen(Supervised):
 
     def batch(self, seed: int, step: int) -> Batch:
         x, y = self.data("train")
-        chosen = shuffled(min(self.examples or len(y), len(y)), self.B, seed, step)
-        return tensors(x[:, chosen], y[chosen])
+        chosen = shuffled_indices(min(self.examples or len(y), len(y)), self.B, seed, step)
+        return to_tensors(x[:, chosen], y[chosen])
 
     def held_out(self, split: Split) -> Batch:
-        return tensors(*self.data(split))
+        return to_tensors(*self.data(split))
 
     def criterion(self, output: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(output, y)

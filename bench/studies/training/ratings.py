@@ -9,7 +9,7 @@ SEPARATOR = "::"
 LIKE = "user::item::rating::unixtime, as in 1::0104257::8::1364690142"
 
 
-def read(path: Path) -> list[list[str]]:
+def read_ratings(path: Path) -> list[list[str]]:
     """Each user's items in the order of their times, those of one time as the file has them; users in the order of the file.
 
     Raises UsageError, naming the line, where the file is missing, not UTF-8, empty, or a line is of another form.
@@ -23,14 +23,14 @@ def read(path: Path) -> list[list[str]]:
     events: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
-            user, item, time = parse(line, f"{path}: line {number}")
+            user, item, time = parse_rating(line, f"{path}: line {number}")
             events[user].append((time, item))
     if not events:
         raise UsageError(f"{path} is empty: a ratings.dat has lines of {LIKE}")
     return [[item for _, item in sorted(events[user], key=lambda event: event[0])] for user in events]
 
 
-def parse(line: str, place: str) -> tuple[str, str, float]:
+def parse_rating(line: str, place: str) -> tuple[str, str, float]:
     """User, item and time of a line."""
     fields = line.strip().split(SEPARATOR)
     if len(fields) != 4:

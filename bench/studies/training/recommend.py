@@ -1,7 +1,7 @@
 """The next item, after Chen 2017 (1711.06788): a history of at most 500 items, an embedding, one recurrent layer, a sampled softmax, and
 MAP@20 on users that training never sees.
 
-The paper's data are not public, and no widths of its were found: a ratings.dat stands in for them, or a click stream made up here. All
+The paper's data are not public, and no widths of its were found: a ratings.dat stands in for them, or a synthetic click stream. All
 cells of a comparison have embeddings of one width, that of the task, so a cell's own H changes no more than the layer and a map H → E.
 
 Two things are here that the paper doesn't have, since without them no cell is reliably better than counted transitions on so small a file:
@@ -24,8 +24,8 @@ from torch.nn.utils.rnn import pad_sequence
 from bench.studies.training import sampled_softmax
 from bench.studies.training.average_precision import Question, Scorer, mean_average_precision
 from bench.studies.training.baselines import Markov, Popular
-from bench.studies.training.histories import UNKNOWN, Histories, from_file, made_up
-from bench.studies.training.task import Batch, Split, Task, draw, place
+from bench.studies.training.histories import UNKNOWN, Histories, draw_histories, read_histories
+from bench.studies.training.task import Batch, Split, Task, device_of, make_rng
 from kernels import RNN
 
 ALIKE = 8
@@ -67,7 +67,7 @@ class Recommender(nn.Module):
         return x + self.out(self.drop(y))
 
     def scores(self, asked: Tensor) -> Tensor:
-        """Of what `forward` returned, (N, E): the scores of all items (N, items)."""
+        """Compute the scores of all items (N, items) from what `forward` returned, (N, E)."""
         return F.linear(asked, self.items.weight, self.bias.weight[:, 0])
 
 
@@ -93,11 +93,11 @@ class Recommend(Task):
 
     @cached_property
     def histories(self) -> Histories:
-        return from_file(self.data) if self.data else made_up(self.users, self.T, self.vocabulary)
+        return read_histories(self.data) if self.data else draw_histories(self.users, self.T, self.vocabulary)
 
     @cached_property
     def q(self) -> np.ndarray:
-        return sampled_softmax.proposal(self.histories.counts)
+        return sampled_softmax.proposal_distribution(self.histories.counts)
 
     @cached_property
     def cumulative(self) -> np.ndarray:
@@ -112,14 +112,14 @@ class Recommend(Task):
 
     def batch(self, seed: int, step: int) -> Batch:
         """Histories (T, B) padded at the end, what follows each item or −1, and what the softmax draws with its correction (S or fewer)."""
-        rng = draw(seed, step, 10)
+        rng = make_rng(seed, step, 10)
         users = [self.histories.users["train"][k] for k in self.chosen(seed, step)]
         T = max(map(len, users)) - 1
         history, target = np.zeros((T, len(users)), np.int64), np.full((T, len(users)), -1)
         for k, user in enumerate(users):
             history[: len(user) - 1, k], target[: len(user) - 1, k] = user[:-1], user[1:]
         history[rng.random(history.shape) < HIDDEN] = UNKNOWN
-        drawn, correction = sampled_softmax.draws(self.q, self.cumulative, self.S, rng)
+        drawn, correction = sampled_softmax.draw_negatives(self.q, self.cumulative, self.S, rng)
         return tuple(torch.from_numpy(part) for part in (history, target, drawn, correction))
 
     def chosen(self, seed: int, step: int) -> np.ndarray:
@@ -127,7 +127,7 @@ class Recommend(Task):
         lengths = self.histories.lengths
         per_epoch = max(1, len(lengths) // self.B)
         epoch, place = divmod(step, per_epoch)
-        rng = draw(seed, epoch, 11)
+        rng = make_rng(seed, epoch, 11)
         order = rng.permutation(len(lengths))[: per_epoch * self.B]
         groups = [group[np.argsort(lengths[group], kind="stable")] for group in np.split(order, range(0, len(order), ALIKE * self.B)[1:])]
         batches = [batch for group in groups for batch in np.split(group, range(0, len(group), self.B)[1:])]
@@ -140,7 +140,7 @@ class Recommend(Task):
         asked, wanted = model(history)[known], target[known]
         positive = (asked * model.items(wanted)).sum(-1) + model.bias(wanted)[:, 0]
         negative = torch.addmm(model.bias(drawn)[:, 0] + correction, asked, model.items(drawn).T)
-        return sampled_softmax.loss(positive, negative, wanted, drawn)
+        return sampled_softmax.sampled_softmax_loss(positive, negative, wanted, drawn)
 
     @torch.no_grad()
     def measure(self, model: nn.Module, split: Split) -> float:
@@ -149,7 +149,7 @@ class Recommend(Task):
         users = self.histories.users[split]
         for group in np.array_split(np.argsort([len(user) for user in users], kind="stable"), -(-len(users) // TOGETHER)):
             histories = pad_sequence([torch.from_numpy(users[k][:-1]) for k in group])
-            answers = model(histories.to(place(model)))
+            answers = model(histories.to(device_of(model)))
             asked |= {id(users[k]): answers[:, row] for row, k in enumerate(group)}
 
         def score(questions: Sequence[Question]) -> Tensor:
@@ -167,7 +167,7 @@ class Recommend(Task):
         longest = sorted(self.histories.users["valid"], key=len)[-PROBED:]
         T = min(map(len, longest))
         with torch.no_grad():
-            return model.items(torch.from_numpy(np.stack([user[:T] for user in longest], axis=1)).to(place(model)))
+            return model.items(torch.from_numpy(np.stack([user[:T] for user in longest], axis=1)).to(device_of(model)))
 
     def sizes(self) -> dict[str, Any]:
         known = {"data": self.histories.source, "items": self.histories.items, "E": self.D, "S": self.S}

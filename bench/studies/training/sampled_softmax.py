@@ -14,20 +14,20 @@ import torch
 from torch import Tensor
 
 
-def proposal(counts: np.ndarray) -> np.ndarray:
+def proposal_distribution(counts: np.ndarray) -> np.ndarray:
     """q (items): by how often training has each; one that it never has is as likely as one that it has once."""
     weights = np.maximum(counts, 1).astype(float)
     return weights / weights.sum()
 
 
-def draws(q: np.ndarray, cumulative: np.ndarray, S: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Of S draws by q (items) the different items, at most S, and of each log n/(S·q): how much it counts in the sum, float32."""
+def draw_negatives(q: np.ndarray, cumulative: np.ndarray, S: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw S times by q (items). Returns the different items, at most S, and of each log n/(S·q), its weight in the sum, float32."""
     drawn = np.minimum(cumulative.searchsorted(rng.random(S)), len(q) - 1)
     items, n = np.unique(drawn, return_counts=True)
     return items, np.log(n / (S * q[items])).astype(np.float32)
 
 
-def loss(positive: Tensor, negative: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
+def sampled_softmax_loss(positive: Tensor, negative: Tensor, targets: Tensor, drawn: Tensor) -> Tensor:
     """The mean estimated cross entropy of N questions.
 
     `positive` (N): the scores of the targets; `negative` (N, S): those of the items `drawn` (S), log n/(S·q) added to each. It is changed.

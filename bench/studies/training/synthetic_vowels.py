@@ -1,4 +1,4 @@
-"""Vowels, made up: a train of glottal pulses through the resonances of a vocal tract, with voices of many sizes (Fant 1960; Klatt 1980).
+"""Synthetic vowels: a train of glottal pulses through the resonances of a vocal tract, with voices of many sizes (Fant 1960; Klatt 1980).
 
 No recording is needed, and none whose licence is unclear. The resonances are the means that Hillenbrand, Getty, Clark & Wheeler 1995
 measured of men; a voice is higher or lower in pitch, and its tract shorter or longer, as those of their speakers were.
@@ -24,7 +24,7 @@ SETTLED = 600
 """Samples in front of a window, in which the resonances come up."""
 
 
-def vowel(name: str, T: int, voice: np.random.Generator) -> np.ndarray:
+def synthesize_vowel(name: str, T: int, voice: np.random.Generator) -> np.ndarray:
     """T samples of a vowel by a voice drawn here, of mean square 1."""
     pitch, length = voice.uniform(*PITCH), voice.uniform(*LENGTH)
     phase = np.cumsum(np.full(T + SETTLED, pitch / RATE) * (1 + 0.01 * voice.standard_normal(T + SETTLED))) + voice.uniform()

@@ -1,4 +1,4 @@
-"""What a task is: data that follow from a seed and a step, a loss, and a number on data that training never sees.
+"""The definition of a task: data that follow from a seed and a step, a loss, and a metric on data that training never sees.
 
 A batch depends on nothing but the seed and the number of the step. So a training that was interrupted has no state but that of the
 model and its optimiser, and the same seed gives every cell the same data in the same order.
@@ -57,7 +57,7 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """What training makes small; a scalar."""
+        """Compute what training minimizes; a scalar."""
 
     @abstractmethod
     def measure(self, model: nn.Module, split: Split) -> float:
@@ -65,18 +65,18 @@ class Task(ABC):
 
     @abstractmethod
     def inputs(self, model: nn.Module) -> Tensor:
-        """What the recurrent layer reads of some validation data, (T, B, D)."""
+        """Return the input of the recurrent layer for some validation data, (T, B, D)."""
 
     def unfit(self, cell: str, H: int) -> str:
         """Why a cell of width H can't be trained on it; "" where it can."""
         return ""
 
     def variants(self) -> Sequence["Task"]:
-        """What is trained under this name: itself, or several of its kind."""
+        """Return what is trained under this name: the task itself, or several of its kind."""
         return [self]
 
     def baselines(self) -> dict[str, float]:
-        """What is reached on the test data without a recurrent layer, by name."""
+        """Return what is reached on the test data without a recurrent layer, by name."""
         return {}
 
     def extras(self, model: nn.Module) -> dict[str, float]:
@@ -84,11 +84,11 @@ class Task(ABC):
         return {}
 
     def field(self, model: nn.Module) -> Plane | None:
-        """What a trained model has learned over a plane, where it is that."""
+        """Return what a trained model has learned over a plane, if it has."""
         return None
 
     def sizes(self) -> dict[str, Any]:
-        """As a record holds them."""
+        """Return the sizes as a record stores them."""
         return {"B": self.B, "every": self.every, "patience": self.patience}
 
 
@@ -135,31 +135,31 @@ class Supervised(Task):
 
     @torch.no_grad()
     def measure(self, model: nn.Module, split: Split) -> float:
-        x, y = (part.to(place(model)) for part in self.held_out(split))
+        x, y = (part.to(device_of(model)) for part in self.held_out(split))
         return self.score(model(x), y)
 
     def inputs(self, model: nn.Module) -> Tensor:
-        return self.held_out("valid")[0].to(place(model))
+        return self.held_out("valid")[0].to(device_of(model))
 
 
-def place(model: nn.Module) -> torch.device:
+def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def draw(*numbers: int) -> np.random.Generator:
+def make_rng(*numbers: int) -> np.random.Generator:
     """The generator of these numbers."""
     return np.random.default_rng(numbers)
 
 
-def shuffled(count: int, B: int, seed: int, step: int) -> np.ndarray:
+def shuffled_indices(count: int, B: int, seed: int, step: int) -> np.ndarray:
     """Which of `count` examples are in the batch of a step: each once an epoch, in a new order, but for what is left over at its end."""
     per_epoch = max(1, count // B)
-    order = draw(seed, step // per_epoch, 0xE).permutation(count)
+    order = make_rng(seed, step // per_epoch, 0xE).permutation(count)
     start = step % per_epoch * B
     return order[start : start + B]
 
 
-def tensors(*arrays: np.ndarray) -> Batch:
+def to_tensors(*arrays: np.ndarray) -> Batch:
     """Numbers as float32, indices as int64."""
     return tuple(torch.from_numpy(a.astype(np.float32 if a.dtype.kind == "f" else np.int64)) for a in arrays)
 
@@ -170,7 +170,7 @@ def accuracy(output: Tensor, y: Tensor) -> float:
     return (output.argmax(-1) == y)[known].double().mean().item()
 
 
-def split_of(order: Sequence[int] | np.ndarray, shares: tuple[float, float]) -> dict[Split, np.ndarray]:
+def split_indices(order: Sequence[int] | np.ndarray, shares: tuple[float, float]) -> dict[Split, np.ndarray]:
     """An order cut into training, validation and test data; `shares` are those of the first two."""
     first, second = (round(len(order) * share) for share in (shares[0], sum(shares)))
     return dict(zip(SPLITS, np.split(np.asarray(order), (first, second)), strict=True))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from bench.errors import UsageError
 from bench.records.training_record import End, Point, TrainingRecord, Trial
 from bench.studies.training import training_checkpoint
-from bench.studies.training.layer_check import check
+from bench.studies.training.layer_check import check_layer
 from bench.studies.training.task import Task
 from kernels import RNN
 
@@ -36,7 +36,7 @@ Tell = Callable[[Trial, Point], None]
 
 
 class Training:
-    """A trial on its way. `path` is where its checkpoint is, None for none; what is there already is gone on with."""
+    """A trial on its way. `path` is where its checkpoint is, None for none; a checkpoint that exists is resumed."""
 
     def __init__(self, task: Task, trial: Trial, device: torch.device, path: Path | None = None):
         self.task, self.trial, self.path, self.device = task, trial, path, device
@@ -55,9 +55,9 @@ class Training:
         self.curve: list[Point] = []
         self.best: dict[str, Tensor] = {}
         self.diverged = False
-        self.backend, self.error = check(self.rnn, self.task.inputs(self.model))
+        self.backend, self.error = check_layer(self.rnn, self.task.inputs(self.model))
         if path and path.exists():
-            self.restore(training_checkpoint.load(path))
+            self.restore_checkpoint(training_checkpoint.load_file(path))
 
     @property
     def rnn(self) -> RNN:
@@ -66,47 +66,47 @@ class Training:
 
     def run(self, tell: Tell, until: float = math.inf) -> TrainingRecord:
         """Train to the end, or to `until` on the clock of `time.monotonic`."""
-        while (end := self.turn(tell, until)) is None:
+        while (end := self.train_until_eval(tell, until)) is None:
             pass
         return self.record(end)
 
-    def turn(self, tell: Tell, until: float = math.inf) -> End | None:
-        """Train to the next look at the validation data, that included. Returns why the training ended, None where it goes on."""
+    def train_until_eval(self, tell: Tell, until: float = math.inf) -> End | None:
+        """Train up to the next evaluation on the validation data, inclusive. Returns why the training ended, None where it goes on."""
         before = len(self.curve)
-        while (end := self.end(until)) is None and len(self.curve) == before:
-            if self.step % self.task.every == 0 and self.looked < self.step:
-                self.look(tell)
+        while (end := self.end_reason(until)) is None and len(self.curve) == before:
+            if self.step % self.task.every == 0 and self.has_evaluated < self.step:
+                self.evaluate(tell)
             else:
                 self.advance()
         if end:
-            if self.looked < self.step and not self.diverged and end != "time":
-                self.look(tell)
-            self.settle()
-            self.put_down()
+            if self.has_evaluated < self.step and not self.diverged and end != "time":
+                self.evaluate(tell)
+            self.add_elapsed()
+            self.save_checkpoint()
         return end
 
     @property
-    def looked(self) -> int:
+    def has_evaluated(self) -> int:
         """The step of the last look."""
         return self.curve[-1].step if self.curve else -1
 
-    def end(self, until: float) -> End | None:
+    def end_reason(self, until: float) -> End | None:
         if self.diverged:
             return "diverged"
-        reached = [p.step for p in self.curve if self.reached(p.value)]
+        reached = [p.step for p in self.curve if self.is_target_reached(p.value)]
         if reached:
             return "target"
-        if self.task.patience and self.curve and self.looks_since_best() >= self.task.patience:
+        if self.task.patience and self.curve and self.evaluations_since_best() >= self.task.patience:
             return "stopped"
         if self.step >= self.trial.steps:
             return "steps"
         return "time" if time.monotonic() >= until else None
 
-    def reached(self, value: float) -> bool:
+    def is_target_reached(self, value: float) -> bool:
         target = self.task.target
         return target is not None and (value >= target if self.task.higher else value <= target)
 
-    def looks_since_best(self) -> int:
+    def evaluations_since_best(self) -> int:
         values = [p.value if self.task.higher else -p.value for p in self.curve]
         return len(values) - 1 - values.index(max(values))
 
@@ -133,9 +133,9 @@ class Training:
         self.step += 1
         self.durations.append(time.perf_counter() - begun)
 
-    def look(self, tell: Tell) -> None:
+    def evaluate(self, tell: Tell) -> None:
         """Measure the validation data; keep the model if it is the best so far, and a checkpoint."""
-        self.settle()
+        self.add_elapsed()
         self.model.eval()
         value = self.task.measure(self.model, "valid")
         self.model.train()
@@ -143,13 +143,13 @@ class Training:
         loss = sum(self.losses) / len(self.losses) if self.losses else None
         self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value))
         self.losses = []
-        if not self.looks_since_best():
-            self.keep()
+        if not self.evaluations_since_best():
+            self.keep_best()
         if self.step and time.monotonic() >= self.next:
-            self.put_down()
+            self.save_checkpoint()
         tell(self.trial, self.curve[-1])
 
-    def keep(self) -> None:
+    def keep_best(self) -> None:
         """The model is the best so far. Memory for millions of items is asked for once: to be given it takes longer than to fill it."""
         now = self.model.state_dict()
         if not self.best:
@@ -157,7 +157,7 @@ class Training:
         for name, value in self.best.items():
             value.copy_(now[name])
 
-    def settle(self) -> None:
+    def add_elapsed(self) -> None:
         """Add the steps since the last look to the seconds; of one that was stopped on its way, the rest is `paused`."""
         usual = median(self.durations or [0.0])
         counted = [usual if lasted > max(SECOND, STOPPED * usual) else lasted for lasted in self.durations]
@@ -165,13 +165,13 @@ class Training:
         self.paused += sum(self.durations) - sum(counted)
         self.durations = []
 
-    def put_down(self) -> None:
+    def save_checkpoint(self) -> None:
         if self.path:
             begun = time.monotonic()
-            training_checkpoint.save(self.path, self.content())
+            training_checkpoint.save_file(self.path, self.checkpoint_content())
             self.next = time.monotonic() + PAUSE * (time.monotonic() - begun)
 
-    def content(self) -> dict[str, Any]:
+    def checkpoint_content(self) -> dict[str, Any]:
         return {
             "trial": self.trial.model_dump(), "model": self.model.state_dict(), "best": self.best,
             "optimisers": [o.state_dict() for o in self.optimisers], "curve": [p.model_dump() for p in self.curve], "losses": self.losses,
@@ -179,10 +179,10 @@ class Training:
             "diverged": self.diverged,
         }  # fmt: skip
 
-    def restore(self, content: dict[str, Any]) -> None:
+    def restore_checkpoint(self, content: dict[str, Any]) -> None:
         """Go on from a checkpoint, perhaps with more steps. Raises UsageError where it is another trial's, or another program's."""
         try:
-            self.take(content)
+            self.load_state(content)
         except UsageError:
             raise
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
@@ -191,7 +191,7 @@ class Training:
                 f"{self.path} is no checkpoint of this training ({why}): delete it, and --resume begins that training again"
             ) from None
 
-    def take(self, content: dict[str, Any]) -> None:
+    def load_state(self, content: dict[str, Any]) -> None:
         free = ("steps", "equal")
         for name, value in self.trial.model_dump().items():
             if name not in free and content["trial"].get(name) != value:
@@ -213,12 +213,12 @@ class Training:
         self.model.eval()
         return TrainingRecord(
             trial=self.trial, metric=self.task.metric, higher=self.task.higher, target=self.task.target, D=self.task.D,
-            parameters=count(self.model), recurrent=count(self.rnn), backend=self.backend, error=self.error, curve=self.curve,
-            final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds, paused=self.paused,
-            clipped=self.clipped, largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
+            parameters=count_parameters(self.model), recurrent=count_parameters(self.rnn), backend=self.backend, error=self.error,
+            curve=self.curve, final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds,
+            paused=self.paused, clipped=self.clipped, largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
         )  # fmt: skip
 
 
-def count(module: nn.Module) -> int:
-    """Of a module's parameters, those that are learned."""
+def count_parameters(module: nn.Module) -> int:
+    """Count the trainable parameters of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

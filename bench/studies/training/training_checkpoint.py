@@ -11,13 +11,13 @@ from bench.errors import UsageError
 from bench.records.training_record import Trial
 
 
-def name(trial: Trial) -> str:
+def checkpoint_name(trial: Trial) -> str:
     """A trial's, for its file."""
     known = (trial.cell, f"H{trial.H}", f"seed{trial.seed}", f"n{trial.examples}" if trial.examples else "")
     return "-".join(filter(None, known))
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
+def save_file(path: Path, content: dict[str, Any]) -> None:
     """Write it whole or not at all: what was there before stays until then."""
     beside = path.with_suffix(".new")
     with beside.open("wb") as stream:
@@ -27,7 +27,7 @@ def save(path: Path, content: dict[str, Any]) -> None:
     beside.replace(path)
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_file(path: Path) -> dict[str, Any]:
     """Tensors and numbers, no code. Raises UsageError where the file is no checkpoint."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""What is trained: which cells, how wide, from which seeds, and with which learning rate."""
+"""The plan of a run of trainings: which cells, how wide, from which seeds, and with which learning rate."""
 
 import math
 from bisect import bisect_left
@@ -16,7 +16,7 @@ EQUAL = ("hidden", "parameters")
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A task for `cells`, each from `seeds` seeds: at equal width H, or at as many parameters as a GRU of width H has, or both."""
 
     task: Task
@@ -33,19 +33,19 @@ class Plan:
                         yield task, self.trial(task, cell, equal, seed)
 
     def trial(self, task: Task, cell: str, equal: str, seed: int) -> Trial:
-        width = task.H if equal == "hidden" else wide(cell, task.D, parameters(MEASURE, task.D, task.H))
+        width = task.H if equal == "hidden" else matching_width(cell, task.D, count_recurrent_parameters(MEASURE, task.D, task.H))
         known = {"seed": seed, "rate": task.rates[0], "steps": task.steps, "examples": getattr(task, "examples", 0)}
         return Trial.model_validate({"task": task.name, "cell": cell, "H": width, "equal": equal, **known})
 
 
-def parameters(cell: str, D: int, H: int) -> int:
-    """Of a recurrent layer."""
+def count_recurrent_parameters(cell: str, D: int, H: int) -> int:
+    """Count the parameters of a recurrent layer."""
     return sum(math.prod(shape) for shape in cells.load(cell).shapes(D, H).values())
 
 
-def wide(cell: str, D: int, wanted: int) -> int:
+def matching_width(cell: str, D: int, wanted: int) -> int:
     """The width at which a layer has the number of parameters nearest to `wanted`."""
-    step = cells.load(cell).units(1)
+    step = cells.load(cell).round_up_width(1)
     widths: Sequence[int] = range(step, wanted + step, step)
-    above = widths[bisect_left(widths, wanted, key=lambda H: parameters(cell, D, H))]
-    return min((max(step, above - step), above), key=lambda H: abs(parameters(cell, D, H) - wanted))
+    above = widths[bisect_left(widths, wanted, key=lambda H: count_recurrent_parameters(cell, D, H))]
+    return min((max(step, above - step), above), key=lambda H: abs(count_recurrent_parameters(cell, D, H) - wanted))

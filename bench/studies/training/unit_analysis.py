@@ -1,16 +1,16 @@
-"""What a trained layer has learned: what moves its units, how open its gates are, and how much noise it bears."""
+"""The analysis of a trained layer: what drives its units' updates, how open its gates are, and how robust it is to noise."""
 
 import torch
 from torch import Tensor, nn
 
 from bench.records.training_record import Gate, LearnedRecord, Trial
-from bench.studies.training.noise_robustness import noisy
+from bench.studies.training.noise_robustness import add_noise
 from bench.studies.training.task import Task
 from cells.grammar.cell import Cell
 from kernels import RNN
 from kernels.derive.graph import Node
 from kernels.derive.plan_types import addends
-from kernels.layer.input_products import Values, inputs
+from kernels.layer.input_products import Values, bind_inputs
 
 SEQUENCES, STEPS, UNITS, POINTS = 16, 100, 6, 64
 """Of the validation data, what is looked at; units whose trajectory is kept; places at which derivatives are taken."""
@@ -23,25 +23,25 @@ States = tuple[Tensor, ...]
 
 
 @torch.no_grad()
-def look(task: Task, model: nn.Module, trial: Trial) -> LearnedRecord:
+def analyze_units(task: Task, model: nn.Module, trial: Trial) -> LearnedRecord:
     """A trained model on validation data, and on test data in noise."""
     rnn = model.rnn
     assert isinstance(rnn, RNN)
     x = task.inputs(model)[:STEPS, :SEQUENCES]
-    path = states(rnn, x)
-    own, neighbours, input = shares(rnn.cell, x, path, rnn.weights())
+    path = run_states(rnn, x)
+    own, neighbours, input = variance_shares(rnn.cell, x, path, rnn.weights())
     noise = {"none": task.measure(model, "test")}
     for scale in NOISE:
         for kind in ("inputs", "states"):
-            with noisy(model, **{kind: scale}):
+            with add_noise(model, **{kind: scale}):
                 noise[f"{kind} {scale:g}"] = task.measure(model, "test")
     return LearnedRecord(
-        trial=trial, own=own, neighbours=neighbours, input=input, gates=gates(rnn, x, path),
+        trial=trial, own=own, neighbours=neighbours, input=input, gates=measure_gates(rnn, x, path),
         trajectories=path[0][1:, 0, :UNITS].T.tolist(), noise=noise, field=task.field(model),
     )  # fmt: skip
 
 
-def states(rnn: RNN, x: Tensor) -> States:
+def run_states(rnn: RNN, x: Tensor) -> States:
     """Every state (T + 1, B, H) on the way, the initial one first."""
     path: list[States] = [tuple(rnn.cell.initial(x, x.shape[1], rnn.hidden_size))]
     before = None
@@ -51,7 +51,7 @@ def states(rnn: RNN, x: Tensor) -> States:
     return tuple(torch.stack(s) for s in zip(*path, strict=True))
 
 
-def shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> tuple[float, float, float]:
+def variance_shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> tuple[float, float, float]:
     """How much of a unit's next state is its own states', its neighbours', its input's: of its variance to first order, as if these
     varied independently. At `POINTS` places along the path, in float64."""
     parameters = {name: value.double() for name, value in weights.items()}
@@ -76,16 +76,16 @@ def shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> t
     return (own / total).item(), ((from_state.sum() - own) / total).item(), (input / total).item()
 
 
-def gates(rnn: RNN, x: Tensor, path: States) -> list[Gate]:
+def measure_gates(rnn: RNN, x: Tensor, path: States) -> list[Gate]:
     """Every sigmoid of the cell over time."""
     plan = rnn.plan
-    given = inputs(plan, x) | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
+    given = bind_inputs(plan, x) | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
     values = Values(given, rnn.weights())
-    found = {node: values[node] for node in plan.written if node.op == "call" and node.label == "sigmoid"}
-    return [gate(node, v if v.dim() == 3 else v.expand(len(x), 1, len(v))) for node, v in found.items()]
+    found = {node: values[node] for node in plan.ordered_nodes if node.op == "call" and node.label == "sigmoid"}
+    return [measure_gate(node, v if v.dim() == 3 else v.expand(len(x), 1, len(v))) for node, v in found.items()]
 
 
-def gate(node: Node, value: Tensor) -> Gate:
+def measure_gate(node: Node, value: Tensor) -> Gate:
     """A gate by the cell's own name for it, else that of its bias."""
     biases = [n.label for n in addends(node.args[0]) if n.op == "b"]
     levels = torch.tensor((0.1, 0.5, 0.9), dtype=value.dtype, device=value.device)

@@ -1,6 +1,6 @@
-"""Which of three vowels is spoken, told by waves: a map of wave speeds is learned that sends each to a probe of its own.
+"""Three spoken vowels, classified by a wave model: a map of wave speeds is learned that sends each to a probe of its own.
 
-Hughes, Williamson, Minkov & Fan 2019 (1904.12831), on a smaller grid and with vowels that are made up (`speech`). The sound is felt at
+Hughes, Williamson, Minkov & Fan 2019 (1904.12831), on a smaller grid and with synthetic vowels (`synthetic_vowels`). The sound is felt at
 one point; what arrives at three others, squared and added up over time, is shared out among them, and each vowel should have its share.
 """
 
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.records.training_record import Plane
-from bench.studies.training.synthetic_vowels import FORMANTS, RATE, vowel
-from bench.studies.training.task import Batch, Reader, Split, Supervised, accuracy, draw, place, shuffled, tensors
+from bench.studies.training.synthetic_vowels import FORMANTS, RATE, synthesize_vowel
+from bench.studies.training.task import Batch, Reader, Split, Supervised, accuracy, device_of, make_rng, shuffled_indices, to_tensors
 from cells.grammar.grid import Grid
 from cells.grammar.stencil import square
 from kernels import RNN
@@ -26,7 +26,7 @@ ROOM = 3, 6
 SPOKEN: dict[Split, int] = {"train": 600, "valid": 150, "test": 300}
 """How many voices there are, each with one vowel."""
 LARGEST = 16 * 2**30
-"""Bytes that a layer's outputs for the test data may take, all of which are there at once."""
+"""Bytes that a layer's outputs for the test load_vowels may take, all of which are there at once."""
 
 
 class Probes(nn.Module):
@@ -91,12 +91,12 @@ class Vowels(Supervised):
         return Probes(cell, H) if cell == "wave" else Reader(cell, self.D, H, self.outputs, self.last)
 
     def batch(self, seed: int, step: int) -> Batch:
-        x, y = data("train", self.T)
-        chosen = shuffled(len(y), self.B, seed, step)
+        x, y = load_vowels("train", self.T)
+        chosen = shuffled_indices(len(y), self.B, seed, step)
         return x[:, chosen], y[chosen]
 
     def held_out(self, split: Split) -> Batch:
-        return data(split, self.T)
+        return load_vowels(split, self.T)
 
     def criterion(self, output: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(output, y)
@@ -108,15 +108,15 @@ class Vowels(Supervised):
         return {"chance": 1 / len(VOWELS)}
 
     def extras(self, model: nn.Module) -> dict[str, float]:
-        """How sure it is: the mean share of the test data's own vowel."""
-        x, y = (part.to(place(model)) for part in self.held_out("test"))
+        """How sure it is: the mean share of the test load_vowels's own vowel."""
+        x, y = (part.to(device_of(model)) for part in self.held_out("test"))
         with torch.no_grad():
             return {"share of the right one": model(x).softmax(1).gather(1, y[:, None]).mean().item()}
 
     def field(self, model: nn.Module) -> Plane | None:
         if not isinstance(model, Probes):
             return None
-        node = next(node for node in model.rnn.plan.written if node.name == "c" and node.args)  # the speed, made of p.c
+        node = next(node for node in model.rnn.plan.ordered_nodes if node.name == "c" and node.args)  # the speed, made of p.c
         speed = Values({}, model.rnn.weights())[node].detach().view(square(model.rnn.hidden_size))
         points = {"source": model.source, **dict(zip(VOWELS, model.probes, strict=True))}
         return Plane(name="wave speed", values=speed.tolist(), points=points)
@@ -126,12 +126,12 @@ class Vowels(Supervised):
 
 
 @cache
-def data(split: Split, T: int) -> Batch:
+def load_vowels(split: Split, T: int) -> Batch:
     """Sounds (T, N, 1) and vowels (N), the same for all seeds."""
     count = SPOKEN[split]
-    voice = draw(0, list(SPOKEN).index(split), 0x5)
+    voice = make_rng(0, list(SPOKEN).index(split), 0x5)
     names = [n % len(VOWELS) for n in range(count)]
     x, y = torch.zeros(T, count, 1), torch.tensor(names)
     for n, kind in enumerate(names):
-        (x[:, n, 0],) = tensors(vowel(VOWELS[kind], T, voice))
+        (x[:, n, 0],) = to_tensors(synthesize_vowel(VOWELS[kind], T, voice))
     return x, y

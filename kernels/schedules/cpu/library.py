@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from kernels.derive.adjoint import CPP, adjoint, source
+from kernels.derive.adjoint import CPP, adjoint, print_source
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
@@ -30,17 +30,17 @@ FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 
 def compiler() -> str | None:
     """The C++ compiler: $CXX, which may not hold options, else g++ or clang++; None without one."""
-    return located(os.environ.get("CXX"), os.environ.get("PATH"))
+    return find_compiler(os.environ.get("CXX"), os.environ.get("PATH"))
 
 
 @cache
-def located(chosen: str | None, path: str | None) -> str | None:
+def find_compiler(chosen: str | None, path: str | None) -> str | None:
     """Looked for once: a layer that is called a step at a time asks at each."""
     return next((found for name in ([chosen] if chosen else ["g++", "clang++"]) if (found := shutil.which(name, path=path))), None)
 
 
 @cache
-def version(cxx: str) -> str:
+def compiler_version(cxx: str) -> str:
     """What the compiler says of itself, in its first line."""
     return subprocess.run([cxx, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
 
@@ -55,17 +55,17 @@ def cache_folder() -> Path:
     return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
 
 
-def program(plan: Plan, dtype: torch.dtype) -> str:
+def generate_source(plan: Plan, dtype: torch.dtype) -> str:
     """The whole C++ source for a plan: its tables and functions, then the loop."""
     place = layout(plan)
-    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "near": "NEAR"}
+    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "stencil_input": "NEAR"}
     onto = [feed.value if feed.value < 0 else len(place.feeds) + feed.value for feed in place.feeds]
-    index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors, plan.near_leaves) for i, leaf in enumerate(leaves)}
+    index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors, plan.stencil_leaves) for i, leaf in enumerate(leaves)}
 
     def struct(name: str, f: Pointwise, last: bool) -> str:
         leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
         named = replace(f, name="run"), replace(adjoint(f), name="adjoint")
-        functions = "".join("static " + source(function, CPP) for function in named)
+        functions = "".join("static " + print_source(function, CPP) for function in named)
         return (
             f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
             f"static constexpr bool last = {str(last).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
@@ -77,12 +77,13 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         return f"{{{buffer}, {slot}, {place.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
 
     def near(k: int) -> str:
-        counts = [len(n.stencil.taps) for n in plan.near]
-        return f"{{{plan.near[k].state}, {counts[k]}, {sum(counts[:k])}}}"
+        counts = [len(n.stencil.taps) for n in plan.stencil_inputs]
+        return f"{{{plan.stencil_inputs[k].state}, {counts[k]}, {sum(counts[:k])}}}"
 
     longest = max([len(g.terms) for g in place.groups], default=1)
     groups = ", ".join(
-        f"{{{g.stage}, {g.state}, {g.computed}, {int(g.leads)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}" for g in place.groups
+        f"{{{g.stage}, {g.state}, {g.computed}, {int(g.starts_stage)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}"
+        for g in place.groups
     )
     stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
     return "\n".join([
@@ -92,7 +93,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         "namespace {  // what is named alike in another cell's library stays apart from it",
         f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
         f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
-        f"constexpr int NEARS = {len(plan.near)}, VECTORS = {len(plan.vectors)}, BUFFERS = {len(place.widths)};",
+        f"constexpr int NEARS = {len(plan.stencil_inputs)}, VECTORS = {len(plan.vectors)}, BUFFERS = {len(place.widths)};",
         f"constexpr int widths[BUFFERS + 1] = {{{', '.join(map(str, place.widths))}}};",
         f"constexpr int onto[FEEDS + 1] = {{{', '.join(map(str, onto))}}};  // the buffer that a feed is applied to, or -1",
         "enum Kind { STATE, TERM, VECTOR, NEAR };",
@@ -100,7 +101,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
         "struct Slot { int buffer, slot, width; bool hoisted, product; };",
         f"struct Group {{ int stage, state, computed; bool leads; int count, terms[{longest}]; }};",
         "struct Near { int state, taps, first; };",
-        f"static constexpr Near nears[NEARS + 1] = {{{', '.join(near(k) for k in range(len(plan.near)))}}};",
+        f"static constexpr Near nears[NEARS + 1] = {{{', '.join(near(k) for k in range(len(plan.stencil_inputs)))}}};",
         f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
         f"static constexpr Group groups[GROUPS + 1] = {{{groups}}};",
         *(struct(f"Stage{k}", f, False) for k, f in stages),
@@ -112,7 +113,7 @@ def program(plan: Plan, dtype: torch.dtype) -> str:
     ])  # fmt: skip
 
 
-def openmp() -> list[str]:
+def openmp_flags() -> list[str]:
     """Link flags that share torch's own OpenMP runtime: two in one process would fight over the cores."""
     bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")) + sorted(
         (Path(torch.__file__).parents[1] / "torch.libs").glob("libgomp*.so*")
@@ -121,12 +122,12 @@ def openmp() -> list[str]:
 
 
 @cache
-def library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
+def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
     """Build and load a plan's loop. Raises RuntimeError with the compiler's words if it fails."""
-    text, cxx = program(plan, dtype), compiler()
+    text, cxx = generate_source(plan, dtype), compiler()
     assert cxx is not None
-    command = [cxx, *FLAGS, *openmp()]
-    machine = [platform.machine(), processor(), version(cxx)]
+    command = [cxx, *FLAGS, *openmp_flags()]
+    machine = [platform.machine(), cpu_flags(), compiler_version(cxx)]
     key = hashlib.sha256("\0".join([text, *command, *machine]).encode()).hexdigest()[:16]
     folder = cache_folder()
     built = folder / f"{plan.cell.name}-{key}.so"
@@ -134,7 +135,7 @@ def library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
         with tempfile.TemporaryDirectory(dir=folder) as work:
             path = Path(work) / "loop.cpp"
             path.write_text(text)
-            done = subprocess.run([cxx, *FLAGS, str(path), *openmp(), "-o", f"{work}/loop.so"], capture_output=True, text=True)
+            done = subprocess.run([cxx, *FLAGS, str(path), *openmp_flags(), "-o", f"{work}/loop.so"], capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(f"{cxx} could not build the loop of {plan.cell.name}:\n{done.stderr}")
             os.replace(f"{work}/loop.so", built)
@@ -143,7 +144,7 @@ def library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
     return loaded
 
 
-def processor() -> str:
+def cpu_flags() -> str:
     """The processor's feature flags: `-march=native` means another thing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,1 +1,1 @@
-"""The whole sequence in one launch, the recurrent matrices on chip."""
+"""The persistent schedule: one launch runs the whole sequence with the recurrent matrices on chip."""

@@ -1,10 +1,10 @@
-"""What the machine code of a resident kernel says about a time step: read from the SASS of its loop over time, without a GPU.
+"""Verdicts on the machine code of persistent kernels: counts from the SASS of the time loop, without a GPU.
 
 The counts are of instructions, each of which a warp issues once in a step, times published unit rates: bounds, not measurements. They
-tell what no model of tiles knows: whether the compiler had all warps compute the same, or made loads wait for each other.
+show what the cost model of tiles cannot know: whether the compiler made all warps compute the same, or made loads wait for each other.
 
-What was read of the kernels that the suites run is kept in `kernels/verdicts/triton-<version>.json`, which `make verdicts` writes: so
-kernels that are known to be bad need not be compiled to find out. It holds for one version of Triton and for the kernels' text as it was.
+The verdicts on the kernels that the suites run are kept in `kernels/verdicts/triton-<version>.json`, which `make verdicts` writes, so that
+kernels with a fault need not be compiled to find out. They hold for one version of Triton and for the kernels' source as it was.
 """
 
 import ast
@@ -22,31 +22,38 @@ from typing import TYPE_CHECKING, Any
 from kernels.derive.adjoint import adjoint
 from kernels.derive.graph import walk
 from kernels.derive.plan import Plan
-from kernels.schedules.persistent.tiling import Pass, Tiles, product_of
+from kernels.schedules.persistent.tiling import Pass, Tiles, product_shape
 
 if TYPE_CHECKING:
     from kernels.schedules.compile_for import Resources
 
 FOLDER = Path(__file__).parents[2] / "verdicts"
 SOURCES = ("persistent/time_loop", "persistent/matrices", "persistent/grid_barrier", "triton_functions")
-"""The schedules' modules whose text the kernels are made from."""
+"""The modules whose source the kernels are compiled from."""
 
-REPEATS = 2.0
-"""How much more of the pointwise step than its share a thread may compute."""
+MAX_REPEATS = 2.0
+"""Special functions that a thread computes over its share of them, at most."""
 
-SPECIAL = {"sigmoid": 2, "tanh": 2, "softplus": 2, "exp": 1, "log": 1, "sqrt": 1}
-"""Instructions of the special function unit (MUFU) in a function; a division is one too."""
+MUFU_COUNT = {"sigmoid": 2, "tanh": 2, "softplus": 2, "exp": 1, "log": 1, "sqrt": 1}
+"""Instructions of the special function unit (MUFU) in a function; a division has one too."""
 
-WIDTH = {"128": 4, "64": 2, "4": 4, "2": 2}
-"""Cycles of shared memory, 128 bytes each, of a warp's instruction, by the suffix that says how wide it is; one without."""
+ACCESS_CYCLES = {"128": 4, "64": 2, "4": 4, "2": 2}
+"""Cycles of shared memory (128 bytes each) of a warp's load or store, by the suffix of its width; 1 without a suffix."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of a kernel's time step. `pointwise`: special functions that a thread computes over its share of them, 0 where the step has none.
-    `product`: multiplications of all warps over those needed. `chain`: loads from global memory in front of the poll that wait for each
-    other at block barriers, one after another. `barriers` of the block; cycles of `shared` memory and of the `tensor` cores; bytes
-    that a thread spills."""
+    """Counts of a kernel's time step.
+
+    Attributes:
+        pointwise: special functions that a thread computes over its share of them, 0 if the step has none.
+        product: multiplications of all warps over those needed.
+        chain: loads from global memory before the poll that wait for each other at block barriers.
+        barriers: block barriers.
+        shared: cycles of shared memory.
+        tensor: cycles of the tensor cores.
+        spills: bytes that a thread spills.
+    """
 
     pointwise: float
     product: float
@@ -58,13 +65,17 @@ class Verdict:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What a kernel that is to be fast must not have."""
-        found = {"spills": self.spills > 0, "repeats the pointwise step": self.pointwise > REPEATS, "loads in a chain": self.chain > 1}
-        return tuple(fault for fault, there in found.items() if there)
+        """Descriptions of what makes the kernel slow; empty for a good one."""
+        found = {"spills": self.spills > 0, "repeats the pointwise step": self.pointwise > MAX_REPEATS, "loads in a chain": self.chain > 1}
+        return tuple(fault for fault, present in found.items() if present)
 
 
-def loop(sass: str) -> list[str]:
-    """The instructions of the longest loop, in their order, without predicates and operands."""
+def longest_loop(sass: str) -> list[str]:
+    """Returns the instructions of the longest loop in order, without predicates and operands.
+
+    Raises:
+        ValueError: the code has no loop.
+    """
     lines = re.findall(r"/\*([0-9a-f]{4,6})\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)([^;\n]*)", sass)
     jumps = [(int(to[1], 16), int(at, 16)) for at, name, rest in lines if name == "BRA" and (to := re.search(r"0x([0-9a-f]+)\s*$", rest))]
     back = [(to, at) for to, at in jumps if to < at]
@@ -74,17 +85,20 @@ def loop(sass: str) -> list[str]:
     return [name for at, name, _ in lines if first <= int(at, 16) <= last]
 
 
-def special(plan: Plan, direction: str) -> int:
-    """Special functions for an element of a step."""
+def count_special_functions(plan: Plan, direction: str) -> int:
+    """Counts the special functions of an element in a step."""
     functions = [plan.step, *(stage.argument for stage in plan.stages if stage.argument)]
     nodes = [walk((f if direction == "forward" else adjoint(f)).outputs) for f in functions]
-    return sum(SPECIAL.get(n.label, 0) if n.op == "call" else n.op == "div" for found in nodes for n in found)
+    return sum(MUFU_COUNT.get(n.label, 0) if n.op == "call" else n.op == "div" for found in nodes for n in found)
 
 
-def chain(names: Iterable[str]) -> int:
-    """How many loads in front of a poll wait for each other: groups of them with block barriers between, from the last arrival on. The
-    names are those of a loop, whose end is in front of its start. A loop that polls for nothing has none."""
-    order = [mark(name) for name in names]
+def longest_load_chain(names: Iterable[str]) -> int:
+    """Counts the loads before a poll that wait for each other.
+
+    These are groups of loads with block barriers between them, from the last arrival at the grid barrier on. `names` are the
+    instructions of a loop, so the end is followed by the start. A loop without a poll has none.
+    """
+    order = [classify_instruction(name) for name in names]
     last = max((k for k, name in enumerate(order) if name == "arrival"), default=-1)
     longest = groups = 0
     fresh = True
@@ -100,16 +114,16 @@ def chain(names: Iterable[str]) -> int:
     return longest
 
 
-def mark(name: str) -> str:
-    """What an instruction is to `chain`."""
+def classify_instruction(name: str) -> str:
+    """Returns the role of an instruction in `longest_load_chain`: "poll", "load", "arrival", "barrier" or ""."""
     kind = name.split(".")[0]
     if kind in ("LDG", "LD"):
         return "poll" if "STRONG" in name else "load"
     return "arrival" if kind in ("RED", "REDG", "ATOM", "ATOMG") else "barrier" if kind == "BAR" else ""
 
 
-def multiplied(name: str) -> tuple[int, int]:
-    """Multiplications of an instruction of the tensor cores, and cycles that it takes all four of them: a warp's alone takes one."""
+def tensor_core_work(name: str) -> tuple[int, int]:
+    """Returns the multiplications of a tensor core instruction, and the cycles it takes with all four tensor cores of a multiprocessor."""
     if shape := re.match(r"HGMMA\.64x(\d+)x(\d+)", name):
         columns, inner = map(int, shape.groups())
         return 64 * columns * inner, max(16, columns // 2)
@@ -118,37 +132,37 @@ def multiplied(name: str) -> tuple[int, int]:
     return 0, 0
 
 
-def passed(name: str) -> int:
-    """Cycles of shared memory that a warp's instruction takes, or a warpgroup's, whose operands are there."""
+def shared_memory_cycles(name: str) -> int:
+    """Returns the cycles of shared memory that an instruction of a warp or warpgroup takes."""
     kind, *suffixes = name.split(".")
     if kind in ("LDS", "STS", "LDSM", "STSM"):
-        return next((WIDTH[suffix] for suffix in suffixes if suffix in WIDTH), 1)
+        return next((ACCESS_CYCLES[suffix] for suffix in suffixes if suffix in ACCESS_CYCLES), 1)
     shape = re.match(r"HGMMA\.64x(\d+)x(\d+)", name)
     return (64 + int(shape[1])) * int(shape[2]) * 2 // 128 if shape else 0
 
 
-def judged(work: Pass, tiles: Tiles, used: "Resources") -> Verdict:
-    """The verdict on the compiled kernel of a pass."""
-    names = Counter(found := loop(used.sass))
-    of, lanes = product_of(work, tiles), 32 * tiles.warps
+def judge(work: Pass, tiles: Tiles, used: "Resources") -> Verdict:
+    """Returns the verdict on the compiled kernel of a pass."""
+    names = Counter(found := longest_loop(used.sass))
+    of, lanes = product_shape(work, tiles), 32 * tiles.warps
     each = {name: count * (tiles.warps // 4 if name.startswith("HGMMA") else tiles.warps) for name, count in names.items()}
     needed = of.count * max(16, of.rows) * max(8, of.columns) * of.inner
-    share = special(work.plan, work.direction) * -(-tiles.BB * tiles.BN // lanes)
+    share = count_special_functions(work.plan, work.direction) * -(-tiles.BB * tiles.BN // lanes)
     mufu = sum(count for name, count in names.items() if name.startswith("MUFU"))
     return Verdict(
         round(mufu / share, 2) if share else 0.0,
-        round(sum(multiplied(name)[0] * count for name, count in each.items()) / needed, 2),
-        chain(found),
+        round(sum(tensor_core_work(name)[0] * count for name, count in each.items()) / needed, 2),
+        longest_load_chain(found),
         sum(count for name, count in names.items() if name.startswith("BAR")),
-        sum(passed(name) * count for name, count in each.items()),
-        sum(multiplied(name)[1] * count for name, count in each.items()),
+        sum(shared_memory_cycles(name) * count for name, count in each.items()),
+        sum(tensor_core_work(name)[1] * count for name, count in each.items()),
         used.stack + used.local,
     )
 
 
 @cache
-def source() -> str:
-    """A hash of the text that the kernels are made from, without what its modules say about themselves."""
+def hash_sources() -> str:
+    """Returns a hash of the source that the kernels are compiled from, module docstrings excluded."""
     text = ""
     for name in SOURCES:
         module = (Path(__file__).parents[1] / f"{name}.py").read_text(encoding="utf-8")
@@ -159,33 +173,33 @@ def source() -> str:
 Key = tuple[object, ...]
 
 
-def key(step: str, work: Pass, tiles: Tiles) -> Key:
-    """What tells kernels apart; the batch doesn't. `step` is the fingerprint of the plan."""
+def kernel_key(step: str, work: Pass, tiles: Tiles) -> Key:
+    """Returns the key of a compiled kernel, which doesn't depend on the batch. `step` is the fingerprint of the plan."""
     return step, work.direction, work.H, str(work.dtype).removeprefix("torch."), work.tf32, *asdict(tiles).values()
 
 
-def write(found: dict[Key, Verdict], triton: str) -> Path:
-    """Keep verdicts, in place of those there were."""
+def write_verdicts(found: dict[Key, Verdict], triton: str) -> Path:
+    """Writes the verdicts of a version of Triton in place of the old ones."""
     FOLDER.mkdir(exist_ok=True)
     lines = [json.dumps([*k, *asdict(v).values()], separators=(",", ":")) for k, v in sorted(found.items(), key=lambda item: str(item[0]))]
     path = FOLDER / f"triton-{triton}.json"
-    path.write_text(f'{{"source": "{source()}", "kernels": [\n' + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
-    known.cache_clear()
+    path.write_text(f'{{"source": "{hash_sources()}", "kernels": [\n' + ",\n".join(lines) + "\n]}\n", encoding="utf-8")
+    load_verdicts.cache_clear()
     return path
 
 
-def kept(path: Path) -> tuple[str, dict[Key, Verdict]]:
-    """The hash of the text that verdicts were made for, and the verdicts."""
+def read_verdicts(path: Path) -> tuple[str, dict[Key, Verdict]]:
+    """Reads the hash of the source that verdicts were made for, and the verdicts."""
     held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     count = len(asdict(Verdict(0, 0, 0, 0, 0, 0, 0)))
     return held["source"], {tuple(row[:-count]): Verdict(*row[-count:]) for row in held["kernels"]}
 
 
 @cache
-def known() -> dict[Key, Verdict]:
-    """The verdicts that hold for the Triton that is installed and the kernels as they are; none where nobody made any."""
+def load_verdicts() -> dict[Key, Verdict]:
+    """Returns the verdicts for the installed Triton and the current source; empty if there are none."""
     try:
-        made, found = kept(FOLDER / f"triton-{metadata.version('triton')}.json")
+        made, found = read_verdicts(FOLDER / f"triton-{metadata.version('triton')}.json")
     except (OSError, metadata.PackageNotFoundError):
         return {}
-    return found if made == source() else {}
+    return found if made == hash_sources() else {}

@@ -11,73 +11,78 @@ NEAR[k] of the units OFFSETS[k] away, with weights taps[k] (taps, H), which are 
 import triton
 import triton.language as tl
 
-from kernels.schedules.persistent.grid_barrier import LINE
+from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE
 from kernels.schedules.persistent.matrices import load
-from kernels.schedules.persistent.time_loop import fetch, meet, plus, read
+from kernels.schedules.persistent.time_loop import add_loads, add_to, fetch, sync_programs
 
 
 @triton.jit
-def place(first, B, counters, TILES: tl.constexpr, BLOCK: tl.constexpr):
+def locate(first, B, counters, TILES: tl.constexpr, BLOCK: tl.constexpr):
     # This program's sequence, of those that a launch begins with at `first`; the rows of a time step; its units; its counter.
     sequence = tl.program_id(0) // TILES
     unit = tl.program_id(0) % TILES * BLOCK + tl.arange(0, BLOCK)
-    return (first + sequence).to(tl.int64), B.to(tl.int64), unit, counters + sequence * LINE
+    return (first + sequence).to(tl.int64), B.to(tl.int64), unit, counters + sequence * COUNTER_STRIDE
 
 
 @triton.jit
-def around(source, taps, OFFSETS: tl.constexpr, n: tl.constexpr, SIGN: tl.constexpr, unit, H: tl.constexpr):
+def sum_neighbours(source, taps, OFFSETS: tl.constexpr, n: tl.constexpr, SIGN: tl.constexpr, unit, H: tl.constexpr):
     # The sum that stencil n is over the neighbours of each unit, of a row that begins at `source`.
     total = tl.zeros(unit.shape, tl.float32)
     for k in tl.static_range(len(OFFSETS[n])):
-        there = unit + SIGN * OFFSETS[n][k]
-        inside = (unit < H) & (there >= 0) & (there < H)
-        total += load(taps, k, unit, H, unit < H) * load(source, 0, there, H, inside)
+        neighbour = unit + SIGN * OFFSETS[n][k]
+        inside = (unit < H) & (neighbour >= 0) & (neighbour < H)
+        total += load(taps, k, unit, H, unit < H) * load(source, 0, neighbour, H, inside)
     return total
 
 
 @triton.jit
-def taken(
-    states, S: tl.constexpr, N: tl.constexpr, loads, INTO: tl.constexpr, FROM: tl.constexpr,
-    taps, OFFSETS: tl.constexpr, NEAR: tl.constexpr, initial, history, t, row, wide, unit, H: tl.constexpr,
+def collect_inputs(
+    states, S: tl.constexpr, N: tl.constexpr, loads, LOAD_INPUT: tl.constexpr, LOAD_STRIDE: tl.constexpr,
+    taps, OFFSETS: tl.constexpr, STENCIL_STATE: tl.constexpr, initial, history, t, row, batch, unit, H: tl.constexpr,
 ):  # fmt: skip
     # All inputs of step t, of which the states are known.
     values = states
-    here = unit < H
-    fetched = fetch(loads, FROM, row, row + t * wide, unit, here)
-    for n in tl.static_range(S, N - len(NEAR)):
-        values = values + (read(fetched, INTO, n, tl.zeros(unit.shape, tl.float32)),)
-    for k in tl.static_range(len(NEAR)):
-        source = initial[NEAR[k]] + row * H
+    inside = unit < H
+    fetched = fetch(loads, LOAD_STRIDE, row, row + t * batch, unit, inside)
+    for n in tl.static_range(S, N - len(STENCIL_STATE)):
+        values = values + (add_loads(fetched, LOAD_INPUT, n, tl.zeros(unit.shape, tl.float32)),)
+    for k in tl.static_range(len(STENCIL_STATE)):
+        source = initial[STENCIL_STATE[k]] + row * H
         if t > 0:
-            source = history[NEAR[k]] + (row + (t - 1) * wide) * H
-        values = values + (around(source, taps[k], OFFSETS, k, 1, unit, H),)
+            source = history[STENCIL_STATE[k]] + (row + (t - 1) * batch) * H
+        values = values + (sum_neighbours(source, taps[k], OFFSETS, k, 1, unit, H),)
     return values
 
 
 @triton.jit(do_not_specialize=["first", "T", "B"])
 def forward(
-    F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, loads, INTO: tl.constexpr, FROM: tl.constexpr,
-    taps, OFFSETS: tl.constexpr, NEAR: tl.constexpr, initial, history, STORED: tl.constexpr,
+    F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, loads, LOAD_INPUT: tl.constexpr, LOAD_STRIDE: tl.constexpr,
+    taps, OFFSETS: tl.constexpr, STENCIL_STATE: tl.constexpr, initial, history, STORED: tl.constexpr,
     counters, first, T, B, H: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     # Of the states only those with STORED are written: another one's history may be theirs, a step later.
-    row, wide, unit, counter = place(first, B, counters, TILES, BLOCK)
-    here = unit < H
+    row, batch, unit, counter = locate(first, B, counters, TILES, BLOCK)
+    inside = unit < H
     states = ()
     for s in tl.static_range(S):
-        states = states + (load(initial[s], row, unit, H, here),)
+        states = states + (load(initial[s], row, unit, H, inside),)
     for t in range(T):
-        states = F(*taken(states, S, N, loads, INTO, FROM, taps, OFFSETS, NEAR, initial, history, t, row, wide, unit, H))
+        states = F(
+            *collect_inputs(
+                states, S, N, loads, LOAD_INPUT, LOAD_STRIDE, taps, OFFSETS, STENCIL_STATE, initial, history, t, row, batch, unit, H
+            )
+        )
         for s in tl.static_range(S):
             if STORED[s]:
-                tl.store(history[s] + (row + t * wide) * H + unit, states[s], mask=here)
-        meet(counter, (t + 1) * TILES, TILES)
+                tl.store(history[s] + (row + t * batch) * H + unit, states[s], mask=inside)
+        sync_programs(counter, (t + 1) * TILES, TILES)
 
 
 @triton.jit(do_not_specialize=["first", "T", "B"])
 def backward(
-    F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr, loads, INTO: tl.constexpr, FROM: tl.constexpr,
-    stores, OF: tl.constexpr, TO: tl.constexpr, taps, turned, OFFSETS: tl.constexpr, NEAR: tl.constexpr, found,
+    F: tl.constexpr, N: tl.constexpr, S: tl.constexpr, V: tl.constexpr, loads, LOAD_INPUT: tl.constexpr, LOAD_STRIDE: tl.constexpr,
+    stores, STORE_INPUT: tl.constexpr, STORE_STRIDE: tl.constexpr, taps, transposed_taps, OFFSETS: tl.constexpr,
+    STENCIL_STATE: tl.constexpr, d_stencils,
     initial, history, dy, d_final, d_initial, d_vectors,
     counters, first, T, B, H: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -85,42 +90,46 @@ def backward(
     # input OF[j] goes to stores[j], rows TO[j] apart. What a unit owes to its neighbours goes through found[k] (2, B, H), every other
     # step through the same half: so one meeting in each step is enough, before which everybody has read the other half. turned[k] are
     # the weights of the transposed stencil.
-    row, wide, unit, counter = place(first, B, counters, TILES, BLOCK)
-    here = unit < H
-    carried = ()
-    summed = ()
+    row, batch, unit, counter = locate(first, B, counters, TILES, BLOCK)
+    inside = unit < H
+    d_states = ()
+    d_vector_sums = ()
     for s in tl.static_range(S):
-        carried = carried + (load(d_final[s], row, unit, H, here),)
+        d_states = d_states + (load(d_final[s], row, unit, H, inside),)
     for _ in tl.static_range(V):
-        summed = summed + (tl.zeros(unit.shape, tl.float32),)
+        d_vector_sums = d_vector_sums + (tl.zeros(unit.shape, tl.float32),)
     for i in range(T):
         t = T - 1 - i
-        at = row + t * wide
+        row_t = row + t * batch
         states = ()
         for s in tl.static_range(S):
-            last = initial[s] + row * H
+            previous = initial[s] + row * H
             if t > 0:
-                last = history[s] + (at - wide) * H
-            states = states + (load(last, 0, unit, H, here),)
-        upstream = carried
+                previous = history[s] + (row_t - batch) * H
+            states = states + (load(previous, 0, unit, H, inside),)
+        upstream = d_states
         if dy is not None:
-            upstream = plus(upstream, S, 0, load(dy, at, unit, H, here))
-        inputs = taken(states, S, N, loads, INTO, FROM, taps, OFFSETS, NEAR, initial, history, t, row, wide, unit, H)
+            upstream = add_to(upstream, S, 0, load(dy, row_t, unit, H, inside))
+        inputs = collect_inputs(
+            states, S, N, loads, LOAD_INPUT, LOAD_STRIDE, taps, OFFSETS, STENCIL_STATE, initial, history, t, row, batch, unit, H
+        )
         gradients = F(*inputs, *upstream)
-        for j in tl.static_range(len(OF)):
-            tl.store(stores[j] + at * TO[j] + unit, gradients[OF[j]], mask=here)
-        half = ((i % 2) * wide + row) * H
-        for k in tl.static_range(len(NEAR)):
-            tl.store(found[k] + half + unit, gradients[N - len(NEAR) + k], mask=here)
-        meet(counter, (i + 1) * TILES, TILES)
-        carried = ()
+        for j in tl.static_range(len(STORE_INPUT)):
+            tl.store(stores[j] + row_t * STORE_STRIDE[j] + unit, gradients[STORE_INPUT[j]], mask=inside)
+        half = ((i % 2) * batch + row) * H
+        for k in tl.static_range(len(STENCIL_STATE)):
+            tl.store(d_stencils[k] + half + unit, gradients[N - len(STENCIL_STATE) + k], mask=inside)
+        sync_programs(counter, (i + 1) * TILES, TILES)
+        d_states = ()
         for s in tl.static_range(S):
-            carried = carried + (tl.zeros(unit.shape, tl.float32) + gradients[s],)  # where the adjoint is a number
-        for k in tl.static_range(len(NEAR)):
-            carried = plus(carried, S, NEAR[k], around(found[k] + half, turned[k], OFFSETS, k, -1, unit, H))
+            d_states = d_states + (tl.zeros(unit.shape, tl.float32) + gradients[s],)  # where the adjoint is a number
+        for k in tl.static_range(len(STENCIL_STATE)):
+            d_states = add_to(
+                d_states, S, STENCIL_STATE[k], sum_neighbours(d_stencils[k] + half, transposed_taps[k], OFFSETS, k, -1, unit, H)
+            )
         for v in tl.static_range(V):
-            summed = plus(summed, V, v, gradients[N - len(NEAR) - V + v])
+            d_vector_sums = add_to(d_vector_sums, V, v, gradients[N - len(STENCIL_STATE) - V + v])
     for s in tl.static_range(S):
-        tl.store(d_initial[s] + row * H + unit, carried[s], mask=here)
+        tl.store(d_initial[s] + row * H + unit, d_states[s], mask=inside)
     for v in tl.static_range(V):
-        tl.store(d_vectors[v] + row * H + unit, summed[v], mask=here)
+        tl.store(d_vectors[v] + row * H + unit, d_vector_sums[v], mask=inside)

@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.derive.adjoint import TRITON, source
+from kernels.derive.adjoint import TRITON, print_source
 from kernels.derive.plan_types import Pointwise
 from kernels.schedules import triton_functions
 
@@ -22,8 +22,8 @@ BLOCK = 256
 
 @triton.jit(do_not_specialize=["t", "B"])
 def kernel(
-    F: tl.constexpr, N: tl.constexpr, loads, INTO: tl.constexpr, FROM: tl.constexpr, stores, OF: tl.constexpr,
-    TO: tl.constexpr, ADD: tl.constexpr, t, B, H: tl.constexpr, BLOCK: tl.constexpr,
+    F: tl.constexpr, N: tl.constexpr, loads, LOAD_INPUT: tl.constexpr, LOAD_STRIDE: tl.constexpr, stores, STORE_INPUT: tl.constexpr,
+    STORE_STRIDE: tl.constexpr, STORE_ADD: tl.constexpr, t, B, H: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     # One element of (B, H) per lane. FROM[j] and TO[j]: (row stride, time: 0 none, 1 at t, -1 at t - 1).
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -32,23 +32,23 @@ def kernel(
     values = ()
     for k in tl.static_range(N):
         value = tl.zeros([BLOCK], tl.float32)
-        for j in tl.static_range(len(INTO)):
-            if INTO[j] == k:
+        for j in tl.static_range(len(LOAD_INPUT)):
+            if LOAD_INPUT[j] == k:
                 at = row
-                if FROM[j][1] == 1:
+                if LOAD_STRIDE[j][1] == 1:
                     at = row + t.to(tl.int64) * B
-                if FROM[j][1] == -1:
+                if LOAD_STRIDE[j][1] == -1:
                     at = row + (t.to(tl.int64) - 1) * B
-                value += tl.load(loads[j] + at * FROM[j][0] + column, mask=inside, other=0.0).to(tl.float32)
+                value += tl.load(loads[j] + at * LOAD_STRIDE[j][0] + column, mask=inside, other=0.0).to(tl.float32)
         values = values + (value,)  # type: ignore[assignment]
     values = values + F(*values)
-    for j in tl.static_range(len(OF)):
+    for j in tl.static_range(len(STORE_INPUT)):
         at = row
-        if TO[j][1] == 1:
+        if STORE_STRIDE[j][1] == 1:
             at = row + t.to(tl.int64) * B
-        place = stores[j] + at * TO[j][0] + column
-        value = values[OF[j]]
-        if ADD[j]:
+        place = stores[j] + at * STORE_STRIDE[j][0] + column
+        value = values[STORE_INPUT[j]]
+        if STORE_ADD[j]:
             value += tl.load(place, mask=inside, other=0.0).to(tl.float32)
         tl.store(place, value, mask=inside)
 
@@ -63,9 +63,9 @@ class Operand:
 
 
 @cache
-def function(f: Pointwise) -> Any:
+def jit_function(f: Pointwise) -> Any:
     """`f` as a `triton.jit` function. Its source is registered with `linecache`, where Triton reads it."""
-    text = source(f, TRITON)
+    text = print_source(f, TRITON)
     name = f"{f.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"  # Triton tells functions apart by name
     text = text.replace(f"def {f.name}(", f"def {name}(")
     linecache.cache[f"<{name}>"] = (len(text), None, text.splitlines(keepends=True), f"<{name}>")
@@ -84,13 +84,13 @@ def launch(f: Pointwise, loads: Sequence[Load], stores: Sequence[Store], t: int,
     `loads` are (input of f, where): an input is the sum of its loads. `stores` are (value, where, add): value k is input k,
     or output k - len(f.inputs); with `add`, it is added to what is there.
     """
-    kernel[(triton.cdiv(B * H, BLOCK),)](*arguments(f, loads, stores, t, B, H), enable_fp_fusion=True)
+    kernel[(triton.cdiv(B * H, BLOCK),)](*kernel_arguments(f, loads, stores, t, B, H), enable_fp_fusion=True)
 
 
-def arguments(f: Pointwise, loads: Sequence[Load], stores: Sequence[Store], t: int, B: int, H: int) -> tuple[Any, ...]:
+def kernel_arguments(f: Pointwise, loads: Sequence[Load], stores: Sequence[Store], t: int, B: int, H: int) -> tuple[Any, ...]:
     """What `kernel` is called with to do what `launch` says."""
     return (
-        function(f), len(f.inputs),
+        jit_function(f), len(f.inputs),
         tuple(o.tensor for _, o in loads), tuple(k for k, _ in loads), tuple((o.width * H, o.time) for _, o in loads),
         tuple(o.tensor for _, o, _ in stores), tuple(k for k, _, _ in stores),
         tuple((o.width * H, o.time) for _, o, _ in stores), tuple(add for _, _, add in stores),

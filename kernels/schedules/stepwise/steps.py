@@ -10,20 +10,20 @@ from torch import Tensor
 from kernels.derive.adjoint import adjoint
 from kernels.derive.graph import Node
 from kernels.derive.plan_types import Pointwise
-from kernels.schedules.interface import Gradients, Loop, Trajectory
+from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
 from kernels.schedules.stepwise.pointwise_kernel import Load, Operand, Store, launch
 
 
 class Steps:
     """The tensors both directions address, and where each leaf of the plan lies. States are carried in float32."""
 
-    def __init__(self, loop: Loop, trajectory: Trajectory):
+    def __init__(self, loop: PassInputs, trajectory: ForwardResult):
         self.loop, self.trajectory, self.plan = loop, trajectory, loop.plan
         self.T, self.B, self.H = loop.shape
         empty = loop.states[0].new_empty
         self.products = [empty(self.B, len(g.terms) * self.H) for g in loop.layout.groups]
         self.carried = [s.float().clone() for s in loop.states]
-        self.near = [empty(self.B, self.H) for _ in self.plan.near]
+        self.stencil_values = [empty(self.B, self.H) for _ in self.plan.stencil_inputs]
         self.last = len(self.plan.stages)
 
     @cached_property
@@ -42,7 +42,7 @@ class Steps:
 
     def index(self, leaf: Node) -> int:
         plan = self.plan
-        leaves = {"state": plan.states, "term": plan.term_leaves, "vector": plan.vectors, "near": plan.near_leaves}
+        leaves = {"state": plan.states, "term": plan.term_leaves, "vector": plan.vectors, "stencil_input": plan.stencil_leaves}
         return leaves[leaf.op].index(leaf)
 
     def slot(self, buffers: Sequence[Any], i: int) -> Operand:
@@ -53,21 +53,21 @@ class Steps:
         g, k = self.column[i]
         return Operand(self.products[g][:, k * self.H :], len(self.loop.layout.groups[g].terms))
 
-    def look(self, t: int) -> None:
+    def apply_stencils(self, t: int) -> None:
         """What the stencils find of the states before step t."""
-        for found, near in zip(self.near, self.plan.near, strict=True):
-            found.copy_(near.stencil(self.before(near.state, t)))
+        for value, stencil_input in zip(self.stencil_values, self.plan.stencil_inputs, strict=True):
+            value.copy_(stencil_input.stencil(self.before(stencil_input.state, t)))
 
     def before(self, s: int, t: int) -> Tensor:
         return self.loop.states[s] if t == 0 else self.trajectory.history[s][t - 1 if self.whole(s) else 0]
 
     def whole(self, s: int) -> bool:
         """Whether all of a state's values over time are kept, or only the last."""
-        return self.loop.whole or s == 0
+        return self.loop.keep_all_states or s == 0
 
 
 class Forward(Steps):
-    def __init__(self, loop: Loop, trajectory: Trajectory):
+    def __init__(self, loop: PassInputs, trajectory: ForwardResult):
         super().__init__(loop, trajectory)
         computed = sum(g.computed >= 0 for g in loop.layout.groups)
         self.arguments = trajectory.arguments or [loop.states[0].new_empty(1, self.B, self.H) for _ in range(computed)]
@@ -75,16 +75,16 @@ class Forward(Steps):
     def run(self, t: int) -> None:
         groups = self.loop.layout.groups
         for g, group in enumerate(groups):
-            if group.leads:
-                time = int(self.loop.keep)
+            if group.starts_stage:
+                time = int(self.loop.save_for_backward)
                 outputs = [Operand(a, 1, time) for a in self.arguments]
                 self.pointwise(group.stage, t, [(k, o, False) for k, o in enumerate(outputs[group.computed :])])
             if group.computed < 0:
                 operand = self.before(group.state, t)
             else:
-                operand = self.arguments[group.computed][t if self.loop.keep else 0]
+                operand = self.arguments[group.computed][t if self.loop.save_for_backward else 0]
             torch.mm(operand, self.loop.weights[g].t(), out=self.products[g])
-        self.look(t)
+        self.apply_stencils(t)
         stores: list[Store] = [(s, Operand(c), False) for s, c in enumerate(self.carried)]
         stores += [(s, Operand(h, 1, int(self.whole(s))), False) for s, h in enumerate(self.trajectory.history)]
         self.pointwise(self.last, t, stores)
@@ -99,13 +99,13 @@ class Forward(Steps):
                 loads.append((k, Operand(self.carried[i])))
             elif leaf.op == "vector":
                 loads.append((k, Operand(self.loop.vectors[i], 0)))
-            elif leaf.op == "near":
-                loads.append((k, Operand(self.near[i])))
+            elif leaf.op == "stencil_input":
+                loads.append((k, Operand(self.stencil_values[i])))
             else:
                 term = self.plan.terms[i]
                 loads += [(k, self.slot(self.loop.hoisted, i))] if term.hoisted is not None else []
                 loads += [(k, self.product(i))] if term.matrix else []
-                if term.matrix and self.loop.keep and stage == self.last:
+                if term.matrix and self.loop.save_for_backward and stage == self.last:
                     kept.append((k, self.slot(self.loop.terms, i), False))
         outputs = len(self.functions(stage).outputs)
         named = [(len(f.inputs) + k, place, add) for k, place, add in stores if k < outputs]
@@ -113,13 +113,13 @@ class Forward(Steps):
 
 
 class Backward(Steps):
-    def __init__(self, loop: Loop, trajectory: Trajectory, dy: Tensor | None, d_final: list[Tensor]):
+    def __init__(self, loop: PassInputs, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor]):
         super().__init__(loop, trajectory)
         self.dy = dy
         for c, d in zip(self.carried, d_final, strict=True):
             c.copy_(d)
         self.through = [torch.zeros_like(loop.states[0]) for _ in loop.layout.groups]
-        self.d_near = [torch.zeros_like(n) for n in self.near]
+        self.d_stencils = [torch.zeros_like(n) for n in self.stencil_values]
         self.d_terms = [torch.empty_like(t) for t in loop.terms]
         self.d_vectors = [c.new_zeros(self.B, self.H) for c in [self.carried[0]] for _ in loop.vectors]
 
@@ -131,13 +131,13 @@ class Backward(Steps):
         for group, d in zip(groups, self.through, strict=True):
             if group.computed < 0:
                 upstream[group.state].append(Operand(d))
-        self.look(t)
+        self.apply_stencils(t)
         self.pointwise(self.last, t, upstream)
-        for near, d in zip(self.plan.near, self.d_near, strict=True):
-            self.carried[near.state] += near.stencil.transposed(d)
+        for stencil_input, d in zip(self.plan.stencil_inputs, self.d_stencils, strict=True):
+            self.carried[stencil_input.state] += stencil_input.stencil.transposed(d)
         for g in reversed(range(len(groups))):
             torch.mm(self.products[g], self.loop.weights[g], out=self.through[g])
-            if groups[g].leads:
+            if groups[g].starts_stage:
                 count = len(self.functions(groups[g].stage).outputs)
                 self.pointwise(groups[g].stage, t, [[Operand(d)] for d in self.computed[groups[g].computed :][:count]])
 
@@ -159,9 +159,9 @@ class Backward(Steps):
             elif leaf.op == "vector":
                 loads.append((k, Operand(self.loop.vectors[i], 0)))
                 stores.append((out, Operand(self.d_vectors[i]), True))
-            elif leaf.op == "near":
-                loads.append((k, Operand(self.near[i])))
-                stores.append((out, Operand(self.d_near[i]), False))
+            elif leaf.op == "stencil_input":
+                loads.append((k, Operand(self.stencil_values[i])))
+                stores.append((out, Operand(self.d_stencils[i]), False))
             else:
                 loads.append((k, self.slot(self.loop.terms, i)))
                 stores.append((out, self.slot(self.d_terms, i), add))

@@ -1,0 +1,28 @@
+"""What must agree before a run is resumed: its settings, its machine and its code."""
+
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.records.run_record import Environment, Run
+
+SAME = (
+    "device", "processor", "cores", "threads", "system", "python", "torch", "triton", "cuda", "cudnn", "driver", "compiler",
+    "torchrecurrent", "packages", "commit", "dirty",
+)  # fmt: skip
+"""The fields of the environment that must be as they were."""
+
+
+def check_resumable(path: Path, run: Run, settings: dict[str, object], here: Environment) -> None:
+    """Raise UsageError if a run that is to be resumed was measured otherwise: `path` names it, `settings` and `here` are today's."""
+    if not run.settings:
+        raise UsageError(f"--resume: {path} doesn't say how it was measured: name a new --out")
+    pairs = {name: (run.settings.get(name), value) for name, value in settings.items()}
+    pairs |= {name: (getattr(run.environment, name), getattr(here, name)) for name in SAME}
+    for name, (was, now) in pairs.items():
+        if was != now:
+            raise UsageError(f"--resume: {path} was measured with {name} {format_value(was)}, not {format_value(now)}: name a new --out")
+
+
+def format_value(value: object) -> str:
+    """Return a setting as an option takes it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else repr(value) if value == "" else str(value)
