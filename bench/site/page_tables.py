@@ -39,7 +39,7 @@ def compared(found: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def regressions(lines: Sequence[Timeline]) -> list[tuple[str, str, str]]:
-    """What is slower now than it was and has not been made up for: the case, by how much, and between which runs."""
+    """Return the cases that became slower and stayed so: the case, by how much, and between which runs."""
     found = [(series, change) for line in lines for series in line.series if (change := series.regression)]
     return [(case(series), interval(change.speed), between(change)) for series, change in found]
 
