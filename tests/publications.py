@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench.records import CaseRecord, Records
+from bench.render import run_report
 from tests.records import RUN, detailed, lines, whole
 from tests.test_quality import whole as trainings
 
@@ -39,10 +40,10 @@ RUNS = {
 
 
 def publish(reports: Path) -> Path:
-    """Write the runs into a folder."""
+    """Write the runs and their pictures into a folder."""
     for name, found in RUNS.items():
         (reports / name).mkdir(parents=True)
         text = lines(found) + "".join(line.model_dump_json() + "\n" for line in (*found.training, *found.learned))
         (reports / name / "records.jsonl").write_text(text)
-    (reports / "2026-06-signals" / "jacobians.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"/>')
+        run_report.draw(reports / name, found)
     return reports

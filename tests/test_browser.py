@@ -153,10 +153,10 @@ def test_two_runs_are_chosen_and_compared(page, site):
 
 def test_values_are_told_where_a_plot_is_pointed_at_and_by_the_arrow_keys(page, site):
     page.goto(f"{site}/runs/2026-01-first.html")
-    plot = page.locator(".plot").first
+    plot = page.locator(".picture").first
     told = plot.locator(".told")
-    plot.locator(".wide .dot").first.hover(force=True)
-    assert "minimal (vs gru), " in told.inner_text() and "× [" in told.inner_text()
+    plot.locator("use:has(title)").first.hover(force=True)
+    assert "(vs gru), " in told.inner_text() and "× [" in told.inner_text()
     plot.locator(".drawn").focus()
     page.keyboard.press("Escape")
     assert told.inner_text() == ""
@@ -165,13 +165,16 @@ def test_values_are_told_where_a_plot_is_pointed_at_and_by_the_arrow_keys(page, 
         page.keyboard.press(key)
         seen.append(told.inner_text())
     assert seen[0] == seen[2] != seen[1] and all(seen)
-    button = plot.get_by_role("button", name="compiled")
-    button.click()
-    assert button.get_attribute("aria-pressed") == "false"
-    assert (
-        plot.locator(".wide .line[data-name=compiled]").first.is_hidden()
-        and plot.locator(".wide .line[data-name=eager]").first.is_visible()
-    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pictures_have_the_colours_of_the_page(page, site, scheme):
+    """Whatever the reader's system has: the page is switched to the other."""
+    page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
+    page.goto(f"{site}/runs/2026-01-first.html")
+    page.get_by_role("button", name=scheme.capitalize()).click()
+    color = page.locator(".picture text").first.evaluate("text => getComputedStyle(text).fill")
+    assert color == {"light": "rgb(26, 29, 33)", "dark": "rgb(230, 237, 243)"}[scheme]
 
 
 def test_everything_is_reached_by_keyboard(page, site):
@@ -199,5 +202,5 @@ def test_reports_are_read_without_scripts(browser, site):
     context = browser.new_context(java_script_enabled=False)
     found = context.new_page()
     found.goto(f"{site}/runs/2026-01-first.html")
-    assert found.locator("table").first.is_visible() and found.locator(".wide .dot title").first.text_content().startswith("minimal")
+    assert found.locator("table").first.is_visible() and "(vs gru)" in (found.locator(".picture use title").first.text_content() or "")
     context.close()

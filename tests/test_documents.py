@@ -7,7 +7,7 @@ import pytest
 
 import cells
 from bench.records import CaseRecord, Records
-from bench.site.api_reference import Entry, look, public, section
+from bench.site.api_reference import Entry, load, public_names, section
 from bench.site.documents import anchor, document, prose
 from bench.site.handbook import INTERFACE, Links, documents
 from bench.site.site_folder import Site
@@ -57,7 +57,7 @@ def links(tmp_path) -> Links:
         ("docs/extend.md", "../cells/", "../cells/index.html"),
         ("README.md", "reports/README.md", "../index.html#runs"),
         ("README.md", "reports/2026-01/report.md", "../runs/2026-01.html"),
-        ("docs/extend.md", "../kernels/loop.py#L5", "source/kernels/loop.py.html"),
+        ("docs/extend.md", "../kernels/schedules/interface.py#L5", "source/kernels/schedules/interface.py.html"),
         ("docs/extend.md", "https://arxiv.org/abs/1711.06788", "https://arxiv.org/abs/1711.06788"),
         ("docs/extend.md", "#a-cell", "#a-cell"),
         ("docs/extend.md", "none.md", ""),
@@ -71,8 +71,8 @@ def test_links_lead_to_pages_of_the_site(links, path, link, found):
 def test_a_file_without_a_page_gets_one_and_a_picture_is_copied(links):
     for _ in range(2):
         links.at("README.md", "docs/overview.html", "kernels/schedules/interface.py", False)
-    assert [path.name for path in links.site.pages] == ["loop.py.html"]
-    assert "class Loop" in links.site.pages[0].read_text()
+    assert [path.name for path in links.site.pages] == ["interface.py.html"]
+    assert "class PassInputs" in links.site.pages[0].read_text()
     assert links.at("docs/x.md", "docs/x.html", "../LICENSE", True) == "pictures/LICENSE"
     assert (links.site.out / "docs" / "pictures" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
@@ -89,10 +89,11 @@ def entries(page: str) -> dict[str, Entry]:
 def test_signatures_are_as_they_are_written():
     layer = entries("kernels")["RNN"]
     assert layer.code.startswith("class RNN(nn.Module)\n\nRNN(\n    cell: str | Cell | Callable[..., Any],\n    input_size: int,")
-    assert '    backend: str = "auto",\n' in layer.code and "forward(\n    input: Tensor | PackedSequence," in layer.code
+    assert "    backend: str = 'auto',\n" in layer.code and "forward(\n    input: Tensor | PackedSequence," in layer.code
+    assert layer.code.endswith("\n    before: Tensor | None = None,\n) -> tuple[Any, Hidden]")
     assert layer.about == RNN.__doc__.replace("\n    ", "\n").strip()
     weights = next(member for member in layer.members if member.name == "RNN.weights")
-    assert weights.code == 'weights(suffix: str = "_l0") -> dict[str, Tensor]'
+    assert weights.code == "weights(suffix: str = '_l0') -> dict[str, Tensor]"
     assert entries("measure")["Problem"].others[1:] == ["x: Tensor", "states: list[Tensor]", "dy: Tensor", "d_final: list[Tensor]"]
 
 
@@ -114,11 +115,16 @@ def test_every_function_that_a_cell_may_apply_is_there():
     assert found["maximum"].code == "maximum(a, b)" and "half for each" in found["maximum"].about
 
 
-def test_what_is_public_is_said_by_all_or_by_its_name():
-    assert public("__all__ = ['b']\na = b = 1") == ["b"]
-    assert public("import c\nA: int = 1\n_b = 2\ndef f(): ...\nclass _G: ...\n") == ["A", "f"]
+def test_what_is_public_is_said_by_all_or_by_its_name(tmp_path):
+    for package in ("cells", "kernels", "bench"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("")
+    (tmp_path / "cells" / "one.py").write_text("__all__ = ['b']\na = b = 1\n")
+    (tmp_path / "cells" / "two.py").write_text("import c\nA: int = 1\n_b = 2\ndef f(): ...\nclass _G: ...\n")
+    found = load(tmp_path)
+    assert (public_names(found["cells.one"]), public_names(found["cells.two"])) == (["b"], ["A", "f"])
     with pytest.raises(LookupError, match=r"kernels has no LSTM"):
-        look(ROOT, "kernels", "LSTM")
+        section(ROOT, "kernels", ["LSTM"])
 
 
 def test_whatever_is_public_says_what_it_is():

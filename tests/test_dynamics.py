@@ -280,8 +280,8 @@ def test_a_column_of_the_picture_for_every_initialisation(tmp_path):
     others = [{"init": "critical", "cell": "minimal"}, {"dtype": "bfloat16"}, {"T": 5, "init": "never"}, {"seed": 1, "by_lag": [0.0] * 3}]
     (path,) = gradients_report.draw([record, *(record.model_copy(update=change) for change in others)], tmp_path)
     text = path.read_text()
-    assert all(f"<!-- {words} -->" in text for words in ("critical", "default", "lstm", "minimal", "error against float64"))
-    assert "<!-- never -->" not in text and "dotted bfloat16; below, its error" in text
+    assert all(f">{words}</text>" in text for words in ("critical", "default", "lstm", "minimal", "error against float64"))
+    assert ">never</text>" not in text and "dotted bfloat16; below, its error" in text
     plain = record.model_copy(update={"errors": [], "T": 2, "lags": [0, 1, 2]})
     assert "error against float64" not in gradients_report.draw([plain], tmp_path)[0].read_text()
 

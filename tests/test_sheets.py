@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench.analysis.median_ci import Estimate
 from bench.records import Records
-from bench.render import plots, run_report, speed_plot
+from bench.render import length_plots, run_report, speed_plot
 from bench.render.csv_tables import name_tables, write
 from bench.render.formatting import format_ms
 from bench.render.plot_placement import placed
@@ -116,18 +116,20 @@ def test_the_picture_shows_every_speed_against_the_vendor(found, tmp_path):
     (drawn,) = speed_plot.draw(found, tmp_path)
     text = drawn.read_text()
     for name in ("minimal (vs gru)", "lstm", "compiled", "eager", "torchrecurrent"):
-        assert f"<!-- {name} -->" in text
-    assert "<!-- vendor -->" not in text and "T=128" in text
+        assert f">{name}</text>" in text
+    assert "<title>minimal (vs gru), compiled: " in text and ">vendor</text>" not in text and "T=128" in text
     assert speed_plot.draw(records(timed(case(), 1.0)), tmp_path) == []
     (several,) = speed_plot.draw(
         records(*(timed(case(backend=b, B=B), *[1.0] * 6) for b in ("vendor", "compiled") for B in (2, 4))), tmp_path
     )
-    assert "<!-- gru T=128 B=2 H=256 -->" in several.read_text()
+    assert ">gru T=128 B=2 H=256</text>" in several.read_text()
 
 
 def test_pictures_can_be_read_on_a_dark_page(found, tmp_path):
-    for path in (*plots.draw(found, tmp_path), *speed_plot.draw(found, tmp_path)):
+    for path in (*length_plots.draw(found, tmp_path), *speed_plot.draw(found, tmp_path)):
         text = path.read_text()
-        style = text.partition("@media (prefers-color-scheme: dark)")[2].partition("</style>")[0]
-        assert '[style*="fill: #ffffff"] { fill: #0d1117 !important }' in style and "svg { fill: #e6edf3 }" in style
+        style = text.partition("@media(prefers-color-scheme:dark)")[2].partition("</style>")[0]
+        assert ".fg{fill:#0d1117}" in style and ".fk,text{fill:#e6edf3}" in style
         assert text.count("@media") == 1 and ET.parse(path).getroot().tag.endswith("svg")
+        drawn = {name for e in ET.parse(path).iter() for name in e.get("class", "").split()} - {"plot"}
+        assert drawn and all(f".{name}" in style for name in drawn)

@@ -104,7 +104,8 @@ def test_a_run_has_its_records_tables_and_pictures_beside_it(site):
     page = (site / "runs" / "2026-01-first.html").read_text()
     assert "Speed against torch.nn, training including the input projection, T=128" in page and "<b>" not in page
     assert 'href="2026-01-first/tables/memory.csv"' in page
-    assert 'src="2026-06-signals/jacobians.svg"' in (site / "runs" / "2026-06-signals.html").read_text()
+    assert (beside / "speeds.svg").read_text().startswith("<svg") and "<title>minimal (vs gru), compiled: " in page
+    assert "prefers-color-scheme" not in page and "Gradient norm over lag" in (site / "runs" / "2026-06-signals.html").read_text()
 
 
 def test_what_is_unlike_or_slower_is_said(site):
@@ -149,7 +150,7 @@ def test_documents_lead_to_each_other_and_to_what_they_name(site):
     assert 'href="../cells/wave.html"' in (site / "docs" / "waves.html").read_text()
     assert 'href="../docs/tutorial.html" aria-current="page"' in (site / "docs" / "tutorial.html").read_text()
     layer = (site / "docs" / "api" / "kernels.html").read_text()
-    assert 'id="kernels.RNN"' in layer and 'href="#kernels.RNN"' in layer and "memory: str = &#34;full&#34;," in layer
+    assert 'id="kernels.RNN"' in layer and 'href="#kernels.RNN"' in layer and "memory: str = &#39;full&#39;," in layer
 
 
 def test_where_only_the_packages_are_the_interface_is_still_there(tmp_path):

@@ -21,7 +21,7 @@ from bench.harness.suites import DEVICE, SERVER, SUITES, TRAINING, Shape, expand
 from bench.measure import environment
 from bench.measure.scan_peers import SCANS
 from bench.records import CaseRecord, Records, read_records
-from bench.render import plots, run_report
+from bench.render import length_plots, run_report
 from tests.inline import Inline
 from tests.records import ENVIRONMENT, RUN, case, timed
 from tests.test_cli import bench
@@ -294,7 +294,7 @@ def test_names_of_groups_without_a_suite_are_their_length():
 
 
 def test_plots_over_t_are_of_one_size(tmp_path):
-    assert plots.draw(Records(run=RUN, cases=list(several()), gradients=[]), tmp_path) == []
+    assert length_plots.draw(Records(run=RUN, cases=list(several()), gradients=[]), tmp_path) == []
 
 
 def test_of_a_case_measured_again_the_last_record_counts_and_failures_stay(tmp_path):

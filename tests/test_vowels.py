@@ -102,7 +102,7 @@ def test_it_learns(tmp_path):
     assert speeds.shape == (12, 12) and 0.5 <= speeds.min() < speeds.max() <= 1
     assert set(field.points) == {"source", *VOWELS} and task.baselines() == {"chance": pytest.approx(1 / 3)}
     seen = LearnedRecord(trial=trial, own=0.5, neighbours=0.5, input=0, gates=[], trajectories=[[0.0]], noise={"none": 1.0}, field=field)
-    assert training_plots.field(seen, tmp_path / "field.svg").read_text().count("wave speed") >= 1
+    assert training_plots.draw_field(seen, tmp_path / "field.svg").read_text().count("wave speed") >= 1
 
 
 def test_what_a_trained_layer_does():

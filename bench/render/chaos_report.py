@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
-from matplotlib.figure import Figure
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.median_ci import Estimate
 from bench.records import DecayRecord, MapRecord
 from bench.render.formatting import format_count, format_power
 from bench.render.gradient_report import format_growth
-from bench.render.plots import COLOURS, MARKERS, POWER, STYLE, save
+from bench.render.plots import STYLE, cell_style, color, decades, legend, new_figure, save, set_titles
 from bench.render.table import Column, Table
 
 MAPS_METHOD = """\
@@ -23,6 +24,9 @@ DECAY_METHOD = """\
 - Without input, from standard normal states: what is left of ‖h‖ and of the distance of trajectories, over √H, after T steps, and the
   largest Lyapunov exponent from step T/2 on, mean over trajectories ± half the width of its 95% interval. CFN goes to 0 whatever its
   weights, MinimalRNN to tanh(b_z)."""
+
+IMAGE = 128
+"""Places along a side of an attractor's image."""
 SEEN = (1e-18, 1e3)
 """The distances that are drawn: rounding errors keep those of states that don't vanish above 1e-17."""
 
@@ -81,26 +85,28 @@ def exponent_of(record: DecayRecord) -> Estimate | str | None:
 
 
 def draw(maps: Sequence[MapRecord], decays: Sequence[DecayRecord], folder: Path) -> list[Path]:
-    """attractors.svg and silence.svg."""
+    """Write attractors.svg and silence.svg."""
     with matplotlib.rc_context(STYLE):
         return [*attractors(maps, folder / "attractors.svg"), *silence(decays, folder / "silence.svg")]
 
 
 def attractors(maps: Sequence[MapRecord], path: Path) -> list[Path]:
-    """The copies of one point at the end, and the distance of two of them on the way."""
+    """Draw the copies of one point at the end, and the distance of two of them on the way."""
     if not maps:
         return []
-    figure = Figure(figsize=(4 * len(maps), 6.4), linewidth=1.5, layout="constrained")
+    figure = new_figure(4 * len(maps), 6.4)
     axes = figure.subplots(2, len(maps), squeeze=False, height_ratios=(2, 1))
     for k, record in enumerate(maps):
         above, below = axes[:, k]
         x, y = zip(*record.cloud, strict=True)
-        # One picture within the SVG: thousands of markers of their own would make a page of megabytes.
-        above.plot(x, y, ",", color=COLOURS[1], rasterized=True)
+        # One image within the SVG: thousands of markers of their own would make a file of megabytes.
+        above.imshow(image(x, y), extent=(*ends(x), *ends(y)), aspect="auto", origin="lower", interpolation="none")
         above.set(title=record.name, xlabel="h₁", ylabel="h₂")
-        below.plot(record.times, [d if d > 0 else float("nan") for d in record.distance], color=COLOURS[2])
+        known = [(t, d) for t, d in zip(record.times, record.distance, strict=False) if d > 0]
+        line = below.plot([t for t, _ in known], [d for _, d in known], color=color(2))
+        set_titles(line, [f"{record.name}: {format_power(known[-1][1])} after {known[-1][0]:,} steps"])
         below.set(yscale="log", xlabel="steps", ylabel="distance of two")
-        below.yaxis.set_major_formatter(POWER)
+        decades(below)
     first = maps[0]
     title = (
         f"The chaotic maps of Laurent & von Brecht (2017): above, {first.copies:,} copies of one point, within ±{first.epsilon:g} of it, "
@@ -109,25 +115,38 @@ def attractors(maps: Sequence[MapRecord], path: Path) -> list[Path]:
     return [save(figure, title, path)]
 
 
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return where a scale begins and ends, apart even where all values are one."""
+    low, high = min(values), max(values)
+    return (low, high) if low < high else (low - 0.5, high + 0.5)
+
+
+def image(x: Sequence[float], y: Sequence[float]) -> NDArray[np.uint8]:
+    """Return an image of points in one colour, opaque where there are any."""
+    counts = np.histogram2d(y, x, bins=IMAGE, range=(ends(y), ends(x)))[0]
+    made = np.zeros((IMAGE, IMAGE, 4), np.uint8)
+    made[counts > 0] = [int(color(1)[k : k + 2], 16) for k in (1, 3, 5)] + [255]
+    return made
+
+
 def silence(decays: Sequence[DecayRecord], path: Path) -> list[Path]:
-    """The distance of trajectories over time, a panel for each initialisation."""
+    """Draw the distance of trajectories over time, a panel for each initialisation."""
     inits = list(dict.fromkeys(record.init for record in decays if record.distance))
     if not inits:
         return []
     cells = sorted({record.cell for record in decays})
-    figure = Figure(figsize=(4 * len(inits) + 1.5, 4.2), linewidth=1.5, layout="constrained")
+    figure = new_figure(4 * len(inits) + 1.5, 4.2)
     axes = figure.subplots(1, len(inits), sharey=True, squeeze=False)[0]
     for axis, init in zip(axes, inits, strict=True):
-        for record in (record for record in decays if record.init == init):
-            k, shown = cells.index(record.cell), len(record.distance)
-            times = [max(t, 0.5) for t in record.times[:shown]]
-            values = [d if d > 0 else float("nan") for d in record.distance]
-            axis.plot(times, values, label=record.cell, color=COLOURS[k % 8], marker=MARKERS[k % 8], markevery=max(1, shown // 8))
+        for record in (record for record in decays if record.init == init and record.distance):
+            known = [(max(t, 0.5), d) for t, d in zip(record.times, record.distance, strict=False) if d > 0]
+            known = known[: next((k + 1 for k, (_, d) in enumerate(known) if d > SEEN[1]), len(known))]
+            step, look = max(1, len(known) // 8), cell_style(cells.index(record.cell))
+            heights = [min(d, 2 * SEEN[1]) for _, d in known]
+            line = axis.plot([t for t, _ in known], heights, label=record.cell, markevery=step, **look)
+            set_titles(line, [f"{record.cell}, {init}, {t:g} steps: {format_power(d)}" for t, d in known[::step]])
         axis.set(title=f"initialisation {init}", xscale="log", yscale="log", xlabel="steps without input (0 at the left edge)", ylim=SEEN)
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.minorticks_off()
-        axis.yaxis.set_major_formatter(POWER)
+        decades(axis)
     axes[0].set_ylabel("distance of trajectories over √H")
-    named = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(named.values()), list(named), loc="outside right center")
+    legend(figure, axes)
     return [save(figure, "Without input: do trajectories that began apart meet?", path)]

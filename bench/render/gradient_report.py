@@ -3,18 +3,18 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import SMALLEST, growth_rate, is_representable
 from bench.records import GradientRecord
 from bench.render.formatting import format_count, format_power
-from bench.render.plots import COLOURS, MARKERS, POWER, STYLE, save
+from bench.render.plots import STYLE, cell_style, color, decades, legend, new_figure, save, set_titles
+from bench.render.svg import MUTED
 from bench.render.table import Column, Table
 
 LOST = 0.5
@@ -179,8 +179,8 @@ def error_of(value: float | None) -> float | str | None:
 
 
 def draw(records: Sequence[GradientRecord], folder: Path) -> list[Path]:
-    """gradients.svg: above the norm over lag at the longest T, down to what the dtype can tell, below its error against float64; a column
-    for each initialisation, a line for each cell and dtype: norms of the first seed, errors the median over seeds."""
+    """Write gradients.svg: above the norm over lag at the longest T, down to what the dtype can tell, below its error against float64; a
+    column for each initialisation, a line for each cell and dtype: norms of the first seed, errors the median over seeds."""
     T = max((record.T for record in records), default=0)
     kept = {key: found[T] for key, found in group_gradients(records).items() if T in found and any(found[T][0].by_lag)}
     if not kept:
@@ -188,38 +188,52 @@ def draw(records: Sequence[GradientRecord], folder: Path) -> list[Path]:
     cells, dtypes, inits = (list(dict.fromkeys(names)) for names in zip(*kept, strict=True))
     compared = any(group[0].errors for group in kept.values())
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(2 + 5 * len(inits), 6.4 if compared else 4.2), linewidth=1.5, layout="constrained")
+        figure = new_figure(2 + 5 * len(inits), 6.4 if compared else 4.2)
         axes = figure.subplots(1 + compared, len(inits), sharex=True, sharey="row", squeeze=False)
         for (cell, dtype, init), group in kept.items():
             above, below = axes[0, inits.index(init)], axes[-1, inits.index(init)]
-            first, look = group[0], styled(cells.index(cell), dtypes.index(dtype), len(group[0].by_lag))
-            lags = [max(lag, 0.5) if T > EACH else lag for lag in first.steps]
-            above.plot(lags, [v if is_representable(dtype, v) else math.nan for v in first.by_lag], label=cell, **look)
+            place, first, name = (cells.index(cell), dtypes.index(dtype)), group[0], f"{cell}, {init}, {dtype}"
+            norms = [(k, v) for k, v in zip(first.steps, first.by_lag, strict=False) if is_representable(dtype, v)]
+            line(above, norms, place, T > EACH, name, cell)
             if first.errors:
-                below.plot(lags, [v if 0 < v < ENDLESS else math.nan for v in median_errors(group)], **look)
+                line(
+                    below,
+                    [(k, v) for k, v in zip(first.steps, median_errors(group), strict=False) if 0 < v < ENDLESS],
+                    place,
+                    T > EACH,
+                    name,
+                )
         for init, column in zip(inits, axes.T, strict=True):
             column[0].set_title("" if inits == ["default"] else init)
             column[-1].set_xlabel("lag k: steps back from the last" + (" (0 at the left edge)" if T > EACH else ""))
         for axis in axes.flat:
             axis.set(yscale="log", xscale="log" if T > EACH else "linear")
-            axis.yaxis.set_major_formatter(POWER)
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.minorticks_off()
+            decades(axis)
         axes[0, 0].set_ylabel("mean over sequences of ‖∂L/∂s‖ at T - k")
         if compared:
             axes[1, 0].set_ylabel("error against float64")
             for axis in axes[1]:
-                axis.axhline(LOST, color="0.6", linewidth=1)
-        drawn = [pair for axis in axes[0] for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
-        handles = {label: handle for handle, label in reversed(drawn)}
-        figure.legend([handles[cell] for cell in cells], cells, loc="outside right center")
+                axis.axhline(LOST, color=MUTED, linewidth=1)
+        legend(figure, axes[0])
         others = "".join(f", {look} {dtype}" for look, dtype in zip([*LOOKS][1:], dtypes[1:], strict=False))
         types, error = f" in {dtypes[0]}{others}" if others else "", "; below, its error, lost above the grey line" if compared else ""
         return [save(figure, f"Gradient norm over lag, T={T}{types}{error}. {records[0].loss}", folder / "gradients.svg")]
 
 
-def styled(cell: int, dtype: int, points: int) -> dict[str, Any]:
-    """Of a line: the first dtype's has a few markers."""
-    apart, line = max(1, points // 12), list(LOOKS.values())[dtype % len(LOOKS)]
-    marks = {} if dtype else {"marker": MARKERS[cell % 8], "markevery": (cell % apart, apart)}
-    return {"color": COLOURS[cell % 8], "linestyle": line, **marks}
+def line(axis: Axes, known: Sequence[tuple[int, float]], place: tuple[int, int], far: bool, name: str, label: str = "_") -> None:
+    """Draw values over lag; the first dtype's line has a few marks.
+
+    Args:
+        place: Which cell and which dtype it is.
+        far: Whether the scale of lags is logarithmic.
+        name: What the titles of its marks begin with.
+    """
+    cell, dtype = place
+    apart = max(1, len(known) // 12)
+    marks = {} if dtype else {"marker": cell_style(cell)["marker"], "markevery": (cell % apart, apart)}
+    shown = axis.plot(
+        [max(lag, 0.5) if far else lag for lag, _ in known], [v for _, v in known],
+        color=color(cell), linestyle=list(LOOKS.values())[dtype % len(LOOKS)], label="_" if dtype else label, **marks,
+    )  # fmt: skip
+    titles = [f"{name}, lag {lag}: {format_power(v)}" for lag, v in known[cell % apart :: apart]]
+    set_titles(shown, titles if not dtype else [f"{name}, lag {lag}: {format_power(v)}" for lag, v in known[-1:]])

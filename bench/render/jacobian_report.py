@@ -3,17 +3,16 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from bench.analysis.mean_ci import mean_ci
 from bench.records import JacobianRecord, Spectrum
 from bench.render.formatting import format_power
 from bench.render.gradient_report import name_growth
-from bench.render.plots import COLOURS, MARKERS, PANELS_ACROSS, POWER, STYLE, bottom, save
+from bench.render.plots import MARKERS, STYLE, color, decades, grid, label_bottom, legend, save, set_titles
 from bench.render.table import Column, Table
 
 METHOD = """\
@@ -76,41 +75,45 @@ def latent(record: JacobianRecord) -> Spectrum | None:
 
 
 def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
-    """jacobians.svg: all singular values of the state's Jacobian over lag, and the mean squares of all, a panel for each cell and
-    initialisation, of the first seed."""
+    """Write jacobians.svg: the singular values of the state's Jacobian over lag, as bands, and the mean squares of all, a panel for each
+    cell and initialisation, of the first seed."""
     shown = {key: group[0] for key, group in group_jacobians(records).items() if any(group[0].state.values)}
     if not shown:
         return []
-    across = min(PANELS_ACROSS, len(shown))
-    down = -(-len(shown) // across)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(3 * across, 6), 2.3 * down + 1), linewidth=1.5, layout="constrained")
-        axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        for axis, ((cell, init), record) in zip(axes.flat, shown.items(), strict=False):
-            panel(axis, record)
-            axis.set(title=cell if init == "default" else f"{cell}, {init}", xscale="log", yscale="log")
-            axis.xaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_major_formatter(POWER)
-            axis.minorticks_off()
+        figure, axes = grid(len(shown))
         top = max(max(values) for record in shown.values() for values in record.state.values if values)
-        axes[0, 0].set_ylim(bottom=FLOOR * min(top, 1.0), top=10 * top)
-        bottom(axes, len(shown), "lag k (0 at the left edge)")
-        handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles))
+        floor = FLOOR * min(top, 1.0)
+        for axis, ((cell, init), record) in zip(axes.flat, shown.items(), strict=False):
+            panel(axis, record, floor)
+            axis.set(title=cell if init == "default" else f"{cell}, {init}", xscale="log", yscale="log")
+            decades(axis)
+        axes[0, 0].set_ylim(bottom=floor, top=10 * top)
+        label_bottom(axes, len(shown), "lag k (0 at the left edge)")
+        legend(figure, axes.flat, loc="outside lower center", ncols=5)
         first = next(iter(shown.values()))
-        title = f"Singular values of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
+        title = f"Singular values σ of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
         return [save(figure, title, folder / "jacobians.svg")]
 
 
-def panel(axis: Any, record: JacobianRecord) -> None:
-    pairs = [(max(lag, 0.5), v) for lag, values in zip(record.lags, record.state.values, strict=True) for v in values]
-    largest = {max(lag, 0.5): values[0] for lag, values in zip(record.lags, record.state.values, strict=True) if values}
-    kept = [(lag, v) for lag, v in pairs if v > ROUNDING * largest[lag]]
-    # One picture within the SVG: thousands of markers of their own would make a page of megabytes.
-    axis.plot(*zip(*kept, strict=True), ".", color=COLOURS[1], alpha=0.35, markersize=2, label="σ of ∂s/∂s", rasterized=True)
+def panel(axis: Axes, record: JacobianRecord, floor: float) -> None:
+    lags = [max(lag, 0.5) for lag, values in zip(record.lags, record.state.values, strict=True) if values]
+    kept = [[v for v in values if v > ROUNDING * values[0]] or [0.0] for values in record.state.values if values]
+    quantiles = np.array([np.quantile(values, (0, 0.25, 0.5, 0.75, 1)) for values in kept]).T
+    least, lower, middle, upper, most = np.maximum(quantiles, floor)
+    axis.fill_between(lags, least, most, color=color(1), alpha=0.2, linewidth=0, label="all σ of ∂s/∂s")
+    axis.fill_between(lags, lower, upper, color=color(1), alpha=0.3, linewidth=0, label="middle half of σ")
     looks = (("∂s/∂s", record.state, "-"), ("∂h/∂x", record.input, ":"), ("∂h/∂z", record.latent, "--"))
     for k, (name, found, line) in enumerate(looks, 2):
         if found:
-            sizes = [math.sqrt(v) if v > 0 else math.nan for v in found.mean_square]
-            lags = [max(lag, 0.5) for lag in record.lags[: len(sizes)]]
-            axis.plot(lags, sizes, line, color=COLOURS[k], marker=MARKERS[0] if k == 2 else None, label=f"√(mean σ²) of {name}")
+            known = [(max(lag, 0.5), math.sqrt(v)) for lag, v in zip(record.lags, found.mean_square, strict=False) if v > floor**2]
+            shown = axis.plot(
+                *zip(*known, strict=True), line, color=color(k), marker=MARKERS[k - 2], markersize=3, label=f"√(mean σ²) of {name}"
+            )
+            set_titles(shown, [f"{record.cell}, {name}, lag {lag:g}: {format_power(v)}" for lag, v in known])
+    median = axis.plot(lags, middle, color=color(1), linewidth=1, marker="_", markersize=3, label="median σ of ∂s/∂s")
+    rows = zip(lags, middle, least, most, strict=True)
+    set_titles(
+        median,
+        [f"{record.cell}, lag {k:g}: median σ {format_power(m)}, from {format_power(a)} to {format_power(b)}" for k, m, a, b in rows],
+    )

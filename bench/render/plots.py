@@ -1,126 +1,169 @@
-"""A run as SVG plots: the same bytes from the same records. Colours are told apart by colour-blind eyes: those of Okabe and Ito (2008),
-and two of Tol's."""
+"""How pictures are drawn, with matplotlib: their style, the look of each backend, panels of lines, and how a picture is saved."""
 
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench.analysis.summary import timesteps_per_second
-from bench.records import CaseRecord, Records
-from bench.records.backend_table import COLOURS as BACKEND_COLOURS
-from bench.records.backend_table import LOW, MARKS, choose_look
-from bench.render.case_grid import ORDER, Grid, build_grids
-from bench.render.formatting import MIB, describe_size
+from bench.records.backend_table import COLOURS, COLUMNS, LOW, MARKS, choose_look
+from bench.render.svg import GROUND, INK, MUTED, RULE, SEPARATOR, compact
 
-COLOURS, MARKERS = BACKEND_COLOURS, MARKS[1:]
-"""Colours and marks of what is no backend, as cells."""
+MARKERS = MARKS[1:]
+"""Those of cells, and of other series that are no backends."""
+VENDOR_GRU = "vendor's gru"
 
 PANELS_ACROSS = 4
 POWER = "{x:.0e}"
-"""How a scale over decades is labelled: 1e-05."""
+"""Labels of a scale over decades: 1e-05."""
 LETTERS = 12
-"""Of a title, in an inch."""
-DARK = {"#ffffff": "#0d1117", "#000000": "#e6edf3", "#e6e6e6": "#30363d", "#0072b2": "#3b8ddb", "#808080": "#8b949e"}
-"""What the colours become where a page is dark; all others can be told from both grounds."""
+"""Letters of a title in an inch."""
 
 STYLE: Any = {
-    "svg.hashsalt": "bench", "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "figure.facecolor": "white",
-    "figure.edgecolor": "0.6", "axes.facecolor": "white", "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "grid.color": "0.9", "lines.markersize": 4.5, "lines.linewidth": 1.5, "legend.frameon": False,
-    "text.parse_math": False,
+    "svg.hashsalt": "bench", "svg.fonttype": "none", "path.simplify_threshold": 0.3, "text.parse_math": False,
+    "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "figure.facecolor": GROUND, "axes.facecolor": GROUND,
+    "text.color": INK, "axes.labelcolor": INK, "axes.titlecolor": INK, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
+    "axes.edgecolor": MUTED, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": RULE,
+    "xtick.major.size": 0, "ytick.major.size": 0, "lines.markersize": 4.5, "lines.linewidth": 1.5, "legend.frameon": False,
 }  # fmt: skip
 
 
-def draw(records: Records, folder: Path) -> list[Path]:
-    """Write the plots that there is something to draw in: throughput.svg and memory.svg, of runs of one size."""
-    training = [
-        g for g in build_grids(records.cases) if g.common.mode == "training" and g.common.input_product and not g.has_several_sizes
-    ][:1]
-    written = []
-    with matplotlib.rc_context(STYLE):
-        for grid in training:
-            title = f"training including the input projection, {describe_size(grid.common)}"
-            written += panels(grid, timesteps_per_second, f"Time steps per second, {title}", folder / "throughput.svg")
-            written += panels(grid, peak, f"Peak memory over the baseline in MiB (2^20 bytes), {title}", folder / "memory.svg")
-    return written
+class Point(NamedTuple):
+    """A value, what its title says and, where it has an interval, its ends."""
+
+    x: float
+    y: float
+    title: str
+    low: float | None = None
+    high: float | None = None
 
 
-def peak(record: CaseRecord) -> float | None:
-    return record.memory.peak / MIB if record.memory and record.memory.peak else None
+@dataclass(frozen=True)
+class Panel:
+    """Lines on one pair of scales, by backend. `rules` are places along x, each with a word."""
+
+    title: str
+    lines: Mapping[str, Sequence[Point]]
+    rules: Sequence[tuple[float, str]] = ()
 
 
-def panels(grid: Grid, value: Callable[[CaseRecord], float | None], title: str, path: Path) -> list[Path]:
-    """A quantity over T: a panel for each cell, a line for each backend, the vendor's GRU in grey where it has no such cell."""
-    lines = {cell: curves(grid, cell, value) for cell in grid.cells}
-    shown = [cell for cell in grid.cells if lines[cell]]
-    if not shown:
+def panels(found: Sequence[Panel], title: str, path: Path, x: str, ticks: Sequence[float], unit: str = "") -> list[Path]:
+    """Draw a panel beside the other, on the same scales, y logarithmic. Nothing without a panel.
+
+    Args:
+        x: The name of the axis; "T" is logarithmic.
+        ticks: Where x has labels.
+        unit: Follows the labels of y.
+    """
+    if not found:
         return []
-    across = min(PANELS_ACROSS, len(shown))
-    down = -(-len(shown) // across)
-    figure = Figure(figsize=(max(3 * across, 6), 2.3 * down + 1), linewidth=1.5, layout="constrained")
-    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-    named = {name for cell in shown for name in lines[cell]}
-    for axis, cell in zip(axes.flat, shown, strict=False):
-        for name, points in lines[cell].items():
-            axis.plot(list(points), list(points.values()), label=name, **style(name, named))
-        axis.set(title=cell, xscale="log", yscale="log")
-        axis.set_xticks(grid.lengths, map(str, grid.lengths))
+    figure, axes = grid(len(found))
+    names = sorted({name for panel in found for name in panel.lines}, key=place_of)
+    for axis, panel in zip(axes.flat, found, strict=False):
+        for name, points in panel.lines.items():
+            set_titles(axis.plot(*columns(points), label=name, **style(name, names)), [point.title for point in points])
+            ends = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
+            if ends:
+                at, low, high = zip(*ends, strict=True)
+                axis.vlines(at, low, high, colors=style(name, names)["color"], linewidth=3, alpha=0.4)
+        for place, word in panel.rules:
+            axis.axvline(place, color=MUTED, linewidth=1)
+            axis.annotate(word, (place, 1), xycoords=("data", "axes fraction"), textcoords="offset points", xytext=(-3, -9), ha="right")
+        axis.set(title=panel.title, xscale="log" if x == "T" else "linear", yscale="log")
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_major_formatter("{x:,.6g}")
+        axis.yaxis.set_major_formatter(f"{{x:,.6g}}{unit}")
         axis.minorticks_off()
-    bottom(axes, len(shown), "T")
-    handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    names = sorted(handles, key=lambda name: (name not in ORDER, ORDER.index(name) if name in ORDER else 0, name))
+    label_bottom(axes, len(found), x)
+    handles = dict(pair for axis in axes.flat for pair in zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=len(names))
     return [save(figure, title, path)]
 
 
-def curves(grid: Grid, cell: str, value: Callable[[CaseRecord], float | None]) -> dict[str, dict[int, float]]:
-    """The values of a cell over T, by backend; nothing for a backend without one."""
-    found: dict[str, dict[int, float]] = {}
-    for row in (row for row in grid.rows if row.cell == cell):
-        gru = grid.peers(row).width
-        for name, record in {**({"vendor's gru": gru} if gru else {}), **grid.timed_records(row)}.items():
-            known = value(record)
-            if known is not None:
-                found.setdefault(name, {})[row.T] = known
-    return found if set(found) - {"vendor's gru"} else {}
+def place_of(backend: str) -> tuple[int, str]:
+    return COLUMNS.index(backend) if backend in COLUMNS else len(COLUMNS), backend
+
+
+def columns(points: Iterable[Point]) -> tuple[list[float], list[float]]:
+    pairs = [(point.x, point.y) for point in points]
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def grid(count: int) -> tuple[Figure, Any]:
+    """Return a figure with room for so many panels."""
+    across = min(PANELS_ACROSS, count)
+    down = -(-count // across)
+    figure = new_figure(max(3 * across, 6), 2.3 * down + 1)
+    return figure, figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, its size in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def set_titles(artists: Sequence[Any], titles: Sequence[str]) -> None:
+    """Give an artist's marks their titles, or a line without marks its one."""
+    for artist in artists:
+        artist.set_gid("".join(SEPARATOR + title for title in titles))
+
+
+def color(k: int) -> str:
+    """Return the colour of the k-th cell, or other series."""
+    return COLOURS[k % (len(COLOURS) - 1)]
+
+
+def cell_style(k: int) -> dict[str, Any]:
+    """Return the colour and the marker of the k-th cell."""
+    return {"color": color(k), "marker": MARKERS[k % (len(COLOURS) - 1)]}
 
 
 def style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
-    """How a backend is drawn beside `others`: low memory is dotted, and its marks are hollow."""
-    if backend == "vendor's gru":
-        return {"color": "0.6", "linestyle": "--"}
-    colour, mark = choose_look(backend, others)
+    """Return how a backend is drawn beside `others`.
+
+    With low memory its line is dotted and its marks are hollow; torch.nn's GRU beside another cell is dashed.
+    """
+    if backend == VENDOR_GRU:
+        return {"color": MUTED, "marker": ".", "linestyle": "--"}
+    color, marker = choose_look(backend, set(others) - {VENDOR_GRU})
     low = backend.endswith(LOW)
-    return {"color": colour, "marker": mark, "linestyle": ":" if low else "-", "fillstyle": "none" if low else "full"}
+    return {"color": color, "marker": marker, "linestyle": ":" if low else "-", "fillstyle": "none" if low else "full"}
 
 
-def save(figure: Figure, title: str, path: Path) -> Path:
-    lines = textwrap.fill(title, int(LETTERS * figure.get_figwidth()))
-    figure.suptitle(lines, fontsize=10, x=0.01, ha="left")
-    figure.savefig(path, format="svg", metadata={"Date": None, "Title": title}, edgecolor=figure.get_edgecolor())
-    path.write_text(path.read_text(encoding="utf-8").replace("</style>", f"{dark()}</style>", 1), encoding="utf-8")
-    return path
+def decades(axis: Axes) -> None:
+    """Label the y of an axis that spans decades."""
+    axis.minorticks_off()
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_major_formatter(POWER)
 
 
-def dark() -> str:
-    """The style of a picture on a dark page: paths without a colour are its letters."""
-    swaps = (f'[style*="{part}: {light}"] {{ {part}: {night} }}' for part in ("fill", "stroke") for light, night in DARK.items())
-    important = "\n".join(swap.replace(" }", " !important }") for swap in swaps)
-    return f"\n@media (prefers-color-scheme: dark) {{\nsvg {{ fill: {DARK['#000000']} }}\n{important}\n}}\n"
+def legend(figure: Figure, axes: Iterable[Axes], **where: Any) -> None:
+    """Name every line of some axes once."""
+    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(handles.values()), list(handles), **(where or {"loc": "outside right center"}))
 
 
-def bottom(axes: Any, shown: int, label: str) -> None:
-    """Of a grid of axes, of which so many are filled: the rest is blank, and the last of each column says what its x is."""
+def label_bottom(axes: Any, shown: int, label: str) -> None:
+    """Blank the axes behind the last that is shown, and name the x of the last in each column."""
     for axis in axes.flat[shown:]:
         axis.set_axis_off()
-    for k in range(axes.shape[1]):
+    for k in range(min(shown, axes.shape[1])):
         last = axes[(shown - 1 - k) // axes.shape[1], k]
         last.set_xlabel(label)
         last.tick_params(labelbottom=True)
+
+
+def save(figure: Figure, title: str, path: Path) -> Path:
+    """Write a figure under its title: the same bytes from the same figure."""
+    lines = textwrap.fill(title, int(LETTERS * figure.get_figwidth()))
+    figure.suptitle(lines, fontsize=10, x=0.01, ha="left")
+    text = StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(compact(text.getvalue(), title, path.stem), encoding="utf-8")
+    return path

@@ -11,7 +11,7 @@ from bench.render import (
     csv_tables,
     gradient_report,
     jacobian_report,
-    plots,
+    length_plots,
     scaling_report,
     speed_plot,
     speed_tables,
@@ -59,7 +59,7 @@ def draw(folder: Path, records: Records) -> list[Path]:
     if is_training_run(records):
         return training_plots.draw(records, folder)
     return [
-        *speed_plot.draw(records, folder), *plots.draw(records, folder), *gradient_report.draw(records.gradients, folder),
+        *speed_plot.draw(records, folder), *length_plots.draw(records, folder), *gradient_report.draw(records.gradients, folder),
         *jacobian_report.draw(records.jacobians, folder), *theory_report.draw(records.theory, folder), *chaos_report.draw(records.maps,
         records.decays, folder),
         *scaling_report.draw(records.scale, folder),

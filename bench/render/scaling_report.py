@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib.figure import Figure
 
 from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
 from bench.records import ScaleRecord
 from bench.render.formatting import format_ms
-from bench.render.plots import COLOURS, MARKERS, STYLE, save
+from bench.render.plots import STYLE, cell_style, legend, new_figure, save, set_titles
 from bench.render.table import Column, Table
 
 METHOD = """\
@@ -65,20 +64,19 @@ def format_efficiency(share: Estimate | float) -> str:
 
 
 def draw(records: Sequence[ScaleRecord], folder: Path) -> list[Path]:
-    """scale.svg: efficiency over ranks."""
+    """Write scale.svg: efficiency over ranks."""
     known = [(record, found) for record in records if (found := efficiency(record, records))]
     if not known:
         return []
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7, 4), linewidth=1.5, layout="constrained")
+        figure = new_figure(7, 4)
         axis = figure.subplots()
         for k, key in enumerate(dict.fromkeys((record.cell, record.scaling) for record, _ in known)):
             ours = [(record.ranks, e.value) for record, e in known if (record.cell, record.scaling) == key]
-            line = "-" if key[1] == "strong" else "--"
-            axis.plot([n for n, _ in ours], [e for _, e in ours], line, marker=MARKERS[k % 8], color=COLOURS[k % 8], label=" ".join(key))
+            line = axis.plot(*zip(*ours, strict=True), "-" if key[1] == "strong" else "--", label=" ".join(key), **cell_style(k))
+            set_titles(line, [f"{' '.join(key)}, {n} ranks: {e:.0%}" for n, e in ours])
         axis.set_xscale("log", base=2)
-        axis.set(
-            xlabel="ranks", ylabel="efficiency", ylim=(0, None), xticks=(ticks := sorted({r.ranks for r, _ in known})), xticklabels=ticks
-        )
-        figure.legend(loc="outside right center")
+        ticks = sorted({record.ranks for record, _ in known})
+        axis.set(xlabel="ranks", ylabel="efficiency", ylim=(0, None), xticks=ticks, xticklabels=ticks)
+        legend(figure, [axis])
         return [save(figure, "Efficiency of data-parallel training over ranks", folder / "scale.svg")]

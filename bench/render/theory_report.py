@@ -6,13 +6,13 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.median_ci import Estimate
 from bench.records import TheoryRecord
 from bench.render.formatting import format_number
-from bench.render.plots import COLOURS, MARKERS, STYLE, save
+from bench.render.plots import STYLE, cell_style, color, legend, new_figure, save, set_titles
+from bench.render.svg import MUTED
 from bench.render.table import Column, Table
 
 METHOD = """\
@@ -53,20 +53,21 @@ def theory_tables(records: Sequence[TheoryRecord]) -> list[Table]:
 
 
 def draw(records: Sequence[TheoryRecord], folder: Path) -> list[Path]:
-    """theory.svg: measured over predicted growth, in nats per step."""
+    """Write theory.svg: measured over predicted growth, in nats per step."""
     if not records:
         return []
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6, 4.6), linewidth=1.5, layout="constrained")
+        figure = new_figure(6, 4.6)
         axis = figure.subplots()
         for k, cell in enumerate(dict.fromkeys(record.cell for record in records)):
             found = [record for record in records if record.cell == cell]
-            predicted = [math.log(record.chi) for record in found]
-            colour, marker = COLOURS[k % 8], MARKERS[k % 8]
-            axis.plot(predicted, [float(np.mean(r.untied)) for r in found], marker, color=colour, label=cell)
-            tied = [(p, float(np.mean(r.tied))) for p, r in zip(predicted, found, strict=True) if r.tied]
-            axis.plot([p for p, _ in tied], [t for _, t in tied], marker, color=colour, markerfacecolor="none")
-        axis.axline((0, 0), slope=1, color="0.6", linewidth=1)
+            for weights, face in (("untied", color(k)), ("tied", "none")):
+                points = [(math.log(r.chi), float(np.mean(getattr(r, weights))), r) for r in found if getattr(r, weights)]
+                if points:
+                    look = {"linestyle": "none", "markerfacecolor": face, "label": cell if weights == "untied" else "_", **cell_style(k)}
+                    line = axis.plot([x for x, *_ in points], [y for _, y, _ in points], **look)
+                    set_titles(line, [f"{cell}, {weights}, σ_w={r.w:g}, σ_v={r.v:g}: {y:.4f}, predicted {x:.4f}" for x, y, r in points])
+        axis.axline((0, 0), slope=1, color=MUTED, linewidth=1)
         axis.set(xlabel="ln χ predicted, nats per step", ylabel="ln χ measured (hollow: tied weights)")
-        figure.legend(loc="outside right center")
+        legend(figure, [axis])
         return [save(figure, "Growth of a perturbation's mean square, measured over predicted by mean-field theory", folder / "theory.svg")]

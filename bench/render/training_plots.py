@@ -1,21 +1,25 @@
-"""Trainings as SVG plots: curves over time and steps, quality over examples, and what a trained layer does."""
+"""Trainings as pictures: curves over time and steps, quality over examples, and what a trained layer does."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
-from bench.render.plots import COLOURS, MARKERS, STYLE, save
+from bench.render.formatting import format_number
+from bench.render.plots import MARKERS, STYLE, cell_style, color, legend, new_figure, save, set_titles
+from bench.render.svg import MUTED
 from bench.render.training_report import group_trainings, title_group
 
-DARK = [withStroke(linewidth=2, foreground="black")]  # around white letters: a map is light and dark
+LIGHT, DARK = "#fefefe", "#010101"
+"""Of marks on a map, which are the same on a light and on a dark page."""
+UNITS = 4
+"""Units of a trained layer whose outputs are drawn."""
 
 
 def draw(records: Records, folder: Path) -> list[Path]:
@@ -25,116 +29,128 @@ def draw(records: Records, folder: Path) -> list[Path]:
         found = group_trainings(records.training)
         for k, (key, group) in enumerate(found.items()):
             if any(len(record.curve) > 1 for record in group):
-                written.append(curves(group, title_group(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
+                written.append(draw_curves(group, title_group(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
         if len({record.trial.examples for record in records.training}) > 1:
-            written.append(examples(records.training, folder / "examples.svg"))
+            written.append(draw_examples(records.training, folder / "examples.svg"))
         seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
         if seen:
-            written += [field(record, folder / "field.svg") for record in seen if record.field][:1]
-            written += [learned(seen, folder / "learned.svg"), noise(seen, records.training[0].metric, folder / "noise.svg")]
+            written += [draw_field(record, folder / "field.svg") for record in seen if record.field][:1]
+            written.append(draw_learned(seen, folder / "learned.svg"))
+            written.append(draw_noise(seen, records.training[0].metric, folder / "noise.svg"))
     return written
 
 
-def curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> Path:
-    """The validation data over seconds and over steps: a line for each seed, a colour for each cell."""
-    figure = Figure(figsize=(9, 3.8), linewidth=1.5, layout="constrained")
+def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> Path:
+    """Draw the metric on the validation data over seconds and over steps: a line for each seed, a colour for each cell."""
+    figure = new_figure(9, 3.8)
     axes = figure.subplots(1, 2, sharey=True)
     for k, (cell, found) in enumerate(group_by_cell(records).items()):
         for n, record in enumerate(found):
+            values = [point.value for point in record.curve]
             for axis, attribute in zip(axes, ("seconds", "step"), strict=True):
                 x = [getattr(point, attribute) for point in record.curve]
-                label = cell if n == 0 else None
-                axis.plot(x, [point.value for point in record.curve], color=COLOURS[k % 8], label=label, linewidth=1)
+                look = {"marker": MARKERS[k % 8], "markersize": 3.5, "markevery": [-1]}
+                line = axis.plot(x, values, color=color(k), label=cell if n == 0 else "_", linewidth=1, **look)
+                reached = f"{format_number(values[-1])} after {format_number(x[-1])} {attribute.rstrip('s')}s"
+                set_titles(line, [f"{cell}, seed {record.trial.seed}: {reached}"])
     for axis, label in zip(axes, ("seconds of training", "steps"), strict=True):
         axis.set_xlabel(label)
         for value in records[0].baselines.values():
-            axis.axhline(value, color="0.6", linestyle=":")
+            axis.axhline(value, color=MUTED, linestyle=":")
     if not records[0].higher:
         axes[0].set_yscale("log")
+        axes[0].yaxis.set_major_formatter("{x:g}")
+        axes[0].yaxis.set_minor_formatter("{x:g}")
     axes[0].set_ylabel(records[0].metric)
-    legend(figure, axes[0])
+    legend(figure, axes[:1])
     return save(figure, f"Validation data, a line for each seed: {heading}. Dotted: without a recurrent layer.", path)
 
 
-def examples(records: Sequence[TrainingRecord], path: Path) -> Path:
-    """Final quality over the number of examples, with its interval over seeds."""
-    figure = Figure(figsize=(6, 3.6), linewidth=1.5, layout="constrained")
+def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:
+    """Draw the final metric over the number of examples, with its interval over seeds."""
+    figure = new_figure(6, 3.6)
     axis = figure.subplots()
     for k, (cell, found) in enumerate(group_by_cell(records).items()):
         counts = sorted({record.trial.examples for record in found})
         means = [mean_ci([record.final for record in found if record.trial.examples == count]) for count in counts]
         if means[0].n > 1:
-            axis.fill_between(counts, [m.low for m in means], [m.high for m in means], color=COLOURS[k % 8], alpha=0.15, linewidth=0)
-        axis.plot(counts, [m.value for m in means], color=COLOURS[k % 8], marker=MARKERS[k % 8], label=cell)
+            axis.fill_between(counts, [m.low for m in means], [m.high for m in means], color=color(k), alpha=0.15, linewidth=0)
+        line = axis.plot(counts, [m.value for m in means], label=cell, **cell_style(k))
+        set_titles(line, [f"{cell}, {count:,} examples: {format_number(m.value)}" for count, m in zip(counts, means, strict=True)])
     axis.set(xscale="log", xlabel="examples in training", ylabel=f"{records[0].metric} (test)")
-    legend(figure, axis)
+    axis.xaxis.set_major_formatter("{x:,g}")
+    axis.minorticks_off()
+    legend(figure, [axis])
     return save(figure, f"Quality over the number of examples: {records[0].trial.task}", path)
 
 
-def learned(records: Sequence[LearnedRecord], path: Path) -> Path:
-    """A column for each cell: outputs of some units over time, gate openings over time, what moves a unit."""
-    figure = Figure(figsize=(max(6, 2.2 * len(records)), 6), linewidth=1.5, layout="constrained")
+def draw_learned(records: Sequence[LearnedRecord], path: Path) -> Path:
+    """Draw a column for each cell: outputs of some units over time, gate openings over time, what drives a unit's update."""
+    figure = new_figure(max(6, 2.2 * len(records)), 6)
     axes = figure.subplots(3, len(records), squeeze=False, sharey="row", height_ratios=(2, 2, 1))
     for column, record in enumerate(records):
         units, gates, shares = axes[:, column]
-        for k, unit in enumerate(record.trajectories):
-            units.plot(unit, color=COLOURS[k % 8], linewidth=1)
+        for k, unit in enumerate(record.trajectories[:UNITS]):
+            set_titles(units.plot(unit, color=color(k), linewidth=1), [f"{record.trial.cell}, unit {k + 1} of those shown"])
         for k, gate in enumerate(record.gates):
-            gates.fill_between(range(len(gate.low)), gate.low, gate.high, color=COLOURS[k % 8], alpha=0.2, linewidth=0)
-            gates.plot(gate.middle, color=COLOURS[k % 8], linewidth=1, label=gate.name)
+            gates.fill_between(range(len(gate.low)), gate.low, gate.high, color=color(k), alpha=0.2, linewidth=0)
+            line = gates.plot(gate.middle, color=color(k), linewidth=1, label=gate.name)
+            set_titles(line, [f"{record.trial.cell}, gate {gate.name}: median opening {np.median(gate.middle):.2f}"])
         if record.gates:
             gates.legend(fontsize=7, ncols=2)
         else:
             gates.text(0.5, 0.5, "no gates", ha="center", transform=gates.transAxes)
         gates.set(ylim=(0, 1), xlabel="step")
         units.set_title(record.trial.cell)
-        stacked(shares, record)
+        stack_shares(shares, record)
     for row, label in enumerate(("output of some units", "gate: 10, 50, 90%", "")):
         axes[row, 0].set_ylabel(label)
     return save(figure, f"A trained layer on validation data: {records[0].trial.task}", path)
 
 
-def field(record: LearnedRecord, path: Path) -> Path:
-    """What is learned over a plane, and the points of interest in it by name."""
+def draw_field(record: LearnedRecord, path: Path) -> Path:
+    """Draw what is learned over a plane, and the points of interest in it by name."""
     assert record.field
     values = record.field.values
-    figure = Figure(figsize=(5.6, 4.6), linewidth=1.5, layout="constrained")
+    figure = new_figure(5.6, 4.6)
     axis = figure.subplots()
-    drawn = axis.pcolormesh(values, cmap="cividis")
+    drawn = axis.imshow(values, cmap="cividis", extent=(0, len(values[0]), len(values), 0), interpolation="none")
     for k, (name, (row, column)) in enumerate(record.field.points.items()):
-        axis.plot(column + 0.5, row + 0.5, MARKERS[k % 8], color="white", markeredgecolor="black", markersize=7)
-        axis.annotate(name, (column + 0.5, row + 0.5), textcoords="offset points", xytext=(6, 4), color="white", path_effects=DARK)
-    axis.set(aspect="equal", xlim=(0, len(values[0])), ylim=(len(values), 0), xlabel="column", ylabel="row")
+        mark = axis.plot(column + 0.5, row + 0.5, MARKERS[k % 8], color=LIGHT, markeredgecolor=DARK, markersize=7)
+        set_titles(mark, [f"{name}: row {row}, column {column}"])
+        box = {"facecolor": DARK, "alpha": 0.6, "linewidth": 0, "pad": 1.5}
+        axis.annotate(name, (column + 0.5, row + 0.5), textcoords="offset points", xytext=(7, 5), color=LIGHT, bbox=box)
+    axis.set(xlabel="column", ylabel="row")
     axis.grid(False)
-    figure.colorbar(drawn, label=record.field.name)
+    bar = figure.colorbar(drawn, label=record.field.name)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)
     return save(figure, f"What {record.trial.cell} has learned: the {record.field.name} at each point of its grid", path)
 
 
-def stacked(axis: Axes, record: LearnedRecord) -> None:
-    """One bar: what a unit's next state comes from."""
+def stack_shares(axis: Axes, record: LearnedRecord) -> None:
+    """Draw one bar: what a unit's next state comes from."""
     left = 0.0
     for k, (name, share) in enumerate((("own past", record.own), ("neighbours", record.neighbours), ("input", record.input))):
-        axis.barh([0], [share], left=[left], color=COLOURS[k + 1], label=f"{name} {share:.0%}")
+        bar = axis.barh([0], [share], left=[left], color=color(k + 1), label=f"{name} {share:.0%}")
+        set_titles(bar.patches, [f"{record.trial.cell}, {name}: {share:.0%}"])
         left += share
-    axis.set(xlim=(0, 1), yticks=[], ylim=(-0.5, 2.5))
+    axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), yticks=[], ylim=(-0.5, 2.5))
     axis.legend(fontsize=7, loc="upper left")
     axis.grid(False)
 
 
-def noise(records: Sequence[LearnedRecord], metric: str, path: Path) -> Path:
-    """Quality over noise, on inputs and on states."""
-    figure = Figure(figsize=(8, 3.4), linewidth=1.5, layout="constrained")
+def draw_noise(records: Sequence[LearnedRecord], metric: str, path: Path) -> Path:
+    """Draw the metric over noise, on inputs and on states."""
+    figure = new_figure(8, 3.4)
     axes = figure.subplots(1, 2, sharey=True)
     for axis, kind in zip(axes, ("inputs", "states"), strict=True):
         for k, record in enumerate(records):
             points = {0.0: record.noise["none"]}
             points |= {float(name.partition(" ")[2]): value for name, value in record.noise.items() if name.startswith(kind)}
-            axis.plot(list(points), list(points.values()), color=COLOURS[k % 8], marker=MARKERS[k % 8], label=record.trial.cell)
-        axis.set_xlabel(f"deviation of the noise on {kind}, over their own")
+            line = axis.plot(list(points), list(points.values()), label=record.trial.cell, **cell_style(k))
+            set_titles(line, [f"{record.trial.cell}, noise {x:g} on {kind}: {format_number(y)}" for x, y in points.items()])
+        axis.set_xlabel(f"noise on {kind}, × their deviation")
     axes[0].set_ylabel(f"{metric} (test)")
-    legend(figure, axes[0])
+    legend(figure, axes[:1])
     return save(figure, f"Trained layers in noise: {records[0].trial.task}", path)
-
-
-def legend(figure: Figure, axis: Axes) -> None:
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside right center")

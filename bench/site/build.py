@@ -1,7 +1,7 @@
 """The site: which pages there are, and what each is made of."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -10,18 +10,21 @@ from markupsafe import Markup
 from bench.analysis.comparison import RunSet, compare
 from bench.analysis.history import Timeline, build_timelines
 from bench.records import compress, find_records
-from bench.render import csv_tables, run_report
+from bench.render import csv_tables, history_plot, length_plots, run_report, svg
 from bench.render.formatting import MODES, NONE, format_factor
 from bench.render.markdown import fold
+from bench.render.plot_placement import HEADS, PLACES
 from bench.render.published import Published, format_mean_speed, shared_modes
 from bench.render.table import Table, write_html
-from bench.site import charts, handbook
+from bench.site import handbook
 from bench.site.equations import Source, equations
-from bench.site.page_tables import Entry, compared, entries, regressions, verdicts
+from bench.site.page_tables import Entry, compared, entries, regressions, speeds_of, verdicts
+from bench.site.pictures import figure
 from bench.site.report_page import article
 from bench.site.site_folder import Site, emptied
 
 ASSETS = Path(__file__).parent / "assets"
+ORDER = [*HEADS, *PLACES]
 ROOT = Path(__file__).parents[2]
 Tell = Callable[[str], None]
 
@@ -32,6 +35,7 @@ def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[s
     emptied(out)
     site = Site(out)
     shutil.copytree(ASSETS, out / "assets")
+    (out / "assets" / "plot.css").write_text(svg.stylesheet(svg.all_classes(), ".plot"), encoding="utf-8")
     names = [cell.name for cell in cells]
     for run in runs:
         tell(run.name)
@@ -54,9 +58,11 @@ def front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline],
     peers = (("same", "× torch.nn"), ("gru", "× torch.nn's GRU"))
     columns = [f"{MODES[mode].lower()} {words}" for mode in shown for _, words in peers]
     rows = [(run, [format_mean_speed(run.best(mode, peer)) or NONE for mode in shown for peer, _ in peers]) for run in runs]
+    drawn = newest.folder / "speeds.svg" if newest else None
     site.page(
         "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
-        picture=charts.speed(newest.grids) if newest else Markup(""), gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
+        picture=figure(drawn) if drawn and drawn.is_file() else Markup(""),
+        gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
         regressions=regressions(lines), cells=cells,
     )  # fmt: skip
 
@@ -71,8 +77,7 @@ def run_page(site: Site, run: Published) -> None:
     if records := find_records(run.folder):
         shutil.copy(records, beside / records.name)
         compress(beside)
-    pictures = charts.pictures(run)
-    plots = dict.fromkeys([*(f"{name}.svg" for name in pictures), *(path.name for path in sorted(beside.glob("*.svg")))])
+    pictures = {path.stem: figure(path) for path in in_order(beside.glob("*.svg"))}
     parts = run_report.list_parts(run.records)
     names = {id(table): name for name, table in csv_tables.name_tables(parts)}
     csv_tables.write(beside, parts, run.records)
@@ -82,7 +87,7 @@ def run_page(site: Site, run: Published) -> None:
         made = write_html(table, name, f"{run.name}/tables/{name}.csv")
         return made if table.level else fold(table.title, made)
 
-    made = article(run_report.join_parts(parts, list(plots), html), pictures, run.name)
+    made = article(run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name)
     site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 
 
@@ -102,8 +107,20 @@ def pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
 
 
 def history_page(site: Site, lines: Sequence[Timeline]) -> None:
-    told = [(line, charts.history(line), entries(line)) for line in lines]
-    site.page("history.html", "history.html", "History", lines=told, regressions=regressions(lines), floor=floor)
+    shown = []
+    for k, line in enumerate(lines):
+        drawn = history_plot.draw(line, site.out / "assets" / "pictures" / f"history{k + 1}.svg")
+        shown.append((line, figures(drawn), entries(line)))
+    site.page("history.html", "history.html", "History", lines=shown, regressions=regressions(lines), floor=floor)
+
+
+def figures(drawn: Sequence[Path]) -> Markup:
+    return Markup("").join(map(figure, drawn))
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Sort pictures as a report has them."""
+    return sorted(paths, key=lambda path: (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER), path.stem))
 
 
 def floor(line: Timeline) -> str:
@@ -115,8 +132,10 @@ def cell_page(site: Site, cell: Source, runs: Sequence[Published], derived: str)
     for run in runs:
         for grid in run.grids:
             if cell.name in grid.cells and grid.common.input_product:
-                speeds += charts.speeds_of(grid, cell.name, run)
+                speeds += speeds_of(grid, cell.name, run)
+    days = [(run.day, grid) for run in runs for grid in run.grids]
+    drawn = length_plots.draw_cell(cell.name, days, site.out / "assets" / "pictures" / f"{cell.name}.svg")
     site.page(
         f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=equations(cell.step), derived=derived, speeds=speeds,
-        curves=charts.one_cell(cell.name, runs),
+        curves=figures(drawn),
     )  # fmt: skip

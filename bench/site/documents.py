@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
@@ -24,6 +25,15 @@ class Document:
     body: Markup
     sections: Sequence[tuple[str, str]]
     about: str
+
+
+FILE = re.compile(r"^(<!-- file: (.*?) -->\n```python\n)(.*?)^```$", re.DOTALL | re.MULTILINE)
+"""A code block that is a file, which a comment before it names."""
+
+
+def with_files(text: str, folder: Path) -> str:
+    """Return a document whose code blocks hold the files that they name, as seen from its folder."""
+    return FILE.sub(lambda found: f"{found[1]}{(folder / found[2]).read_text(encoding='utf-8')}```", text)
 
 
 def parsed(text: str) -> list[Token]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.site.api_reference import section
-from bench.site.documents import document, prose
+from bench.site.documents import document, prose, with_files
 from bench.site.site_folder import Site
 
 FIRST = ("tutorial", "replace", "verbs", "method", "extend")
@@ -67,7 +67,7 @@ def write(site: Site, root: Path) -> None:
     links = Links(site, root, known)
     made = {}
     for path, address in known.items():
-        text = (root / path).read_text(encoding="utf-8")
+        text = with_files((root / path).read_text(encoding="utf-8"), (root / path).parent)
         made[address] = document(text, partial(links.at, path, address))
     reads = [(address, "Overview" if address == "docs/overview.html" else found.title) for address, found in made.items()]
     refers = [(f"docs/api/{name}.html", title) for name, (title, _) in INTERFACE.items()]

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from bench.analysis.comparison import Comparison, Pair
 from bench.analysis.history import Change, Series, Timeline
+from bench.render.case_grid import Grid
 from bench.render.comparison_tables import PLACES, SPEEDS, status, time_of
 from bench.render.formatting import NONE, count_noun, describe_size, describe_task, format_factor, format_speed_interval
+from bench.render.published import Published
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def compared(found: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def regressions(lines: Sequence[Timeline]) -> list[tuple[str, str, str]]:
-    """What is slower now than it was and has not been made up for: the case, by how much, and between which runs."""
+    """Return the cases that became slower and stayed so: the case, by how much, and between which runs."""
     found = [(series, change) for line in lines for series in line.series if (change := series.regression)]
     return [(case(series), format_speed_interval(change.speed), between(change)) for series, change in found]
 
@@ -69,4 +71,18 @@ def entries(line: Timeline) -> list[list[str]]:
         )
         where = series.case
         rows.append([where.cell, where.backend, describe_task(where).lower(), str(where.T), *values, told or "no change"])
+    return rows
+
+
+def speeds_of(grid: Grid, cell: str, run: Published) -> list[tuple[Published, str, int, str, str, str]]:
+    """Return a row for each speed of a cell against torch.nn: the run, the task, T, the backend, against what, and the speed."""
+    rows = []
+    for row in (row for row in grid.rows if row.cell == cell):
+        peer = "its own cell" if grid.peers(row).same else "its GRU"
+        what = f"{describe_task(grid.common)}, {describe_size(grid.case_at(row, ''))}"
+        rows += [
+            (run, what, row.T, b, peer, format_speed_interval(s))
+            for b, record in grid.timed_records(row).items()
+            if (s := grid.speed(record))
+        ]
     return rows

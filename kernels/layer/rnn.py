@@ -110,8 +110,8 @@ class RNN(nn.Module):
         if proj_size:
             raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
         backend = select.resolve_name(backend)
-        if backend not in select.NAMES:
-            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.NAMES)}")
+        if backend not in select.names():
+            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.names())}")
         if memory not in MEMORY:
             raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
         self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _cell(cell)

@@ -24,9 +24,13 @@ except ImportError as missing:
 
 SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
 SCHEDULES |= {"persistent": persistent, "scan": scan, "stencil": stencil} if persistent else {}
-NAMES = ("auto", "eager", "torch", *SCHEDULES)
 DEPRECATED = {"resident": "persistent"}
 """Former names of backends, which work for one version more."""
+
+
+def names() -> tuple[str, ...]:
+    """Returns the backends that a layer takes, schedules that a program has added to SCHEDULES among them."""
+    return "auto", "eager", "torch", *SCHEDULES
 
 
 def resolve_name(backend: str) -> str:
@@ -44,8 +48,8 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     Warns once for each reason why the backend asked for, or a CPU's default, can't run.
 
     Args:
-        backend: a name of NAMES; "auto" is "compiled" on a CPU and the fastest schedule on a GPU. "torch" is no schedule: it comes here for
-            the cells that torch.nn lacks.
+        backend: a name of `names()`; "auto" is "compiled" on a CPU and the fastest schedule on a GPU. "torch" is no schedule: it comes
+            here for the cells that torch.nn lacks.
         B: the batch size.
         H: the hidden size.
     """

@@ -1,0 +1,250 @@
+"""Matplotlib's SVG made small and themed: colours become classes, light or dark as the page is; values become titles.
+
+The result is one file for a report, a README and the site. A mark's `<title>` is its value. Text stays text.
+"""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from bench.records.backend_table import COLOURS
+
+SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+ET.register_namespace("", SVG[1:-1])
+
+PALETTE = {
+    "g": ("#ffffff", "#0d1117"), "k": ("#1a1d21", "#e6edf3"), "m": ("#6b7580", "#9aa7b4"), "r": ("#e3e6ea", "#30363d"),
+    "0": ("#111111", "#f0f4f8"), "1": ("#0072b2", "#4b9cea"), "2": ("#d55e00", "#e8762c"), "3": ("#009e73", "#1dbd8f"),
+    "4": ("#c98a00", "#e6a92b"), "5": ("#3a9fd8", "#7cc8f4"), "6": ("#b55d8e", "#d48bb6"), "7": ("#882255", "#c65f95"),
+    "8": ("#7d7d21", "#b3b34a"),
+}  # fmt: skip
+"""Colours on a light and on a dark ground, by the letter of their class: the ground, ink, muted ink, rules, then COLOURS in their order;
+some are darker here, to be seen on white."""
+GROUND, INK, MUTED, RULE = (PALETTE[name][0] for name in "gkmr")
+CLASSES = {PALETTE[name][0]: name for name in "gkmr"} | {color.lower(): str(k) for k, color in enumerate(COLOURS)}
+
+SEPARATOR = "␞"
+"""Begins each value that an artist's gid tells."""
+GEOMETRY = {"d", "x", "y", "transform", "href", "id", "width", "height"}
+DEFAULTS = {"stroke-linecap": "butt", "stroke-linejoin": "round", "fill": "none", "stroke-miterlimit": "100000"}
+DECIMALS = 1
+"""Of a coordinate, in points."""
+
+
+def compact(text: str, title: str, stem: str) -> str:
+    """Return a small copy of an SVG that matplotlib wrote.
+
+    Args:
+        text: The SVG, with `svg.fonttype` none.
+        title: What a screen reader says of the picture.
+        stem: A name for its ids, so that several pictures fit into one page.
+
+    Raises:
+        ValueError: A gid tells as many values as its artist has no marks for.
+    """
+    root = ET.fromstring(text)
+    _, _, width, height = root.attrib["viewBox"].split()
+    made = ET.Element(f"{SVG}svg", {
+        "viewBox": f"0 0 {short(width)} {short(height)}", "width": f"{short(width)}pt", "height": f"{short(height)}pt", "class": "plot",
+        "role": "img", "aria-label": title, "fill": "none", "font-family": "system-ui,sans-serif", "stroke-linejoin": "round",
+    })  # fmt: skip
+    style = ET.SubElement(made, f"{SVG}style")
+    made.extend([*Reader(root, stem).read(root)])
+    style.text = stylesheet(used(made))
+    return ET.tostring(made, encoding="unicode") + "\n"
+
+
+def stylesheet(classes: Sequence[str], within: str = "") -> str:
+    """Return the CSS of some classes.
+
+    Args:
+        classes: "f1" fills with colour 1, "s1" strokes with it.
+        within: A selector. With it the colours follow the page's `color-scheme`; without it, the reader's system.
+    """
+    properties = {"f": "fill", "s": "stroke"}
+    selectors = {name: f"{within} .{name}".strip() + (f",{within} text".replace(", ", ",") if name == "fk" else "") for name in classes}
+    if within:
+        return "".join(f"{selectors[c]}{{{properties[c[0]]}:light-dark({','.join(PALETTE[c[1:]])})}}\n" for c in classes)
+    light, dark = ("".join(f"{selectors[c]}{{{properties[c[0]]}:{PALETTE[c[1:]][k]}}}" for c in classes) for k in (0, 1))
+    return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
+
+
+def all_classes() -> list[str]:
+    return [f"{kind}{name}" for name in PALETTE for kind in "fs"]
+
+
+def used(root: ET.Element) -> list[str]:
+    found = {name for element in root.iter() for name in element.get("class", "").split()} | {"fk"}
+    return [name for name in all_classes() if name in found]
+
+
+class Reader:
+    """Reads the elements of one picture, and names its definitions anew."""
+
+    def __init__(self, root: ET.Element, stem: str):
+        self.stem, self.names = stem, dict[str, str]()
+        self.paths = {path.attrib["id"]: path.get("d", "") for path in root.iter(f"{SVG}path") if "id" in path.attrib}
+        self.clips = {clip.attrib["id"]: clip for clip in root.iter(f"{SVG}clipPath")}
+
+    def read(self, root: ET.Element) -> Iterator[ET.Element]:
+        """Yield the definitions that are needed, then everything that is drawn."""
+        drawn = hoisted([element for child in root for element in self.shown(child)])
+        defined = ET.Element(f"{SVG}defs")
+        for old, new in self.names.items():
+            if old in self.paths:
+                ET.SubElement(defined, f"{SVG}path", {"id": new, "d": path_data(self.paths[old], decimals=2)})
+            else:
+                clip = ET.SubElement(defined, f"{SVG}clipPath", {"id": new})
+                ET.SubElement(clip, f"{SVG}rect", {k: short(v) for k, v in self.clips[old][0].attrib.items()})
+        if len(defined):
+            yield defined
+        yield from drawn
+
+    def renamed(self, old: str) -> str:
+        return self.names.setdefault(old, f"{self.stem}-{len(self.names)}")
+
+    def shown(self, element: ET.Element) -> list[ET.Element]:
+        """Return what an element draws, without groups that say nothing."""
+        tag, name = element.tag.removeprefix(SVG), element.get("id", "")
+        if tag == "g":
+            return self.group(element, name)
+        if tag in ("path", "use", "text", "image"):
+            found = self.leaf(element, tag)
+            return [] if found is None else [found]
+        return []
+
+    def group(self, element: ET.Element, name: str) -> list[ET.Element]:
+        if name.startswith("matplotlib.axis"):
+            return axis([*self.children(element)])
+        found = [*self.children(element)]
+        if SEPARATOR in name:
+            tell(found, name.split(SEPARATOR)[1:])
+        if clip := element.get("clip-path"):
+            for child in (child for child in found if child.tag == f"{SVG}path"):
+                child.set("clip-path", self.clip(clip))
+        return found
+
+    def children(self, element: ET.Element) -> Iterator[ET.Element]:
+        for child in element:
+            yield from self.shown(child)
+
+    def clip(self, address: str) -> str:
+        return f"url(#{self.renamed(address[5:-1])})"
+
+    def leaf(self, element: ET.Element, tag: str) -> ET.Element | None:
+        given = presented(element.get("style", ""), tag)
+        if tag == "path" and (clip := element.get("clip-path")):  # a mark at the edge is whole
+            given["clip-path"] = self.clip(clip)
+        made = ET.Element(SVG + tag, given)
+        if tag == "path":
+            made.set("d", path_data(element.get("d", "")))
+            return made if made.get("d") else None
+        if tag == "use":
+            name, x, y = element.attrib[f"{XLINK}href"][1:], float(element.get("x", "0")), float(element.get("y", "0"))
+            if x == 0:  # one shape of a collection, in coordinates of the whole
+                made.tag = f"{SVG}path"
+                made.set("d", path_data(self.paths[name], x, y))
+            else:
+                made.attrib.update({"href": f"#{self.renamed(name)}", "x": short(x), "y": short(y)})
+            return made
+        if tag == "image":
+            made.attrib.update({key: element.attrib[key] for key in ("width", "height")})
+            made.set("href", re.sub(r"\s", "", element.attrib[f"{XLINK}href"]))
+            made.attrib.update({"x": short(element.get("x", "0")), "y": short(element.get("y", "0"))})
+            if "transform" in element.attrib:
+                made.set("transform", element.attrib["transform"])
+            return made
+        made.text = element.text
+        numbers = re.findall(r"-?[\d.]+", element.get("transform", ""))
+        if "x" in element.attrib:
+            made.attrib.update({"x": short(element.attrib["x"]), "y": short(element.attrib["y"])})
+            numbers = [made.attrib["x"], made.attrib["y"], *numbers[:1]]
+        x, y, turn = (*numbers, "0")[:3]
+        made.attrib.update({"x": short(x), "y": short(y)})
+        if float(turn):
+            made.set("transform", f"rotate({short(turn)} {short(x)} {short(y)})")
+        return made
+
+
+def presented(style: str, tag: str) -> dict[str, str]:
+    """Return a style as attributes, with classes for the colours of the palette."""
+    given, classes = {}, []
+    for key, value in (part.split(":", 1) for part in style.split(";") if ":" in part):
+        key, value = key.strip(), value.strip()
+        if key in ("fill", "stroke") and value in CLASSES:
+            if (tag, value) != ("text", INK):
+                classes.append(key[0] + CLASSES[value])
+        elif key not in ("font-family", "font") and DEFAULTS.get(key) != value:
+            given[key] = short(value, 2) if re.fullmatch(r"-?[\d.]+(px)?", value) else value
+    if classes:
+        given["class"] = " ".join(classes)
+    return given
+
+
+def axis(found: list[ET.Element]) -> list[ET.Element]:
+    """Return an axis: its grid as one path, without the ticks, which the grid stands for, and its labels."""
+    lines = [element for element in found if element.tag == f"{SVG}path" and element.get("class") == f"s{CLASSES[RULE]}"]
+    grid = []
+    if lines:
+        grid = [ET.Element(f"{SVG}path", {"class": lines[0].attrib["class"], "d": "".join(line.attrib["d"] for line in lines)})]
+        grid[0].set("stroke-width", lines[0].get("stroke-width", "1"))
+    return grid + [element for element in found if element.tag == f"{SVG}text"]
+
+
+def tell(found: Sequence[ET.Element], values: Sequence[str]) -> None:
+    """Give each mark its value as a title; a line without marks has one, an empty line none."""
+    marks = [element for element in found if element.tag == f"{SVG}use"] or list(found)
+    if marks and len(marks) != len(values):
+        raise ValueError(f"{len(values)} values for {len(marks)} marks: {values}")
+    for mark, value in zip(marks, values, strict=False):
+        ET.SubElement(mark, f"{SVG}title").text = value
+
+
+def hoisted(found: Sequence[ET.Element]) -> list[ET.Element]:
+    """Return the elements with what neighbours have in common said once, by a group around them."""
+    made = []
+    for (_, given), run in groupby(found, lambda e: (e.tag, tuple(sorted((k, v) for k, v in e.attrib.items() if k not in GEOMETRY)))):
+        alike = list(run)
+        if len(alike) == 1 or not given:
+            made += alike
+            continue
+        group = ET.Element(f"{SVG}g", dict(given))
+        for element in alike:
+            for key, _ in given:
+                del element.attrib[key]
+        group.extend(alike)
+        made.append(group)
+    return made
+
+
+def short(value: str | float, decimals: int = DECIMALS) -> str:
+    """Return a number in few digits: 3.0 is 3, -0.51 is -.5."""
+    text = f"{float(str(value).removesuffix('px')):.{decimals}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else re.sub(r"^(-?)0\.", r"\1.", text)
+
+
+def path_data(text: str, x: float = 0.0, y: float = 0.0, decimals: int = DECIMALS) -> str:
+    """Return a path moved by (x, y), in relative coordinates of few digits, without steps too small to see."""
+    scale, parts, at, begun, written = 10**decimals, list[str](), (0, 0), (0, 0), ""
+    for command, numbers in re.findall(r"([MLCQz])([^MLCQz]*)", text):
+        if command == "z":
+            parts.append("z")
+            at, written = begun, "z"
+            continue
+        values = [float(number) for number in numbers.split()]
+        points = [(round((a + x) * scale), round((b + y) * scale)) for a, b in zip(values[::2], values[1::2], strict=True)]
+        if command == "L" and points[0] == at and written not in ("M", "z"):
+            continue
+        letter = "M" if command == "M" else command.lower()
+        origin = (0, 0) if command == "M" else at
+        step = [value - origin[k] for point in points for k, value in enumerate(point)]
+        digits = [short(value / scale, decimals) for value in step]
+        joined = digits[0] + "".join(digit if digit.startswith("-") else f" {digit}" for digit in digits[1:])
+        lead = "" if letter == written != "M" else letter
+        parts.append((" " if not lead and not joined.startswith("-") else lead) + joined)
+        at, written = points[-1], letter
+        if command == "M":
+            begun = at
+    return "" if all(part[0] == "M" for part in parts) else "".join(parts)

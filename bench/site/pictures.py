@@ -1,0 +1,30 @@
+"""A report's pictures in a page: the same SVG, in the page's own light or dark, and its values by pointer and arrow keys."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from markupsafe import Markup
+
+from bench.render.svg import SVG
+
+PIXELS = 1.35
+"""Of a point, at the widest."""
+
+
+def figure(path: Path) -> Markup:
+    """Return a picture as a figure.
+
+    Its style is left out: `assets/plot.css` has the same colours, which follow the page. `assets/plot.js` tells the values.
+    """
+    root = ET.parse(path).getroot()
+    for style in root.findall(f"{SVG}style"):
+        root.remove(style)
+    title = root.attrib.pop("aria-label", path.stem)
+    for key in ("role", "width", "height"):
+        root.attrib.pop(key, None)
+    root.set("aria-hidden", "true")
+    width = PIXELS * float(root.attrib["viewBox"].split()[2])
+    return Markup(
+        '<figure class="picture" style="max-width:{:.0f}px"><div class="drawn scroll" tabindex="0" role="group" '
+        'aria-label="{}. The arrow keys go through its values.">{}</div><p class="told" aria-live="polite"></p></figure>'
+    ).format(width, title, Markup(ET.tostring(root, encoding="unicode")))
