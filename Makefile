@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup bench test test-oldest soak gates verdicts lint peers gpu rehearsal
+.PHONY: setup bench test check test-oldest soak gates verdicts lint peers gpu rehearsal
 .NOTPARALLEL:
 setup: .venv/.installed
 peers: .venv/.installed-peers
@@ -47,6 +47,11 @@ PYTEST := python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test: .venv/.installed-test .venv/.installed-peers
 	@$(BIN)/$(PYTEST) $(ARGS)
+
+# The inner loop, within a minute: lint, types, the shape of the tree, the derivation, and one cell in each schedule.
+check: lint .venv/.installed-test
+	@$(BIN)/$(PYTEST) -q tests/test_architecture.py tests/test_names.py tests/test_derive.py tests/test_schedules.py tests/test_scan.py \
+		tests/test_stencil.py -k "test_architecture or test_names or test_derive or test_upstream and gru or test_chunks_of_time and qrnn or test_in_double" $(ARGS)
 
 # The same where everything is as old as it may be.
 test-oldest: .venv-oldest/.installed
