@@ -26,7 +26,7 @@ DEVICE = "cuda"
 SHORT, LONG = (9, 19, 12, 272), (1500, 3, 12, 40)
 """T, B, D, H: the second is cut in time where a step is affine, the first never is."""
 
-NAMES = [name for name in cells.names() if not (plan(cells.load(name)).stages or plan(cells.load(name)).near)]
+NAMES = [name for name in cells.names() if not (plan(cells.load(name)).stages or plan(cells.load(name)).stencil_inputs)]
 EVERY = pytest.mark.parametrize("name", [*NAMES, *custom.ELEMENTWISE])
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 

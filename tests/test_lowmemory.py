@@ -155,7 +155,7 @@ def test_restored_terms(name):
     p, made = problem(cell, 5, 3, 17 if plan(cell).elementwise_input else 5, 17), plan(cell)
     states = [p.given[name] for name in cell.states]
     tensors = [*hoist(made, p.given["x"], 17, p.weights), *states]
-    loop = make_pass(made, compiled, True, 5, tensors, again=False)
+    loop = make_pass(made, compiled, True, 5, tensors, recompute=False)
     kept = compiled.forward(loop)
     before = [torch.cat([s[None], h[:-1]]) for s, h in zip(states, kept.history, strict=True)]
     terms, arguments = recompute_terms(made, tensors, before)

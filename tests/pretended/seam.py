@@ -97,8 +97,8 @@ def said(arguments: Iterable[str]) -> tuple[str, ...]:
 
 
 def change_tune(module: ModuleType) -> None:
-    ranked = module.ranked
-    module.ranked = lambda work, chip: ranked(work, chip)[:1]
+    ranked = module.rank_tilings
+    module.rank_tilings = lambda work, chip: ranked(work, chip)[:1]
     module.T, module.RULE = 1, module.Rule(fewest=2, most=2)
     module.ProcessPoolExecutor = partial(ProcessPoolExecutor, initializer=compile_there)
 
