@@ -13,8 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.render.published import read_published
-from bench.site.build import build
-from bench.site.equations import sources
+from bench.site.build import build_site
+from bench.site.equations import read_sources
 from tests.publications import publish
 
 REQUIRED = os.environ.get("CHROMIUM") == "required"
@@ -39,7 +39,7 @@ DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> str:
     out = tmp_path_factory.mktemp("site") / "out"
-    build(read_published(publish(tmp_path_factory.mktemp("reports"))), sources(ROOT / "cells"), {}, out, lambda words: None)
+    build_site(read_published(publish(tmp_path_factory.mktemp("reports"))), read_sources(ROOT / "cells"), {}, out, lambda words: None)
     return out.as_uri()
 
 
@@ -185,7 +185,7 @@ def test_everything_is_reached_by_keyboard(page, site):
     page.locator("#table-cells th button").first.focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
-    assert rows(page, "cells")[0][0] == sources(ROOT / "cells")[-1].name
+    assert rows(page, "cells")[0][0] == read_sources(ROOT / "cells")[-1].name
 
 
 def test_dark_is_chosen_and_kept(page, site):

@@ -7,9 +7,9 @@ import pytest
 
 import cells
 from bench.records import CaseRecord, Records
-from bench.site.api_reference import Entry, load, public_names, section
-from bench.site.documents import anchor, document, prose
-from bench.site.handbook import INTERFACE, Links, documents
+from bench.site.api_reference import Entry, list_public, load_packages, read_section
+from bench.site.documents import make_anchor, read_document, render_docstring
+from bench.site.handbook import INTERFACE, Links, list_documents
 from bench.site.site_folder import Site
 from cells.grammar.functions import KNOWN
 from kernels import RNN
@@ -26,7 +26,7 @@ def test_a_document_has_a_title_sections_and_a_first_sentence():
         asked.append((address, drawn))
         return "" if address == "none" else f"to/{address}"
 
-    made = document(text, link)
+    made = read_document(text, link)
     assert (made.title, made.about) == ("A b", "First: this one.")
     assert made.sections == [("c-d", "C, d"), ("c-d-1", "C, d")]
     assert asked == [("h.md#i", False), ("k.svg", True), ("none", False)]
@@ -36,8 +36,8 @@ def test_a_document_has_a_title_sections_and_a_first_sentence():
 
 
 def test_anchors_are_those_of_a_code_host():
-    assert anchor("torch.compile, torch.export, autocast") == "torchcompile-torchexport-autocast"
-    assert anchor("What is not the same?") == "what-is-not-the-same"
+    assert make_anchor("torch.compile, torch.export, autocast") == "torchcompile-torchexport-autocast"
+    assert make_anchor("What is not the same?") == "what-is-not-the-same"
 
 
 @pytest.fixture
@@ -78,12 +78,12 @@ def test_a_file_without_a_page_gets_one_and_a_picture_is_copied(links):
 
 
 def test_every_page_of_docs_is_among_the_documents(tmp_path):
-    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} < documents(ROOT).keys()
-    assert documents(tmp_path) == {}
+    assert {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")} < list_documents(ROOT).keys()
+    assert list_documents(tmp_path) == {}
 
 
 def entries(page: str) -> dict[str, Entry]:
-    return {entry.name: entry for module, names in INTERFACE[page][1].items() for entry in section(ROOT, module, names).entries}
+    return {entry.name: entry for module, names in INTERFACE[page][1].items() for entry in read_section(ROOT, module, names).entries}
 
 
 def test_signatures_are_as_they_are_written():
@@ -121,10 +121,10 @@ def test_what_is_public_is_said_by_all_or_by_its_name(tmp_path):
         (tmp_path / package / "__init__.py").write_text("")
     (tmp_path / "cells" / "one.py").write_text("__all__ = ['b']\na = b = 1\n")
     (tmp_path / "cells" / "two.py").write_text("import c\nA: int = 1\n_b = 2\ndef f(): ...\nclass _G: ...\n")
-    found = load(tmp_path)
-    assert (public_names(found["cells.one"]), public_names(found["cells.two"])) == (["b"], ["A", "f"])
+    found = load_packages(tmp_path)
+    assert (list_public(found["cells.one"]), list_public(found["cells.two"])) == (["b"], ["A", "f"])
     with pytest.raises(LookupError, match=r"kernels has no LSTM"):
-        section(ROOT, "kernels", ["LSTM"])
+        read_section(ROOT, "kernels", ["LSTM"])
 
 
 def test_whatever_is_public_says_what_it_is():
@@ -134,5 +134,5 @@ def test_whatever_is_public_says_what_it_is():
 
 
 def test_docstrings_have_no_tags():
-    said = prose("`a` < b_{T-k} <b>\n\n    c = d < e\n")
+    said = render_docstring("`a` < b_{T-k} <b>\n\n    c = d < e\n")
     assert re.sub(r"\s", "", said) == '<p><code>a</code>&lt;b_{T-k}&lt;b&gt;</p><pretabindex="0"><code>c=d&lt;e</code></pre>'

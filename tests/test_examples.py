@@ -9,7 +9,7 @@ import torch
 import cells
 from bench.measure.backends import build_workload, load_user_backend
 from bench.measure.problem import Problem
-from bench.site.documents import FILE, with_files
+from bench.site.documents import FILE, insert_files
 from kernels.layer.select import SCHEDULES, names
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -28,8 +28,8 @@ def test_pages_show_the_files(request):
     for page in sorted(DOCS.glob("*.md")):
         text = page.read_text()
         if request.config.getoption("--write-golden"):
-            page.write_text(with_files(text, DOCS))
-        assert page.read_text() == with_files(text, DOCS), page.name
+            page.write_text(insert_files(text, DOCS))
+        assert page.read_text() == insert_files(text, DOCS), page.name
         shown |= {DOCS / found[2] for found in FILE.finditer(text)}
     assert shown == set(EXAMPLES)
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from bench.cli import app
-from bench.site.documents import headings, parsed
+from bench.site.documents import find_headings, parse_document
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -22,12 +22,12 @@ def name(path: Path) -> str:
 
 
 def links(text: str) -> list[str]:
-    children = [child for token in parsed(text) for child in token.children or []]
+    children = [child for token in parse_document(text) for child in token.children or []]
     return [str(child.attrs.get("href") or child.attrs.get("src")) for child in children if child.type in ("link_open", "image")]
 
 
 def anchors(target: Path, text: str) -> set[str]:
-    return {at for *_, at in headings(parsed(text))} if target.suffix == ".md" else set()
+    return {at for *_, at in find_headings(parse_document(text))} if target.suffix == ".md" else set()
 
 
 def broken(path: Path, text: str) -> list[str]:
@@ -59,7 +59,7 @@ def test_a_link_to_nowhere_is_found():
 def commands(text: str) -> list[str]:
     """Code, line by line: of a console only what is typed, without comments."""
     found = []
-    for token in parsed(text):
+    for token in parse_document(text):
         if token.type in ("fence", "code_block"):
             console = token.info.startswith("console")
             found += [line.removeprefix("$ ") for line in token.content.splitlines() if not console or line.startswith("$ ")]

@@ -48,10 +48,10 @@ def test_a_picture_is_small_and_names_nothing_twice(drawn):
 
 
 def test_paths_are_relative_and_short():
-    assert svg.path_data("M 10 10.04 \nL 12.5 10.01 \nL 12.51 10 \nL 0 0 \nz\n") == "M10 10l2.5 0-12.5-10z"
-    assert svg.path_data("M 1 1 C 1 2 3 4 5.55 6", y=1.0) == "M1 2c0 1 2 3 4.6 5"
-    assert svg.path_data("M 1 1 \nM 2 2 \n") == ""
-    assert [svg.short(value) for value in (3.0, "-0.51", "0.04", "9px", 10)] == ["3", "-.5", "0", "9", "10"]
+    assert svg.compact_path("M 10 10.04 \nL 12.5 10.01 \nL 12.51 10 \nL 0 0 \nz\n") == "M10 10l2.5 0-12.5-10z"
+    assert svg.compact_path("M 1 1 C 1 2 3 4 5.55 6", y=1.0) == "M1 2c0 1 2 3 4.6 5"
+    assert svg.compact_path("M 1 1 \nM 2 2 \n") == ""
+    assert [svg.format_coordinate(value) for value in (3.0, "-0.51", "0.04", "9px", 10)] == ["3", "-.5", "0", "9", "10"]
 
 
 def test_as_many_values_as_marks_are_told(tmp_path):

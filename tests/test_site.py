@@ -16,15 +16,16 @@ import cells
 from bench.cli import app
 from bench.errors import UsageError
 from bench.render.published import Published, read_published
-from bench.site.build import build
-from bench.site.equations import equations, sources
-from bench.site.handbook import INTERFACE, write
-from bench.site.site_folder import PARTS, Site, emptied
+from bench.site.build import build_site
+from bench.site.equations import read_sources
+from bench.site.equations import render_equations as mathml
+from bench.site.handbook import INTERFACE, write_handbook
+from bench.site.site_folder import PARTS, Site, empty_folder
 from tests.absent import without
 from tests.publications import RUNS, publish
 
 ROOT = Path(__file__).parents[1]
-CELLS = sources(ROOT / "cells")
+CELLS = read_sources(ROOT / "cells")
 LARGEST = 10**6
 
 
@@ -32,7 +33,7 @@ LARGEST = 10**6
 def site(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("site") / "out"
     runs = read_published(publish(tmp_path_factory.mktemp("reports")))
-    build(runs, CELLS, {"gru": "def step(a, b): return a < b"}, out, lambda words: None)
+    build_site(runs, CELLS, {"gru": "def step(a, b): return a < b"}, out, lambda words: None)
     return out
 
 
@@ -66,7 +67,7 @@ def test_every_page_is_valid_html(site):
 
 def test_pages_are_small(site, tmp_path):
     """Those of the newest committed run, too."""
-    build(read_published(ROOT / "reports")[:1], [], {}, tmp_path / "out", lambda words: None)
+    build_site(read_published(ROOT / "reports")[:1], [], {}, tmp_path / "out", lambda words: None)
     sizes = {path.name: path.stat().st_size for folder in (site, tmp_path / "out") for path in pages(folder)}
     assert max(sizes.values()) < LARGEST, sizes
 
@@ -127,18 +128,18 @@ def test_a_cell_has_its_equations_its_source_and_what_is_derived(site):
 
 def test_equations_say_which_time_a_state_is_of():
     lstm = next(cell for cell in CELLS if cell.name == "lstm")
-    rows = re.findall("<math.*?</math>", equations(lstm.step))
+    rows = re.findall("<math.*?</math>", mathml(lstm.step))
     said = [re.sub("<[^>]*>", "", row).replace("&#x2061;", "").replace("&#x2062;", "") for row in rows]
     assert said[0] == "it=σ(Wixxt+Wihht−1+bi)" and said[4:] == ["ct=ft⊙ct−1+it⊙gt", "ht=ot⊙tanh(ct)"]
     qrnn = next(cell for cell in CELLS if cell.name == "qrnn")
-    assert "<msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub>" in equations(qrnn.step)
+    assert "<msub><mi>x</mi><mrow><mi>t</mi><mo>−</mo><mn>1</mn></mrow></msub>" in mathml(qrnn.step)
     wave = next(cell for cell in CELLS if cell.name == "wave")
     assert wave.paper == "Hughes et al. 2019" and wave.text.startswith("def wave(u, before, x, W, p):\n    c = ")
-    assert "<mi>∇²</mi><mo>&#x2061;</mo><mrow>" in equations(wave.step)
+    assert "<mi>∇²</mi><mo>&#x2061;</mo><mrow>" in mathml(wave.step)
     string = next(cell for cell in CELLS if cell.name == "damped_string")
-    assert re.sub("<[^>]*>|&#x2062;", "", equations(string.step)) == "∂2u∂t2=pc2⊙∇2u−2pb⊙∂u∂t+source" and string.formula == "H*D + 2*H"
+    assert re.sub("<[^>]*>|&#x2062;", "", mathml(string.step)) == "∂2u∂t2=pc2⊙∇2u−2pb⊙∂u∂t+source" and string.formula == "H*D + 2*H"
     assert (lstm.paper, lstm.formula) == ("Hochreiter & Schmidhuber 1997; Gers et al. 2000", "4*(H*D + H**2 + H)")
-    assert not [cell.name for cell in CELLS if "<mtext>" in re.sub("<mtext>(new|f)</mtext>", "", equations(cell.step))], "what isn't read"
+    assert not [cell.name for cell in CELLS if "<mtext>" in re.sub("<mtext>(new|f)</mtext>", "", mathml(cell.step))], "what isn't read"
 
 
 def test_documents_lead_to_each_other_and_to_what_they_name(site):
@@ -157,7 +158,7 @@ def test_where_only_the_packages_are_the_interface_is_still_there(tmp_path):
     """As where the wheel is installed."""
     for package in ("cells", "kernels", "bench"):
         (tmp_path / package).symlink_to(ROOT / package)
-    write(Site(tmp_path / "out"), tmp_path)
+    write_handbook(Site(tmp_path / "out"), tmp_path)
     made = {str(path.relative_to(tmp_path / "out" / "docs")) for path in (tmp_path / "out").rglob("*.html")}
     assert made == {"index.html", *(f"api/{name}.html" for name in INTERFACE)}
 
@@ -189,16 +190,16 @@ def test_nothing_but_a_site_is_replaced(tmp_path):
     """The site's own package has assets/site.css, too; a checkout of a published branch has its .git; a README.md may be another one."""
     package, branch, reports = tmp_path / "package", tmp_path / "branch", tmp_path / "reports"
     shutil.copytree(ROOT / "bench" / "site", package)
-    emptied(branch)
+    empty_folder(branch)
     shutil.copytree(ROOT / "bench" / "site" / "assets", branch / "assets")
     (tmp_path / "link").symlink_to(branch)
-    emptied(branch)
+    empty_folder(branch)
     assert not [*branch.iterdir()]
     shutil.copytree(ROOT / "bench" / "site" / "assets", branch / "assets")
     (branch / ".git").write_text("kept")
     for out, said in ((package, "is no site"), (branch, "is no site"), (tmp_path / "link", "is a link")):
         with pytest.raises(UsageError, match=said):
-            emptied(out)
+            empty_folder(out)
     assert (package / "build.py").is_file() and (branch / ".git").read_text() == "kept"
     reports.mkdir()
     (reports / "README.md").write_text("# Mine")
@@ -217,5 +218,5 @@ def test_what_a_record_holds_is_no_markup(tmp_path):
     names = ("device", "system", "torch", "cuda", "cudnn", "driver", "commit")
     here = records.run.environment.model_copy(update={name: hostile for name in names} | {"device_kind": "cuda"})
     run = records.run.model_copy(update={"environment": here, "command": f"bench\n```\n{hostile}", "settings": {"more": hostile}})
-    build([Published(tmp_path, records.model_copy(update={"run": run}))], [], {}, tmp_path / "out", lambda words: None)
+    build_site([Published(tmp_path, records.model_copy(update={"run": run}))], [], {}, tmp_path / "out", lambda words: None)
     assert [path.name for path in pages(tmp_path / "out") if hostile in path.read_text()] == []

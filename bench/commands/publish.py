@@ -31,11 +31,11 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
             compress(run.folder)
         click.echo(f"wrote {index.write_index(reports, runs)}: {count_noun(len(runs), 'run')}", err=True)
         if not index_only:
-            from bench.site.build import build
-            from bench.site.equations import sources
+            from bench.site.build import build_site
+            from bench.site.equations import read_sources
 
-            cells = sources(ROOT / "cells")
-            pages = build(runs, cells, describe_cells([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
+            cells = read_sources(ROOT / "cells")
+            pages = build_site(runs, cells, describe_cells([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
             click.echo(f"wrote {len(pages)} pages: open {out / 'index.html'}", err=True)
     except OSError as error:
         raise UsageError(f"{error.filename or out} can't be written ({error.strerror}): name another with --out") from None

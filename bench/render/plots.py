@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from bench.records.backend_table import COLOURS, COLUMNS, LOW, MARKS, choose_look
-from bench.render.svg import GROUND, INK, MUTED, RULE, SEPARATOR, compact
+from bench.render.svg import GROUND, INK, MUTED, RULE, SEPARATOR, compact_svg
 
 MARKERS = MARKS[1:]
 """Those of cells, and of other series that are no backends."""
@@ -165,5 +165,5 @@ def save(figure: Figure, title: str, path: Path) -> Path:
     text = StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(compact(text.getvalue(), title, path.stem), encoding="utf-8")
+    path.write_text(compact_svg(text.getvalue(), title, path.stem), encoding="utf-8")
     return path

@@ -32,7 +32,7 @@ DECIMALS = 1
 """Of a coordinate, in points."""
 
 
-def compact(text: str, title: str, stem: str) -> str:
+def compact_svg(text: str, title: str, stem: str) -> str:
     """Return a small copy of an SVG that matplotlib wrote.
 
     Args:
@@ -44,18 +44,18 @@ def compact(text: str, title: str, stem: str) -> str:
         ValueError: A gid tells as many values as its artist has no marks for.
     """
     root = ET.fromstring(text)
-    _, _, width, height = root.attrib["viewBox"].split()
+    width, height = map(format_coordinate, root.attrib["viewBox"].split()[2:])
     made = ET.Element(f"{SVG}svg", {
-        "viewBox": f"0 0 {short(width)} {short(height)}", "width": f"{short(width)}pt", "height": f"{short(height)}pt", "class": "plot",
+        "viewBox": f"0 0 {width} {height}", "width": f"{width}pt", "height": f"{height}pt", "class": "plot",
         "role": "img", "aria-label": title, "fill": "none", "font-family": "system-ui,sans-serif", "stroke-linejoin": "round",
     })  # fmt: skip
     style = ET.SubElement(made, f"{SVG}style")
     made.extend([*Reader(root, stem).read(root)])
-    style.text = stylesheet(used(made))
+    style.text = make_stylesheet(find_classes(made))
     return ET.tostring(made, encoding="unicode") + "\n"
 
 
-def stylesheet(classes: Sequence[str], within: str = "") -> str:
+def make_stylesheet(classes: Sequence[str], within: str = "") -> str:
     """Return the CSS of some classes.
 
     Args:
@@ -70,13 +70,13 @@ def stylesheet(classes: Sequence[str], within: str = "") -> str:
     return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
-def all_classes() -> list[str]:
+def list_classes() -> list[str]:
     return [f"{kind}{name}" for name in PALETTE for kind in "fs"]
 
 
-def used(root: ET.Element) -> list[str]:
+def find_classes(root: ET.Element) -> list[str]:
     found = {name for element in root.iter() for name in element.get("class", "").split()} | {"fk"}
-    return [name for name in all_classes() if name in found]
+    return [name for name in list_classes() if name in found]
 
 
 class Reader:
@@ -89,85 +89,77 @@ class Reader:
 
     def read(self, root: ET.Element) -> Iterator[ET.Element]:
         """Yield the definitions that are needed, then everything that is drawn."""
-        drawn = hoisted([element for child in root for element in self.shown(child)])
+        drawn = hoist_attributes([element for child in root for element in self.read_element(child)])
         defined = ET.Element(f"{SVG}defs")
         for old, new in self.names.items():
             if old in self.paths:
-                ET.SubElement(defined, f"{SVG}path", {"id": new, "d": path_data(self.paths[old], decimals=2)})
+                ET.SubElement(defined, f"{SVG}path", {"id": new, "d": compact_path(self.paths[old], decimals=2)})
             else:
                 clip = ET.SubElement(defined, f"{SVG}clipPath", {"id": new})
-                ET.SubElement(clip, f"{SVG}rect", {k: short(v) for k, v in self.clips[old][0].attrib.items()})
+                ET.SubElement(clip, f"{SVG}rect", {k: format_coordinate(v) for k, v in self.clips[old][0].attrib.items()})
         if len(defined):
             yield defined
         yield from drawn
 
-    def renamed(self, old: str) -> str:
+    def rename(self, old: str) -> str:
         return self.names.setdefault(old, f"{self.stem}-{len(self.names)}")
 
-    def shown(self, element: ET.Element) -> list[ET.Element]:
-        """Return what an element draws, without groups that say nothing."""
+    def read_element(self, element: ET.Element) -> list[ET.Element]:
+        """Return what an element draws, without the groups around it."""
         tag, name = element.tag.removeprefix(SVG), element.get("id", "")
         if tag == "g":
-            return self.group(element, name)
-        if tag in ("path", "use", "text", "image"):
-            found = self.leaf(element, tag)
-            return [] if found is None else [found]
-        return []
+            return self.read_group(element, name)
+        readers = {"path": self.read_path, "use": self.read_mark, "image": self.read_image, "text": self.read_text}
+        if tag not in readers:
+            return []
+        made = ET.Element(SVG + tag, split_style(element.get("style", ""), tag))
+        readers[tag](element, made)
+        return [] if made.get("d") == "" else [made]
 
-    def group(self, element: ET.Element, name: str) -> list[ET.Element]:
+    def read_group(self, group: ET.Element, name: str) -> list[ET.Element]:
+        found = [element for child in group for element in self.read_element(child)]
         if name.startswith("matplotlib.axis"):
-            return axis([*self.children(element)])
-        found = [*self.children(element)]
+            return merge_axis(found)
         if SEPARATOR in name:
-            tell(found, name.split(SEPARATOR)[1:])
-        if clip := element.get("clip-path"):
-            for child in (child for child in found if child.tag == f"{SVG}path"):
-                child.set("clip-path", self.clip(clip))
+            add_titles(found, name.split(SEPARATOR)[1:])
+        for path in (element for element in found if element.tag == f"{SVG}path"):
+            self.add_clip(group, path)
         return found
 
-    def children(self, element: ET.Element) -> Iterator[ET.Element]:
-        for child in element:
-            yield from self.shown(child)
+    def add_clip(self, element: ET.Element, made: ET.Element) -> None:
+        """Clip a path as it was; a mark at the edge of its axes stays whole."""
+        if clip := element.get("clip-path"):
+            made.set("clip-path", f"url(#{self.rename(clip[5:-1])})")
 
-    def clip(self, address: str) -> str:
-        return f"url(#{self.renamed(address[5:-1])})"
+    def read_path(self, element: ET.Element, made: ET.Element) -> None:
+        self.add_clip(element, made)
+        made.set("d", compact_path(element.get("d", "")))
 
-    def leaf(self, element: ET.Element, tag: str) -> ET.Element | None:
-        given = presented(element.get("style", ""), tag)
-        if tag == "path" and (clip := element.get("clip-path")):  # a mark at the edge is whole
-            given["clip-path"] = self.clip(clip)
-        made = ET.Element(SVG + tag, given)
-        if tag == "path":
-            made.set("d", path_data(element.get("d", "")))
-            return made if made.get("d") else None
-        if tag == "use":
-            name, x, y = element.attrib[f"{XLINK}href"][1:], float(element.get("x", "0")), float(element.get("y", "0"))
-            if x == 0:  # one shape of a collection, in coordinates of the whole
-                made.tag = f"{SVG}path"
-                made.set("d", path_data(self.paths[name], x, y))
-            else:
-                made.attrib.update({"href": f"#{self.renamed(name)}", "x": short(x), "y": short(y)})
-            return made
-        if tag == "image":
-            made.attrib.update({key: element.attrib[key] for key in ("width", "height")})
-            made.set("href", re.sub(r"\s", "", element.attrib[f"{XLINK}href"]))
-            made.attrib.update({"x": short(element.get("x", "0")), "y": short(element.get("y", "0"))})
-            if "transform" in element.attrib:
-                made.set("transform", element.attrib["transform"])
-            return made
+    def read_mark(self, element: ET.Element, made: ET.Element) -> None:
+        name, x, y = element.attrib[f"{XLINK}href"][1:], float(element.get("x", "0")), float(element.get("y", "0"))
+        if x == 0:  # one shape of a collection, in coordinates of the whole
+            made.tag = f"{SVG}path"
+            made.set("d", compact_path(self.paths[name], x, y))
+        else:
+            made.attrib.update({"href": f"#{self.rename(name)}", "x": format_coordinate(x), "y": format_coordinate(y)})
+
+    def read_image(self, element: ET.Element, made: ET.Element) -> None:
+        made.attrib.update({key: element.attrib[key] for key in ("width", "height", "x", "y", "transform") if key in element.attrib})
+        made.set("href", re.sub(r"\s", "", element.attrib[f"{XLINK}href"]))
+
+    def read_text(self, element: ET.Element, made: ET.Element) -> None:
+        """Place letters at x and y, turned where they were."""
         made.text = element.text
         numbers = re.findall(r"-?[\d.]+", element.get("transform", ""))
         if "x" in element.attrib:
-            made.attrib.update({"x": short(element.attrib["x"]), "y": short(element.attrib["y"])})
-            numbers = [made.attrib["x"], made.attrib["y"], *numbers[:1]]
-        x, y, turn = (*numbers, "0")[:3]
-        made.attrib.update({"x": short(x), "y": short(y)})
-        if float(turn):
-            made.set("transform", f"rotate({short(turn)} {short(x)} {short(y)})")
-        return made
+            numbers = [element.attrib["x"], element.attrib["y"], *numbers[:1]]
+        x, y, turn = map(format_coordinate, (*numbers, "0")[:3])
+        made.attrib.update({"x": x, "y": y})
+        if turn != "0":
+            made.set("transform", f"rotate({turn} {x} {y})")
 
 
-def presented(style: str, tag: str) -> dict[str, str]:
+def split_style(style: str, tag: str) -> dict[str, str]:
     """Return a style as attributes, with classes for the colours of the palette."""
     given, classes = {}, []
     for key, value in (part.split(":", 1) for part in style.split(";") if ":" in part):
@@ -176,13 +168,13 @@ def presented(style: str, tag: str) -> dict[str, str]:
             if (tag, value) != ("text", INK):
                 classes.append(key[0] + CLASSES[value])
         elif key not in ("font-family", "font") and DEFAULTS.get(key) != value:
-            given[key] = short(value, 2) if re.fullmatch(r"-?[\d.]+(px)?", value) else value
+            given[key] = format_coordinate(value, 2) if re.fullmatch(r"-?[\d.]+(px)?", value) else value
     if classes:
         given["class"] = " ".join(classes)
     return given
 
 
-def axis(found: list[ET.Element]) -> list[ET.Element]:
+def merge_axis(found: list[ET.Element]) -> list[ET.Element]:
     """Return an axis: its grid as one path, without the ticks, which the grid stands for, and its labels."""
     lines = [element for element in found if element.tag == f"{SVG}path" and element.get("class") == f"s{CLASSES[RULE]}"]
     grid = []
@@ -192,7 +184,7 @@ def axis(found: list[ET.Element]) -> list[ET.Element]:
     return grid + [element for element in found if element.tag == f"{SVG}text"]
 
 
-def tell(found: Sequence[ET.Element], values: Sequence[str]) -> None:
+def add_titles(found: Sequence[ET.Element], values: Sequence[str]) -> None:
     """Give each mark its value as a title; a line without marks has one, an empty line none."""
     marks = [element for element in found if element.tag == f"{SVG}use"] or list(found)
     if marks and len(marks) != len(values):
@@ -201,7 +193,7 @@ def tell(found: Sequence[ET.Element], values: Sequence[str]) -> None:
         ET.SubElement(mark, f"{SVG}title").text = value
 
 
-def hoisted(found: Sequence[ET.Element]) -> list[ET.Element]:
+def hoist_attributes(found: Sequence[ET.Element]) -> list[ET.Element]:
     """Return the elements with what neighbours have in common said once, by a group around them."""
     made = []
     for (_, given), run in groupby(found, lambda e: (e.tag, tuple(sorted((k, v) for k, v in e.attrib.items() if k not in GEOMETRY)))):
@@ -218,14 +210,14 @@ def hoisted(found: Sequence[ET.Element]) -> list[ET.Element]:
     return made
 
 
-def short(value: str | float, decimals: int = DECIMALS) -> str:
+def format_coordinate(value: str | float, decimals: int = DECIMALS) -> str:
     """Return a number in few digits: 3.0 is 3, -0.51 is -.5."""
     text = f"{float(str(value).removesuffix('px')):.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else re.sub(r"^(-?)0\.", r"\1.", text)
 
 
-def path_data(text: str, x: float = 0.0, y: float = 0.0, decimals: int = DECIMALS) -> str:
+def compact_path(text: str, x: float = 0.0, y: float = 0.0, decimals: int = DECIMALS) -> str:
     """Return a path moved by (x, y), in relative coordinates of few digits, without steps too small to see."""
     scale, parts, at, begun, written = 10**decimals, list[str](), (0, 0), (0, 0), ""
     for command, numbers in re.findall(r"([MLCQz])([^MLCQz]*)", text):
@@ -240,7 +232,7 @@ def path_data(text: str, x: float = 0.0, y: float = 0.0, decimals: int = DECIMAL
         letter = "M" if command == "M" else command.lower()
         origin = (0, 0) if command == "M" else at
         step = [value - origin[k] for point in points for k, value in enumerate(point)]
-        digits = [short(value / scale, decimals) for value in step]
+        digits = [format_coordinate(value / scale, decimals) for value in step]
         joined = digits[0] + "".join(digit if digit.startswith("-") else f" {digit}" for digit in digits[1:])
         lead = "" if letter == written != "M" else letter
         parts.append((" " if not lead and not joined.startswith("-") else lead) + joined)

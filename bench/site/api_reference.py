@@ -39,77 +39,77 @@ class Section:
 
 
 @cache
-def load(root: Path) -> griffe.ModulesCollection:
+def load_packages(root: Path) -> griffe.ModulesCollection:
     loader = griffe.GriffeLoader(search_paths=[root], allow_inspection=False)
     for package in PACKAGES:
         loader.load(package, try_relative_path=False)
     return loader.modules_collection
 
 
-def section(root: Path, module: str, names: Sequence[str] = ()) -> Section:
+def read_section(root: Path, module: str, names: Sequence[str] = ()) -> Section:
     """Return a module under `root`, with these names or all that are public.
 
     Raises:
         LookupError: The module has no such name.
     """
-    found = load(root)[module]
+    found = load_packages(root)[module]
     missing = [name for name in names if name not in found.members]
     if missing:
         raise LookupError(f"{module} has no {missing[0]}")
-    return Section(module, docstring(found), [entry(found[name]) for name in names or public_names(found)])
+    return Section(module, read_docstring(found), [read_entry(found[name]) for name in names or list_public(found)])
 
 
-def public_names(module: griffe.Object | griffe.Alias) -> list[str]:
+def list_public(module: griffe.Object | griffe.Alias) -> list[str]:
     """Return what `__all__` has or, without it, everything defined in the module without an underscore."""
     own = [n for n, member in module.members.items() if not member.is_alias and not member.is_module and not n.startswith("_")]
     return own if module.exports is None else [str(name) for name in module.exports]
 
 
-def docstring(found: griffe.Object | griffe.Alias) -> str:
+def read_docstring(found: griffe.Object | griffe.Alias) -> str:
     return found.docstring.value if found.docstring else ""
 
 
-def entry(found: griffe.Object | griffe.Alias, owner: str = "") -> Entry:
+def read_entry(found: griffe.Object | griffe.Alias, owner: str = "") -> Entry:
     found = found.final_target if isinstance(found, griffe.Alias) else found
     name = f"{owner}.{found.name}" if owner else found.name
     if isinstance(found, griffe.Class):
-        return class_entry(found)
+        return read_class(found)
     if isinstance(found, griffe.Function):
-        return Entry(name, "method" if owner else "function", signature(found), docstring(found))
+        return Entry(name, "method" if owner else "function", format_signature(found), read_docstring(found))
     if "property" in found.labels:
-        return Entry(name, "property", signature(found), docstring(found))
+        return Entry(name, "property", format_signature(found), read_docstring(found))
     if isinstance(found, griffe.Attribute) and str(found.value).startswith("Function("):
-        return applied_function(found)
-    return Entry(name, "value", found.source.strip(), docstring(found))
+        return read_applied_function(found)
+    return Entry(name, "value", found.source.strip(), read_docstring(found))
 
 
-def class_entry(found: griffe.Class) -> Entry:
+def read_class(found: griffe.Class) -> Entry:
     bases = ", ".join(map(str, found.bases))
     code = [f"class {found.name}({bases})" if bases else f"class {found.name}"]
     if "__init__" in found.members and "dataclass" not in found.labels:
-        code.append(wrapped(found.signature()))
+        code.append(wrap_signature(found.signature()))
     functions = {n: m for n, m in found.members.items() if isinstance(m, griffe.Function) or "property" in m.labels}
     if "forward" in functions:
-        code.append(signature(functions["forward"]))
+        code.append(format_signature(functions["forward"]))
     shown = [m for n, m in functions.items() if is_public(n, m)]
-    members = [entry(member, found.name) for member in shown if docstring(member)]
-    others = [signature(member) for member in shown if not docstring(member) and member.name != "forward"]
-    return Entry(found.name, "class", "\n\n".join(code), docstring(found), [*fields(found)], members, others)
+    members = [read_entry(member, found.name) for member in shown if read_docstring(member)]
+    others = [format_signature(member) for member in shown if not read_docstring(member) and member.name != "forward"]
+    return Entry(found.name, "class", "\n\n".join(code), read_docstring(found), [*read_fields(found)], members, others)
 
 
 def is_public(name: str, found: griffe.Object | griffe.Alias) -> bool:
     """Return whether somebody calls a member: pydantic alone calls a validator."""
     validates = isinstance(found, griffe.Function) and any("model_validator" in str(d.value) for d in found.decorators)
-    return not validates and (not name.startswith("_") or (name == "__call__" and bool(docstring(found))))
+    return not validates and (not name.startswith("_") or (name == "__call__" and bool(read_docstring(found))))
 
 
-def fields(found: griffe.Class) -> Iterator[tuple[str, str, str]]:
+def read_fields(found: griffe.Class) -> Iterator[tuple[str, str, str]]:
     for name, member in found.members.items():
         if isinstance(member, griffe.Attribute) and member.annotation is not None and "property" not in member.labels:
-            yield name, str(member.annotation), default(member.value)
+            yield name, str(member.annotation), read_default(member.value)
 
 
-def default(value: str | griffe.Expr | None) -> str:
+def read_default(value: str | griffe.Expr | None) -> str:
     """Return a default, or what makes it: [] of `Field(default_factory=list)`; nothing of a `Field` without one."""
     if isinstance(value, griffe.ExprCall) and str(value.function) in ("Field", "field"):
         keywords = {a.name: str(a.value) for a in value.arguments if isinstance(a, griffe.ExprKeyword)}
@@ -118,13 +118,13 @@ def default(value: str | griffe.Expr | None) -> str:
     return "" if value is None else str(value)
 
 
-def signature(found: griffe.Object | griffe.Alias) -> str:
+def format_signature(found: griffe.Object | griffe.Alias) -> str:
     if isinstance(found, griffe.Function):
-        return wrapped(found.signature())
+        return wrap_signature(found.signature())
     return f"{found.name}: {found.annotation}" if isinstance(found, griffe.Attribute) and found.annotation else found.name
 
 
-def wrapped(line: str) -> str:
+def wrap_signature(line: str) -> str:
     """Return a signature in one line, or an argument a line where it is long."""
     if len(line) <= WIDTH:
         return line
@@ -141,7 +141,7 @@ def wrapped(line: str) -> str:
     raise ValueError(f"{line!r} is no signature")
 
 
-def applied_function(found: griffe.Attribute) -> Entry:
+def read_applied_function(found: griffe.Attribute) -> Entry:
     """Return a function that a cell may apply: its arguments, and its derivatives in terms of them and of its value y."""
     call = ast.parse(str(found.value), mode="eval").body
     assert isinstance(call, ast.Call) and isinstance(call.args[2], ast.Lambda)

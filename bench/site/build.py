@@ -17,11 +17,11 @@ from bench.render.plot_placement import HEADS, PLACES
 from bench.render.published import Published, format_mean_speed, shared_modes
 from bench.render.table import Table, write_html
 from bench.site import handbook
-from bench.site.equations import Source, equations
-from bench.site.page_tables import Entry, compared, entries, regressions, speeds_of, verdicts
-from bench.site.pictures import figure
-from bench.site.report_page import article
-from bench.site.site_folder import Site, emptied
+from bench.site.equations import Source, render_equations
+from bench.site.page_tables import Entry, compare_cases, count_verdicts, list_histories, list_regressions, list_speeds
+from bench.site.pictures import make_figure
+from bench.site.report_page import read_report
+from bench.site.site_folder import Site, empty_folder
 
 ASSETS = Path(__file__).parent / "assets"
 ORDER = [*HEADS, *PLACES]
@@ -29,30 +29,30 @@ ROOT = Path(__file__).parents[2]
 Tell = Callable[[str], None]
 
 
-def build(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[str, str], out: Path, tell: Tell) -> list[Path]:
+def build_site(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[str, str], out: Path, tell: Tell) -> list[Path]:
     """Write the site of some runs, the newest first, into a folder, which it fills anew. `derived` has the source derived from each cell
     where that is known. Returns its pages."""
-    emptied(out)
+    empty_folder(out)
     site = Site(out)
     shutil.copytree(ASSETS, out / "assets")
-    (out / "assets" / "plot.css").write_text(svg.stylesheet(svg.all_classes(), ".plot"), encoding="utf-8")
+    (out / "assets" / "plot.css").write_text(svg.make_stylesheet(svg.list_classes(), ".plot"), encoding="utf-8")
     names = [cell.name for cell in cells]
     for run in runs:
         tell(run.name)
-        run_page(site, run)
-    pairs = [pair for newer, older in combinations(runs, 2) if (pair := pair_page(site, older, newer))]
+        write_run_page(site, run)
+    pairs = [pair for newer, older in combinations(runs, 2) if (pair := write_pair_page(site, older, newer))]
     site.page("compare/index.html", "compare.html", "Compare two runs", pairs=pairs, runs=runs)
     lines = build_timelines([(run.name, run.records) for run in runs])
-    history_page(site, lines)
+    write_history_page(site, lines)
     for cell in cells:
-        cell_page(site, cell, runs, derived.get(cell.name, ""))
+        write_cell_page(site, cell, runs, derived.get(cell.name, ""))
     site.page("cells/index.html", "cells.html", "Cells", cells=cells, formulas={cell.name: cell.formula for cell in cells})
-    front_page(site, runs, lines, names)
-    handbook.write(site, ROOT)
+    write_front_page(site, runs, lines, names)
+    handbook.write_handbook(site, ROOT)
     return site.pages
 
 
-def front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline], cells: Sequence[str]) -> None:
+def write_front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline], cells: Sequence[str]) -> None:
     newest = next((run for run in runs if run.kind == "speed"), None)
     shown = shared_modes(runs)
     peers = (("same", "× torch.nn"), ("gru", "× torch.nn's GRU"))
@@ -61,14 +61,14 @@ def front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline],
     drawn = newest.folder / "speeds.svg" if newest else None
     site.page(
         "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
-        picture=figure(drawn) if drawn and drawn.is_file() else Markup(""),
+        picture=make_figure(drawn) if drawn and drawn.is_file() else Markup(""),
         gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
-        regressions=regressions(lines), cells=cells,
+        regressions=list_regressions(lines), cells=cells,
     )  # fmt: skip
 
 
-def run_page(site: Site, run: Published) -> None:
-    """The report of a run; its pictures, tables and records lie beside the page, in a folder of its name."""
+def write_run_page(site: Site, run: Published) -> None:
+    """Write the report of a run; its pictures, tables and records lie beside the page, in a folder of its name."""
     beside = site.out / "runs" / run.name
     beside.mkdir(parents=True)
     for path in run.folder.iterdir():
@@ -77,7 +77,7 @@ def run_page(site: Site, run: Published) -> None:
     if records := find_records(run.folder):
         shutil.copy(records, beside / records.name)
         compress(beside)
-    pictures = {path.stem: figure(path) for path in in_order(beside.glob("*.svg"))}
+    pictures = {path.stem: make_figure(path) for path in sort_pictures(beside.glob("*.svg"))}
     parts = run_report.list_parts(run.records)
     names = {id(table): name for name, table in csv_tables.name_tables(parts)}
     csv_tables.write(beside, parts, run.records)
@@ -87,55 +87,55 @@ def run_page(site: Site, run: Published) -> None:
         made = write_html(table, name, f"{run.name}/tables/{name}.csv")
         return made if table.level else fold(table.title, made)
 
-    made = article(run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name)
+    made = read_report(run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name)
     site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 
 
-def pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
-    """Two runs side by side; None where they have no case in common."""
+def write_pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
+    """Write a page with two runs side by side; return None where they have no case in common."""
     a, b = RunSet(older.name, (older.records,)), RunSet(newer.name, (newer.records,))
     if not any(case in b.cases for case in a.cases):
         return None
     found = compare(a, b)
     address = f"compare/{older.name}--{newer.name}.html"
-    headers, rows = compared(found)
+    headers, rows = compare_cases(found)
     site.page(
         address, "pair.html", f"{newer.name} against {older.name}", a=older, b=newer, found=found, headers=headers, rows=rows,
-        verdicts=verdicts(found), mean=format_factor(found.geomean) if found.geomean else NONE,
+        verdicts=count_verdicts(found), mean=format_factor(found.geomean) if found.geomean else NONE,
     )  # fmt: skip
-    return Entry(older.name, newer.name, address.removeprefix("compare/"), verdicts(found), found.unlike)
+    return Entry(older.name, newer.name, address.removeprefix("compare/"), count_verdicts(found), found.unlike)
 
 
-def history_page(site: Site, lines: Sequence[Timeline]) -> None:
+def write_history_page(site: Site, lines: Sequence[Timeline]) -> None:
     shown = []
     for k, line in enumerate(lines):
         drawn = history_plot.draw(line, site.out / "assets" / "pictures" / f"history{k + 1}.svg")
-        shown.append((line, figures(drawn), entries(line)))
-    site.page("history.html", "history.html", "History", lines=shown, regressions=regressions(lines), floor=floor)
+        shown.append((line, join_figures(drawn), list_histories(line)))
+    site.page("history.html", "history.html", "History", lines=shown, regressions=list_regressions(lines), floor=format_floor)
 
 
-def figures(drawn: Sequence[Path]) -> Markup:
-    return Markup("").join(map(figure, drawn))
+def join_figures(drawn: Sequence[Path]) -> Markup:
+    return Markup("").join(map(make_figure, drawn))
 
 
-def in_order(paths: Iterable[Path]) -> list[Path]:
+def sort_pictures(paths: Iterable[Path]) -> list[Path]:
     """Sort pictures as a report has them."""
     return sorted(paths, key=lambda path: (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER), path.stem))
 
 
-def floor(line: Timeline) -> str:
+def format_floor(line: Timeline) -> str:
     return f"{max(line.floors.values()):.0%}" if line.floors else "not known"
 
 
-def cell_page(site: Site, cell: Source, runs: Sequence[Published], derived: str) -> None:
+def write_cell_page(site: Site, cell: Source, runs: Sequence[Published], derived: str) -> None:
     speeds = []
     for run in runs:
         for grid in run.grids:
             if cell.name in grid.cells and grid.common.input_product:
-                speeds += speeds_of(grid, cell.name, run)
+                speeds += list_speeds(grid, cell.name, run)
     days = [(run.day, grid) for run in runs for grid in run.grids]
     drawn = length_plots.draw_cell(cell.name, days, site.out / "assets" / "pictures" / f"{cell.name}.svg")
     site.page(
-        f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=equations(cell.step), derived=derived, speeds=speeds,
-        curves=figures(drawn),
+        f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=render_equations(cell.step), derived=derived, speeds=speeds,
+        curves=join_figures(drawn),
     )  # fmt: skip

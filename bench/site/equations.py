@@ -22,7 +22,7 @@ FIELD = {
     "rate": "<mfrac><mrow><mo>∂</mo><mi>u</mi></mrow><mrow><mo>∂</mo><mi>t</mi></mrow></mfrac>",
     "lap": "<mrow><msup><mo>∇</mo><mn>2</mn></msup><mi>u</mi></mrow>",
 }
-"""What a cell of second order is a function of, beside its field."""
+"""The arguments of a cell of second order, beside its field."""
 TWICE = "<msup><mo>∂</mo><mn>2</mn></msup>"
 FORCE = f"<mfrac><mrow>{TWICE}<mi>u</mi></mrow><mrow><mo>∂</mo><msup><mi>t</mi><mn>2</mn></msup></mrow></mfrac>"
 BEFORE = "<mi>t</mi><mo>−</mo><mn>1</mn>"
@@ -31,7 +31,7 @@ SIGNS = {ast.Add: "+", ast.Sub: "−", ast.Lt: "&lt;", ast.LtE: "≤", ast.Gt: "
 
 @dataclass(frozen=True)
 class Source:
-    """A cell of the tree as its file has it: its name, what is said of it, its paper, and the function as text."""
+    """A cell of the tree as its file has it: its name, the first line of its docstring, its paper, and the function as text."""
 
     name: str
     about: str
@@ -46,15 +46,15 @@ class Source:
         return found
 
 
-def sources(folder: Path) -> list[Source]:
-    """The cells in a folder, by name: each a function with the decorator `cell`, or what a `Cell` of its file is made of."""
+def read_sources(folder: Path) -> list[Source]:
+    """Return the cells in a folder, by name: each a function with the decorator `cell`, or what a `Cell` of its file is made of."""
     found = []
     for path in sorted(folder.glob("*.py")):
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         about = (ast.get_docstring(tree) or "").partition("\n")[0]
         for node in ast.walk(tree):
-            call = made(node, tree, path.stem) if isinstance(node, ast.FunctionDef) else None
+            call = find_call(node, tree, path.stem) if isinstance(node, ast.FunctionDef) else None
             if isinstance(node, ast.FunctionDef) and call:
                 given = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
                 lines = dedent("\n".join(text.splitlines()[node.lineno - 1 : node.end_lineno]))
@@ -62,8 +62,8 @@ def sources(folder: Path) -> list[Source]:
     return found
 
 
-def made(step: ast.FunctionDef, tree: ast.Module, name: str) -> ast.Call | None:
-    """The call that makes a function a cell, with what is known about it: its decorator, be it that of an equation of second order, or
+def find_call(step: ast.FunctionDef, tree: ast.Module, name: str) -> ast.Call | None:
+    """Return the call that makes a function a cell, which has its paper: its decorator, be it that of an equation of second order, or
     Cell(it, …) where it has the file's name."""
     for call in step.decorator_list:
         if isinstance(call, ast.Call) and ast.unparse(call).startswith(("cell(", "partial(second_order,")):
@@ -72,8 +72,8 @@ def made(step: ast.FunctionDef, tree: ast.Module, name: str) -> ast.Call | None:
     return next((call for call in calls if step.name == name == ast.unparse(call.args[0])), None)
 
 
-def equations(step: ast.FunctionDef) -> Markup:
-    """Every line of a step as a row of MathML."""
+def render_equations(step: ast.FunctionDef) -> Markup:
+    """Return every line of a step as a row of MathML."""
     return Markup("").join(Markup('<math display="block">{}</math>').format(Markup(row)) for row in Reader(step).rows())
 
 
@@ -104,25 +104,25 @@ class Reader:
     def name(self, name: str) -> str:
         if not self.states and name in FIELD:
             return FIELD[name]
-        return self.sub(name, self.time[name]) if name in self.time else letter(name)
+        return self.sub(name, self.time[name]) if name in self.time else render_letter(name)
 
     @staticmethod
     def sub(name: str, time: str) -> str:
         base, _, mark = name.partition("_")
         marked = f"<mtext>{escape(mark)}</mtext><mo>,</mo>" if mark else ""
-        return f"<msub>{letter(base)}<mrow>{marked}{time}</mrow></msub>"
+        return f"<msub>{render_letter(base)}<mrow>{marked}{time}</mrow></msub>"
 
     def read(self, node: ast.expr, tight: int = 0) -> str:
-        """An expression; in brackets where it binds less than `tight`: 1 in a product, 2 under a sign."""
+        """Return an expression; in brackets where it binds less than `tight`: 1 in a product, 2 under a sign."""
         match node:
             case ast.Name(id=name):
                 return self.name(name)
             case ast.Constant(value=value):
                 return f"<mn>{value!r}</mn>"
             case ast.Attribute(value=ast.Name(id=kind), attr=mark):
-                return f"<msub><mi>{kind}</mi>{index(mark)}</msub>"
+                return f"<msub><mi>{kind}</mi>{render_index(mark)}</msub>"
             case ast.Call(func=ast.Attribute(attr=mark), args=[value]):
-                return f"<mrow><msub><mi>W</mi>{index(mark)}</msub><mo>&#x2062;</mo>{self.read(value, 2)}</mrow>"
+                return f"<mrow><msub><mi>W</mi>{render_index(mark)}</msub><mo>&#x2062;</mo>{self.read(value, 2)}</mrow>"
             case ast.Call(func=ast.Name(id="prev"), args=[ast.Name(id=name)]):
                 return self.sub(name, BEFORE)
             case ast.Call(func=ast.Name(id="where"), args=[test, one, other]):
@@ -131,33 +131,33 @@ class Reader:
                 return f'<mrow><mo>{{</mo><mtable columnalign="left">{cells}</mtable></mrow>'
             case ast.Call(func=ast.Name(id=function), args=arguments):
                 inside = "<mo>,</mo>".join(self.read(argument) for argument in arguments)
-                return f"<mrow><mi>{NAMES.get(function, function)}</mi><mo>&#x2061;</mo>{bracketed(inside)}</mrow>"
+                return f"<mrow><mi>{NAMES.get(function, function)}</mi><mo>&#x2061;</mo>{add_brackets(inside)}</mrow>"
             case ast.UnaryOp(op=ast.USub(), operand=value):
-                return bracketed(f"<mo>−</mo>{self.read(value, 2)}", tight > 1)
+                return add_brackets(f"<mo>−</mo>{self.read(value, 2)}", tight > 1)
             case ast.BinOp(left=left, op=ast.Mult(), right=right):
                 sign = "&#x2062;" if isinstance(left, ast.Constant) else "⊙"
-                return bracketed(f"{self.read(left, 1)}<mo>{sign}</mo>{self.read(right, 1)}", tight > 1)
+                return add_brackets(f"{self.read(left, 1)}<mo>{sign}</mo>{self.read(right, 1)}", tight > 1)
             case ast.BinOp(left=left, op=ast.Div(), right=right):
                 return f"<mfrac><mrow>{self.read(left)}</mrow><mrow>{self.read(right)}</mrow></mfrac>"
             case ast.BinOp(left=left, op=ast.Pow(), right=right):
                 return f"<msup>{self.read(left, 2)}{self.read(right)}</msup>"
             case ast.BinOp(left=left, op=op, right=right):
                 after = 1 if isinstance(op, ast.Sub) and isinstance(right, ast.BinOp) and isinstance(right.op, (ast.Add, ast.Sub)) else 0
-                return bracketed(f"{self.read(left)}<mo>{SIGNS[type(op)]}</mo>{self.read(right, after)}", tight > 0)
+                return add_brackets(f"{self.read(left)}<mo>{SIGNS[type(op)]}</mo>{self.read(right, after)}", tight > 0)
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 return f"{self.read(left)}<mo>{SIGNS[type(op)]}</mo>{self.read(right)}"
         return f"<mtext>{escape(ast.unparse(node))}</mtext>"
 
 
-def letter(name: str) -> str:
+def render_letter(name: str) -> str:
     return f"<mi>{GREEK.get(name, escape(name))}</mi>"
 
 
-def index(mark: str) -> str:
-    """A name under a matrix: theta_h is θ h."""
-    return f"<mrow>{''.join(letter(part) for part in mark.split('_'))}</mrow>"
+def render_index(mark: str) -> str:
+    """Return a name under a matrix: theta_h is θ h."""
+    return f"<mrow>{''.join(render_letter(part) for part in mark.split('_'))}</mrow>"
 
 
-def bracketed(inside: str, needed: bool = True) -> str:
+def add_brackets(inside: str, needed: bool = True) -> str:
     tall = "" if "<mfrac>" in inside else ' stretchy="false"'
     return f"<mrow><mo{tall}>(</mo>{inside}<mo{tall}>)</mo></mrow>" if needed else f"<mrow>{inside}</mrow>"

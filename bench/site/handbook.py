@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.site.api_reference import section
-from bench.site.documents import document, prose, with_files
+from bench.site.api_reference import read_section
+from bench.site.documents import insert_files, read_document, render_docstring
 from bench.site.site_folder import Site
 
 FIRST = ("tutorial", "replace", "verbs", "method", "extend")
-"""Of docs/, in the order of reading; others follow by name."""
+"""The pages of docs/ in the order of reading; others follow by name."""
 
 INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "kernels": ("The layer", {"kernels": ()}),
@@ -45,13 +45,13 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         },
     ),
 }  # fmt: skip
-"""Pages of the interface: their titles, and of which modules they have which names; all that are public where none are given."""
+"""Pages of the interface: their titles, and the names from each module, all public ones where none are given."""
 
 PLACES = {"cells": "cells/index.html", "reports": "index.html#runs", "reports/README.md": "index.html#runs", "docs": "docs/index.html"}
 
 
-def documents(root: Path) -> dict[str, str]:
-    """Paths in the repository, and their pages: those of docs/ between the README and what is for who works on it. Nothing is there
+def list_documents(root: Path) -> dict[str, str]:
+    """Return the paths of documents in the repository, and their pages: README, docs/, then CONTRIBUTING and CHANGELOG. There are none
     where only the packages are installed."""
     pages = {path.stem: path for path in sorted((root / "docs").glob("*.md"))}
     order = [*(name for name in FIRST if name in pages), *(name for name in pages if name not in FIRST)]
@@ -61,14 +61,14 @@ def documents(root: Path) -> dict[str, str]:
     return {path: page for path, page in found.items() if (root / path).is_file()}
 
 
-def write(site: Site, root: Path) -> None:
-    """All pages of docs/ on the site, after those that they lead to."""
-    known = documents(root)
+def write_handbook(site: Site, root: Path) -> None:
+    """Write all pages of docs/ on the site, after those that they link to."""
+    known = list_documents(root)
     links = Links(site, root, known)
     made = {}
     for path, address in known.items():
-        text = with_files((root / path).read_text(encoding="utf-8"), (root / path).parent)
-        made[address] = document(text, partial(links.at, path, address))
+        text = insert_files((root / path).read_text(encoding="utf-8"), (root / path).parent)
+        made[address] = read_document(text, partial(links.at, path, address))
     reads = [(address, "Overview" if address == "docs/overview.html" else found.title) for address, found in made.items()]
     refers = [(f"docs/api/{name}.html", title) for name, (title, _) in INTERFACE.items()]
     menu = [("Read", reads), ("Interface", refers)]
@@ -76,9 +76,9 @@ def write(site: Site, root: Path) -> None:
         site.page(address, "document.html", title, document=found, menu=menu)
     told = []
     for (address, title), (_, modules) in zip(refers, INTERFACE.values(), strict=True):
-        sections = [section(root, module, names) for module, names in modules.items()]
+        sections = [read_section(root, module, names) for module, names in modules.items()]
         anchors = [(f"{part.module}.{entry.name}", entry.name) for part in sections for entry in part.entries]
-        site.page(address, "interface.html", title, sections=sections, anchors=anchors, menu=menu, prose=prose)
+        site.page(address, "interface.html", title, sections=sections, anchors=anchors, menu=menu, prose=render_docstring)
         told.append((address, title, ", ".join(dict.fromkeys(name for _, name in anchors))))
     guides = [(address, title, made[address].about) for address, title in reads]
     citation = links.at("README.md", "docs/index.html", "CITATION.cff", False)
@@ -86,13 +86,13 @@ def write(site: Site, root: Path) -> None:
 
 
 class Links:
-    """Where on the site what a document names is: a page, or else a page with the text of that file, which is made for it."""
+    """The links of documents: each leads to a page of the site, which is written where a file has none yet."""
 
     def __init__(self, site: Site, root: Path, known: dict[str, str]):
         self.site, self.root, self.documents, self.known = site, root.resolve(), known, known | PLACES
 
     def at(self, path: str, address: str, link: str, drawn: bool) -> str:
-        """For a link, or a picture, in the document `path` that has the page `address`; "" for what isn't there."""
+        """Return the address of a link, or a picture, in the document `path` that has the page `address`; "" for a missing file."""
         parts = urlsplit(link)
         if parts.scheme or parts.netloc or not parts.path:
             return link

@@ -1,4 +1,4 @@
-"""What the tables of the site's own pages hold."""
+"""The rows of the tables on the site's own pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class Entry:
     unlike: Sequence[str]
 
 
-def verdicts(found: Comparison) -> str:
+def count_verdicts(found: Comparison) -> str:
     counts = ", ".join(f"{n} {verdict}" for verdict in ("faster", "slower", "tie", "ambiguous") if (n := found.count(verdict)))
     return f"{count_noun(len(found.compared), 'case')} compared: {counts}" if counts else "nothing has a time in both"
 
 
-def compared(found: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Headers and a row for each case that has a speed, the slowest first, then for each that lost or won its time."""
+def compare_cases(found: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return headers and a row for each case that has a speed, the slowest first, then for each that lost or won its time."""
     headers = [*(column.header for column, _ in PLACES), "A, ms", "B, ms", "B's speed", "verdict"]
 
     def where(pair: Pair) -> list[str]:
@@ -42,25 +42,25 @@ def compared(found: Comparison) -> tuple[list[str], list[list[str]]]:
     return headers, rows
 
 
-def regressions(lines: Sequence[Timeline]) -> list[tuple[str, str, str]]:
+def list_regressions(lines: Sequence[Timeline]) -> list[tuple[str, str, str]]:
     """Return the cases that became slower and stayed so: the case, by how much, and between which runs."""
     found = [(series, change) for line in lines for series in line.series if (change := series.regression)]
-    return [(case(series), format_speed_interval(change.speed), between(change)) for series, change in found]
+    return [(describe_case(series), format_speed_interval(change.speed), describe_change(change)) for series, change in found]
 
 
-def case(series: Series) -> str:
+def describe_case(series: Series) -> str:
     known = series.case
     return f"{known.cell}, {known.backend}: {describe_task(known).lower()}, T={known.T} {describe_size(known)}"
 
 
-def between(change: Change) -> str:
+def describe_change(change: Change) -> str:
     versions = f"; with it {', '.join(change.versions)}" if change.versions else ""
     commits = " → ".join((point.records.run.environment.commit[:9] or "unknown") for point in (change.before, change.after))
     return f"{change.after.run}, commits {commits}, margin {change.margin:.1%}{versions}"
 
 
-def entries(line: Timeline) -> list[list[str]]:
-    """A row for each case of a machine: what it is, its ratio to the vendor in every run, and its changes."""
+def list_histories(line: Timeline) -> list[list[str]]:
+    """Return a row for each case of a machine: its name, its ratio to torch.nn in every run, and its changes."""
     names = [name for name, _ in line.runs]
     rows = []
     for series in line.series:
@@ -74,7 +74,7 @@ def entries(line: Timeline) -> list[list[str]]:
     return rows
 
 
-def speeds_of(grid: Grid, cell: str, run: Published) -> list[tuple[Published, str, int, str, str, str]]:
+def list_speeds(grid: Grid, cell: str, run: Published) -> list[tuple[Published, str, int, str, str, str]]:
     """Return a row for each speed of a cell against torch.nn: the run, the task, T, the backend, against what, and the speed."""
     rows = []
     for row in (row for row in grid.rows if row.cell == cell):

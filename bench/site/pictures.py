@@ -8,10 +8,10 @@ from markupsafe import Markup
 from bench.render.svg import SVG
 
 PIXELS = 1.35
-"""Of a point, at the widest."""
+"""Pixels of a point, at the widest."""
 
 
-def figure(path: Path) -> Markup:
+def make_figure(path: Path) -> Markup:
     """Return a picture as a figure.
 
     Its style is left out: `assets/plot.css` has the same colours, which follow the page. `assets/plot.js` tells the values.

@@ -23,18 +23,18 @@ class Article:
 
 
 def words(inline: Token) -> str:
-    """What an inline token says, without its markup."""
+    """Return the words of an inline token, without its markup."""
     return "".join(child.content for child in inline.children or [])
 
 
-def inline(markdown: str) -> Markup:
-    """A sentence."""
+def render_sentence(markdown: str) -> Markup:
+    """Return a sentence as HTML."""
     return Markup(MarkdownIt("commonmark").renderInline(markdown))
 
 
-def article(report: str, pictures: Mapping[str, Markup], folder: str) -> Article:
-    """A report as a page has it: markdown whose tables are HTML. `pictures` stand in for the images of their names; what else the report
-    names is in `folder`."""
+def read_report(report: str, pictures: Mapping[str, Markup], folder: str) -> Article:
+    """Return a report as HTML, of markdown whose tables are HTML already. `pictures` replace the images of their names; everything else
+    that the report names is in `folder`."""
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = reader.parse(report)
     heads = [(token, after) for token, after in pairwise(tokens) if token.type == "heading_open"]
@@ -45,19 +45,19 @@ def article(report: str, pictures: Mapping[str, Markup], folder: str) -> Article
             name += "-"
         taken.add(name)
         token.attrSet("id", name)
-    prepared = [*lone(tokens[3:], pictures)]
-    reader.add_render_rule("image", picture(folder))
-    reader.add_render_rule("fence", fenced)
+    prepared = [*place_pictures(tokens[3:], pictures)]
+    reader.add_render_rule("image", make_image_rule(folder))
+    reader.add_render_rule("fence", render_code)
     body = reader.renderer.render(prepared, reader.options, {})
     sections = [(str(token.attrGet("id")), words(after)) for token, after in heads if token.tag == "h2"]
     return Article(words(tokens[1]), Markup(body), sections)
 
 
-def lone(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> list[Token]:
-    """Paragraphs that are a picture alone become the plot that stands in for it, or a figure."""
+def place_pictures(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> list[Token]:
+    """Replace each paragraph that is only an image by its picture, or by a figure."""
     found: list[Token] = []
     for token in tokens:
-        shown = image(token)
+        shown = find_lone_image(token)
         plot = None if shown is None else pictures.get(shown)
         if plot is not None:
             found[-1] = Token("html_block", "", 0, content=plot)
@@ -71,18 +71,18 @@ def lone(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> list[Token]
     return found
 
 
-def image(token: Token) -> str | None:
-    """The name of the image that an inline token is, without its ending."""
+def find_lone_image(token: Token) -> str | None:
+    """Return the name, without its ending, of the image that an inline token is; None for another token."""
     children = token.children or []
     alone = token.type == "inline" and len(children) == 1 and children[0].type == "image"
     return Path(str(children[0].attrGet("src"))).stem if alone else None
 
 
-def fenced(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
+def render_code(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
     return f'<pre tabindex="0"><code>{escape(tokens[at].content)}</code></pre>\n'
 
 
-def picture(folder: str):  # type: ignore[no-untyped-def]
+def make_image_rule(folder: str):  # type: ignore[no-untyped-def]
     def shown(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
         token = tokens[at]
         return f'<img src="{folder}/{escape(str(token.attrGet("src")))}" alt="{escape(token.content)}" loading="lazy">'

@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.errors import UsageError
 from bench.render.formatting import NONE
-from bench.site.report_page import inline
+from bench.site.report_page import render_sentence
 
 
 class Site:
@@ -17,7 +17,7 @@ class Site:
         self.out, self.pages = out, list[Path]()
         loader = PackageLoader("bench.site")
         self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        self.templates.globals.update(NONE=NONE, inline=inline)
+        self.templates.globals.update(NONE=NONE, inline=render_sentence)
 
     def page(self, address: str, template: str, title: str, **given: object) -> None:
         path = self.out / address
@@ -30,8 +30,8 @@ class Site:
 PARTS = {"assets", "cells", "compare", "docs", "runs", "history.html", "index.html"}
 
 
-def emptied(out: Path) -> None:
-    """Raises UsageError for a folder that holds anything but an older site."""
+def empty_folder(out: Path) -> None:
+    """Empty a folder, or make it. Raises UsageError for a folder that holds anything but an older site."""
     if out.is_symlink():
         raise UsageError(f"--out {out} is a link: name the folder itself")
     if out.exists() and (found := {path.name for path in out.iterdir()}):
