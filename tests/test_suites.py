@@ -240,7 +240,7 @@ def test_the_gpu_is_lost_and_the_run_goes_on_without_the_case(bench, tiny, tmp_p
 
 def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for name in ("run_report", "plots"):
+    for name in ("run_report", "plots", "length_plots"):
         monkeypatch.delitem(sys.modules, f"bench.render.{name}")
         monkeypatch.delattr(f"bench.render.{name}")
     code, _, err = bench(*tiny, "--out", tmp_path / "run")
@@ -275,7 +275,7 @@ def test_rows_of_several_sizes_carry_them():
     assert "**persistent trains 2.52× as fast as torch.nn**, the geometric mean of 6 cases from 2.00× to 4.00× (6 faster), float16" in made
     table = [line.replace(" ", "").split("|")[1:-1] for line in made.splitlines() if line.startswith("| minimal")]
     assert ["minimal", "128", "32", "128", "nosuchcell", "32,000±0(4.00×gru)", "PERSIST_STATIC"] in table
-    assert "speed × gru of the same H" in made and "PERSIST_STATIC" in made and "backends of one size take turns" in made
+    assert "torch.nn's gru of the same H" in made and "PERSIST_STATIC" in made and "backends of one size are interleaved" in made
     assert "T=512" in made.partition("## Not timed")[2] and "T=512" not in made.partition("## Not timed")[0]
     text = shown(records)
     assert re.search(r"^cell +T +B +H +vendor +persistent +cuDNN, expected", text, re.M) and "2 skipped" in text

@@ -21,6 +21,9 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     from bench.render.formatting import count_noun
     from bench.render.published import folders, is_tracked, read_published
 
+    if not index_only:  # before anything is written: what it needs may be missing
+        from bench.site.build import build_site
+        from bench.site.equations import read_sources
     if not reports.is_dir():
         raise UsageError(f"--reports {reports} is no folder: name the one that the runs are in")
     runs = read_published(reports)
@@ -31,9 +34,6 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
             compress(run.folder)
         click.echo(f"wrote {index.write_index(reports, runs)}: {count_noun(len(runs), 'run')}", err=True)
         if not index_only:
-            from bench.site.build import build_site
-            from bench.site.equations import read_sources
-
             cells = read_sources(ROOT / "cells")
             pages = build_site(runs, cells, describe_cells([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
             click.echo(f"wrote {len(pages)} pages: open {out / 'index.html'}", err=True)
