@@ -55,7 +55,7 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
     printed = bench("jacobian", "--cells", "vanilla,gru", "--seq-lens", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
     assert re.search("vanilla +critical", printed) and not re.search("gru +critical", printed)
     printed = bench("theory", "--cells", "vanilla", "--hidden", 32, "--steps", 4, "--out", tmp_path / "t")
-    assert len(read_records(tmp_path / "t").theory) == 3 and "χ predicted" in printed
+    assert len(read_records(tmp_path / "t").theory) == 3 and "Mean-field theory" in printed
     monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
     printed = bench(
         "chaos", "--quick", "--cells", "cfn,vanilla_relu", "--init", "normal:9", "--seq-lens", 600, "--hidden", 4, "--out", tmp_path / "c"

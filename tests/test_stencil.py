@@ -79,7 +79,7 @@ def test_a_state_handed_on_has_no_history_of_its_own():
     seen = {}
 
     class Spy:
-        FEEDS = False
+        COMPUTES_FEEDS = False
 
         @staticmethod
         def forward(loop):

@@ -19,7 +19,7 @@ EVERY = pytest.mark.parametrize("kind", KINDS)
 @pytest.fixture
 def alone(monkeypatch):
     """Nothing runs but torch's operator."""
-    for owner, name in ((Cell, "unroll"), (input_products, "run")):
+    for owner, name in ((Cell, "unroll"), (input_products, "apply")):
         monkeypatch.delattr(owner, name)
 
 
@@ -104,7 +104,7 @@ def test_a_cell_that_torch_lacks():
 
 def test_low_memory_is_no_matter_of_torch(monkeypatch):
     """It keeps what it keeps: the derived loops run, in a graph too."""
-    monkeypatch.delattr(torch_operator, "run")
+    monkeypatch.delattr(torch_operator, "apply")
     low, auto, x = RNN("lstm", D, H, backend="torch", memory="low"), RNN("lstm", D, H, memory="low"), torch.randn(T, B, D)
     auto.load_state_dict(low.state_dict())
     assert torch.equal(low(x)[0], auto(x)[0])
@@ -114,7 +114,7 @@ def test_low_memory_is_no_matter_of_torch(monkeypatch):
 
 def test_no_sequences(monkeypatch):
     """Nothing of torch's is asked what zero rows are."""
-    monkeypatch.delattr(torch_operator, "run")
+    monkeypatch.delattr(torch_operator, "apply")
     rnn, x = RNN("lstm", D, H, backend="torch"), torch.randn(T, 0, D)
     y, (h, c) = rnn(x)
     assert y.shape == (T, 0, H) and h.shape == c.shape == (1, 0, H)

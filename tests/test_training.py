@@ -495,7 +495,7 @@ def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machin
     out = tmp_path / "run"
     first = bench("train", "adding", *TINY, "--seq-lens", 6, "--out", out)
     assert first.exit_code == 0, first.exception
-    assert "adding, at equal hidden width" in first.stdout and "minimal H=4 seed 0" in first.stderr
+    assert "Adding, at equal hidden width" in first.stdout and "minimal H=4 seed 0" in first.stderr
     records = read_records(out)
     assert [r.trial.cell for r in records.training] == ["minimal", "gru"] and len(records.learned) == 2
     text = (out / "report.md").read_text()
