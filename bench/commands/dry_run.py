@@ -9,7 +9,7 @@ from bench.render.terminal import terminal
 
 def print_cases(settings: Settings) -> None:
     names = "cell", "backend", "mode", "input projection", "T", "B", "D", "H", "dtype"
-    table = Table(box=None, padding=(0, 2, 0, 0))  # eighty columns hold all of it
+    table = Table(box=None, padding=(0, 1, 0, 0))  # eighty columns hold all of it
     for name in names:
         table.add_column(name, overflow="fold")
     planned = [case for unit in list_work_units(settings) if unit.kind in ("check", "timing group") for case in unit.cases]
