@@ -67,7 +67,7 @@ def test_every_dtype(kind, dtype, alone):
 def test_one_buffer(kind, biased):
     """W_ih, W_hh, b_ih, b_hh one after another from its begin, as cuDNN has them, whose two biases have their place in any case."""
     rnn = RNN(kind, D, H, bias=biased)
-    tensors = torch_operator.join(rnn.cell.twin, rnn.weights(), biased)
+    tensors = torch_operator.join_weights(rnn.cell.twin, rnn.weights(), biased)
     G = len(rnn.cell.twin.gates)
     shapes = [(G * H, D), (G * H, H), (G * H,), (G * H,)][: len(tensors)]
     assert [tuple(t.shape) for t in tensors] == shapes and len(tensors) == (4 if biased else 2)

@@ -80,7 +80,7 @@ def test_a_step_too_long():
 @pytest.mark.parametrize(("dt", "largest"), [(2**-0.5, 1.0), (0.75, 1.88)])
 def test_what_the_error_prevents(dt, largest, monkeypatch):
     """Waves grow beyond the largest step, and not at it; 1.88 a step is what the linear algebra of a 10×10 grid says at 0.75."""
-    monkeypatch.setattr(Grid, "bear", lambda *_: None)
+    monkeypatch.setattr(Grid, "check_step", lambda *_: None)
     layer = free(Grid((10, 10)), dt=dt)
     layer.p_c_l0.data.fill_(100.0)  # the fastest
     assert torch.linalg.eigvals(jacobian(layer)).abs().max().item() == pytest.approx(largest, abs=5e-3)

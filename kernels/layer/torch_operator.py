@@ -40,7 +40,7 @@ def apply(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Mapping[str,
     initial = [state.unsqueeze(0).contiguous() for state in states]
     with torch.autocast(x.device.type, enabled=False) if autocasts(x.device.type) else nullcontext():
         hidden: Any = initial if len(initial) > 1 else initial[0]
-        y, *final = find(twin)(x, hidden, join(twin, weights, biased), biased, 1, 0.0, trains, False, False)
+        y, *final = find(twin)(x, hidden, join_weights(twin, weights, biased), biased, 1, 0.0, trains, False, False)
     return y, tuple(state.squeeze(0) for state in final)
 
 
@@ -54,7 +54,7 @@ def find(twin: Twin) -> Any:
     return getattr(torch, "_".join([twin.module.lower(), *twin.options.values()]))
 
 
-def join(twin: Twin, weights: Mapping[str, Tensor], biased: bool) -> list[Tensor]:
+def join_weights(twin: Twin, weights: Mapping[str, Tensor], biased: bool) -> list[Tensor]:
     """A layer's tensors as torch packs them, in one buffer. Without biases it ends in zeros: cuDNN has room for two, and adds them."""
     packed = twin.packed(weights, biased)
     gates = [part for parts in packed.values() for part in parts]
