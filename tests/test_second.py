@@ -65,10 +65,10 @@ def test_failed_tests_come_first_and_then_those_that_never_ended(folder):
 
 
 def test_steps_that_did_not_end_go_on_after_the_smoke_tests(folder):
-    ended(folder, {"tests": OVERDUE, "doctor": 2}, "cuts")
+    ended(folder, {"tests": OVERDUE, "doctor": 2}, "tilings")
     (folder / "tests.log").write_text(f"[gw0] [  1%] PASSED {A}\n[gw0] [  1%] SKIPPED {C}\n")
     found = second_call.choose_steps(folder, HERE)
-    assert [step.name for step in found] == ["smoke again", "doctor", "cuts", "tests", *USUAL[1:]]
+    assert [step.name for step in found] == ["smoke again", "doctor", "tilings", "tests", *USUAL[1:]]
     assert found[3].arguments[-4:] == ("--deselect", A, "--deselect", C)
 
 
@@ -84,7 +84,7 @@ def test_tests_that_failed_ended(folder):
 
 def test_cases_without_a_time_come_before_others(folder):
     measured(folder / "headline", {"lstm": "ok", "gru": "skipped"})
-    assert names(folder) == ["smoke again", "headline", *USUAL[1:]]
+    assert names(folder) == ["smoke again", "headline", "layers", *USUAL[1:]]
 
 
 def test_cases_that_failed_are_measured_again_beside_cudnn(folder):
