@@ -1,18 +1,20 @@
 """Call 2 of a campaign follows from what call 1 left in the folder."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from bench.harness import campaign, second_call
 from bench.harness.campaign import OVERDUE, SMOKE, Outcome, select_steps
+from kernels.layer import measured_layers
 from kernels.schedules.persistent import tuning
 from kernels.schedules.persistent.tiling import H100, Tiles
 from kernels.schedules.persistent.tuning import TuningEntry
 
 HERE = ("c0ffee", False)
+LAYERS = tuning.FOLDER / "nvidia-h200.layers.json"
 A, B, C, D = (f"tests/test_gpu.py::test_{name}" for name in ("a[x]", "b[(5, 3)]", "c", "d[on one stream]"))
 
 
@@ -119,3 +121,15 @@ def test_what_the_tables_lack_is_added(tmp_path, monkeypatch):
     assert [e.seconds for e in tuning.read_table(tuning.table_path(H100))] == [1e-6, 2e-6]
     assert len(tuning.read_table(tmp_path / "tuned" / "nvidia-new.json")) == 1
     tuning.load_table.cache_clear()
+
+
+def test_layers_that_were_not_measured_here_are_added(tmp_path, monkeypatch):
+    """Call 1 copies a table of whole layers into the folder, beside that of tile configurations."""
+    monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
+    layers = [replace(layer, source="elsewhere") for layer in tuning.read_entries(LAYERS, measured_layers.Layer)[:2]]
+    tuning.write_entries(tmp_path / LAYERS.name, layers)
+    measured_layers.load.cache_clear()
+    measured_layers.add("nvidia-h200", [replace(layers[0], source="here")])
+    assert second_call.add_tables(tmp_path) == 1 and second_call.add_tables(tmp_path) == 0
+    assert [layer.source for layer in tuning.read_entries(tmp_path / "tuned" / LAYERS.name, measured_layers.Layer)] == ["here", "elsewhere"]
+    measured_layers.load.cache_clear()

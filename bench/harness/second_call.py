@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.harness.campaign import OUTCOMES, SMOKE, Outcome, Step, select_steps, suite_arguments, test_arguments
 from bench.records import FAILURES
+from kernels.layer import measured_layers
 from kernels.schedules.persistent import tuning
 from kernels.schedules.persistent.tiling import Chip
 
@@ -44,7 +45,7 @@ def choose_steps(folder: Path, here: Revision) -> list[Step]:
 
 
 def read_outcomes(folder: Path) -> dict[str, Outcome]:
-    """How every step ended last, by its name."""
+    """Return the last outcome of every step, by its name."""
     return {line["name"]: Outcome(**line) for line in read_lines(folder / OUTCOMES)}
 
 
@@ -86,7 +87,7 @@ def deselect(step: Step, names: Iterable[str]) -> Step:
 
 
 def is_finished(step: Step, ended: dict[str, Outcome], folder: Path) -> bool:
-    """Whether a step ended by itself, tests with failures too, and left no case for want of time."""
+    """Return whether a step ended by itself, tests with failures too, and left no case for want of time."""
     found = ended.get(step.name)
     if found is None or found.code not in ((0, 1) if step.arguments[0] == "pytest" else (0,)):
         return False
@@ -132,28 +133,40 @@ def number_name(name: str, n: int) -> str:
 
 
 def measured_revision(folder: Path) -> Revision | None:
-    """What a run was measured with; None where there is none."""
+    """Return the revision that a run was measured with; None without a run."""
     run = next(read_lines(folder / "records.jsonl"), None)
     return None if run is None else (run["environment"]["commit"], run["environment"]["dirty"])
 
 
 def add_tables(folder: Path) -> int:
-    """Add what the tables in the folder have, and the devices' own lack. Returns how many entries that are."""
+    """Add the entries of the tables in the folder that the devices' own lack. Returns their number."""
     count = 0
     for path in sorted(folder.glob("*.json")):
-        chip = Chip(path.stem, 0, 0)
-        own = (
-            {strip_measurement(entry) for entry in tuning.read_table(tuning.table_path(chip))}
-            if tuning.table_path(chip).exists()
-            else set()
-        )
-        for entry in tuning.read_table(path):
-            if strip_measurement(entry) not in own:
-                tuning.add_entry(chip, entry)
-                count += 1
+        count += add_layers(path) if path.name.endswith(measured_layers.SUFFIX) else add_passes(path)
     return count
 
 
+def add_passes(path: Path) -> int:
+    """Add what a table of tile configurations has for passes that were not tuned here."""
+    chip = Chip(path.stem, 0, 0)
+    table = tuning.table_path(chip)
+    own = {strip_measurement(entry) for entry in tuning.read_table(table)} if table.exists() else set()
+    new = [entry for entry in tuning.read_table(path) if strip_measurement(entry) not in own]
+    for entry in new:
+        tuning.add_entry(chip, entry)
+    return len(new)
+
+
+def add_layers(path: Path) -> int:
+    """Add what a table of whole layers has for calls that were not measured here."""
+    device = path.name.removesuffix(measured_layers.SUFFIX)
+    own = {layer.key for layers in measured_layers.load(device).values() for layer in layers}
+    new = [layer for layer in tuning.read_entries(path, measured_layers.Layer) if layer.key not in own]
+    if new:
+        measured_layers.add(device, new)
+    return len(new)
+
+
 def strip_measurement(entry: tuning.TuningEntry) -> tuning.TuningEntry:
-    """What an entry is about."""
+    """Return an entry without its times, to compare by what was tuned."""
     return replace(entry, tiles=None, seconds=0.0, tried=0, torch="", triton="")

@@ -4,10 +4,8 @@ The table of a device is `kernels/tuned/<device>.layers.json`, written by `pytho
 kept under version control. Nothing is timed in a call: a choice depends on the cell, sizes, dtype and device alone.
 """
 
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -22,6 +20,8 @@ from kernels.schedules.persistent.tiling import get_chip
 from kernels.schedules.persistent.tuning import TableError, fingerprint
 
 Mode = Literal["training", "inference"]
+SUFFIX = ".layers.json"
+"""The ending of a table's name, behind that of its device."""
 REACH = 2
 """How many times as large or as small a size may be for what was measured at another to be taken for it."""
 
@@ -53,23 +53,23 @@ class Layer:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What a call must share with it to be taken for one like it."""
+        """A call of the same kind is taken for one like it."""
         return self.step, self.mode, self.H, self.dtype, self.tf32, classify(self.B, self.D)
 
     @property
     def key(self) -> tuple[str, str, bool, str, int, int, int, int]:
-        """The call that it is of, by which a table is ordered."""
+        """The call that was measured, by which a table is ordered."""
         return self.cell, self.dtype, self.tf32, self.mode, self.H, self.D, self.B, self.T
 
 
 def classify(B: int, D: int) -> tuple[bool, ...]:
-    """What torch asks of the sizes before it takes one of cuDNN's persistent kernels (`get_algo` in aten/src/ATen/native/cudnn/RNN.cpp):
-    where the answers differ, so may the kernels, several times over."""
+    """Return what `get_algo` (aten/src/ATen/native/cudnn/RNN.cpp) asks of the sizes before it takes one of cuDNN's persistent kernels: where
+    the answers differ, so may the kernels, several times over."""
     return B % 8 == 0, B < 96, B <= 128, D % 128 == 0
 
 
 def locate(device: str) -> Path:
-    return tuning.FOLDER / f"{device}.layers.json"
+    return tuning.FOLDER / f"{device}{SUFFIX}"
 
 
 @cache
@@ -85,16 +85,12 @@ def add(device: str, layers: Iterable[Layer]) -> None:
     """Write layers into a device's table, in place of what it had for the same calls, whole or not at all."""
     known = [layer for layers in load(device).values() for layer in layers]
     merged = {layer.key: layer for layer in (*known, *layers)}
-    lines = (json.dumps(asdict(merged[key]), separators=(",", ":"), ensure_ascii=False) for key in sorted(merged))
-    tuning.FOLDER.mkdir(exist_ok=True)
-    fresh = locate(device).with_suffix(".new")
-    fresh.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-    os.replace(fresh, locate(device))
+    tuning.write_entries(locate(device), (merged[key] for key in sorted(merged)))
     load.cache_clear()
 
 
 def find_nearest(layers: Iterable[Layer], T: int, B: int, D: int) -> list[Layer]:
-    """Those of the layers that were measured nearest to these sizes, each within reach: one, none, or several at one distance."""
+    """Return the layers measured nearest to these sizes, each within reach: one, none, or several at one distance."""
 
     def ratios(layer: Layer) -> list[float]:
         return [max(a, b) / min(a, b) for a, b in ((layer.T, T), (layer.B, B), (layer.D, D))]
@@ -109,8 +105,11 @@ def find_nearest(layers: Iterable[Layer], T: int, B: int, D: int) -> list[Layer]
 
 
 def prefers_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-    """Whether torch's operator was faster for a call, or for all that were measured nearest to it. Not where torch was told to do what the
-    table isn't of: without cuDNN, deterministically, which cuDNN doesn't promise, or with tf32 for one of the two alone."""
+    """Return whether torch's operator was faster for a call, or for all calls measured nearest to it.
+
+    False under settings that the table does not cover: cuDNN disabled, deterministic algorithms, which cuDNN does not promise, or tf32
+    for cuBLAS and cuDNN alone.
+    """
     device = find_device(x.device)
     if device is None or not len(states[0]) or not torch.backends.cudnn.enabled or torch.are_deterministic_algorithms_enabled():
         return False
@@ -125,5 +124,5 @@ def prefers_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapp
 
 
 def find_device(device: torch.device) -> str | None:
-    """What a GPU's tables are called; None for another device, which has none."""
+    """Return the name of a GPU's tables; None for another device, which has none."""
     return get_chip(device.index or 0).name if device.type == "cuda" else None

@@ -8,6 +8,7 @@ is not part of an entry, and a batch between two tuned ones takes the configurat
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -78,6 +79,15 @@ def read_entries(file: Path, kind: type[Parsed]) -> list[Parsed]:
         raise TableError(f"{file}: {error}: mend it, or delete it and tune again") from None
 
 
+def write_entries(file: Path, entries: Iterable[Any]) -> None:
+    """Writes a table of dataclass objects, one a line, atomically."""
+    file.parent.mkdir(exist_ok=True)
+    fresh = file.with_suffix(".new")
+    lines = (json.dumps(asdict(entry), separators=(",", ":"), ensure_ascii=False) for entry in entries)
+    fresh.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+    os.replace(fresh, file)
+
+
 def parse_object(kind: type[Parsed], given: Any, where: str) -> Parsed:
     """Makes an object of a dataclass from JSON; every field must be present, of its type, and no other."""
     if not isinstance(given, dict):
@@ -138,11 +148,7 @@ def add_entry(chip: Chip, entry: TuningEntry) -> None:
     key = (entry.step, entry.direction, entry.H, entry.dtype, entry.tf32, entry.schedule)
     entries[(*map(str, key), entry.B)] = entry
     ordered = sorted(entries.values(), key=lambda e: (e.cell, e.dtype, e.tf32, e.H, e.B, e.direction, e.schedule))
-    FOLDER.mkdir(exist_ok=True)
-    fresh = table_path(chip).with_suffix(".new")
-    lines = (json.dumps(asdict(e), separators=(",", ":"), ensure_ascii=False) for e in ordered)
-    fresh.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
-    os.replace(fresh, table_path(chip))
+    write_entries(table_path(chip), ordered)
     for cached in (load_table, order_tilings, choose_schedule):
         cached.cache_clear()
 
