@@ -24,7 +24,7 @@ CLOCK = 2e9
 def record(backend: str, taken: float, host: float = 1e-4, work: object = WORK, **changes: object) -> CaseRecord:
     given = {"cell": "lstm", "mode": "training", "T": 64, "B": 16, "D": 128, "H": 32, "dtype": "float16", "precision": "ieee"}
     case = Case.model_validate({**given, "backend": backend, **changes})
-    return timed(case, *[taken] * 9, host=[host] * 9, readings=[Reading(clock=CLOCK)] * 9, work=work)
+    return timed(case, *[taken] * 9, host=[host] * 9, readings=[Reading(clock=CLOCK)] * 9, numerics=work)
 
 
 def gpu(*cases: CaseRecord, started: str = "2026-03-01T12:00:00Z", **environment: object) -> Records:
@@ -46,7 +46,7 @@ def test_what_records_say_of_layers():
     for mode in ("training", "inference"):
         (found,) = runs.collect(gpu(record("persistent", 2e-3, mode=mode), record("vendor", 1e-3, mode=mode)), "a-run")
         assert found.mode == mode
-    unlike = record("persistent", 2e-3, work=WORK.model_copy(update={"tf32_recurrent": True}))
+    unlike = record("persistent", 2e-3, numerics=WORK.model_copy(update={"tf32_recurrent": True}))
     failed = fast.model_copy(update={"status": "incorrect"})
     for without in (
         (theirs,),

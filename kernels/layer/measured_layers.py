@@ -63,7 +63,7 @@ class Layer:
 
 
 def classify(B: int, D: int) -> tuple[bool, ...]:
-    """Return what `get_algo` (aten/src/ATen/native/cudnn/RNN.cpp) asks of the sizes before it takes one of cuDNN's persistent kernels: where
+    """Return what `get_algo` (aten/src/ATen/native/cudnn/RNN.cpp) asks of sizes before it takes one of cuDNN's persistent kernels: where
     the answers differ, so may the kernels, several times over."""
     return B % 8 == 0, B < 96, B <= 128, D % 128 == 0
 
