@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[1]
 CLOCK = 2e9
 
 
-def record(backend: str, taken: float, host: float = 1e-4, work: object = WORK, **changes: object) -> CaseRecord:
+def record(backend: str, taken: float, host: float = 1e-4, numerics: object = WORK, **changes: object) -> CaseRecord:
     given = {"cell": "lstm", "mode": "training", "T": 64, "B": 16, "D": 128, "H": 32, "dtype": "float16", "precision": "ieee"}
     case = Case.model_validate({**given, "backend": backend, **changes})
-    return timed(case, *[taken] * 9, host=[host] * 9, readings=[Reading(clock=CLOCK)] * 9, numerics=work)
+    return timed(case, *[taken] * 9, host=[host] * 9, readings=[Reading(clock=CLOCK)] * 9, numerics=numerics)
 
 
 def gpu(*cases: CaseRecord, started: str = "2026-03-01T12:00:00Z", **environment: object) -> Records:
@@ -38,7 +38,7 @@ def test_what_records_say_of_layers():
     (found,) = runs.collect(gpu(slow, fast, theirs), "a-run")
     assert found == replace(measured(), dtype="float16", torch=ENVIRONMENT.torch, triton=ENVIRONMENT.triton)
     others = [
-        {"mode": "backward"}, {"input_product": False}, {"control": True}, {"stands_for": "minimal"}, {"cell": "minimal"},
+        {"mode": "backward"}, {"input_product": False}, {"aa_repeat": True}, {"matched_params_of": "minimal"}, {"cell": "minimal"},
         {"cell": "mine.py:lstm"},
     ]  # fmt: skip
     for other in others:
