@@ -79,7 +79,7 @@ def patched_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def contract() -> Iterator[None]:
-    """What a loop is given is contiguous and of one dtype, as `kernels.schedules.interface` says: loops address memory, and may not
+    """Tensors of a loop are contiguous and of one dtype, as `kernels.schedules.interface` says: loops address memory, and may not
     miss."""
     with pytest.MonkeyPatch.context() as patch:
         for schedule in SCHEDULES.values():

@@ -81,7 +81,7 @@ def ran(folder: Path, *command: object, cwd: Path | None = None) -> str:
 
 
 def works() -> list[KernelWork]:
-    """What a rehearsal tunes in float16: the first cut of each pass."""
+    """List what a rehearsal tunes in float16: the first tile configuration of each pass."""
     return [
         KernelWork(
             "persistent", cell, B, H, dtype, direction, rank_tilings(Pass(plan(cells.load(cell)), direction, B, H, DTYPES[dtype]), H100)[0]

@@ -48,7 +48,7 @@ def test_as_cudnn_runs_it(kind, bias, dtype, size):
 
 
 def test_without_training_it_keeps_nothing():
-    """What a backward pass takes is in memory after a forward pass that may have one, and after no other."""
+    """Only a forward pass that may have a backward pass keeps memory for it."""
     rnn, x = RNN("lstm", 128, 256, backend="torch", device="cuda", dtype=torch.float16), torch.randn(200, 16, 128).half().cuda()
 
     def held(run: Callable[[], object]) -> int:

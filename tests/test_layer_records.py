@@ -1,4 +1,4 @@
-"""What a run's records say of whole layers, and the command that keeps it: `bench tune --layers`."""
+"""Whole layers in a run's records, and the command that keeps them: `bench tune --layers`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_host_is_no_evidence_against_torch(ours, known):
 
 
 def test_the_command(bench, tmp_path, folder):
-    """Of several runs the latest counts, in whichever order they are named; what it wrote is what `auto` reads."""
+    """The latest of several runs counts, in whichever order they are named; what it wrote is what `auto` reads."""
     for name, taken, started in (("first", 1e-3, "2026-03-01T12:00:00Z"), ("second", 3e-3, "2026-03-02T12:00:00Z")):
         (tmp_path / name).mkdir()
         found = gpu(record("persistent", 2e-3), record("vendor", taken), started=started)

@@ -106,7 +106,7 @@ def test_the_nearest_counts():
 
 @pytest.mark.parametrize("sizes", [(8, 8), (64, 24), (33, 40), (1, 1)])
 def test_of_two_lengths_and_batches(sizes):
-    """Any call is told by those of the measured cases within reach that no other is nearer than."""
+    """The nearest measured cases within reach decide any call."""
     T, B = sizes
     given = [measured(T=t, B=b, **(FASTER if (t + b) % 3 else SLOWER)) for t in (8, 16, 64) for b in (8, 16, 32)]
     found = measured_layers.find_nearest(given, T, B, 128)

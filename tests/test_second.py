@@ -110,7 +110,7 @@ def entry(B: int) -> TuningEntry:
 
 
 def test_what_the_tables_lack_is_added(tmp_path, monkeypatch):
-    """What was tuned here stays."""
+    """Entries that were tuned here stay."""
     monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
     tuning.load_table.cache_clear()
     tuning.add_entry(H100, entry(1))

@@ -112,7 +112,7 @@ class Timeline:
 
     @cached_property
     def points(self) -> dict[Case, tuple[Point, ...]]:
-        """Of every case that can be compared with the vendor in two runs or more."""
+        """Return the points of every case that can be compared with the vendor in two runs or more."""
         found: dict[Case, list[Point]] = {}
         for name, run in self.runs:
             table, margin = CaseIndex.of(run.cases), measure_noise(run.cases).margin

@@ -57,7 +57,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended: with which exit code, None where it couldn't run, and after how many seconds."""
+    """The end of a step: its exit code, None if it could not run, and its seconds."""
 
     name: str
     call: int

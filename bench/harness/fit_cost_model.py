@@ -63,7 +63,7 @@ def fit_costs(timings: Timings, chip: Chip) -> dict[str, float]:
 
 
 def judge_ranking(timings: Timings, model: dict[PassKey, Sequence[float]]) -> dict[str, float]:
-    """How well a model's times rank the tile configurations: the mean rank correlation over passes of three and more, and how much slower
+    """Rate how a model's times rank the tile configurations: the mean rank correlation over passes of three and more, and how much slower
     than the best that was measured its first choice and the best of its first three are, in the geometric mean and at worst."""
     rank, first, three = [], [], []
     for name, timed in timings.items():

@@ -70,12 +70,12 @@ def collect(records: Records, source: str) -> Iterator[Layer]:
 
 
 def compares(case: Case) -> bool:
-    """Whether a case of the vendor's is one of a layer that `RNN` may run in its place."""
+    """Return whether a case of the vendor's is a layer that `RNN` may run in its place."""
     plain = case.input_product and not case.matched_params_of and not case.aa_repeat and case.mode in get_args(Mode)
     return plain and case.cell in cells.names() and cells.load(case.cell).twin is not None
 
 
 def fastest(cases: dict[Case, CaseRecord], case: Case) -> CaseRecord | None:
-    """Of the schedules that were timed at a case of the vendor's, the fastest."""
+    """Return the fastest schedule that was timed at a case of the vendor's."""
     found = (cases.get(case.model_copy(update={"backend": name})) for name in SCHEDULES)
     return min((record for record in found if record), key=lambda record: median_seconds(record).value, default=None)

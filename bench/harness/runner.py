@@ -65,7 +65,7 @@ class CheckedCase:
 
 
 class Runner:
-    """Does the units of a run in this process. `emit` gets what was found, `tell` what runs now; `run` is told at which case it is."""
+    """Runs work units in this process. `emit` receives the records, `tell` the progress."""
 
     def __init__(self, settings: Settings, emit: Emit, tell: Tell):
         self.settings, self.emit, self.tell = settings, emit, tell

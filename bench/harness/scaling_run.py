@@ -56,7 +56,8 @@ class ScalingRun:
         signal.signal(signal.SIGTERM, self.on_sigterm)
 
     def run(self, settings: dict[str, Any]) -> None:
-        """Raises SystemExit(1) where a rank is lost, once what was measured is told."""
+        """Measures everything and writes each record. Raises SystemExit(1) when a rank is lost, after the line that says where the
+        records are."""
         first = self.ranks.rank == 0
         if first:
             self.write(self.run_record(settings))

@@ -1,4 +1,4 @@
-"""How long programs of a GPU wait for each other and for memory: seconds per barrier, per dependent load, per launch."""
+"""The waiting times of a GPU's programs for each other and for memory: seconds per barrier, per dependent load, per launch."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What must agree before a run is resumed: its settings, its machine and its code."""
+"""The conditions for resuming a run: its settings, its machine and its code."""
 
 from pathlib import Path
 

@@ -128,7 +128,7 @@ class Grid:
         return {best: FASTEST, **tied} if others else {}
 
     def algorithm(self, row: Row) -> str:
-        """What cuDNN is expected to take for a row, or for the GRU that it is compared with."""
+        """Return the algorithm that cuDNN is expected to take for a row, or for the GRU that the row is compared with."""
         found = self.cases.get(self.case_at(row, "vendor"))
         peer = found if found and found.algorithm else self.peers(row).first
         return peer.algorithm if peer else ""

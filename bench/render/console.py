@@ -21,7 +21,7 @@ from bench.render.wave_report import wave_tables
 
 
 def list_renderables(records: Records) -> list[RenderableType]:
-    """What ran and what failed, then the tables of a report that fit a terminal, and the terms in them."""
+    """List what ran and what failed, then the tables of a report that fit a terminal, and the terms in them."""
     return [head(records), *render_tables(list(list_tables(records)))]
 
 
@@ -58,7 +58,7 @@ def list_tables(records: Records) -> Iterator[Table]:
 
 
 def list_study_tables(records: Records) -> Iterator[Table]:
-    """How signals travel."""
+    """List the tables of the studies of signals."""
     yield from gradient_report.gradient_tables(records.gradients)
     yield from jacobian_report.jacobian_tables(records.jacobians)
     yield from theory_report.theory_tables(records.theory)

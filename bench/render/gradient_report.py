@@ -50,7 +50,8 @@ def group_gradients(records: Sequence[GradientRecord]) -> dict[Key, dict[int, li
 
 
 def gradient_tables(records: Sequence[GradientRecord]) -> list[Table]:
-    """How gradients change with lag, the gradient of every trainable parameter, and where each dtype loses the gradient."""
+    """List the tables: how gradients change with lag, the gradient of every trainable parameter, and where each dtype loses the
+    gradient."""
     if not records:
         return []
     first = records[0]

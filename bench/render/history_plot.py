@@ -1,4 +1,4 @@
-"""How speeds changed over the runs of one machine, as a picture."""
+"""A picture of the speeds over the runs of one machine."""
 
 from pathlib import Path
 

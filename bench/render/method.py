@@ -1,4 +1,4 @@
-"""What the tables of a report mean: the terms that occur in it, each once, and how a run was measured."""
+"""The meaning of a report's tables: the terms that occur in it, each once, and how a run was measured."""
 
 import re
 
@@ -69,6 +69,6 @@ def define_terms(text: str) -> list[str]:
 
 
 def describe_method(together: str) -> str:
-    """How a run was measured; `together` says what is interleaved: a "T", or a "size"."""
+    """Describe how a run was measured; `together` says what is interleaved: a "T", or a "size"."""
     known = {"together": together, "noise": f"{NOISE:.0%}", "widest": f"{WIDEST:.0%}", "host": f"{HOST_SHARE:.0%}", "mark": HOST}
     return METHOD.format(**known)

@@ -1,4 +1,4 @@
-"""What makes a comparison fair: equal work in every row, and by how much the same thing measured twice differs."""
+"""The table of a fair comparison: equal work in every row, and by how much the same thing measured twice differs."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""How pictures are drawn, with matplotlib: their style, the look of each backend, panels of lines, and how a picture is saved."""
+"""Pictures drawn by matplotlib: their style, the look of each backend, panels of lines, and how a picture is saved."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence

@@ -60,7 +60,7 @@ class Published:
 
     @cached_property
     def ratios(self) -> tuple[MeanSpeed, ...]:
-        """Of all backends that aren't baselines, in all modes, including the input projection."""
+        """Return the speed ratios of all backends that aren't baselines, in all modes, including the input projection."""
         return tuple(
             ratio for grid in self.grids if grid.common.input_product for ratio in mean_speeds(grid) if ratio.backend not in BASELINES
         )

@@ -72,7 +72,7 @@ def row_key(records: Sequence[TrainingRecord]) -> list[Any]:
 
 
 def result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
-    """How good each cell became."""
+    """Build the table of each cell's quality."""
     first = records[0]
     extras = list(dict.fromkeys(name for record in records for name in record.extras))
     rows = []
@@ -108,7 +108,8 @@ def name_field(words: str) -> str:
 
 
 def quality_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
-    """How long each cell took to a common quality, and compared with the gru; without rows where no cell beats the baselines."""
+    """Build the table of each cell's time to a common quality, and compared with the gru's; without rows where no cell beats the
+    baselines."""
     cells, goal, title = group_by_cell(records), common_quality(records), f"Time to quality: {title_group(key)}"
     if goal is None:
         return Table(title, CELL, [], "No cell is better than the baselines: there is no quality to take times to.", level=3)
@@ -171,5 +172,5 @@ def training_tables(records: Records) -> list[Table | str]:
 
 
 def result_tables(records: Records) -> list[Table]:
-    """How good each cell became, for a terminal."""
+    """Build the tables of each cell's quality for a terminal."""
     return [result_table(key, group) for key, group in group_trainings(records.training).items()]

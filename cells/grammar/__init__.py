@@ -1,1 +1,1 @@
-"""What the equations of a cell are written in."""
+"""The language of a cell's equations."""

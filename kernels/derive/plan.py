@@ -76,7 +76,7 @@ class Plan:
 
     @cached_property
     def elementwise_input(self) -> bool:
-        """Whether the cell uses x elementwise, which requires D = H."""
+        """Returns whether the cell uses x elementwise, which requires D = H."""
         return any(n.width == "D=H" for n in walk(self.outputs)) or any(n.width == "D" for n in self.outputs)
 
     @property

@@ -257,7 +257,7 @@ class RNN(nn.Module):
         return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, weights, before)
 
     def takes_torch(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-        """Whether a layer of these sizes, as `_one` has them, is run by torch's operator: as asked, or where that was measured to be
+        """Returns whether torch's operator runs a layer of these sizes: as asked, or where that was measured to be
         faster. A graph, which is for any sizes, has no measurements."""
         if self.cell.twin is None or self.memory == "low":
             return False

@@ -45,7 +45,7 @@ def apply(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Mapping[str,
 
 
 def is_trained(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-    """Whether gradients may be asked for: what they take, cuDNN keeps in training alone."""
+    """Returns whether gradients may be asked for: cuDNN saves for them in training only."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *states, *weights.values()))
 
 

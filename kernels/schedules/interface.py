@@ -60,12 +60,12 @@ class PassInputs:
 
     @property
     def save_for_backward(self) -> bool:
-        """Whether terms and computed arguments are saved for a backward pass."""
+        """Returns whether terms and computed arguments are saved for a backward pass."""
         return bool(self.terms)
 
     @property
     def keep_all_states(self) -> bool:
-        """Whether all states are kept after every time step; if not, all of the output and the last of the others."""
+        """Returns whether all states are kept after every time step; if not, all of the output and the last of the others."""
         return self.save_for_backward or self.history is not None
 
     @property

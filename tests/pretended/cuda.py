@@ -72,7 +72,7 @@ class Stream:
 
 
 class Graph:
-    """What is captured is computed at once."""
+    """Computes at once what is captured."""
 
     def nothing(self, *_: Any, **__: Any) -> None: ...
 

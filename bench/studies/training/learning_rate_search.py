@@ -67,7 +67,7 @@ class Search:
         now, best = time.monotonic(), max if task.higher else min
         trainings: list[Training] = []
         for trial in wanted.values():
-            with suppress(WrongResult):  # it is told when the training itself begins
+            with suppress(WrongResult):  # the training itself raises it again and reports it
                 trainings += [self.try_rate(task, trial, rate) for rate in rates]
         for training, _ in round_robin(trainings, rng, self.tell, now + (until - now) / 2):
             if training.curve:

@@ -38,7 +38,8 @@ class TrainingRunner:
     wrong: dict[str, str] = field(default_factory=dict)
 
     def run_all(self) -> int:
-        """How many trainings were left unfinished for want of time. Those of one seed and one variant of the task are interleaved; the time
+        """Train everything; return how many trainings the time did not suffice for. Those of one seed and one variant of the task are
+        interleaved; the time
         there is is shared out evenly among such groups."""
         search = Search(self.folder, self.device, self.tell)
         planned = [(task, trial) for task, trial in self.plan.trials() if not self.is_finished(trial)]

@@ -26,7 +26,7 @@ ROOM = 3, 6
 SPOKEN: dict[Split, int] = {"train": 600, "valid": 150, "test": 300}
 """How many voices there are, each with one vowel."""
 LARGEST = 16 * 2**30
-"""Bytes that a layer's outputs for the test load_vowels may take, all of which are there at once."""
+"""Bytes that a layer's outputs for the test sequences may take, all of which are there at once."""
 
 
 class Probes(nn.Module):
@@ -108,7 +108,7 @@ class Vowels(Supervised):
         return {"chance": 1 / len(VOWELS)}
 
     def extras(self, model: nn.Module) -> dict[str, float]:
-        """How sure it is: the mean share of the test load_vowels's own vowel."""
+        """Return the confidence: the mean share of the test sequences' own vowel."""
         x, y = (part.to(device_of(model)) for part in self.held_out("test"))
         with torch.no_grad():
             return {"share of the right one": model(x).softmax(1).gather(1, y[:, None]).mean().item()}

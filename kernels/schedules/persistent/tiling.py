@@ -120,7 +120,7 @@ class Pass:
 
     @property
     def no_tensor_cores(self) -> bool:
-        """Whether products run without tensor cores: in float32, unless it is rounded to tf32."""
+        """Returns whether products run without tensor cores: in float32, unless it is rounded to tf32."""
         return self.dtype == torch.float32 and not self.tf32
 
     @property
