@@ -67,7 +67,7 @@ gates: .venv/.installed-test
 # Read the machine code of the usual kernels again, after a change to them: once with the newest Triton and once with the oldest.
 verdicts: .venv/.installed-test .venv-oldest/.installed
 	@rm -f kernels/verdicts/*.json
-	@for venv in .venv .venv-oldest; do $$venv/bin/python tests/offline_resident.py verdicts > /dev/null || exit 1; done
+	@for venv in .venv .venv-oldest; do $$venv/bin/python tests/offline_persistent.py verdicts > /dev/null || exit 1; done
 
 lint: .venv/.installed-lint
 	@$(BIN)/ruff check

@@ -8,7 +8,7 @@ import torch
 
 from bench.measure import latency
 from kernels.schedules import compile_for
-from tests.offline_resident import marks, ordered
+from tests.offline_persistent import marks, ordered
 
 
 def main() -> None:

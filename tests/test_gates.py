@@ -40,7 +40,7 @@ def show(rows: list[dict]) -> None:
 
 def test_a_sample():
     """Every kind of plan and precision, on an A100, an H100 and a B200."""
-    rows = offline("sample", script="offline_resident.py")
+    rows = offline("sample", script="offline_persistent.py")
     show(rows)
     assert {row["capability"] for row in rows} == {80, 90, 100} and len(rows) > 30
     for row in rows:
@@ -64,7 +64,7 @@ def test_a_bad_kernel_is_told(fault):
 @pytest.mark.gates
 def test_every_pass_of_the_suites():
     """As an H100 would run it. `make gates` prints the table."""
-    rows = offline("suites", script="offline_resident.py")
+    rows = offline("suites", script="offline_persistent.py")
     show(rows)
     assert len(rows) > 100
     for row in rows:

@@ -1,11 +1,11 @@
-"""Compile the resident kernels for GPUs that aren't here, and print what they use as JSON: a program of its own, outside of the
-interpreter.
+"""Compiles the persistent kernels for GPUs that aren't here and prints what they use as JSON: a program of its own, since the tests'
+process runs Triton's interpreter.
 
-    offline_resident.py sample       a few passes of every kind, for three architectures
-    offline_resident.py suites       every pass of the suites, cut for an H100
-    offline_resident.py usual        cells and sizes that most ask for, cut for an H100
-    offline_resident.py verdicts     the same, passing over cuts with a fault, and keep what `kernels.schedules.persistent.machine_code`
-                                     says of all that were compiled
+    offline_persistent.py sample       a few passes of every kind, for three architectures
+    offline_persistent.py suites       every pass of the suites, for an H100
+    offline_persistent.py usual        usual cells and sizes, for an H100
+    offline_persistent.py verdicts     both of these, without the tile configurations that have a fault; writes the verdicts of
+                                       `kernels.schedules.persistent.machine_code` on all that were compiled
 """
 
 import json
@@ -119,7 +119,7 @@ def row(name: PassKey, chip: Chip, strict: bool = False) -> dict[str, Any] | Non
 
 def main(which: str) -> Iterator[dict[str, Any]]:
     """A pass of each size is compiled once, for the batches that are cut alike."""
-    names = {"sample": SAMPLE, "suites": suite_passes(SUITES), "usual": USUAL, "verdicts": USUAL}[which]
+    names = {"sample": SAMPLE, "suites": suite_passes(SUITES), "usual": USUAL, "verdicts": [*suite_passes(SUITES), *USUAL]}[which]
     wanted = [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
     alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, persistent.order_tilings(n.work, c)[:1]): (n, c) for n, c in wanted}
     with ProcessPoolExecutor(2) as pool:
