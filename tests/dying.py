@@ -4,9 +4,9 @@ import os
 import signal
 
 from bench import cli
-from bench.harness import scaling_run
+from bench.harness import scaling_experiment
 
-measure = scaling_run.measure_scaling
+measure = scaling_experiment.measure_scaling
 
 
 def dying(work, scaling, count, ranks):
@@ -15,5 +15,5 @@ def dying(work, scaling, count, ranks):
     return measure(work, scaling, count, ranks)
 
 
-scaling_run.measure_scaling = dying
+scaling_experiment.measure_scaling = dying
 cli.main()

@@ -137,7 +137,7 @@ def test_a_run_from_end_to_end(bench, tmp_path):
 
 
 def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.harness.run.Worker", Inline)
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     monkeypatch.setattr("kernels.schedules.cpu.compiled.compiler", lambda: None)
     monkeypatch.setattr("bench.measure.environment.compiler", lambda: None)
     code, *_ = bench(
@@ -199,7 +199,7 @@ def test_a_disk_too_full_for_the_report_loses_no_record(bench, tmp_path, monkeyp
     def fail(*_: object) -> None:
         raise OSError(errno.EFBIG, "File too large")
 
-    monkeypatch.setattr("bench.harness.run.Worker", Inline)
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     monkeypatch.setattr("bench.render.run_report.write_page", fail)
     code, _, err = bench(*QUICK, "--backends", "vendor,eager", "--out", tmp_path / "full")
     assert code == 2 and "no report, File too large; all" in err
@@ -231,7 +231,7 @@ def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypat
         measured(self, job)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.harness.run.Worker", Inline)
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     monkeypatch.setattr(Runner, "time_group", stop)
     code, _, err = bench(*QUICK[:-4], "--seq-lens", "2,3", "--device", "cpu", "--out", tmp_path / "cut")
     assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err

@@ -72,13 +72,12 @@ RACE = WorkUnit("timing group", "T=128", CASES)
 
 
 def sit(*turns: object) -> tuple[Supervisor, list]:
-    found: list = []
-    return Supervisor(Scripted(*turns), found.append, lambda words, finished: None), found
+    return Supervisor(Scripted(*turns), lambda words, finished: None), []
 
 
 def test_who_is_at_fault_is_left_out_and_the_rest_is_asked_for_again():
     supervisor, found = sit(WorkerDied(CASES[1:2], "killed by SIGSEGV"), WorkerDied(CASES[:1], "took longer than 3 s", late=True), "works")
-    supervisor.run_units([RACE], None)
+    supervisor.run_units([RACE], found.append, None)
     assert [(r.case.cell, r.status, r.reason) for r in found] == [
         ("lstm", "crashed", "killed by SIGSEGV"), ("gru", "timeout", "took longer than 3 s"), ("vanilla", "ok", ""),
     ]  # fmt: skip
@@ -88,29 +87,29 @@ def test_who_is_at_fault_is_left_out_and_the_rest_is_asked_for_again():
 def test_where_no_process_stays_alive_it_says_how_the_last_one_ended():
     supervisor, found = sit(*[WorkerDied([], "ended with exit code 1")] * TRIES)
     with pytest.raises(NoWorker, match="T=128: ended with exit code 1, 3 times in a row"):
-        supervisor.run_units([RACE], None)
+        supervisor.run_units([RACE], found.append, None)
     assert not found
     supervisor, found = sit(*[WorkerDied([], "once")] * (TRIES - 1), "works")
-    supervisor.run_units([RACE], None)
+    supervisor.run_units([RACE], found.append, None)
     assert len(found) == 3, "a process that can't start may be an accident"
 
 
 def test_after_the_budget_no_race_is_begun_and_every_case_of_it_is_named():
     supervisor, found = sit("works")
-    supervisor.run_units([RACE], None, until=time.monotonic() - 1)
+    supervisor.run_units([RACE], found.append, None, until=time.monotonic() - 1)
     assert [record.status for record in found] == ["skipped"] * 3 and supervisor.skipped == [RACE]
 
 
 def test_with_a_budget_speed_is_asked_first_and_nothing_is_begun_after_it():
     gradients = WorkUnit("gradients", "gradient norms", CASES[:1])
     supervisor, found = sit("works", "works")
-    supervisor.run_units([gradients, RACE], None)
+    supervisor.run_units([gradients, RACE], found.append, None)
     assert supervisor.worker.asked == [CASES[:1], CASES]
     supervisor, found = sit("works", "works")
-    supervisor.run_units([gradients, RACE], None, until=time.monotonic() + 60)
+    supervisor.run_units([gradients, RACE], found.append, None, until=time.monotonic() + 60)
     assert supervisor.worker.asked == [CASES, CASES[:1]]
     supervisor, found = sit()
-    supervisor.run_units([gradients, RACE], None, until=time.monotonic() - 1)
+    supervisor.run_units([gradients, RACE], found.append, None, until=time.monotonic() - 1)
     assert supervisor.skipped == [RACE, gradients] and [record.case for record in found] == list(CASES), "gradient norms are no case"
 
 
@@ -126,8 +125,8 @@ def test_what_failed_before_its_process_died_is_not_asked_for_again():
             raise self.turns.pop(0)
 
     found: list = []
-    supervisor = Supervisor(Dies("works", WorkerDied(CASES[1:2], "killed"), "works"), found.append, lambda words, finished: None)
-    supervisor.run_units([RACE], None)
+    supervisor = Supervisor(Dies("works", WorkerDied(CASES[1:2], "killed"), "works"), lambda words, finished: None)
+    supervisor.run_units([RACE], found.append, None)
     assert supervisor.worker.asked == [CASES, CASES[2:]]
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from bench.cli import app
 from bench.commands.arguments import parse_shard
 from bench.errors import UsageError
-from bench.harness.jobs import WorkUnit, list_work_units, select_shard
+from bench.harness.experiment import deal
+from bench.harness.jobs import list_work_units
 from bench.harness.merge_shards import iterate_records, merge_records
 from bench.harness.settings import Settings
 from bench.records import FAILURES, JacobianRecord, Records, ScaleRecord, Spectrum, read_records, write_record
@@ -22,15 +23,12 @@ def of(found: Records, shard: str = "", **settings: object) -> Records:
     return found.model_copy(update={"run": run})
 
 
-@given(st.integers(1, 9), st.lists(st.sampled_from(["check", "gradients", "dynamics", "timing group"]), max_size=30))
-def test_shards_are_all_of_a_run(count, kinds):
-    """Each job in one shard, and none has more than one job of a kind more than another."""
-    planned = [WorkUnit(kind, str(k)) for k, kind in enumerate(kinds)]
-    dealt = [select_shard(f"{k}/{count}", planned) for k in range(1, count + 1)]
-    assert sorted((job for jobs in dealt for job in jobs), key=planned.index) == planned
-    for kind in set(kinds):
-        found = [sum(job.kind == kind for job in shard) for shard in dealt]
-        assert max(found) - min(found) <= 1
+@given(st.integers(1, 9), st.lists(st.integers(), unique=True, max_size=30))
+def test_shards_are_all_of_a_run(count, units):
+    """Each unit is in one shard, and no shard has more than one unit more than another."""
+    dealt = [deal(f"{k}/{count}", units) for k in range(1, count + 1)]
+    assert sorted((unit for shard in dealt for unit in shard), key=units.index) == units == deal("", units)
+    assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
 
 
 def test_a_shard_of_settings():

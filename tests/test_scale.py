@@ -43,7 +43,7 @@ def test_a_rank_that_dies(tmp_path):
     """Its end is told with the case, and what was measured before is kept."""
     done = torchrun(*SMALL, "--out", tmp_path / "run", program=("-m", "tests.dying"))
     assert done.returncode != 0
-    assert "minimal weak on 2 of 2 ranks" in done.stderr and "what was measured before is in" in done.stderr
+    assert "minimal weak on 2 of 2 ranks" in done.stderr and "what was measured before is kept" in done.stderr
     assert [(r.scaling, r.ranks) for r in read_records(tmp_path / "run").scale] == [("strong", 1), ("strong", 2), ("weak", 1)]
 
 

@@ -2,16 +2,18 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from bench import cli
 from bench.errors import UsageError
-from bench.harness import study
+from bench.harness.run import RunOptions, run_experiment
+from bench.harness.signal_experiment import SignalExperiment
 from bench.records import read_records
 from bench.studies.signals.chaos import ChaosSize
-from bench.studies.signals.study_options import StudyOptions
+from bench.studies.signals.piece import Piece
 from tests.records import gradient
 
 CPU = {"device": "cpu", "seed": 0}
@@ -25,6 +27,10 @@ STUDIES = {
 
 def bench(*arguments: object) -> Result:
     return CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def measure(pieces: list[Piece], out: Path, **options: Any) -> None:
+    run_experiment(SignalExperiment("gradients", pieces, CPU), RunOptions(out, **options))
 
 
 def found(folder: Path) -> list[str]:
@@ -58,12 +64,12 @@ def test_interrupted_it_says_how_to_go_on(tmp_path, capsys):
 
     pieces = [("one", lambda: gradient("lstm", 4)), ("two", stopped), ("three", lambda: gradient("gru", 4))]
     with pytest.raises(SystemExit) as stop:
-        study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run"))
+        measure(pieces, tmp_path / "run")
     assert stop.value.code == 130 and [r.cell for r in read_records(tmp_path / "run").gradients] == ["lstm"]
-    assert "interrupted: 1 of 3 pieces are finished" in capsys.readouterr().err and (tmp_path / "run" / "report.md").exists()
+    assert "interrupted: 1 records are in" in capsys.readouterr().err and (tmp_path / "run" / "report.md").exists()
     asked = []
     pieces = [("one", lambda: asked.append(1)), ("two", lambda: gradient("cfn", 4)), ("three", lambda: gradient("gru", 4))]
-    study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run", resume=True))
+    measure(pieces, tmp_path / "run", resume=True)
     assert [r.cell for r in read_records(tmp_path / "run").gradients] == ["lstm", "cfn", "gru"] and not asked
 
 
@@ -74,14 +80,14 @@ def test_before_anything_is_measured(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     pieces = [("one", lambda: gradient("lstm", 4))]
-    study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "late", seconds=-1.0))
-    assert "out of time: 0 of 1" in capsys.readouterr().err
+    measure(pieces, tmp_path / "late", budget=-1.0)
+    assert "left out for lack of time, 1 of 1 pieces" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "late").iterdir()] == ["records.jsonl"]
-    study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "late", resume=True))
+    measure(pieces, tmp_path / "late", resume=True)
     assert len(read_records(tmp_path / "late").gradients) == 1
-    monkeypatch.setattr(study.environment, "read_environment", stopped)
+    monkeypatch.setattr("bench.measure.environment.read_environment", stopped)
     with pytest.raises(SystemExit) as stop:
-        study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run"))
+        measure(pieces, tmp_path / "run")
     assert stop.value.code == 130 and "nothing was measured yet" in capsys.readouterr().err and not list((tmp_path / "run").iterdir())
 
 
@@ -94,11 +100,11 @@ def test_out_of_memory_it_keeps_what_is_finished(tmp_path, capsys):
 
     pieces = [("one", lambda: gradient("lstm", 4)), ("two", large)]
     with pytest.raises(SystemExit) as stop:
-        study.run_study("gradients", pieces, CPU, StudyOptions(tmp_path / "run"))
+        measure(pieces, tmp_path / "run")
     assert stop.value.code == 1 and len(read_records(tmp_path / "run").gradients) == 1
-    assert "out of memory (Unable to allocate 1 EiB): 1 of 2" in capsys.readouterr().err
+    assert "two: out of memory (Unable to allocate 1 EiB): 1 records are in" in capsys.readouterr().err
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        study.run_study("gradients", [("one", wrong)], CPU, StudyOptions(tmp_path / "wrong"))
+        measure([("one", wrong)], tmp_path / "wrong")
 
 
 def test_another_study_is_not_gone_on_with(tmp_path):

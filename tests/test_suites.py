@@ -12,7 +12,6 @@ import pytest
 
 import cells
 from bench.commands.all import default_backends
-from bench.harness import run as session
 from bench.harness import runner, suites
 from bench.harness.cases import timing_groups
 from bench.harness.progress import show_progress
@@ -128,7 +127,7 @@ def tiny(monkeypatch):
     shapes = tuple(Shape(cell, T, B, H, H, "float16") for cell, T, B, H in sizes)
     monkeypatch.setitem(SUITES, "crossover", shapes)
     monkeypatch.setattr(environment, "read_environment", lambda device: ENVIRONMENT)
-    monkeypatch.setattr(session, "Worker", Inline)
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     return "all", "--suite", "crossover", "--quick", "--backends", "compiled,vendor", "--device", "cpu"
 
 
@@ -163,9 +162,9 @@ def test_a_budget_leaves_out_and_resume_goes_on(bench, tiny, tmp_path, monkeypat
         now[0] += 7200
 
     monkeypatch.setattr(runner.Runner, "time_group", slow)
-    monkeypatch.setattr(session.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     code, out, err = bench(*tiny, "--budget", "1h", "--out", tmp_path / "cut")
-    assert code == 0 and "left out for lack of time, 15 cases (--resume continues): minimal, gru T=5 B=3 H=12 float32" in err
+    assert code == 0 and "left out for lack of time, 15 cases: minimal, gru T=5 B=3 H=12 float32" in err
     assert Counter(outcomes(tmp_path / "cut").values())["skipped"] == 15 and "15 skipped" in out
     text = (tmp_path / "cut" / "report.md").read_text()
     assert "left out: the budget was spent" in text and "minimal" in text

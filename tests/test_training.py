@@ -530,7 +530,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monk
         patch.setattr(Training, "advance", interrupted)
         patch.setattr("bench.studies.training.trainings.make_rng", lambda *numbers: InOrder())
         done = bench("train", "adding", *TINY, "--seq-lens", 6, "--out", out)
-    assert done.exit_code == 130 and f"interrupted: --out {out} --resume continues" in done.stderr
+    assert done.exit_code == 130 and f"--out {out} --resume continues" in done.stderr and "interrupted: 2 records" in done.stderr
     assert [r.trial.cell for r in read_records(out).training] == ["minimal"] and (out / "report.md").exists()
     assert bench("train", "adding", *TINY, "--seq-lens", 6, "--out", out, "--resume").exit_code == 0
     assert [r.trial.cell for r in read_records(out).training] == ["minimal", "gru"]

@@ -57,7 +57,7 @@ def test_what_is_shown(folder, bench, command, printed):
 
 def test_what_is_measured(folder, bench, monkeypatch):
     """The tables of the tutorial, at a quick size and in this process: their numbers are a machine's own."""
-    monkeypatch.setattr("bench.harness.run.Worker", Inline)
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     ((command, printed),) = [c for c in COMMANDS if c[0].startswith("all")]
     code, out, err = bench(*shlex.split(command), "--quick", "--seq-lens", "3", "--backends", "vendor,compiled,stepwise")
     assert code == 0, err

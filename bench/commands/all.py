@@ -1,25 +1,20 @@
 """`python -m bench all`."""
 
-import datetime
-import math
-import shlex
-import sys
-import time
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from bench.commands.arguments import BACKENDS, DEVICE, DURATION, SHARD, SIZE, SIZES, Choice, Size
 from bench.commands.output_options import output_options
+from bench.commands.run_options import run_options
 from bench.errors import UsageError
+from bench.harness.run import RunOptions, run_experiment
 from bench.harness.settings import DTYPES, MODES, PRECISIONS, Settings
 from bench.harness.suites import FEW, SUITES
 from bench.records import Mode
 from bench.records.backend_table import LOW, NAMES, default_names, find_backend
 from bench.render.output_format import OutputFormat
-
-BEGAN = time.monotonic()
 
 
 @click.command("all")
@@ -53,29 +48,25 @@ BEGAN = time.monotonic()
 @click.option("--thorough", is_flag=True, help="More samples, cold caches and, where it is counted, energy. [on a GPU always]")
 @click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
 @click.option("--lean", is_flag=True, help="Few samples and nothing beside the time, of whole layers alone: many sizes in little time.")
-@click.option("--budget", type=DURATION, metavar="TIME", help="Stop starting new sizes after 90s, 8m or 1h. [no limit]")
 @click.option(
     "--timeout", type=DURATION, default="4m", metavar="TIME", help="The longest that checking a case, or one call of it, may take. [4m]"
 )
-@click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>]")
-@click.option("--resume", is_flag=True, help="Resume the run in --out: measure what is missing there.")
 @click.option(
     "--shard", type=SHARD, default=None, metavar="I/N", help="The I-th of N parts of the run; `bench merge` joins them. [all of it]"
 )
 @click.option("--no-report", is_flag=True, help="Write records only: `bench report` renders them later, here or elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Print the cases without measuring them.")
 @output_options
+@run_options
 def run_all(
     cells: str | None, backends: tuple[str, ...] | None, seq_lens: tuple[int, ...] | None, batch: int | None, hidden: int | None,
     input: int | None, suite: str | None, modes: tuple[Mode, ...] | None, dtype: str | None, precision: str, device: str | None, seed: int,
-    thorough: bool, quick: bool, lean: bool, budget: float | None, timeout: float, out: Path | None, resume: bool, shard: str | None,
-    no_report: bool, dry_run: bool, output_format: OutputFormat,
+    thorough: bool, quick: bool, lean: bool, timeout: float, shard: str | None, no_report: bool, dry_run: bool, output_format: OutputFormat,
+    options: RunOptions,
 ) -> None:  # fmt: skip
     """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
-    from bench.harness import run
-    from bench.harness.device import make_run_folder, resolve_device
+    from bench.harness.device import resolve_device
 
-    limits = run.Limits(math.inf if budget is None else budget, timeout, BEGAN)
     kind = resolve_device(device or "")
     if suite and dry_run and not device and not quick:
         kind = "cuda"  # listed anywhere as a GPU would measure it
@@ -125,10 +116,9 @@ def run_all(
 
         listed(settings)
         return
-    today = datetime.datetime.now(datetime.UTC)
-    place = make_run_folder(out, settings.device, suite or "", resume=resume)
-    chosen_format: OutputFormat = "none" if no_report else output_format
-    run.run_benchmark(settings, place, today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), limits, chosen_format)
+    from bench.harness.speed_experiment import SpeedExperiment
+
+    run_experiment(SpeedExperiment(settings, timeout), replace(options, output_format="none" if no_report else output_format))
 
 
 def default_backends(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:

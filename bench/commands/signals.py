@@ -1,38 +1,24 @@
 """`python -m bench gradients`, `jacobian`, `theory` and `chaos`."""
 
-import functools
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands.arguments import DEVICE, DURATION, SIZE, SIZES, Choice, RenamingCommand, Size, parse_choices, split_list
+from bench.commands.arguments import DEVICE, SHARD, SIZE, SIZES, Choice, RenamingCommand, Size, parse_choices, split_list
+from bench.commands.run_options import run_options
 from bench.errors import UsageError
+from bench.harness.run import RunOptions, run_experiment
 from bench.harness.settings import DTYPES
-from bench.studies.signals.study_options import StudyOptions
 
 if TYPE_CHECKING:
     from bench.studies.signals.trained_layer import TrainedLayer
 
-OUT = "A new folder for the results. [reports/<date>-<device>-<command>]"
 CELLS = "Cells, by name, as `bench list` shows them. [the first eight]"
 INIT = "Initialisations: default, critical and chrono (where a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
+SHARDS = "The I-th of N parts of the run; `bench merge` joins them. [all of it]"
 CHECKPOINT = "Instead of an initialisation, the trained weights of one cell: a state dict, or a checkpoint of `bench train`."
-
-
-def add_study_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --out, --resume and --budget. It is called with `options`."""
-
-    @click.option("--budget", type=DURATION, metavar="TIME", help="Stop starting new work after 90s, 8m or 1h. [no limit]")
-    @click.option("--out", type=Path, metavar="FOLDER", help=OUT)
-    @click.option("--resume", is_flag=True, help="Resume the run in --out.")
-    @functools.wraps(command)
-    def call(budget: float | None, out: Path | None, resume: bool, **given: Any) -> None:
-        command(**given, options=StudyOptions(out, resume, math.inf if budget is None else budget))
-
-    return call
 
 
 @click.command(cls=RenamingCommand, renamed={"--dtypes": "--dtype"})
@@ -48,10 +34,11 @@ def add_study_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
 @click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@add_study_options
+@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@run_options
 def gradients(
     cells: str | None, inits: str | None, seq_lens: tuple[int, ...], batch: int, hidden: int, dtypes: tuple[str, ...], seeds: int,
-    checkpoint: Path | None, device: str | None, options: StudyOptions,
+    checkpoint: Path | None, device: str | None, shard: str | None, options: RunOptions,
 ) -> None:  # fmt: skip
     """Gradient norms by lag and by length, at initialisation or after training, and where 16 bit loses them."""
     names, kind = parse_cell_names(cells), prepare_device(device)
@@ -59,7 +46,7 @@ def gradients(
     chosen = parse_initializations(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "seq_lens": lengths, "B": B, "H": H, "dtypes": types, "seeds": count, "device": kind}
     from bench.commands.cell_arguments import check_heads
-    from bench.harness import study
+    from bench.harness.signal_experiment import SignalExperiment
     from bench.studies.signals import signal_plan
 
     if checkpoint is None:
@@ -69,7 +56,7 @@ def gradients(
         model = load_checkpoint(checkpoint, cells, inits)
         settings |= checkpoint_settings(model)
         pieces = model.gradient_pieces(lengths, B, types, count, kind)
-    study.run_study("gradients", pieces, settings, options)
+    run_experiment(SignalExperiment("gradients", pieces, settings, shard or ""), options)
 
 
 @click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
@@ -81,25 +68,19 @@ def gradients(
 @click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
 @click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@add_study_options
+@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@run_options
 def jacobian(
-    cells: str | None,
-    inits: str | None,
-    seq_len: int,
-    hidden: int,
-    dtype: str,
-    seeds: int,
-    checkpoint: Path | None,
-    device: str | None,
-    options: StudyOptions,
-) -> None:
+    cells: str | None, inits: str | None, seq_len: int, hidden: int, dtype: str, seeds: int, checkpoint: Path | None, device: str |
+    None, shard: str | None, options: RunOptions,
+) -> None:  # fmt: skip
     """Singular values of the Jacobians of the last state, by all states and inputs before it, and their growth per step."""
     names, kind, chosen_type = parse_cell_names(cells), prepare_device(device), dtype
     T, H, count = seq_len, hidden, seeds
     chosen = parse_initializations(inits, names, ("default", "critical"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "dtype": chosen_type, "seeds": count, "device": kind}
     from bench.commands.cell_arguments import check_heads
-    from bench.harness import study
+    from bench.harness.signal_experiment import SignalExperiment
     from bench.studies.signals import signal_plan
 
     if checkpoint is None:
@@ -109,7 +90,7 @@ def jacobian(
         model = load_checkpoint(checkpoint, cells, inits)
         settings |= checkpoint_settings(model)
         pieces = model.jacobian_pieces(T, chosen_type, count, kind)
-    study.run_study("jacobian", pieces, settings, options)
+    run_experiment(SignalExperiment("jacobian", pieces, settings, shard or ""), options)
 
 
 @click.command(cls=RenamingCommand, renamed={"--width": "--hidden"})
@@ -117,16 +98,17 @@ def jacobian(
 @click.option("--hidden", type=SIZE, default="1024", metavar="H", help="Hidden width at which growth is measured. [1024]")
 @click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many others. [40]")
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of matrices and inputs. [0]")
-@add_study_options
-def theory(cells: str | None, hidden: int, steps: int, seed: int, options: StudyOptions) -> None:
+@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@run_options
+def theory(cells: str | None, hidden: int, steps: int, seed: int, shard: str | None, options: RunOptions) -> None:
     """Mean-field theory: how a gradient grows per step, predicted by quadrature and measured in wide cells."""
-    from bench.harness import study
+    from bench.harness.signal_experiment import SignalExperiment
     from bench.studies.signals import signal_plan
 
     names = tuple(signal_plan.POINTS) if cells is None else parse_choices(cells, tuple(signal_plan.POINTS), "cell with a theory")
     N, count, number = hidden, steps, seed
     settings = {"cells": names, "N": N, "steps": count, "seed": number, "device": prepare_device("cpu")}
-    study.run_study("theory", signal_plan.theory_pieces(names, N, count, number), settings, options)
+    run_experiment(SignalExperiment("theory", signal_plan.theory_pieces(names, N, count, number), settings, shard or ""), options)
 
 
 @click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
@@ -137,17 +119,19 @@ def theory(cells: str | None, hidden: int, steps: int, seed: int, options: Study
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of starting points and weights. [0]")
 @click.option("--quick", is_flag=True, help="The maps from fewer points over fewer steps than the paper's.")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=f"{CHECKPOINT} Without the maps.")
-@add_study_options
+@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@run_options
 def chaos(
-    cells: str | None, inits: str | None, seq_len: int, hidden: int, seed: int, quick: bool, checkpoint: Path | None, options: StudyOptions
-) -> None:
+    cells: str | None, inits: str | None, seq_len: int, hidden: int, seed: int, quick: bool, checkpoint: Path | None, shard: str | None,
+    options: RunOptions,
+) -> None:  # fmt: skip
     """Two chaotic maps with their Lyapunov exponents and attractors, and every cell without input."""
     names = parse_cell_names(cells)
     T, H, number = seq_len, hidden, seed
     chosen = parse_initializations(inits, names, ("default", "normal:5"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "seed": number, "quick": quick, "device": prepare_device("cpu")}
     from bench.commands.cell_arguments import check_heads
-    from bench.harness import study
+    from bench.harness.signal_experiment import SignalExperiment
     from bench.studies.signals import chaos, signal_plan
 
     if checkpoint is None:
@@ -157,7 +141,7 @@ def chaos(
         model = load_checkpoint(checkpoint, cells, inits)
         settings |= checkpoint_settings(model)
         pieces = model.autonomous_pieces(T, number)
-    study.run_study("chaos", pieces, settings, options)
+    run_experiment(SignalExperiment("chaos", pieces, settings, shard or ""), options)
 
 
 def parse_cell_names(cells: str | None) -> tuple[str, ...]:

@@ -1,16 +1,14 @@
 """`python -m bench train TASK`."""
 
-import datetime
-import math
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench.commands.arguments import DEVICE, DURATION, RATES, SIZE, Choice, RenamingCommand, Size, parse_choices
+from bench.commands.arguments import DEVICE, RATES, SIZE, Choice, RenamingCommand, Size, parse_choices
+from bench.commands.run_options import run_options
 from bench.errors import UsageError
+from bench.harness.run import RunOptions, run_experiment
 from bench.studies.training import TASKS, load_task
 
 
@@ -49,19 +47,15 @@ from bench.studies.training import TASKS, load_task
 )
 @click.option("--users", type=Size(least=20), metavar="N", help="recommend, without --data: users of the click stream. [1500]")
 @click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@click.option(
-    "--budget", type=DURATION, metavar="TIME", help="Train for 90s, 5m or 1h in all, shared out evenly among the seeds. [no limit]"
-)
-@click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>-<task>]")
-@click.option("--resume", is_flag=True, help="Resume the run in --out from its checkpoints.")
+@run_options
 def train(
     task: str, cells: str, seeds: int, equal: str, hidden: int | None, seq_len: int | None, steps: int | None,
-    rates: tuple[float, ...] | None, data: Path | None, items: int | None, users: int | None, device: str | None, budget: float | None,
-    out: Path | None, resume: bool,
+    rates: tuple[float, ...] | None, data: Path | None, items: int | None, users: int | None, device: str | None,
+    options: RunOptions,
 ) -> None:  # fmt: skip
     """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Writes records and a report;
     the cells' trainings are interleaved."""
-    name, seconds = task, math.inf if budget is None else budget
+    name = task
     shared = ("hidden", "parameters") if equal == "both" else (equal,)
     if name != "recommend" and (data or items or users):
         raise UsageError(f"--data, --items and --users are for recommend: leave them out of {name}")
@@ -72,12 +66,12 @@ def train(
     changes: dict[str, Any] = {"data": data} if data else {}
     sizes = {"H": hidden, "T": seq_len, "steps": steps, "vocabulary": items, "users": users, "rates": rates}
     changes |= {key: value for key, value in sizes.items() if value is not None}
-    from bench.harness.device import make_run_folder, resolve_device
+    from bench.harness.device import resolve_device
 
     kind = resolve_device(device or "")
     import cells as tree
     from bench.commands.cell_arguments import check_heads
-    from bench.harness import training_run
+    from bench.harness.training_experiment import TrainingExperiment
     from bench.studies.training.training_plan import TrainingPlan
     from kernels.derive.plan import plan as planned
 
@@ -92,7 +86,4 @@ def train(
         if why := variant.unfit(trial.cell, trial.H):
             raise UsageError(why)
     chosen.batch(0, 0)  # what is wrong with the data is said before a folder is made
-    today = datetime.datetime.now(datetime.UTC)
-    training_run.run_trainings(
-        plan, kind, make_run_folder(out, kind, name, resume=resume), today, shlex.join(["python", "-m", "bench", *sys.argv[1:]]), seconds
-    )
+    run_experiment(TrainingExperiment(plan, kind), options)

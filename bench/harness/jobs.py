@@ -1,11 +1,12 @@
 """The work of a run, in units that one process is asked for at a time: in which order, and what is left of it."""
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from bench.harness.cases import list_interpreter_cases, list_shapes, make_case, timing_groups
+from bench.harness.experiment import deal
 from bench.harness.settings import Settings
 from bench.harness.suites import Shape
 from bench.measure.problem import Problem, make_problem
@@ -36,7 +37,7 @@ class WorkUnit:
 
 def list_work_units(settings: Settings) -> list[WorkUnit]:
     """List the work of a run, or of its shard, without reading the machine; timing comes last, so that errors come early."""
-    return select_shard(settings.shard, [
+    units = [
         *(WorkUnit("check", f"checking {case_label(case)} in Triton's interpreter", (case,)) for case in list_interpreter_cases(settings)),
         *(
             WorkUnit("gradients", f"gradient norms of {shape.cell} T={shape.T}", (make_case(settings, shape, "eager", "training"),))
@@ -44,20 +45,9 @@ def list_work_units(settings: Settings) -> list[WorkUnit]:
         ),
         *(WorkUnit(kind, name) for kind, name in PREVIEWS.items() if not (settings.suite or settings.quick)),
         *(WorkUnit("timing group", group.name, group.cases) for group in timing_groups(settings)),
-    ])  # fmt: skip
-
-
-def select_shard(shard: str, planned: list[WorkUnit]) -> list[WorkUnit]:
-    """The units of a shard: dealt out in turn, each kind for itself. A timing group stays whole, for its
-    cases are compared round by round."""
-    if not shard:
-        return planned
-    part, parts = map(int, shard.split("/"))
-    dealt, turn = [], Counter[Kind]()
-    for unit in planned:
-        turn[unit.kind] += 1
-        dealt += [unit] if turn[unit.kind] % parts == part % parts else []
-    return dealt
+    ]  # fmt: skip
+    # each kind is dealt out by itself; a timing group stays whole, since its cases are compared round by round
+    return [unit for _, kind in groupby(units, lambda unit: unit.kind) for unit in deal(settings.shard, list(kind))]
 
 
 def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:

@@ -1,139 +1,159 @@
-"""A run at the terminal: progress on stderr while it measures, then its tables, and its report beside its records.
+"""Carries out a run of any kind: make its folder, append each record as it is measured, resume, stop in time, and render.
 
-Where what renders is not installed (rich, matplotlib or tabulate), it measures all the same and says how to render elsewhere.
+Interrupted, out of disk or stopped by a fault, a run keeps its records and says where they are. Where what renders is not installed
+(rich, matplotlib or tabulate), it measures all the same and says how to render elsewhere.
 """
 
 import contextlib
 import datetime
 import importlib
+import json
+import math
+import shlex
+import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 from bench.errors import UsageError
+from bench.harness.device import make_run_folder
 from bench.harness.device_lock import lock_device
-from bench.harness.progress import print_line, show_progress
-from bench.harness.settings import Settings
-from bench.harness.worker import Worker
-from bench.records import End, Record, Run, read_records, truncate_partial_line, write_record
+from bench.harness.experiment import Experiment, OpenRun, RunStopped
+from bench.harness.progress import print_line
+from bench.records import End, Environment, Records, Run, read_records, truncate_partial_line, write_record
 from bench.records.resume import check_resumable
 from bench.render.output_format import OutputFormat
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Seconds: those after which no more sizes are begun, those that a case may take for its check or one call, and when the clock of
-    the run began, of time.monotonic()."""
+class RunOptions:
+    """What every run is told.
 
-    budget: float
-    case: float
-    began: float
+    Attributes:
+        out: the folder; None for a new one in reports/.
+        resume: whether `out` has a run to continue.
+        budget: seconds after which no new work starts.
+        output_format: what goes to stdout at the end.
+        began: when the run began, of `time.monotonic`.
+    """
 
-
-def run_benchmark(
-    settings: Settings, folder: Path, started: datetime.datetime, command: str, limits: Limits, output_format: OutputFormat = ""
-) -> None:
-    """Run, write every record as it is finished, and render. What the folder has already isn't measured again. Interrupted, or out of
-    disk, it says where the records are."""
-    with lock_device(settings.device):
-        worker = Worker(settings, limits.case)  # its process takes seconds to start: those in which this one plans
-        try:
-            execute(worker, folder, started, command, limits, output_format)
-        finally:
-            worker.kill()
+    out: Path | None = None
+    resume: bool = False
+    budget: float = math.inf
+    output_format: OutputFormat = ""
+    began: float = field(default_factory=time.monotonic)
 
 
-def execute(worker: Worker, folder: Path, started: datetime.datetime, command: str, limits: Limits, output_format: OutputFormat) -> None:
-    from bench.harness.jobs import list_work_units
-    from bench.harness.supervisor import NoWorker, Supervisor
+def run_experiment(experiment: Experiment, options: RunOptions) -> None:
+    """Measures an experiment and renders its report.
 
-    settings, path, count, end, code = worker.settings, folder / "records.jsonl", 0, "", 0
-    until = time.monotonic() + limits.budget
+    Raises:
+        UsageError: the folder can't be written, or it holds a run with other settings.
+        SystemExit: the run was interrupted (130), or something failed (1).
+    """
+    started, until = datetime.datetime.now(datetime.UTC), time.monotonic() + options.budget
+    folder = make_run_folder(options.out, experiment.device, experiment.name, resume=options.resume)
+    path, count, end, code = folder / "records.jsonl", 0, "", 0
     try:
-        if truncate_partial_line(path):
-            print_line(f"{path}: its last line was cut short when the run ended, and is left out")
-        before = read_records(path) if path.stat().st_size else None
-        planned = list_work_units(settings)
-        with FileIO(path, "a") as stream, show_progress(sum(unit.pieces for unit in planned)) as tell:
-
-            def emit(line: Record) -> None:
-                nonlocal count
-                write_record(stream, line)
-                count += 1
-
-            supervisor = Supervisor(worker, emit, tell)
-            try:
-                here = supervisor.read_machine()
-                if output_format != "none":
-                    threading.Thread(target=import_renderers, daemon=True).start()  # while kernels are checked, before any is timed
-                if here.other_processes:
-                    print_line(f"others compute on this GPU ({here.other_processes} processes): times will be theirs, too")
-                if before is None:
-                    stamp, known = started.strftime("%Y-%m-%dT%H:%M:%SZ"), settings.to_json()
-                    write_record(stream, Run(started=stamp, command=command, seed=settings.seed, environment=here, settings=known))
-                else:
-                    check_resumable(path, before.run, settings.to_json(), here)
-                supervisor.run_units(planned, before, until)
-            except KeyboardInterrupt:
-                supervisor.stop()
-                end, code = "interrupted: ", 130
-            except NoWorker as error:
-                end, code = f"{error}: ", 1
+        with lock_device(experiment.device), experiment:
+            before = read_earlier(path)
+            with FileIO(path, "a") as stream:
+                run = OpenRun(folder, stream, before, until)
+                try:
+                    here = experiment.read_environment()
+                    if options.output_format != "none":
+                        threading.Thread(target=import_renderers, daemon=True).start()  # before anything is timed
+                    if here.other_processes:
+                        print_line(f"others compute on this GPU ({here.other_processes} processes): times will be theirs, too")
+                    if before:
+                        check_resumable(path, before.run, to_json(experiment.settings), here)
+                    else:
+                        write_record(stream, describe_run(experiment, started, here))
+                    experiment.measure(run)
+                except KeyboardInterrupt:
+                    experiment.interrupt(run)
+                    end, code = "interrupted", 130
+                except RunStopped as error:
+                    end, code = str(error), 1
+                finally:
+                    count = run.count
         if path.stat().st_size == 0:
             path.unlink()
-            print_line(f"{end}nothing was measured yet")
+            print_line(f"{end}: nothing was measured yet")
             raise SystemExit(code)
-        render_run(folder, count, end and f"{end}{count} records are in {path}", supervisor.spent, limits.began, output_format)
+        if not end:
+            print_line(f"{count} records in {path}")
+        render_run(folder, count, experiment, options, tables=not end)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
-    for line in supervisor.failed:
+    for line in experiment.failed:
         print_line(f"left out: {line}")
-    if supervisor.skipped:
-        cases = sum(len(unit.cases) for unit in supervisor.skipped)
-        print_line(f"left out for lack of time, {cases} cases (--resume continues): {'; '.join(unit.name for unit in supervisor.skipped)}")
-    if code:
-        raise SystemExit(code)
+    for line in experiment.left_out:
+        print_line(f"left out for lack of time, {line}")
+    if end:
+        print_line(f"{end}: {count} records are in {path}")
+    if end or experiment.left_out:
+        print_line(f"--out {folder} --resume continues")
+    if code or experiment.exit_code:
+        raise SystemExit(code or experiment.exit_code)
 
 
-def render_run(folder: Path, count: int, end: str, spent: Mapping[str, float], began: float, output_format: OutputFormat) -> None:
-    """Plots, where the time went, drawing included, the report that says so and, unless it ended early, tables: nobody may read them."""
+def read_earlier(path: Path) -> Records | None:
+    """Reads the records of the run that is resumed, without a last line that was cut short; None where there are none."""
+    if truncate_partial_line(path):
+        print_line(f"{path}: its last line was cut short when the run ended, and is left out")
+    return read_records(path) if path.stat().st_size else None
+
+
+def describe_run(experiment: Experiment, started: datetime.datetime, here: Environment) -> Run:
+    """Returns the first record of a run."""
+    command = shlex.join([*experiment.launcher, "-m", "bench", *sys.argv[1:]])
+    known, stamp = to_json(experiment.settings), started.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Run(started=stamp, command=command, seed=experiment.settings.get("seed", 0), environment=here, settings=known)
+
+
+def to_json(settings: dict[str, Any]) -> dict[str, Any]:
+    """Returns settings as a file has them: with lists in place of tuples."""
+    return dict(json.loads(json.dumps(settings)))
+
+
+def render_run(folder: Path, count: int, experiment: Experiment, options: RunOptions, tables: bool) -> None:
+    """Draws the plots, writes the last record, which counts the drawing, and the report, and prints the `tables`."""
     path = folder / "records.jsonl"
-    if output_format == "none":
-        write_end(path, count, spent, began)
-        print_line(end or f"{count} records in {path}")
+    if options.output_format == "none" or not read_records(path).has_measurements:
+        write_end(path, count, experiment, options)
         return
     try:
         from bench.render import export, run_report
     except ImportError as missing:
-        write_end(path, count, spent, began)
-        print_line(end or f"{count} records in {path}")
+        write_end(path, count, experiment, options)
         print_line(f"no report: {missing.name} is not installed here; elsewhere, python -m bench report {folder} renders it")
         return
     try:
         drawn = run_report.draw(folder, read_records(path))
-        write_end(path, count, spent, began)
+        write_end(path, count, experiment, options)
         records = read_records(path)
         written = run_report.write_page(folder, records, drawn)
     except OSError as error:
         raise UsageError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
-    print_line(end or f"{count} records in {path}")
     print_line(f"report: {written}")
-    if not end:
-        export.show(records, output_format)
+    if tables:
+        export.show(records, options.output_format)
 
 
 def import_renderers() -> None:
-    """Import what renders, which takes seconds."""
+    """Imports what renders, which takes seconds."""
     with contextlib.suppress(ImportError):
         importlib.import_module("bench.render.export")
 
 
-def write_end(path: Path, count: int, spent: Mapping[str, float], began: float) -> None:
-    """The last line of a run that measured something."""
-    if count:
-        wall = time.monotonic() - began
+def write_end(path: Path, count: int, experiment: Experiment, options: RunOptions) -> None:
+    """Writes the last record of a run that measured something and counts where its time goes."""
+    if count and experiment.spent:
+        wall = time.monotonic() - options.began
+        spent = {**experiment.spent, "overhead": wall - sum(experiment.spent.values())}
         with FileIO(path, "a") as stream:
-            write_record(stream, End(wall=wall, spent={**spent, "overhead": wall - sum(spent.values())}))
+            write_record(stream, End(wall=wall, spent=spent))

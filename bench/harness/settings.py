@@ -1,15 +1,12 @@
 """The settings of a run, and the names that they take."""
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import get_args
 
 from bench.records import Mode
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")
-
-
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
@@ -36,7 +33,3 @@ class Settings:
     thorough: bool = False
     shard: str = ""
     lean: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the settings as a record stores them."""
-        return json.loads(json.dumps(asdict(self)))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.harness.experiment import RunStopped
 from bench.harness.jobs import PREVIEWS, WorkUnit, remaining_work
 from bench.harness.runner import make_case_record
 from bench.harness.worker import Progress, UnitDone, Worker, WorkerDied, WorkerFailed
@@ -14,17 +15,25 @@ TRIES = 3
 """Processes that may die one after another with no case at hand: then it is the machine."""
 
 
-class NoWorker(RuntimeError):
+class NoWorker(RunStopped):
     """No process stays alive here; the message says how the last one ended."""
 
 
 class Supervisor:
-    """Does `jobs` with a worker. `emit` gets each record, `tell` what runs now and how much is finished, and "" while nothing is new.
-    Where there is an end, `until` in seconds of time.monotonic(), races come first, and after it no unit is begun: those are `skipped`.
-    `spent` are seconds by activity, `failed` what has no case to be the status of."""
+    """Gives work units to a worker process, which may die.
 
-    def __init__(self, worker: Worker, emit: Callable[[Record], None], tell: Callable[[str, int], None]):
-        self.worker, self.emit, self.tell = worker, emit, tell
+    Args:
+        worker: the process.
+        tell: gets what runs now and how many pieces are finished; "" while nothing is new.
+
+    Attributes:
+        spent: seconds by activity.
+        skipped: the units for which there was no time.
+        failed: lines for the failed units that have no case to be the status of.
+    """
+
+    def __init__(self, worker: Worker, tell: Callable[[str, int], None]):
+        self.worker, self.tell = worker, tell
         self.spent: dict[str, float] = {}
         self.timing = False
         self.skipped: list[WorkUnit] = []
@@ -36,8 +45,14 @@ class Supervisor:
         self.run_unit(WorkUnit("machine", "reading the machine"), found.append)
         return found[0]
 
-    def run_units(self, units: list[WorkUnit], before: Records | None, until: float = math.inf) -> None:
-        # with a budget, speed comes first
+    def run_units(self, units: list[WorkUnit], emit: Callable[[Record], None], before: Records | None, until: float = math.inf) -> None:
+        """Carries out what `before` lacks of the units, and emits each record.
+
+        After `until`, of `time.monotonic`, no unit starts; where there is such an end, timing groups come first.
+
+        Raises:
+            NoWorker: the process dies again and again.
+        """
         for unit in sorted(units, key=lambda unit: until < math.inf and unit.kind != "timing group"):
             rest = remaining_work(unit, before)
             if rest is None:
@@ -45,10 +60,10 @@ class Supervisor:
             elif time.monotonic() >= until:
                 self.skipped.append(rest)
             else:
-                self.run_unit(rest, self.emit)
+                self.run_unit(rest, emit)
         had = {record.case for record in before.cases} if before else set()
         for case in (case for unit in self.skipped if unit.kind != "gradients" for case in unit.cases if case not in had):
-            self.emit(make_case_record(case, "skipped", "left out: the budget was spent"))
+            emit(make_case_record(case, "skipped", "left out: the budget was spent"))
 
     def run_unit(self, unit: WorkUnit, emit: Callable[[Any], None]) -> None:
         """Do a unit. A case that ends its process, or never ends, is recorded and left out, and the others are asked for again, but for
@@ -68,7 +83,7 @@ class Supervisor:
             except WorkerDied as end:
                 deaths = 0 if end.cases else deaths + 1
                 for case in end.cases:
-                    self.emit(make_case_record(case, "timeout" if end.late else "crashed", str(end)))
+                    emit(make_case_record(case, "timeout" if end.late else "crashed", str(end)))
                 unit = unit.without([*end.cases, *failed])
                 if unit.kind in PREVIEWS:
                     self.failed.append(f"{unit.name}: {end}")
@@ -88,8 +103,8 @@ class Supervisor:
         else:
             emit(message)
 
-    def stop(self) -> None:
-        """End the process, and keep what it has to say."""
+    def stop(self, emit: Callable[[Record], None]) -> None:
+        """Ends the process and emits what it has still measured."""
         for message in self.worker.drain():
             if not isinstance(message, (Progress, UnitDone, WorkerFailed, Environment)):
-                self.emit(message)
+                emit(message)

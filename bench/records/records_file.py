@@ -66,6 +66,10 @@ class Records(Model):
         """How many records there are of dynamics."""
         return len([*self.gradients, *self.jacobians, *self.theory, *self.maps, *self.decays])
 
+    @property
+    def has_measurements(self) -> bool:
+        return bool(self.cases or self.dynamics_count or self.training or self.scale)
+
 
 def write_record(stream: FileIO, line: Record) -> None:
     """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and

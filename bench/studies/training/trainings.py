@@ -38,9 +38,10 @@ class TrainingRunner:
     wrong: dict[str, str] = field(default_factory=dict)
 
     def run_all(self) -> int:
-        """Train everything; return how many trainings the time did not suffice for. Those of one seed and one variant of the task are
-        interleaved; the time
-        there is is shared out evenly among such groups."""
+        """Trains everything and returns how many trainings the time did not suffice for.
+
+        The trainings of one seed and one variant of the task are interleaved; such groups share the time evenly.
+        """
         search = Search(self.folder, self.device, self.tell)
         planned = [(task, trial) for task, trial in self.plan.trials() if not self.is_finished(trial)]
         groups = [list(found) for _, found in groupby(planned, lambda pair: (pair[1].seed, pair[1].examples))]

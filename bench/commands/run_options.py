@@ -1,0 +1,28 @@
+"""The options that every command that measures has: --budget, --out and --resume."""
+
+import functools
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.commands.arguments import DURATION
+from bench.harness.run import RunOptions
+
+BEGAN = time.monotonic()
+
+
+def run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command --budget, --out and --resume. It is called with `options`."""
+
+    @click.option("--budget", type=DURATION, metavar="TIME", help="Stop starting new work after 90s, 8m or 1h. [no limit]")
+    @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>-<what>]")
+    @click.option("--resume", is_flag=True, help="Resume the run in --out: measure what is missing there.")
+    @functools.wraps(command)
+    def call(budget: float | None, out: Path | None, resume: bool, **given: Any) -> None:
+        command(**given, options=RunOptions(out, resume, math.inf if budget is None else budget, began=BEGAN))
+
+    return call

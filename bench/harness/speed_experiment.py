@@ -1,0 +1,48 @@
+"""The experiment of `bench all`: the cases of a run, measured by a worker process."""
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Self
+
+from bench.harness.experiment import Experiment, OpenRun
+from bench.harness.jobs import list_work_units
+from bench.harness.progress import show_progress
+from bench.harness.settings import Settings
+from bench.harness.supervisor import Supervisor
+from bench.harness.worker import Worker
+from bench.records import Environment
+
+
+class SpeedExperiment(Experiment):
+    """Measures the cases of `run_settings`; a case's check, and one call of it, may take `case_limit` seconds each."""
+
+    def __init__(self, run_settings: Settings, case_limit: float):
+        super().__init__(run_settings.suite, run_settings.device, asdict(run_settings))
+        self.run_settings, self.case_limit = run_settings, case_limit
+        self.context = ExitStack()
+
+    def __enter__(self) -> Self:
+        worker = Worker(self.run_settings, self.case_limit)  # its process takes seconds to start: those in which this one plans
+        self.context.callback(worker.kill)
+        self.units = list_work_units(self.run_settings)
+        tell = self.context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))
+        self.supervisor = Supervisor(worker, tell)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+    def read_environment(self) -> Environment:
+        return self.supervisor.read_machine()
+
+    def measure(self, run: OpenRun) -> None:
+        try:
+            self.supervisor.run_units(self.units, run.emit, run.before, run.until)
+        finally:
+            skipped = self.supervisor.skipped
+            cases, names = sum(len(unit.cases) for unit in skipped), "; ".join(unit.name for unit in skipped)
+            self.left_out = [f"{cases} cases: {names}"] if skipped else []
+            self.spent, self.failed = self.supervisor.spent, self.supervisor.failed
+
+    def interrupt(self, run: OpenRun) -> None:
+        self.supervisor.stop(run.emit)
