@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from bench.harness.jobs import WorkUnit
 from bench.harness.runner import DeviceLost, Runner
 from bench.harness.settings import Settings
+from bench.harness.work_unit import WorkUnit
 from bench.harness.worker import Message, Progress, UnitDone, WorkerDied
 from bench.records import Case
 

@@ -26,12 +26,12 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "index.html", "runs/2026-01-first.html", "runs/2026-05-learning.html", "compare/index.html",
     "compare/2026-01-first--2026-02-slower.html", "history.html", "cells/index.html", "cells/gru.html",
-    "docs/index.html", "docs/overview.html", "docs/verbs.html", "docs/extend.html", "docs/waves.html", "docs/api/kernels.html",
+    "docs/index.html", "docs/overview.html", "docs/commands.html", "docs/extend.html", "docs/waves.html", "docs/api/kernels.html",
     "docs/api/records.html",
 )  # fmt: skip
 LOOKED_AT = (
     "index.html", "runs/2026-04-gpu.html", "compare/index.html", "history.html", "cells/index.html", "cells/gru.html", "docs/index.html",
-    "docs/overview.html", "docs/verbs.html", "docs/api/measure.html",
+    "docs/overview.html", "docs/commands.html", "docs/api/measure.html",
 )  # fmt: skip
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 

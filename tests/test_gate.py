@@ -8,8 +8,8 @@ import torch
 import cells
 from bench.harness import runner
 from bench.harness.cases import matched_width, timing_groups
-from bench.harness.jobs import WorkUnit
 from bench.harness.settings import Settings
+from bench.harness.work_unit import WorkUnit
 from bench.measure import backends, gate
 from bench.measure import failure as fault
 from bench.measure.backends import Unsupported, build_workload

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.harness.jobs import WorkUnit, remaining_work
+from bench.harness.jobs import remaining_work
 from bench.harness.settings import Settings
 from bench.harness.supervisor import TRIES, NoWorker, Supervisor
+from bench.harness.work_unit import WorkUnit
 from bench.harness.worker import UnitDone, Worker, WorkerDied
 from bench.records import read_records
 from tests.records import case, records, timed

@@ -93,7 +93,7 @@ def test_every_verb_and_option_exists(path):
 
 
 def test_every_verb_is_told_of():
-    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "verbs.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
     assert {verb for row in rows for verb in re.findall(r"`([a-z]+)", row)} == app.commands.keys()
 
 

@@ -2,7 +2,7 @@
 that of its suite."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 from sympy import Expr
@@ -10,6 +10,7 @@ from sympy import Expr
 import cells
 from bench.harness.settings import Settings
 from bench.harness.suites import SUITES, Shape, smallest_shapes
+from bench.harness.work_unit import WorkUnit
 from bench.measure import eager_loop
 from bench.measure.linear_recurrence import is_linear_recurrence
 from bench.measure.torchrecurrent_cells import PEERS
@@ -23,21 +24,15 @@ SMALL = (3, 3, 7, 17)
 """T, B, D and H of what is only checked."""
 
 
-@dataclass(frozen=True)
-class TimingGroup:
-    """Cases that are timed interleaved, with those that they are compared with."""
-
-    name: str
-    cases: tuple[Case, ...]
-
-
-def timing_groups(settings: Settings) -> list[TimingGroup]:
+def timing_groups(settings: Settings) -> list[WorkUnit]:
     """All cases of a run: those of one T together or, in a suite, those of one size that are compared with the same torch.nn module."""
     found: dict[tuple[object, ...], list[Shape]] = {}
     for shape in list_shapes(settings):
         size = (shape.T, shape.B, shape.D, shape.H, shape.dtype, shape.modes)
         found.setdefault((*size, vendor_cell(shape.cell)) if settings.suite else size, []).append(shape)
-    return [TimingGroup(name_group(settings, members), tuple(list_group_cases(settings, members))) for members in found.values()]
+    return [
+        WorkUnit("timing group", name_group(settings, members), tuple(list_group_cases(settings, members))) for members in found.values()
+    ]
 
 
 def list_shapes(settings: Settings) -> list[Shape]:

@@ -1,38 +1,14 @@
 """The work of a run, in units that one process is asked for at a time: in which order, and what is left of it."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Literal
 
 from bench.harness.cases import list_interpreter_cases, list_shapes, make_case, timing_groups
 from bench.harness.experiment import deal
 from bench.harness.settings import Settings
 from bench.harness.suites import Shape
+from bench.harness.work_unit import PREVIEWS, WorkUnit
 from bench.measure.problem import Problem, make_problem
 from bench.records import Case, Records
-
-Kind = Literal["machine", "check", "gradients", "dynamics", "learning", "timing group"]
-PREVIEWS: dict[Kind, str] = {"dynamics": "how signals travel", "learning": "what is learned"}
-"""Short previews of what other commands measure in full. They have no cases, and the run continues if one fails."""
-
-
-@dataclass(frozen=True)
-class WorkUnit:
-    """A piece of work for a process: to read the machine, check a case without a time, measure the gradient norms that go with a
-    case, have a glance at dynamics and learning, or race the cases of a group."""
-
-    kind: Kind
-    name: str
-    cases: tuple[Case, ...] = ()
-
-    @property
-    def pieces(self) -> int:
-        """How far the progress moves on with it."""
-        return {"machine": 0, "timing group": 2}.get(self.kind, 1) * max(1, len(self.cases))
-
-    def without(self, cases: Collection[Case]) -> "WorkUnit":
-        return replace(self, cases=tuple(case for case in self.cases if case not in cases))
 
 
 def list_work_units(settings: Settings) -> list[WorkUnit]:
@@ -44,7 +20,7 @@ def list_work_units(settings: Settings) -> list[WorkUnit]:
             for shape in gradient_shapes(settings)
         ),
         *(WorkUnit(kind, name) for kind, name in PREVIEWS.items() if not (settings.suite or settings.quick)),
-        *(WorkUnit("timing group", group.name, group.cases) for group in timing_groups(settings)),
+        *timing_groups(settings),
     ]  # fmt: skip
     # each kind is dealt out by itself; a timing group stays whole, since its cases are compared round by round
     return [unit for _, kind in groupby(units, lambda unit: unit.kind) for unit in deal(settings.shard, list(kind))]

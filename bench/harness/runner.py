@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import torch
 
 from bench.harness.cases import evaluate_formula, format_formula
-from bench.harness.jobs import PREVIEWS, WorkUnit, case_label, check_key
+from bench.harness.jobs import case_label, check_key
 from bench.harness.settings import Settings
+from bench.harness.work_unit import PREVIEWS, WorkUnit
 from bench.measure import clock, cudnn_algorithm, environment, gate, memory, numerics, torch_flags
 from bench.measure.backends import Unsupported, Workload, build_workload
 from bench.measure.cache_flush import Flush

@@ -14,8 +14,9 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench.harness.jobs import WorkUnit, check_key
+from bench.harness.jobs import check_key
 from bench.harness.settings import Settings
+from bench.harness.work_unit import WorkUnit
 from bench.records import Case, Environment, Record
 
 PATIENCE = 0.5

@@ -11,7 +11,7 @@ from bench.site.api_reference import read_section
 from bench.site.documents import insert_files, read_document, render_docstring
 from bench.site.site_folder import Site
 
-FIRST = ("tutorial", "replace", "verbs", "method", "extend")
+FIRST = ("tutorial", "replace", "commands", "method", "extend")
 """The pages of docs/ in the order of reading; others follow by name."""
 
 INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
