@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from kernels.schedules.stencil.stencil import MAX_UNITS, UNITS_PER_PROGRAM
-from tests.test_offline import offline
+from tests.offline import offline
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 

@@ -14,8 +14,8 @@ from kernels.layer import checkpointing, select
 from kernels.layer.autograd import Recurrence
 from kernels.schedules.persistent.tiling import Chip
 from tests import custom
+from tests.offline import offline
 from tests.reference import agree, check, draws, outputs, problem, solve
-from tests.test_offline import offline
 from tests.test_schedules import leaves, rows
 from tests.tolerances import TOLERANCE
 

@@ -74,7 +74,7 @@ def test_sixteen_bit(name, dtype):
 def test_custom_cells(name, backend):
     """What a user may write, from peepholes to three stages."""
     if backend == "persistent" and not plan(custom.CELLS[name]).stages:
-        backend = "stepwise"  # nothing to keep on chip: see test_resident
+        backend = "stepwise"  # nothing to keep on chip: see test_persistent
     cell = custom.CELLS[name]
     check(draws(cell, 3, 3, 17 if plan(cell).elementwise_input else 5, 17), backend, torch.float32)
 

@@ -22,9 +22,9 @@ from bench.measure import environment
 from bench.measure.scan_peers import SCANS
 from bench.records import CaseRecord, Records, read_records
 from bench.render import length_plots, run_report
+from tests.command_line import bench
 from tests.inline import Inline
 from tests.records import ENVIRONMENT, RUN, case, timed
-from tests.test_cli import bench
 from tests.test_console import shown
 
 __all__ = ["bench"]

@@ -10,7 +10,7 @@ from cells.grammar.cell import Cell
 from kernels import RNN, from_torch
 from kernels.layer import input_products, select, torch_operator
 from tests.reference import error
-from tests.test_dropin import KINDS, LENGTHS, OPTIONS, B, D, H, T, flat, results
+from tests.test_torch_nn import KINDS, LENGTHS, OPTIONS, B, D, H, T, flat, results
 from tests.tolerances import TOLERANCE
 
 EVERY = pytest.mark.parametrize("kind", KINDS)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from bench.analysis.comparison import RunSet, compare
 from bench.records import RecordError, compress, read_records
 from bench.render import comparison_tables, export, run_report
+from tests.command_line import bench
 from tests.records import detailed, lines
-from tests.test_cli import bench
 
 __all__ = ["bench"]
 

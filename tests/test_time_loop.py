@@ -1,4 +1,4 @@
-"""What the resident kernels use of a GPU that isn't here: no spills, matrices on chip, tensor cores, the barrier in its order."""
+"""What the persistent kernels use of a GPU that isn't here: no spills, matrices on chip, tensor cores, the barrier in its order."""
 
 import importlib.util
 
@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.test_offline import offline
+from tests.offline import offline
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 
@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def hold(row: dict) -> None:
-    """Hold a compiled kernel to what a resident kernel is."""
+    """Hold a compiled kernel to what a persistent kernel is."""
     assert row["spills"] == 0, row
     assert row["weights"] <= row["room"] and row["shared"] <= row["room"], row
     if row["programs"] > 1:

@@ -1,4 +1,4 @@
-"""The resident kernels: right in every form in Triton's interpreter, right with several programs at once, and on chip when compiled."""
+"""The persistent kernels: right in every form in Triton's interpreter, right with several programs at once, and on chip when compiled."""
 
 import os
 

@@ -10,7 +10,7 @@ from cells import Cell
 from cells.grammar.functions import sigmoid
 from kernels.derive.plan import plan
 from tests import custom
-from tests.test_cli import bench
+from tests.command_line import bench
 
 __all__ = ["bench"]
 

@@ -9,8 +9,8 @@ import torch
 from cells import Cell
 from cells.grammar.functions import sigmoid, tanh
 from kernels.schedules.cpu import library
+from tests.offline import offline
 from tests.reference import outputs, problem, solve
-from tests.test_offline import offline
 
 SIZES = [(2, 7), (1, 7), (3, 1), (1, 1), (16, 16), (17, 33), (9, 70), (40, 3)]
 """T, B."""

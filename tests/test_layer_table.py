@@ -12,9 +12,9 @@ from kernels.derive.plan import plan
 from kernels.layer import measured_layers
 from kernels.layer.measured_layers import Layer
 from kernels.schedules.persistent import tuning
+from tests.command_line import bench
 from tests.records import ENVIRONMENT, RUN, WORK, lines, timed
-from tests.test_cli import bench
-from tests.test_layers import TABLES, folder, measured
+from tests.test_measured_layers import TABLES, folder, measured
 
 __all__ = ["bench", "folder"]
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from torch import nn
 
 from kernels import RNN, from_torch
 from tests.reference import error
-from tests.test_dropin import KINDS, results
+from tests.test_torch_nn import KINDS, results
 from tests.tolerances import TOLERANCE
 
 pytestmark = [

@@ -23,7 +23,7 @@ from bench.render.table import write_markdown
 from bench.render.tables import environment_table
 from tests import custom
 from tests.records import case
-from tests.test_contract import B, D, H, Layouts, T
+from tests.test_numerics import B, D, H, Layouts, T
 
 PACKAGES = [name for name in SCANS if SCANS[name].module]
 CELLS = ["mingru", "minlstm", "qrnn", f"{custom.__file__}:decaying"]

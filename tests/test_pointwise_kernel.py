@@ -1,28 +1,13 @@
 """The step kernels compile for GPUs that aren't here, and keep everything in registers."""
 
 import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 import cells
+from tests.offline import offline
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
-
-HERE = Path(__file__).parent
-
-
-def offline(*arguments: str, script: str = "offline_steps.py") -> Any:
-    """What a script beside this one prints, in a process where Triton compiles."""
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    done = subprocess.run([sys.executable, str(HERE / script), *arguments], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")

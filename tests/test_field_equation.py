@@ -124,7 +124,7 @@ def swallowed(u, rate, lap, p):
 @pytest.mark.parametrize(
     ("equation", "message"),
     [
-        (squared, r"squared: u_t is multiplied by u_t: .* \(File \".*test_second_order.py\", line \d+\)"),
+        (squared, r"squared: u_t is multiplied by u_t: .* \(File \".*test_field_equation.py\", line \d+\)"),
         (powered, "powered: a power of u_t"),
         (swallowed, "swallowed: tanh takes values, not a Rate"),
     ],
