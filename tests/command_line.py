@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from bench import cli
 
@@ -19,3 +20,10 @@ def bench(monkeypatch, capfd):
         return stop.value.code or 0, captured.out, captured.err
 
     return call
+
+
+def stdout(*arguments: str) -> str:
+    """What a command that succeeds prints on stdout."""
+    done = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout

@@ -1,4 +1,4 @@
-"""What a backward pass needs is changed in place before it runs: that is an error, or changes nothing. Never other gradients."""
+"""Gradients when something a backward pass needs is changed in place: the right ones or an error. And second derivatives."""
 
 import pytest
 import torch
@@ -6,7 +6,9 @@ from torch import Tensor
 
 from kernels import RNN
 
-T, B, H = 4, 2, 6
+BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])
+
+T, B, D, H = 4, 2, 4, 6
 RUN = [
     ("lstm", "eager"), ("lstm", "compiled"), ("lstm", "stepwise"), ("lstm", "persistent"), ("minlstm", "scan"),
     ("wave", "compiled"), ("wave", "stepwise"), ("wave", "stencil"),
@@ -55,3 +57,45 @@ def test_changed_where_autograd_sees_it(layer):
     y, _ = layer(torch.randn(T, B, 1))
     with pytest.raises(RuntimeError, match=r"inplace"):
         y.mul_(2).sum().backward()
+
+
+@BACKENDS
+def test_outputs_changed_in_place(backend):
+    """Either the gradients are right, or autograd says what happened; nothing in between."""
+    rnn, x = RNN("gru", D, H, backend=backend), torch.randn(T, B, D)
+    right = torch.autograd.grad(rnn(x)[0].sum(), list(rnn.parameters()))
+    y, _ = rnn(x)
+    y += 1
+    try:
+        found = torch.autograd.grad(y.sum(), list(rnn.parameters()))
+    except RuntimeError as raised:
+        assert "modified by an inplace operation" in str(raised)
+    else:
+        assert all(torch.equal(a, b) for a, b in zip(found, right, strict=True))
+
+
+@BACKENDS
+def test_final_states_changed_in_place(backend):
+    """The final states are nobody else's: changing them changes no gradient."""
+    rnn, x = RNN("lstm", D, H, backend=backend), torch.randn(T, B, D)
+    right = torch.autograd.grad(rnn(x)[0].sum(), list(rnn.parameters()))
+    y, (h, c) = rnn(x)
+    with torch.no_grad():
+        h.zero_()
+        c.zero_()
+    assert all(torch.equal(a, b) for a, b in zip(torch.autograd.grad(y.sum(), list(rnn.parameters())), right, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["compiled", "stepwise"])
+@pytest.mark.parametrize("loss", [torch.Tensor.sum, lambda y: y.square().sum()], ids=["sum", "square"])
+def test_second_derivatives(backend, loss):
+    """A fused schedule has none, and says so."""
+    rnn, x = RNN("gru", D, H, backend=backend), torch.randn(T, B, D, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"twice|second"):
+        torch.autograd.grad(loss(rnn(x)[0]), x, create_graph=True)[0].sum().backward()
+
+
+def test_second_derivatives_eager():
+    rnn, x = RNN("gru", D, H, backend="eager"), torch.randn(T, B, D, requires_grad=True)
+    torch.autograd.grad(rnn(x)[0].square().sum(), x, create_graph=True)[0].sum().backward()
+    assert x.grad.isfinite().all()

@@ -9,8 +9,8 @@ from torch import nn
 
 from kernels import RNN, from_torch
 from tests.reference import error
-from tests.test_torch_nn import KINDS, results
 from tests.tolerances import TOLERANCE
+from tests.torch_layers import KINDS, results
 
 pytestmark = [
     pytest.mark.gpu,

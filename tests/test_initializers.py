@@ -1,15 +1,17 @@
 """Laws that matrices are drawn from, and the other initialisations of a cell."""
 
 import copy
+import math
 import pickle
 
 import pytest
 import torch
 
 import cells
-from cells.grammar.cell import Cell, CellError
+from cells import Cell, CellError
 from cells.grammar.initializers import Normal, Orthogonal
 from kernels import RNN
+from kernels.derive.plan import plan
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (400, 300)])
@@ -81,3 +83,45 @@ def test_a_variant_is_pickled_by_its_cell():
     back = pickle.loads(pickle.dumps(critical))
     assert isinstance(back, Cell) and back.init == critical.init and back.step is critical.step
     assert pickle.loads(pickle.dumps(cells.load("vanilla"))) is cells.load("vanilla")
+
+
+@pytest.mark.parametrize("name", [name for name in cells.names() if not plan(cells.load(name)).stencil_inputs])
+def test_initialisation(name):
+    """Everything from U(-1/√H, 1/√H), filling it, but for what the paper says."""
+    found = cells.load(name)
+    if name == "fastgrnn":
+        return  # none of it: see test_the_initialisation_of_fastgrnn
+    values = {key: torch.empty(shape) for key, shape in found.shapes(300 if plan(found).elementwise_input else 150, 300).items()}
+    found.initialise(values)
+    for key, value in values.items():
+        if key in ("b.theta", "b.eta"):
+            assert (value == {"b.theta": 1, "b.eta": -1}[key]).all()
+            continue
+        bound = 0.07 if name == "cfn" else 300**-0.5
+        assert -bound <= value.min() < -0.95 * bound and 0.95 * bound < value.max() <= bound
+        assert value.mean().abs() < 5 * bound / math.sqrt(3 * value.numel())
+
+
+def test_the_initialisation_of_fastgrnn():
+    """Its authors' code: matrices from N(0, 0.1²), biases of 1, and ζ, ν the sigmoids of 1 and -4."""
+    found = cells.load("fastgrnn")
+    values = {key: torch.empty(shape) for key, shape in found.shapes(150, 300).items()}
+    found.initialise(values)
+    assert all(abs(values[key].std() - 0.1) < 1e-3 and abs(values[key].mean()) < 1e-3 for key in ("W.ax", "W.ah"))
+    assert (values["b.z"] == 1).all() and (values["b.h"] == 1).all()
+    assert (values["s.zeta"].item(), values["s.nu"].item()) == (1, -4)
+
+
+def test_initialisation_is_seeded():
+    """From torch's global generator; the rules of `init` by name go before those by kind."""
+    rules = Cell(cells.load("minimal").step, init={"W": (2.0, 3.0), "W.uz": 0.5, "b.u": (-1.0, 0.0)})
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        values = {key: torch.empty(shape) for key, shape in rules.shapes(4, 6).items()}
+        rules.initialise(values)
+        draws.append(values)
+    first, second = draws
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert ((first["W.z"] >= 2) & (first["W.z"] <= 3)).all() and (first["W.uz"] == 0.5).all()
+    assert ((first["b.u"] >= -1) & (first["b.u"] <= 0)).all() and (first["b.z"].abs() <= 6**-0.5).all()

@@ -5,12 +5,8 @@ import torch
 
 import cells
 from cells.grammar.cell import Cell
-from cells.grammar.errors import CellError
 from cells.grammar.functions import tanh
-from cells.grammar.grid import Grid
-from cells.grammar.stencil import Stencil
-from cells.wave import damped_wave, wave
-from kernels import RNN
+from cells.wave import wave
 from kernels.derive.adjoint import TRITON, adjoint, print_source
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing, custom_op
@@ -22,20 +18,8 @@ from kernels.schedules.persistent.tiling import Chip
 from kernels.schedules.stencil import stencil
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE
-from tests.waves import interacting
+from tests.waves import CELLS, UPWIND
 
-UPWIND = Stencil("up", (((0, 0), 0.75), ((-1, 0), -0.5), ((0, 1), 0.25), ((1, -1), 0.125)))
-SHORT = Stencil("short", (((1,), 0.5), ((-1,), -0.25)), (35,))
-
-
-def lopsided(h, c, x, W, b, p):
-    """Stencils that are no one's transpose: two on one state, one on another, and one on what is learned."""
-    h_next = tanh(UPWIND(h) + SHORT(c) * p.a + W.x(x) + b.h)
-    return h_next, 0.5 * c + SHORT(h) * UPWIND(h) + SHORT(p.a)
-
-
-CELLS = {"wave": wave, "line": damped_wave(Grid((35,)), dt=0.7), "box": damped_wave(Grid((3, 4, 5), border=1)),
-         "interacting": interacting(Grid((5, 7))), "lopsided": Cell(lopsided)}  # fmt: skip
 SIZES = [(1, 1, 3), (4, 3, 1), (9, 2, 5)]
 """T, B and D; H is what the grid has."""
 
@@ -143,37 +127,6 @@ def test_beside_a_matrix(backend):
     check(draws(Cell(recurrent), 4, 3, 2, 12), backend, torch.float32)
 
 
-def of_an_expression(u, x, W, b):
-    return tanh(UPWIND(u * u) + W.x(x))
-
-
-def under_a_matrix(u, x, W, b):
-    return tanh(W.h(UPWIND(u)) + W.x(x))
-
-
-def two_of_one_name(u, x, W, b):
-    return tanh(UPWIND(u) + Stencil("up", (((0, 0), 1.0),))(u) + W.x(x))
-
-
-@pytest.mark.parametrize(
-    ("step", "message"),
-    [
-        (of_an_expression, "of_an_expression: up is applied to a state as it is, and not to what this step makes of one"),
-        (under_a_matrix, "under_a_matrix: a matrix is applied to what a stencil finds of a state: no schedule runs that"),
-        (two_of_one_name, "two_of_one_name: two stencils are called up: use two names"),
-        (lambda h, x, W, b: UPWIND(W.h), "up takes a state or what is made of learned values and x, not a function"),
-    ],
-)
-def test_wrong_cells(step, message):
-    with pytest.raises(CellError, match=message):
-        plan(Cell(step))
-
-
-def test_a_layer_of_another_size():
-    with pytest.raises(CellError, match="wave: lap is of a grid of 3×4×5 = 60 units, and not of 64"):
-        RNN(CELLS["box"], 1, 64)
-
-
 def test_in_a_graph():
     """What torch.compile sees returns no tensor twice, though u_{t−1} over time lies where u_t does."""
     p = problem(wave, 4, 2, 1, 6)
@@ -202,26 +155,3 @@ def test_sequences_share_no_scratch(monkeypatch):
     check([problem(wave, 5, 3, 1, 12)], "stencil", torch.float32)
     (scratch,) = kept
     assert scratch.isfinite().all()
-
-
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
-@pytest.mark.parametrize("first", ["inference", "export", "compile", "jacobian"])
-def test_a_layer_is_trained_whoever_asked_for_its_weights_first(first, backend):
-    """In inference mode, traced or transformed: no tensor of those is left for the others."""
-    given = Stencil(f"{first}_{backend}", (((1,), 0.5), ((-1,), -0.25)))
-    cell = Cell(lambda u, x, W, p: tanh(given(u) + given(p.c) + W.z(x)))
-    layer = RNN(cell, 1, 9, backend=backend)
-    x = torch.randn(3, 2, 1)
-    y, learned = None, cell.learned(layer.weights())
-    if first == "inference":
-        with torch.inference_mode():
-            y, _ = layer(x)
-    elif first == "jacobian":
-        torch.func.vmap(torch.func.jacrev(lambda u: cell((u,), x[0, :1], learned)[0]))(torch.randn(4, 1, 9))
-    elif first == "export":
-        y, _ = torch.export.export(layer, (x,)).module()(x)
-    else:
-        y, _ = torch.compile(layer, backend="aot_eager")(x)
-    again, _ = layer(x)
-    again.sum().backward()
-    assert (y is None or torch.allclose(y, again, atol=1e-6)) and all(w.grad.isfinite().all() for w in layer.parameters())

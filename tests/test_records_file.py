@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.comparison import RunSet, compare
-from bench.records import RecordError, compress, read_records
+from bench.records import CaseRecord, RecordError, compress, read_records
 from bench.render import comparison_tables, export, run_report
 from tests.command_line import bench
-from tests.records import detailed, lines
+from tests.records import RUN, case, detailed, lines
 
 __all__ = ["bench"]
 
@@ -176,3 +176,12 @@ def test_gzipped_records_are_read_like_plain_ones(tmp_path):
         packed.write_bytes(broken)
         with pytest.raises(RecordError, match="can't be read"):
             read_records(tmp_path)
+
+
+def test_of_a_case_measured_again_the_last_record_counts_and_failures_stay(tmp_path):
+    a, b, c = case("lstm"), case("gru"), case("cfn")
+    statuses = [(a, "skipped"), (c, "skipped"), (a, "ok"), (b, "failed"), (b, "ok"), (b, "ok"), (c, "failed")]
+    lines = [RUN, *(CaseRecord(case=k, status=status, samples=[1.0] * n) for n, (k, status) in enumerate(statuses))]
+    (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines))
+    found = [(r.case, r.status, len(r.samples)) for r in read_records(tmp_path).cases]
+    assert sorted(found, key=str) == sorted([(a, "ok", 2), (b, "failed", 3), (b, "ok", 5), (c, "failed", 6)], key=str)

@@ -1,5 +1,6 @@
-"""A grid that is shared out among programs, which meet in every step: all of them at once, each in a process of its own."""
+"""The stencil kernels: a grid shared out among programs, each in a process of its own; and compiled, they keep everything in registers."""
 
+import importlib.util
 import os
 
 import pytest
@@ -13,7 +14,9 @@ from cells.wave import wave
 from kernels.derive.plan import plan
 from kernels.layer.input_products import apply
 from kernels.schedules.stencil import stencil
+from kernels.schedules.stencil.stencil import MAX_UNITS, UNITS_PER_PROGRAM
 from tests import forked
+from tests.offline import offline
 from tests.reference import check, draws, problem
 from tests.waves import interacting
 
@@ -82,3 +85,15 @@ def test_as_many_sequences_as_there_is_room_for(monkeypatch):
     assert launched == [(4, 64, 0, True), (4, 64, 2, True), (2, 32, 4, True)]
     stencil.Launch(loops[0]).run(Kernel(), ())
     assert launched[3][0] == 5 and launched[3][2:] == (0, False)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
+def test_no_spills():
+    found = offline(script="offline_stencil.py")
+    sizes = {kernel["H"] for kernel in found}
+    assert (
+        MAX_UNITS in sizes and max(sizes) > 4 * UNITS_PER_PROGRAM and {kernel["direction"] for kernel in found} == {"forward", "backward"}
+    )
+    for kernel in found:
+        assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], kernel
+        assert 0 < kernel["registers"] <= 128 and kernel["barriers"] >= 1, kernel

@@ -3,7 +3,6 @@
 import textwrap
 
 import pytest
-import torch
 
 from bench.analysis.summary import CaseIndex, find_peers, updates_per_second
 from bench.commands.cell_arguments import check_sizes
@@ -11,8 +10,7 @@ from bench.errors import UsageError
 from bench.harness.cases import is_planned, list_interpreter_cases, small_size, timing_groups
 from bench.harness.runner import make_case_record
 from bench.harness.settings import Settings
-from bench.measure import gate
-from bench.measure.backends import Unsupported, build_workload
+from bench.measure.backends import build_workload
 from bench.measure.numerics import describe_numerics
 from bench.measure.problem import make_problem
 from bench.records import CaseRecord
@@ -23,19 +21,6 @@ from bench.render.table import write_markdown, write_table
 from tests.records import ENVIRONMENT, case, timed
 
 ASKED = Settings(("wave", "minimal"), default_names("cpu"), (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
-
-
-@pytest.mark.parametrize("sizes", [{"T": 6, "B": 3, "D": 5, "H": 36}, {"T": 1, "B": 1, "D": 1, "H": 17}], ids=str)
-def test_the_conv2d_loop_computes_waves(sizes):
-    """Held to the reference like any backend; its error is that of float32."""
-    given = make_problem("wave", **sizes, dtype="float32", device="cpu", seed=1)
-    errors, wrong = gate.compare_answer(given, build_workload("conv2d", given).answer(), 1e-5)
-    assert wrong == "" and errors.output < 1e-6
-
-
-def test_and_nothing_else():
-    with pytest.raises(Unsupported, match="is a loop for the cell wave alone"):
-        build_workload("conv2d", make_problem("minimal", 2, 1, 3, 4, "float32", "cpu", 0))
 
 
 def test_which_rows_there_are():
@@ -109,13 +94,3 @@ def test_a_grid_of_another_size(tmp_path):
     check_sizes((f"{file}:pond",), 3, 64)
     with pytest.raises(UsageError, match=r"its grid has 64 points: take --hidden 64, not 256"):
         check_sizes((f"{file}:pond",), 3, 256)
-
-
-def test_the_peer_is_as_the_paper_runs_it():
-    """One convolution a step, its kernel the five-point stencil; nothing of what no step changes is computed again."""
-    given = make_problem("wave", 5, 2, 1, 16, "float32", "cpu", 0)
-    made = build_workload("conv2d", given)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
-        made.infer()
-    counts = {event.key: event.count for event in seen.key_averages()}
-    assert counts["aten::conv2d"] == 5 and counts["aten::sigmoid"] == 1
