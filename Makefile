@@ -50,8 +50,8 @@ test: .venv/.installed-test .venv/.installed-peers
 
 # The inner loop, within a minute: lint, types, the shape of the tree, the derivation, and one cell in each schedule.
 check: lint .venv/.installed-test
-	@$(BIN)/$(PYTEST) -q tests/test_architecture.py tests/test_names.py tests/test_derive.py tests/test_schedules.py tests/test_scan.py \
-		tests/test_stencil.py -k "test_architecture or test_names or test_derive or test_upstream and gru or test_chunks_of_time and qrnn or test_in_double" $(ARGS)
+	@$(BIN)/$(PYTEST) -q tests/test_architecture.py tests/test_names.py tests/test_adjoint.py tests/test_printed_source.py tests/test_schedules.py \
+		tests/test_scan.py tests/test_kernels_stencil.py -k "test_architecture or test_names or test_adjoint or test_printed_source or test_upstream and gru or test_chunks_of_time and qrnn or test_in_double" $(ARGS)
 
 # The same where everything is as old as it may be.
 test-oldest: .venv-oldest/.installed

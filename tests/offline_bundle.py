@@ -2,7 +2,7 @@
 own, outside of the interpreter.
 
     offline_bundle.py LIST     calls what a list names, and prints as JSON how many folders of TRITON_CACHE_DIR that wrote, but for
-                               launchers that can't travel, how many kernels were launched, and whether `resident.warm` compiles the
+                               launchers that can't travel, how many kernels were launched, and whether `compile_kernel` compiles the
                                kernel that is called
 """
 

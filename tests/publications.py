@@ -5,7 +5,7 @@ from pathlib import Path
 from bench.records import CaseRecord, Records
 from bench.render import run_report
 from tests.records import RUN, detailed, lines, whole
-from tests.test_quality import whole as trainings
+from tests.test_training_metrics import whole as trainings
 
 CELLS = ("gru", "lstm", "minimal")
 

@@ -19,11 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import cells
 from cells.grammar.cell import Cell
+from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing
-from kernels.layer.input_products import apply
+from kernels.layer.input_products import apply, hoist
 from kernels.layer.select import SCHEDULES
+from tests import custom
 from tests.tolerances import TOLERANCE
 
 ENOUGH = 8
@@ -150,3 +153,24 @@ def decided(problem: Problem, branches: Tensor, distance: float) -> Cell:
         return a * branch
 
     return Cell(vanilla_relu)
+
+
+def given_cell(name: str, T: int, B: int, D: int, H: int, **options: object) -> Problem:
+    """The problem of a cell of the project or of `custom`, at D = H where it takes that."""
+    cell = custom.CELLS.get(name) or cells.load(name)
+    return problem(cell, T, B, H if plan(cell).elementwise_input else D, H, **options)
+
+
+def leaves(p: Problem) -> Problem:
+    """The problem with everything given a leaf that takes a gradient."""
+    return p.with_given(**{name: value.clone().requires_grad_() for name, value in p.given.items()})
+
+
+def rows(p: Problem) -> list[Tensor | None]:
+    """`hoist`'s tensors with the products in front of the loop carried out: each feed given as its rows, without a weight."""
+    tensors, feeds = hoist(plan(p.cell), p.given["x"], p.given["h"].shape[1], p.weights), layout(plan(p.cell)).feeds
+    for k, feed in enumerate(feeds):
+        v, W, bias = tensors[3 * k : 3 * k + 3]
+        v = tensors[3 * len(feeds) + feed.value] if feed.value >= 0 else v
+        tensors[3 * k : 3 * k + 3] = [torch.nn.functional.linear(v, W, bias), None, None]
+    return tensors

@@ -1,6 +1,6 @@
 """Launch kernels on the stand-in for the CUDA driver, and print what it was called with as JSON: a program of its own.
 
-    standin_launches.py launches FOLDER     resident and stencil kernels: what reaches the driver, beside what should
+    standin_launches.py launches FOLDER     persistent and stencil kernels: what reaches the driver, beside what should
     standin_launches.py limits FOLDER       what is chosen where a process may use only some of the multiprocessors
     standin_launches.py bare FOLDER         the kernels of calls that keep nothing, or go back from the final states alone
 

@@ -26,6 +26,12 @@ RENDERING = [
     *(f"bench.{room}.{path.stem}" for room in ("analysis", "render", "site") for path in (ROOT / "bench" / room).glob("[!_]*.py")),
 ]
 """What turns records into a report."""
+ACROSS = (
+    "architecture", "browser", "cuda_driver", "docs_code", "equation_properties", "examples", "golden", "gpu", "host_bound", "imports",
+    "links", "low_memory", "names", "oldest_versions", "papers", "printed_source", "pytest_benchmark", "recompilation", "reference",
+    "rehearsal", "tasks", "torch_func", "torch_nn", "tutorial", "wave_benchmark", "wheel", "wrong_cells", "wrong_waves",
+)  # fmt: skip
+"""Test files of a property that several modules have together. Every other one is named after the module, or the folder, that it tests."""
 
 
 def name(path: Path) -> str:
@@ -132,6 +138,23 @@ def test_everything_but_triton_works_without_it():
 
 def test_files_are_small():
     assert [name(path) for path in FILES if len(path.read_text().splitlines()) > 300] == []
+
+
+TESTS = sorted((ROOT / "tests").glob("test_*.py"))
+
+
+def test_test_files_are_small():
+    assert [path.name for path in (ROOT / "tests").rglob("*.py") if len(path.read_text().splitlines()) > 300] == []
+
+
+def test_test_files_are_named_after_what_they_test():
+    """A module, with `gpu_` in front where it is on a GPU, or with its package where two packages have one of that name."""
+    stems = [{part for p in FILES if p.is_relative_to(ROOT / package) for part in (p.stem, p.parent.name)} for package in PACKAGES]
+    modules = {stem if sum(stem in others for others in stems) == 1 else f"{package}_{stem}"
+               for package, found in zip(PACKAGES, stems, strict=True) for stem in found}  # fmt: skip
+    names = {path.stem.removeprefix("test_") for path in TESTS}
+    assert names - {*ACROSS} - modules - {f"gpu_{module}" for module in modules} == set()
+    assert {*ACROSS} - names == set()
 
 
 def test_modules_are_named_for_what_they_own():

@@ -8,7 +8,7 @@ import torch
 
 from bench.harness import calibration
 from bench.measure import clock
-from tests.test_cli import bench
+from tests.command_line import bench
 
 __all__ = ["bench"]
 

@@ -11,7 +11,7 @@ from bench.cli import app
 from bench.harness import campaign, device
 from bench.harness.campaign import OVERDUE, STEPS, Step
 from bench.harness.suites import SUITES
-from tests.test_cli import bench
+from tests.command_line import bench
 
 __all__ = ["bench"]
 

@@ -13,33 +13,21 @@ from pathlib import Path
 import pytest
 
 import cells
-from bench import cli
 from bench.commands.cell_report import derived_functions
 from bench.errors import UsageError
 from bench.harness.runner import Runner
 from bench.records import read_records
 from bench.records.resume import check_resumable
 from kernels.derive.plan import plan
+from tests.command_line import bench
 from tests.inline import Inline
 from tests.records import whole
+
+__all__ = ["bench"]
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = "compiled,compiled-low,vendor,stepwise"
 QUICK = ("all", "--quick", "--cells", "minimal,lstm", "--backends", BACKENDS, "--seq-lens", "3", "--device", "cpu")
-
-
-@pytest.fixture
-def bench(monkeypatch, capfd):
-    """Call `python -m bench …` in this process. Returns its exit code, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        captured = capfd.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.mark.parametrize(

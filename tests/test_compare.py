@@ -11,8 +11,8 @@ from bench.analysis.comparison import RunSet, Threshold, compare, list_differenc
 from bench.errors import UsageError
 from bench.harness import revisions
 from bench.records import Reading, Records
+from tests.command_line import bench
 from tests.records import RUN, case, detailed, lines, records, timed
-from tests.test_cli import bench
 
 __all__ = ["bench"]
 

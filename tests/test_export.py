@@ -15,8 +15,8 @@ from bench.render import benchmarks, export
 from bench.render.case_rows import list_case_rows
 from bench.render.table import write_rows
 from bench.render.terminal import WIDTH, terminal
+from tests.command_line import bench
 from tests.records import case, detailed, lines, records, timed, whole
-from tests.test_cli import bench
 
 __all__ = ["bench"]
 

@@ -249,7 +249,7 @@ print("done")
 
 
 def test_no_hang_beside_other_work():
-    """Two resident layers, which don't fit the device together, and large products on three streams at once: the programs that wait for
+    """Two persistent layers, which don't fit the device together, and large products on three streams at once: the programs that wait for
     each other are all there, or none is. The last round gives the same bits as each layer alone."""
     alike = os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # or its products needn't give the same bits on several streams
     done = subprocess.run([sys.executable, "-c", BUSY], cwd=ROOT, capture_output=True, text=True, timeout=180, env=alike)

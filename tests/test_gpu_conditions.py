@@ -122,7 +122,7 @@ def test_kernels_are_counted():
     assert count_launches(chunk, DEVICE) == 5, "those of a replayed graph count one by one"
 
 
-def test_stepwise_launches_with_the_steps_and_resident_does_not():
+def test_stepwise_launches_with_the_steps_and_persistent_does_not():
     counted = {b: count_launches(workload(b, "vanilla").infer, DEVICE) for b in ("stepwise", "persistent", "eager")}
     assert counted["stepwise"] >= 2 * T and counted["persistent"] < 20 and counted["eager"] >= 2 * T, counted
 

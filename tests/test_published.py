@@ -14,7 +14,7 @@ from bench.render.index import render_index
 from bench.render.published import Published, read_published
 from tests.publications import RUNS, publish
 from tests.records import RUN
-from tests.test_quality import record
+from tests.test_training_metrics import record
 
 REPORTS = Path(__file__).parents[1] / "reports"
 

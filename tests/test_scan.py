@@ -14,9 +14,8 @@ from kernels.layer import checkpointing, select
 from kernels.layer.autograd import Recurrence
 from kernels.schedules.persistent.tiling import Chip
 from tests import custom
-from tests.reference import agree, check, draws, outputs, problem, solve
-from tests.test_offline import offline
-from tests.test_schedules import leaves, rows
+from tests.offline import offline
+from tests.reference import agree, check, draws, leaves, outputs, problem, rows, solve
 from tests.tolerances import TOLERANCE
 
 pytest.importorskip("triton")

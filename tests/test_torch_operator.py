@@ -10,8 +10,10 @@ from cells.grammar.cell import Cell
 from kernels import RNN, from_torch
 from kernels.layer import input_products, select, torch_operator
 from tests.reference import error
-from tests.test_dropin import KINDS, LENGTHS, OPTIONS, B, D, H, T, flat, results
 from tests.tolerances import TOLERANCE
+from tests.torch_layers import KINDS, LENGTHS, OPTIONS, flat, results
+
+T, B, D, H = 7, 5, 10, 12
 
 EVERY = pytest.mark.parametrize("kind", KINDS)
 

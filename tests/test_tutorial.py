@@ -9,8 +9,8 @@ import pytest
 
 from bench.records import read_records
 from kernels import RNN
+from tests.command_line import bench
 from tests.inline import Inline
-from tests.test_cli import bench
 
 __all__ = ["bench"]
 

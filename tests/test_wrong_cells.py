@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.test_cli import bench
+from tests.command_line import bench
 
 __all__ = ["bench"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.test_cli import bench
+from tests.command_line import bench
 from tests.test_wrong_cells import told
 
 __all__ = ["bench"]

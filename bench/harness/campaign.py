@@ -97,7 +97,7 @@ STEPS = (
     Step("tune", 1, 75, (*TUNE, "--tilings", "4")),
     Step("headline", 1, 120, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
     Step("layers", 1, 15, (*LAYERS, "{folder}/headline")),
-    Step("tests", 1, 120, test_arguments(*(f"tests/test_gpu{part}.py" for part in ("", "_torch", "_scan", "_conditions")))),
+    Step("tests", 1, 120, test_arguments(*(f"tests/test_gpu{part}.py" for part in ("", "_torch_operator", "_scan", "_conditions")))),
     Step("smoke again", 2, 40, SMOKE),
     Step("tune more", 2, 60, ("bench", "tune", "--budget", "{seconds}", "--out", "{folder}")),
     Step("headline in full", 2, 130, suite_arguments("headline", "full", "--backends", "vendor,persistent,stepwise"), ending=40.0),

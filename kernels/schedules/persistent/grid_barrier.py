@@ -14,7 +14,7 @@ inline PTX, which Triton may neither drop nor move (`is_pure=False`) and which c
 hands its result to all threads through shared memory, two block barriers a try. Causality order in PTX's memory model runs from the
 release over the acquire of that one thread and the block barrier to the loads of the others, as it does where all threads are given the
 result. That holds for ordinary loads, through L1: an acquire at gpu scope drops what L1 held, and the barrier keeps every load behind
-it. (A line may hold the end of one step's slot and the start of the next one's, so L1 may well have held it.) `tests/test_gates.py`
+it. (A line may hold the end of one step's slot and the start of the next one's, so L1 may well have held it.) `tests/test_time_loop.py`
 finds both block barriers, the release and the acquire in the PTX, in this order: before triton put barriers around a release of its
 own, the one in front of it had to be written, and it still is.
 

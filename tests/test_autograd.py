@@ -1,0 +1,101 @@
+"""Gradients when something a backward pass needs is changed in place: the right ones or an error. And second derivatives."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from kernels import RNN
+
+BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])
+
+T, B, D, H = 4, 2, 4, 6
+RUN = [
+    ("lstm", "eager"), ("lstm", "compiled"), ("lstm", "stepwise"), ("lstm", "persistent"), ("minlstm", "scan"),
+    ("wave", "compiled"), ("wave", "stepwise"), ("wave", "stencil"),
+]  # fmt: skip
+CHANGES = ["x", "y", "a step of y", "first state given", "last state given", "first state", "last state"]
+
+
+def gradients(rnn: RNN, change: str = "") -> list[Tensor]:
+    """Those of x, the initial states and all parameters, after one of the tensors was changed behind autograd's back."""
+    generator = torch.Generator().manual_seed(3)
+    count = len(rnn.cell.states)
+    leaves = [torch.randn(n, B, width, generator=generator) for n, width in [(T, rnn.input_size)] + [(1, H)] * count]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+    x, *given = (leaf * 1 for leaf in leaves)
+    y, final = rnn(x, tuple(given))
+    loss = sum((out * torch.randn(out.shape, generator=generator)).sum() for out in (y, *final))
+    places = {"x": x, "y": y, "a step of y": y[1], "first state given": given[0], "last state given": given[-1]}
+    places |= {"first state": final[0], "last state": final[-1]}
+    if change:
+        with torch.no_grad():
+            places[change].mul_(7)
+    return list(torch.autograd.grad(loss, leaves + list(rnn.parameters())))
+
+
+@pytest.mark.parametrize("memory", ["full", "low"])
+@pytest.mark.parametrize(("name", "backend"), RUN, ids=[" ".join(run) for run in RUN])
+def test_changed_before_the_backward_pass(name, backend, memory):
+    """One of the two, whatever is changed: nn.LSTM raises, too. In `stencil` the second state's history is a view of the first's."""
+    if (backend, memory) == ("eager", "low"):
+        pytest.skip("torch.utils.checkpoint doesn't watch what it is given")
+    rnn = RNN(name, 1 if name == "wave" else H, H, backend=backend, memory=memory)
+    expected, refused = gradients(rnn), []
+    for change in CHANGES:
+        try:
+            found = gradients(rnn, change)
+        except RuntimeError as error:
+            assert "modified by an inplace operation" in str(error) or "modified inplace" in str(error)
+            refused.append(change)
+        else:
+            assert all(map(torch.equal, found, expected)), change
+    assert {"x", "y", "a step of y"} <= {*refused} or backend == "eager"
+
+
+@pytest.mark.parametrize("layer", [torch.nn.LSTM(1, H), RNN("lstm", 1, H, backend="compiled"), RNN("wave", 1, H, backend="stencil")])
+def test_changed_where_autograd_sees_it(layer):
+    y, _ = layer(torch.randn(T, B, 1))
+    with pytest.raises(RuntimeError, match=r"inplace"):
+        y.mul_(2).sum().backward()
+
+
+@BACKENDS
+def test_outputs_changed_in_place(backend):
+    """Either the gradients are right, or autograd says what happened; nothing in between."""
+    rnn, x = RNN("gru", D, H, backend=backend), torch.randn(T, B, D)
+    right = torch.autograd.grad(rnn(x)[0].sum(), list(rnn.parameters()))
+    y, _ = rnn(x)
+    y += 1
+    try:
+        found = torch.autograd.grad(y.sum(), list(rnn.parameters()))
+    except RuntimeError as raised:
+        assert "modified by an inplace operation" in str(raised)
+    else:
+        assert all(torch.equal(a, b) for a, b in zip(found, right, strict=True))
+
+
+@BACKENDS
+def test_final_states_changed_in_place(backend):
+    """The final states are nobody else's: changing them changes no gradient."""
+    rnn, x = RNN("lstm", D, H, backend=backend), torch.randn(T, B, D)
+    right = torch.autograd.grad(rnn(x)[0].sum(), list(rnn.parameters()))
+    y, (h, c) = rnn(x)
+    with torch.no_grad():
+        h.zero_()
+        c.zero_()
+    assert all(torch.equal(a, b) for a, b in zip(torch.autograd.grad(y.sum(), list(rnn.parameters())), right, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["compiled", "stepwise"])
+@pytest.mark.parametrize("loss", [torch.Tensor.sum, lambda y: y.square().sum()], ids=["sum", "square"])
+def test_second_derivatives(backend, loss):
+    """A fused schedule has none, and says so."""
+    rnn, x = RNN("gru", D, H, backend=backend), torch.randn(T, B, D, requires_grad=True)
+    with pytest.raises(RuntimeError, match=r"twice|second"):
+        torch.autograd.grad(loss(rnn(x)[0]), x, create_graph=True)[0].sum().backward()
+
+
+def test_second_derivatives_eager():
+    rnn, x = RNN("gru", D, H, backend="eager"), torch.randn(T, B, D, requires_grad=True)
+    torch.autograd.grad(rnn(x)[0].square().sum(), x, create_graph=True)[0].sum().backward()
+    assert x.grad.isfinite().all()

@@ -1,0 +1,66 @@
+"""What a cell may not do with a stencil, and layers of a cell that has one."""
+
+import pytest
+import torch
+
+from cells.grammar.cell import Cell
+from cells.grammar.errors import CellError
+from cells.grammar.functions import tanh
+from cells.grammar.stencil import Stencil
+from kernels import RNN
+from kernels.derive.plan import plan
+from tests.waves import CELLS, UPWIND
+
+
+def of_an_expression(u, x, W, b):
+    return tanh(UPWIND(u * u) + W.x(x))
+
+
+def under_a_matrix(u, x, W, b):
+    return tanh(W.h(UPWIND(u)) + W.x(x))
+
+
+def two_of_one_name(u, x, W, b):
+    return tanh(UPWIND(u) + Stencil("up", (((0, 0), 1.0),))(u) + W.x(x))
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (of_an_expression, "of_an_expression: up is applied to a state as it is, and not to what this step makes of one"),
+        (under_a_matrix, "under_a_matrix: a matrix is applied to what a stencil finds of a state: no schedule runs that"),
+        (two_of_one_name, "two_of_one_name: two stencils are called up: use two names"),
+        (lambda h, x, W, b: UPWIND(W.h), "up takes a state or what is made of learned values and x, not a function"),
+    ],
+)
+def test_wrong_cells(step, message):
+    with pytest.raises(CellError, match=message):
+        plan(Cell(step))
+
+
+def test_a_layer_of_another_size():
+    with pytest.raises(CellError, match="wave: lap is of a grid of 3×4×5 = 60 units, and not of 64"):
+        RNN(CELLS["box"], 1, 64)
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("first", ["inference", "export", "compile", "jacobian"])
+def test_a_layer_is_trained_whoever_asked_for_its_weights_first(first, backend):
+    """In inference mode, traced or transformed: no tensor of those is left for the others."""
+    given = Stencil(f"{first}_{backend}", (((1,), 0.5), ((-1,), -0.25)))
+    cell = Cell(lambda u, x, W, p: tanh(given(u) + given(p.c) + W.z(x)))
+    layer = RNN(cell, 1, 9, backend=backend)
+    x = torch.randn(3, 2, 1)
+    y, learned = None, cell.learned(layer.weights())
+    if first == "inference":
+        with torch.inference_mode():
+            y, _ = layer(x)
+    elif first == "jacobian":
+        torch.func.vmap(torch.func.jacrev(lambda u: cell((u,), x[0, :1], learned)[0]))(torch.randn(4, 1, 9))
+    elif first == "export":
+        y, _ = torch.export.export(layer, (x,)).module()(x)
+    else:
+        y, _ = torch.compile(layer, backend="aot_eager")(x)
+    again, _ = layer(x)
+    again.sum().backward()
+    assert (y is None or torch.allclose(y, again, atol=1e-6)) and all(w.grad.isfinite().all() for w in layer.parameters())

@@ -1,0 +1,48 @@
+"""The backend of a call: a warning and the eager reference where the one asked for can't run."""
+
+import pytest
+import torch
+
+from kernels import RNN
+from kernels.layer import select as backends
+
+T, B, D, H = 5, 3, 4, 6
+
+
+@pytest.fixture
+def fresh_warnings():
+    backends._warn.cache_clear()
+    yield
+    backends._warn.cache_clear()
+
+
+@pytest.mark.parametrize("backend", ["auto", "compiled"])
+def test_no_compiler(backend, monkeypatch, fresh_warnings):
+    """Without a C++ compiler the eager reference runs, and it is said once."""
+    monkeypatch.setattr("kernels.schedules.cpu.compiled.compiler", lambda: None)
+    rnn, eager = RNN("minimal", D, H, backend=backend), RNN("minimal", D, H, backend="eager")
+    eager.load_state_dict(rnn.state_dict())
+    x = torch.randn(T, B, D)
+    with pytest.warns(RuntimeWarning, match=r"'compiled' finds no C\+\+ compiler: install g\+\+.*eager reference") as said:
+        y = rnn(x)[0]
+    assert torch.equal(y, eager(x)[0]) and len(said) == 1
+    assert torch.equal(rnn(x)[0], y)
+
+
+@pytest.mark.parametrize(
+    ("backend", "dtype", "reason"),
+    [
+        ("compiled", torch.float16, "computes in float32 or float64, not float16"),
+        ("stepwise", torch.float64, "computes in float32, float16 or bfloat16, not float64"),
+    ],
+)
+def test_dtype_that_a_backend_lacks(backend, dtype, reason, fresh_warnings):
+    with pytest.warns(RuntimeWarning, match=f"{backend}.*{reason}"):
+        y, _ = RNN("minimal", D, H, backend=backend, dtype=dtype)(torch.randn(T, B, D).to(dtype))
+    assert y.dtype == dtype
+
+
+def test_stepwise_needs_a_gpu_or_the_interpreter(monkeypatch, fresh_warnings):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.warns(RuntimeWarning, match=r"'stepwise' needs a GPU, not a cpu \(TRITON_INTERPRET=1"):
+        RNN("minimal", D, H, backend="stepwise")(torch.randn(T, B, D))
