@@ -5,6 +5,8 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import cells
+from cells.grammar.cell import Cell
+from cells.grammar.functions import tanh
 from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.schedules.cpu import compiled
@@ -50,6 +52,15 @@ def followed(monkeypatch):
 def test_products_follow(name, size, threads, followed):
     check(draws(made(name), *size), "compiled", torch.float32)
     assert followed and all(followed)
+
+
+def test_two_biases_of_one_sum():
+    """What a feed adds is all of them."""
+
+    def two(h, x, W, b, p):
+        return tanh(W.h(h) + W.x(x) + b.h + p.h)
+
+    check([problem(Cell(two), 3, 2, 5, 7)], "compiled", torch.float32)
 
 
 @pytest.mark.parametrize("size", [(3, 1, 5, 4), (2, 3, 40, 8), (1, 5, 3, 33)], ids=str)

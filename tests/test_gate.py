@@ -211,6 +211,20 @@ def test_an_output_from_an_earlier_call(monkeypatch):
     assert status == "incorrect" and "after the timing" in reason
 
 
+def test_an_output_that_is_written_to_after_its_call(monkeypatch):
+    """As by another stream: what is there when the call ends is right."""
+    work, made = build_workload("eager", small()), []
+    before = gate.retained_outputs(work, work.infer())
+
+    def call():
+        made.append(work.infer().clone())
+        return made[-1]
+
+    assert gate.recheck_after_timing(work, call, before, 1e-5) == ""
+    monkeypatch.setattr(gate, "synchronize", lambda device: made[-1].add_(1e-7))
+    assert "still written to after the call has ended" in gate.recheck_after_timing(work, call, before, 1e-5)
+
+
 def test_of_long_sequences_some_steps_are_kept_and_the_last_among_them():
     given = small(T=1000)
     work = build_workload("eager", given)

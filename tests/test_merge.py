@@ -67,7 +67,9 @@ def test_merged_shards_are_the_run(count, random):
 def test_what_is_there_twice():
     one, slow = timed(case(), *(1 + k / 1e3 for k in range(9))), timed(case(), *(2 + k / 1e3 for k in range(9)))
     failed = timed(case()).model_copy(update={"status": "failed", "reason": "it did"})
-    for other, words in ((one, None), (slow, "1e+03 ms in a, 2e+03 ms in b"), (failed, "ok in a, failed in b")):
+    fast = timed(case(), *(0.5 + k / 1e3 for k in range(9)))
+    said = ((one, None), (slow, "1e+03 ms in a, 2e+03 ms in b"), (fast, "1e+03 ms in a, 504 ms in b"), (failed, "ok in a, failed in b"))
+    for other, words in said:
         merged = merge_records([("a", of(records(one), "1/2")), ("b", of(records(other), "2/2"))])
         assert [line for line in merged.lines[1:]] == [one]
         assert len(merged.twice) == 1 and "gru compiled training T=128" in merged.twice[0]

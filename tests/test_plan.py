@@ -161,6 +161,13 @@ def test_constants_stay_in_their_sum():
     assert [t.name for t in p.terms] == ["h", "x"] and [v.label for v in p.vector_values] == ["h"]
     assert [n.value for n in walk(p.step.outputs) if n.op == "const"] == [0.5]
 
+    @Cell
+    def joined(h, x, W):
+        return tanh(W.h(h) + 0.5 + W.x(x))
+
+    p = plan(joined)
+    assert [t.name for t in p.terms] == ["h"] and [n.value for n in walk(p.step.outputs) if n.op == "const"] == [0.5]
+
 
 @pytest.mark.parametrize(
     ("name", "groups"),

@@ -202,6 +202,7 @@ def test_dropout(backend):
     assert torch.equal(rnn(x)[0], second(torch.zeros(T, B, H))[0])
     without = copy.deepcopy(rnn)
     without.dropout = 0.0
+    assert torch.equal(rnn(x)[1][0], without(x)[1][0]), "what the first layer is given stays whole"
     assert torch.equal(rnn.eval()(x)[0], without(x)[0]) and not torch.equal(rnn.train()(x)[0], without(x)[0])
 
 

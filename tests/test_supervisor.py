@@ -93,12 +93,18 @@ def test_where_no_process_stays_alive_it_says_how_the_last_one_ended():
     supervisor, found = sit(*[WorkerDied([], "once")] * (TRIES - 1), "works")
     supervisor.run_units([RACE], found.append, None)
     assert len(found) == 3, "a process that can't start may be an accident"
+    supervisor, found = sit(*[WorkerDied([], "once"), WorkerDied(CASES[:1], "killed")] * (TRIES - 1), "works")
+    supervisor.run_units([RACE], None)
+    assert len(found) == 4, "a case that ends its process is no fault of the machine"
 
 
 def test_after_the_budget_no_race_is_begun_and_every_case_of_it_is_named():
     supervisor, found = sit("works")
     supervisor.run_units([RACE], found.append, None, until=time.monotonic() - 1)
     assert [record.status for record in found] == ["skipped"] * 3 and supervisor.skipped == [RACE]
+    supervisor, found = sit("works")
+    supervisor.run_units([RACE], records(timed(CASES[0], 1.0)), until=time.monotonic() - 1)
+    assert [record.case for record in found] == list(CASES[1:]), "but for those that have a record"
 
 
 def test_with_a_budget_speed_is_asked_first_and_nothing_is_begun_after_it():
@@ -131,8 +137,9 @@ def test_what_failed_before_its_process_died_is_not_asked_for_again():
     assert supervisor.worker.asked == [CASES, CASES[2:]]
 
 
-def test_what_is_left_of_a_race():
-    had = [timed(CASES[0], 1.0), timed(CASES[1]).model_copy(update={"status": "crashed"})]
+@pytest.mark.parametrize("status", ["crashed", "timeout"])
+def test_what_is_left_of_a_race(status):
+    had = [timed(CASES[0], 1.0), timed(CASES[1]).model_copy(update={"status": status})]
     assert remaining_work(RACE, records(*had)).cases == (CASES[0], CASES[2]), "whole, but for what took its process down"
     assert remaining_work(RACE, records(*had, timed(CASES[2], 1.0))) is None
     assert remaining_work(RACE, records(*had, timed(CASES[2]).model_copy(update={"status": "skipped"}))) is not None

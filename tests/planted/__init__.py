@@ -1,0 +1,1 @@
+"""Planted faults: what the tests must find, one at a time."""
