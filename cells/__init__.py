@@ -1,7 +1,7 @@
-"""Recurrent cells, one file each: the equations as their papers write them.
+"""Recurrent cells, one file each, written as the equations of their papers.
 
-`names()` lists them, `load("lstm")` gives one, `load("my_cells.py:mine")` one of a user's own. A file `cells/<name>.py` that
-defines a `Cell` called `<name>` is all it takes to add one.
+`names()` lists them, `load("lstm")` returns one, and `load("my_cells.py:mine")` returns one from a user's file. To add a cell, add a file
+`cells/<name>.py` that defines a `Cell` called `<name>`.
 """
 
 import difflib
@@ -16,18 +16,22 @@ from cells.grammar.user_files import load_file
 __all__ = ["SEED", "Cell", "CellError", "cell", "load", "names"]
 
 SEED = ("cfn", "gru", "gru_reset_before", "lstm", "minimal", "minimal_deep", "vanilla", "vanilla_relu")
-"""The cells that a benchmark measures where it is told none."""
+"""The cells that a benchmark measures by default."""
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every cell in the tree, by name, in alphabetical order."""
+    """Returns the names of all built-in cells in alphabetical order."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.ispkg))
 
 
 def load(name: str) -> Cell:
-    """The cell called `name`, or FILE.py:NAME. Raises KeyError, naming the nearest match, if there is none; CellError for such a file
-    without one."""
+    """Returns a built-in cell by name, or a user's cell by FILE.py:NAME.
+
+    Raises:
+        KeyError: there is no built-in cell of that name; the message suggests the nearest match.
+        CellError: the file can't be run, or has no such cell.
+    """
     if ":" in name:
         return load_file(name)
     if name not in names():

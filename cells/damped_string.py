@@ -4,8 +4,8 @@
 
     u_{t+1} = (2 u_t − (1 − b dt) u_{t−1} + (c dt)² ∂²u_t/∂s²) / (1 + b dt) + W_source x_t
 
-By central differences (`second_order`), on a line of H points between fixed ends, dt = 0.5. It dies away as e^(−b t). Learned are c and
-b of each point, and where the inputs are felt. Stable where c dt ≤ 1 and b ≥ 0.
+Discretized by central differences (`second_order`) on a line of H points between fixed ends, with dt = 0.5. The amplitude decays as
+e^(−b t). Trainable are c and b of each point, and the input matrix W_source. Stable for c dt ≤ 1 and b ≥ 0.
 """
 
 from functools import partial

@@ -3,9 +3,9 @@
     z_t = σ(W x_t + U h_{t-1} + b_z)        h̃_t = tanh(W x_t + U h_{t-1} + b_h)
     h_t = (ζ (1 - z_t) + ν) ⊙ h̃_t + z_t ⊙ h_{t-1}
 
-Gate and candidate share both matrices. ζ and ν are single numbers between 0 and 1, each the sigmoid of what is learned, as in the
-authors' code, which also has the initialisation: matrices from N(0, 0.1²), biases of 1, and σ(1) and σ(-4). The low rank, sparsity
-and 8 bits by which the paper then compresses W and U are the trainer's part.
+Gate and candidate share both matrices. ζ and ν are scalars between 0 and 1, the sigmoids of trainable scalars, as in the authors' code.
+The initialization is from that code too: matrices from N(0, 0.1²), biases of 1, ζ = σ(1) and ν = σ(-4). The paper's compression of W and
+U (low rank, sparsity, 8 bits) is left to the training code.
 """
 
 from cells.grammar.cell import cell

@@ -4,7 +4,7 @@
     n = tanh(W_nx x_t + W_nh (r ⊙ h_{t-1}) + b_n)
     h_t = u ⊙ h_{t-1} + (1 - u) ⊙ n
 
-The second product waits for the first: two stages in every step. The GRU of torch and cuDNN is `gru`.
+The second product depends on the first: a step has two stages. The GRU of torch and cuDNN is `gru`.
 """
 
 from cells.grammar.cell import cell

@@ -1,8 +1,9 @@
-"""The independently recurrent network: Li, Li, Cook, Zhu & Gao, CVPR 2018 (1803.04831), with its rectifier.
+"""The independently recurrent network (IndRNN) with ReLU: Li, Li, Cook, Zhu & Gao, CVPR 2018 (1803.04831).
 
     h_t = max(0, W x_t + u ⊙ h_{t-1} + b)
 
-Each unit sees only itself: no product is left in the loop. The paper keeps |u| below 2^(1/T) while it trains, which is the trainer's part.
+Each unit reads only its own state, so there is no recurrent product. The paper bounds |u| by 2^(1/T) during training; that is left to
+the training code.
 """
 
 from cells.grammar.cell import cell

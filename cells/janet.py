@@ -3,10 +3,9 @@
     s_t = U_f h_{t-1} + W_f x_t + b_f        c̃_t = tanh(U_c h_{t-1} + W_c x_t + b_c)
     c_t = σ(s_t) ⊙ c_{t-1} + (1 - σ(s_t - β)) ⊙ c̃_t        h_t = c_t
 
-An LSTM with the forget gate alone, β = 1 as in the paper. The paper starts b_f at log U(1, T_max - 1): that is the `chrono`
-initialisation, for sequences of 784 steps, as the paper's pixels of MNIST are; `cells.grammar.initializers.Chrono` takes another length.
-By default,
-where no length is known, b_f starts as the other vectors do.
+An LSTM with only the forget gate, β = 1 as in the paper. The paper initializes b_f by log U(1, T_max - 1): that is the variant `chrono`,
+for sequences of 784 steps (the pixels of MNIST); `cells.grammar.initializers.Chrono` takes other lengths. By default, without a known
+length, b_f is initialized as the other vectors.
 """
 
 from cells.grammar.cell import cell

@@ -5,8 +5,8 @@
     h̃_t = max(0, W_h x_t + U_h h_{t-1} + b_h)
     h_t = z_t ⊙ h_{t-1} + (1 - z_t) ⊙ h̃_t
 
-The paper normalises W x_t over the batch, BN(W x_t), which takes all of a minibatch and no bias; here a bias stands for the shift of it
-and the scale is 1.
+The paper has BN(W x_t) in place of W x_t + b, which needs a whole minibatch. Here the bias b stands for the shift of the normalization,
+and its scale is 1.
 """
 
 from cells.grammar.cell import cell

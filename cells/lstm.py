@@ -8,13 +8,13 @@ One bias per gate; torch and cuDNN carry two and add them.
 
 from cells.grammar.cell import cell
 from cells.grammar.functions import sigmoid, tanh
-from cells.grammar.torch_equivalent import Twin
+from cells.grammar.torch_equivalent import TorchEquivalent
 
 
 @cell(
     paper="Hochreiter & Schmidhuber 1997; Gers et al. 2000",
     parameters="4*(H*D + H**2 + H)",
-    twin=Twin("LSTM", ("i", "f", "g", "o")),
+    torch_equivalent=TorchEquivalent("LSTM", ("i", "f", "g", "o")),
 )
 def lstm(h, c, x, W, b):
     i = sigmoid(W.ix(x) + W.ih(h) + b.i)

@@ -4,7 +4,7 @@
     f_t = σ(W_fx x_t + W_fh h_{t-1} + p_f ⊙ c_{t-1} + b_f)        c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
     o_t = σ(W_ox x_t + W_oh h_{t-1} + p_o ⊙ c_t + b_o)            h_t = o_t ⊙ tanh(c_t)
 
-The output gate sees the new cell, the others the old one.
+The output gate reads the new cell state c_t, the other gates the old one.
 """
 
 from cells.grammar.cell import cell

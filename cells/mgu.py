@@ -4,7 +4,7 @@
     h̃_t = tanh(W_h x_t + U_h (f_t ⊙ h_{t-1}) + b_h)
     h_t = (1 - f_t) ⊙ h_{t-1} + f_t ⊙ h̃_t
 
-One gate both forgets and resets. The second product waits for the first: two stages in every step.
+One gate is both the forget and the reset gate. The second product depends on the first: a step has two stages.
 """
 
 from cells.grammar.cell import cell

@@ -3,7 +3,7 @@
     z_t = σ(W_z x_t + b_z)        h̃_t = W_h x_t + b_h
     h_t = (1 - z_t) ⊙ h_{t-1} + z_t ⊙ h̃_t
 
-Linear in its state, and neither gate nor candidate sees it: everything but the mean of the two runs in front of the loop.
+Linear in its state. Gate and candidate don't depend on the state, so only their weighted mean is computed in the time loop.
 """
 
 from cells.grammar.cell import cell

@@ -4,9 +4,9 @@
     u_t = σ(U_h h_{t-1} + U_z z_t + b_u)
     h_t = u_t ⊙ h_{t-1} + (1 - u_t) ⊙ z_t
 
-No reset gate; z sees only the input, so a single H×H product is left in the loop. `minimal_deep` has a deeper Φ. The critical
-initialisation is that of Chen, Pennington & Schoenholz, ICML 2018 (1806.05394), as a public implementation of it has the numbers:
-σ_w = 6.88, σ_v = 1.39 and E z² = 0.46, to which W_x is scaled here for standard normal inputs.
+There is no reset gate, and z depends only on the input, so a single H×H product is left in the time loop. `minimal_deep` has a deeper Φ.
+The variant `critical` is the initialization of Chen, Pennington & Schoenholz, ICML 2018 (1806.05394), with the numbers of a public
+implementation: σ_w = 6.88, σ_v = 1.39 and E z² = 0.46, to which W_x is scaled here for standard normal inputs.
 """
 
 from cells.grammar.cell import cell

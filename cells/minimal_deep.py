@@ -4,7 +4,7 @@
     u_t = σ(U_h h_{t-1} + U_z z_t + b_u)
     h_t = u_t ⊙ h_{t-1} + (1 - u_t) ⊙ z_t
 
-All of Φ runs in front of the loop, however deep it is.
+All of Φ is computed before the time loop, whatever its depth.
 """
 
 from cells.grammar.cell import cell

@@ -3,7 +3,7 @@
     f_t = σ(W_f x_t + b_f)        i_t = σ(W_i x_t + b_i)        h̃_t = W_h x_t + b_h
     h_t = f_t / (f_t + i_t) ⊙ h_{t-1} + i_t / (f_t + i_t) ⊙ h̃_t
 
-The gates are normalised to a mean of the state and its candidate. Linear in its state, with no product in the loop.
+The gates are normalized, so h_t is a weighted mean of the state and its candidate. Linear in its state, without a recurrent product.
 """
 
 from cells.grammar.cell import cell

@@ -4,8 +4,8 @@
     o_t = σ(W¹_o x_{t-1} + W²_o x_t + b_o)           c_t = f_t ⊙ c_{t-1} + (1 - f_t) ⊙ z_t
     h_t = o_t ⊙ c_t
 
-Before the first step x is 0, as the paper pads its convolution. All gates run in front of the loop; what is left is linear in c.
-The biases are those of a convolution; the paper doesn't print them.
+Before the first step x is 0, as the paper pads its convolution. All gates are computed before the time loop; the recurrence is linear
+in c. The biases are those of a convolution; the paper omits them.
 """
 
 from cells.grammar.cell import cell

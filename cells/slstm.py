@@ -6,9 +6,9 @@
     c_t = f'_t ⊙ c_{t-1} + i'_t ⊙ z_t              n_t = f'_t ⊙ n_{t-1} + i'_t
     h_t = o_t ⊙ c_t / n_t
 
-Each R is block-diagonal: four heads, as the authors' code has by default, share the units, and each mixes its own. Of the paper's two
-forget gates it is the sigmoid. A layer starts from h = c = n = 0 and m = -∞, so that m_1 = ĩ_1, as in their code: from m = 0 a first ĩ
-far below 0 would leave n at 0. n sums up gates and can't be negative: what is drawn for it at random is from 1 to 2.
+Each R is block-diagonal with four heads, the default of the authors' code: a head mixes only its own units. Of the paper's two forget
+gates this is the sigmoid. The initial states are h = c = n = 0 and m = -∞, so that m_1 = ĩ_1, as in their code: with m = 0 and a first ĩ
+far below 0, n would stay 0. n is a sum of gates and can't be negative: random states draw it from U(1, 2).
 """
 
 import math

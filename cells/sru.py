@@ -4,7 +4,7 @@
     f_t = σ(W_f x_t + v_f ⊙ c_{t-1} + b_f)        c_t = f_t ⊙ c_{t-1} + (1 - f_t) ⊙ (W x_t)
     r_t = σ(W_r x_t + v_r ⊙ c_{t-1} + b_r)        h_t = r_t ⊙ c_t + (1 - r_t) ⊙ x_t
 
-The highway takes x unit by unit, so D = H; no product is left in the loop. The scale α of x that the paper adds for deep stacks is 1.
+The highway connection uses x elementwise, so D = H. There is no recurrent product. The paper's scale α of x, for deep stacks, is 1.
 """
 
 from cells.grammar.cell import cell

@@ -4,9 +4,8 @@
 
     u_{t+1} = (2 u_t − (1 − b dt) u_{t−1} + (c dt)² ∇²u_t) / (1 + b dt) + W_source x_t
 
-The H units are the points of the grid. Learned are the speed c and the damping b of each point, and where the inputs are felt:
-H·D + 2·H values. c stays between two `speeds`, whatever is learned, so that the waves stay stable while b ≥ 0: between 0.5 and 1 as in
-the paper.
+The H units are the points of the grid. Trainable are the speed c and the damping b of each point, and the input matrix W_source:
+H·D + 2·H parameters. c is bounded by the two `speeds`, so that the scheme stays stable while b ≥ 0: between 0.5 and 1 as in the paper.
 """
 
 from cells.grammar.cell import Cell
@@ -18,8 +17,16 @@ SPEEDS = 0.5, 1.0
 
 
 def damped_wave(grid: Grid | None = None, dt: float = DT, speeds: tuple[float, float] = SPEEDS) -> Cell:
-    """The cell of the waves on a `grid`, the most square one with H points without one: by time steps of `dt`, and no faster or slower
-    than `speeds`, between which they begin half way. Raises CellError for a time step that the fastest don't bear."""
+    """Makes the cell of the damped wave equation on a grid.
+
+    Args:
+        grid: the grid. Default: the most square one with H points.
+        dt: the time step.
+        speeds: the least and the largest wave speed; training starts at their mean.
+
+    Raises:
+        CellError: the time step is unstable for the largest speed (Courant, Friedrichs & Lewy 1928).
+    """
     grid = grid or Grid()
     slow, fast = speeds
     grid.check_step(dt, max(abs(slow), abs(fast)))

@@ -98,7 +98,7 @@ def held(run: Callable[..., object]) -> Callable[..., object]:
             for item in value:
                 yield from tensors(item)
         elif isinstance(value, (PassInputs, ForwardResult)):
-            used = {key: item for key, item in vars(value).items() if key != "feeds" or run.__name__ == "forward"}
+            used = {key: item for key, item in vars(value).items() if key != "projections" or run.__name__ == "forward"}
             yield from tensors(list(used.values()))
 
     @functools.wraps(run)

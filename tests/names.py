@@ -24,13 +24,19 @@ KERNELS = [
     ("kernels/schedules/persistent", "warm"), ("kernels/schedules/persistent", "sides"), ("kernels/schedules/persistent", "apart"),
     ("kernels/schedules/persistent", "passed"), ("kernels/schedules/persistent", "FLIGHT"), ("kernels/schedules/persistent", "tall"),
     ("kernels/schedules/persistent", "plainly"), ("kernels/schedules/persistent", "WRITTEN"), ("kernels/schedules/persistent", "power"),
+    *(("kernels", name) for name in ("feed", "feeds", "Feed", "COMPUTES_FEEDS", "twin", "trajectory", "loop", "wanted")),
+    *(("kernels/layer", name) for name in ("aligned", "autocasts", "Chunked", "with_nones")),
+    *(("kernels/schedules/stepwise", name) for name in ("whole", "through", "chunk_for", "KEPT")),
+    *(("kernels/schedules/stencil", name) for name in ("near", "reads", "locate")), ("kernels/schedules/scan", "CORE"),
+    ("kernels/schedules/scan", "WHOLE"),
     *(("kernels/schedules", name) for name in ("INTO", "FROM", "OF", "TO", "WHEN", "TALL", "UNITS", "LINE")),
 ]  # fmt: skip
 
 CELLS = [
-    ("cells/grammar", name) for name in (
+    *(("cells", name) for name in ("twin", "Twin", "Learned", "kinked", "unfit", "square")),
+    *(("cells/grammar", name) for name in (
         "located", "fault", "own", "executed", "initialised", "applied", "shaped", "bear", "stepping", "rated", "innermost", "merged",
-    )
+    )),
 ]  # fmt: skip
 
 BENCH = {

@@ -56,7 +56,7 @@ def call(work: KernelWork) -> None:
     """A training step and an inference step, which see the second half of larger tensors, as they may of a caller's."""
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
     forward, backward = (partial(f, tiles=work.tiles) for f in (persistent.forward, persistent.backward))
-    schedule = SimpleNamespace(COMPUTES_FEEDS=False, forward=forward, backward=backward)
+    schedule = SimpleNamespace(COMPUTES_PROJECTIONS=False, forward=forward, backward=backward)
     weights = {name: torch.randn(shape, dtype=dtype, requires_grad=True) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.randn(2, T, work.B, work.H, dtype=dtype)[1], [torch.randn(2, work.B, work.H, dtype=dtype)[1] for _ in cell.states]
     y, _ = apply(plan(cell), schedule, x, states, weights)

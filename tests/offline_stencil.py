@@ -51,7 +51,7 @@ def warm(loop: PassInputs, direction: str) -> Any:
             stencil_kernels.backward,
             stencil.backward_arguments(launch, trajectory, trajectory.history[0], loop.states, made),
         )
-    return kernel.warmup(*arguments, launch.counters(4), 0, *launch.sizes, grid=(4 * launch.tiles,), **launch.options)
+    return kernel.warmup(*arguments, launch.make_counters(4), 0, *launch.sizes, grid=(4 * launch.tiles,), **launch.options)
 
 
 if __name__ == "__main__":

@@ -168,9 +168,9 @@ def leaves(p: Problem) -> Problem:
 
 def rows(p: Problem) -> list[Tensor | None]:
     """`hoist`'s tensors with the products in front of the loop carried out: each feed given as its rows, without a weight."""
-    tensors, feeds = hoist(plan(p.cell), p.given["x"], p.given["h"].shape[1], p.weights), layout(plan(p.cell)).feeds
-    for k, feed in enumerate(feeds):
+    tensors, projections = hoist(plan(p.cell), p.given["x"], p.given["h"].shape[1], p.weights), layout(plan(p.cell)).projections
+    for k, projection in enumerate(projections):
         v, W, bias = tensors[3 * k : 3 * k + 3]
-        v = tensors[3 * len(feeds) + feed.value] if feed.value >= 0 else v
+        v = tensors[3 * len(projections) + projection.value] if projection.value >= 0 else v
         tensors[3 * k : 3 * k + 3] = [torch.nn.functional.linear(v, W, bias), None, None]
     return tensors

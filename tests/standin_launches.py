@@ -63,7 +63,7 @@ def launched(work: Pass, tiles: Tiles, T: int) -> dict[str, Any]:
     if work.direction == "forward":
         persistent.forward(loop, tiles)
     else:
-        trajectory = persistent.Launch(loop, tiles).trajectory()
+        trajectory = persistent.Launch(loop, tiles).allocate_result()
         persistent.backward(loop, trajectory, trajectory.history[0], loop.states, tiles)
     setattr(persistent, name, made)
     values = [*flat(arguments[0]), T, work.B]
@@ -76,8 +76,8 @@ def wave(B: int, H: int) -> stencil.Launch:
 
 
 def swept(launch: stencil.Launch) -> None:
-    trajectory, stored = stencil.allocate_history(launch.loop)
-    launch.run(stencil.stencil_kernels.forward, stencil.forward_arguments(launch, trajectory, stored), stored)
+    trajectory, stored = stencil.allocate_history(launch.inputs)
+    launch.launch_kernel(stencil.stencil_kernels.forward, stencil.forward_arguments(launch, trajectory, stored), stored)
 
 
 def launches() -> dict[str, Any]:
@@ -146,7 +146,7 @@ def bare() -> dict[str, Any]:
             tiles = persistent.tiling_for(work, CUDA, least)
             kernels = len(since(before))
             loop = persistent.random_inputs(work, 3, torch.device("cpu"))
-            trajectory = persistent.Launch(loop, tiles).trajectory()
+            trajectory = persistent.Launch(loop, tiles).allocate_result()
             before = len(standin.calls(RECORD))
             if direction == "forward":
                 loop.terms = [] if least else loop.terms

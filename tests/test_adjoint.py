@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.adjoint import TRITON, adjoint, print_source
-from kernels.derive.graph import LEAVES, SMOOTH, walk
+from kernels.derive.graph import LEAVES, SYMPY_FUNCTIONS, walk
 from kernels.derive.plan_types import Pointwise
 from tests.expressions import EVERY, MPMATH, SYMPY, evaluate, overflow, pointwise, same, trees, triton
 from tests.tolerances import CHEAP, DIGITS, SYMBOLIC
@@ -70,7 +70,7 @@ def operations(*functions: Pointwise) -> int:
 @EVERY
 def test_adjoint_of_cells(f):
     """Every step and every stage: where SymPy is told what a function is, symbolically."""
-    if {n.label for n in walk(f.outputs) if n.op == "call"} <= {*SYMPY, *SMOOTH}:
+    if {n.label for n in walk(f.outputs) if n.op == "call"} <= {*SYMPY, *SYMPY_FUNCTIONS}:
         derivatives_agree(f)
     else:
         number = random.Random(0)

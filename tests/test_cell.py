@@ -120,4 +120,4 @@ def test_one_matrix_of_two_shapes():
 def test_facts():
     """`@cell(…)` makes a Cell of a function and keeps what is known about it."""
     made = cell(paper="Someone 2020", parameters="H")(one_state)
-    assert (made.name, made.paper, made.parameters, made.twin) == ("one_state", "Someone 2020", "H", None)
+    assert (made.name, made.paper, made.parameters, made.torch_equivalent) == ("one_state", "Someone 2020", "H", None)

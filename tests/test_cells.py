@@ -11,7 +11,7 @@ from tests.reference import agree, outputs, problem, solve
 from tests.tolerances import TOLERANCE
 
 EVERY = pytest.mark.parametrize("name", cells.names())
-TWINS = [name for name in cells.names() if cells.load(name).twin]
+TWINS = [name for name in cells.names() if cells.load(name).torch_equivalent]
 PAPERS = {
     "minimal": (papers.minimal_rnn, {"W_x": "W.z", "b_z": "b.z", "U_h": "W.uh", "U_z": "W.uz", "b_u": "b.u"}),
     "minimal_deep": (

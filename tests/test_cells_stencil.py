@@ -51,7 +51,7 @@ def test_a_layer_is_trained_whoever_asked_for_its_weights_first(first, backend):
     cell = Cell(lambda u, x, W, p: tanh(given(u) + given(p.c) + W.z(x)))
     layer = RNN(cell, 1, 9, backend=backend)
     x = torch.randn(3, 2, 1)
-    y, learned = None, cell.learned(layer.weights())
+    y, learned = None, cell.bind_parameters(layer.weights())
     if first == "inference":
         with torch.inference_mode():
             y, _ = layer(x)

@@ -61,7 +61,7 @@ def test_replay_again(chunks):
 
 def test_replay_forgets(chunks, monkeypatch):
     """No more chunks are kept than KEPT, those used last."""
-    monkeypatch.setattr(cuda_graph, "KEPT", 2)
+    monkeypatch.setattr(cuda_graph, "MAX_IDLE", 2)
     for B in (1, 2, 1):
         with torch.no_grad():
             outputs(problem(cells.load("vanilla"), 3, B, 5, 7), "stepwise")

@@ -100,7 +100,7 @@ def test_a_cell_of_ones_own(monkeypatch):
     name = custom_op.register(rnn.cell)
     assert name.startswith("own#") and custom_op.register(rnn.cell) == name
     assert custom_op.register(Cell(other_own())) != name  # in another process, which of the two came first is not known
-    monkeypatch.setattr(custom_op, "KNOWN", {})
+    monkeypatch.setattr(custom_op, "CELLS_BY_NAME", {})
     with pytest.raises(RuntimeError, match="the cell own is not in the tree: make an RNN of it"):
         custom_op.find_plan(name, True)
 
@@ -115,7 +115,7 @@ def other_own():
 def test_a_layer_of_another_process(monkeypatch):
     """Unpickled, its cell is known to graphs; a cell of the tree, initialised otherwise, is one of the tree to them."""
     saved, x = pickle.dumps(RNN(residual, D, D)), torch.randn(T, B, D)
-    monkeypatch.setattr(custom_op, "KNOWN", {})
+    monkeypatch.setattr(custom_op, "CELLS_BY_NAME", {})
     rnn = pickle.loads(saved)
     assert torch.equal(torch.compile(rnn, **GRAPH)(x)[0], rnn(x)[0])
     assert custom_op.register(cells.load("janet").with_init("chrono")) == "janet"
@@ -173,4 +173,4 @@ def test_heads_are_part_of_a_name():
     """The same equations with other blocks are another cell."""
     step = cells.load("vanilla").step
     whole, two = Cell(step), Cell(step, heads={"W.hh": 2})
-    assert custom_op.digest(whole) != custom_op.digest(two)
+    assert custom_op.hash_equations(whole) != custom_op.hash_equations(two)

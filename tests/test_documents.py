@@ -11,7 +11,7 @@ from bench.site.api_reference import Entry, list_public, load_packages, read_sec
 from bench.site.documents import make_anchor, read_document, render_docstring
 from bench.site.handbook import INTERFACE, Links, list_documents
 from bench.site.site_folder import Site
-from cells.grammar.functions import KNOWN
+from cells.grammar.functions import FUNCTION_NAMES
 from kernels import RNN
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +108,7 @@ def test_fields_are_those_of_the_model():
 
 def test_every_function_that_a_cell_may_apply_is_there():
     found = entries("cells")
-    assert set(KNOWN.split(", ")) == set(INTERFACE["cells"][1]["cells.grammar.functions"])
+    assert set(FUNCTION_NAMES.split(", ")) == set(INTERFACE["cells"][1]["cells.grammar.functions"])
     assert set(cells.__all__) < found.keys()
     assert (found["tanh"].code, found["tanh"].about) == ("tanh(v)", "Derivative: `1 - y * y`, y its value.")
     assert found["softplus"].about == "Derivative: `sigmoid(v)`."

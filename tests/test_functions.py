@@ -7,7 +7,7 @@ from torch import Tensor
 
 import cells.grammar.functions as functions
 from cells import Cell, CellError
-from cells.grammar.functions import FUNCTIONS, KNOWN, exp, maximum, minimum, silu, where
+from cells.grammar.functions import FUNCTION_NAMES, FUNCTIONS, exp, maximum, minimum, silu, where
 from kernels.derive.plan import plan
 from kernels.layer.input_products import apply
 from kernels.layer.select import SCHEDULES
@@ -178,4 +178,4 @@ def test_wrong_calls():
 
 def test_known():
     """Messages list what a cell may write, all of which can be imported."""
-    assert all(callable(getattr(functions, name)) for name in KNOWN.split(", ")) and "silu" in KNOWN
+    assert all(callable(getattr(functions, name)) for name in FUNCTION_NAMES.split(", ")) and "silu" in FUNCTION_NAMES

@@ -10,7 +10,7 @@ from cells import Cell, CellError
 from cells.grammar.functions import FUNCTIONS, log, maximum, where
 from kernels.derive.plan import plan
 from kernels.layer import gradcheck as checks
-from kernels.layer.gradcheck import gradcheck, mismatch, sample_inputs
+from kernels.layer.gradcheck import describe_mismatch, gradcheck, sample_inputs
 from tests import custom
 
 
@@ -85,4 +85,4 @@ def test_values_are_those_of_a_step():
     slstm = plan(cells.load("slstm"))
     n = sample_inputs(slstm, torch.Generator().manual_seed(0))[slstm.states[2]]
     assert 1 <= n.min() < n.max() <= 2
-    assert mismatch(made.step, given, torch.Generator().manual_seed(1)) == ""
+    assert describe_mismatch(made.step, given, torch.Generator().manual_seed(1)) == ""

@@ -11,7 +11,7 @@ from kernels.derive.adjoint import TRITON, adjoint, print_source
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing, custom_op
 from kernels.layer import select as backend
-from kernels.layer.gradcheck import gradcheck, mismatch, sample_inputs
+from kernels.layer.gradcheck import describe_mismatch, gradcheck, sample_inputs
 from kernels.layer.input_products import apply
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent.tiling import Chip
@@ -63,7 +63,7 @@ def test_a_state_handed_on_has_no_history_of_its_own():
     seen = {}
 
     class Spy:
-        COMPUTES_FEEDS = False
+        COMPUTES_PROJECTIONS = False
 
         @staticmethod
         def forward(loop):
@@ -87,7 +87,7 @@ def test_the_plan():
 def test_proven(name):
     """The derived adjoint is what differences say, at values that a step meets."""
     made, generator = plan(CELLS[name]), torch.Generator().manual_seed(0)
-    assert mismatch(made.step, sample_inputs(made, generator), generator) == ""
+    assert describe_mismatch(made.step, sample_inputs(made, generator), generator) == ""
     gradcheck(made)
 
 

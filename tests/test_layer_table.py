@@ -10,7 +10,7 @@ from bench.harness import layer_table as runs
 from bench.records import HEAD_START_CYCLES, Case, CaseRecord, Reading, Records
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers
-from kernels.layer.measured_layers import Layer
+from kernels.layer.measured_layers import MeasuredLayer
 from kernels.schedules.persistent import tuning
 from tests.command_line import bench
 from tests.records import ENVIRONMENT, RUN, WORK, lines, timed
@@ -76,7 +76,7 @@ def test_the_command(bench, tmp_path, folder):
     given = ("--layers", tmp_path / "second", "--layers", tmp_path / "first" / "records.jsonl", "--out", tmp_path / "out")
     code, out, err = bench("tune", *given)
     assert (code, out) == (0, "") and "1 layers into" in err and "of which torch ran 1 faster" in err
-    (layer,) = tuning.read_entries(folder / "nvidia-h200.layers.json", Layer)
+    (layer,) = tuning.read_entries(folder / "nvidia-h200.layers.json", MeasuredLayer)
     assert (layer.source, layer.theirs) == ("second", 3e-3)
     assert (tmp_path / "out" / "nvidia-h200.layers.json").read_bytes() == (folder / "nvidia-h200.layers.json").read_bytes()
 
@@ -93,8 +93,8 @@ def test_the_table_of_the_h200_is_what_its_runs_say():
     """Written again from the published records, byte by byte; it is of the equations as they are."""
     published = [ROOT / "reports" / f"2026-11-28-nvidia-h200-{name}" for name in ("headline", "first-contact", "deepbench")]
     assert len(list(runs.keep(published))) == 3
-    written = measured_layers.locate("nvidia-h200").read_bytes()
-    kept = TABLES / measured_layers.locate("nvidia-h200").name
+    written = measured_layers.table_path("nvidia-h200").read_bytes()
+    kept = TABLES / measured_layers.table_path("nvidia-h200").name
     assert written == kept.read_bytes()
-    known = tuning.read_entries(kept, Layer)
+    known = tuning.read_entries(kept, MeasuredLayer)
     assert {layer.step for layer in known} <= {tuning.fingerprint(plan(cells.load(layer.cell))) for layer in known}

@@ -12,7 +12,7 @@ import cells
 from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers, torch_operator
-from kernels.layer.measured_layers import Layer, find_device
+from kernels.layer.measured_layers import MeasuredLayer, find_device
 from kernels.schedules.persistent import tuning
 
 TABLES = tuning.FOLDER
@@ -26,18 +26,18 @@ def folder(monkeypatch, tmp_path) -> Iterator[Path]:
     """No tables, and this machine in the place of a GPU."""
     monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
     monkeypatch.setattr(measured_layers, "find_device", lambda device: DEVICE)
-    measured_layers.load.cache_clear()
+    measured_layers.load_table.cache_clear()
     yield tmp_path / "tuned"
-    measured_layers.load.cache_clear()
+    measured_layers.load_table.cache_clear()
 
 
-def measured(**changes: object) -> Layer:
+def measured(**changes: object) -> MeasuredLayer:
     """An LSTM for which torch was faster, but for what is said."""
     given = {
         "cell": "lstm", "step": tuning.fingerprint(PLAN), "mode": "training", "T": 64, "B": 16, "D": 128, "H": 32, "dtype": "float32",
         "tf32": False, "schedule": "persistent", **FASTER, "torch": "2.11.0", "triton": "3.6.0", "source": "a-run",
     }  # fmt: skip
-    return Layer(**given | changes)
+    return MeasuredLayer(**given | changes)
 
 
 def prefers(
@@ -63,11 +63,11 @@ def test_without_a_table_nothing_is_known():
 
 
 def test_what_was_measured():
-    measured_layers.add(DEVICE, [measured()])
+    measured_layers.add_layers(DEVICE, [measured()])
     assert prefers()
-    measured_layers.add(DEVICE, [measured(**SLOWER)])
+    measured_layers.add_layers(DEVICE, [measured(**SLOWER)])
     assert not prefers(), "the later measurement counts"
-    measured_layers.add(DEVICE, [measured(theirs=1e-3, ours=1e-3)])
+    measured_layers.add_layers(DEVICE, [measured(theirs=1e-3, ours=1e-3)])
     assert not prefers(), "what is no faster is not taken"
 
 
@@ -75,7 +75,7 @@ def test_what_was_measured():
 @pytest.mark.parametrize("factor, near", [(0.5, True), (2, True), (0.25, False), (4, False)])
 def test_sizes_within_a_factor_of_two(name, factor, near):
     sizes = {"T": 64, "B": 32, "D": 512}
-    measured_layers.add(DEVICE, [measured(**sizes)])
+    measured_layers.add_layers(DEVICE, [measured(**sizes)])
     assert prefers(**sizes | {name: int(sizes[name] * factor)}) is near
     step = {"T": 1, "B": 8, "D": 128}[name]
     if factor in (0.5, 2):
@@ -90,17 +90,17 @@ OTHERS = {
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_nothing_is_guessed_of_another(other):
-    measured_layers.add(DEVICE, [measured()])
+    measured_layers.add_layers(DEVICE, [measured()])
     assert not prefers(**OTHERS[other])
 
 
 def test_the_nearest_counts():
     """Between two, the one that is nearer; at one distance, torch's only where it was faster in both."""
-    measured_layers.add(DEVICE, [measured(B=16), measured(B=64, **SLOWER)])
+    measured_layers.add_layers(DEVICE, [measured(B=16), measured(B=64, **SLOWER)])
     assert prefers(B=24) and not prefers(B=40) and not prefers(B=32) and not prefers(B=56)
-    measured_layers.add(DEVICE, [measured(B=64)])
+    measured_layers.add_layers(DEVICE, [measured(B=64)])
     assert prefers(B=24) and prefers(B=40) and prefers(B=32) and prefers(B=56)
-    measured_layers.add(DEVICE, [measured(B=32, **SLOWER)])
+    measured_layers.add_layers(DEVICE, [measured(B=32, **SLOWER)])
     assert not prefers(B=32) and prefers(B=16)
 
 
@@ -117,7 +117,7 @@ def test_of_two_lengths_and_batches(sizes):
 
 
 def test_not_where_torch_was_told_otherwise():
-    measured_layers.add(DEVICE, [measured()])
+    measured_layers.add_layers(DEVICE, [measured()])
     with torch.backends.cudnn.flags(enabled=False, allow_tf32=False):
         assert not prefers()
     torch.use_deterministic_algorithms(True)
@@ -129,7 +129,7 @@ def test_not_where_torch_was_told_otherwise():
     assert not prefers(), "tf32 in cuDNN alone"
     torch.backends.cuda.matmul.allow_tf32 = True
     assert not prefers(), "measured without"
-    measured_layers.add(DEVICE, [measured(tf32=True)])
+    measured_layers.add_layers(DEVICE, [measured(tf32=True)])
     assert prefers()
     with torch.no_grad():
         assert not prefers()
@@ -140,13 +140,13 @@ def test_a_cpu_has_no_table():
 
 
 def test_the_table_survives(folder):
-    measured_layers.add(DEVICE, [measured(), measured(cell="gru", step="0" * 12)])
-    measured_layers.add(DEVICE, [replace(measured(), source="another-run")])
-    measured_layers.load.cache_clear()
+    measured_layers.add_layers(DEVICE, [measured(), measured(cell="gru", step="0" * 12)])
+    measured_layers.add_layers(DEVICE, [replace(measured(), source="another-run")])
+    measured_layers.load_table.cache_clear()
     assert [path.name for path in folder.iterdir()] == ["stand-in.layers.json"]
-    found = [layer for layers_of_kind in measured_layers.load(DEVICE).values() for layer in layers_of_kind]
+    found = [layer for layers_of_kind in measured_layers.load_table(DEVICE).values() for layer in layers_of_kind]
     assert sorted((layer.cell, layer.source) for layer in found) == [("gru", "a-run"), ("lstm", "another-run")]
-    assert [json.loads(line.rstrip(","))["cell"] for line in measured_layers.locate(DEVICE).read_text().splitlines()[1:-1]] == [
+    assert [json.loads(line.rstrip(","))["cell"] for line in measured_layers.table_path(DEVICE).read_text().splitlines()[1:-1]] == [
         "gru",
         "lstm",
     ]
@@ -166,8 +166,8 @@ def test_the_table_survives(folder):
     ],
 )
 def test_a_table_with_a_fault_is_named(before, after, said):
-    measured_layers.add(DEVICE, [measured()])
-    file = measured_layers.locate(DEVICE)
+    measured_layers.add_layers(DEVICE, [measured()])
+    file = measured_layers.table_path(DEVICE)
     assert before in file.read_text()
     file.write_text(file.read_text().replace(before, after, 1))
     with pytest.raises(tuning.TableError, match=f"stand-in.layers.json: .*({said})"):
@@ -187,7 +187,7 @@ def test_what_auto_takes(ran):
     rnn, x = RNN("lstm", 128, 32), torch.randn(64, 16, 128)
     before = rnn(x)[0]
     assert not ran
-    measured_layers.add(DEVICE, [measured()])
+    measured_layers.add_layers(DEVICE, [measured()])
     y = rnn(x)[0]
     assert ran == [(64, 16)] and torch.allclose(y, before, atol=1e-5) and torch.equal(rnn(x)[0], y)
     ran.clear()
@@ -207,19 +207,19 @@ def test_what_auto_takes(ran):
 
 def test_each_layer_and_direction_for_itself(ran):
     """Their widths differ, and of a packed batch each rectangle's length and batch."""
-    measured_layers.add(DEVICE, [measured(D=64, T=48, B=8)])
+    measured_layers.add_layers(DEVICE, [measured(D=64, T=48, B=8)])
     rnn = RNN("lstm", 128, 32, num_layers=2, bidirectional=True)
     rnn(torch.randn(48, 8, 128))
     assert ran == [(48, 8)] * 2, "the second layer, which is given both directions of the first"
     ran.clear()
-    measured_layers.add(DEVICE, [measured(D=128, T=48, B=8)])
+    measured_layers.add_layers(DEVICE, [measured(D=128, T=48, B=8)])
     RNN("lstm", 128, 32)(torch.randn(60, 16, 128), lengths=[60] * 8 + [40] * 8)
     assert ran == [(40, 16)], "the other 20 steps of 8 are beyond reach"
 
 
 def test_a_cell_of_the_same_equations_is_none_that_torch_has(ran):
     """It has names of its own for what is learned."""
-    measured_layers.add(DEVICE, [measured()])
+    measured_layers.add_layers(DEVICE, [measured()])
     rnn = RNN(cells.load("lstm").step, 128, 32)
     assert tuning.fingerprint(rnn.plan) == tuning.fingerprint(PLAN)
     rnn(torch.randn(64, 16, 128))

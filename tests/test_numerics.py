@@ -149,7 +149,7 @@ def test_a_product_in_16_bit_is_rounded_where_it_is_said_to_be():
 
     made = plan(cells.load("lstm"))
     loop = random_inputs(Pass(made, "forward", B, H, torch.float16, False), 3, torch.device("cpu"))
-    forward = steps.Forward(loop, loop.allocate_result())
+    forward = steps.ForwardSteps(loop, loop.allocate_result())
     assert {p.dtype for p in forward.products} == {torch.float16} and {c.dtype for c in forward.carried} == {torch.float32}
     assert describe_numerics(case("lstm", "stepwise", dtype="float16"), elsewhere()).state == "float32"
     workload = given("lstm", "eager", "float16")

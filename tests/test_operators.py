@@ -8,7 +8,7 @@ import torch
 from cells.grammar.errors import CellError
 from cells.grammar.grid import Grid
 from cells.grammar.operators import curl, difference, div, grad, laplacian
-from cells.grammar.stencil import Stencil, square
+from cells.grammar.stencil import Stencil, squarest_shape
 
 SHAPES = [(4, 5, 6), (2, 3, 9), (3, 4, 5, 6)]
 """The last with a batch."""
@@ -95,7 +95,7 @@ def test_transposed(H):
 
 
 def test_squares():
-    assert [square(H) for H in (1, 2, 17, 36, 256, 1000)] == [(1, 1), (1, 2), (1, 17), (6, 6), (16, 16), (25, 40)]
+    assert [squarest_shape(H) for H in (1, 2, 17, 36, 256, 1000)] == [(1, 1), (1, 2), (1, 17), (6, 6), (16, 16), (25, 40)]
 
 
 def test_a_grid_of_another_size():

@@ -77,7 +77,7 @@ def test_all_else_is_hoisted(name):
 def test_without_a_product_only_products_are_hoisted(name):
     """A term is rows of a product or the input itself, and nothing of either is computed in front of the loop."""
     p = of(name)
-    assert all(t.feed is not None or t.hoisted.op == "x" for t in p.terms)
+    assert all(t.projection is not None or t.hoisted.op == "x" for t in p.terms)
     assert not [n for n in walk(p.step.outputs) if n.op in ("x", "product", "b", "p")]
 
 
@@ -89,8 +89,8 @@ def test_what_is_elementwise_between_products_is_hoisted():
         return z * W.u(z) + p.h * h + W.a(x) + W.b(x)
 
     found = plan(Cell(deep))
-    assert [t.name for t in found.terms] == ["z", "u", "a", "b"] and all(t.feed is not None for t in found.terms)
-    assert found.terms[1].feed.args[0].op == "call"
+    assert [t.name for t in found.terms] == ["z", "u", "a", "b"] and all(t.projection is not None for t in found.terms)
+    assert found.terms[1].projection.args[0].op == "call"
 
 
 @pytest.mark.parametrize("name", ["minimal", "minimal_deep"])
@@ -99,15 +99,15 @@ def test_nothing_of_phi_in_the_loop(name):
     p = of(name)
     assert [t.name for t in p.terms] == ["uh", "z"]
     gate, z = p.terms
-    assert gate.feed.label == "uz" and gate.matrix == "uh" and z.matrix == ""
-    assert z.hoisted.op == "call" and gate.feed.args[0] is z.hoisted
+    assert gate.projection.label == "uz" and gate.matrix == "uh" and z.matrix == ""
+    assert z.hoisted.op == "call" and gate.projection.args[0] is z.hoisted
     assert {n.label for n in walk([z.hoisted]) if n.op == "product"} == ({"a", "z"} if name == "minimal_deep" else {"z"})
 
 
 def test_gates_join_their_input_products():
     """x's product, h's product and the bias of a gate are one term."""
     for term in of("lstm").terms:
-        assert term.feed.label == term.matrix.replace("h", "x")
+        assert term.projection.label == term.matrix.replace("h", "x")
         assert [n.label for n in walk([term.hoisted]) if n.op == "b"] == [term.matrix[0]]
 
 
@@ -257,8 +257,8 @@ def test_square():
 def test_feeds(name):
     """Every product in front of the loop that a term is made of, found again under the term."""
     for term in of(name).terms:
-        if term.feed is not None:
-            assert term.feed.op == "product" and term.feed in list(walk([term.hoisted]))
+        if term.projection is not None:
+            assert term.projection.op == "product" and term.projection in list(walk([term.hoisted]))
 
 
 def test_a_feed_is_one_product():
@@ -270,4 +270,4 @@ def test_a_feed_is_one_product():
 
     p = plan(mixed)
     (term,) = [t for t in p.terms if t.hoisted is not None]
-    assert term.feed is None and term.matrix == "" and p.recurrent == ("h",)
+    assert term.projection is None and term.matrix == "" and p.recurrent == ("h",)

@@ -139,8 +139,8 @@ def test_linear_in_time(name, loads, monkeypatch):
     """Loads of a forward and backward pass grow by the same for the same steps more, and their number of launches doesn't."""
     cut(monkeypatch, 2)
     launched: list[Any] = []
-    run = scan.Launch.run
-    monkeypatch.setattr(scan.Launch, "run", lambda self, *arguments: (launched.append(arguments), run(self, *arguments)))
+    run = scan.Launch.launch_kernel
+    monkeypatch.setattr(scan.Launch, "launch_kernel", lambda self, *arguments: (launched.append(arguments), run(self, *arguments)))
     counts = []
     for T in (32, 64, 96):
         loads.clear()

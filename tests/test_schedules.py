@@ -203,7 +203,7 @@ def test_given_rows(name, how, backend):
     p = given_cell(name, 3, 2, 5, 17)
     expected = solve(p, backend, torch.float32)
     p = leaves(p)
-    tensors, given = rows(p), 3 * len(layout(plan(p.cell)).feeds)
+    tensors, given = rows(p), 3 * len(layout(plan(p.cell)).projections)
     tensors[:given] = [STRIDED[how](t) if how and t is not None else t for t in tensors[:given]]
     before = [None if t is None else t.detach().clone() for t in tensors]
     y, *final = Recurrence.apply(plan(p.cell), SCHEDULES[backend], True, 3, *tensors, *(p.given[s] for s in p.cell.states))

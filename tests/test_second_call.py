@@ -126,10 +126,13 @@ def test_what_the_tables_lack_is_added(tmp_path, monkeypatch):
 def test_layers_that_were_not_measured_here_are_added(tmp_path, monkeypatch):
     """Call 1 copies a table of whole layers into the folder, beside that of tile configurations."""
     monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
-    layers = [replace(layer, source="elsewhere") for layer in tuning.read_entries(LAYERS, measured_layers.Layer)[:2]]
+    layers = [replace(layer, source="elsewhere") for layer in tuning.read_entries(LAYERS, measured_layers.MeasuredLayer)[:2]]
     tuning.write_entries(tmp_path / LAYERS.name, layers)
-    measured_layers.load.cache_clear()
-    measured_layers.add("nvidia-h200", [replace(layers[0], source="here")])
+    measured_layers.load_table.cache_clear()
+    measured_layers.add_layers("nvidia-h200", [replace(layers[0], source="here")])
     assert second_call.add_tables(tmp_path) == 1 and second_call.add_tables(tmp_path) == 0
-    assert [layer.source for layer in tuning.read_entries(tmp_path / "tuned" / LAYERS.name, measured_layers.Layer)] == ["here", "elsewhere"]
-    measured_layers.load.cache_clear()
+    assert [layer.source for layer in tuning.read_entries(tmp_path / "tuned" / LAYERS.name, measured_layers.MeasuredLayer)] == [
+        "here",
+        "elsewhere",
+    ]
+    measured_layers.load_table.cache_clear()

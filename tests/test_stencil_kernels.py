@@ -36,13 +36,13 @@ def shared(block: int, meet: int = 0) -> type[stencil.Launch]:
         def __init__(self, loop):
             super().__init__(loop, block)
 
-        def run(self, kernel, arguments, variant=None):
+        def launch_kernel(self, kernel, arguments, variant=None):
             for part in arguments:
                 for tensor in part if isinstance(part, tuple) else [part]:
                     if isinstance(tensor, torch.Tensor):
                         tensor.share_memory_()
             for first in range(self.B):
-                counters = self.counters(1).add_(meet).share_memory_()
+                counters = self.make_counters(1).add_(meet).share_memory_()
                 forked.run(self.tiles, lambda grid, of=(counters, first): kernel[grid](*arguments, *of, *self.sizes), seconds=120)
 
     return Launch
@@ -81,9 +81,9 @@ def test_as_many_sequences_as_there_is_room_for(monkeypatch):
     example, loops = problem(wave, 3, 5, 1, 64), []
     monkeypatch.setattr(stencil, "forward", lambda loop: loops.append(loop) or stencil.allocate_history(loop)[0])
     apply(plan(wave), stencil, example.given["x"], [example.given["u"], example.given["before"]], example.weights)
-    stencil.Launch(loops[0], 32).run(Kernel(), ())
+    stencil.Launch(loops[0], 32).launch_kernel(Kernel(), ())
     assert launched == [(4, 64, 0, True), (4, 64, 2, True), (2, 32, 4, True)]
-    stencil.Launch(loops[0]).run(Kernel(), ())
+    stencil.Launch(loops[0]).launch_kernel(Kernel(), ())
     assert launched[3][0] == 5 and launched[3][2:] == (0, False)
 
 

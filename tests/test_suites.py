@@ -53,7 +53,7 @@ def test_what_is_compared_is_measured_together(name):
         plain = [case for case in group.cases if not case.matched_params_of]
         assert len({(c.T, c.B, c.D, c.H, c.dtype) for c in plain}) == 1
         for c in plain:
-            if c.input_product and cells.load(c.cell).twin is None:
+            if c.input_product and cells.load(c.cell).torch_equivalent is None:
                 assert c.model_copy(update={"cell": "gru", "backend": "vendor"}) in group.cases
                 assert any(o.matched_params_of == c.cell and o.mode == c.mode for o in group.cases)
             else:

@@ -69,8 +69,8 @@ def test_every_dtype(kind, dtype, alone):
 def test_one_buffer(kind, biased):
     """W_ih, W_hh, b_ih, b_hh one after another from its begin, as cuDNN has them, whose two biases have their place in any case."""
     rnn = RNN(kind, D, H, bias=biased)
-    tensors = torch_operator.join_weights(rnn.cell.twin, rnn.weights(), biased)
-    G = len(rnn.cell.twin.gates)
+    tensors = torch_operator.join_weights(rnn.cell.torch_equivalent, rnn.weights(), biased)
+    G = len(rnn.cell.torch_equivalent.gates)
     shapes = [(G * H, D), (G * H, H), (G * H,), (G * H,)][: len(tensors)]
     assert [tuple(t.shape) for t in tensors] == shapes and len(tensors) == (4 if biased else 2)
     assert len({t.untyped_storage().data_ptr() for t in tensors}) == 1 and all(t.is_contiguous() for t in tensors)
@@ -161,7 +161,7 @@ def test_in_a_graph(kind):
     rnn = RNN(kind, D, H, 2, bidirectional=True, backend="torch", dtype=torch.float64)
     x = torch.randn(T, B, D, dtype=torch.float64, requires_grad=True)
     y, _ = torch.compile(rnn, backend=seen, fullgraph=True)(x)
-    assert any(torch_operator.find(rnn.cell.twin).__name__ in target for target in targets), targets
+    assert any(torch_operator.find_operator(rnn.cell.torch_equivalent).__name__ in target for target in targets), targets
     assert not any("recurrent_bench" in target for target in targets)
     found = torch.autograd.grad(y.square().sum(), [x, *rnn.parameters()])
     right = torch.autograd.grad(rnn(x)[0].square().sum(), [x, *rnn.parameters()])
@@ -181,7 +181,7 @@ def test_under_autocast():
     assert all(map(torch.equal, found, rnn(x, h.float())))
 
 
-@pytest.mark.parametrize("name", [name for name in cells.names() if cells.load(name).twin])
+@pytest.mark.parametrize("name", [name for name in cells.names() if cells.load(name).torch_equivalent])
 def test_shapes_without_numbers(name):
     y, _ = RNN(name, D, H, device="meta", backend="torch")(torch.empty(T, B, D, device="meta"))
     assert y.shape == (T, B, H)

@@ -30,7 +30,7 @@ def gradients_by_name(rnn: RNN, module: nn.RNNBase) -> dict[str, tuple[Tensor, T
     for layer in range(rnn.num_layers):
         for suffix in rnn.suffixes(layer):
             packed = {k.removesuffix(suffix): v.grad for k, v in module.named_parameters() if k.endswith(suffix)}
-            for name, theirs in rnn.cell.twin.split(packed).items():
+            for name, theirs in rnn.cell.torch_equivalent.split(packed).items():
                 if name in rnn.weights(suffix):
                     found[name + suffix] = rnn.weights(suffix)[name].grad, theirs
     return found

@@ -57,7 +57,7 @@ def by_torch(layer: nn.Module, loss: Tensor) -> list[Tensor]:
     for suffix in (s for k in range(layer.num_layers) for s in layer.suffixes(k)):
         sides = [("W", "x"), ("W", "h")] + ([("b", "h")] if layer.bias else [])
         for kind, side in sides:
-            named = [grads.get(f"{kind}_{g}{side}{suffix}", grads.get(f"{kind}_{g}{suffix}")) for g in layer.cell.twin.gates]
+            named = [grads.get(f"{kind}_{g}{side}{suffix}", grads.get(f"{kind}_{g}{suffix}")) for g in layer.cell.torch_equivalent.gates]
             joined.append(torch.cat(named))
     return joined
 

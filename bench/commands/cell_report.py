@@ -30,7 +30,7 @@ def print_cells() -> None:
         p = plan(cell)
         table.add_row(
             name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), format_formula(parameter_count(p)),
-            cell.twin.module if cell.twin else "–", cell.paper, end_section=name == cells.SEED[-1],
+            cell.torch_equivalent.module if cell.torch_equivalent else "–", cell.paper, end_section=name == cells.SEED[-1],
         )  # fmt: skip
     terminal().print(table)
 

@@ -49,7 +49,7 @@ def list_shapes(settings: Settings) -> list[Shape]:
 
 def vendor_cell(cell: str) -> str:
     """The cell whose torch.nn module it is compared with: its own, or gru."""
-    return cell if cells.load(cell).twin else "gru"
+    return cell if cells.load(cell).torch_equivalent else "gru"
 
 
 def name_group(settings: Settings, members: Sequence[Shape]) -> str:
@@ -72,7 +72,7 @@ def list_group_cases(settings: Settings, members: Sequence[Shape]) -> list[Case]
         if is_planned(settings, shape.cell, backend, input_product)
     ]
     if "vendor" in settings.backends and "gru" in cells.names():
-        without = [shape for shape in members if cells.load(shape.cell).twin is None and not is_wave(shape.cell)]
+        without = [shape for shape in members if cells.load(shape.cell).torch_equivalent is None and not is_wave(shape.cell)]
         have = {(c.cell, c.mode) for c in found if c.backend == "vendor"}
         for mode in modes if without else ():
             if ("gru", mode) not in have:
@@ -86,7 +86,7 @@ def list_group_cases(settings: Settings, members: Sequence[Shape]) -> list[Case]
 
 def select_aa_repeats(found: Sequence[Case]) -> list[Case]:
     """The A/A of a group: one case a second time, the vendor's where it has one. What they differ by is noise."""
-    own = [case for case in found if case.backend == "vendor" and cells.load(case.cell).twin and not case.matched_params_of]
+    own = [case for case in found if case.backend == "vendor" and cells.load(case.cell).torch_equivalent and not case.matched_params_of]
     return [case.model_copy(update={"aa_repeat": True}) for case in (own or found)[:1]]
 
 

@@ -15,7 +15,7 @@ from bench.errors import UsageError
 from bench.records import Case, CaseRecord, Records, read_records
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers
-from kernels.layer.measured_layers import Layer, Mode
+from kernels.layer.measured_layers import MeasuredLayer, Mode
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent.tiling import normalize
 from kernels.schedules.persistent.tuning import fingerprint
@@ -40,15 +40,15 @@ def keep(paths: Sequence[Path], out: Path | None = None) -> Iterator[str]:
         found = list(collect(records, folder.resolve().name))
         device = normalize(records.run.environment.device)
         if found:
-            measured_layers.add(device, found)
+            measured_layers.add_layers(device, found)
             if out:
                 out.mkdir(parents=True, exist_ok=True)
-                shutil.copy(measured_layers.locate(device), out)
+                shutil.copy(measured_layers.table_path(device), out)
         ahead = sum(layer.theirs < layer.ours for layer in found)
-        yield f"{path}: {len(found)} layers into {measured_layers.locate(device)}, of which torch ran {ahead} faster"
+        yield f"{path}: {len(found)} layers into {measured_layers.table_path(device)}, of which torch ran {ahead} faster"
 
 
-def collect(records: Records, source: str) -> Iterator[Layer]:
+def collect(records: Records, source: str) -> Iterator[MeasuredLayer]:
     """The layers of torch.nn's cells that were timed as a whole on both sides, and say which is faster."""
     cases = {record.case: record for record in records.cases if is_timed(record)}
     for case, theirs in cases.items():
@@ -62,7 +62,7 @@ def collect(records: Records, source: str) -> Iterator[Layer]:
             continue
         environment = records.run.environment
         mode: Mode = "training" if case.mode == "training" else "inference"
-        yield Layer(
+        yield MeasuredLayer(
             cell=case.cell, step=fingerprint(plan(cells.load(case.cell))), mode=mode, T=case.T, B=case.B, D=case.D, H=case.H,
             dtype=case.dtype, tf32=case.dtype == "float32" and case.precision == "tf32", schedule=ours.case.backend, ours=taken,
             theirs=other, torch=environment.torch, triton=environment.triton, source=source,
@@ -72,7 +72,7 @@ def collect(records: Records, source: str) -> Iterator[Layer]:
 def compares(case: Case) -> bool:
     """Return whether a case of the vendor's is a layer that `RNN` may run in its place."""
     plain = case.input_product and not case.matched_params_of and not case.aa_repeat and case.mode in get_args(Mode)
-    return plain and case.cell in cells.names() and cells.load(case.cell).twin is not None
+    return plain and case.cell in cells.names() and cells.load(case.cell).torch_equivalent is not None
 
 
 def fastest(cases: dict[Case, CaseRecord], case: Case) -> CaseRecord | None:

@@ -279,7 +279,7 @@ class Runner:
 
     def expected_algorithm(self, case: Case) -> str:
         """Return the algorithm that cuDNN is expected to choose; "" for another backend, or an unknown one."""
-        twin = load(case.cell).twin
+        twin = load(case.cell).torch_equivalent
         if case.backend != "vendor" or twin is None or self.device.type != "cuda":
             return ""
         here = torch.cuda.get_device_properties(self.device)

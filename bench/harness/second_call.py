@@ -160,10 +160,10 @@ def add_passes(path: Path) -> int:
 def add_layers(path: Path) -> int:
     """Add what a table of whole layers has for calls that were not measured here."""
     device = path.name.removesuffix(measured_layers.SUFFIX)
-    own = {layer.key for layers in measured_layers.load(device).values() for layer in layers}
-    new = [layer for layer in tuning.read_entries(path, measured_layers.Layer) if layer.key not in own]
+    own = {layer.key for layers in measured_layers.load_table(device).values() for layer in layers}
+    new = [layer for layer in tuning.read_entries(path, measured_layers.MeasuredLayer) if layer.key not in own]
     if new:
-        measured_layers.add(device, new)
+        measured_layers.add_layers(device, new)
     return len(new)
 
 

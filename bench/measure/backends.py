@@ -157,14 +157,14 @@ def loop_only(backend: str, problem: Problem) -> Workload:
     check_supported(backend, problem)
     made, schedule = plan(problem.cell), SCHEDULES.get(backend)
     weights = {name: requires_grad_copy(value) for name, value in problem.weights.items()}
-    feeds = layout(made).feeds
+    projections = layout(made).projections
 
     def rows(x: Tensor) -> list[Tensor | None]:
         tensors = hoist(made, x, problem.H, weights)
-        values = tensors[3 * len(feeds) :]
-        for k, feed in enumerate(feeds):
+        values = tensors[3 * len(projections) :]
+        for k, projection in enumerate(projections):
             v, W, bias = tensors[3 * k : 3 * k + 3]
-            given = values[feed.value] if feed.value >= 0 else v
+            given = values[projection.value] if projection.value >= 0 else v
             assert given is not None and W is not None
             tensors[3 * k : 3 * k + 3] = [F.linear(given, W, bias), None, None]
         return tensors
@@ -191,7 +191,7 @@ def loop_only(backend: str, problem: Problem) -> Workload:
 
 def vendor_backend(problem: Problem) -> Workload:
     """torch.nn: cuDNN on a GPU, torch's own kernels on a CPU."""
-    twin = problem.cell.twin
+    twin = problem.cell.torch_equivalent
     if twin is None:
         raise Unsupported("torch.nn has no such cell")
     module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cells.grammar.stencil import square
+from cells.grammar.stencil import squarest_shape
 from cells.wave import DT, SPEEDS
 
 
 def conv2d_loop(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """x (T, B, D), u_0 and u_{−1} (B, H) → u over time (T, B, H) and its last two states. What no step changes is computed once."""
     B, H = states[0].shape
-    grid = square(H)
+    grid = squarest_shape(H)
     u, before = (state.view(B, 1, *grid) for state in states)
     laplace = torch.tensor([[0, 1, 0], [1, -4, 1], [0, 1, 0]], dtype=x.dtype, device=x.device).view(1, 1, 3, 3)
     slow, fast = SPEEDS

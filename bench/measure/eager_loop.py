@@ -21,8 +21,8 @@ def has_eager_loop(plan: Plan) -> bool:
 def eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The tensors are those of `Recurrence`, each feed given by its rows (T, B, G·H); states (B, H) → y (T, B, H) and the final states."""
     place, H = layout(plan), states[0].shape[1]
-    feeds, count = tensors[: 3 * len(place.feeds) : 3], 3 * len(place.feeds) + len(place.values)
-    buffers = [t.unflatten(-1, (-1, H)) for t in (*feeds, *tensors[3 * len(place.feeds) : count]) if t is not None]
+    projections, count = tensors[: 3 * len(place.projections) : 3], 3 * len(place.projections) + len(place.values)
+    buffers = [t.unflatten(-1, (-1, H)) for t in (*projections, *tensors[3 * len(place.projections) : count]) if t is not None]
     vectors = tensors[count : count + len(plan.vectors)]
     named = {leaf: k for k, leaf in enumerate((*plan.states, *plan.term_leaves, *plan.vectors))}
     order = [named[leaf] for leaf in plan.step.inputs]

@@ -160,4 +160,4 @@ def kink_slack(up: Tensor, down: Tensor, reference: Tensor) -> float:
 
 
 def has_kink(problem: Problem) -> bool:
-    return any(n.op == "call" and FUNCTIONS[n.label].kinked for n in plan(problem.cell).ordered_nodes)
+    return any(n.op == "call" and FUNCTIONS[n.label].has_kink for n in plan(problem.cell).ordered_nodes)

@@ -1,1 +1,1 @@
-"""The language of a cell's equations."""
+"""The grammar of a cell's equations: its functions, parameters, grids and error messages."""

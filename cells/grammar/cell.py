@@ -1,13 +1,13 @@
-"""A cell: one function of states, an input and learned values, and what its signature says.
+"""A cell: a function from the states, an input and the parameters to the next states.
 
     def minimal(h, x, W, b):
         z = tanh(W.z(x) + b.z)
         u = sigmoid(W.uh(h) + W.uz(z) + b.u)
         return u * h + (1 - u) * z
 
-What stands before `x` are the states, the first of which is the output. `W.name(v)` applies a learned matrix, `b.name`
-and `p.name` are learned vectors of width H (`b` is what `bias=False` drops), `s.name` learned scalars. `prev(x)` is the input one
-step earlier. The function returns the next states.
+The arguments before `x` are the states; the first one is the output. `W.name(v)` applies a trainable matrix, `b.name` and `p.name` are
+trainable vectors (H) (`bias=False` removes `b`), and `s.name` is a trainable scalar. `prev(x)` is the input of the step before. The
+function returns the next states.
 """
 
 import importlib
@@ -26,33 +26,35 @@ from torch import Tensor
 from cells.grammar.error_lines import locate_errors
 from cells.grammar.errors import CellError, cell_error
 from cells.grammar.functions import set_step_input
-from cells.grammar.parameters import LETTERS, Learned
-from cells.grammar.torch_equivalent import Twin
+from cells.grammar.parameters import LETTERS, Parameters
+from cells.grammar.torch_equivalent import TorchEquivalent
 
 Rule = float | tuple[float, float] | Callable[[Tensor], None]
-"""How a learned value begins: filled with a number, drawn from U(low, high), or filled in place by a law."""
+"""The initialization of a parameter: a number to fill it with, U(low, high), or a function that fills it in place."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A recurrence and what is known about it.
+    """A recurrence, and its metadata.
 
-    `parameters` is the paper's count as a formula in D and H; `twin` the torch.nn module of the same equations;
-    `init` overrides the initialisation, by parameter ("b.f") or by kind ("W"): a value to fill with, a
-    `(low, high)` pair to draw from, or a law of `cells.grammar.initializers`. Everything else is drawn from U(-1/√H, 1/√H), as torch.nn
-    does, but
-    that a scalar starts at 1. `variants` are other initialisations that papers give for it, by name: see `initialised`. `domain` has
-    the `(low, high)` from which an initial state is drawn where one is random and not every value makes sense for it.
-
-    `heads` makes matrices of a state block-diagonal, by name ({"W.zh": 4}): each head mixes its own H/heads units, and the matrix is
-    (heads, H/heads, H/heads). The schedules run it as the H×H matrix that it is a part of, so it saves parameters and no time.
-    `start` has the number that a state begins with where none is given, by name; 0 for the others.
+    Attributes:
+        step: the function.
+        paper: the source.
+        parameters: the parameter count of the paper, as a formula in D and H.
+        torch_equivalent: the torch.nn module of the same equations.
+        init: the initialization by parameter ("b.f") or by kind ("W"): a number, a `(low, high)` pair for a uniform distribution, or one
+            of `cells.grammar.initializers`. Default: U(-1/√H, 1/√H), as in torch.nn; 1 for a scalar.
+        variants: other initializations from papers, by name; see `with_init`.
+        domain: by state, the `(low, high)` from which random initial states are drawn, if not every value is valid.
+        heads: by matrix of a state ({"W.zh": 4}), the number of its diagonal blocks. Each head mixes its own H/heads units, and the
+            parameter is (heads, H/heads, H/heads). The schedules run it as an H×H matrix, so it saves parameters and no time.
+        start: by state, the number that a sequence starts from by default; 0 for the others.
     """
 
     step: Callable[..., Any]
     paper: str = ""
     parameters: str = ""
-    twin: Twin | None = None
+    torch_equivalent: TorchEquivalent | None = None
     init: Mapping[str, Rule] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, Rule]] = field(default_factory=dict)
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -61,26 +63,32 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """Returns the name of the function."""
         return self.step.__name__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled by name where a module holds it under its own, as a class is, or one of its step; a copy is the cell itself."""
+        """Pickles a cell by name, as a class is, if a module holds it or a cell of the same function under that name."""
         module = self.step.__module__
         held = getattr(sys.modules.get(module), self.name, None)
         if held is self:
             return _named, (module, self.name)
         if isinstance(held, Cell) and held.step is self.step:
             return _named, (module, self.name, dict(self.init))
-        facts = (self.paper, self.parameters, self.twin, self.init, self.variants, self.domain, self.heads, self.start)
+        facts = (self.paper, self.parameters, self.torch_equivalent, self.init, self.variants, self.domain, self.heads, self.start)
         return Cell, (self.step, *(dict(fact) if isinstance(fact, Mapping) else fact for fact in facts))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Cell":
         return self
 
     def with_init(self, rules: str | Mapping[str, Rule]) -> "Cell":
-        """The same equations with another initialisation: one of `variants` by name, or rules as in `init`.
+        """Returns the same equations with another initialization.
 
-        Raises CellError for a name that isn't among the variants."""
+        Args:
+            rules: the name of one of `variants`, or rules as in `init`.
+
+        Raises:
+            CellError: there is no variant of that name.
+        """
         if isinstance(rules, str) and rules not in self.variants:
             known = ", ".join(self.variants) or "none"
             raise CellError(f"{self.name}: no initialisation is called {rules!r}: beside the default there is {known}")
@@ -88,7 +96,7 @@ class Cell:
 
     @cached_property
     def states(self) -> tuple[str, ...]:
-        """The states' names, the output first."""
+        """Returns the names of the states, the output first; raises CellError if the signature breaks the grammar."""
         if inspect.iscoroutinefunction(self.step) or inspect.isgeneratorfunction(self.step):
             raise cell_error(self.step, "return the next states: a cell neither yields nor awaits")
         parameters = inspect.signature(self.step).parameters.values()
@@ -110,12 +118,21 @@ class Cell:
 
     @cached_property
     def letters(self) -> tuple[str, ...]:
-        """Those of LETTERS that the function takes."""
+        """Returns the kinds of parameters that the function takes, of LETTERS."""
         return tuple(inspect.signature(self.step).parameters)[len(self.states) + 1 :]
 
     def __call__(self, states: Sequence[Any], x: Any, learned: Mapping[str, Any], before: Any = None) -> tuple[Any, ...]:
-        """The next states from `states`, the input `x` of one time step, and what is learned by letter. `before` is the input of the
-        step before, None at the first."""
+        """Computes the next states.
+
+        Args:
+            states: the states, (B, H) each, or symbols.
+            x: the input of the time step, (B, D), or a symbol.
+            learned: the parameters by kind, from `bind_parameters`.
+            before: the input of the step before. Default: 0
+
+        Raises:
+            CellError: the function returns the wrong number of states, or a list.
+        """
         with set_step_input(x, before):
             result = self.step(*states, x, **{letter: learned[letter] for letter in self.letters})
         if isinstance(result, list):
@@ -133,9 +150,16 @@ class Cell:
         return tuple(r.to(s.dtype).expand_as(s) if isinstance(r, Tensor) else torch.full_like(s, r) for r, s in pairs)
 
     def shapes(self, D: int, H: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
-        """Every learned value by name ("W.z", "b.u"), in the order the equations first use it, and its shape.
+        """Returns the shape of every parameter by name ("W.z", "b.u"), in the order in which the equations first use them.
 
-        Raises CellError for an H that a matrix's heads can't share."""
+        Args:
+            D: the input size.
+            H: the hidden size.
+            bias: whether the cell has its biases `b`.
+
+        Raises:
+            CellError: H is not a multiple of a matrix's heads, or the function breaks the grammar.
+        """
         found: dict[str, tuple[int, ...]] = {}
 
         def note(key: str, shape: tuple[int, ...]) -> None:
@@ -165,20 +189,20 @@ class Cell:
             return read
 
         def zeros(width: int) -> Tensor:
-            return torch.zeros(1, width, device="cpu")  # of meta tensors torch computes with its compiler, which takes a second to import
+            return torch.zeros(1, width, device="cpu")  # meta tensors would import torch's compiler, which takes a second
 
         with locate_errors(self.step):
-            vectors = {kind: Learned(vector(kind)) for kind in LETTERS[1:]}
-            self([zeros(H) for _ in self.states], zeros(D), {"W": Learned(matrix), **vectors})
+            vectors = {kind: Parameters(vector(kind)) for kind in LETTERS[1:]}
+            self([zeros(H) for _ in self.states], zeros(D), {"W": Parameters(matrix), **vectors})
         return found
 
     def round_up_width(self, H: int) -> int:
-        """The least hidden width from H on that the cell's heads can share."""
+        """Returns the smallest hidden size, at least H, that is a multiple of the cell's heads."""
         step = math.lcm(*self.heads.values())
         return -(-H // step) * step
 
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
-        """Fill `parameters` (by name, as in `shapes`) in place, from torch's global generator."""
+        """Initializes the parameters, given by name as in `shapes`, in place from torch's global generator."""
         for name, value in parameters.items():
             bound = 1 / math.sqrt(value.shape[0] if value.dim() < 3 else value.shape[0] * value.shape[1])
             default: Rule = 1.0 if name[0] == "s" else (-bound, bound)
@@ -191,36 +215,42 @@ class Cell:
                 value.uniform_(low, high) if low < high else value.fill_(low)
 
     def random_state(self, name: str, normal: Tensor) -> Tensor:
-        """A random state of that name, made of as many draws from N(0, 1): those, or uniform in the state's `domain`."""
+        """Maps samples from N(0, 1) to random values of a state: the samples themselves, or uniform in the state's `domain`."""
         low, high = self.domain.get(name, (0.0, 0.0))
         return low + (high - low) * torch.special.ndtr(normal) if low < high else normal
 
     def initial(self, like: Tensor, *shape: int) -> list[Tensor]:
-        """Each state as a sequence begins where none is given, of that shape, with the dtype and device of `like`."""
+        """Returns the default initial states of that shape, with the dtype and device of `like`."""
         return [like.new_full(shape, self.start.get(name, 0.0)) for name in self.states]
 
     @staticmethod
-    def learned(parameters: Mapping[str, Tensor]) -> dict[str, Learned]:
-        """What is learned by letter, as the function takes it, of `parameters` by name; a `b` that isn't there is 0."""
+    def bind_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Parameters]:
+        """Returns the parameters by kind, as the function takes them, from tensors by name; a missing `b` is 0."""
 
         def matrix(name: str) -> Callable[[Tensor], Tensor]:
             weight = parameters[f"W.{name}"]
             return lambda v: apply_matrix(weight, v.to(weight.dtype))
 
-        def named(letter: str) -> Learned:
-            return Learned(lambda name: parameters[f"{letter}.{name}"])
+        def named(letter: str) -> Parameters:
+            return Parameters(lambda name: parameters[f"{letter}.{name}"])
 
-        return {"W": Learned(matrix), "b": Learned(lambda name: parameters.get(f"b.{name}", 0.0)), "p": named("p"), "s": named("s")}
+        return {"W": Parameters(matrix), "b": Parameters(lambda name: parameters.get(f"b.{name}", 0.0)), "p": named("p"), "s": named("s")}
 
     def unroll(
         self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The reference: the equations with tensors, one time step after another, in any dtype.
+        """Runs the cell step by step on tensors of any dtype: the eager reference.
 
-        `x` is (T, B, D), each state (B, H), `before` (B, D) what prev(x) is in the first step, 0 if None. Returns the outputs
-        (T, B, H) and the final states.
+        Args:
+            x: the input, (T, B, D).
+            states: the initial states, (B, H) each.
+            parameters: the parameters by name.
+            before: prev(x) in the first step, (B, D). Default: 0
+
+        Returns:
+            y (T, B, H), and the final states (B, H).
         """
-        learned = self.learned(parameters)
+        learned = self.bind_parameters(parameters)
 
         def outputs() -> Iterator[Tensor]:
             nonlocal states, before
@@ -234,7 +264,7 @@ class Cell:
 
 
 def apply_matrix(weight: Tensor, v: Tensor) -> Tensor:
-    """A matrix (H, K), or the blocks (heads, n, n) of one, times the last dimension of `v`."""
+    """Multiplies the last dimension of `v` by a matrix (H, K), or by a block-diagonal one given as its blocks (heads, n, n)."""
     if weight.dim() == 2:
         return F.linear(v, weight)
     return torch.einsum("hij,...hj->...hi", weight, v.unflatten(-1, weight.shape[:2])).flatten(-2)
@@ -246,7 +276,11 @@ def _named(module: str, name: str, init: Mapping[str, Rule] | None = None) -> Ce
 
 
 def cell(*step: Callable[..., Any], **facts: Any) -> Callable[[Callable[..., Any]], Cell]:
-    """Make a function a `Cell`, with what is known about it: `@cell(paper=…, parameters=…)`. Raises CellError for one without brackets."""
+    """Makes a function a `Cell`, with further arguments of `Cell`: `@cell(paper=…, parameters=…)`.
+
+    Raises:
+        CellError: the decorator is used without brackets.
+    """
     if step:
         raise CellError(f"what is known of {getattr(step[0], '__name__', 'a cell')} stands in brackets: @cell(paper=…), or no @cell at all")
     return lambda step: Cell(step, **facts)

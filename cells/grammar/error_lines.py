@@ -1,4 +1,4 @@
-"""What a cell's function raises, in words, and at which line of its file."""
+"""Converts exceptions of a cell's function to CellErrors that name the line of its file."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -8,22 +8,23 @@ from typing import Any
 
 from cells.grammar import functions
 from cells.grammar.errors import CellError, cell_error
-from cells.grammar.functions import KNOWN
+from cells.grammar.functions import FUNCTION_NAMES
 from cells.grammar.parameters import LETTERS
 
 
 @contextmanager
 def locate_errors(step: Callable[..., Any]) -> Iterator[None]:
-    """Whatever `step` raises inside becomes a CellError at the line of its file that raised it."""
+    """Converts any exception inside the context to a CellError at the line of the file of `step` that raised it."""
     try:
         yield
     except (Exception, SystemExit) as error:
-        if isinstance(error, CellError) and error.placed:
+        if isinstance(error, CellError) and error.has_line:
             raise
         raise cell_error(step, describe_error(error), innermost_line(step, error.__traceback__)) from error
 
 
 def describe_error(error: BaseException) -> str:
+    """Returns the message of an exception in terms of the grammar."""
     if isinstance(error, CellError):
         return str(error)
     if isinstance(error, AttributeError) and type(error.obj).__name__ == "Node":
@@ -33,9 +34,9 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, NameError) and error.name in LETTERS:
         return f"{error}: what is learned stands in the signature, after x: {error.name} as well"
     if isinstance(error, NameError):
-        return f"{error}: import it; the functions of cells.grammar.functions are {KNOWN}"
+        return f"{error}: import it; the functions of cells.grammar.functions are {FUNCTION_NAMES}"
     if isinstance(error, AttributeError) and error.obj is functions:
-        return f"cells.grammar.functions has no {error.name}: it has {KNOWN}"
+        return f"cells.grammar.functions has no {error.name}: it has {FUNCTION_NAMES}"
     text = f"{type(error).__name__} {error}".strip().replace("'function'", "a matrix")
     text = re.sub(r"'?\bNode\b'?( object)?", "a value", text)
     text = re.sub(r"trace\.<locals>\S*\(\)", "a matrix", text)
@@ -43,7 +44,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def innermost_line(step: Callable[..., Any], traceback: TracebackType | None) -> int:
-    """The line in the file of `step` that is deepest in the traceback, 0 where none is."""
+    """Returns the innermost line of the traceback in the file of `step`, 0 if there is none."""
     found, code = 0, getattr(step, "__code__", None)
     while traceback is not None:
         if code is not None and traceback.tb_frame.f_code.co_filename == code.co_filename:

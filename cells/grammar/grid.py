@@ -1,4 +1,4 @@
-"""The grid that a wave runs on: its points, what absorbs at its edge, and how large a time step it bears."""
+"""The grid of a wave equation: its points, the absorbing border, and the largest stable time step."""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +14,20 @@ from cells.grammar.stencil import Stencil, default_shape
 
 @dataclass(frozen=True)
 class Grid:
-    """`shape` points, `h` apart; () for as many as a cell has units, on a line where `axes` is 1, else in the most square X×Y.
+    """A regular grid with an absorbing border (Hughes et al. 2019).
 
-    Waves die away in a border of `border` points at each end of each axis, or of an eighth of the axis where that is less: there the
-    damping rises from zero as (depth / border)^`power` to `absorbing`, and adds up over the axes in squares (Hughes et al. 2019).
-    Raises CellError for a shape, a spacing, a border or a number of axes that no grid has.
+    In the border the damping rises from zero as absorbing · (depth / border)^power. Its squares add up over the axes.
+
+    Attributes:
+        shape: the points along each axis; () for the H units of a cell, on a line if `axes` is 1, else on the most square X×Y.
+        h: the distance of neighbouring points.
+        border: the points of the border at each end of an axis, at most an eighth of the axis.
+        absorbing: the damping at the edge.
+        power: the exponent of the damping's profile.
+        axes: the number of axes without a shape.
+
+    Raises:
+        CellError: a size is not a valid one.
     """
 
     shape: tuple[int, ...] = ()
@@ -29,28 +38,29 @@ class Grid:
     axes: int = 2
 
     def __post_init__(self) -> None:
-        if not isinstance(self.shape, tuple) or not all(is_whole(n, 1) for n in self.shape):
+        if not isinstance(self.shape, tuple) or not all(is_integer_from(n, 1) for n in self.shape):
             raise CellError(f"a grid's shape is a tuple of whole numbers of points from 1 on, as (32, 32), not {self.shape!r}")
         if not 0 < self.h < math.inf:
             raise CellError(f"a grid's points are a positive h apart, not {self.h!r}")
-        if not is_whole(self.border, 0) or not is_whole(self.axes, 1):
+        if not is_integer_from(self.border, 0) or not is_integer_from(self.axes, 1):
             raise CellError(f"a grid has whole numbers of border points and of axes: got border={self.border!r}, axes={self.axes!r}")
 
     @property
     def dims(self) -> int:
+        """Returns the number of axes."""
         return len(self.shape) or self.axes
 
     def shape_for(self, H: int) -> tuple[int, ...]:
-        """The shape where there are H points."""
+        """Returns the shape of the grid for H points."""
         return self.shape or default_shape(self.dims, H)
 
     @property
     def laplacian(self) -> Stencil:
-        """∇² = div grad of the fields on this grid, zero beyond it."""
+        """Returns the stencil of ∇² = div grad; fields are zero beyond the grid."""
         return Stencil.from_operator("lap", partial(laplacian, dims=self.dims, h=self.h), self.dims, self.shape)
 
     def damping(self, value: Tensor) -> None:
-        """A law for a learned vector (H): fills it with the border's damping."""
+        """Initializes a vector (H) with the damping of the border."""
         grid = self.shape_for(len(value))
         total = torch.zeros(grid, dtype=torch.float64)
         for axis, n in enumerate(grid):
@@ -61,18 +71,20 @@ class Grid:
         value.copy_(total.sqrt().flatten())
 
     def largest_step(self, speed: float) -> float:
-        """The largest stable time step of waves no faster than `speed`: h / (√dims · speed) (Courant, Friedrichs & Lewy 1928)."""
+        """Returns the largest stable time step for waves of that speed: h / (√dims · speed) (Courant, Friedrichs & Lewy 1928)."""
         return self.h / (math.sqrt(self.dims) * speed)
 
     def check_step(self, dt: float, speed: float) -> None:
-        """Raises CellError where a time step of `dt` is too long for waves of that speed."""
+        """Raises CellError if the time step is unstable for waves of that speed."""
         largest = self.largest_step(speed)
         if not 0 < dt <= largest:
             raise CellError(f"dt={dt:g} is unstable for waves of speed {speed:g} on a grid of spacing {self.h:g}: take dt ≤ {largest!r}")
 
     def sources(self, matrix: Tensor) -> None:
-        """A law for a matrix (H, D): each of D inputs is felt at one point. As many as a plane has rows lie in its middle column, more
-        of them, or those of a line, all over it."""
+        """Initializes a matrix (H, D): each input drives one point.
+
+        On a plane with at least D rows the points lie evenly in the middle column; otherwise, and on a line, evenly among all points.
+        """
         H, D = matrix.shape
         grid = self.shape_for(H)
         row = H // grid[0]
@@ -81,5 +93,6 @@ class Grid:
         matrix[points, range(D)] = 1
 
 
-def is_whole(value: object, least: int) -> bool:
+def is_integer_from(value: object, least: int) -> bool:
+    """Returns whether a value is an int, and at least `least`."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,5 +1,5 @@
-"""Laws that learned values are drawn from, beside a constant and U(low, high): matrices with entries of variance gain²/fan-in, orthogonal
-ones (of a block-diagonal matrix, each block), and biases of gates that remember for a while.
+"""Initializers of parameters, besides a constant and U(low, high): normal matrices scaled by fan-in, orthogonal matrices (each block of a
+block-diagonal one), and the chrono initialization of gate biases.
 
 Each fills a tensor in place from torch's global generator. Those of matrices raise IndexError for a vector, which has no fan-in.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Normal:
-    """N(0, gain²/n) for a matrix (m, n): what mean-field theory calls σ_w is its gain."""
+    """Fills a matrix (m, n) from N(0, gain²/n); mean-field theory calls the gain σ_w."""
 
     gain: float
 
@@ -23,20 +23,22 @@ class Normal:
 
 @dataclass(frozen=True)
 class Orthogonal:
-    """A random orthogonal matrix times `gain`; where it isn't square, its longer side has the orthonormal vectors."""
+    """Fills a matrix with a random orthogonal one times `gain`; of rows and columns, the fewer are orthonormal before scaling."""
 
     gain: float
 
     def __call__(self, matrix: Tensor) -> None:
         for block in matrix if matrix.dim() == 3 else [matrix]:
             drawn = torch.nn.init.orthogonal_(torch.empty(block.shape, dtype=torch.float64), self.gain)
-            block.copy_(drawn)  # there is no QR in 16 bit, nor needs one be on the device
+            block.copy_(drawn)  # drawn in float64 on the CPU, since there is no QR in 16 bit
 
 
 @dataclass(frozen=True)
 class Chrono:
-    """log U(1, T - 1) for the bias of a forget gate: such a unit remembers for about as many steps as that was drawn, at most `T` of
-    the longest sequence. Tallec & Ollivier, "Can recurrent neural networks warp time?", ICLR 2018 (1804.11188)."""
+    """Fills the bias of a forget gate with log U(1, T - 1): memory times of about 1 to T steps, T the longest sequence.
+
+    Tallec & Ollivier, "Can recurrent neural networks warp time?", ICLR 2018 (1804.11188).
+    """
 
     T: int
 

@@ -1,4 +1,4 @@
-"""What a cell learns, as its function sees it: `W.name(v)`, `b.name`, `p.name`, `s.name`."""
+"""The trainable parameters of a cell, as its function reads them: `W.name(v)`, `b.name`, `p.name`, `s.name`."""
 
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -6,11 +6,11 @@ from typing import Any, NoReturn
 from cells.grammar.errors import CellError
 
 LETTERS = ("W", "b", "p", "s")
-"""What is learned: matrices, biases, vectors that `bias=False` leaves, scalars."""
+"""The kinds of parameters: matrices, biases, vectors that `bias=False` doesn't remove, scalars."""
 
 
-class Learned:
-    """`W`, `b`, `p` or `s` inside a cell: an attribute for every learned value."""
+class Parameters:
+    """`W`, `b`, `p` or `s` inside a cell: one attribute for each parameter of that kind. `read` returns it by name."""
 
     def __init__(self, read: Callable[[str], Any]):
         object.__setattr__(self, "_read", read)

@@ -1,8 +1,8 @@
-"""A stencil: a fixed linear operator that gives each unit of a grid a sum over the units around it, and nothing to learn.
+"""A stencil: a fixed linear operator that sums the neighbours of each unit on a grid, without trainable parameters.
 
     lap = Stencil.from_operator("lap", laplacian, dims=2)      then, inside a cell: lap(u)
 
-The H units of a cell are the X·Y points of a grid, row by row. What is beyond it counts as zero.
+The H units of a cell are the X·Y points of a grid, row by row. Fields are zero beyond the grid.
 """
 
 import math
@@ -19,16 +19,16 @@ from torch.nn import Parameter
 from cells.grammar.errors import CellError
 
 Tap = tuple[tuple[int, ...], float]
-"""Where a neighbour is, along each axis, and its weight."""
+"""The offset of a neighbour along each axis, and its weight."""
 
 
-KEPT: dict[tuple["Stencil", int, torch.dtype, torch.device], Tensor] = {}
-"""The weights of stencils on so many units, as tensors of a dtype on a device."""
+WEIGHT_CACHE: dict[tuple["Stencil", int, torch.dtype, torch.device], Tensor] = {}
+"""The weights (taps, H) of stencils, by stencil, H, dtype and device."""
 
 
 @dataclass(frozen=True)
 class Stencil:
-    """y_i = Σ_k w_k u_{i+k} over the `taps` (k, w_k). `shape` is the grid's; without one it is that of `shaped`."""
+    """The operator y_i = Σ_k w_k u_{i+k} over the `taps` (k, w_k). `shape` is that of the grid; default: `default_shape` of H."""
 
     name: str
     taps: tuple[Tap, ...]
@@ -36,54 +36,61 @@ class Stencil:
 
     @classmethod
     def from_operator(cls, name: str, operator: Callable[[Tensor], Tensor], dims: int, shape: tuple[int, ...] = ()) -> "Stencil":
-        """The stencil of a linear `operator` on fields of `dims` axes that reaches from a point to those next to it: its answer to an
-        impulse says with what weight a point is felt where. Raises CellError for an operator that is none, shown by a field of 5 points an
-        axis."""
+        """Makes the stencil of a linear operator that reads adjacent points, from its impulse response.
+
+        Args:
+            operator: maps a field of `dims` axes to one of the same shape.
+            dims: the number of axes.
+            shape: the shape of the grid. Default: `default_shape` of H.
+
+        Raises:
+            CellError: the stencil differs from the operator on a test field of 5 points per axis.
+        """
         impulse = torch.zeros((3,) * dims, dtype=torch.float64)
         impulse[(1,) * dims] = 1
-        felt = operator(impulse)
-        made = cls(name, tuple((tuple(1 - i for i in at), felt[tuple(at)].item()) for at in felt.nonzero().tolist()), shape)
+        response = operator(impulse)
+        taps = tuple((tuple(1 - i for i in at), response[tuple(at)].item()) for at in response.nonzero().tolist())
+        stencil = cls(name, taps, shape)
         field = torch.arange(5**dims, dtype=torch.float64).sin().view((5,) * dims)
-        found, size = operator(field), sum(abs(w) for _, w in made.taps)
-        same = size > 0 and found.shape == field.shape
-        if not same or (replace(made, shape=(5,) * dims)(field.flatten()) - found.flatten()).abs().max() > 1e-9 * size:
+        output, size = operator(field), sum(abs(w) for _, w in taps)
+        same = size > 0 and output.shape == field.shape
+        if not same or (replace(stencil, shape=(5,) * dims)(field.flatten()) - output.flatten()).abs().max() > 1e-9 * size:
             raise CellError(
                 f"{name} is no stencil: what a point is given is a sum, with fixed weights that are not all 0, over itself and the points "
                 "next to it, and beyond the grid there is 0"
             )
-        return made
+        return stencil
 
     @cached_property
     def transposed(self) -> "Stencil":
-        """The operator that takes the gradient of the result to that of the argument."""
+        """Returns the transposed operator, which maps the gradient of the result to that of the argument."""
         return Stencil(self.name, tuple((tuple(-k for k in at), w) for at, w in self.taps), self.shape)
 
     def grid(self, H: int) -> tuple[int, ...]:
-        """The shape of a grid of H points. Raises CellError where the stencil's own has another number of them."""
+        """Returns the shape of the grid for H points; raises CellError if the stencil's own shape has another number of them."""
         if self.shape and math.prod(self.shape) != H:
             grid = "×".join(map(str, self.shape))
             raise CellError(f"{self.name} is of a grid of {grid} = {math.prod(self.shape)} units, and not of {H}")
         return self.shape or default_shape(len(self.taps[0][0]), H)
 
     def offsets(self, H: int) -> tuple[int, ...]:
-        """How far apart a unit and each neighbour are, counted row by row."""
+        """Returns the offset of each neighbour in the flat order of the H units."""
         grid = self.grid(H)
         strides = [math.prod(grid[axis + 1 :]) for axis in range(len(grid))]
         return tuple(sum(k * stride for k, stride in zip(at, strides, strict=True)) for at, _ in self.taps)
 
     def weights(self, like: Tensor) -> Tensor:
-        """With what weight each of H units is given each neighbour, zero where that is beyond the grid: (taps, H), where `like`
-        (…, H) is and of its dtype."""
-        of = self, like.shape[-1], like.dtype, like.device
+        """Returns the weight of each neighbour for each unit, (taps, H), zero beyond the grid; in the dtype and device of `like` (…, H)."""
+        key = self, like.shape[-1], like.dtype, like.device
         if torch.compiler.is_compiling() or type(like) not in (Tensor, Parameter):
-            return _weights(*of)  # what a graph is traced with isn't there afterwards
-        if of not in KEPT:
-            with torch.inference_mode(False):  # what is first asked for without gradients is there for those who take them, too
-                made = _weights(*of)
-            if not _lasts(made):
-                return made
-            KEPT[of] = made
-        return KEPT[of]
+            return _weights(*key)  # tensors of a trace must not be cached
+        if key not in WEIGHT_CACHE:
+            with torch.inference_mode(False):  # so that a later call can differentiate
+                weights = _weights(*key)
+            if not _outlives_transform(weights):
+                return weights
+            WEIGHT_CACHE[key] = weights
+        return WEIGHT_CACHE[key]
 
     def __call__(self, v: Any) -> Any:
         if hasattr(v, "stencil"):
@@ -107,23 +114,23 @@ def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device)
     return torch.stack(rows).to(device, dtype)
 
 
-def _lasts(made: Tensor) -> bool:
-    """Whether it is there after now: what is made inside a transform of torch.func ends with it, and has no memory of its own."""
+def _outlives_transform(tensor: Tensor) -> bool:
+    """Returns whether a tensor may be cached: one that is made inside a transform of torch.func is invalid after it."""
     try:
-        made.untyped_storage()
+        tensor.untyped_storage()
     except RuntimeError:
         return False
-    return type(made) is Tensor
+    return type(tensor) is Tensor
 
 
 def default_shape(dims: int, H: int) -> tuple[int, ...]:
-    """The grid of H points that none is said of: a line, or the most square X×Y. Raises CellError for more axes."""
+    """Returns the default shape of H points: a line, or the most square X×Y; raises CellError for more axes."""
     if dims > 2:
         raise CellError(f"a grid of {dims} axes has a shape of its own: say which")
-    return (H,) if dims == 1 else square(H)
+    return (H,) if dims == 1 else squarest_shape(H)
 
 
-def square(H: int) -> tuple[int, int]:
-    """The most square X×Y with X·Y = H, and X the shorter side."""
+def squarest_shape(H: int) -> tuple[int, int]:
+    """Returns the most square (X, Y) with X·Y = H and X ≤ Y."""
     X = next(n for n in range(math.isqrt(H), 0, -1) if H % n == 0)
     return X, H // X

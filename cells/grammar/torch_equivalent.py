@@ -1,6 +1,6 @@
-"""Which torch.nn module computes the same equations, and how the weights of one read as the other's.
+"""The torch.nn module that computes the same equations as a cell, and the conversion of weights between them.
 
-torch packs a layer's gates into `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`. A cell with a twin names them by
+torch packs the gates of a layer into `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`. A cell with a torch equivalent names them by
 gate: `W.<gate>x` and `W.<gate>h`, and either one bias `b.<gate>` (the sum of torch's two) or `b.<gate>x` and `b.<gate>h`.
 """
 
@@ -12,22 +12,28 @@ import torch
 from torch import Tensor, nn
 
 KEYS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-"""A layer's tensors as torch packs them; a layer without bias has the first two."""
+"""The names of a layer's tensors in torch; a layer without bias has the first two."""
 
 
 @dataclass(frozen=True)
-class Twin:
-    """`torch.nn.<module>(…, **options)`, its gates in torch's packing order."""
+class TorchEquivalent:
+    """The module `torch.nn.<module>(…, **options)`; `gates` are in torch's packing order."""
 
     module: str
     gates: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, input_size: int, hidden_size: int, **arguments: Any) -> nn.RNNBase:
+        """Makes the torch module; `arguments` are further ones of its constructor."""
         return getattr(nn, self.module)(input_size, hidden_size, **self.options, **arguments)
 
     def read(self, module: nn.RNNBase, suffix: str = "_l0") -> dict[str, Tensor]:
-        """A layer's weights by the cell's names; `suffix` is torch's, "_l0" or "_l1_reverse"."""
+        """Returns copies of a layer's weights by the cell's names; `suffix` is torch's, "_l0" or "_l1_reverse".
+
+        Raises:
+            TypeError: it is another module.
+            ValueError: the module has a `proj_size`.
+        """
         if type(module).__name__ != self.module or any(getattr(module, k) != v for k, v in self.options.items()):
             raise TypeError(f"expected nn.{self.module} with {dict(self.options)}, got {module}")
         if getattr(module, "proj_size", 0):
@@ -35,14 +41,14 @@ class Twin:
         return self.merge_biases({key: getattr(module, key + suffix).detach().clone() for key in KEYS[: 4 if module.bias else 2]})
 
     def merge_biases(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """torch's packed tensors of a layer by gate, with both biases of a gate and their sum."""
+        """Splits torch's packed tensors of a layer by gate, and adds the sum of both biases of a gate."""
         weights = self.split(packed)
         if "bias_ih" in packed:
             weights |= {f"b.{g}": weights[f"b.{g}x"] + weights[f"b.{g}h"] for g in self.gates}
         return weights
 
     def split(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """torch's packed tensors of a layer, or their gradients, by gate; the gradient of a merged bias is that of either."""
+        """Splits torch's packed tensors of a layer, or their gradients, by gate; a merged bias has the gradient of either."""
         split: dict[str, Tensor] = {}
         for key, kind, side in (("weight_ih", "W", "x"), ("weight_hh", "W", "h"), ("bias_hh", "b", "h"), ("bias_ih", "b", "x")):
             if key in packed:
@@ -52,8 +58,8 @@ class Twin:
                         split[f"b.{g}"] = part
         return split
 
-    def packed(self, weights: Mapping[str, Tensor], bias: bool = True) -> dict[str, list[Tensor]]:
-        """A layer's weights by torch's keys and, for each, by gate: joined, they are torch's tensors. A merged bias goes to `bias_ih`."""
+    def pack(self, weights: Mapping[str, Tensor], bias: bool = True) -> dict[str, list[Tensor]]:
+        """Returns a layer's weights by torch's names, a list by gate for each, to concatenate. A merged bias goes to `bias_ih`."""
 
         def biased(g: str, side: str) -> Tensor:
             merged = weights.get(f"b.{g}")
@@ -70,7 +76,7 @@ class Twin:
         return packed
 
     def write(self, weights: Mapping[str, Tensor], module: nn.RNNBase, suffix: str = "_l0") -> None:
-        """The inverse of `read`: copy a layer's `weights` into `module`."""
+        """Copies a layer's weights into a module: the inverse of `read`."""
         with torch.no_grad():
-            for key, values in self.packed(weights, module.bias).items():
+            for key, values in self.pack(weights, module.bias).items():
                 getattr(module, key + suffix).copy_(torch.cat(values))

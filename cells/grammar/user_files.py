@@ -1,4 +1,4 @@
-"""A cell in a file of one's own, named FILE.py:NAME."""
+"""Loads cells from users' files, by FILE.py:NAME."""
 
 import difflib
 import importlib.util
@@ -10,13 +10,14 @@ from types import ModuleType
 
 from cells.grammar.cell import Cell
 from cells.grammar.errors import CellError
-from cells.grammar.functions import KNOWN
+from cells.grammar.functions import FUNCTION_NAMES
 
 
 def load_file(spec: str) -> Cell:
-    """The `Cell` NAME of FILE.py, or that of the function of this name; the same one each time.
+    """Loads the cell FILE.py:NAME, a `Cell` or a function; the same object in every call.
 
-    Raises CellError, in one line, for a file that isn't there or doesn't run, and a name that is no function in it.
+    Raises:
+        CellError: the file doesn't exist or can't be run, or has no function of that name.
     """
     file, _, name = spec.rpartition(":")
     return find_cell(file, name, Path.cwd())
@@ -24,7 +25,7 @@ def load_file(spec: str) -> Cell:
 
 @cache
 def find_cell(file: str, name: str, folder: Path) -> Cell:
-    """`folder` is where the file is looked for: elsewhere it is another one of that name."""
+    """Finds a cell in a file. `folder`, the current folder, is part of the cache's key."""
     if not Path(file).is_file():
         raise CellError(f"there is no file {file}")
     module = run_file(file, folder)
@@ -44,6 +45,7 @@ def find_cell(file: str, name: str, folder: Path) -> Cell:
 
 @cache
 def run_file(file: str, folder: Path) -> ModuleType:
+    """Imports a file as a module, once; raises CellError with its line if it fails."""
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -54,6 +56,6 @@ def run_file(file: str, folder: Path) -> ModuleType:
         line = error.lineno or 1 if isinstance(error, SyntaxError) else next(reversed(lines), 0)
         words = error.msg if isinstance(error, SyntaxError) else str(error)
         if isinstance(error, ImportError) and error.name == "cells.grammar.functions":
-            words = f"{words.partition(' (')[0]}: it has {KNOWN}"
+            words = f"{words.partition(' (')[0]}: it has {FUNCTION_NAMES}"
         raise CellError(f'{file} can\'t be run: {type(error).__name__}: {words} (File "{file}", line {line})') from error
     return module

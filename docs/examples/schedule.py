@@ -1,6 +1,6 @@
 """A schedule of one's own: the loop over time in plain torch, for cells of one stage. The least that a schedule can be.
 
-A schedule is a module with four names: COMPUTES_FEEDS, unsupported_reason, forward and backward.
+A schedule is a module with four names: COMPUTES_PROJECTIONS, unsupported_reason, forward and backward.
 """
 
 import sys
@@ -16,7 +16,7 @@ from kernels.layer.input_products import Values
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.interface import Gradients
 
-COMPUTES_FEEDS = False
+COMPUTES_PROJECTIONS = False
 """Whether the loop computes the input projections itself; this one takes them precomputed."""
 
 

@@ -1,1 +1,1 @@
-"""From a cell's function to its graph, its plan and its gradient."""
+"""Derives a cell's graph, plan and gradient from its function."""

@@ -1,6 +1,6 @@
-"""The adjoint of a pointwise function, by the chain rule over its graph, and both as source text.
+"""Derives the adjoint (VJP) of a pointwise function by reverse accumulation over its graph, and prints both as source code.
 
-`source(f, TRITON)` and `source(f, CPP)` print the same operations in the same order; only the frame differs.
+`print_source(f, TRITON)` and `print_source(f, CPP)` print the same operations in the same order; only the syntax differs.
 """
 
 from collections import Counter
@@ -17,9 +17,13 @@ from kernels.derive.plan_types import Pointwise
 
 @cache
 def adjoint(f: Pointwise) -> Pointwise:
-    """The function that takes f's inputs and the gradient of each of its outputs to the gradient of each input.
+    """Derives the adjoint of a pointwise function by reverse accumulation, node by node, so that it stays as small as the graph.
 
-    Reverse accumulation, node by node: an expression nested eight deep stays as small as its graph.
+    Args:
+        f: y = f(v), with inputs v_1, … and outputs y_1, …
+
+    Returns:
+        The function (v_1, …, dL/dy_1, …) → (dL/dv_1, …).
     """
     graph = f.outputs[0].graph
     upstream = tuple(graph.leaf("upstream", f"d_{name}") for name in f.results)
@@ -46,9 +50,9 @@ def adjoint(f: Pointwise) -> Pointwise:
 
 @cache
 def is_affine(step: Pointwise) -> bool:
-    """Whether a step's results are affine in its states, with coefficients that no state reaches: no derivative by a state has one.
+    """Returns whether a step is affine in its states: no derivative with respect to a state depends on a state.
 
-    It is told from the adjoint as it stands, where nothing cancels: a step may be affine without being written so.
+    The derivatives are not simplified, so a step that is affine only after cancellation counts as not affine.
     """
     slopes = (d for leaf, d in zip(step.inputs, adjoint(step).outputs, strict=False) if leaf.op == "state")
     return not any(node.op == "state" for node in walk(slopes))
@@ -56,77 +60,83 @@ def is_affine(step: Pointwise) -> bool:
 
 @cache
 def list_read_states(plan: Plan) -> tuple[int, ...]:
-    """The states that a step reads, by their places."""
+    """Returns the indices of the states that a step reads."""
     read = set(walk(plan.step.outputs))
     return tuple(s for s, leaf in enumerate(plan.states) if leaf in read)
 
 
 @dataclass(frozen=True)
 class Language:
-    """How a pointwise function is framed, a number written and a name kept apart from the language's own words."""
+    """The syntax of a programming language.
+
+    Attributes:
+        prefix: the prefix of all names, to keep them apart from the language's own.
+        write_number: writes a constant.
+        write_function: writes a function from its name, inputs, assignments (target, value) and outputs.
+    """
 
     prefix: str
-    number: Callable[[float], str]
-    frame: Callable[[str, list[str], list[tuple[str, str]], list[str]], str]
+    write_number: Callable[[float], str]
+    write_function: Callable[[str, list[str], list[tuple[str, str]], list[str]], str]
 
 
-def _python(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
+def _write_python(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
     body = "".join(f"    {target} = {value}\n" for target, value in lines)
     return f"def {name}({', '.join(inputs)}):\n{body}    return ({', '.join(outputs)},)\n"
 
 
-def _triton(*parts: Any) -> str:
-    return f"@triton.jit\n{_python(*parts)}"
+def _write_triton(*parts: Any) -> str:
+    return f"@triton.jit\n{_write_python(*parts)}"
 
 
-def _cpp(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
+def _write_cpp(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
     reads = "".join(f"    const V {v} = in[{k}];\n" for k, v in enumerate(inputs))
     body = "".join(f"    const V {target} = {value};\n" for target, value in lines)
     writes = "".join(f"    out[{k}] = {v};\n" for k, v in enumerate(outputs))
     return f"inline void {name}(const V* in, V* out) {{\n{reads}{body}{writes}}}\n"
 
 
-PYTHON = Language("", repr, _python)
-TRITON = Language("", repr, _triton)
-CPP = Language("v_", lambda number: f"splat({number!r})", _cpp)
+PYTHON = Language("", repr, _write_python)
+TRITON = Language("", repr, _write_triton)
+CPP = Language("v_", lambda value: f"splat({value!r})", _write_cpp)
 
 RESERVED = {"in", "out", "V", "splat", "tl", "triton", "lambda", "for", "if", "is", "or", "and", "not", *FUNCTIONS}
-TIGHTER = {"add": 1, "sub": 1, "neg": 2, "mul": 2, "div": 2}
+PRECEDENCE = {"add": 1, "sub": 1, "neg": 2, "mul": 2, "div": 2}
 
 
 def print_source(f: Pointwise, language: Language) -> str:
-    """`f` as a function in `language`: a line for whatever the cell names or several operations use."""
+    """Prints `f` as a function in `language`, with one assignment for each value that the cell names or several operations use."""
     nodes = list(walk((*f.inputs, *f.outputs)))
     uses = Counter(a for n in nodes for a in n.args) + Counter(f.outputs)
     names: dict[Node, str] = {}
 
-    def name(node: Node, wanted: str) -> str:
-        wanted = language.prefix + wanted
-        while wanted in RESERVED or wanted in names.values():
-            wanted += "_"
-        names[node] = wanted
-        return wanted
+    def name(node: Node, preferred: str) -> str:
+        chosen = language.prefix + preferred
+        while chosen in RESERVED or chosen in names.values():
+            chosen += "_"
+        names[node] = chosen
+        return chosen
 
-    def text(node: Node, around: int = 0, right: bool = False) -> str:
+    def expression(node: Node, outer: int = 0, right: bool = False) -> str:
         if node in names:
             return names[node]
         if node.value is not None:
-            return language.number(node.value)
+            return language.write_number(node.value)
         if node.op == "call":
-            return f"{node.label}({', '.join(map(text, node.args))})"
-        level = TIGHTER[node.op]
+            return f"{node.label}({', '.join(map(expression, node.args))})"
+        level = PRECEDENCE[node.op]
         if node.op == "neg":
-            result = f"-{text(node.args[0], level, right=True)}"
+            result = f"-{expression(node.args[0], level, right=True)}"
         else:
             a, b = node.args
-            result = f"{text(a, level)} {ARITHMETIC[node.op]} {text(b, level, right=True)}"
-        loose = level < around or (level == around and right) or (node.op == "neg" and around > 0)
-        return f"({result})" if loose else result
+            result = f"{expression(a, level)} {ARITHMETIC[node.op]} {expression(b, level, right=True)}"
+        parenthesized = level < outer or (level == outer and right) or (node.op == "neg" and outer > 0)
+        return f"({result})" if parenthesized else result
 
     inputs = [name(n, n.label) for n in f.inputs]
     lines: list[tuple[str, str]] = []
     for node in nodes:
         if node.op not in LEAVES and (node.name or uses[node] > 1):
-            value = text(node)
+            value = expression(node)
             lines.append((name(node, node.name or f"t{len(lines)}"), value))
-    return language.frame(f.name, inputs, lines, [text(n) for n in f.outputs])
+    return language.write_function(f.name, inputs, lines, [expression(n) for n in f.outputs])

@@ -1,12 +1,9 @@
 """The memory layout of a plan's values, which all schedules share.
 
-    buffers   what a step reads and training keeps, each (T, B, G, H): one per feed (the rows of a product in front of the
-              loop, G terms wide), one per other hoisted value, and one for the terms that are a recurrent product alone.
-              A term's recurrent product is added into its own slot as the loop runs.
-    groups    recurrent products on one argument: one matrix (P·H, H) each, in the order of the stages
-    columns   a term's place among the P products of its group
-
-`layout(plan)` is made once for each plan.
+buffers   (T, B, G, H) each: the terms that a step reads and that training saves. There is one buffer per input projection, with
+          the G terms that it computes; one per other hoisted value; and one for all terms that are a recurrent product only.
+          The time loop adds the recurrent product of a term in place.
+groups    the recurrent products of a stage with the same operand: one packed matrix (P·H, H) each, in the order of the stages
 """
 
 from dataclasses import dataclass
@@ -25,7 +22,8 @@ class Group:
         stage: the index of the stage.
         state: the index of the operand if it is a state, else -1.
         computed: the index of the operand among all computed ones if the stage's pointwise function computes it, else -1.
-        starts_stage: whether this is the first computed group of its stage: that function runs before it, in reverse its adjoint after.
+        starts_stage: whether this is the first computed group of its stage. The stage's function runs before it, and in the backward
+            pass the adjoint of that function after it.
     """
 
     terms: tuple[int, ...]
@@ -36,7 +34,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Feed:
+class Projection:
     """Products with one operand that are computed before the time loop: the input projection of `terms`.
 
     Attributes:
@@ -55,15 +53,15 @@ class Layout:
     """The buffers of a plan.
 
     Attributes:
-        feeds: one buffer each, the first ones.
-        values: the terms whose hoisted part is no product; one buffer each, after the feeds.
+        projections: the input projections; one buffer each, the first ones.
+        values: the terms whose hoisted part is no product; one buffer each, after the projections.
         recurrent_only: the terms without a hoisted part; they share the last buffer.
         slots: (buffer, slot) of each term.
         widths: the terms G of each buffer.
         groups: the recurrent products, by stage and operand.
     """
 
-    feeds: tuple[Feed, ...]
+    projections: tuple[Projection, ...]
     values: tuple[int, ...]
     recurrent_only: tuple[int, ...]
     slots: tuple[tuple[int, int], ...]
@@ -72,22 +70,22 @@ class Layout:
 
     @property
     def accumulated(self) -> tuple[int, ...]:
-        """The buffers that the time loop adds recurrent products to."""
+        """Returns the buffers that the time loop adds recurrent products to."""
         return tuple(sorted({self.slots[i][0] for group in self.groups for i in group.terms}))
 
 
 @cache
 def layout(plan: Plan) -> Layout:
     """Returns the memory layout of a plan, made once for each plan."""
-    feeds: dict[Node, list[int]] = {}
+    projections: dict[Node, list[int]] = {}
     values: list[int] = []
-    alone: list[int] = []
+    recurrent_only: list[int] = []
     for i, term in enumerate(plan.terms):
-        if term.feed is not None:
-            feeds.setdefault(term.feed.args[0], []).append(i)
+        if term.projection is not None:
+            projections.setdefault(term.projection.args[0], []).append(i)
         else:
-            (alone if term.hoisted is None else values).append(i)
-    buffers = [*feeds.values(), *([i] for i in values), *([alone] if alone else [])]
+            (recurrent_only if term.hoisted is None else values).append(i)
+    buffers = [*projections.values(), *([i] for i in values), *([recurrent_only] if recurrent_only else [])]
     slots = {i: (k, slot) for k, members in enumerate(buffers) for slot, i in enumerate(members)}
 
     value_index = {plan.terms[i].hoisted: k for k, i in enumerate(values)}
@@ -103,7 +101,7 @@ def layout(plan: Plan) -> Layout:
                 groups.append(Group(terms, number, -1, computed, computed == first))
                 computed += 1
     return Layout(
-        tuple(Feed(node, tuple(members), value_index.get(node, -1)) for node, members in feeds.items()),
-        tuple(values), tuple(alone), tuple(slots[i] for i in range(len(plan.terms))),
+        tuple(Projection(node, tuple(members), value_index.get(node, -1)) for node, members in projections.items()),
+        tuple(values), tuple(recurrent_only), tuple(slots[i] for i in range(len(plan.terms))),
         tuple(map(len, buffers)), tuple(groups),
     )  # fmt: skip

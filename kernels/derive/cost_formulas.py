@@ -1,4 +1,4 @@
-"""What a plan costs, as formulas in D and H: parameters, flops, and elements that pass through memory. What imports this has SymPy."""
+"""The cost of a plan as SymPy formulas in D and H: parameters, flops and elements moved through memory. Importing it imports SymPy."""
 
 from functools import cache
 
@@ -12,7 +12,7 @@ D, H = sympy.symbols("D H", positive=True, integer=True)
 
 @cache
 def parameter_sizes(plan: Plan) -> dict[str, sympy.Expr]:
-    """Every learned value and its size, in the order of the equations."""
+    """Returns the number of elements of each parameter by name ("W.z", "b.u"), in the order of the equations."""
     found: dict[str, sympy.Expr] = {}
     for node in plan.ordered_nodes:
         if node.op == "product":
@@ -25,15 +25,18 @@ def parameter_sizes(plan: Plan) -> dict[str, sympy.Expr]:
 
 @cache
 def parameter_count(plan: Plan) -> sympy.Expr:
-    """The parameter count."""
+    """Returns the number of parameters of the cell."""
     return sympy.expand(sum(parameter_sizes(plan).values(), sympy.Integer(0)))
 
 
 @cache
 def flop_counts(plan: Plan) -> dict[str, sympy.Expr]:
-    """Operations per time step and sequence of a forward pass. "hoisted" and "recurrent" are the products in front of the
-    loop and in it, 2 for each weight; "pointwise" is the rest of the step, 1 for each operation on an element. What is
-    elementwise in front of the loop is not counted."""
+    """Counts the operations of a forward pass per time step and sequence.
+
+    Returns:
+        "hoisted" and "recurrent": the products before and in the time loop, 2 operations for each weight. "pointwise": the rest of the
+        step, 1 for each operation on an element. Elementwise operations before the loop are not counted.
+    """
     hoisted = [n.label for n in plan.products if all(m.op != "state" for m in walk([n]))]
     pointwise = [plan.step, *(s.argument for s in plan.stages if s.argument)]
     operations = sum(n.op not in LEAVES for f in pointwise for n in walk(f.outputs))
@@ -45,6 +48,8 @@ def flop_counts(plan: Plan) -> dict[str, sympy.Expr]:
 
 
 def elements_moved(plan: Plan) -> sympy.Expr:
-    """Elements read or written per time step and sequence by a forward step that keeps what training needs, the
-    recurrent weights staying on chip: terms in, terms with a product out again, states in and out."""
+    """Counts the elements that a forward step of training reads or writes, per time step and sequence.
+
+    It reads all terms, writes those with a recurrent product, and reads and writes the states; recurrent weights stay on chip.
+    """
     return (len(plan.terms) + len(plan.recurrent) + 2 * len(plan.states)) * H

@@ -1,7 +1,7 @@
-"""The graph of a step: one node for every operation, in the order and grouping the cell writes them.
+"""The graph of a step: one node for every operation, in the order and grouping in which the cell writes them.
 
-Nodes are shared (the same operation on the same nodes is one node) and never reordered or folded, so what is printed is
-what the paper wrote, and derivatives stay as small as the graph. `Node.sympy` gives the same expression to SymPy.
+Nodes are shared: the same operation on the same nodes is one node. They are never reordered, so the printed code reads as the paper,
+and derivatives stay as small as the graph.
 """
 
 import math
@@ -9,16 +9,17 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partialmethod
 from typing import Any, NoReturn
 
 from torch import Tensor
 
 from cells.grammar.errors import CellError
-from cells.grammar.functions import FUNCTIONS, KNOWN, Function
-from cells.grammar.parameters import Learned
+from cells.grammar.functions import FUNCTION_NAMES, FUNCTIONS, Function
+from cells.grammar.parameters import Parameters
 from cells.grammar.stencil import Stencil
 
-SMOOTH: dict[str, Callable[[Any, Any], Any]] = {
+SYMPY_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "exp": lambda sympy, v: sympy.exp(v),
     "log": lambda sympy, v: sympy.log(v),
     "sigmoid": lambda sympy, v: 1 / (1 + sympy.exp(-v)),
@@ -26,21 +27,25 @@ SMOOTH: dict[str, Callable[[Any, Any], Any]] = {
     "sqrt": lambda sympy, v: sympy.sqrt(v),
     "tanh": lambda sympy, v: sympy.tanh(v),
 }
-"""What SymPy, given first, knows of the functions. Those with a kink stay opaque: what it would make of one there is not what they say."""
+"""The functions in SymPy, whose module is the first argument. Functions with a kink stay opaque: SymPy's derivative there differs."""
 
 LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "stencil_input", "upstream"}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
-DEEPEST = 150
-"""Operations that a step may nest: what walks a graph calls itself for each."""
+MAX_DEPTH = 150
+"""Nested operations of a step, at most: `walk` is recursive."""
 
 
 @dataclass(eq=False)
 class Node:
-    """A leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), a "product" of a matrix, a "stencil", arithmetic, "neg", or
-    the "call" of a function.
+    """An operation of a step and its operands.
 
-    `width` is the input's D, the units' H, "D=H" where a cell needs both to be one, or "" for a number; `name` is the
-    cell's own name for the value, where it has one; `index` counts in the order the cell computes, and `line` is where it does.
+    Attributes:
+        op: a leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), "product" (by a matrix), "stencil", "add", "sub",
+            "mul", "div", "neg", or "call" (of a function).
+        label: the name of the leaf, matrix, stencil or function.
+        width: "D" (of the input), "H" (of the states), "D=H" if both are combined elementwise, or "" for a number.
+        name: the name of the value in the cell, "" if it has none.
+        index, line: the position in the order of computation, and the line of the cell's file.
     """
 
     graph: "Graph" = field(repr=False)
@@ -53,10 +58,10 @@ class Node:
     line: int = 0
     depth: int = 0
 
-    __array_ufunc__ = None  # NumPy's numbers leave the arithmetic to a node
+    __array_ufunc__ = None  # so that NumPy's numbers defer to the operators of a node
 
-    def _with(self, op: str, other: Any, swapped: bool = False) -> "Node":
-        if isinstance(other, Learned):
+    def _binary(self, op: str, other: Any, swapped: bool = False) -> "Node":
+        if isinstance(other, Parameters):
             other()
         if callable(other) and not isinstance(other, Node):
             raise CellError("a matrix is applied, W.name(v), and not added or multiplied")
@@ -65,29 +70,10 @@ class Node:
         operands = (self, self.graph.wrap(other))
         return self.graph.node(op, *(reversed(operands) if swapped else operands))
 
-    def __add__(self, other: Any) -> "Node":
-        return self._with("add", other)
-
-    def __radd__(self, other: Any) -> "Node":
-        return self._with("add", other, swapped=True)
-
-    def __sub__(self, other: Any) -> "Node":
-        return self._with("sub", other)
-
-    def __rsub__(self, other: Any) -> "Node":
-        return self._with("sub", other, swapped=True)
-
-    def __mul__(self, other: Any) -> "Node":
-        return self._with("mul", other)
-
-    def __rmul__(self, other: Any) -> "Node":
-        return self._with("mul", other, swapped=True)
-
-    def __truediv__(self, other: Any) -> "Node":
-        return self._with("div", other)
-
-    def __rtruediv__(self, other: Any) -> "Node":
-        return self._with("div", other, swapped=True)
+    __add__, __radd__ = partialmethod(_binary, "add"), partialmethod(_binary, "add", swapped=True)
+    __sub__, __rsub__ = partialmethod(_binary, "sub"), partialmethod(_binary, "sub", swapped=True)
+    __mul__, __rmul__ = partialmethod(_binary, "mul"), partialmethod(_binary, "mul", swapped=True)
+    __truediv__, __rtruediv__ = partialmethod(_binary, "div"), partialmethod(_binary, "div", swapped=True)
 
     def __neg__(self) -> "Node":
         return self.graph.node("neg", self)
@@ -136,7 +122,7 @@ class Node:
 
     __or__ = __rand__ = __ror__ = __and__
 
-    def __iadd__(self, other: Any) -> NoReturn:
+    def __iadd__(self, other: Any) -> NoReturn:  # type: ignore[misc]
         raise CellError("+=, -=, *= and /= would change what a tensor holds: write h = h + v")
 
     __isub__ = __imul__ = __itruediv__ = __ipow__ = __iadd__
@@ -151,7 +137,9 @@ class Node:
         )
 
     def __float__(self) -> float:
-        raise CellError(f"a value is no number, as math and float() take one: the functions of cells.grammar.functions are {KNOWN}")
+        raise CellError(
+            f"a value is no number, as math and float() take one: the functions of cells.grammar.functions are {FUNCTION_NAMES}"
+        )
 
     def __call__(self, *_: Any) -> "Node":
         kind = {"b": "vector", "p": "vector", "s": "scalar"}.get(self.op)
@@ -162,29 +150,29 @@ class Node:
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), *_: Any) -> Any:
         if any(isinstance(a, Tensor) for a in arguments):
             raise CellError("a tensor is no part of a cell: a learned matrix is W.name(v), a learned vector p.name, and a number a number")
-        raise CellError(f"torch's {function.__name__} can't be derived here: the functions of cells.grammar.functions are {KNOWN}")
+        raise CellError(f"torch's {function.__name__} can't be derived here: the functions of cells.grammar.functions are {FUNCTION_NAMES}")
 
     def apply(self, function: Function, *arguments: Any) -> "Node":
-        """The node of `function` on `arguments`, of which this is one, or on this alone."""
+        """Returns the node of `function` applied to `arguments`, or to this node if there are none."""
         return self.graph.node("call", *(map(self.graph.wrap, arguments or (self,))), label=function.name)
 
-    def before(self) -> "Node":
-        """What x, if this is it, was one step earlier."""
+    def previous_input(self) -> "Node":
+        """Returns the node of prev(x), for the node of x."""
         return self.graph.leaf("before", "x_before", "D")
 
     def stencil(self, operator: Stencil) -> "Node":
-        """The node of a fixed operator applied to this."""
+        """Returns the node of a stencil applied to this one."""
         if self.graph.stencils.setdefault(operator.name, operator) != operator:
             raise CellError(f"two stencils are called {operator.name}: use two names")
         return self.graph.node("stencil", self, label=operator.name)
 
     @property
     def value(self) -> float | None:
-        """The number of a constant, None for anything else."""
+        """Returns the number of a constant, None for other nodes."""
         return float(self.label) if self.op == "const" else None
 
     def vjp(self, d: "Node") -> tuple["Node", ...]:
-        """The gradient of each argument, given that of this node. A quotient's is d / b, not d · (1/b): a rounding that all steps share."""
+        """Returns the gradient of each operand from that of this node. For a / b it is d / b and not d · (1/b), as in all schedules."""
         a = self.args
         match self.op:
             case "add":
@@ -202,7 +190,7 @@ class Node:
         raise ValueError(f"{self.op} has no derivative")
 
     def sympy(self) -> Any:
-        """The node as SymPy sees it: products and leaves are real symbols, sums and products are in SymPy's order."""
+        """Returns the node as a SymPy expression, in which leaves and matrix products are real symbols."""
         import sympy
 
         a = [arg.sympy() for arg in self.args] if self.op != "product" else []
@@ -211,15 +199,15 @@ class Node:
                 return getattr(operator, self.op.replace("div", "truediv"))(*a)
             case "const":
                 return sympy.nsimplify(self.label, rational=True)
-            case "call" if self.label in SMOOTH:
-                return SMOOTH[self.label](sympy, *a)
+            case "call" if self.label in SYMPY_FUNCTIONS:
+                return SYMPY_FUNCTIONS[self.label](sympy, *a)
             case "stencil" | "call":
                 return sympy.Function(self.label, real=True)(*a)
         return sympy.Symbol(f"{self.op}_{self.label}", real=True)
 
 
 class Graph:
-    """Makes nodes, and hands back the one it has when asked for the same again."""
+    """Makes nodes; for the same operation on the same operands it returns the same node."""
 
     def __init__(self, file: str = "") -> None:
         self._nodes: dict[tuple[Any, ...], Node] = {}
@@ -228,9 +216,11 @@ class Graph:
         self.tracing = False
 
     def leaf(self, op: str, label: str, width: str = "H") -> Node:
+        """Returns the leaf of this kind and name."""
         return self._share((op, label), Node(self, op, (), label, width, label))
 
     def wrap(self, value: Any) -> Node:
+        """Returns a node as it is, and a finite number as a constant; raises CellError otherwise."""
         if isinstance(value, Node):
             if value.graph is not self:
                 raise CellError("a value is of one step, and not copied or kept for another: what lasts is a state")
@@ -240,12 +230,13 @@ class Graph:
         return self.leaf("const", repr(float(value)), "")
 
     def product(self, matrix: str, argument: Any) -> Node:
+        """Returns the node of W.<matrix> applied to a value."""
         if not isinstance(argument, Node) or not argument.width:
             raise CellError(f"W.{matrix} is applied to {describe(argument)}: a matrix takes a state, x, or what is made of them")
         return self.node("product", argument, label=matrix)
 
     def node(self, op: str, *args: Node, label: str = "") -> Node:
-        """The node for `op` on `args`; only a 0 or 1 that changes nothing is folded away."""
+        """Returns the node for `op` on `args`. It folds only neutral elements and products with 0 or -1."""
         numbers = [arg.value for arg in args]
         if (op in ("add", "sub") and numbers[1] == 0) or (op in ("mul", "div") and numbers[1] == 1):
             return args[0]
@@ -264,12 +255,12 @@ class Graph:
 
     def _share(self, key: tuple[Any, ...], node: Node) -> Node:
         node.index, node.line, node.depth = len(self._nodes), self._line(), max((a.depth + 1 for a in node.args), default=0)
-        if self.tracing and node.depth > DEEPEST:
-            raise CellError(f"more than {DEEPEST} operations, each on the result of the one before, in one step: no schedule runs that")
+        if self.tracing and node.depth > MAX_DEPTH:
+            raise CellError(f"more than {MAX_DEPTH} operations, each on the result of the one before, in one step: no schedule runs that")
         return self._nodes.setdefault(key, node)
 
     def _line(self) -> int:
-        """The line of the cell's file that is at work, 0 without a file."""
+        """Returns the current line of the cell's file, 0 without a file."""
         frame = sys._getframe(1) if self._file else None
         while frame is not None and frame.f_code.co_filename != self._file:
             frame = frame.f_back
@@ -277,7 +268,7 @@ class Graph:
 
 
 def describe(value: Any) -> str:
-    """A value as the cell writes it, where it has a name there."""
+    """Describes a value for an error message, by its name in the cell if it has one."""
     if isinstance(value, Node):
         named = f"{value.op}." * (value.op in ("b", "p", "s")) + value.label
         return "prev(x)" if value.op == "before" else named if value.op in LEAVES else "a value"
@@ -286,7 +277,7 @@ def describe(value: Any) -> str:
 
 
 def walk(roots: Iterable[Node]) -> Iterator[Node]:
-    """Every node the roots stand on, arguments before what uses them."""
+    """Yields every node that the roots depend on, in topological order: operands first."""
     seen: set[int] = set()
 
     def visit(node: Node) -> Iterator[Node]:

@@ -1,16 +1,14 @@
 """Plans a cell: separates what can be computed before the time loop from what each step computes.
 
-    hoisted    what no state reaches, computed for all T·B rows in front of the loop
-    terms      what a step reads: a hoisted value, a recurrent product, or their sum
-    stencil_inputs   stencils applied to a state, which a step reads
-    stages     the recurrent products, grouped by what they are applied to; a product of an expression that itself
-               holds a recurrent product waits for it, and makes a second stage
-    step       one pointwise function F(states, terms, vectors, near) → next states
+    hoisted          values that depend on no state, computed for all T·B rows before the time loop
+    terms            the inputs of a step besides the states: a hoisted value, a recurrent product, or their sum
+    stencil_inputs   stencils applied to a state, also inputs of the step
+    stages           the recurrent products, grouped by operand; a product whose operand depends on another recurrent product is in a
+                     later stage
+    step             one pointwise function F(states, terms, vectors, stencil inputs) → next states
 
-Without a recurrent product a step is as cheap as reading what it needs, so there only products are hoisted: what is elementwise
-stays in the step, and none of it is ever written to memory.
-
-Parameter, flop and byte counts come from it too, by `kernels.derive.cost_formulas`.
+Without a recurrent product a step is limited by memory bandwidth. Only products are hoisted then: elementwise operations stay in the
+step, and their results are never written to memory.
 """
 
 import math
@@ -27,7 +25,14 @@ from kernels.derive.trace import trace
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The plan of a cell, made by `plan(cell)`."""
+    """The plan of a cell, made by `plan(cell)`.
+
+    Attributes:
+        outputs: the next states over the cell's own leaves.
+        states, vectors: the leaves of `step` that are states, and parameters or functions of parameters alone.
+        vector_values: the expression of each vector.
+        terms, stages, step, stencil_inputs: see the module.
+    """
 
     cell: Cell
     bias: bool
@@ -43,35 +48,37 @@ class Plan:
 
     @property
     def fixed_width(self) -> int | None:
-        """The hidden size that a stencil's grid prescribes, None if none does."""
+        """Returns the hidden size that the grid of a stencil requires, None if there is no such grid."""
         return next((math.prod(n.shape) for n in self.graph.stencils.values() if n.shape), None)
 
     @cached_property
     def term_leaves(self) -> tuple[Node, ...]:
+        """Returns the leaves of the step that are terms."""
         return tuple(self.graph.leaf("term", term.name) for term in self.terms)
 
     @cached_property
     def stencil_leaves(self) -> tuple[Node, ...]:
+        """Returns the leaves of the step that are stencil inputs."""
         return tuple(n.leaf for n in self.stencil_inputs)
 
     @cached_property
     def products(self) -> tuple[Node, ...]:
-        """Every product of the cell, in the loop or not."""
+        """Returns every product of the cell, before or in the time loop."""
         return tuple(n for n in self.ordered_nodes if n.op == "product")
 
     @property
     def ordered_nodes(self) -> list[Node]:
-        """Every node of the cell, in the order its equations are written."""
+        """Returns every node of the cell, in the order of its equations."""
         return sorted(walk(self.outputs), key=lambda n: n.index)
 
     @cached_property
     def recurrent(self) -> tuple[str, ...]:
-        """The matrices of the products left in the loop."""
+        """Returns the names of the matrices of the recurrent products."""
         return tuple(term.matrix for term in self.terms if term.matrix)
 
     @cached_property
     def uses_prev(self) -> bool:
-        """Whether the cell uses prev(x)."""
+        """Returns whether the cell uses prev(x)."""
         return any(n.op == "before" for n in self.ordered_nodes)
 
     @cached_property
@@ -81,7 +88,7 @@ class Plan:
 
     @property
     def elementwise_line(self) -> int:
-        """The line of the cell's file that first does so, 0 where it is the next states alone."""
+        """Returns the first line of the cell's file that uses x elementwise, 0 if only the returned states do."""
         return next((n.line for n in self.ordered_nodes if n.width == "D=H"), 0)
 
 
@@ -93,7 +100,7 @@ def plan(cell: Cell, bias: bool = True) -> Plan:
         bias: whether the cell has its biases `b`.
 
     Raises:
-        CellError: the function is no cell.
+        CellError: the function breaks the grammar of `cells.grammar.cell`.
     """
     return _plan(cell, bias)
 
@@ -109,105 +116,108 @@ class _Splitter:
         self.cell, self.bias, self.graph, self.outputs = cell, bias, graph, outputs
         nodes = list(walk(outputs))
         self.stateful: set[int] = set()
-        self.fed: set[int] = set()
+        self.from_input: set[int] = set()
         for node in nodes:
             if node.op == "state" or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
-            if node.op in ("x", "before") or any(id(a) in self.fed for a in node.args):
-                self.fed.add(id(node))
+            if node.op in ("x", "before") or any(id(a) in self.from_input for a in node.args):
+                self.from_input.add(id(node))
         self.recurrent = any(n.op == "product" and id(n) in self.stateful for n in nodes)
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
         self.terms: dict[str, Term] = {}
         self.products: dict[str, Node] = {}
         self.vectors: dict[Node, Node] = {}
-        self.near: dict[Node, StencilInput] = {}
-        self.done: dict[int, Node] = {}
+        self.stencil_inputs: dict[Node, StencilInput] = {}
+        self.rewritten: dict[int, Node] = {}
 
     def plan(self) -> Plan:
         step = tuple(self.rewrite(node) for node in self.outputs)
-        order = self.order()
+        order = self.order_terms()
         terms = tuple(self.terms[name] for name in order)
         states = tuple(self.graph.leaf("state", name) for name in self.cell.states)
-        leaves = (*states, *(self.graph.leaf("term", name) for name in order), *self.vectors, *self.near)
+        leaves = (*states, *(self.graph.leaf("term", name) for name in order), *self.vectors, *self.stencil_inputs)
         results = tuple(f"{name}_next" for name in self.cell.states)
         return Plan(
             self.cell, self.bias, self.graph, self.outputs, states, terms, tuple(self.vectors),
-            tuple(self.vectors.values()), self.stages(terms), Pointwise("step", leaves, step, results),
-            tuple(self.near.values()),
+            tuple(self.vectors.values()), self.make_stages(terms), Pointwise("step", leaves, step, results),
+            tuple(self.stencil_inputs.values()),
         )  # fmt: skip
 
     def rewrite(self, node: Node) -> Node:
-        """The node over states, terms and vectors."""
-        if id(node) not in self.done:
-            self.done[id(node)] = new = self._rewrite(node)
+        """Rewrites a node of the cell as one over states, terms and vectors."""
+        if id(node) not in self.rewritten:
+            self.rewritten[id(node)] = new = self._rewrite(node)
             if new.op not in LEAVES and not new.name:
                 new.name = node.name
-        return self.done[id(node)]
+        return self.rewritten[id(node)]
 
     def _rewrite(self, node: Node) -> Node:
         if node.op in ("state", "const"):
             return node
         if id(node) not in self.stateful:
-            return self.outside(node) if id(node) in self.fed else self.vector(node)
+            return self.rewrite_stateless(node) if id(node) in self.from_input else self.add_vector(node)
         if node.op == "product":
-            return self.term(None, node)
+            return self.add_term(None, node)
         if node.op == "stencil":
-            return self.neighbours(node)
+            return self.add_stencil_input(node)
         if node.op == "add":
-            return self.sum(node)
+            return self.rewrite_sum(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
 
-    def sum(self, node: Node) -> Node:
-        """A sum that a state reaches: what no state reaches is added up in front of the loop, and joins the first
-        recurrent product as one term. Constants and vectors alone stay where they were written."""
-        parts = self.flatten(node)
+    def rewrite_sum(self, node: Node) -> Node:
+        """Rewrites a sum that depends on a state.
+
+        Its addends that depend on no state are summed before the loop and become one term, with the first recurrent product. They stay
+        in place if they are only constants and vectors.
+        """
+        parts = self.flatten_sum(node)
         hoisted = [n for n in parts if id(n) not in self.stateful and n.op != "const"]
-        if not any(id(n) in self.fed for n in hoisted):
+        if not any(id(n) in self.from_input for n in hoisted):
             return self.graph.node("add", *(self.rewrite(a) for a in node.args))
         outside = hoisted[0]
         for n in hoisted[1:]:
             outside = self.graph.node("add", outside, n)
-            self.fed.add(id(outside))
-        linear = Term("", outside).feed is not None
+            self.from_input.add(id(outside))
+        linear = Term("", outside).projection is not None
         product = next((n for n in parts if n.op == "product" and id(n) in self.stateful), None)
         joined = product if linear and product is not None and self.uses[id(product)] == 1 else None
-        total = self.outside(outside) if joined is None else self.term(outside, joined)
+        total = self.rewrite_stateless(outside) if joined is None else self.add_term(outside, joined)
         for n in parts:
             if n is not joined and n not in hoisted:
                 total = self.graph.node("add", total, self.rewrite(n))
         return total
 
-    def outside(self, node: Node) -> Node:
-        """What no state reaches: a term, but for what is elementwise where no product is left in the loop."""
-        if self.recurrent or node.op in ("product", "stencil") or not node.args or Term("", node).feed is not None:
-            return self.term(node)
+    def rewrite_stateless(self, node: Node) -> Node:
+        """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step."""
+        if self.recurrent or node.op in ("product", "stencil") or not node.args or Term("", node).projection is not None:
+            return self.add_term(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
 
-    def flatten(self, node: Node) -> list[Node]:
-        """A sum's addends, down to what is used elsewhere too."""
-        return [n for a in node.args for n in (self.flatten(a) if a.op == "add" and self.uses[id(a)] == 1 else [a])]
+    def flatten_sum(self, node: Node) -> list[Node]:
+        """Returns the addends of nested sums, except of a sum that is used elsewhere too."""
+        return [n for a in node.args for n in (self.flatten_sum(a) if a.op == "add" and self.uses[id(a)] == 1 else [a])]
 
-    def term(self, hoisted: Node | None, product: Node | None = None) -> Node:
+    def add_term(self, hoisted: Node | None, product: Node | None = None) -> Node:
         matrix = "" if product is None else product.label
-        name = matrix or self.label(hoisted)
+        name = matrix or self.name_hoisted(hoisted)
         if name in self.terms and (self.terms[name].hoisted is not hoisted or self.products.get(name) is not product):
             name = f"{name}_{len(self.terms)}"
         self.terms[name] = Term(name, hoisted, matrix)
         if product is not None:
             self.products[name] = product
-            self.rewrite(product.args[0])  # which may hold products, however deep
+            self.rewrite(product.args[0])  # its operand may contain recurrent products
         return self.graph.leaf("term", name)
 
     @staticmethod
-    def label(node: Node | None) -> str:
-        """A name for a hoisted value: the cell's own, or one made of its functions and its first matrix."""
+    def name_hoisted(node: Node | None) -> str:
+        """Returns the cell's name for a hoisted value, or one made of its functions and its first matrix."""
         assert node is not None
         if node.name or node.op == "product":
             return node.name or node.label
-        inner = _Splitter.label(next((a for a in node.args if a.op not in ("const", "b", "p", "s")), node.args[0]))
+        inner = _Splitter.name_hoisted(next((a for a in node.args if a.op not in ("const", "b", "p", "s")), node.args[0]))
         return f"{node.label}_{inner}" if node.op == "call" else inner
 
-    def vector(self, node: Node) -> Node:
+    def add_vector(self, node: Node) -> Node:
         name = node.name or f"v{len(self.vectors)}"
         leaf = self.graph.leaf("vector", name)
         if self.vectors.get(leaf, node) is not node:
@@ -215,43 +225,43 @@ class _Splitter:
         self.vectors[leaf] = node
         return leaf
 
-    def neighbours(self, node: Node) -> Node:
+    def add_stencil_input(self, node: Node) -> Node:
         (argument,) = node.args
         if argument.op != "state":
             message = f"{node.label} is applied to a state as it is, and not to what this step makes of one: carry that as a state"
             raise cell_error(self.cell.step, message, node.line)
         leaf = self.graph.leaf("stencil_input", f"{node.label}_{argument.label}")
-        self.near[leaf] = StencilInput(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
+        self.stencil_inputs[leaf] = StencilInput(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
         return leaf
 
-    def order(self) -> list[str]:
-        """The terms' names: those with a product first, each in the order the equations are written."""
+    def order_terms(self) -> list[str]:
+        """Returns the names of the terms in the order of the equations, those with a recurrent product first."""
 
         def place(name: str) -> tuple[bool, int]:
-            of = (self.products.get(name), self.terms[name].feed, self.terms[name].hoisted)
+            of = (self.products.get(name), self.terms[name].projection, self.terms[name].hoisted)
             return name not in self.products, next(n.index for n in of if n is not None)
 
         return sorted(self.terms, key=place)
 
-    def stages(self, terms: tuple[Term, ...]) -> tuple[Stage, ...]:
+    def make_stages(self, terms: tuple[Term, ...]) -> tuple[Stage, ...]:
         level: dict[str, int] = {}
         for term in terms:
-            self.level(term.name, level)
+            self.stage_of(term.name, level)
         return tuple(
-            self.stage(k, [i for i, t in enumerate(terms) if level.get(t.name) == k], terms)
+            self.make_stage(k, [i for i, t in enumerate(terms) if level.get(t.name) == k], terms)
             for k in range(1, max(level.values(), default=0) + 1)
         )
 
-    def level(self, name: str, level: dict[str, int]) -> int:
-        """In which stage a term is complete: 0 without a product."""
+    def stage_of(self, name: str, level: dict[str, int]) -> int:
+        """Returns the number of the stage that completes a term, counted from 1; 0 without a recurrent product."""
         if name not in self.products:
             return 0
         if name not in level:
             needs = [n.label for n in walk([self.rewrite(self.products[name].args[0])]) if n.op == "term"]
-            level[name] = 1 + max((self.level(n, level) for n in needs), default=0)
+            level[name] = 1 + max((self.stage_of(n, level) for n in needs), default=0)
         return level[name]
 
-    def stage(self, k: int, members: list[int], terms: tuple[Term, ...]) -> Stage:
+    def make_stage(self, k: int, members: list[int], terms: tuple[Term, ...]) -> Stage:
         groups: dict[Node, list[int]] = {}
         for i in members:
             groups.setdefault(self.rewrite(self.products[terms[i].name].args[0]), []).append(i)

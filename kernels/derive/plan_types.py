@@ -9,22 +9,27 @@ from kernels.derive.graph import Node
 
 @dataclass(frozen=True)
 class Term:
-    """An input of the step: hoisted + matrix · argument, either of which may be missing."""
+    """An input of the step: hoisted + matrix · operand.
+
+    Attributes:
+        hoisted: the value computed before the loop, None if there is none.
+        matrix: the matrix of the recurrent product, "" if there is none.
+    """
 
     name: str
     hoisted: Node | None = None
     matrix: str = ""
 
     @cached_property
-    def feed(self) -> Node | None:
-        """The product in front of the loop whose rows are this term's hoisted part, if it is one (plus vectors)."""
+    def projection(self) -> Node | None:
+        """Returns the product that the hoisted part consists of (plus vectors), None if it is anything else."""
         parts = [n for n in addends(self.hoisted) if n.op not in ("b", "p")]
         return parts[0] if len(parts) == 1 and parts[0].op == "product" else None
 
 
 @dataclass(frozen=True, eq=False)
 class Pointwise:
-    """A function of elements: `inputs` are leaves, `outputs` expressions over them, called `results`."""
+    """An elementwise function: `outputs` are expressions over the leaves `inputs`, and `results` their names."""
 
     name: str
     inputs: tuple[Node, ...]
@@ -34,8 +39,12 @@ class Pointwise:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """Recurrent products that can run together. `argument` computes what they are applied to, where that is not a state;
-    `groups` holds, for each argument, its leaf (a state, or the output of `argument`) and the terms of its products."""
+    """Recurrent products that don't depend on each other.
+
+    Attributes:
+        argument: the function that computes those operands that are not states, None if all are states.
+        groups: for each operand its node (a state, or an output of `argument`), and the indices of the terms of its products.
+    """
 
     argument: Pointwise | None
     groups: tuple[tuple[Node, tuple[int, ...]], ...]
@@ -43,7 +52,7 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class StencilInput:
-    """An input of the step, `leaf`: a stencil applied to the state of that index."""
+    """An input of the step: `stencil` applied to the state of index `state`. `leaf` is its node in the step."""
 
     leaf: Node
     stencil: Stencil
@@ -51,7 +60,7 @@ class StencilInput:
 
 
 def addends(node: Node | None) -> list[Node]:
-    """The terms of a sum, in the order written; of nothing, none."""
+    """Returns the addends of a sum in the order written; none for None."""
     if node is None:
         return []
     return [n for arg in node.args for n in addends(arg)] if node.op == "add" else [node]

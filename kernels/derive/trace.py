@@ -1,4 +1,4 @@
-"""A cell's function, run on symbols: its graph, or what is wrong with it and at which line."""
+"""Traces a cell's function on symbols. Unsupported code is reported with its line number."""
 
 import math
 import sys
@@ -8,14 +8,22 @@ from typing import Any
 from cells.grammar.cell import Cell
 from cells.grammar.error_lines import locate_errors
 from cells.grammar.errors import cell_error
-from cells.grammar.parameters import LETTERS, Learned
+from cells.grammar.parameters import LETTERS, Parameters
 from kernels.derive.graph import Graph, Node, walk
 
 
 def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
-    """Run the cell's function on symbols. Returns the graph and the next states, with the cell's own names on nodes.
+    """Runs a cell's function on symbols.
 
-    Raises CellError, with the line of the function, for what is no cell.
+    Args:
+        cell: the cell.
+        bias: whether its biases `b` are parameters; otherwise they are 0.
+
+    Returns:
+        The graph, and the nodes of the next states. Nodes carry the names of the cell's local variables.
+
+    Raises:
+        CellError: the function breaks the grammar; the message ends with its file and line.
     """
     code = getattr(cell.step, "__code__", None)
     graph = Graph(code.co_filename if code else "")
@@ -23,16 +31,16 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
     def vector(kind: str) -> Callable[[str], Node | float]:
         return lambda name: graph.leaf(kind, name, "" if kind == "s" else "H") if bias or kind != "b" else 0.0
 
-    learned = {"W": Learned(lambda name: lambda v: graph.product(name, v)), **{kind: Learned(vector(kind)) for kind in LETTERS[1:]}}
+    learned = {"W": Parameters(lambda name: lambda v: graph.product(name, v)), **{kind: Parameters(vector(kind)) for kind in LETTERS[1:]}}
     states = [graph.leaf("state", name) for name in cell.states]
     names: dict[str, Any] = {}
 
-    def on_return(frame: Any, event: str, _: Any) -> None:
+    def record_locals(frame: Any, event: str, _: Any) -> None:
         if event == "return" and frame.f_code is code:
             names.update(frame.f_locals)
 
     before = sys.getprofile()
-    sys.setprofile(on_return)
+    sys.setprofile(record_locals)
     graph.tracing = True
     try:
         with locate_errors(cell.step):
@@ -47,14 +55,14 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
     if strange:
         raise cell_error(cell.step, f"returns a {type(strange[0]).__name__}, not a value: return the next {', '.join(cell.states)}")
     with locate_errors(cell.step):
-        made = tuple(graph.wrap(output) for output in outputs)
-    check_cell(cell, states, made)
-    check_init_rules(cell, made, bias)
-    return graph, made
+        next_states = tuple(graph.wrap(output) for output in outputs)
+    check_cell(cell, states, next_states)
+    check_init_rules(cell, next_states, bias)
+    return graph, next_states
 
 
 def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> None:
-    """Raises CellError for what only the whole of a cell shows."""
+    """Raises CellError if the traced cell contradicts its arguments, has an unused state, or misuses a comparison or a matrix."""
     for fact in ("init", "domain", "heads", "start"):
         if not isinstance(getattr(cell, fact), Mapping):
             raise cell_error(cell.step, f"{fact} says something by name: a dict, not {getattr(cell, fact)!r}")
@@ -94,7 +102,7 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
 
 
 def check_init_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
-    """Raises CellError for an initialisation of nothing, or by no rule."""
+    """Raises CellError if `init` names no parameter of the cell, or has no valid rule for one."""
     learned = {("W" if n.op == "product" else n.op) + f".{n.label}" for n in walk(outputs) if n.op in ("product", *LETTERS)}
     for name, rule in cell.init.items():
         if name not in learned and name not in LETTERS and (bias or not name.startswith("b.")):
@@ -106,6 +114,7 @@ def check_init_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
 
 
 def is_range(rule: Any) -> bool:
+    """Returns whether a rule is (low, high), two finite numbers in order."""
     return (
         isinstance(rule, tuple)
         and len(rule) == 2

@@ -1,1 +1,1 @@
-"""The layer: `RNN` and what it needs around a schedule."""
+"""The `RNN` layer: argument checks, autograd, and the choice of a schedule."""

@@ -1,6 +1,6 @@
-"""The autograd function of a recurrence, for every cell and schedule: feeds, time loop and gradients.
+"""The autograd function of a recurrence, for every cell and schedule: input projections, time loop and gradients.
 
-The backward loop emits the gradients of the terms; those of the matrices are a few large products after it.
+The backward loop computes the gradients of the terms. Those of the matrices are a few large products after it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Pr
 
 
 def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
+    """Raises RuntimeError: no forward-mode derivative is implemented."""
     raise RuntimeError("a fused recurrence has no derivative in forward mode: make the layer with backend='eager'")
 
 
@@ -25,9 +26,9 @@ class Recurrence(torch.autograd.Function):
 
     Args:
         keep: whether to save what a backward pass needs.
-        tensors: for each feed its argument (T, B, K), None if it is one of the values; its weight (G·H, K); its bias (G·H) or None. A
-            feed without a weight has its rows (T, B, G·H) as argument. Then the other hoisted values (T, B, H), the vectors (H), the
-            weights of the product groups (P·H, H) and the initial states (B, H).
+        tensors: for each input projection its input (T, B, K), None if that is one of the values; its weight (G·H, K); its bias (G·H)
+            or None. If the weight is None, the input is the projected rows (T, B, G·H). Then the other hoisted values (T, B, H), the
+            vectors (H), the weights of the product groups (P·H, H) and the initial states (B, H).
 
     Returns:
         y (T, B, H), and the final states (B, H).
@@ -35,14 +36,14 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, T: int, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        loop = make_pass(plan, schedule, keep, T, tensors)
-        trajectory: ForwardResult = schedule.forward(loop)
+        inputs = make_pass(plan, schedule, keep, T, tensors)
+        result: ForwardResult = schedule.forward(inputs)
         if keep:
             ctx.set_materialize_grads(False)
             ctx.plan, ctx.schedule = plan, schedule
-            ctx.counts = len(tensors), len(loop.terms), len(trajectory.history)
-            ctx.save_for_backward(*tensors, *loop.terms, *trajectory.history, *trajectory.arguments)
-        return trajectory.history[0], *(h[-1].clone() for h in trajectory.history)
+            ctx.counts = len(tensors), len(inputs.terms), len(result.history)
+            ctx.save_for_backward(*tensors, *inputs.terms, *result.history, *result.arguments)
+        return result.history[0], *(h[-1].clone() for h in result.history)
 
     jvp = staticmethod(refuse_forward_mode)
 
@@ -51,9 +52,9 @@ class Recurrence(torch.autograd.Function):
         refuse_double_backward(dy, *d_final)
         take = iter(ctx.saved_tensors)
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
-        trajectory = ForwardResult(history, list(take))
-        result = differentiate(ctx.plan, ctx.schedule, tensors, terms, trajectory, dy, d_final, ctx.needs_input_grad[4:])
-        return None, None, None, None, *result
+        result = ForwardResult(history, list(take))
+        gradients_of_tensors = differentiate(ctx.plan, ctx.schedule, tensors, terms, result, dy, d_final, ctx.needs_input_grad[4:])
+        return None, None, None, None, *gradients_of_tensors
 
 
 def refuse_double_backward(*upstream: Tensor | None) -> None:
@@ -68,99 +69,114 @@ def make_pass(
     plan: Plan, schedule: ModuleType, keep: bool, T: int, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None,
     recompute: bool = True,
 ) -> PassInputs:  # fmt: skip
-    """Makes the inputs of a forward pass from the tensors of `Recurrence`: computes the feeds, and allocates what is saved.
+    """Makes the inputs of a forward pass: computes the input projections, unless the schedule does, and allocates what is saved.
 
     Args:
-        history: tensors for the states after every time step, (T, B, H) each.
-        recompute: whether narrow feeds may be recomputed in the backward pass instead of saved.
+        keep: whether to save what a backward pass needs.
+        tensors: those of `Recurrence`.
+        history: tensors for the states after every time step, (T, B, H) each. Default: the schedule allocates them.
+        recompute: whether narrow projections may be recomputed in the backward pass instead of saved.
     """
     place = layout(plan)
-    feeds, values, vectors, weights, states = unflatten(plan, place, tensors)
+    projections, values, vectors, weights, states = unflatten(plan, place, tensors)
     B, H = states[0].shape
     hoisted: list[Any] = []
-    for k, (feed, (v, W, bias)) in enumerate(zip(place.feeds, feeds, strict=True)):
-        if W is None or not schedule.COMPUTES_FEEDS:
+    for k, (projection, (v, W, bias)) in enumerate(zip(place.projections, projections, strict=True)):
+        if W is None or not schedule.COMPUTES_PROJECTIONS:
             hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
         else:
             short = recompute and v.shape[-1] <= schedule.RECOMPUTE_COLUMNS and k not in place.accumulated
-            hoisted.append(v.new_empty(T, B, len(feed.terms), H) if keep and not short else None)
+            hoisted.append(v.new_empty(T, B, len(projection.terms), H) if keep and not short else None)
     hoisted += [v.contiguous().unsqueeze(2) for v in values]
     terms: list[Any] = list(hoisted) if keep else []
-    for k, (feed, (_, W, _)) in enumerate(zip(place.feeds, feeds, strict=True)):
-        if keep and W is None and k in place.accumulated:  # given rows stay as they are: the loop writes elsewhere
-            if all(plan.terms[i].matrix for i in feed.terms):
+    for k, (projection, (_, W, _)) in enumerate(zip(place.projections, projections, strict=True)):
+        if keep and W is None and k in place.accumulated:  # the loop must not overwrite precomputed rows
+            if all(plan.terms[i].matrix for i in projection.terms):
                 terms[k] = torch.empty_like(terms[k])
             else:
                 terms[k] = hoisted[k] = terms[k].clone()
     if place.recurrent_only:
         hoisted.append(None)
         terms += [states[0].new_empty(T, B, len(place.recurrent_only), H)] if keep else []
-    feeds = [(v.contiguous(), W if schedule.COMPUTES_FEEDS else None, bias) for v, W, bias in feeds]
-    return PassInputs(plan, T, feeds, hoisted, terms, vectors, weights, states, history)
+    projections = [(v.contiguous(), W if schedule.COMPUTES_PROJECTIONS else None, bias) for v, W, bias in projections]
+    return PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history)
 
 
 def differentiate(
-    plan: Plan, schedule: ModuleType, tensors: Sequence[Tensor | None], terms: list[Tensor], trajectory: ForwardResult,
+    plan: Plan, schedule: ModuleType, tensors: Sequence[Tensor | None], terms: list[Tensor], result: ForwardResult,
     dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
 ) -> list[Tensor | None]:  # fmt: skip
-    """Returns the gradients of the tensors of `Recurrence` from the result of its forward pass.
+    """Computes the gradients of the tensors of `Recurrence`.
 
-    The gradient of a feed's argument, weight or bias, or of a group's weight, is None if `needs` has False for it.
+    Args:
+        tensors: those of the forward pass.
+        terms: the terms that it saved.
+        result: its result.
+        dy: the gradient of the output (T, B, H), None for zero.
+        d_final: the gradients of the final states (B, H), None for zero.
+        needs: for each tensor but the initial states, whether its gradient is needed.
+
+    Returns:
+        The gradient of each tensor. None for the input, weight and bias of a projection and the weight of a group if not needed.
     """
-    feeds, values, vectors, weights, states = unflatten(plan, layout(plan), tensors)
+    projections, values, vectors, weights, states = unflatten(plan, layout(plan), tensors)
     flags = iter(needs)
-    wanted: Products[bool] = Products([(next(flags), next(flags), next(flags)) for _ in feeds], [])
-    wanted.weights = list(flags)[len(values) + len(vectors) :][: len(weights)]
-    loop = PassInputs(plan, len(trajectory.history[0]), feeds, [], terms, vectors, weights, states, wanted=wanted)
+    needs_grad: Products[bool] = Products([(next(flags), next(flags), next(flags)) for _ in projections], [])
+    needs_grad.weights = list(flags)[len(values) + len(vectors) :][: len(weights)]
+    inputs = PassInputs(plan, len(result.history[0]), projections, [], terms, vectors, weights, states, needs_grad=needs_grad)
     d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
     dy = None if dy is None else dy.contiguous()
-    gradients: Gradients = schedule.backward(loop, trajectory, dy, d_states)
+    gradients: Gradients = schedule.backward(inputs, result, dy, d_states)
 
-    d_values = [d.squeeze(2) for d in gradients.terms[len(feeds) : len(feeds) + len(values)]]
-    products = gradients.products or weight_gradients(loop, trajectory, gradients.terms, d_values)
-    result: list[Tensor | None] = []
-    for (_, W, _), d, found in zip(feeds, gradients.terms, products.feeds, strict=False):
-        result += found if W is not None else (d.flatten(2), None, None)
-    return [*result, *d_values, *gradients.vectors, *products.weights, *gradients.states]
+    d_values = [d.squeeze(2) for d in gradients.terms[len(projections) : len(projections) + len(values)]]
+    products = gradients.products or weight_gradients(inputs, result, gradients.terms, d_values)
+    gradients_of_tensors: list[Tensor | None] = []
+    for (_, W, _), d, found in zip(projections, gradients.terms, products.projections, strict=False):
+        gradients_of_tensors += found if W is not None else (d.flatten(2), None, None)
+    return [*gradients_of_tensors, *d_values, *gradients.vectors, *products.weights, *gradients.states]
 
 
-def weight_gradients(loop: PassInputs, trajectory: ForwardResult, d_terms: list[Tensor], d_values: list[Tensor]) -> Products[Tensor | None]:
+def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Tensor], d_values: list[Tensor]) -> Products[Tensor | None]:
     """Computes the gradients of the products' operands after the time loop, by large products over all T·B rows.
 
-    Adds the gradient of a feed's argument that is one of the values to `d_values`.
+    Adds the gradient of a projection's input that is one of the values to `d_values`.
     """
-    assert loop.wanted is not None
+    assert inputs.needs_grad is not None
     found: Products[Tensor | None] = Products([], [])
-    for feed, (v, W, _), d, wanted in zip(loop.layout.feeds, loop.feeds, d_terms, loop.wanted.feeds, strict=False):
+    for projection, (v, W, _), d, needs_grad in zip(
+        inputs.layout.projections, inputs.projections, d_terms, inputs.needs_grad.projections, strict=False
+    ):
         if W is None:
-            found.feeds.append((None, None, None))
+            found.projections.append((None, None, None))
             continue
         flat = d.flatten(2).flatten(0, 1)
-        if feed.value >= 0:  # its argument is among the values, not here
-            d_values[feed.value].flatten(0, 1).addmm_(flat, W)
-        found.feeds.append((
-            (flat @ W).view(v.shape) if wanted[0] else None,
-            flat.t() @ v.reshape(len(flat), -1) if wanted[1] else None,
-            flat.sum(0) if wanted[2] else None,
+        if projection.value >= 0:  # its input is one of the values
+            d_values[projection.value].flatten(0, 1).addmm_(flat, W)
+        found.projections.append((
+            (flat @ W).view(v.shape) if needs_grad[0] else None,
+            flat.t() @ v.reshape(len(flat), -1) if needs_grad[1] else None,
+            flat.sum(0) if needs_grad[2] else None,
         ))  # fmt: skip
-    found.weights = [weight_gradient(g, loop, trajectory, d_terms) if wanted else None for g, wanted in enumerate(loop.wanted.weights)]
+    found.weights = [
+        weight_gradient(g, inputs, result, d_terms) if needs_grad else None for g, needs_grad in enumerate(inputs.needs_grad.weights)
+    ]
     return found
 
 
-def weight_gradient(g: int, loop: PassInputs, trajectory: ForwardResult, d_terms: list[Tensor]) -> Tensor:
+def weight_gradient(g: int, inputs: PassInputs, result: ForwardResult, d_terms: list[Tensor]) -> Tensor:
     """Computes the gradient (P·H, H) of a group's weight: a product over all T·B rows for each range of contiguous slots."""
-    T, B, H = loop.shape
-    place = loop.layout
+    T, B, H = inputs.shape
+    place = inputs.layout
     group = place.groups[g]
     d_weight = d_terms[0].new_empty(len(group.terms) * H, H)
     for first, count, buffer, slot in contiguous_slots([place.slots[i] for i in group.terms]):
         d = d_terms[buffer].view(T * B, -1)[:, slot * H : (slot + count) * H]
         out = d_weight[first * H : (first + count) * H]
         if group.computed >= 0:
-            torch.mm(d.t(), trajectory.arguments[group.computed].flatten(0, 1), out=out)
+            torch.mm(d.t(), result.arguments[group.computed].flatten(0, 1), out=out)
         else:
-            torch.mm(d[:B].t(), loop.states[group.state], out=out)
-            out.addmm_(d[B:].t(), trajectory.history[group.state][:-1].flatten(0, 1))
+            torch.mm(d[:B].t(), inputs.states[group.state], out=out)
+            out.addmm_(d[B:].t(), result.history[group.state][:-1].flatten(0, 1))
     return d_weight
 
 
@@ -177,7 +193,7 @@ def contiguous_slots(slots: list[tuple[int, int]]) -> Iterator[tuple[int, int, i
 class Tensors(NamedTuple):
     """The tensors of `Recurrence`, by kind."""
 
-    feeds: list[Any]
+    projections: list[Any]
     values: list[Any]
     vectors: list[Any]
     weights: list[Any]
@@ -185,10 +201,12 @@ class Tensors(NamedTuple):
 
 
 def unflatten(plan: Plan, slots: Layout, tensors: Sequence[Any]) -> Tensors:
-    """Sorts the flat tensors of `Recurrence` by kind; feeds whose argument is one of the values get that."""
+    """Sorts the flat tensors of `Recurrence` by kind, and fills in the inputs of projections that are one of the values."""
     take = iter(tensors)
-    feeds = [(next(take), next(take), next(take)) for _ in slots.feeds]
+    projections = [(next(take), next(take), next(take)) for _ in slots.projections]
     counts = (len(slots.values), len(plan.vectors), len(slots.groups), len(plan.states))
     values, *rest = ([next(take) for _ in range(n)] for n in counts)
-    feeds = [(values[feed.value] if v is None else v, W, b) for feed, (v, W, b) in zip(slots.feeds, feeds, strict=True)]
-    return Tensors(feeds, values, *rest)
+    projections = [
+        (values[projection.value] if v is None else v, W, b) for projection, (v, W, b) in zip(slots.projections, projections, strict=True)
+    ]
+    return Tensors(projections, values, *rest)

@@ -1,8 +1,8 @@
 """Runs a layer in chunks of time and saves only its input and states for the backward pass: `RNN(…, memory="low")`.
 
-Forward, the input projections exist for one chunk at a time. Backward, from the last chunk to the first, the terms are recomputed from
-the input and the states by large products (`recompute_terms`): no time loop runs twice. A chunk passes the gradients of its first states
-on to the chunk before it; the gradients of the parameters are summed in at least float32.
+The forward pass holds the input projections of one chunk at a time. The backward pass visits the chunks in reverse and recomputes their
+terms from the input and the states by large products (`recompute_terms`): no time loop runs twice. A chunk passes the gradients of its
+first states on to the chunk before it. The gradients of the parameters are summed in at least float32.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ from torch.utils.checkpoint import checkpoint
 from cells.grammar.cell import Cell
 from kernels.derive.plan import Plan
 from kernels.layer.autograd import differentiate, make_pass, refuse_double_backward, refuse_forward_mode
-from kernels.layer.input_products import aligned, hoist
+from kernels.layer.input_products import align, hoist
 from kernels.layer.recompute import recompute_terms
 from kernels.schedules.interface import ForwardResult
 
 CHUNK = 128
-"""Time steps. An LSTM's terms and their gradients, 8·H wide, then take a quarter of what its states hold at T = 2048, and the
-products still have 128·B rows. A multiple of 32: `cuda_graph` runs it in whole graphs, and every chunk's memory is aligned."""
+"""Time steps of a chunk. The terms of an LSTM and their gradients, 8·H wide, then take a quarter of the memory of its states at T = 2048,
+and products still have 128·B rows. It is a multiple of 32: `cuda_graph` runs whole graphs, and the memory of every chunk is aligned."""
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 
@@ -31,13 +31,13 @@ Result = tuple[Tensor, tuple[Tensor, ...]]
 def apply(
     plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
 ) -> Result:
-    """Applies one layer as `input_products.apply` does, chunk by chunk; states are rounded to their dtype between chunks."""
+    """Applies one layer as `input_products.apply` does, chunk by chunk. States are rounded to their dtype between chunks."""
     has_previous = int(before is not None and plan.uses_prev)
     x = torch.cat([before.unsqueeze(0), x]) if before is not None and has_previous else x
     given = [x, *parameters.values(), *states]
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
-        y, *final = Chunked.apply(plan, schedule, keep, has_previous, tuple(parameters), *given)
+        y, *final = ChunkedRecurrence.apply(plan, schedule, keep, has_previous, tuple(parameters), *given)
     return y, tuple(final)
 
 
@@ -51,17 +51,27 @@ def unroll(cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[
     return torch.cat(outputs), tuple(states)
 
 
-class Chunked(torch.autograd.Function):
-    """Called with plan, schedule, keep, lead, names, x (lead + T, B, D), the parameters of those names and the initial states (B, H);
-    returns y (T, B, H) and the final states (B, H). `keep` says whether a backward pass may follow, `lead`, 0 or 1, how many rows of
-    x are of the step before the first."""
+class ChunkedRecurrence(torch.autograd.Function):
+    """Runs one layer in one direction: `apply(plan, schedule, keep, has_previous, names, x, *parameters, *states)`.
+
+    Args:
+        keep: whether a backward pass may follow.
+        has_previous: 1 if the first row of x is the input before the first step, else 0.
+        names: the names of the parameters.
+        x: the input, (has_previous + T, B, D).
+        parameters: the parameters of those names.
+        states: the initial states, (B, H) each.
+
+    Returns:
+        y (T, B, H), and the final states (B, H).
+    """
 
     @staticmethod
     def forward(
         ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, has_previous: int, names: tuple[str, ...], x: Tensor, *given: Tensor
     ) -> Any:
         parameters = dict(zip(names, given, strict=False))
-        states = [aligned(state) for state in given[len(names) :]]
+        states = [align(state) for state in given[len(names) :]]
         T, (B, H) = len(x) - has_previous, states[0].shape
         kept = [s.new_empty(T if keep or k == 0 else min(T, CHUNK), B, H) for k, s in enumerate(states)]
         for first in range(0, T, CHUNK):
@@ -106,8 +116,10 @@ class Chunked(torch.autograd.Function):
 
 
 def chunk_rows(plan: Plan, x: Tensor, first: int) -> tuple[int, Tensor]:
-    """The rows of x for the chunk that begins at row `first`, with the one before it where there is one and the cell asks for it; how
-    many such there are, 0 or 1."""
+    """Returns the rows of x for the chunk that begins at row `first`.
+
+    If the cell uses prev(x) and there is a row before, it comes first; the count of such rows, 0 or 1, is returned too.
+    """
     chunk_has_previous = int(plan.uses_prev and first > 0)
     return chunk_has_previous, x[first - chunk_has_previous : first + CHUNK]
 
@@ -123,10 +135,16 @@ def states_before_after(initial: Tensor, history: Tensor, first: int) -> tuple[T
 def chunk_vjp(
     ctx: Any, given: list[Tensor], steps: list[tuple[Tensor, Tensor]], dy: Tensor | None, d_last: Sequence[Tensor | None]
 ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-    """Computes the gradients of one chunk: of `given`, its input and the parameters, where they need one, and of its first states.
+    """Computes the gradients of one chunk by recomputing its terms.
 
     Args:
+        given: the input of the chunk and the parameters.
         steps: each state before and after every step, (T, B, H).
+        dy: the gradient of the chunk's output, (T, B, H).
+        d_last: the gradients of its last states, (B, H).
+
+    Returns:
+        The gradients of `given` (None if not needed), and of the chunk's first states.
     """
     x, *values = given
     before, after = [b for b, _ in steps], [a for _, a in steps]
@@ -134,11 +152,11 @@ def chunk_vjp(
     with (
         torch.enable_grad(),
         saved_tensors_hooks(return_tensor, return_tensor),
-    ):  # what it saves is gone on return: not for the hooks of a caller
+    ):  # saved tensors are freed on return, so the hooks of a caller are bypassed
         parameters = dict(zip(ctx.names, values, strict=True))
         tensors = hoist(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, x[0] if chunk_has_previous else None)
     needs = [t is not None and t.requires_grad for t in tensors]
-    tensors += [aligned(b[0]) for b in before]
+    tensors += [align(b[0]) for b in before]
     terms, arguments = recompute_terms(ctx.plan, tensors, before)
     gradients = differentiate(ctx.plan, ctx.schedule, tensors, terms, ForwardResult(after, arguments), dy, d_last, needs)
     ends = [(t, d) for t, d in zip(tensors, gradients, strict=True) if t is not None and t.requires_grad]
@@ -151,4 +169,5 @@ def chunk_vjp(
 
 
 def return_tensor(tensor: Tensor) -> Tensor:
+    """Returns the tensor, as a saved-tensor hook that does nothing."""
     return tensor

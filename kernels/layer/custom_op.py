@@ -1,7 +1,7 @@
-"""A recurrence as an operator of torch, `recurrent_bench::recurrence`: what torch.compile and torch.export put into their graphs.
+"""A recurrence as the torch operator `recurrent_bench::recurrence`, for the graphs of torch.compile and torch.export.
 
-They see its shapes, not its loop, which is fused already; the products in front of it are theirs, and in their graphs. Everywhere else
-the same is `kernels.layer.autograd.Recurrence`, with less to do for each call.
+A graph sees the shapes of the operator and not the time loop, which is fused already. The input projections are ordinary operators of
+the graph. Outside a graph `kernels.layer.autograd.Recurrence` does the same with less overhead in each call.
 """
 
 import hashlib
@@ -19,46 +19,49 @@ from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import select
 from kernels.layer.autograd import differentiate, make_pass
-from kernels.layer.input_products import aligned, hoist
+from kernels.layer.input_products import align, hoist
 from kernels.layer.inputs import NO_STEPS
 from kernels.schedules.interface import ForwardResult
 
-KNOWN: dict[str, Cell] = {}
-"""Cells by the name that a graph has for them."""
+CELLS_BY_NAME: dict[str, Cell] = {}
+"""Registered cells by the name that a graph refers to them with."""
 
 Results = tuple[Tensor, list[Tensor], list[Tensor]]
 
 
 def register(cell: Cell) -> str:
-    """The name for a cell in a graph: its own if its equations are those of that cell in the tree, else with a digest of them, so that no
-    other process takes another cell of that name for it."""
-    made = digest(cell)
-    tree = cell.name in cells.names() and digest(cells.load(cell.name)) == made
-    name = cell.name if tree else f"{cell.name}#{made}"
-    KNOWN.setdefault(name, cell)
+    """Registers a cell for graphs and returns its name there.
+
+    A built-in cell has its own name. Any other cell has a hash of its equations behind its name, so that another process can't
+    confuse it with a different cell of the same name.
+    """
+    digest = hash_equations(cell)
+    tree = cell.name in cells.names() and hash_equations(cells.load(cell.name)) == digest
+    name = cell.name if tree else f"{cell.name}#{digest}"
+    CELLS_BY_NAME.setdefault(name, cell)
     return name
 
 
 @cache
-def digest(cell: Cell) -> str:
-    """Of a cell's equations, with their names and their order, by which a graph's tensors are told apart."""
-    made = plan(cell)
-    nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in made.ordered_nodes]
-    return hashlib.sha256(repr((cell.states, nodes, made.graph.stencils, sorted(cell.heads.items()))).encode()).hexdigest()[:16]
+def hash_equations(cell: Cell) -> str:
+    """Returns a hash of a cell's equations, including the names and the order of its parameters."""
+    plan_of_cell = plan(cell)
+    nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in plan_of_cell.ordered_nodes]
+    return hashlib.sha256(repr((cell.states, nodes, plan_of_cell.graph.stencils, sorted(cell.heads.items()))).encode()).hexdigest()[:16]
 
 
 def find_plan(name: str, bias: bool) -> Plan:
-    """Raises RuntimeError for a cell that only another process knows."""
-    if name not in KNOWN and "#" in name:
+    """Returns the plan of a registered or built-in cell; raises RuntimeError if only another process has registered it."""
+    if name not in CELLS_BY_NAME and "#" in name:
         raise RuntimeError(f"the cell {name.partition('#')[0]} is not in the tree: make an RNN of it before a graph that holds it runs")
-    return plan(KNOWN.get(name) or cells.load(name), bias)
+    return plan(CELLS_BY_NAME.get(name) or cells.load(name), bias)
 
 
 def apply(
     cell: str, bias: bool, backend: str, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
     before: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
-    """The same as `kernels.layer.input_products.apply`, for a graph."""
+    """Applies one layer as `kernels.layer.input_products.apply` does, inside a graph. `cell` is the name from `register`."""
     given = cell, bias, backend, x, list(states), list(parameters), list(parameters.values()), before
     y, final = torch.ops.recurrent_bench.layer(*given) if torch.compiler.is_dynamo_compiling() else layer(*given)
     return y, tuple(final)
@@ -67,8 +70,11 @@ def apply(
 def layer(
     cell: str, bias: bool, backend: str, x: Tensor, states: list[Tensor], names: list[str], values: list[Tensor], before: Tensor | None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Run one layer in one direction; the parameters are the `values` of those `names`. It is a composite operator, which
-    Dynamo puts into its graph whole and the compiler takes apart. (torch.compiler.allow_in_graph is like it, but has Dynamo imported.)"""
+    """Runs one layer in one direction; the parameters are the `values` of those `names`.
+
+    It is registered as a composite operator: Dynamo puts it into its graph as a whole, and the compiler decomposes it.
+    torch.compiler.allow_in_graph does the same but imports Dynamo.
+    """
     with torch.autocast(x.device.type, enabled=False):
         tensors = [*hoist(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before), *states]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
@@ -87,24 +93,34 @@ torch.library.impl("recurrent_bench::layer", "CompositeImplicitAutograd", layer)
 
 @torch.library.custom_op("recurrent_bench::recurrence", mutates_args=())
 def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
-    """The tensors are those of `Recurrence` but for the ones that aren't `there`: torch looks for gradients in no list with a None. Returns
-    y (T, B, H), the final states (B, H) and, if `keep`, what the backward pass takes: the terms, the history of all states but the
-    first, the arguments. Raises RuntimeError where no schedule can run, and where there is no step: a graph of any T may be given none."""
+    """Runs one layer in one direction, as `Recurrence` does.
+
+    Args:
+        present: for each tensor of `Recurrence`, whether it is given: torch differentiates no list that contains None.
+        tensors: the tensors that are given.
+
+    Returns:
+        y (T, B, H); the final states (B, H); if `keep`, the terms, the history of all states but the first, and the computed arguments.
+
+    Raises:
+        RuntimeError: no schedule can run, or T is 0, which a graph for any T allows.
+    """
     if T == 0:
         raise RuntimeError(NO_STEPS)
     if tensors[-1].shape[0] == 0:
-        return fake(cell, bias, backend, keep, T, present, tensors)  # of no sequence there is no more to say
+        return fake_recurrence(cell, bias, backend, keep, T, present, tensors)  # all results are empty
     plan = find_plan(cell, bias)
     schedule = require_schedule(plan, backend, tensors[-1])
-    loop = make_pass(plan, schedule, keep, T, with_nones(present, tensors), recompute=False)  # a graph knows no list with a None
-    trajectory: ForwardResult = schedule.forward(loop)
-    y, *others = trajectory.history
+    inputs = make_pass(plan, schedule, keep, T, insert_nones(present, tensors), recompute=False)  # terms must all be tensors
+    result: ForwardResult = schedule.forward(inputs)
+    y, *others = result.history
     others = [h.clone() if shares_memory(h, [y]) else h for h in others]
-    kept = [term.clone() if shares_memory(term, tensors) else term for term in loop.terms] + others + trajectory.arguments
-    return y, [h[-1].clone() for h in trajectory.history], kept if keep else []
+    kept = [term.clone() if shares_memory(term, tensors) else term for term in inputs.terms] + others + result.arguments
+    return y, [h[-1].clone() for h in result.history], kept if keep else []
 
 
 def require_schedule(plan: Plan, backend: str, state: Tensor) -> ModuleType:
+    """Returns the schedule for a state (B, H); raises RuntimeError if none can run."""
     schedule = select.choose(backend, plan, state.dtype, state.device, *state.shape)
     if schedule is None:
         raise RuntimeError(
@@ -113,18 +129,20 @@ def require_schedule(plan: Plan, backend: str, state: Tensor) -> ModuleType:
     return schedule
 
 
-def with_nones(present: Sequence[bool], tensors: Sequence[Tensor]) -> list[Tensor | None]:
+def insert_nones(present: Sequence[bool], tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Returns the tensors of `Recurrence`, with None for those that are not present."""
     take = iter(tensors)
-    return [aligned(next(take)) if here else None for here in present]
+    return [align(next(take)) if here else None for here in present]
 
 
 def shares_memory(term: Tensor, tensors: Sequence[Tensor]) -> bool:
-    """Whether a term lies in the memory of one of the inputs, which an operator may not return."""
+    """Returns whether a term shares memory with an input: an operator must not return such a tensor."""
     return any(t.untyped_storage().data_ptr() == term.untyped_storage().data_ptr() for t in tensors)
 
 
 @recurrence.register_fake
-def fake(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
+def fake_recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
+    """Allocates results of `recurrence` in the right shapes, for a graph."""
     plan = find_plan(cell, bias)
     place, states = layout(plan), tensors[-len(plan.states) :]
     B, H = states[0].shape
@@ -139,17 +157,17 @@ def recurrence_backward(
     cell: str, bias: bool, backend: str, present: Sequence[bool], tensors: Sequence[Tensor], y: Tensor, kept: Sequence[Tensor],
     dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
 ) -> list[Tensor]:  # fmt: skip
-    """The gradients of those of the tensors that need one."""
+    """Computes the gradients of the tensors that need one; `kept` is the third result of `recurrence`."""
     if y.shape[1] == 0:
         return [torch.zeros_like(t) for t, need in zip(tensors, needs, strict=True) if need]
     plan = find_plan(cell, bias)
     widths, others = len(layout(plan).widths), len(plan.states) - 1
     terms, history, arguments = kept[:widths], kept[widths : widths + others], kept[widths + others :]
-    trajectory = ForwardResult([y, *history], list(arguments))
+    result = ForwardResult([y, *history], list(arguments))
     schedule = require_schedule(plan, backend, y[0])
     take = iter(needs)
     wanted = [here and next(take) for here in present]
-    found = differentiate(plan, schedule, with_nones(present, tensors), list(terms), trajectory, dy, d_final, wanted)
+    found = differentiate(plan, schedule, insert_nones(present, tensors), list(terms), result, dy, d_final, wanted)
     return [d.clone() if d._is_view() else d for d, want in zip(found, wanted, strict=True) if want and d is not None]
 
 
@@ -162,15 +180,17 @@ def _(
 
 
 def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+    """Saves what `backward` needs."""
     cell, bias, backend, _, _, present, tensors = inputs
     y, _, kept = output
-    ctx.what, ctx.count, ctx.needs = (cell, bias, backend, present), len(tensors), [t.requires_grad for t in tensors]
+    ctx.operator_arguments, ctx.count, ctx.needs = (cell, bias, backend, present), len(tensors), [t.requires_grad for t in tensors]
     ctx.save_for_backward(*tensors, y, *kept)
 
 
 def backward(ctx: Any, dy: Tensor | None, d_final: Sequence[Tensor | None], _: Any) -> tuple[Any, ...]:
+    """Computes the gradients of the tensors of `recurrence`."""
     tensors, (y, *kept) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-    found = iter(recurrence_backward(*ctx.what, tensors, y, kept, dy, list(d_final), ctx.needs))
+    found = iter(recurrence_backward(*ctx.operator_arguments, tensors, y, kept, dy, list(d_final), ctx.needs))
     return None, None, None, None, None, None, [next(found) if need else None for need in ctx.needs]
 
 

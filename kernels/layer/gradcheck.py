@@ -1,6 +1,6 @@
 """Checks the derived gradient of a cell against central differences in float64, once for each cell.
 
-The check runs at values as they occur in a step. A check that passed is recorded in the user's cache folder by a hash of the functions.
+The inputs are sampled as they occur in a step. A check that passed is recorded in the user's cache folder by a hash of the functions.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from kernels.layer.recompute import recompute_terms
 from kernels.schedules.cpu.library import cache_folder
 
 STEP = 1e-6
-ALLOWED = 1e-6
-"""Differences lose about STEP² of a value to curvature and a rounding over STEP: both far below."""
+TOLERANCE = 1e-6
+"""Relative tolerance. The truncation error of central differences, about STEP², and the rounding error over STEP are far below it."""
 
 ROWS, UNITS = 64, 8
-"""Sequences, and units of a cell whose grid doesn't say how many: some more where its heads don't divide them."""
+"""Sequences, and units of a cell whose grid doesn't fix them; rounded up to a multiple of its heads."""
 
 
 def gradcheck(plan: Plan) -> None:
@@ -42,7 +42,7 @@ def gradcheck(plan: Plan) -> None:
     generator = torch.Generator().manual_seed(0)
     given = sample_inputs(plan, generator)
     for f in functions:
-        reason = mismatch(f, given, generator)
+        reason = describe_mismatch(f, given, generator)
         if reason:
             raise cell_error(plan.cell.step, reason)
     known.touch()
@@ -68,7 +68,7 @@ def sample_inputs(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
     return dict(zip(leaves, (*states, *vectors, *parts, *near), strict=True))
 
 
-def mismatch(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:
+def describe_mismatch(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Generator) -> str:
     """Describes how the adjoint of `f` differs from central differences; "" if it doesn't."""
     reverse = adjoint(f)
     size = ROWS, max(value.shape[-1] for value in given.values())
@@ -79,16 +79,16 @@ def mismatch(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Genera
 
     for n in walk(f.outputs):
         if n.op == "call" and n.label == "where" and n.args[0] in along:
-            along[n.args[0]].zero_()  # a comparison made in front of the loop: 0 or 1, and nothing between
+            along[n.args[0]].zero_()  # a hoisted comparison is 0 or 1: it has no derivative
 
-    def at(step: float) -> list[Tensor]:
+    def evaluate(step: float) -> list[Tensor]:
         values = Values({n: given[n] + step * along[n] for n in f.inputs}, {})
         return [torch.as_tensor(values[out], dtype=torch.float64).expand(size) for out in f.outputs]
 
-    here = at(0.0)
+    here = evaluate(0.0)
     derived = Values({**{n: given[n].expand(size) for n in f.inputs}, **upstream}, {})
     ours = sum(torch.as_tensor(derived[d], dtype=torch.float64) * along[n] for n, d in zip(f.inputs, reverse.outputs, strict=True))
-    pairs = zip(upstream.values(), at(STEP), at(-STEP), strict=True)
+    pairs = zip(upstream.values(), evaluate(STEP), evaluate(-STEP), strict=True)
     slope = sum(d * (up - down) for d, up, down in pairs) / (2 * STEP)
     assert isinstance(ours, Tensor) and isinstance(slope, Tensor)
     finite = torch.stack(here).isfinite().all(0) & slope.isfinite()
@@ -98,4 +98,4 @@ def mismatch(f: Pointwise, given: Mapping[Node, Tensor], generator: torch.Genera
             "as where(v > 0, log(maximum(v, 1e-6)), 0)"
         )
     off = (ours - slope).abs()[finite] / (1 + sum(h.abs() for h in here) + slope.abs())[finite]
-    return "" if (off <= ALLOWED).all() else f"the derived gradient of {f.name} is off by {off.max():.0e} of what differences say"
+    return "" if (off <= TOLERANCE).all() else f"the derived gradient of {f.name} is off by {off.max():.0e} of what differences say"

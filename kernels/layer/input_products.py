@@ -1,4 +1,4 @@
-"""Computes what no state reaches before the time loop, for all T·B rows at once: input projections and other hoisted values."""
+"""Computes the values that depend on no state before the time loop, for all T·B rows at once: input projections and hoisted values."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -37,20 +37,27 @@ def apply(
         y (T, B, H), and the final states (B, H).
     """
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
-        tensors = [t if t is None else aligned(t) for t in (*hoist(plan, x, states[0].shape[1], parameters, before), *states)]
+        tensors = [t if t is None else align(t) for t in (*hoist(plan, x, states[0].shape[1], parameters, before), *states)]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
     return y, tuple(final)
 
 
-def aligned(tensor: Tensor) -> Tensor:
+def align(tensor: Tensor) -> Tensor:
     """Returns the tensor contiguous and aligned to 16 bytes, as Triton assumes when it compiles."""
     tensor = tensor.contiguous()
     return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
 def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None) -> list[Tensor | None]:
-    """Computes the tensors of `Recurrence` but the initial states; x is (T, B, D), `before` (B, D)."""
+    """Computes the tensors of `Recurrence` except the initial states.
+
+    Args:
+        x: the input, (T, B, D).
+        H: the hidden size.
+        parameters: the trainable parameters by name.
+        before: prev(x) in the first step, (B, D). Default: 0
+    """
     place = layout(plan)
     values = Values(bind_inputs(plan, x, before), parameters)
 
@@ -59,10 +66,13 @@ def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], befor
         return sum(found[1:], found[0]) if found else None
 
     tensors: list[Tensor | None] = []
-    for feed in place.feeds:
-        terms = [plan.terms[i] for i in feed.terms]
-        matrices = [t.feed.label for t in terms if t.feed is not None]
-        tensors += [None if feed.value >= 0 else values[feed.argument], concat([block_diag_matrix(parameters[f"W.{m}"]) for m in matrices])]
+    for projection in place.projections:
+        terms = [plan.terms[i] for i in projection.terms]
+        matrices = [t.projection.label for t in terms if t.projection is not None]
+        tensors += [
+            None if projection.value >= 0 else values[projection.argument],
+            concat([block_diag_matrix(parameters[f"W.{m}"]) for m in matrices]),
+        ]
         biases = [bias(t) for t in terms]
         some = next((b for b in biases if b is not None), None)
         tensors.append(None if some is None else concat([torch.zeros_like(some) if b is None else b for b in biases]))
@@ -83,15 +93,18 @@ def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None) -> dict[Nod
 
 
 def block_diag_matrix(weight: Tensor) -> Tensor:
-    """Returns a weight as a matrix (H, K); a block-diagonal one is given as its blocks (heads, n, n)."""
+    """Returns a weight (H, K) as it is, and block-diagonal weights (heads, n, n) as the matrix (H, H)."""
     return weight if weight.dim() == 2 else torch.block_diag(*weight)
 
 
 class Values:
-    """Evaluates nodes of a graph: maps a node to its tensor, from `given` nodes and `parameters` by name; each is computed once.
+    """Evaluates nodes of a graph, each once: `values[node]` is its tensor.
 
-    An object, and not a function within `hoist` that calls itself: that would be a cycle of references, and hold its tensors
-    until Python's collector comes by.
+    It is a class because a recursive local function is a reference cycle, which would keep its tensors until a garbage collection.
+
+    Args:
+        given: the values of leaves.
+        parameters: the trainable parameters by name.
     """
 
     def __init__(self, given: Mapping[Node, Tensor], parameters: Mapping[str, Tensor]):
@@ -106,6 +119,7 @@ class Values:
         return value
 
     def compute(self, node: Node) -> Any:
+        """Evaluates a node from the values of its operands."""
         if node.value is not None:
             return node.value
         if node.op in ("b", "p", "s"):

@@ -54,19 +54,32 @@ def check_input(rnn: "RNN", input: Tensor) -> Tensor:
 
 
 def cast(rnn: "RNN", given: Tensor) -> Tensor:
-    """Under autocast, what is given in the weights' dtype: the loops carry their states in that."""
-    return given.to(next(rnn.parameters()).dtype) if given.is_floating_point() and autocasts(given.device.type) else given
+    """Casts a tensor to the dtype of the weights under autocast, since the loops compute in that dtype."""
+    return given.to(next(rnn.parameters()).dtype) if given.is_floating_point() and is_autocast_on(given.device.type) else given
 
 
-def autocasts(kind: str) -> bool:
-    """Whether autocast is on for this type of device. Asked of one that it doesn't know, as meta, torch raises; and Dynamo of torch 2.11
-    can't trace the question whether it does."""
+def is_autocast_on(kind: str) -> bool:
+    """Returns whether autocast is on for a type of device.
+
+    torch raises for a type without autocast, as meta, and Dynamo of torch 2.11 can't trace `is_autocast_available`.
+    """
     known = kind != "meta" if torch.compiler.is_compiling() else torch.amp.is_autocast_available(kind)
     return known and torch.is_autocast_enabled(kind)
 
 
 def initial_states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bool) -> Sequence[Tensor]:
-    """The initial states: those given, each (num_layers · directions, B, H), or without B where there is no batch; else the cell's own."""
+    """Returns the given initial states, or those that the cell starts with.
+
+    Args:
+        x: the input, for dtype and device.
+        B: the batch size.
+        hx: the given states, (num_layers · directions, B, H) each, or without B if not `batched`.
+        batched: whether the input has a batch dimension.
+
+    Raises:
+        ValueError: there are too many or too few states.
+        RuntimeError: a state has the wrong shape, dtype or device.
+    """
     count = rnn.num_layers * rnn.directions
     expected = (count, B, rnn.hidden_size) if batched else (count, rnn.hidden_size)
     if hx is None:

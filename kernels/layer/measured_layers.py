@@ -1,7 +1,7 @@
-"""Whole layers as they were measured on a device: ours beside torch's own, which `auto` takes where it was faster.
+"""Measured times of whole layers on a device, by a derived loop and by torch's operator: `auto` selects the faster one.
 
 The table of a device is `kernels/tuned/<device>.layers.json`, written by `python -m bench tune --layers RUN` from the records of a run and
-kept under version control. Nothing is timed in a call: a choice depends on the cell, sizes, dtype and device alone.
+kept under version control. Nothing is timed in a call: the choice depends on the cell, sizes, dtype and device alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,22 +14,31 @@ import torch
 from torch import Tensor
 
 from kernels.derive.plan import Plan
-from kernels.layer.torch_operator import is_trained
+from kernels.layer.torch_operator import needs_gradients
 from kernels.schedules.persistent import tuning
 from kernels.schedules.persistent.tiling import get_chip
 from kernels.schedules.persistent.tuning import TableError, fingerprint
 
 Mode = Literal["training", "inference"]
 SUFFIX = ".layers.json"
-"""The ending of a table's name, behind that of its device."""
-REACH = 2
-"""How many times as large or as small a size may be for what was measured at another to be taken for it."""
+"""The suffix of a table's file name, after the name of the device."""
+MAX_RATIO = 2
+"""Largest ratio of T, B and D between a call and a measured layer that decides for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
-    """A layer that was measured: `step` is the fingerprint of its plan, `ours` and `theirs` are seconds of a call, by the fastest of the
-    derived loops, which was `schedule`, and by torch's operator; `source` is the run. Raises TableError for what no call has."""
+class MeasuredLayer:
+    """The measured times of a layer.
+
+    Attributes:
+        step: the fingerprint of the plan.
+        schedule: the fastest of the derived loops.
+        ours, theirs: seconds of a call, by that loop and by torch's operator.
+        source: the run that measured it.
+
+    Raises:
+        TableError: a size or a time is not positive.
+    """
 
     cell: str
     step: str
@@ -53,59 +62,66 @@ class Layer:
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """A call of the same kind is taken for one like it."""
+        """Returns what a call must have in common with this layer to be decided by it, besides close sizes."""
         return self.step, self.mode, self.H, self.dtype, self.tf32, classify(self.B, self.D)
 
     @property
     def key(self) -> tuple[str, str, bool, str, int, int, int, int]:
-        """The call that was measured, by which a table is ordered."""
+        """Returns the sort key of a table, which identifies the measured call."""
         return self.cell, self.dtype, self.tf32, self.mode, self.H, self.D, self.B, self.T
 
 
 def classify(B: int, D: int) -> tuple[bool, ...]:
-    """Return what `get_algo` (aten/src/ATen/native/cudnn/RNN.cpp) asks of sizes before it takes one of cuDNN's persistent kernels: where
-    the answers differ, so may the kernels, several times over."""
+    """Returns the conditions on sizes by which torch selects cuDNN's persistent kernels: `get_algo` in aten/src/ATen/native/cudnn/RNN.cpp.
+
+    Sizes that differ in them may run different kernels, whose times differ several times over.
+    """
     return B % 8 == 0, B < 96, B <= 128, D % 128 == 0
 
 
-def locate(device: str) -> Path:
+def table_path(device: str) -> Path:
+    """Returns the file of a device's table."""
     return tuning.FOLDER / f"{device}{SUFFIX}"
 
 
 @cache
-def load(device: str) -> Mapping[tuple[object, ...], Sequence[Layer]]:
-    """A device's layers by kind; empty where none were measured. Raises TableError, which names the file and what is wrong in it."""
-    found: dict[tuple[object, ...], list[Layer]] = {}
-    for layer in tuning.read_entries(locate(device), Layer) if locate(device).exists() else []:
+def load_table(device: str) -> Mapping[tuple[object, ...], Sequence[MeasuredLayer]]:
+    """Returns a device's layers by kind; empty if none were measured.
+
+    Raises:
+        TableError: names the file and what is wrong in it.
+    """
+    found: dict[tuple[object, ...], list[MeasuredLayer]] = {}
+    for layer in tuning.read_entries(table_path(device), MeasuredLayer) if table_path(device).exists() else []:
         found.setdefault(layer.kind, []).append(layer)
     return found
 
 
-def add(device: str, layers: Iterable[Layer]) -> None:
-    """Write layers into a device's table, in place of what it had for the same calls, whole or not at all."""
-    known = [layer for layers in load(device).values() for layer in layers]
+def add_layers(device: str, layers: Iterable[MeasuredLayer]) -> None:
+    """Writes layers into a device's table, atomically; they replace those of the same calls."""
+    known = [layer for layers in load_table(device).values() for layer in layers]
     merged = {layer.key: layer for layer in (*known, *layers)}
-    tuning.write_entries(locate(device), (merged[key] for key in sorted(merged)))
-    load.cache_clear()
+    tuning.write_entries(table_path(device), (merged[key] for key in sorted(merged)))
+    load_table.cache_clear()
 
 
-def find_nearest(layers: Iterable[Layer], T: int, B: int, D: int) -> list[Layer]:
-    """Return the layers measured nearest to these sizes, each within reach: one, none, or several at one distance."""
+def find_nearest(layers: Iterable[MeasuredLayer], T: int, B: int, D: int) -> list[MeasuredLayer]:
+    """Returns the layers with the nearest sizes, within MAX_RATIO of each: none, one, or several at equal distance."""
 
-    def ratios(layer: Layer) -> list[float]:
+    def ratios(layer: MeasuredLayer) -> list[float]:
         return [max(a, b) / min(a, b) for a, b in ((layer.T, T), (layer.B, B), (layer.D, D))]
 
-    def distance(layer: Layer) -> float:
+    def distance(layer: MeasuredLayer) -> float:
         T, B, D = ratios(layer)
         return T * B * D
 
-    near = [layer for layer in layers if max(ratios(layer)) <= REACH]
+    near = [layer for layer in layers if max(ratios(layer)) <= MAX_RATIO]
     least = min(map(distance, near), default=0)
     return [layer for layer in near if distance(layer) == least]
 
 
 def prefers_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-    """Return whether torch's operator was faster for a call, or for all calls measured nearest to it.
+    """Returns whether torch's operator was faster for a call, or for all calls measured nearest to it.
 
     False under settings that the table does not cover: cuDNN disabled, deterministic algorithms, which cuDNN does not promise, or tf32
     for cuBLAS and cuDNN alone.
@@ -117,12 +133,12 @@ def prefers_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapp
     if x.dtype == torch.float32 and torch.backends.cudnn.allow_tf32 != tf32:
         return False
     T, B, D = x.shape
-    mode: Mode = "training" if is_trained(x, states, weights) else "inference"
+    mode: Mode = "training" if needs_gradients(x, states, weights) else "inference"
     kind = fingerprint(plan), mode, states[0].shape[1], str(x.dtype).removeprefix("torch."), tf32, classify(B, D)
-    nearest = find_nearest(load(device).get(kind, ()), T, B, D)
+    nearest = find_nearest(load_table(device).get(kind, ()), T, B, D)
     return bool(nearest) and all(layer.theirs < layer.ours for layer in nearest)
 
 
 def find_device(device: torch.device) -> str | None:
-    """Return the name of a GPU's tables; None for another device, which has none."""
+    """Returns the name of a GPU's tables; None for another device, which has none."""
     return get_chip(device.index or 0).name if device.type == "cuda" else None

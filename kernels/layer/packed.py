@@ -1,8 +1,7 @@
 """Runs packed sequences: nothing is computed past the end of a sequence.
 
-Rows lie as torch packs them: the longest sequence first, and of each time step those that are still on, `sizes[t]` of them. Where
-`sizes` doesn't change the rows are a rectangle (T', B', D), and each of these runs as any batch does, from the states of the one
-before it. There are as many as there are distinct lengths.
+torch packs the rows by time step, the longest sequence first; step t has `sizes[t]` rows. Steps with equal sizes form a rectangle
+(T', B', D). Each rectangle runs as a batch, from the final states of the one before it. There is one for each distinct length.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +12,17 @@ from torch import Tensor
 
 States = Sequence[Tensor]
 LayerFunction = Callable[[Tensor, States, Tensor | None], tuple[Tensor, Sequence[Tensor]]]
-"""x (T, B, D), initial states (B, H) and the input (B, D) before the first, if there is one → y (T, B, H) and the final states."""
+"""Maps x (T, B, D), the initial states (B, H) and the input (B, D) before the first step, or None, to y (T, B, H) and the final states."""
 
 
 def apply(layer: LayerFunction, x: Tensor, sizes: Sequence[int], states: States) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Applies `layer` to packed rows x (N, D), N the sum of the batch `sizes` of the time steps.
+    """Applies a layer to packed rows.
+
+    Args:
+        layer: runs one layer on a batch.
+        x: packed rows, (N, D).
+        sizes: the batch size of each time step; their sum is N.
+        states: the initial states, (B, H) each.
 
     Returns:
         y (N, H), and the states (B, H) of each sequence after its own last step.

@@ -1,6 +1,6 @@
 """Recomputes the terms of a forward pass from its states, by a few products over all T·B rows.
 
-The states of all time steps are known, so only the stages of a step depend on each other, and no step on the one before it.
+The states of all time steps are known, so no step depends on the one before it; only the stages of a step depend on each other.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ def recompute_terms(plan: Plan, tensors: Sequence[Tensor | None], before: Sequen
     """Recomputes what a forward pass saves for the backward pass.
 
     Args:
-        tensors: those of `Recurrence`, every feed with its weight.
+        tensors: those of `Recurrence`, every input projection with its weight.
         before: each state before every time step, (T, B, H).
 
     Returns:
         The terms (T, B, G, H), and the computed operands (T, B, H) of the product groups.
     """
     place = layout(plan)
-    feeds, values, vectors, weights, _ = unflatten(plan, place, tensors)
+    projections, values, vectors, weights, _ = unflatten(plan, place, tensors)
     T, B, H = before[0].shape
-    terms = [F.linear(v, W, bias).view(T, B, -1, H) for v, W, bias in feeds] + [v.contiguous().unsqueeze(2) for v in values]
+    terms = [F.linear(v, W, bias).view(T, B, -1, H) for v, W, bias in projections] + [v.contiguous().unsqueeze(2) for v in values]
     terms += [before[0].new_empty(T, B, len(place.recurrent_only), H)] if place.recurrent_only else []
     arguments: list[Tensor] = []
     for group, weight in zip(place.groups, weights, strict=True):

@@ -1,4 +1,4 @@
-"""`RNN`: any cell as a torch module, used like nn.LSTM."""
+"""`RNN`: a torch module that runs any cell, with the interface of nn.LSTM."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +21,12 @@ MEMORY = ("full", "low")
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
-"""x, initial states (B, H) and parameters by name → outputs and final states."""
+"""Maps x, the initial states (B, H) and the parameters by name to the outputs and the final states."""
 
 
 @cache
-def _cell(step: Callable[..., Any]) -> Cell:
-    """A function's cell: the same for the same function, so that its plan and its kernels are made once."""
+def _make_cell(step: Callable[..., Any]) -> Cell:
+    """Makes a cell of a function: the same cell for the same function, so that its plan and its kernels are made once."""
     return Cell(step)
 
 
@@ -43,35 +43,37 @@ class RNN(nn.Module):
         dropout: the probability of dropout on the output of each layer but the last. Default: 0
         bidirectional: if True, each layer runs in both directions. Default: False
         proj_size: not supported; must be 0.
-        backend: "auto", "eager", "torch", "compiled", "stepwise", "persistent", "scan" or "stencil". "torch" is torch's own
-            operator, cuDNN's on a GPU, for the cells of torch.nn. Default: "auto", the fastest that can run; on a GPU that is "torch" where
-            it was measured to be faster.
-        memory: "full", or "low": a training step then saves the states only, and the backward pass recomputes the rest by large
-            products, chunk by chunk; "eager" runs forward a second time. Default: "full"
-        device, dtype: of the parameters.
+        backend: "auto", "eager", "torch", "compiled", "stepwise", "persistent", "scan" or "stencil". "torch" is torch's own operator
+            (cuDNN on a GPU), for the cells of torch.nn. Default: "auto", the fastest backend that can run; on a GPU this includes
+            "torch" for sizes at which it was measured to be faster.
+        memory: "full", or "low". With "low" the forward pass saves only the states, and the backward pass recomputes the rest by large
+            products, chunk by chunk; "eager" runs the forward pass a second time. Default: "full"
+        device, dtype: the device and dtype of the parameters. Default: torch's
 
     Inputs: input, hx, lengths, before
         * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
         * **hx**: the initial states, each (num_layers · directions, B, H), or (num_layers · directions, H) without a batch: a tensor for
-          a cell with one state, a tuple for several. Default: where the cell starts, mostly zero.
-        * **lengths**: (B) the lengths of the sequences of a padded batch, in any order. Nothing is computed past a sequence's end.
-        * **before**: (B, D) the input one step before the first, which prev(x) reads in a single layer of one direction. Default: 0
+          a cell with one state, a tuple for several. Default: the cell's own start, zero for most cells.
+        * **lengths**: (B), the lengths of the sequences of a padded batch, in any order. Nothing is computed past a sequence's end.
+        * **before**: (B, D), the value of prev(x) in the first step, for a single layer in one direction. Default: 0
 
     Outputs: output, h_n
         * **output**: (T, B, directions · H) in the layout of the input, or a PackedSequence; zero past the end of a sequence.
-        * **h_n**: the final states, in the shape of `hx`, each after its sequence's own last step.
+        * **h_n**: the final states, in the shape of `hx`, each after the last step of its own sequence.
 
     Attributes:
-        W_ih_l0, …: `W.ih` of the cell is `W_ih_l0` in the first layer, `W_ih_l0_reverse` in its reverse direction. The state dict of an
-            nn.RNN, nn.LSTM or nn.GRU is loaded by the cell of the same equations.
+        W_ih_l0, …: the parameters. `W.ih` of the cell is `W_ih_l0` in the first layer, and `W_ih_l0_reverse` in its reverse direction.
+            A cell with the equations of an nn.RNN, nn.LSTM or nn.GRU also loads the state dict of that module.
+        cell: the `Cell`.
+        plan: its plan, shared by all layers of the cell.
 
     Raises:
         ValueError, TypeError, RuntimeError: as nn.LSTM does; RuntimeError also for a fused loop inside a transform of torch.func.
-        CellError: `cell` is a function that is no cell.
+        CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
-    `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results repeat bit by bit on the same
-    machine with the same number of threads, but for cuDNN, which torch.use_deterministic_algorithms keeps "auto" from.
+    `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one
+    machine with the same number of threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
 
     Example::
 
@@ -81,7 +83,7 @@ class RNN(nn.Module):
     """
 
     derived = False
-    """Whether "auto" is for derived loops alone, even where torch's operator is faster: for a study whose records name what ran."""
+    """Restricts "auto" to derived loops if True, for a study that must know which loop ran."""
 
     def __init__(
         self,
@@ -114,13 +116,13 @@ class RNN(nn.Module):
             raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.names())}")
         if memory not in MEMORY:
             raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
-        self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _cell(cell)
+        self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _make_cell(cell)
         if dropout and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", UserWarning, stacklevel=2)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.backend, self.memory = backend, memory
-        self._known = custom_op.register(self.cell)
+        self._registered_name = custom_op.register(self.cell)
         if self.plan.elementwise_input and input_size != hidden_size:
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
         if self.plan.elementwise_input and bidirectional and num_layers > 1:
@@ -136,41 +138,43 @@ class RNN(nn.Module):
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self._known = custom_op.register(self.cell)  # which another process may have pickled
+        self._registered_name = custom_op.register(self.cell)  # another process may have pickled the layer
 
     @property
     def plan(self) -> Plan:
-        """The cell's plan; it is made once and shared by all layers of that cell."""
+        """Returns the cell's plan, which is made once and shared by all layers of the cell."""
         return plan(self.cell, self.bias)
 
     @property
     def directions(self) -> int:
+        """Returns 2 if the layer is bidirectional, else 1."""
         return 2 if self.bidirectional else 1
 
     def suffixes(self, layer: int) -> list[str]:
+        """Returns the suffixes of a layer's parameter names: "_l0" and, if it is bidirectional, "_l0_reverse"."""
         return [f"_l{layer}", f"_l{layer}_reverse"][: self.directions]
 
     def weights(self, suffix: str = "_l0") -> dict[str, Tensor]:
-        """A layer's parameters by the names its equations use ("W.ih"); `suffix` is "_l0", "_l1_reverse", …"""
+        """Returns the parameters of a layer by their names in the equations ("W.ih"); `suffix` is "_l0", "_l1_reverse", …"""
         return {name: getattr(self, name.replace(".", "_") + suffix) for name in self._names}
 
     def flatten_parameters(self) -> None:
-        """Does nothing, as nn.LSTM's does on a CPU: no schedule wants its weights in one piece of memory."""
+        """Does nothing; exists because nn.LSTM has it. No schedule needs its weights in one buffer."""
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """What nn.LSTM, nn.GRU or nn.RNN saved is taken too, by the cell of the same equations."""
-        twin = self.cell.twin
-        for layer in range(self.num_layers if twin else 0):
+        """Loads the state dict of the equivalent nn.LSTM, nn.GRU or nn.RNN too."""
+        equivalent = self.cell.torch_equivalent
+        for layer in range(self.num_layers if equivalent else 0):
             for suffix in self.suffixes(layer):
-                there = {key: prefix + key + suffix for key in KEYS if prefix + key + suffix in state_dict}
-                taken = KEYS if self.bias and len(there) == len(KEYS) else KEYS[:2]  # what is left over, super() tells
-                if twin and {*taken} <= {*there} and all(len(state_dict[there[key]]) % len(twin.gates) == 0 for key in taken):
-                    found = twin.merge_biases({key: state_dict.pop(there[key]) for key in taken})
+                present = {key: prefix + key + suffix for key in KEYS if prefix + key + suffix in state_dict}
+                used = KEYS if self.bias and len(present) == len(KEYS) else KEYS[:2]  # super() reports unexpected keys
+                if equivalent and {*used} <= {*present} and all(len(state_dict[present[key]]) % len(equivalent.gates) == 0 for key in used):
+                    found = equivalent.merge_biases({key: state_dict.pop(present[key]) for key in used})
                     state_dict |= {prefix + name.replace(".", "_") + suffix: found[name] for name in self._names if name in found}
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def reset_parameters(self) -> None:
-        """Initialise as the cell's paper says, otherwise as torch.nn does."""
+        """Initializes the parameters as the cell's paper does; otherwise as torch.nn does, from U(-1/√H, 1/√H)."""
         for layer in range(self.num_layers):
             for suffix in self.suffixes(layer):
                 self.cell.initialise(self.weights(suffix))
@@ -179,87 +183,95 @@ class RNN(nn.Module):
         self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None,
         before: Tensor | None = None,
     ) -> tuple[Any, Hidden]:  # fmt: skip
+        """Runs the layer; the class describes inputs and outputs."""
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
             raise ValueError("before goes with sequences of one length")
         if lengths is not None:
-            return self._padded(input, hx, lengths)
+            return self._forward_padded(input, hx, lengths)
         if isinstance(input, PackedSequence):
-            return self._packed(input, hx)
+            return self._forward_packed(input, hx)
         x, states, batched = batched_input(self, input, hx)
         first = None if before is None else previous_input(self, before, x, batched)
-        one = self._one if first is None else partial(self._one, before=first)
-        y, finals = self._layers(x, states, one, lambda rows: rows.flip(0))
+        run_layer = self._run_layer if first is None else partial(self._run_layer, before=first)
+        y, finals = self._run_layers(x, states, run_layer, lambda rows: rows.flip(0))
         if not batched:
             y, finals = y.squeeze(1), tuple(s.squeeze(1) for s in finals)
         elif self.batch_first:
             y = y.transpose(0, 1)
         return y, finals if len(finals) > 1 else finals[0]
 
-    def _packed(self, input: PackedSequence, hx: Hidden | None) -> tuple[PackedSequence, Hidden]:
+    def _forward_packed(self, input: PackedSequence, hx: Hidden | None) -> tuple[PackedSequence, Hidden]:
         data, sizes, order, back = input
         x, states = packed_input(self, input, hx)
         counts = sizes.tolist()
         place = packed.reversal_index(counts, data.device) if self.bidirectional else None
 
-        def one(rows: Tensor, initial: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
-            return packed.apply(lambda x, states, before: self._one(x, states, weights, before), rows, counts, initial)
+        def run_layer(rows: Tensor, initial: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
+            return packed.apply(lambda x, states, before: self._run_layer(x, states, weights, before), rows, counts, initial)
 
-        y, finals = self._layers(x, [s if order is None else s[:, order] for s in states], one, lambda rows: rows[place])
+        y, finals = self._run_layers(x, [s if order is None else s[:, order] for s in states], run_layer, lambda rows: rows[place])
         finals = finals if back is None else tuple(s[:, back] for s in finals)
         return PackedSequence(y, sizes, order, back), finals if len(finals) > 1 else finals[0]
 
-    def _padded(self, input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int]) -> tuple[Tensor, Hidden]:
+    def _forward_padded(self, input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int]) -> tuple[Tensor, Hidden]:
         if not isinstance(input, Tensor) or input.dim() != 3:
             raise ValueError("lengths go with a padded batch of three dimensions: a packed one has its own")
         T, B = input.shape[:2] if not self.batch_first else input.shape[1::-1]
         given = torch.as_tensor(lengths).cpu()
         if given.shape == (B,) == (0,) or not T:
-            return self.forward(input, hx)  # packed there would be nothing: of no sequence there is a result, of no step an error
+            return self.forward(input, hx)  # nothing to pack: B = 0 gives an empty result, T = 0 raises
         other = given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
         if given.shape != (B,) or other or (counts := given.to(torch.int64)).gt(T).any():
             raise ValueError(f"lengths are {B} whole numbers up to {T}, one for each sequence of this batch: got {given.tolist()}")
         short = pack_padded_sequence(input, counts, self.batch_first, enforce_sorted=False)
-        y, final = self._packed(short, hx)
+        y, final = self._forward_packed(short, hx)
         return pad_packed_sequence(y, self.batch_first, total_length=T)[0], final
 
-    def _layers(
-        self, x: Tensor, states: Sequence[Tensor], one: Layer, reverse: Callable[[Tensor], Tensor]
+    def _run_layers(
+        self, x: Tensor, states: Sequence[Tensor], run_layer: Layer, reverse: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """All layers: outputs and final states (num_layers · directions, B, H). `one` runs one of them, in one direction."""
+        """Runs all layers and returns the outputs and the final states (num_layers · directions, B, H).
+
+        Args:
+            run_layer: runs one layer in one direction.
+            reverse: reverses the sequences of an input.
+        """
         final: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
             if layer and self.dropout:
                 x = F.dropout(x, self.dropout, self.training)
             outputs = []
             for direction, suffix in enumerate(self.suffixes(layer)):
-                y, last = one(reverse(x) if direction else x, [s[len(final)] for s in states], self.weights(suffix))
+                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], self.weights(suffix))
                 outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
-    def _one(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
-        """One layer in one direction: x (T, B, D), states (B, H), and `before` (B, D) what prev(x) is in the first step."""
-        if self.takes_torch(x, states, weights):
+    def _run_layer(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
+        """Runs one layer in one direction: x (T, B, D), states (B, H) each, and prev(x) in the first step, `before` (B, D)."""
+        if self.uses_torch_operator(x, states, weights):
             return torch_operator.apply(self.cell, x, states, weights)
         low, backend = self.memory == "low", self.backend
-        if backend == "torch" and self.cell.twin:
+        if backend == "torch" and self.cell.torch_equivalent:
             backend = "auto"
         if torch.compiler.is_compiling() and backend != "eager":
-            return custom_op.apply(self._known, self.bias, backend, x, states, weights, before)
+            return custom_op.apply(self._registered_name, self.bias, backend, x, states, weights, before)
         B, H = states[0].shape
-        fused = B and backend != "eager"  # torch.compile, which sees an eager loop step by step, can't trace a plan being made
+        fused = B and backend != "eager"  # torch.compile traces an eager loop, and can't trace `self.plan`
         schedule = select.choose(backend, self.plan, x.dtype, x.device, B, H) if fused else None
         if schedule is None:
             return (checkpointing.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
-        if torch._C._are_functorch_transforms_active():  # what they pass on has no memory that a kernel could read
+        if torch._C._are_functorch_transforms_active():  # their tensors have no memory for a kernel to read
             raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
         return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, weights, before)
 
-    def takes_torch(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-        """Returns whether torch's operator runs a layer of these sizes: as asked, or where that was measured to be
-        faster. A graph, which is for any sizes, has no measurements."""
-        if self.cell.twin is None or self.memory == "low":
+    def uses_torch_operator(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
+        """Returns whether torch's operator runs a layer: if it is the backend, or if "auto" has measured it to be faster.
+
+        Measurements are not used in a graph, which is for any sizes.
+        """
+        if self.cell.torch_equivalent is None or self.memory == "low":
             return False
         if self.backend == "torch":
             return len(states[0]) > 0

@@ -29,12 +29,12 @@ DEPRECATED = {"resident": "persistent"}
 
 
 def names() -> tuple[str, ...]:
-    """Returns the backends that a layer takes, schedules that a program has added to SCHEDULES among them."""
+    """Returns the names of all backends, including the schedules that a program has added to SCHEDULES."""
     return "auto", "eager", "torch", *SCHEDULES
 
 
 def resolve_name(backend: str) -> str:
-    """Returns the present name of a backend; warns where it is given by a former one."""
+    """Returns the current name of a backend; warns if it is given by a former one."""
     if backend not in DEPRECATED:
         return backend
     present = DEPRECATED[backend]
@@ -48,8 +48,8 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     Warns once for each reason why the backend asked for, or a CPU's default, can't run.
 
     Args:
-        backend: a name of `names()`; "auto" is "compiled" on a CPU and the fastest schedule on a GPU. "torch" is no schedule: it comes
-            here for the cells that torch.nn lacks.
+        backend: a name of `names()`; "auto" is "compiled" on a CPU and the fastest schedule on a GPU. "torch" is no schedule: it is
+            passed here for cells that torch.nn lacks, and gives None.
         B: the batch size.
         H: the hidden size.
     """
@@ -69,8 +69,8 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
 def choose_fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
     """Returns the name of the schedule to run on a GPU.
 
-    `scan` or `stencil` wherever they can run: they launch once for all steps and hardly wait (neither is measured on a device). Otherwise
-    the faster of `persistent` and `stepwise` by `kernels.schedules.persistent.tuning`, if both can run.
+    This is `scan` or `stencil` if one of them can run: they need one launch and few or no barriers (neither is measured on a device).
+    Otherwise it is the faster of `persistent` and `stepwise` by `kernels.schedules.persistent.tuning`, if both can run.
     """
     for name, schedule in (("scan", scan), ("stencil", stencil)):
         if schedule and schedule.unsupported_reason(plan, dtype, device, B, H) is None:

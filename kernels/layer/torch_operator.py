@@ -1,8 +1,8 @@
-"""torch's own operator in the place of a derived loop: cuDNN's layer on a GPU, for the cells that torch.nn has.
+"""Runs a layer by torch's own operator instead of a derived loop, on a GPU by cuDNN, for the cells that torch.nn has.
 
-cuDNN wants all weights of a layer in one buffer, as nn.LSTM's `flatten_parameters` lays them out: W_ih, W_hh, b_ih, b_hh, each gate by
-gate. The weights here, one for each gate, are joined into such a buffer in every call, and their gradients come back through the join.
-That costs a copy of the weights, some thousandths of what a long sequence takes.
+cuDNN takes all weights of a layer in one buffer, in the layout of nn.LSTM's `flatten_parameters`: W_ih, W_hh, b_ih, b_hh, each gate by
+gate. A layer here has one weight per gate. They are concatenated into such a buffer in every call, and autograd splits its gradient.
+The copy takes some thousandths of the time of a long sequence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,52 +13,53 @@ import torch
 from torch import Tensor
 
 from cells.grammar.cell import Cell
-from cells.grammar.torch_equivalent import Twin
-from kernels.layer.inputs import autocasts
+from cells.grammar.torch_equivalent import TorchEquivalent
+from kernels.layer.inputs import is_autocast_on
 
 
 def unsupported_reason(cell: Cell) -> str | None:
-    """Why torch has no operator for a cell; None where it has one."""
-    return None if cell.twin else f"runs the cells of torch.nn, which has no {cell.name}"
+    """Returns why torch has no operator for a cell; None if it has one."""
+    return None if cell.torch_equivalent else f"runs the cells of torch.nn, which has no {cell.name}"
 
 
 def apply(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """One layer in one direction by torch's operator, as `Cell.unroll`: differentiable in everything, as far as torch is.
+    """Runs one layer in one direction by torch's operator, as `Cell.unroll` does; differentiable as far as torch's operator is.
 
     Args:
-        cell: One with a twin in torch.nn.
-        x: The input (T, B, D).
-        states: The initial states, each (B, H).
-        weights: Every learned value by name ("W.ix", "b.i").
+        cell: a cell with a `torch_equivalent`.
+        x: the input, (T, B, D).
+        states: the initial states, (B, H) each.
+        weights: the parameters by name ("W.ix", "b.i").
+
     Returns:
-        The outputs (T, B, H), and the final states.
+        y (T, B, H), and the final states (B, H).
     """
-    twin = cell.twin
-    assert twin is not None
+    equivalent = cell.torch_equivalent
+    assert equivalent is not None
     biased = any(name.startswith("b.") for name in weights)
-    trains = is_trained(x, states, weights)
+    trains = needs_gradients(x, states, weights)
     initial = [state.unsqueeze(0).contiguous() for state in states]
-    with torch.autocast(x.device.type, enabled=False) if autocasts(x.device.type) else nullcontext():
+    with torch.autocast(x.device.type, enabled=False) if is_autocast_on(x.device.type) else nullcontext():
         hidden: Any = initial if len(initial) > 1 else initial[0]
-        y, *final = find(twin)(x, hidden, join_weights(twin, weights, biased), biased, 1, 0.0, trains, False, False)
+        y, *final = find_operator(equivalent)(x, hidden, join_weights(equivalent, weights, biased), biased, 1, 0.0, trains, False, False)
     return y, tuple(state.squeeze(0) for state in final)
 
 
-def is_trained(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-    """Returns whether gradients may be asked for: cuDNN saves for them in training only."""
+def needs_gradients(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
+    """Returns whether gradients may be computed: cuDNN saves what a backward pass needs in training mode only."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *states, *weights.values()))
 
 
-def find(twin: Twin) -> Any:
-    """torch.lstm, torch.gru, torch.rnn_tanh or torch.rnn_relu."""
-    return getattr(torch, "_".join([twin.module.lower(), *twin.options.values()]))
+def find_operator(equivalent: TorchEquivalent) -> Any:
+    """Returns torch.lstm, torch.gru, torch.rnn_tanh or torch.rnn_relu."""
+    return getattr(torch, "_".join([equivalent.module.lower(), *equivalent.options.values()]))
 
 
-def join_weights(twin: Twin, weights: Mapping[str, Tensor], biased: bool) -> list[Tensor]:
-    """A layer's tensors as torch packs them, in one buffer. Without biases it ends in zeros: cuDNN has room for two, and adds them."""
-    packed = twin.packed(weights, biased)
+def join_weights(equivalent: TorchEquivalent, weights: Mapping[str, Tensor], biased: bool) -> list[Tensor]:
+    """Returns a layer's tensors as torch packs them, views into one buffer. Without biases it ends in zeros for cuDNN's two biases."""
+    packed = equivalent.pack(weights, biased)
     gates = [part for parts in packed.values() for part in parts]
-    spare = [] if biased else [gates[-1].new_zeros(2 * len(twin.gates) * len(gates[-1]))]
+    spare = [] if biased else [gates[-1].new_zeros(2 * len(equivalent.gates) * len(gates[-1]))]
     sizes = [sum(part.numel() for part in parts) for parts in packed.values()]
     pieces = torch.cat([part.flatten() for part in (*gates, *spare)]).split([*sizes, *(len(s) for s in spare)])
     return [piece.view(-1, *parts[0].shape[1:]) for piece, parts in zip(pieces, packed.values(), strict=False)]

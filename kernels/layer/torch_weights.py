@@ -18,8 +18,12 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
         TypeError: no cell computes what `module` does.
     """
     for name in cells.names():
-        twin = cells.load(name).twin
-        if twin and type(module).__name__ == twin.module and all(getattr(module, k) == v for k, v in twin.options.items()):
+        equivalent = cells.load(name).torch_equivalent
+        if (
+            equivalent
+            and type(module).__name__ == equivalent.module
+            and all(getattr(module, k) == v for k, v in equivalent.options.items())
+        ):
             break
     else:
         raise TypeError(f"no cell computes what {module} does")
@@ -31,7 +35,7 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
     with torch.no_grad():
         for layer in range(rnn.num_layers):
             for suffix in rnn.suffixes(layer):
-                values = twin.read(module, suffix)
+                values = equivalent.read(module, suffix)
                 for key, parameter in rnn.weights(suffix).items():
                     parameter.copy_(values[key])
     return rnn.train(module.training)
@@ -43,15 +47,15 @@ def to_torch(rnn: RNN) -> nn.RNNBase:
     Raises:
         TypeError: torch.nn has no such module.
     """
-    twin = rnn.cell.twin
-    if twin is None:
+    equivalent = rnn.cell.torch_equivalent
+    if equivalent is None:
         raise TypeError(f"torch.nn has no module that computes {rnn.cell.name}")
     weight = next(rnn.parameters())
-    module = twin.build(
+    module = equivalent.build(
         rnn.input_size, rnn.hidden_size, num_layers=rnn.num_layers, bias=rnn.bias, batch_first=rnn.batch_first,
         dropout=rnn.dropout, bidirectional=rnn.bidirectional, device=weight.device, dtype=weight.dtype,
     )  # fmt: skip
     for layer in range(rnn.num_layers):
         for suffix in rnn.suffixes(layer):
-            twin.write(rnn.weights(suffix), module, suffix)
+            equivalent.write(rnn.weights(suffix), module, suffix)
     return module.train(rnn.training)

@@ -33,24 +33,27 @@ class Resources:
 
 
 class StubDriver:
-    """A driver in place of that of a GPU of compute `capability` (90 for an H100): it can be compiled for, not launched on."""
+    """A Triton driver that compiles for a GPU of compute `capability` (90 for an H100) and can't launch."""
 
     def __init__(self, capability: int):
         self.target = GPUTarget("cuda", capability, 32)
 
     def get_current_target(self) -> GPUTarget:
+        """Returns the target that Triton compiles for."""
         return self.target
 
     def get_current_device(self) -> int:
-        return self.target.arch  # Triton caches what it compiled by this number
+        """Returns the compute capability in place of a device's index."""
+        return self.target.arch  # the key of Triton's cache of compiled kernels
 
     def get_current_stream(self, device: int) -> int:
+        """Returns the null stream."""
         return 0
 
 
 @contextmanager
 def target_device(capability: int) -> Iterator[None]:
-    """Context in which kernels called through `warmup` are compiled for a compute capability: 80, 90 or 100."""
+    """Makes `warmup` compile kernels for a compute capability (80, 90 or 100) inside the context."""
     before = driver._active
     driver.set_active(StubDriver(capability))
     try:
@@ -64,7 +67,7 @@ def measure_kernel(capability: int, launch: Callable[[], Any]) -> Resources:
     with target_device(capability):
         binary = launch()
     own = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    tool = own if own.exists() else "cuobjdump"  # a triton built without it, beside CUDA's own tools
+    tool = own if own.exists() else "cuobjdump"  # a Triton that was built without it uses that of CUDA
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(binary.asm["cubin"])
         file.flush()

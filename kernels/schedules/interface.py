@@ -20,11 +20,11 @@ class Products(Generic[Item]):
     """A value for each operand of a plan's products: whether its gradient is needed (bool), or the gradient (None if not needed).
 
     Attributes:
-        feeds: for each feed, the values of its argument, weight and bias.
+        projections: for each input projection, the values of its input, weight and bias.
         weights: for each product group, the value of its weight.
     """
 
-    feeds: list[tuple[Item, Item, Item]]
+    projections: list[tuple[Item, Item, Item]]
     weights: list[Item]
 
 
@@ -35,28 +35,29 @@ class PassInputs:
     Attributes:
         plan: the plan of the cell.
         T: time steps.
-        feeds: for each feed its argument (T, B, K); its weight (G·H, K), None if its rows are in `hoisted`; its bias (G·H) or None.
-        hoisted: (T, B, G, H) for each buffer of the layout; None for terms that are recurrent products only, and for a feed that the
-            schedule computes and doesn't save.
+        projections: for each input projection its input (T, B, K); its weight (G·H, K), None if its rows are in `hoisted`; its bias
+            (G·H) or None.
+        hoisted: (T, B, G, H) for each buffer of the layout; None for terms that are recurrent products only, and for a projection that
+            the schedule computes and doesn't save.
         terms: as `hoisted`, with the recurrent products added. The forward pass writes them for the backward pass. Empty if no gradient
-            is needed; None for a feed that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`.
+            is needed; None for a projection that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`.
         vectors: (H) each.
         weights: (P·H, H) for each group of recurrent products.
         states: the initial states, (B, H) each.
         history: where to write each state after every time step, (T, B, H); None: the schedule allocates what it needs.
-        wanted: in a backward pass, the products whose gradients the schedule may compute itself.
+        needs_grad: in a backward pass, the products whose gradients the schedule may compute itself.
     """
 
     plan: Plan
     T: int
-    feeds: list[tuple[Tensor, Tensor | None, Tensor | None]]
+    projections: list[tuple[Tensor, Tensor | None, Tensor | None]]
     hoisted: list[Tensor | None]
     terms: list[Any]
     vectors: list[Tensor]
     weights: list[Tensor]
     states: list[Tensor]
     history: list[Tensor] | None = None
-    wanted: Products[bool] | None = None
+    needs_grad: Products[bool] | None = None
 
     @property
     def save_for_backward(self) -> bool:
@@ -70,12 +71,12 @@ class PassInputs:
 
     @property
     def layout(self) -> Layout:
-        """The memory layout of the plan."""
+        """Returns the memory layout of the plan."""
         return layout(self.plan)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """T, B, H."""
+        """Returns T, B, H."""
         B, H = self.states[0].shape
         return self.T, B, H
 

@@ -76,19 +76,23 @@ def rehearse(work: KernelWork, capability: int) -> list[Any]:
                     compile_training(work, scan)
                     compile_inference(work, scan)
         elif work.direction == "forward":
-            schedule = SimpleNamespace(COMPUTES_FEEDS=persistent.COMPUTES_FEEDS, forward=partial(persistent.forward, tiles=work.tiles))
+            schedule = SimpleNamespace(
+                COMPUTES_PROJECTIONS=persistent.COMPUTES_PROJECTIONS, forward=partial(persistent.forward, tiles=work.tiles)
+            )
             compile_training(work, schedule, backward=False)
             compile_inference(work, schedule)
         else:
             forward, backward = partial(skip_launches, tiles=work.tiles), partial(persistent.backward, tiles=work.tiles)
-            compile_training(work, SimpleNamespace(COMPUTES_FEEDS=persistent.COMPUTES_FEEDS, forward=forward, backward=backward))
+            compile_training(
+                work, SimpleNamespace(COMPUTES_PROJECTIONS=persistent.COMPUTES_PROJECTIONS, forward=forward, backward=backward)
+            )
     return made
 
 
 def skip_launches(loop: PassInputs, tiles: Tiles | None) -> ForwardResult:
     """The tensors that the forward pass of `persistent` would leave."""
     assert tiles is not None
-    return Launch(loop, tiles).trajectory()
+    return Launch(loop, tiles).allocate_result()
 
 
 def compile_training(work: KernelWork, schedule: Any, backward: bool = True) -> None:

@@ -60,7 +60,7 @@ def draw_weights(cell: Cell, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
 
 def make_step(cell: Cell, x: Tensor, weights: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
     """One step of the equations as a function of the states."""
-    learned = cell.learned(weights)
+    learned = cell.bind_parameters(weights)
     return lambda *states: cell(states, x, learned)
 
 

@@ -36,7 +36,7 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     error = max(gate.relative_error(value, reference) for value, reference in zip(found, wanted, strict=True))
     schedule = choose(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
     backend = "eager" if schedule is None else schedule.__name__.rpartition(".")[2]
-    backend = "torch" if rnn.takes_torch(x, initial, weights) else backend
+    backend = "torch" if rnn.uses_torch_operator(x, initial, weights) else backend
     allowed = gate.tolerance(str(y.dtype).removeprefix("torch."), "ieee")
     if not error <= allowed:
         raise WrongResult(

@@ -55,7 +55,7 @@ def variance_shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tens
     """How much of a unit's next state is its own states', its neighbours', its input's: of its variance to first order, as if these
     varied independently. At `POINTS` places along the path, in float64."""
     parameters = {name: value.double() for name, value in weights.items()}
-    learned = cell.learned(parameters)
+    learned = cell.bind_parameters(parameters)
     before = [s[:-1].flatten(0, 1).double() for s in path]
     flat, last = (v.flatten(0, 1).double() for v in (x, torch.cat([torch.zeros_like(x[:1]), x[:-1]])))
     H, count = before[0].shape[1], len(before)

@@ -16,7 +16,7 @@ from bench.records.training_record import Plane
 from bench.studies.training.synthetic_vowels import FORMANTS, RATE, synthesize_vowel
 from bench.studies.training.task import Batch, Reader, Split, Supervised, accuracy, device_of, make_rng, shuffled_indices, to_tensors
 from cells.grammar.grid import Grid
-from cells.grammar.stencil import square
+from cells.grammar.stencil import squarest_shape
 from kernels import RNN
 from kernels.layer.input_products import Values
 
@@ -35,7 +35,7 @@ class Probes(nn.Module):
     def __init__(self, cell: str, H: int):
         super().__init__()
         self.rnn = RNN(cell, 1, H)
-        rows, columns = square(H)
+        rows, columns = squarest_shape(H)
         margin = min(Grid().border, columns // 8) + 2
         self.source = (rows // 2, margin)
         self.probes = tuple((rows * (k + 1) // 4, columns - 1 - margin) for k in range(len(VOWELS)))
@@ -81,7 +81,7 @@ class Vowels(Supervised):
                 f"{H:,} units of {cell} over {self.T} steps of {SPOKEN['test']} voices are {held / 2**30:,.0f} GiB of outputs: "
                 "take a smaller --hidden, or --equal hidden"
             )
-        rows, columns = square(H)
+        rows, columns = squarest_shape(H)
         if cell != "wave" or (rows >= ROOM[0] and columns >= ROOM[1]):
             return ""
         grid = f"{H} units of wave are a grid of {rows}×{columns}"
@@ -117,7 +117,7 @@ class Vowels(Supervised):
         if not isinstance(model, Probes):
             return None
         node = next(node for node in model.rnn.plan.ordered_nodes if node.name == "c" and node.args)  # the speed, made of p.c
-        speed = Values({}, model.rnn.weights())[node].detach().view(square(model.rnn.hidden_size))
+        speed = Values({}, model.rnn.weights())[node].detach().view(squarest_shape(model.rnn.hidden_size))
         points = {"source": model.source, **dict(zip(VOWELS, model.probes, strict=True))}
         return Plane(name="wave speed", values=speed.tolist(), points=points)
 

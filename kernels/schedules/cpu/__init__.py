@@ -1,1 +1,1 @@
-"""The loop over time in C++, for any plan on a CPU."""
+"""The CPU schedule: the time loop of a plan in C++, compiled on first use."""

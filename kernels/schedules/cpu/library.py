@@ -1,7 +1,7 @@
-"""A plan's loop as a C++ library: its step and adjoint printed in front of `loop.cpp`, built once for each cell and dtype.
+"""Builds the time loop of a plan as a C++ library: prints its step and adjoint in front of `loop.cpp` and compiles them.
 
-T, B, D and H are run-time values. The library is kept in the user's cache folder under a hash of its source, compiler and
-processor, so a cell is built once for a machine.
+There is one library for each cell and dtype; T, B, D and H are run-time values. A library is stored in the user's cache folder by a
+hash of its source, compiler and processor, so that it is built once on a machine.
 """
 
 import ctypes
@@ -24,29 +24,30 @@ from kernels.derive.plan_types import Pointwise
 
 HERE = Path(__file__).parent
 REAL = {torch.float32: "float", torch.float64: "double"}
-CHUNK = 8  # steps that the products in front of the loop are ahead of it
+CHUNK = 8
+"""Time steps for which input projections are computed at once, ahead of the loop."""
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 
 
 def compiler() -> str | None:
-    """The C++ compiler: $CXX, which may not hold options, else g++ or clang++; None without one."""
+    """Returns the path of the C++ compiler: $CXX, which may not hold options, else g++ or clang++; None if there is none."""
     return find_compiler(os.environ.get("CXX"), os.environ.get("PATH"))
 
 
 @cache
 def find_compiler(chosen: str | None, path: str | None) -> str | None:
-    """Looked for once: a layer that is called a step at a time asks at each."""
+    """Searches `path` once for each setting: a layer that is called step by step asks in every call."""
     return next((found for name in ([chosen] if chosen else ["g++", "clang++"]) if (found := shutil.which(name, path=path))), None)
 
 
 @cache
 def compiler_version(cxx: str) -> str:
-    """What the compiler says of itself, in its first line."""
+    """Returns the first line of the compiler's --version."""
     return subprocess.run([cxx, "--version"], capture_output=True, text=True).stdout.partition("\n")[0]
 
 
 def cache_folder() -> Path:
-    """Where built loops are kept: the user's cache folder, or a temporary one of this process where that can't be written."""
+    """Returns the folder of compiled loops: in the user's cache, or a temporary one of this process if that is not writable."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recurrent-bench"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,15 +57,17 @@ def cache_folder() -> Path:
 
 
 def generate_source(plan: Plan, dtype: torch.dtype) -> str:
-    """The whole C++ source for a plan: its tables and functions, then the loop."""
+    """Returns the C++ source for a plan: its tables and functions, then the time loop."""
     place = layout(plan)
-    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "stencil_input": "NEAR"}
-    onto = [feed.value if feed.value < 0 else len(place.feeds) + feed.value for feed in place.feeds]
+    kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "stencil_input": "STENCIL"}
+    value_buffers = [
+        projection.value if projection.value < 0 else len(place.projections) + projection.value for projection in place.projections
+    ]
     index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors, plan.stencil_leaves) for i, leaf in enumerate(leaves)}
 
     def struct(name: str, f: Pointwise, last: bool) -> str:
         leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
-        named = replace(f, name="run"), replace(adjoint(f), name="adjoint")
+        named = replace(f, name="evaluate"), replace(adjoint(f), name="adjoint")
         functions = "".join("static " + print_source(function, CPP) for function in named)
         return (
             f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
@@ -76,7 +79,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         term = plan.terms[i]
         return f"{{{buffer}, {slot}, {place.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
 
-    def near(k: int) -> str:
+    def stencil_input(k: int) -> str:
         counts = [len(n.stencil.taps) for n in plan.stencil_inputs]
         return f"{{{plan.stencil_inputs[k].state}, {counts[k]}, {sum(counts[:k])}}}"
 
@@ -85,36 +88,39 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         f"{{{g.stage}, {g.state}, {g.computed}, {int(g.starts_stage)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}"
         for g in place.groups
     )
+    stencil_inputs = ", ".join(stencil_input(k) for k in range(len(plan.stencil_inputs)))
     stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
     return "\n".join([
         "#include <cstdint>\n#include <omp.h>\n#include <type_traits>\n#if __has_include(<sys/mman.h>)\n#include <sys/mman.h>\n#endif",
         f"typedef {REAL[dtype]} real;",
         (HERE / "vector.h").read_text(),
-        "namespace {  // what is named alike in another cell's library stays apart from it",
+        "namespace {  // keeps equal names in the libraries of several cells apart",
         f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
-        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, FEEDS = {len(place.feeds)}, CHUNK = {CHUNK};",
-        f"constexpr int NEARS = {len(plan.stencil_inputs)}, VECTORS = {len(plan.vectors)}, BUFFERS = {len(place.widths)};",
+        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, PROJECTIONS = {len(place.projections)};",
+        f"constexpr int CHUNK = {CHUNK}, STENCILS = {len(plan.stencil_inputs)}, VECTORS = {len(plan.vectors)};",
+        f"constexpr int BUFFERS = {len(place.widths)};",
         f"constexpr int widths[BUFFERS + 1] = {{{', '.join(map(str, place.widths))}}};",
-        f"constexpr int onto[FEEDS + 1] = {{{', '.join(map(str, onto))}}};  // the buffer that a feed is applied to, or -1",
-        "enum Kind { STATE, TERM, VECTOR, NEAR };",
+        "// the buffer that holds the input of a projection, or -1",
+        f"constexpr int value_buffers[PROJECTIONS + 1] = {{{', '.join(map(str, value_buffers))}}};",
+        "enum Kind { STATE, TERM, VECTOR, STENCIL };",
         "struct Leaf { Kind kind; int index; };",
         "struct Slot { int buffer, slot, width; bool hoisted, product; };",
-        f"struct Group {{ int stage, state, computed; bool leads; int count, terms[{longest}]; }};",
-        "struct Near { int state, taps, first; };",
-        f"static constexpr Near nears[NEARS + 1] = {{{', '.join(near(k) for k in range(len(plan.stencil_inputs)))}}};",
+        f"struct Group {{ int stage, state, computed; bool starts_stage; int count, terms[{longest}]; }};",
+        "struct StencilInput { int state, taps, first; };",
+        f"static constexpr StencilInput stencil_inputs[STENCILS + 1] = {{{stencil_inputs}}};",
         f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
         f"static constexpr Group groups[GROUPS + 1] = {{{groups}}};",
         *(struct(f"Stage{k}", f, False) for k, f in stages),
         struct("Step", plan.step, True),
-        "template <class Do> static void with_stage(int stage, Do go) {",
-        *(f"    if (stage == {k}) go(Stage{k}{{}});" for k, _ in stages),
+        "template <class Body> static void with_stage(int stage, Body body) {",
+        *(f"    if (stage == {k}) body(Stage{k}{{}});" for k, _ in stages),
         "}",
         *((HERE / name).read_text() for name in ("product.h", "columns.h", "outer.h", "thread.h", "loop.cpp")),
     ])  # fmt: skip
 
 
 def openmp_flags() -> list[str]:
-    """Link flags that share torch's own OpenMP runtime: two in one process would fight over the cores."""
+    """Returns link flags for the OpenMP runtime of torch: two runtimes in one process would compete for the cores."""
     bundled = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")) + sorted(
         (Path(torch.__file__).parents[1] / "torch.libs").glob("libgomp*.so*")
     )
@@ -123,7 +129,11 @@ def openmp_flags() -> list[str]:
 
 @cache
 def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
-    """Build and load a plan's loop. Raises RuntimeError with the compiler's words if it fails."""
+    """Builds and loads the time loop of a plan.
+
+    Raises:
+        RuntimeError: the compiler failed; the message holds its output.
+    """
     text, cxx = generate_source(plan, dtype), compiler()
     assert cxx is not None
     command = [cxx, *FLAGS, *openmp_flags()]
@@ -145,7 +155,7 @@ def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
 
 
 def cpu_flags() -> str:
-    """The processor's feature flags: `-march=native` means another thing elsewhere."""
+    """Returns the feature flags of the processor, which `-march=native` depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,35 +1,36 @@
-// The gradients of matrices, summed while the rows that they come from are in the cache. Printed between product.h and loop.cpp.
+// Weight gradients, accumulated while the rows that they are computed from are in the cache. Printed between columns.h and thread.h.
 
-struct Matrix {  // what a matrix's gradient (N, K) is written to; `ones`: behind its columns there is its bias's, (N), which goes to `bias`
+// The gradient (N, K) of a weight and, with `has_bias`, the gradient (N) of its bias. The accumulator has the bias as its last column.
+struct WeightGradient {
     int64_t N, K;
-    bool ones;
+    bool has_bias;
     real *gradient, *bias;
-    int64_t depth() const { return K + ones; }
+    int64_t depth() const { return K + has_bias; }
     int64_t size() const { return round_up(N, NR) * depth(); }
 };
 
-// One thread's share of it: outer products of the gradient of what the matrix gave, N wide, and of what it was applied to, K wide and
-// with a one behind it for the bias, over the rows of one chunk of steps after another. It lies in panels like a packed matrix.
-struct Outer {
-    int64_t N, K, depth, apart;
+// One thread's partial sum of a weight gradient: dW += d_output^T (N, rows) · input (rows, K), chunk by chunk. A column of ones is
+// appended to the input for the bias. The sum is stored in panels like a packed matrix.
+struct OuterProducts {
+    int64_t N, K, depth, row_stride;
     real *share = nullptr, *rows = nullptr, *panels = nullptr;
 
-    void open(Matrix of, int64_t most, real* memory) {
-        N = of.N, K = of.K, depth = of.depth(), apart = depth | 1, share = memory;
+    void open(WeightGradient of, int64_t most, real* memory) {
+        N = of.N, K = of.K, depth = of.depth(), row_stride = depth | 1, share = memory;
         for (int64_t i = 0; i < of.size(); i++) share[i] = 0;
-        rows = new real[most * apart];
+        rows = new real[most * row_stride];
         panels = new real[round_up(N, NR) * most]();
     }
     void close() { delete[] rows, delete[] panels; }
 
     template <class Argument> void gather(int64_t count, Argument argument) {
         for (int64_t r = 0; r < count; r++) {
-            __builtin_memcpy(rows + r * apart, argument(r), K * sizeof(real));
-            if (depth > K) rows[r * apart + K] = 1;
+            __builtin_memcpy(rows + r * row_stride, argument(r), K * sizeof(real));
+            if (depth > K) rows[r * row_stride + K] = 1;
         }
     }
 
-    // argument(r): a row's K elements; gradient(p, r): of its N the p-th H.
+    // argument(r): row r of the input, K elements. gradient(p, r): elements p·H to (p + 1)·H of row r of d_output.
     template <class Argument, class Gradient> void add(int64_t count, int64_t H, Argument argument, Gradient gradient) {
         gather(count, argument);
         for (int64_t r = 0; r < count; r++)
@@ -45,24 +46,24 @@ struct Outer {
             for (int64_t i = 0; i < tall; i++) {
                 const int64_t first = i * depth / tall, last = (i + 1) * depth / tall;
                 real* sum = share + n * depth + first * NR;
-                tiles<MR, true>(int(last - first), count, rows + first, apart, panels + n * count, NR, sum, NR, sum, NR, NR);
+                tiles<MR, true>(int(last - first), count, rows + first, row_stride, panels + n * count, NR, sum, NR, sum, NR, NR);
             }
     }
 
-    // The same where the K fit one tile: of the gradients (count, N) each is read once then, so they stay where they are.
-    bool narrow() const { return depth <= MR; }
+    // The same if K fits one register tile: each element of d_output (count, N) is then read once, so it is not copied into panels.
+    bool fits_one_tile() const { return depth <= MR; }
     template <class Argument> void add(int64_t count, Argument argument, const real* gradient) {
         gather(count, argument);
         for (int64_t n = 0; n < N; n += NR) {
             real* sum = share + n * depth;
-            tiles<MR, true>(int(depth), count, rows, apart, gradient + n, N, sum, NR, sum, NR, NR);
+            tiles<MR, true>(int(depth), count, rows, row_stride, gradient + n, N, sum, NR, sum, NR, NR);
         }
     }
 };
 
-// The shares of all threads, `next` elements apart, into the gradient. They are turned in squares,
-// so that whole lines of the cache are written.
-static void combine(Matrix to, const real* shares, int64_t next, int64_t threads) {
+// Sums the partial sums of all threads, `next` elements apart, into the gradient. Transposes in squares so that whole cache lines are
+// written.
+static void sum_shares(WeightGradient to, const real* shares, int64_t next, int64_t threads) {
     const int64_t depth = to.depth();
 #pragma omp for
     for (int64_t n0 = 0; n0 < to.N; n0 += VL)

@@ -1,5 +1,5 @@
-// Loads and stores of a vector's worth, and products of a few rows with a matrix packed into panels of NR columns, which a register
-// tile of up to MR rows walks through. Printed after vector.h and a plan's own tables.
+// Loads and stores of vectors, and products of a few rows with a packed matrix: panels of NR columns, multiplied by register tiles of up
+// to MR rows. Printed after vector.h and the tables of the plan.
 
 static inline V load(const real* p, int64_t n) {
     V v = {};
@@ -13,8 +13,8 @@ static inline void store(real* p, V v, int64_t n) {
     else __builtin_memcpy(p, &v, n * sizeof(real));
 }
 
-// body(j, left) for each vector of a row of H elements; `left` is a constant but in the last.
-template <class Body> static inline void across(int64_t H, Body body) {
+// Calls body(j, remaining) for each vector of a row of H elements. `remaining` is a compile-time constant except in the last call.
+template <class Body> static inline void for_each_vector(int64_t H, Body body) {
     int64_t j = 0;
     for (; j + VL <= H; j += VL) body(j, std::integral_constant<int64_t, VL>{});
     if (j < H) body(j, H - j);
@@ -22,7 +22,7 @@ template <class Body> static inline void across(int64_t H, Body body) {
 
 static int64_t round_up(int64_t n, int64_t m) { return (n + m - 1) / m * m; }
 
-// panels[n / NR][k][n % NR] = w(n, k), zero past N.
+// Packs a matrix: panels[n / NR][k][n % NR] = w(n, k), zero past N.
 template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
 #pragma omp for
     for (int64_t n0 = 0; n0 < N; n0 += NR)
@@ -30,24 +30,24 @@ template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
             for (int64_t n = n0; n < n0 + NR; n++) panels[n0 * K + k * NR + n - n0] = n < N ? w(n, k) : real(0);
 }
 
-// c = base + a · panel; base (ldb apart) may be c, a bias (0 apart), or null for zero. `columns` of the panel count. TURNED: a is given
-// by its columns. `next`: from one row of the panel to the next, NR but where it is a part of a wider matrix.
-template <int ROWS, bool TURNED, int WIDE = 2>
+// c = base + a · panel for the first `columns` columns of the panel. base has row stride ldb and may be c, a bias (ldb = 0), or null for
+// zero. TRANSPOSED: a is stored by columns. `next` is the row stride of the panel: NR, or more if it is part of a wider matrix.
+template <int ROWS, bool TRANSPOSED, int WIDE = 2>
 static void tile(int64_t K, const real* a, int64_t lda, const real* panel, int64_t next, const real* base, int64_t ldb, real* c,
                  int64_t ldc, int64_t columns) {
-    if (WIDE == 2 && columns <= VL) return tile<ROWS, TURNED, 1>(K, a, lda, panel, next, base, ldb, c, ldc, columns);
+    if (WIDE == 2 && columns <= VL) return tile<ROWS, TRANSPOSED, 1>(K, a, lda, panel, next, base, ldb, c, ldc, columns);
     V acc[ROWS][WIDE] = {};
     for (int64_t k = 0; k < K; k++) {
         V right[WIDE];
         for (int j = 0; j < WIDE; j++) right[j] = load(panel + k * next + j * VL, VL);
 #pragma GCC unroll 16
         for (int m = 0; m < ROWS; m++) {
-            const V x = splat(TURNED ? a[k * lda + m] : a[m * lda + k]);
+            const V x = splat(TRANSPOSED ? a[k * lda + m] : a[m * lda + k]);
             for (int j = 0; j < WIDE; j++) acc[m][j] += x * right[j];
         }
     }
 #pragma GCC unroll 16
-    for (int m = 0; m < ROWS; m++)  // unrolled like the other, or the sums would live in memory
+    for (int m = 0; m < ROWS; m++)  // unrolled like the loop above, or the sums would be kept in memory
 #pragma GCC unroll 2
         for (int j = 0; j < WIDE; j++) {
             const int64_t n = columns - j * VL;
@@ -55,12 +55,12 @@ static void tile(int64_t K, const real* a, int64_t lda, const real* panel, int64
         }
 }
 
-template <int ROWS, bool TURNED, class... Rest> static void tiles(int rows, Rest... rest) {
-    if (rows == ROWS) tile<ROWS, TURNED>(rest...);
-    else if constexpr (ROWS > 1) tiles<ROWS - 1, TURNED>(rows, rest...);
+template <int ROWS, bool TRANSPOSED, class... Rest> static void tiles(int rows, Rest... rest) {
+    if (rows == ROWS) tile<ROWS, TRANSPOSED>(rest...);
+    else if constexpr (ROWS > 1) tiles<ROWS - 1, TRANSPOSED>(rows, rest...);
 }
 
-// c (rows, N) = base + a (rows, K) · panels, `times` times over: a, base and c move on by the steps of `next` each time.
+// c (rows, N) = base + a (rows, K) · panels, repeated `times` times; `next` is what a, base and c advance by each time.
 struct Next { int64_t a, base, c; };
 static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, const real* panels, const real* base, int64_t ldb,
                     real* c, int64_t ldc, int64_t times = 1, Next next = {0, 0, 0}) {
@@ -74,8 +74,8 @@ static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t l
             }
 }
 
-// A call's large tensors are fresh memory, of which each page costs a fault when it is first written: large pages cost few.
-static void fresh(const void* p, int64_t bytes) {
+// Requests huge pages for newly allocated memory: its first write costs a page fault per page, and huge pages cost fewer.
+static void advise_huge_pages(const void* p, int64_t bytes) {
 #ifdef MADV_HUGEPAGE
     const uintptr_t page = uintptr_t(1) << 21, from = (uintptr_t(p) + page - 1) & -page, to = (uintptr_t(p) + bytes) & -page;
     if (p && from < to) madvise((void*)from, to - from, MADV_HUGEPAGE);

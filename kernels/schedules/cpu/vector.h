@@ -1,4 +1,4 @@
-// Vectors as wide as the machine's, and the functions of the cells on them: no library, no branches.
+// SIMD vectors of the machine's width, and the functions of the cells on them, without a math library and without branches.
 #include <cstdint>
 #include <limits>
 
@@ -11,12 +11,12 @@ constexpr int BYTES = 16, MR = 6;
 #endif
 constexpr int VL = BYTES / sizeof(real), NR = 2 * VL;  // elements of a vector; columns of a panel
 typedef real V __attribute__((vector_size(BYTES)));
-typedef std::conditional_t<sizeof(real) == 4, int32_t, int64_t> whole;
-typedef whole I __attribute__((vector_size(BYTES)));
+typedef std::conditional_t<sizeof(real) == 4, int32_t, int64_t> integer;
+typedef integer I __attribute__((vector_size(BYTES)));
 
 static inline V splat(real x) { return x - V{}; }
 
-static inline real total(V x) {  // in halves
+static inline real sum_lanes(V x) {  // pairwise
     real y[VL];
     __builtin_memcpy(y, &x, sizeof x);
 #pragma GCC unroll 8
@@ -44,7 +44,7 @@ static inline Exponential exponential(V x) {
     constexpr int degree = sizeof(real) == 4 ? 7 : 13;
     const V limit = splat(LIMIT);
     x = x < -limit ? -limit : x > limit ? limit : x;
-    const V round = splat(real(whole(3) << (MANTISSA - 1)));
+    const V round = splat(real(integer(3) << (MANTISSA - 1)));
     const V n = (x * splat(real(1.4426950408889634)) + round) - round;
     const V high = splat(sizeof(real) == 4 ? real(0.693359375) : real(0.693147180369123816490));
     const V low = splat(sizeof(real) == 4 ? real(-2.12194440054690582e-4) : real(1.90821492927058770002e-10));
@@ -56,7 +56,7 @@ static inline Exponential exponential(V x) {
     return {(V)power, series * r};
 }
 
-static inline V sigmoid(V x) {  // 0 and not tiny far below: silu multiplies it by x
+static inline V sigmoid(V x) {  // exactly 0 for very negative x, which silu multiplies it by
     const Exponential e = exponential(-x);
     const V found = splat(1) / (splat(1) + (e.power + e.power * e.rest));
     return x < splat(-LIMIT) ? splat(0) : found;
@@ -85,7 +85,7 @@ static inline V sqrt(V x) {
     return x;
 }
 
-static inline V exp(V x) {  // of half the argument, squared: the whole range of the type
+static inline V exp(V x) {  // (e^(x/2))^2, which covers the whole range of the type
     const Exponential e = exponential(x * splat(0.5));
     const V root = e.power + e.power * e.rest;
     return root * root;
@@ -107,11 +107,11 @@ static inline V softplus(V x) {  // max(x, 0) + log(1 + e^-|x|)
 
 // x = 2^n m with m around 1, and log m = 2 artanh((m - 1) / (m + 1)).
 static inline V log(V x) {
-    const V tiny = splat(std::numeric_limits<real>::min()), many = splat(real(whole(1) << MANTISSA));
+    const V tiny = splat(std::numeric_limits<real>::min()), many = splat(real(integer(1) << MANTISSA));
     const I bits = (I)(x < tiny ? x * many : x);  // what is subnormal becomes normal
     const V third = splat(real(4) / real(3));
     I n = ((bits >> MANTISSA) & (2 * BIAS + 1)) - BIAS;
-    V m = (V)((bits & ((whole(1) << MANTISSA) - 1)) | (whole(BIAS) << MANTISSA));
+    V m = (V)((bits & ((integer(1) << MANTISSA) - 1)) | (integer(BIAS) << MANTISSA));
     n = m > third ? n + 1 : n;
     m = m > third ? m * splat(0.5) : m;
     const V high = splat(sizeof(real) == 4 ? real(0.693359375) : real(0.693147180369123816490));

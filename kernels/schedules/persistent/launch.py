@@ -31,52 +31,52 @@ class Launch:
         tiles: the tile configuration to run it with.
     """
 
-    def __init__(self, loop: PassInputs, tiles: Tiles):
-        self.loop, self.plan, self.layout = loop, loop.plan, loop.layout
-        self.T, self.B, self.H = loop.shape
+    def __init__(self, inputs: PassInputs, tiles: Tiles):
+        self.inputs, self.plan, self.layout = inputs, inputs.plan, inputs.layout
+        self.T, self.B, self.H = inputs.shape
         self.tiles = tiles
         groups = self.layout.groups
         self.products = [(g, k, i) for g, group in enumerate(groups) for k, i in enumerate(group.terms)]
         self.counts = tuple(len(group.terms) for group in groups)
-        self.sources = tuple(group.state if group.computed < 0 else len(loop.states) + group.computed for group in groups)
+        self.sources = tuple(group.state if group.computed < 0 else len(inputs.states) + group.computed for group in groups)
         self.stages = tuple(group.stage for group in groups)
-        self.store_first = tuple(s in self.sources for s in range(len(loop.states)))
+        self.store_first = tuple(s in self.sources for s in range(len(inputs.states)))
         computed = [group for group in groups if group.computed >= 0]
         leads = {group.stage: group.computed for group in computed if group.starts_stage}
         self.computed_arguments = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
         batch_tiles = -(-self.B // tiles.BB)
-        self.counters = torch.zeros(batch_tiles * COUNTER_STRIDE.value, dtype=torch.int32, device=loop.states[0].device)
+        self.counters = torch.zeros(batch_tiles * COUNTER_STRIDE.value, dtype=torch.int32, device=inputs.states[0].device)
         precision = "tf32" if allows_tf32() else "ieee"
         self.sizes = (self.T, self.B, self.H, tiles.BB, tiles.BN, tiles.BK, tiles.units_as_rows, tiles.split, tiles.prefetch, precision)
         self.options = {"num_warps": tiles.warps, "enable_fp_fusion": True, "launch_cooperative_grid": tiles.programs(self.H) > 1}
         self.grid = (tiles.grid(self.B, self.H),)
 
-    def trajectory(self) -> ForwardResult:
+    def allocate_result(self) -> ForwardResult:
         """Allocates what the forward kernel fills: every state and computed argument at every time step, kept or not."""
-        empty = self.loop.states[0].new_empty
-        history = self.loop.history or [empty(self.loop.shape) for _ in self.loop.states]
-        return ForwardResult(history, [empty(self.loop.shape) for _ in self.computed_arguments])
+        empty = self.inputs.states[0].new_empty
+        history = self.inputs.history or [empty(self.inputs.shape) for _ in self.inputs.states]
+        return ForwardResult(history, [empty(self.inputs.shape) for _ in self.computed_arguments])
 
-    def gradients(self) -> Gradients:
+    def allocate_gradients(self) -> Gradients:
         """Allocates what the backward kernel fills. The gradient of a vector is one row per batch tile, (batch tiles, H)."""
         batch_tiles = -(-self.B // self.tiles.BB)
-        vectors = [v.new_empty(batch_tiles, self.H, dtype=torch.float32) for v in self.loop.vectors]
-        states = [s.new_empty(s.shape, dtype=torch.float32) for s in self.loop.states]
-        return Gradients([torch.empty_like(t) for t in self.loop.terms], vectors, states)
+        vectors = [v.new_empty(batch_tiles, self.H, dtype=torch.float32) for v in self.inputs.vectors]
+        states = [s.new_empty(s.shape, dtype=torch.float32) for s in self.inputs.states]
+        return Gradients([torch.empty_like(t) for t in self.inputs.terms], vectors, states)
 
     def finish_gradients(self, filled: Gradients) -> Gradients:
         """Adds what the backward kernel leaves out: the products of the first step, and the sums over batch tiles."""
         for g, k, i in self.products:
-            if self.sources[g] < len(self.loop.states):
-                weight = self.loop.weights[g][k * self.H : (k + 1) * self.H]
+            if self.sources[g] < len(self.inputs.states):
+                weight = self.inputs.weights[g][k * self.H : (k + 1) * self.H]
                 filled.states[self.sources[g]] += self.view_slot(filled.terms, i)[0][0] @ weight
-        vectors = [d.sum(0).to(v.dtype) for d, v in zip(filled.vectors, self.loop.vectors, strict=True)]
-        states = [d.to(s.dtype) for d, s in zip(filled.states, self.loop.states, strict=True)]
+        vectors = [d.sum(0).to(v.dtype) for d, v in zip(filled.vectors, self.inputs.vectors, strict=True)]
+        states = [d.to(s.dtype) for d, s in zip(filled.states, self.inputs.states, strict=True)]
         return Gradients(filled.terms, vectors, states)
 
     @property
     def barriers_per_step(self) -> int:
-        """The number of grid barriers in a time step."""
+        """Returns the number of grid barriers in a time step."""
         return 1 + len(argument_functions(self.plan))
 
     def view_slot(self, buffers: Sequence[Any], i: int) -> tuple[Tensor, int]:
@@ -89,7 +89,7 @@ class Launch:
         found: list[tuple[Tensor, int, tuple[int, int]]] = []
         for k, leaf in enumerate(self.plan.step.inputs):
             if leaf.op == "vector":
-                found.append((self.loop.vectors[self.plan.vectors.index(leaf)], k, (0, 0)))
+                found.append((self.inputs.vectors[self.plan.vectors.index(leaf)], k, (0, 0)))
             elif leaf.op == "term" and buffers[self.layout.slots[self.plan.term_leaves.index(leaf)][0]] is not None:
                 tensor, stride = self.view_slot(buffers, self.plan.term_leaves.index(leaf))
                 found.append((tensor, k, (stride, 1)))
@@ -100,7 +100,7 @@ class Launch:
         return [(tensor, self.input_index(i), stride) for i in terms for tensor, stride in [self.view_slot(buffers, i)]]
 
     def input_index(self, i: int) -> int:
-        """The index of term i among the inputs of the step."""
+        """Returns the index of term i among the inputs of the step."""
         return self.plan.step.inputs.index(self.plan.term_leaves[i])
 
 
@@ -128,35 +128,35 @@ def transpose(rows: Sequence[tuple[Any, ...]], count: int) -> list[tuple[Any, ..
     return [tuple(row[k] for row in rows) for k in range(count)]
 
 
-def forward_arguments(launch: Launch, trajectory: ForwardResult) -> tuple[Any, ...]:
+def forward_arguments(launch: Launch, result: ForwardResult) -> tuple[Any, ...]:
     """Returns the arguments of `time_loop.forward`."""
-    loop, plan = launch.loop, launch.plan
+    inputs, plan = launch.inputs, launch.plan
     groups, columns, terms = transpose(launch.products, 3)
-    writes = launch.collect_stores(loop.terms, terms) if loop.save_for_backward else []
+    writes = launch.collect_stores(inputs.terms, terms) if inputs.save_for_backward else []
     return (
         *jit_functions(plan, "forward"), len(plan.step.inputs), len(plan.states), launch.barriers_per_step,
-        triton.next_power_of_2(max(launch.counts)), *transpose(launch.collect_loads(loop.hoisted), 3), *transpose(writes, 3),
-        tuple(loop.weights), launch.counts, launch.sources, launch.store_first, launch.stages, groups, columns,
-        tuple(map(launch.input_index, terms)), launch.computed_arguments, tuple(loop.states), tuple(trajectory.history),
-        tuple(trajectory.arguments), launch.counters, *launch.sizes,
+        triton.next_power_of_2(max(launch.counts)), *transpose(launch.collect_loads(inputs.hoisted), 3), *transpose(writes, 3),
+        tuple(inputs.weights), launch.counts, launch.sources, launch.store_first, launch.stages, groups, columns,
+        tuple(map(launch.input_index, terms)), launch.computed_arguments, tuple(inputs.states), tuple(result.history),
+        tuple(result.arguments), launch.counters, *launch.sizes,
     )  # fmt: skip
 
 
 def backward_arguments(
-    launch: Launch, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor], filled: Gradients
+    launch: Launch, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], filled: Gradients
 ) -> tuple[Any, ...]:
-    """Returns the arguments of `time_loop.backward`; `filled` are the gradients that it fills, from `Launch.gradients`."""
-    loop, step = launch.loop, launch.plan.step
+    """Returns the arguments of `time_loop.backward`; `filled` are the gradients that it fills, from `Launch.allocate_gradients`."""
+    inputs, step = launch.inputs, launch.plan.step
     groups, columns, terms = transpose(launch.products, 3)
     d_terms = [launch.view_slot(filled.terms, i) for i in terms]
     writes = launch.collect_stores(filled.terms, range(len(launch.plan.terms)))
     computed = {i: group.stage for group in launch.layout.groups if group.computed >= 0 for i in group.terms}
     return (
-        *jit_functions(launch.plan, "backward"), len(step.inputs), len(loop.states), len(loop.vectors), launch.barriers_per_step,
-        *transpose(launch.collect_loads(loop.terms), 3), *transpose(writes, 3),
+        *jit_functions(launch.plan, "backward"), len(step.inputs), len(inputs.states), len(inputs.vectors), launch.barriers_per_step,
+        *transpose(launch.collect_loads(inputs.terms), 3), *transpose(writes, 3),
         tuple(computed.get(i, -1) for i in range(len(launch.plan.terms))),
         tuple(i in terms for i in range(len(launch.plan.terms))),
-        tuple(loop.weights), launch.counts, launch.sources, groups, columns, *transpose(d_terms, 2), launch.computed_arguments,
-        tuple(loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(filled.states), tuple(filled.vectors), launch.counters,
+        tuple(inputs.weights), launch.counts, launch.sources, groups, columns, *transpose(d_terms, 2), launch.computed_arguments,
+        tuple(inputs.states), tuple(result.history), dy, tuple(d_final), tuple(filled.states), tuple(filled.vectors), launch.counters,
         *launch.sizes,
     )  # fmt: skip

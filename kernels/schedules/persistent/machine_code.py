@@ -1,10 +1,11 @@
 """Verdicts on the machine code of persistent kernels: counts from the SASS of the time loop, without a GPU.
 
-The counts are of instructions, each of which a warp issues once in a step, times published unit rates: bounds, not measurements. They
-show what the cost model of tiles cannot know: whether the compiler made all warps compute the same, or made loads wait for each other.
+A warp issues each instruction of the loop once in a step. The counts are multiplied by published unit rates: they are bounds, not
+measurements. They show what the cost model of tiles cannot know: whether the compiler made all warps repeat the same work, or made loads
+wait for each other.
 
-The verdicts on the kernels that the suites run are kept in `kernels/verdicts/triton-<version>.json`, which `make verdicts` writes, so that
-kernels with a fault need not be compiled to find out. They hold for one version of Triton and for the kernels' source as it was.
+The verdicts on the kernels of the suites are stored in `kernels/verdicts/triton-<version>.json`, which `make verdicts` writes, so that a
+faulty kernel is known without compiling it. They hold for one version of Triton and for one state of the kernels' source.
 """
 
 import ast

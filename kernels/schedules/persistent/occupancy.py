@@ -1,6 +1,6 @@
-"""Asks the CUDA driver how many programs of a kernel fit on a device at once: a cooperative launch fails if not all of them do.
+"""Queries the CUDA driver for the number of programs of a kernel that fit on a device at once: a cooperative launch needs all of them.
 
-A process may have fewer multiprocessors than its device: under a limit of MPS, in a green context, on a MIG slice. The driver is asked
+A process may use fewer multiprocessors than its device has: under an MPS limit, in a green context, on a MIG slice. The driver is queried
 once for each device, in the first call there; a green context that is made current later is not seen.
 """
 
@@ -73,7 +73,7 @@ def count_resident_programs(kernel: Any, index: int) -> int:
     """
     kernel._init_handles()
     each, function, shared = ctypes.c_int(), ctypes.c_void_p(kernel.function), kernel.metadata.shared
-    if shared > PLAIN:  # a newer loader of Triton's asks for it in another way, which occupancy may not know
+    if shared > PLAIN:  # newer versions of Triton opt in differently, which the occupancy query may not see
         _call_driver("cuFuncSetAttribute", function, SHARED_SIZE, shared)
     sizes = ctypes.c_int(32 * kernel.metadata.num_warps), ctypes.c_size_t(shared)
     code = _load_driver().cuOccupancyMaxActiveBlocksPerMultiprocessor(ctypes.byref(each), function, *sizes)

@@ -1,14 +1,14 @@
 """Runs a whole sequence in one launch, a persistent kernel: the recurrent matrices stay on chip.
 
-`time_loop` has the kernels, `grid_barrier` the barrier between the programs of a batch tile, `tiling` the tile configurations. Where one
+`time_loop` has the kernels, `grid_barrier` the barrier between the programs of a batch tile, `tiling` the tile configurations. If one
 program can hold all matrices, a batch tile has one program and no barrier. Otherwise its programs share the matrices, and all of them
 must be on the device at once, or the plan is unsupported.
 
 On an H200 (triton 3.6) the barrier takes 0.52 µs for one program, 0.88 µs for 64 and 0.93 µs for 132. Two barriers without a fence were
-tried there and are slower in the geometric mean, for the same tiles. Each fills what is exchanged with a NaN that no program stores,
-and reads a whole tile again where one is left. With one element of each program polled in place of a counter, the time is 1.10 ×
-forward (28 kernels, 0.84 to 1.57) and 1.12 × backward (14); with a counter that orders nothing as a hint, 1.03 × (7) and 1.16 × (6).
-Reading again costs more than the fence where tiles are wide; LSTM H=768 B=16 forward alone gained, 2.57 to 2.28 µs.
+measured there with the same tiles, and are slower in the geometric mean. Both fill the exchanged tensors with a NaN that no program
+stores, and read a tile again if it contains one. Polling one element of each program instead of a counter takes 1.10 × the time forward
+(28 kernels, 0.84 to 1.57) and 1.12 × backward (14). A relaxed counter as a hint takes 1.03 × (7) and 1.16 × (6). Reading again costs
+more than the fence if tiles are wide. Only LSTM H=768 B=16 forward gained, from 2.57 to 2.28 µs.
 """
 
 import os
@@ -30,12 +30,13 @@ from kernels.schedules.persistent.occupancy import count_resident_programs, usab
 from kernels.schedules.persistent.tiling import DIRECTIONS, Chip, Direction, Pass, Tiles, get_chip, next_pow2
 from kernels.schedules.persistent.tuning import order_tilings
 
-COMPUTES_FEEDS = False
+COMPUTES_PROJECTIONS = False
 ATTEMPTS = 3
 """Tile configurations that are compiled, at most, to find one without spills."""
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
+    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
     if not plan.stages:
         return f"keeps recurrent matrices on chip, and {plan.cell.name} has none"
     if plan.stencil_inputs:
@@ -58,7 +59,7 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
 def describe_limit(device: torch.device) -> str:
     """Describes the multiprocessors that this process may use of a device, "" if it may use all of them.
 
-    Only with a limit a kernel must be compiled to find out whether it can launch: without one, whatever loads runs everywhere.
+    With a limit, a kernel must be compiled to find out whether it can launch. Without one, every kernel that loads can launch.
     """
     if device.type != "cuda":
         return ""
@@ -91,8 +92,14 @@ def tiling_for(work: Pass, device: torch.device, reduced: bool = False) -> Tiles
 def first_without_spills(work: Pass, chip: Chip, count_spills: Callable[[Pass, Tiles, bool], int | None], reduced: bool = False) -> Tiles:
     """Returns the best tile configuration whose compiled kernel launches without register spills.
 
-    Only the compiler and the driver know. Otherwise it is the best one that launches; otherwise the best one, and launching it raises
-    the reason. The `reduced` kernel is another kernel, with a configuration of its own: see `compile_kernel`.
+    Only the compiler and the driver know whether it spills and launches, so up to ATTEMPTS kernels are compiled. If all of them spill,
+    returns the best one that launches; if none launches, the best one, whose launch then raises the reason.
+
+    Args:
+        work: the pass.
+        chip: the device.
+        count_spills: the function of that name, or a stub.
+        reduced: whether to compile the reduced kernel, see `compile_kernel`.
     """
     found = order_tilings(work, chip)
     assert found, "called for a pass that `unsupported_reason` refuses"
@@ -122,27 +129,27 @@ def count_spills(work: Pass, tiles: Tiles, reduced: bool) -> int | None:
     return int(kernel.n_spills)
 
 
-def describe_pass(loop: PassInputs, direction: Direction) -> Pass:
-    """Returns the size of a pass, by which its tile configuration is chosen."""
-    _, B, H = loop.shape
-    return Pass(loop.plan, direction, B, H, loop.states[0].dtype, allows_tf32())
+def describe_pass(inputs: PassInputs, direction: Direction) -> Pass:
+    """Returns the `Pass` that the tile configuration is chosen for."""
+    _, B, H = inputs.shape
+    return Pass(inputs.plan, direction, B, H, inputs.states[0].dtype, allows_tf32())
 
 
-def forward(loop: PassInputs, tiles: Tiles | None = None) -> ForwardResult:
-    tiles = tiles or tiling_for(describe_pass(loop, "forward"), loop.states[0].device, not loop.save_for_backward)
-    launch = Launch(loop, tiles)
-    trajectory = launch.trajectory()
-    time_loop.forward[launch.grid](*forward_arguments(launch, trajectory), **launch.options)
-    return trajectory
+def forward(inputs: PassInputs, tiles: Tiles | None = None) -> ForwardResult:
+    """Runs the forward pass in one launch. `tiles`: the tile configuration; default: `tiling_for` the pass."""
+    tiles = tiles or tiling_for(describe_pass(inputs, "forward"), inputs.states[0].device, not inputs.save_for_backward)
+    launch = Launch(inputs, tiles)
+    result = launch.allocate_result()
+    time_loop.forward[launch.grid](*forward_arguments(launch, result), **launch.options)
+    return result
 
 
-def backward(
-    loop: PassInputs, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None
-) -> Gradients:
-    tiles = tiles or tiling_for(describe_pass(loop, "backward"), loop.states[0].device, dy is None)
-    launch = Launch(loop, tiles)
-    filled = launch.gradients()
-    time_loop.backward[launch.grid](*backward_arguments(launch, trajectory, dy, d_final, filled), **launch.options)
+def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], tiles: Tiles | None = None) -> Gradients:
+    """Runs the backward pass in one launch. `tiles`: the tile configuration; default: `tiling_for` the pass."""
+    tiles = tiles or tiling_for(describe_pass(inputs, "backward"), inputs.states[0].device, dy is None)
+    launch = Launch(inputs, tiles)
+    filled = launch.allocate_gradients()
+    time_loop.backward[launch.grid](*backward_arguments(launch, result, dy, d_final, filled), **launch.options)
     return launch.finish_gradients(filled)
 
 
@@ -163,24 +170,24 @@ def random_inputs(work: Pass, T: int, device: torch.device) -> PassInputs:
 
 
 def compile_kernel(work: Pass, tiles: Tiles, reduced: bool = False) -> Any:
-    """Compiles the kernel of a pass without launching it, for the current GPU or the one that `compile_for.device` sets.
+    """Compiles the kernel of a pass without launching it, for the current GPU or the one that `compile_for.target_device` sets.
 
     Args:
-        reduced: compile the kernel of a smaller call than a training step: forward it keeps nothing for a backward pass, backward
-            it has the gradients of the final states alone (no dy).
+        reduced: whether to compile the kernel of a smaller call than a training step: a forward pass that saves nothing for a backward
+            pass, or a backward pass without the gradient of the output (no dy).
 
     Returns:
         Triton's compiled kernel.
     """
-    with torch.random.fork_rng(devices=[]):  # a first call draws no numbers that the user's next ones would have been
-        loop = random_inputs(work, 1, torch.device("cpu"))
+    with torch.random.fork_rng(devices=[]):  # the first call must not advance the user's random generator
+        inputs = random_inputs(work, 1, torch.device("cpu"))
     if reduced and work.direction == "forward":
-        loop.terms = []
-    launch = Launch(loop, tiles)
-    trajectory = launch.trajectory()
+        inputs.terms = []
+    launch = Launch(inputs, tiles)
+    result = launch.allocate_result()
     if work.direction == "forward":
-        kernel, arguments = time_loop.forward, forward_arguments(launch, trajectory)
+        kernel, arguments = time_loop.forward, forward_arguments(launch, result)
     else:
-        dy, filled = None if reduced else trajectory.history[0], launch.gradients()
-        kernel, arguments = time_loop.backward, backward_arguments(launch, trajectory, dy, loop.states, filled)
+        dy, filled = None if reduced else result.history[0], launch.allocate_gradients()
+        kernel, arguments = time_loop.backward, backward_arguments(launch, result, dy, inputs.states, filled)
     return kernel.warmup(*arguments, grid=launch.grid, **launch.options)

@@ -60,7 +60,7 @@ H100 = Chip("nvidia-h100", 132, 227 * 1024)
 
 
 def normalize(device: str) -> str:
-    """A device's name as files have it: nvidia-h200."""
+    """Returns the name of a device as used in file names: "nvidia-h200"."""
     return "-".join(re.findall(r"[a-z0-9]+", device.lower()))
 
 
@@ -115,7 +115,7 @@ class Pass:
 
     @cached_property
     def groups(self) -> tuple[int, ...]:
-        """The number of matrices of each product group."""
+        """Returns the number of matrices of each product group."""
         return tuple(len(terms) for stage in self.plan.stages for _, terms in stage.groups)
 
     @property
@@ -125,7 +125,7 @@ class Pass:
 
     @property
     def stacked(self) -> int:
-        """The matrices that one tile stacks where units are rows: those of the largest group, rounded up to a power of two."""
+        """Returns how many matrices a tile stacks if units are rows: those of the largest group, rounded up to a power of two."""
         return 1 << (max(self.groups) - 1).bit_length()
 
     def weight_bytes(self, tiles: Tiles) -> int:

@@ -1,1 +1,1 @@
-"""Plans without a product in the loop: one launch for the whole sequence."""
+"""The scan schedule: plans without a recurrent product, in one launch for the whole sequence."""

@@ -1,9 +1,7 @@
-"""For plans without a product in the loop: the whole sequence in one launch in each direction, and nobody waits for anybody. See
-`walks` for the kernels.
+"""Runs plans without a recurrent product: the whole sequence in one launch per direction, without barriers (kernels in `scan_kernels`).
 
-Every element of (B, H) is a sequence of its own. Where there are too few of them to fill a GPU, and the step is affine in its states
-with coefficients that no state reaches, time is cut into chunks as well. Their terms are read twice then, so it takes a sequence
-that is long, and a device that would stand idle otherwise.
+Every element of (B, H) is an independent recurrence. If there are too few of them to fill a GPU and the step is affine in its states,
+time is split into chunks too, as in a chunked parallel scan. Terms are then read twice, so it needs a long sequence.
 """
 
 import os
@@ -20,22 +18,22 @@ from kernels.schedules.persistent.tiling import get_chip
 from kernels.schedules.scan import scan_kernels
 from kernels.schedules.stepwise.pointwise_kernel import jit_function
 
-COMPUTES_FEEDS = False
+COMPUTES_PROJECTIONS = False
 BLOCK = 128
-"""Elements of a program, one to a thread: a batch of 64 at H = 512 is 256 programs."""
+"""Elements of a program, one per thread: a batch of 64 at H = 512 is 256 programs."""
 
 MIN_CHUNK = 64
-"""Steps of a chunk, at least: fewer are sooner walked than put together."""
+"""Steps of a chunk, at least: with fewer, combining the chunks takes longer than running them in sequence."""
 
 PROGRAMS_PER_MULTIPROCESSOR = 4
-"""Programs on a multiprocessor with which it is taken to be busy: 512 threads, each with several steps' loads in flight. Not
-measured."""
+"""Programs that keep a multiprocessor busy: 512 threads, each with the loads of several steps in flight. An assumption, not measured."""
 
 MAX_STATES = 2
-"""States that a step reads, at most, for time to be cut: a chunk's map has the square of them."""
+"""States that a step reads, at most, for time to be split: the map of a chunk has the square of that number of elements."""
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
+    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
     if plan.stages:
         return f"runs cells without a product in the loop, and {plan.cell.name} has W.{' and W.'.join(dict.fromkeys(plan.recurrent))}"
     if any(leaf.op not in ("state", "term", "vector") for leaf in plan.step.inputs):
@@ -48,7 +46,12 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
 
 
 def count_chunks(plan: Plan, T: int, elements: int, device: torch.device) -> int:
-    """Into how many chunks time is cut: as many as fill a GPU, if each has a few steps."""
+    """Returns the number of chunks that time is split into: as many as fill the GPU, of at least MIN_CHUNK steps each.
+
+    Args:
+        T: time steps.
+        elements: B·H.
+    """
     if device.type != "cuda" or not is_affine(plan.step) or len(list_read_states(plan)) > MAX_STATES:
         return 1
     wanted = PROGRAMS_PER_MULTIPROCESSOR * get_chip(device.index or 0).multiprocessors
@@ -56,91 +59,99 @@ def count_chunks(plan: Plan, T: int, elements: int, device: torch.device) -> int
 
 
 class Launch:
-    """What both directions pass to their kernels: `functions` and the plan's shape in front, the sizes behind."""
+    """The arguments that the kernels of both directions share, and the grid.
 
-    def __init__(self, loop: PassInputs, buffers: Sequence[Tensor | None]):
-        self.loop, self.plan = loop, loop.plan
-        self.T, self.B, self.H = loop.shape
-        self.core, self.states = list_read_states(self.plan), len(loop.states)
-        self.term_slots = [self.slot(buffers, i) for i in range(len(self.plan.terms))]
-        count = count_chunks(self.plan, self.T, self.B * self.H, loop.states[0].device)
+    Args:
+        inputs: the pass to run.
+        buffers: the buffers of the terms that the kernels load, (T, B, G, H) each.
+    """
+
+    def __init__(self, inputs: PassInputs, buffers: Sequence[Tensor | None]):
+        self.inputs, self.plan = inputs, inputs.plan
+        self.T, self.B, self.H = inputs.shape
+        self.read_states, self.states = list_read_states(self.plan), len(inputs.states)
+        self.term_slots = [self.view_slot(buffers, i) for i in range(len(self.plan.terms))]
+        count = count_chunks(self.plan, self.T, self.B * self.H, inputs.states[0].device)
         length = -(-self.T // count)
         self.chunks = -(-self.T // length)
         self.grid = (-(-self.B * self.H // BLOCK), self.chunks)
         self.sizes = (self.T, self.B, length, self.H, BLOCK)
-        self.loads = tuple(t for t, _ in self.term_slots), tuple(stride for _, stride in self.term_slots), tuple(loop.vectors)
+        self.loads = tuple(t for t, _ in self.term_slots), tuple(stride for _, stride in self.term_slots), tuple(inputs.vectors)
 
-    def slot(self, buffers: Sequence[Any], i: int) -> tuple[Tensor, int]:
-        """Term i's place in buffers (T, B, G, H), and how far apart its rows are."""
-        buffer, slot = self.loop.layout.slots[i]
-        return buffers[buffer].select(2, slot), self.loop.layout.widths[buffer] * self.H
+    def view_slot(self, buffers: Sequence[Any], i: int) -> tuple[Tensor, int]:
+        """Returns the slot of term i in `buffers` (T, B, G, H) as a view (T, B, H), and its row stride."""
+        buffer, slot = self.inputs.layout.slots[i]
+        return buffers[buffer].select(2, slot), self.inputs.layout.widths[buffer] * self.H
 
     def steps_per_load(self, streams: int) -> int:
-        """How many steps are loaded at once: of 32 values a thread, up to eight."""
+        """Returns how many steps are loaded at once: up to 8, and about 32 values per thread."""
         return max(1, min(8, 2 ** ((32 // max(1, streams)).bit_length() - 1)))
 
     def allocate_chunk_ends(self) -> Tensor | None:
-        """Room for what the chunks' walks find, (chunks, K + K², B·H) for K states that a step reads; None with nothing to find."""
-        count = len(self.core)
+        """Allocates the summaries of the chunks, (chunks, K + K², B·H) for K states that a step reads; None if there is one chunk."""
+        count = len(self.read_states)
         if self.chunks == 1 or not count:
             return None
-        return self.loop.states[0].new_empty(self.chunks, count + count**2, self.B * self.H, dtype=torch.float32)
+        return self.inputs.states[0].new_empty(self.chunks, count + count**2, self.B * self.H, dtype=torch.float32)
 
-    def run(self, kernel: Any, *arguments: Any) -> None:
+    def launch_kernel(self, kernel: Any, *arguments: Any) -> None:
+        """Launches a kernel of `scan_kernels` on the grid."""
         kernel[self.grid](*arguments, num_warps=BLOCK // 32, enable_fp_fusion=True)
 
 
-def forward(loop: PassInputs) -> ForwardResult:
-    trajectory = loop.allocate_result()
-    launch = Launch(loop, loop.hoisted)
+def forward(inputs: PassInputs) -> ForwardResult:
+    """Runs the forward pass in one launch, or two if time is split into chunks."""
+    result = inputs.allocate_result()
+    launch = Launch(inputs, inputs.hoisted)
     ends = launch.allocate_chunk_ends()
-    for kernel, arguments in forward_calls(launch, trajectory, ends):
-        launch.run(kernel, *arguments)
-    return trajectory
+    for kernel, arguments in forward_calls(launch, result, ends):
+        launch.launch_kernel(kernel, *arguments)
+    return result
 
 
-def forward_calls(launch: Launch, trajectory: ForwardResult, ends: Tensor | None) -> list[tuple[Any, tuple[Any, ...]]]:
-    """The kernels of a forward pass, in their order, with their arguments."""
-    step, loop = launch.plan.step, launch.loop
-    common = (launch.core, launch.states, *launch.loads, ends)
+def forward_calls(launch: Launch, result: ForwardResult, ends: Tensor | None) -> list[tuple[Any, tuple[Any, ...]]]:
+    """Returns the kernels of a forward pass in order, each with its arguments."""
+    step, inputs = launch.plan.step, launch.inputs
+    common = (launch.read_states, launch.states, *launch.loads, ends)
     sizes = (*launch.sizes, launch.steps_per_load(len(launch.term_slots)))
     found: list[tuple[Any, tuple[Any, ...]]] = []
     if ends is not None:
         found.append((scan_kernels.chunk_summary, (jit_function(step), jit_function(adjoint(step)), *common, *sizes)))
-    whole = tuple(loop.keep_all_states or s == 0 for s in range(launch.states))
-    found.append((scan_kernels.forward, (jit_function(step), *common, tuple(loop.states), tuple(trajectory.history), whole, *sizes)))
+    keep_all = tuple(inputs.keep_all_states or s == 0 for s in range(launch.states))
+    found.append((scan_kernels.forward, (jit_function(step), *common, tuple(inputs.states), tuple(result.history), keep_all, *sizes)))
     return found
 
 
-def backward(loop: PassInputs, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
-    launch = Launch(loop, loop.terms)
-    states = [s.new_empty(s.shape, dtype=torch.float32) for s in loop.states]
-    vectors = [v.new_empty(launch.chunks * launch.B, launch.H, dtype=torch.float32) for v in loop.vectors]
-    made = Gradients([torch.empty_like(t) for t in loop.terms], vectors, states)
+def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+    """Runs the backward pass in one launch, or two if time is split into chunks."""
+    launch = Launch(inputs, inputs.terms)
+    states = [s.new_empty(s.shape, dtype=torch.float32) for s in inputs.states]
+    vectors = [v.new_empty(launch.chunks * launch.B, launch.H, dtype=torch.float32) for v in inputs.vectors]
+    filled = Gradients([torch.empty_like(t) for t in inputs.terms], vectors, states)
     ends = launch.allocate_chunk_ends()
-    for kernel, arguments in backward_calls(launch, trajectory, dy, d_final, made, ends):
-        launch.run(kernel, *arguments)
+    for kernel, arguments in backward_calls(launch, result, dy, d_final, filled, ends):
+        launch.launch_kernel(kernel, *arguments)
     return Gradients(
-        made.terms,
-        [d.sum(0).to(v.dtype) for d, v in zip(vectors, loop.vectors, strict=True)],
-        [d.to(s.dtype) for d, s in zip(states, loop.states, strict=True)],
+        filled.terms,
+        [d.sum(0).to(v.dtype) for d, v in zip(vectors, inputs.vectors, strict=True)],
+        [d.to(s.dtype) for d, s in zip(states, inputs.states, strict=True)],
     )
 
 
 def backward_calls(
-    launch: Launch, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor], made: Gradients, ends: Tensor | None
+    launch: Launch, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], filled: Gradients, ends: Tensor | None
 ) -> list[tuple[Any, tuple[Any, ...]]]:
-    """The kernels of a backward pass, in their order, with their arguments."""
+    """Returns the kernels of a backward pass in order, each with its arguments."""
     back = jit_function(adjoint(launch.plan.step))
-    common = (back, launch.core, launch.states, *launch.loads, ends)
+    common = (back, launch.read_states, launch.states, *launch.loads, ends)
     sizes = (*launch.sizes, launch.steps_per_load(len(launch.term_slots) + launch.states + 1))
-    stores = [launch.slot(made.terms, i) for i in range(len(launch.term_slots))]
+    stores = [launch.view_slot(filled.terms, i) for i in range(len(launch.term_slots))]
     outputs = tuple(launch.states + i for i in range(len(stores)))
     found: list[tuple[Any, tuple[Any, ...]]] = []
     if ends is not None:
         found.append((scan_kernels.chunk_summary_backward, (*common, dy, tuple(d_final), *sizes)))
     arguments = (
-        *common, tuple(launch.loop.states), tuple(trajectory.history), dy, tuple(d_final), tuple(t for t, _ in stores), outputs,
-        tuple(stride for _, stride in stores), tuple(made.states), tuple(made.vectors), *sizes,
+        *common, tuple(launch.inputs.states), tuple(result.history), dy, tuple(d_final), tuple(t for t, _ in stores), outputs,
+        tuple(stride for _, stride in stores), tuple(filled.states), tuple(filled.vectors), *sizes,
     )  # fmt: skip
     return [*found, (scan_kernels.backward, arguments)]

@@ -1,13 +1,14 @@
-"""The scan kernels: each program walks its elements of (B, H) through time, forward or backward, for any plan without a product in
-the loop. What a step reads is loaded STEPS steps at once, so that memory answers all of them while one waits.
+"""The scan kernels: each program runs the recurrence of its elements of (B, H), forward or backward, for any plan without a recurrent
+product. The loads of STEPS steps are issued at once, to hide their latency.
 
-Where the step is affine in its states, time is cut into chunks of `length` steps that are walked side by side. First `reach`, or
-backward `reach_back`, walks each chunk alone: it finds what comes out at its end from nothing, and its map, what comes out of each
-unit vector. Then a program puts together those of all chunks that come before its own, and walks from there.
+If the step is affine in its states, time is split into chunks of `length` steps that run in parallel. First `chunk_summary`, or
+`chunk_summary_backward`, computes the affine map of each chunk: its final states from zero states, and the matrix whose columns are the
+images of the unit vectors. Then each program applies the maps of all chunks before its own to the initial states, and runs its chunk
+(Blelloch, "Prefix sums and their applications", 1990, with a sequential scan over chunks).
 
-Inputs of a step are its states, terms and vectors, in that order: S, then loads[j] with rows STRIDE[j] apart, then `vectors`. CORE are
-the states that a step reads: its map is between these. `chunk_ends` holds for each chunk len(CORE) ends, then their map by rows, each
-over all elements.
+The inputs of a step are its S states, the terms (loads[j], rows LOAD_STRIDE[j] apart) and the vectors, in that order. READ_STATES are
+the states that a step reads, and the map is between these. `chunk_ends` (chunks, K + K², B·H), K = len(READ_STATES), holds for each
+chunk the K final states, then the matrix by rows.
 """
 
 import triton
@@ -16,20 +17,20 @@ import triton.language as tl
 
 @triton.jit
 def locate_elements(B, H: tl.constexpr, BLOCK: tl.constexpr):
-    # This program's elements, their rows and units, and how many there are in all.
+    # Returns this program's elements, their rows and units, and the number of all elements.
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     return n, n // H, n % H, B.to(tl.int64) * H
 
 
 @triton.jit
 def mask_if(n, elements, condition):
-    # The elements that exist, if a condition holds for all of them.
+    # Returns the mask of valid elements, all False unless `condition`.
     return n < tl.where(condition, elements, 0)
 
 
 @triton.jit
 def chunk_range(T, length):
-    # This program's chunk of time.
+    # Returns the first step of this program's chunk, and the step after its last.
     start = tl.program_id(1) * length
     return start, tl.minimum(T, start + length)
 
@@ -52,7 +53,7 @@ def load_vectors(vectors, unit, inside):
 
 @triton.jit
 def constant_tiles(COUNT: tl.constexpr, ONE: tl.constexpr, BLOCK: tl.constexpr):
-    # COUNT tiles of zeros, but for a number ONE of ones.
+    # Returns COUNT tiles of zeros, except tile ONE, which is of ones.
     values = ()
     for s in tl.static_range(COUNT):
         values = values + (tl.full([BLOCK], 1.0 if s == ONE else 0.0, tl.float32),)
@@ -61,7 +62,7 @@ def constant_tiles(COUNT: tl.constexpr, ONE: tl.constexpr, BLOCK: tl.constexpr):
 
 @triton.jit
 def select(condition, new, old):
-    # Of two tuples, as long as `old`; numbers among the new become tiles.
+    # Selects elementwise between two tuples, of the length of `old`; numbers in `new` become tiles.
     values = ()
     for s in tl.static_range(len(old)):
         values = values + (tl.where(condition, new[s], old[s]),)
@@ -80,34 +81,34 @@ def replace_at(values, index: tl.constexpr, value):
 
 
 @triton.jit
-def apply_chunk(values, CORE: tl.constexpr, chunk_ends, k, n, elements, inside):
-    # What comes out of chunk k where `values` go in.
-    count: tl.constexpr = len(CORE)
+def apply_chunk(values, READ_STATES: tl.constexpr, chunk_ends, k, n, elements, inside):
+    # Applies the map of chunk k to states.
+    count: tl.constexpr = len(READ_STATES)
     base = chunk_ends + k * ((count + count * count) * elements) + n
     result = values
     for i in tl.static_range(count):
         end = tl.load(base + i * elements, mask=inside, other=0.0)
         for j in tl.static_range(count):
-            end += tl.load(base + (count + i * count + j) * elements, mask=inside, other=0.0) * values[CORE[j]]
-        result = replace_at(result, CORE[i], end)
+            end += tl.load(base + (count + i * count + j) * elements, mask=inside, other=0.0) * values[READ_STATES[j]]
+        result = replace_at(result, READ_STATES[i], end)
     return result
 
 
 @triton.jit
-def store_summary(chunk_ends, ends, columns, CORE: tl.constexpr, n, elements, inside):
-    # columns[j] is what comes out of unit vector j.
-    count: tl.constexpr = len(CORE)
+def store_summary(chunk_ends, ends, columns, READ_STATES: tl.constexpr, n, elements, inside):
+    # Stores the map of this program's chunk; columns[j] is the image of unit vector j.
+    count: tl.constexpr = len(READ_STATES)
     base = chunk_ends + tl.program_id(1) * ((count + count * count) * elements) + n
     for i in tl.static_range(count):
-        tl.store(base + i * elements, ends[CORE[i]], mask=inside)
+        tl.store(base + i * elements, ends[READ_STATES[i]], mask=inside)
         for j in tl.static_range(count):
-            tl.store(base + (count + i * count + j) * elements, columns[j][CORE[i]], mask=inside)
+            tl.store(base + (count + i * count + j) * elements, columns[j][READ_STATES[i]], mask=inside)
 
 
 @triton.jit(do_not_specialize=["T", "B", "length"])
 def chunk_summary(
-    F: tl.constexpr, ADJOINT: tl.constexpr, CORE: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends,
-    T, B, length, H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    F: tl.constexpr, ADJOINT: tl.constexpr, READ_STATES: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors,
+    chunk_ends, T, B, length, H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     n, row, unit, elements = locate_elements(B, H, BLOCK)
     start, stop = chunk_range(T, length)
@@ -116,8 +117,8 @@ def chunk_summary(
     zero_states = constant_tiles(S, -1, BLOCK)
     ends = zero_states
     columns = ()
-    for j in tl.static_range(len(CORE)):
-        columns = columns + (constant_tiles(S, CORE[j], BLOCK),)
+    for j in tl.static_range(len(READ_STATES)):
+        columns = columns + (constant_tiles(S, READ_STATES[j], BLOCK),)
     for first in range(start, stop, STEPS):
         terms = ()
         for u in tl.static_range(STEPS):
@@ -126,26 +127,26 @@ def chunk_summary(
             inside_t = mask_if(n, elements, first + u < stop)
             ends = select(inside_t, F(*(ends + terms[u] + vector_values)), ends)
             new_columns_t = columns
-            for i in tl.static_range(len(CORE)):
-                slopes = ADJOINT(*(zero_states + terms[u] + vector_values + constant_tiles(S, CORE[i], BLOCK)))
-                for j in tl.static_range(len(CORE)):
+            for i in tl.static_range(len(READ_STATES)):
+                slopes = ADJOINT(*(zero_states + terms[u] + vector_values + constant_tiles(S, READ_STATES[i], BLOCK)))
+                for j in tl.static_range(len(READ_STATES)):
                     total = constant_tiles(1, -1, BLOCK)[0]
-                    for k in tl.static_range(len(CORE)):
-                        total += slopes[CORE[k]] * columns[j][CORE[k]]
-                    new_columns_t = replace_at(new_columns_t, j, replace_at(new_columns_t[j], CORE[i], total))
+                    for k in tl.static_range(len(READ_STATES)):
+                        total += slopes[READ_STATES[k]] * columns[j][READ_STATES[k]]
+                    new_columns_t = replace_at(new_columns_t, j, replace_at(new_columns_t[j], READ_STATES[i], total))
             new_columns = ()
-            for j in tl.static_range(len(CORE)):
+            for j in tl.static_range(len(READ_STATES)):
                 new_columns = new_columns + (select(inside_t, new_columns_t[j], columns[j]),)
             columns = new_columns
-    store_summary(chunk_ends, ends, columns, CORE, n, elements, inside)
+    store_summary(chunk_ends, ends, columns, READ_STATES, n, elements, inside)
 
 
 @triton.jit(do_not_specialize=["T", "B", "length"])
 def forward(
-    F: tl.constexpr, CORE: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, initial, history,
-    WHOLE: tl.constexpr, T, B, length, H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    F: tl.constexpr, READ_STATES: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, initial, history,
+    KEEP_ALL: tl.constexpr, T, B, length, H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    # history[s] has every step where WHOLE[s], else the last.
+    # history[s] holds every step if KEEP_ALL[s], else the last.
     n, row, unit, elements = locate_elements(B, H, BLOCK)
     start, stop = chunk_range(T, length)
     inside, batch = n < elements, B.to(tl.int64)
@@ -153,7 +154,7 @@ def forward(
     states = load_vectors(initial, n, inside)
     if chunk_ends is not None:
         for k in range(tl.program_id(1)):
-            states = apply_chunk(states, CORE, chunk_ends, k, n, elements, inside)
+            states = apply_chunk(states, READ_STATES, chunk_ends, k, n, elements, inside)
     for first in range(start, stop, STEPS):
         terms = ()
         for u in tl.static_range(STEPS):
@@ -163,7 +164,7 @@ def forward(
             inside_t = mask_if(n, elements, t < stop)
             states = select(inside_t, F(*(states + terms[u] + vector_values)), states)
             for s in tl.static_range(S):
-                if WHOLE[s]:
+                if KEEP_ALL[s]:
                     tl.store(history[s] + t * elements + n, states[s], mask=inside_t)
                 else:
                     tl.store(history[s] + n, states[s], mask=mask_if(n, elements, t == T - 1))
@@ -171,10 +172,10 @@ def forward(
 
 @triton.jit(do_not_specialize=["T", "B", "length"])
 def chunk_summary_backward(
-    ADJOINT: tl.constexpr, CORE: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, dy, d_final,
+    ADJOINT: tl.constexpr, READ_STATES: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, dy, d_final,
     T, B, length, H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    # What comes out of the last chunk, from which no other comes before, is from d_final.
+    # The last chunk starts from d_final instead of zero.
     n, row, unit, elements = locate_elements(B, H, BLOCK)
     start, stop = chunk_range(T, length)
     inside, batch = n < elements, B.to(tl.int64)
@@ -182,8 +183,8 @@ def chunk_summary_backward(
     zero_states = constant_tiles(S, -1, BLOCK)
     ends = load_vectors(d_final, n, mask_if(n, elements, stop == T))
     columns = ()
-    for j in tl.static_range(len(CORE)):
-        columns = columns + (constant_tiles(S, CORE[j], BLOCK),)
+    for j in tl.static_range(len(READ_STATES)):
+        columns = columns + (constant_tiles(S, READ_STATES[j], BLOCK),)
     for done in range(0, stop - start, STEPS):
         terms = ()
         upstream = ()
@@ -196,10 +197,10 @@ def chunk_summary_backward(
             inside_t = mask_if(n, elements, stop - 1 - done - u >= start)
             ends = select(inside_t, ADJOINT(*(zero_states + terms[u] + vector_values + replace_at(ends, 0, ends[0] + upstream[u]))), ends)
             new_columns = ()
-            for j in tl.static_range(len(CORE)):
+            for j in tl.static_range(len(READ_STATES)):
                 new_columns = new_columns + (select(inside_t, ADJOINT(*(zero_states + terms[u] + vector_values + columns[j])), columns[j]),)
             columns = new_columns
-    store_summary(chunk_ends, ends, columns, CORE, n, elements, inside)
+    store_summary(chunk_ends, ends, columns, READ_STATES, n, elements, inside)
 
 
 @triton.jit
@@ -212,11 +213,11 @@ def load_dy(dy, offset, inside, BLOCK: tl.constexpr):
 
 @triton.jit(do_not_specialize=["T", "B", "length"])
 def backward(
-    ADJOINT: tl.constexpr, CORE: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, initial, history,
-    dy, d_final, stores, STORE_INPUT: tl.constexpr, STORE_STRIDE: tl.constexpr, d_initial, d_vectors, T, B, length, H: tl.constexpr,
-    BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    ADJOINT: tl.constexpr, READ_STATES: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, initial,
+    history, dy, d_final, stores, STORE_INPUT: tl.constexpr, STORE_STRIDE: tl.constexpr, d_initial, d_vectors, T, B, length,
+    H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    # stores[j], rows TO[j] apart, is the gradient of input OF[j]; d_vectors[v] (chunks, B, H) is summed up over a chunk.
+    # stores[j], rows STORE_STRIDE[j] apart, is the gradient of input STORE_INPUT[j]; d_vectors[v] (chunks, B, H) is summed over a chunk.
     n, row, unit, elements = locate_elements(B, H, BLOCK)
     start, stop = chunk_range(T, length)
     inside, batch = n < elements, B.to(tl.int64)
@@ -225,7 +226,7 @@ def backward(
     d_states = load_vectors(d_final, n, mask_if(n, elements, stop == T))
     if chunk_ends is not None:
         for k in range(tl.num_programs(1) - 1 - tl.program_id(1)):
-            d_states = apply_chunk(d_states, CORE, chunk_ends, tl.num_programs(1) - 1 - k, n, elements, inside)
+            d_states = apply_chunk(d_states, READ_STATES, chunk_ends, tl.num_programs(1) - 1 - k, n, elements, inside)
     d_vector_sums = constant_tiles(len(vectors), -1, BLOCK)
     for done in range(0, stop - start, STEPS):
         inputs = ()

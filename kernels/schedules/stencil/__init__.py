@@ -1,1 +1,1 @@
-"""Units that read their neighbours: one launch for the whole sequence."""
+"""The stencil schedule: cells whose units read their neighbours on a grid, in one launch for the whole sequence."""

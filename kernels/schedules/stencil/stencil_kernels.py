@@ -1,11 +1,11 @@
-"""The stencil kernels: a whole sequence in one launch, forward and backward, for any plan whose units look at their neighbours.
+"""The stencil kernels: a whole sequence in one launch, forward and backward, for any plan whose units read their neighbours.
 
-A program owns a sequence and BLOCK units of its grid. What a unit reads of others is stored, as the history that training keeps anyway,
-and they meet between two steps. Where a program has the whole grid that is a block barrier, and nobody waits for another block; else
-the TILES programs of a sequence meet as those of a batch tile do (`barrier`), at a counter of their own.
+A program owns BLOCK units of the grid of one sequence. Units exchange their states through the history in global memory, which training
+keeps anyway, with a barrier after each step. If one program holds the whole grid that is a block barrier. Otherwise the TILES programs
+of a sequence use a grid barrier (`grid_barrier`) with a counter per sequence.
 
-The inputs of a step are its states, terms, vectors and what stencils find, in that order; F takes them all. Stencil k sums state
-NEAR[k] of the units OFFSETS[k] away, with weights taps[k] (taps, H), which are zero where that is beyond the grid.
+The inputs of a step are its states, terms, vectors and stencil values, in that order; F takes them all. Stencil k sums state
+STENCIL_STATE[k] of the units OFFSETS[k] away, with weights taps[k] (taps, H), which are zero beyond the grid.
 """
 
 import triton
@@ -17,8 +17,8 @@ from kernels.schedules.persistent.time_loop import add_loads, add_to, fetch, syn
 
 
 @triton.jit
-def locate(first, B, counters, TILES: tl.constexpr, BLOCK: tl.constexpr):
-    # This program's sequence, of those that a launch begins with at `first`; the rows of a time step; its units; its counter.
+def locate_units(first, B, counters, TILES: tl.constexpr, BLOCK: tl.constexpr):
+    # Returns this program's sequence (a launch begins at sequence `first`), the rows of a time step, its units and its counter.
     sequence = tl.program_id(0) // TILES
     unit = tl.program_id(0) % TILES * BLOCK + tl.arange(0, BLOCK)
     return (first + sequence).to(tl.int64), B.to(tl.int64), unit, counters + sequence * COUNTER_STRIDE
@@ -26,7 +26,7 @@ def locate(first, B, counters, TILES: tl.constexpr, BLOCK: tl.constexpr):
 
 @triton.jit
 def sum_neighbours(source, taps, OFFSETS: tl.constexpr, n: tl.constexpr, SIGN: tl.constexpr, unit, H: tl.constexpr):
-    # The sum that stencil n is over the neighbours of each unit, of a row that begins at `source`.
+    # Applies stencil n to the row at `source`; SIGN -1 reads the neighbours at the negative offsets, for the transpose.
     total = tl.zeros(unit.shape, tl.float32)
     for k in tl.static_range(len(OFFSETS[n])):
         neighbour = unit + SIGN * OFFSETS[n][k]
@@ -40,7 +40,7 @@ def collect_inputs(
     states, S: tl.constexpr, N: tl.constexpr, loads, LOAD_INPUT: tl.constexpr, LOAD_STRIDE: tl.constexpr,
     taps, OFFSETS: tl.constexpr, STENCIL_STATE: tl.constexpr, initial, history, t, row, batch, unit, H: tl.constexpr,
 ):  # fmt: skip
-    # All inputs of step t, of which the states are known.
+    # Returns all inputs of step t, given the states.
     values = states
     inside = unit < H
     fetched = fetch(loads, LOAD_STRIDE, row, row + t * batch, unit, inside)
@@ -60,8 +60,8 @@ def forward(
     taps, OFFSETS: tl.constexpr, STENCIL_STATE: tl.constexpr, initial, history, STORED: tl.constexpr,
     counters, first, T, B, H: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    # Of the states only those with STORED are written: another one's history may be theirs, a step later.
-    row, batch, unit, counter = locate(first, B, counters, TILES, BLOCK)
+    # Only the states with STORED are written; the others share the memory of another state's history, a step later.
+    row, batch, unit, counter = locate_units(first, B, counters, TILES, BLOCK)
     inside = unit < H
     states = ()
     for s in tl.static_range(S):
@@ -87,10 +87,10 @@ def backward(
     counters, first, T, B, H: tl.constexpr, TILES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     # F is the adjoint: it takes the N inputs and the gradients of the next states, and returns the gradients of the inputs; that of
-    # input OF[j] goes to stores[j], rows TO[j] apart. What a unit owes to its neighbours goes through found[k] (2, B, H), every other
-    # step through the same half: so one meeting in each step is enough, before which everybody has read the other half. turned[k] are
-    # the weights of the transposed stencil.
-    row, batch, unit, counter = locate(first, B, counters, TILES, BLOCK)
+    # input STORE_INPUT[j] goes to stores[j], rows STORE_STRIDE[j] apart. The gradients of the values of stencil k are exchanged through
+    # d_stencils[k] (2, B, H), a double buffer: so one barrier in each step is enough. transposed_taps[k] are the weights of the
+    # transposed stencil.
+    row, batch, unit, counter = locate_units(first, B, counters, TILES, BLOCK)
     inside = unit < H
     d_states = ()
     d_vector_sums = ()

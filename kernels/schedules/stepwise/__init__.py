@@ -1,1 +1,1 @@
-"""A launch for each step: products by cuBLAS, one kernel for the pointwise work."""
+"""The stepwise schedule: cuBLAS products and one pointwise kernel in every time step."""

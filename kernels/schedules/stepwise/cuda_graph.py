@@ -1,9 +1,9 @@
-"""CUDA graphs: a chunk of steps, captured once for each plan, batch, dtype and stream, replayed along a sequence of any length.
+"""CUDA graphs of the stepwise schedule: a chunk of steps is captured once for each plan, batch, dtype and stream, and replayed.
 
-A graph reads and writes the tensors it was captured with, so each chunk of the sequence is copied in and out of it. What a
-chunk leaves for the next one (the carried states, or their gradients) stays there. So a chunk serves one call at a time: a call takes
-it, and puts it back once everything is enqueued. A second thread, or a call made within the first one, finds none and captures its own.
-A chunk that was put back may still be running; whoever takes it next works on the same stream, and so after that.
+A graph reads and writes the tensors that it was captured with, so each chunk of the sequence is copied into and out of them. The
+carried states, or their gradients, stay in these tensors between replays. So a chunk serves one call at a time: a call borrows it, and
+returns it when all its work is enqueued. A second thread, or a nested call, finds none and captures its own. A returned chunk may still
+be running; the next call uses the same stream, and so runs after it.
 """
 
 from collections import OrderedDict
@@ -15,32 +15,33 @@ from typing import Any
 import torch
 
 from kernels.schedules.interface import ForwardResult, PassInputs
-from kernels.schedules.stepwise.steps import Backward, Forward, Steps
+from kernels.schedules.stepwise.steps import BackwardSteps, ForwardSteps, Steps
 
 CHUNK = 32
-KEPT = 64
-"""Chunks that wait for their next call, at most; each holds its steps' worth of memory. Those in use come on top of it."""
+MAX_IDLE = 64
+"""Idle chunks that are cached, at most; each holds the memory of its steps. Chunks in use are not counted."""
 
 Chunk = tuple[Steps, Callable[[], None]]
-"""The steps to copy into, and what replays them."""
+"""The steps, into whose tensors a call copies, and a function that replays their graph."""
 
 _idle: OrderedDict[tuple[Any, ...], list[Chunk]] = OrderedDict()
-"""The chunks that no call uses, by what they can serve, those used last at the end."""
+"""The idle chunks by `chunk_key`, the least recently used first."""
 
 _capture_streams: dict[torch.cuda.Stream, torch.cuda.Stream] = {}
-"""For a caller's stream, the one that its chunks are captured on."""
+"""The stream on which chunks are captured, by the stream of the caller."""
 
-_taking, _capturing = RLock(), RLock()
+_idle_lock, _capture_lock = RLock(), RLock()
 
 
 def capture(work: Callable[[], None]) -> Callable[[], None]:
-    """`work` as a CUDA graph. It runs once outside of it, where kernels are compiled and cuBLAS gets its workspace.
+    """Captures `work` as a CUDA graph and returns a function that replays it.
 
-    cuBLAS has a workspace for each thread and stream, and a graph uses that of the stream it was captured on. So every caller's stream has
-    one of its own for captures: graphs that are replayed at once on two streams share no workspace. CUDA takes one capture at a time:
-    another one begins by waiting for the whole device, which fails while a stream captures.
+    `work` runs once before the capture, so that kernels are compiled and cuBLAS allocates its workspace. cuBLAS has one workspace per
+    thread and stream, and a graph uses that of the stream it was captured on. So every caller's stream has a capture stream of its own:
+    graphs replayed on two streams at once share no workspace. A lock admits one capture at a time: a second one would begin with a
+    synchronization of the device, which fails during a capture.
     """
-    with _capturing:
+    with _capture_lock:
         current = torch.cuda.current_stream()
         side = capture_stream(current)
         side.wait_stream(current)
@@ -54,7 +55,7 @@ def capture(work: Callable[[], None]) -> Callable[[], None]:
 
 
 def capture_stream(current: torch.cuda.Stream) -> torch.cuda.Stream:
-    """The stream for captures beside a caller's. Torch deals its 32 streams out again and again, so one that is taken is passed over."""
+    """Returns the capture stream of a caller's stream. torch reuses its 32 streams in turn, so those in use are skipped."""
     if current not in _capture_streams:
         taken = {current, *_capture_streams, *_capture_streams.values()}
         fresh = [torch.cuda.Stream() for _ in range(32)]
@@ -63,31 +64,33 @@ def capture_stream(current: torch.cuda.Stream) -> torch.cuda.Stream:
 
 
 def count_graph_steps(steps: Steps) -> int:
-    """How many steps of the sequence, from its start, run as chunks: none without a GPU, and none within a graph that somebody
-    captures: CUDA launches no graph then, and the steps belong in theirs."""
+    """Returns how many steps, from the start of the sequence, run as CUDA graphs.
+
+    Returns 0 without a GPU, and while the caller captures a graph: CUDA can't launch a graph then, and the steps become part of it.
+    """
     alone = steps.carried[0].is_cuda and not torch.cuda.is_current_stream_capturing()
     return steps.T // CHUNK * CHUNK if alone else 0
 
 
 def current_stream_handle(device: torch.device) -> int:
-    """The stream that work on a device is enqueued on now: CUDA's handle of it, 0 for a CPU."""
+    """Returns the CUDA handle of the current stream of a device, 0 for a CPU."""
     return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
 
 
 def chunk_key(steps: Steps) -> tuple[Any, ...]:
-    """What a chunk must have been captured for to serve these steps."""
-    state = steps.loop.states[0]
-    backward = isinstance(steps, Backward)
-    upstream = isinstance(steps, Backward) and steps.dy is not None
+    """Returns the key of the chunks that can run these steps."""
+    state = steps.inputs.states[0]
+    backward = isinstance(steps, BackwardSteps)
+    upstream = isinstance(steps, BackwardSteps) and steps.dy is not None
     sizes = (steps.B, steps.H, state.dtype, state.device, current_stream_handle(state.device), torch.get_float32_matmul_precision())
-    return (steps.plan, backward, upstream, steps.loop.save_for_backward, steps.loop.keep_all_states, *sizes)
+    return (steps.plan, backward, upstream, steps.inputs.save_for_backward, steps.inputs.keep_all_states, *sizes)
 
 
 @contextmanager
-def chunk_for(steps: Steps) -> Iterator[Chunk]:
-    """A chunk that is this call's alone until it is through, and then waits for the next; a call that fails leaves none behind."""
+def borrow_chunk(steps: Steps) -> Iterator[Chunk]:
+    """Lends a chunk to a call and takes it back afterwards. After an exception the chunk is dropped."""
     wanted = chunk_key(steps)
-    with _taking:
+    with _idle_lock:
         waiting = _idle.get(wanted)
         chunk = waiting.pop() if waiting else None
         if not waiting:
@@ -95,19 +98,19 @@ def chunk_for(steps: Steps) -> Iterator[Chunk]:
     if chunk is None:
         chunk = capture_chunk(steps)
     yield chunk
-    with _taking:
+    with _idle_lock:
         _idle.setdefault(wanted, []).append(chunk)
         _idle.move_to_end(wanted)
         evict_idle()
 
 
 def evict_idle() -> None:
-    """Drop the chunks that are more than KEPT, those first whose like was used longest ago.
+    """Drops the least recently used idle chunks until at most MAX_IDLE are left.
 
-    One that still runs may go. CUDA frees an executable graph once it is through, and torch hands its tensors' memory to nobody but the
-    stream that it runs on, and the memory of the graph's own pool back to CUDA, which waits for the device first.
+    A dropped chunk may still be running. CUDA frees an executable graph after it has finished. torch reuses the memory of its tensors
+    only on the stream that it runs on, and returns the memory pool of the graph to CUDA, which synchronizes with the device first.
     """
-    while sum(map(len, _idle.values())) > KEPT:
+    while sum(map(len, _idle.values())) > MAX_IDLE:
         oldest = next(iter(_idle))
         _idle[oldest].pop(0)
         if not _idle[oldest]:
@@ -115,92 +118,94 @@ def evict_idle() -> None:
 
 
 def capture_chunk(steps: Steps) -> Chunk:
-    """A new chunk for these steps. One made in inference mode serves calls outside of it too, which may write to no tensor of it."""
+    """Captures a new chunk for these steps, outside inference mode: its tensors must be writable in later calls."""
     with torch.inference_mode(False):
         chunk = allocate_chunk(steps)
-    order = list(reversed(range(CHUNK)) if isinstance(steps, Backward) else range(CHUNK))
+    order = list(reversed(range(CHUNK)) if isinstance(steps, BackwardSteps) else range(CHUNK))
 
     def work() -> None:
         for t in order:
-            chunk.run(t)
+            chunk.run_step(t)
 
     return chunk, capture(work)
 
 
 def allocate_chunk(steps: Steps) -> Steps:
-    """The same steps over a sequence of CHUNK, on tensors of their own."""
+    """Allocates the same steps for a sequence of CHUNK steps, with tensors of their own."""
 
     def like(tensor: Any, T: int = CHUNK) -> Any:
         return None if tensor is None else tensor.new_zeros(T, *tensor.shape[1:])
 
-    old = steps.loop
+    old = steps.inputs
     vectors, weights, states = ([t.clone() for t in group] for group in (old.vectors, old.weights, old.states))
     hoisted = [like(t) for t in old.hoisted]
     shared = [next((new for o, new in zip(old.hoisted, hoisted, strict=True) if o is t), None) for t in old.terms]
     terms = [like(t) if new is None else new for t, new in zip(old.terms, shared, strict=True)]
-    history = [like(h, min(CHUNK, len(h) if len(h) != steps.T else CHUNK)) for h in steps.trajectory.history]
-    trajectory = ForwardResult(history, [like(a) for a in steps.trajectory.arguments])
-    loop = PassInputs(steps.plan, CHUNK, [], hoisted, terms, vectors, weights, states, history if old.history else None)
-    if isinstance(steps, Backward):
-        return Backward(loop, trajectory, like(steps.dy), loop.states)
-    return Forward(loop, trajectory)
+    history = [like(h, min(CHUNK, len(h) if len(h) != steps.T else CHUNK)) for h in steps.result.history]
+    result = ForwardResult(history, [like(a) for a in steps.result.arguments])
+    inputs = PassInputs(steps.plan, CHUNK, [], hoisted, terms, vectors, weights, states, history if old.history else None)
+    if isinstance(steps, BackwardSteps):
+        return BackwardSteps(inputs, result, like(steps.dy), inputs.states)
+    return ForwardSteps(inputs, result)
 
 
 def copy_constants(steps: Steps, chunk: Steps) -> None:
-    """Copy in what is the same for every chunk."""
-    for old, new in ((steps.loop.vectors, chunk.loop.vectors), (steps.loop.weights, chunk.loop.weights)):
+    """Copies the vectors and weights, which are the same for every chunk of the sequence."""
+    for old, new in ((steps.inputs.vectors, chunk.inputs.vectors), (steps.inputs.weights, chunk.inputs.weights)):
         copy(old, new)
 
 
 def copy(source: list[Any], target: list[Any]) -> None:
+    """Copies tensors into others, except those that are None."""
     for s, t in zip(source, target, strict=True):
         if s is not None:
             t.copy_(s)
 
 
 def slice_chunk(tensors: list[Any], t: int) -> list[Any]:
+    """Returns views of the chunk that begins at time step t."""
     return [None if x is None else x[t : t + CHUNK] for x in tensors]
 
 
-def forward(steps: Forward) -> int:
-    """Run the steps that fill whole chunks. Returns how many."""
+def forward(steps: ForwardSteps) -> int:
+    """Runs the steps that fill whole chunks and returns how many there are."""
     count = count_graph_steps(steps)
     if not count:
         return 0
-    with chunk_for(steps) as (chunk, replay):
+    with borrow_chunk(steps) as (chunk, replay):
         copy_constants(steps, chunk)
-        copy(steps.loop.states, chunk.loop.states)
+        copy(steps.inputs.states, chunk.inputs.states)
         copy(steps.carried, chunk.carried)
         for t in range(0, count, CHUNK):
-            copy(slice_chunk(steps.loop.hoisted, t), chunk.loop.hoisted)
+            copy(slice_chunk(steps.inputs.hoisted, t), chunk.inputs.hoisted)
             replay()
-            if steps.loop.save_for_backward:
-                for k in steps.loop.layout.accumulated:
-                    steps.loop.terms[k][t : t + CHUNK].copy_(chunk.loop.terms[k])
-            copy(chunk.trajectory.arguments, slice_chunk(steps.trajectory.arguments, t))
-            for new, old in zip(chunk.trajectory.history, steps.trajectory.history, strict=True):
+            if steps.inputs.save_for_backward:
+                for k in steps.inputs.layout.accumulated:
+                    steps.inputs.terms[k][t : t + CHUNK].copy_(chunk.inputs.terms[k])
+            copy(chunk.result.arguments, slice_chunk(steps.result.arguments, t))
+            for new, old in zip(chunk.result.history, steps.result.history, strict=True):
                 (old if len(old) == 1 else old[t : t + CHUNK]).copy_(new)
-            for new, initial in zip(chunk.trajectory.history, chunk.loop.states, strict=True):
+            for new, initial in zip(chunk.result.history, chunk.inputs.states, strict=True):
                 initial.copy_(new[-1])
         copy(chunk.carried, steps.carried)
     return count
 
 
-def backward(steps: Backward) -> None:
-    """Run the steps that fill whole chunks, from the last of them to the first step of the sequence."""
+def backward(steps: BackwardSteps) -> None:
+    """Runs the steps that fill whole chunks, in reverse order."""
     count = count_graph_steps(steps)
     if not count:
         return
-    persistent = ("carried", "through", "d_vectors")
-    with chunk_for(steps) as (chunk, replay):
-        assert isinstance(chunk, Backward)
+    persistent = ("carried", "d_operands", "d_vectors")
+    with borrow_chunk(steps) as (chunk, replay):
+        assert isinstance(chunk, BackwardSteps)
         copy_constants(steps, chunk)
         for name in persistent:
             copy(getattr(steps, name), getattr(chunk, name))
         for t in reversed(range(0, count, CHUNK)):
-            copy(slice_chunk(steps.loop.terms, t), chunk.loop.terms)
-            copy(slice_chunk(steps.trajectory.history, t), chunk.trajectory.history)
-            copy([steps.before(s, t) for s in range(len(steps.carried))], chunk.loop.states)
+            copy(slice_chunk(steps.inputs.terms, t), chunk.inputs.terms)
+            copy(slice_chunk(steps.result.history, t), chunk.result.history)
+            copy([steps.state_before(s, t) for s in range(len(steps.carried))], chunk.inputs.states)
             copy(slice_chunk([steps.dy], t), [chunk.dy])
             replay()
             copy(chunk.d_terms, slice_chunk(steps.d_terms, t))

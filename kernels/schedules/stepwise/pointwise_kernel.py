@@ -1,5 +1,5 @@
-"""One Triton kernel for every pointwise function of every plan: F's inputs are sums of what is loaded, and any of its
-inputs or outputs can be stored. The functions themselves are printed by `kernels.derive.adjoint`.
+"""The Triton kernel that runs any pointwise function F of any plan. Each input of F is a sum of loads, and any input or output of F can
+be stored. `kernels.derive.adjoint` prints F.
 """
 
 import hashlib
@@ -25,7 +25,9 @@ def kernel(
     F: tl.constexpr, N: tl.constexpr, loads, LOAD_INPUT: tl.constexpr, LOAD_STRIDE: tl.constexpr, stores, STORE_INPUT: tl.constexpr,
     STORE_STRIDE: tl.constexpr, STORE_ADD: tl.constexpr, t, B, H: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    # One element of (B, H) per lane. FROM[j] and TO[j]: (row stride, time: 0 none, 1 at t, -1 at t - 1).
+    # One element of (B, H) per lane. loads[j] is added to input LOAD_INPUT[j]. Value STORE_INPUT[j], an input or behind them an output, is
+    # stored in stores[j], or added to it with STORE_ADD[j]. LOAD_STRIDE[j] and STORE_STRIDE[j]: (row stride, time), where time is 0
+    # without a time axis, 1 for t and -1 for t - 1.
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     row, column = n // H, n % H
     inside = row < B
@@ -55,7 +57,13 @@ def kernel(
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor as the kernel addresses it: rows of B, `width`·H elements apart (0: one row for all), at time `time`."""
+    """A tensor and how the kernel addresses it.
+
+    Attributes:
+        tensor: (…, B, H), or (H).
+        width: the row stride in units of H; 0 for one row that all sequences share.
+        time: 1 for time step t, -1 for t - 1, 0 without a time axis.
+    """
 
     tensor: Tensor
     width: int = 1
@@ -64,7 +72,7 @@ class Operand:
 
 @cache
 def jit_function(f: Pointwise) -> Any:
-    """`f` as a `triton.jit` function. Its source is registered with `linecache`, where Triton reads it."""
+    """Compiles a pointwise function as a `triton.jit` function. Its source is registered with `linecache`, where Triton reads it."""
     text = print_source(f, TRITON)
     name = f"{f.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"  # Triton tells functions apart by name
     text = text.replace(f"def {f.name}(", f"def {name}(")
@@ -79,16 +87,19 @@ Store = tuple[int, Operand, bool]
 
 
 def launch(f: Pointwise, loads: Sequence[Load], stores: Sequence[Store], t: int, B: int, H: int) -> None:
-    """Run `f` on (B, H) elements at time t.
+    """Runs a pointwise function on (B, H) elements at time step t.
 
-    `loads` are (input of f, where): an input is the sum of its loads. `stores` are (value, where, add): value k is input k,
-    or output k - len(f.inputs); with `add`, it is added to what is there.
+    Args:
+        f: the function.
+        loads: (index of an input of f, operand); an input is the sum of its loads.
+        stores: (index of a value, operand, add): values are the inputs of f, then its outputs. With `add` the value is added to the
+            operand.
     """
     kernel[(triton.cdiv(B * H, BLOCK),)](*kernel_arguments(f, loads, stores, t, B, H), enable_fp_fusion=True)
 
 
 def kernel_arguments(f: Pointwise, loads: Sequence[Load], stores: Sequence[Store], t: int, B: int, H: int) -> tuple[Any, ...]:
-    """What `kernel` is called with to do what `launch` says."""
+    """Returns the arguments of `kernel` for `launch`."""
     return (
         jit_function(f), len(f.inputs),
         tuple(o.tensor for _, o in loads), tuple(k for k, _ in loads), tuple((o.width * H, o.time) for _, o in loads),

@@ -1,8 +1,8 @@
-"""Per step: one cuBLAS product for each group of recurrent products, and one fused Triton kernel for the whole pointwise
+"""Runs a sequence step by step: one cuBLAS product for each group of recurrent products and one fused Triton kernel for the pointwise
 step. On a GPU a chunk of steps is captured as a CUDA graph and replayed along the sequence.
 
-Runs any plan at any size. States and their gradients are carried in float32; in 16 bit a recurrent product is rounded to the
-operands' type before it is added.
+It runs any plan at any size. States and their gradients are carried in float32. In a 16-bit dtype a recurrent product is rounded to
+that dtype before it is added.
 """
 
 import os
@@ -15,17 +15,18 @@ from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
 
 try:
     from kernels.schedules.stepwise import cuda_graph
-    from kernels.schedules.stepwise.steps import Backward, Forward
+    from kernels.schedules.stepwise.steps import BackwardSteps, ForwardSteps
 except ImportError as missing:
     if missing.name is None or not missing.name.startswith("triton"):
         raise
     cuda_graph = None  # type: ignore[assignment]
 
 
-COMPUTES_FEEDS = False
+COMPUTES_PROJECTIONS = False
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
+    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
     if cuda_graph is None:
         return "needs triton, which is not installed"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
@@ -37,17 +38,19 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     return None
 
 
-def forward(loop: PassInputs) -> ForwardResult:
-    trajectory = loop.allocate_result()
-    steps = Forward(loop, trajectory)
-    for t in range(cuda_graph.forward(steps), loop.T):
-        steps.run(t)
-    return trajectory
+def forward(inputs: PassInputs) -> ForwardResult:
+    """Runs the forward pass: whole chunks as CUDA graphs, then the remaining steps."""
+    result = inputs.allocate_result()
+    steps = ForwardSteps(inputs, result)
+    for t in range(cuda_graph.forward(steps), inputs.T):
+        steps.run_step(t)
+    return result
 
 
-def backward(loop: PassInputs, trajectory: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
-    steps = Backward(loop, trajectory, dy, d_final)
-    for t in reversed(range(cuda_graph.count_graph_steps(steps), loop.T)):
-        steps.run(t)
+def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+    """Runs the backward pass: the steps behind the last whole chunk, then whole chunks as CUDA graphs."""
+    steps = BackwardSteps(inputs, result, dy, d_final)
+    for t in reversed(range(cuda_graph.count_graph_steps(steps), inputs.T)):
+        steps.run_step(t)
     cuda_graph.backward(steps)
-    return steps.gradients()
+    return steps.collect_gradients()
