@@ -37,7 +37,7 @@ def scale(cells: str, seq_len: int, batch: int, hidden: int, options: RunOptions
         settings = {"cells": names, "T": T, "B": B, "H": H, "ranks": here.world}
         experiment = ScalingExperiment([ScalingCase(cell, T, B, H, H) for cell in names], here, settings)
         if here.rank:
-            experiment.follow()
+            experiment.follow_first_rank()
             return
         try:
             run_experiment(experiment, options)

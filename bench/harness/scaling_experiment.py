@@ -23,7 +23,7 @@ Step = tuple[ScalingCase, Scaling, int]
 
 
 class ScalingExperiment(Experiment):
-    """Measures every case on this rank: the first rank by `measure`, the others by `follow`."""
+    """Measures every case on this rank: the first rank by `measure`, the others by `follow_first_rank`."""
 
     def __init__(self, cases: Sequence[ScalingCase], ranks: Ranks, settings: dict[str, Any]):
         super().__init__("scale", ranks.device.type, settings)
@@ -46,7 +46,7 @@ class ScalingExperiment(Experiment):
             except RuntimeError as error:
                 raise RunStopped(self.describe_loss(str(error))) from None
 
-    def follow(self) -> None:
+    def follow_first_rank(self) -> None:
         """Measures what the first rank says, on another rank. Raises SystemExit(1) when a rank is lost."""
         try:
             while step := self.tell(None):
