@@ -1,4 +1,4 @@
-"""Packages that a run needs and this machine hasn't: one line that names them and the fix. Imports nothing that may be missing."""
+"""Names the packages that a run needs and this machine lacks. This module imports nothing that may be missing."""
 
 import importlib.util
 
@@ -8,7 +8,7 @@ NEEDED = {
     "click": "click", "rich": "rich", "matplotlib": "matplotlib", "tabulate": "tabulate", "markdown_it": "markdown-it-py",
     "jinja2": "jinja2",
 }  # fmt: skip
-"""Modules and the packages that bring them: the dependencies of pyproject.toml but for triton, without which some backends are missing."""
+"""Modules and the packages that provide them: the dependencies of pyproject.toml except triton, which only some backends need."""
 
 
 def is_installed(module: str) -> bool:
@@ -19,7 +19,14 @@ def is_installed(module: str) -> bool:
 
 
 def explain_missing(error: ModuleNotFoundError) -> str | None:
-    """Return a line about an import that failed; None if a module of our own is missing, which no package fixes."""
+    """Explains an import that failed.
+
+    Args:
+        error: The error of the import.
+
+    Returns:
+        One line that names the missing packages and the fix; None if a module of this project is missing, which no package provides.
+    """
     module = (error.name or "").partition(".")[0]
     if not module or module in OURS:
         return None

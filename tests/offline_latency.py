@@ -15,8 +15,8 @@ def main() -> None:
     words = torch.zeros(64, dtype=torch.int32)
     found = {}
     for kernel, arguments, options in (
-        (latency.meet, (words, 256, 132), {"num_warps": 4, "launch_cooperative_grid": True, "enable_fp_fusion": True}),
-        (latency.chase, (words, words, 256), {"num_warps": 1, "enable_fp_fusion": True}),
+        (latency.cross_barriers, (words, 256, 132), {"num_warps": 4, "launch_cooperative_grid": True, "enable_fp_fusion": True}),
+        (latency.follow_pointers, (words, words, 256), {"num_warps": 1, "enable_fp_fusion": True}),
         (latency.empty_kernel, (), {"enable_fp_fusion": True}),
     ):
         warmed = []

@@ -45,5 +45,5 @@ def publish(reports: Path) -> Path:
         (reports / name).mkdir(parents=True)
         text = lines(found) + "".join(line.model_dump_json() + "\n" for line in (*found.training, *found.learned))
         (reports / name / "records.jsonl").write_text(text)
-        run_report.draw(reports / name, found)
+        run_report.draw_plots(reports / name, found)
     return reports

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from bench.commands.arguments import RenamingCommand, Size, parse_backends
 from bench.errors import UsageError
 from bench.records import RecordError, read_records
-from bench.records.backend_table import COLUMNS, LOW, NAMES, ROWS, choose_look, current_name, default_names, find_backend
-from bench.records.schema import upgrade
+from bench.records.backend_table import COLUMNS, LOW, NAMES, ROWS, choose_look, find_backend, list_defaults, translate_name
+from bench.records.schema import upgrade_line
 from kernels.layer import select
 from tests.records import detailed, lines
 
@@ -25,8 +25,8 @@ def test_no_two_backends_look_alike():
 
 def test_every_list_is_of_the_table():
     assert set(COLUMNS) == set(NAMES) and len(set(NAMES)) == len(NAMES)
-    assert "compiled" in default_names("cpu") and "compiled" not in default_names("cuda")
-    assert [name for name in default_names("cuda") if name.endswith(LOW)] == ["persistent-low"]
+    assert "compiled" in list_defaults("cpu") and "compiled" not in list_defaults("cuda")
+    assert [name for name in list_defaults("cuda") if name.endswith(LOW)] == ["persistent-low"]
     assert find_backend("scan-low") is find_backend("scan") and find_backend("plainly").kind == "schedule"
 
 
@@ -91,8 +91,8 @@ def test_the_names_of_a_file_of_today_are_not_mapped(tmp_path: Path):
 @pytest.mark.parametrize("kind", ["case", "run", "gradients"])
 def test_a_malformed_line_stays_one(kind, case):
     for settings, bound in product((None, {"backends": [1]}, {"backends": "x"}), (None, 1)):
-        upgrade({"kind": kind, "case": case, "settings": settings, "demand": bound, "backend": 4})
+        upgrade_line({"kind": kind, "case": case, "settings": settings, "demand": bound, "backend": 4})
 
 
 def test_names():
-    assert [current_name(name) for name in ("resident-low", "eager", "resident")] == ["persistent-low", "eager", "persistent"]
+    assert [translate_name(name) for name in ("resident-low", "eager", "resident")] == ["persistent-low", "eager", "persistent"]

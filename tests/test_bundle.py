@@ -149,7 +149,7 @@ def bundle(folder: Path, warmed: CompiledList | None = None, wheels: tuple[Path,
         (kernel / name).write_bytes(os.urandom(1000))
     found = CompiledList(folders={"KEY"})
     made = Manifest(str(folder / "cache"), {}, 1, 1, 90, "3.1", "3.6.0", "c0ffee", False, tuple(path.name for path in wheels))
-    pack.pack(folder / "b.tar.gz", made, found, source_commit.Commit("c0ffee", False, source_commit.source_digest()), wheels)
+    pack.pack(folder / "b.tar.gz", made, found, source_commit.Commit("c0ffee", False, source_commit.digest_sources()), wheels)
     return folder / "b.tar.gz"
 
 
@@ -179,23 +179,23 @@ def test_unpacking_needs_python_alone(tmp_path):
 def test_a_copied_tree_knows_its_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "run_git", lambda *arguments: "")
     monkeypatch.delenv(source_commit.VARIABLE, raising=False)
-    assert environment.working_commit() == ("", False)
+    assert environment.find_commit() == ("", False)
     monkeypatch.setenv(source_commit.VARIABLE, str(tmp_path / "commit.json"))
-    assert environment.working_commit() == ("", False)
+    assert environment.find_commit() == ("", False)
     for dirty, sources, shown in (
-        (False, source_commit.source_digest(), False),
-        (True, source_commit.source_digest(), True),
+        (False, source_commit.digest_sources(), False),
+        (True, source_commit.digest_sources(), True),
         (False, "other", True),
     ):
         source_commit.Commit("c0ffee", dirty, sources).write(tmp_path / "commit.json")
-        assert environment.working_commit() == ("c0ffee", shown)
+        assert environment.find_commit() == ("c0ffee", shown)
 
 
 def test_git_comes_before_the_file(tmp_path, monkeypatch):
-    source_commit.Commit("c0ffee", False, source_commit.source_digest()).write(tmp_path / "commit.json")
+    source_commit.Commit("c0ffee", False, source_commit.digest_sources()).write(tmp_path / "commit.json")
     monkeypatch.setenv(source_commit.VARIABLE, str(tmp_path / "commit.json"))
     monkeypatch.setattr(environment, "run_git", lambda *arguments: "beef" if arguments[0] == "rev-parse" else "")
-    assert environment.working_commit() == ("beef", False)
+    assert environment.find_commit() == ("beef", False)
 
 
 def test_the_digest_is_of_every_source(tmp_path):
@@ -203,7 +203,7 @@ def test_the_digest_is_of_every_source(tmp_path):
     digests = set()
     for name, text in (("a.py", ""), ("a.py", "1"), ("b.py", ""), ("table.json", "")):
         (tmp_path / "kernels" / name).write_text(text)
-        digests.add(source_commit.source_digest(tmp_path))
+        digests.add(source_commit.digest_sources(tmp_path))
     assert len(digests) == 3
 
 

@@ -45,7 +45,7 @@ def test_cold_is_slower_than_warm(one_thread):
 
 
 def test_it_overwrites_twice_what_the_caches_hold(monkeypatch):
-    monkeypatch.setattr(device_constants, "cache_bytes", lambda: 3 * 2**20)
+    monkeypatch.setattr(device_constants, "count_cache_bytes", lambda: 3 * 2**20)
     flush = Flush(CPU)
     assert flush.buffer.nbytes == 6 * 2**20
     before = flush.buffer.clone()
@@ -54,7 +54,7 @@ def test_it_overwrites_twice_what_the_caches_hold(monkeypatch):
 
 
 def test_where_nobody_knows_the_caches_it_overwrites_plenty(monkeypatch):
-    monkeypatch.setattr(device_constants, "cache_bytes", lambda: None)
+    monkeypatch.setattr(device_constants, "count_cache_bytes", lambda: None)
     assert Flush(CPU).buffer.nbytes == cache_flush.UNKNOWN == 2**28
 
 

@@ -23,7 +23,7 @@ def several():
 
 def test_rows_of_several_sizes_carry_them():
     records = Records(run=RUN, cases=list(several()), gradients=[])
-    made = run_report.render(records, [])
+    made = run_report.render_report(records, [])
     assert "**persistent trains 2.52× as fast as torch.nn**, the geometric mean of 6 cases from 2.00× to 4.00× (6 faster), float16" in made
     table = [line.replace(" ", "").split("|")[1:-1] for line in made.splitlines() if line.startswith("| minimal")]
     assert ["minimal", "128", "32", "128", "nosuchcell", "32,000±0(4.00×gru)", "PERSIST_STATIC"] in table

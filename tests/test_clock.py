@@ -54,7 +54,7 @@ WIDE = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
     ],
 )
 def test_rule(rule, seconds, why):
-    assert rule.stop(samples(*seconds)) == why
+    assert rule.find_stop_reason(samples(*seconds)) == why
 
 
 def test_the_interval_of_the_median_is_that_of_order_statistics():

@@ -11,9 +11,9 @@ from rich.console import Console
 from bench.analysis.median_ci import Estimate
 from bench.records import Records
 from bench.render import length_plots, run_report, speed_plot
-from bench.render.csv_tables import name_tables, write
+from bench.render.csv_tables import name_tables, write_sheets
 from bench.render.formatting import format_ms
-from bench.render.plot_placement import placed
+from bench.render.plot_placement import place_plots
 from bench.render.table import Column, Table, print_table, write_csv, write_html, write_markdown
 from tests.records import case, detailed, records, timed, whole
 
@@ -31,7 +31,7 @@ def found() -> Records:
 
 def test_one_picture_behind_the_headline_and_the_others_in_their_sections(found):
     names = ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg", "unknown.svg"]
-    parts = run_report.render(found, names).split("\n\n")
+    parts = run_report.render_report(found, names).split("\n\n")
     at = {name: next(k for k, part in enumerate(parts) if f"({name})" in part) for name in names}
     assert parts[1].startswith("**`minimal` (compiled) trains") and (at["speeds.svg"], at["unknown.svg"]) == (2, 3)
     assert (
@@ -44,13 +44,13 @@ def test_one_picture_behind_the_headline_and_the_others_in_their_sections(found)
 
 
 def test_a_picture_without_its_section_is_not_lost():
-    assert placed(["# a", "b", "## c", "d"], ["memory.svg"], head=2)[2].endswith("(memory.svg)")
-    assert placed(["# a", "## Memory", "| t |"], ["memory.svg"], head=1)[-1].endswith("(memory.svg)")
+    assert place_plots(["# a", "b", "## c", "d"], ["memory.svg"], head=2)[2].endswith("(memory.svg)")
+    assert place_plots(["# a", "## Memory", "| t |"], ["memory.svg"], head=1)[-1].endswith("(memory.svg)")
 
 
 def test_every_table_of_a_report_is_a_sheet(found):
     made = sheets(found)
-    assert len(made) == sum(line.startswith("|:-") for line in run_report.render(found, []).splitlines())
+    assert len(made) == sum(line.startswith("|:-") for line in run_report.render_report(found, []).splitlines())
     known = {
         "cell": "minimal",
         "formula": "2*D*H + 1*H^2 + 2*H",
@@ -106,7 +106,7 @@ def test_sheets_are_written_with_the_numbers_of_every_case_and_older_ones_go(tmp
     run = detailed()
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "older.csv").write_text("")
-    written = write(tmp_path, run_report.list_parts(run), run)
+    written = write_sheets(tmp_path, run_report.list_parts(run), run)
     assert sorted(written) == sorted((tmp_path / "tables").iterdir()) and not (tmp_path / "tables" / "older.csv").exists()
     rows = list(csv.DictReader((tmp_path / "tables" / "cases.csv").read_text().splitlines()))
     assert len(rows) == len(run.cases) and {row["status"] for row in rows} == {record.status for record in run.cases}

@@ -35,9 +35,9 @@ def test_rates_count_what_was_done(monkeypatch):
     """Half a second a call: 2·n³ flops, and every byte read and written."""
     calls = []
     monkeypatch.setattr(device_constants, "time_fastest", lambda call, device, samples: (calls.append(call()), 0.5)[1])
-    assert device_constants.product_rate(torch.float64, 10, CPU) == 4000
+    assert device_constants.measure_product_rate(torch.float64, 10, CPU) == 4000
     assert (calls[0].shape, calls[0].dtype) == ((10, 10), torch.float64)
-    assert device_constants.copy_rate(1000, CPU) == 4000
+    assert device_constants.measure_copy_rate(1000, CPU) == 4000
     assert calls[1].sum() == 1000
 
 
@@ -52,11 +52,11 @@ def test_caches_are_counted_once(tmp_path, monkeypatch):
             for name, value in (("type", kind), ("level", level), ("size", size), ("shared_cpu_list", shared)):
                 (folder / name).write_text(f"{value}\n")
     monkeypatch.setattr(device_constants, "CACHES", tmp_path)
-    assert device_constants.cache_bytes() == 2 * 32 * 2**10 + 8 * 2**20
+    assert device_constants.count_cache_bytes() == 2 * 32 * 2**10 + 8 * 2**20
     (tmp_path / "cpu1" / "cache" / "index2" / "size").write_text("many\n")
-    assert device_constants.cache_bytes() is None
+    assert device_constants.count_cache_bytes() is None
     monkeypatch.setattr(device_constants, "CACHES", tmp_path / "nowhere")
-    assert device_constants.cache_bytes() is None
+    assert device_constants.count_cache_bytes() is None
 
 
 @pytest.mark.gpu

@@ -65,15 +65,15 @@ def links(tmp_path) -> Links:
     ],
 )
 def test_links_lead_to_pages_of_the_site(links, path, link, found):
-    assert links.at(path, "docs/extend.html", link, False) == found
+    assert links.resolve(path, "docs/extend.html", link, False) == found
 
 
 def test_a_file_without_a_page_gets_one_and_a_picture_is_copied(links):
     for _ in range(2):
-        links.at("README.md", "docs/overview.html", "kernels/schedules/interface.py", False)
+        links.resolve("README.md", "docs/overview.html", "kernels/schedules/interface.py", False)
     assert [path.name for path in links.site.pages] == ["interface.py.html"]
     assert "class PassInputs" in links.site.pages[0].read_text()
-    assert links.at("docs/x.md", "docs/x.html", "../LICENSE", True) == "pictures/LICENSE"
+    assert links.resolve("docs/x.md", "docs/x.html", "../LICENSE", True) == "pictures/LICENSE"
     assert (links.site.out / "docs" / "pictures" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 

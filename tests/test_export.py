@@ -14,7 +14,7 @@ from bench.records import Records
 from bench.render import benchmarks, export
 from bench.render.case_rows import list_case_rows
 from bench.render.table import write_rows
-from bench.render.terminal import WIDTH, terminal
+from bench.render.terminal import WIDTH, open_console
 from tests.command_line import bench
 from tests.records import case, detailed, lines, records, timed, whole
 
@@ -46,12 +46,12 @@ def test_a_reason_may_hold_anything():
 
 
 def test_an_empty_run_is_a_header_at_most():
-    assert table(records()) == [] and json.loads(export.to_json(benchmarks.document(records())))["benchmarks"] == []
+    assert table(records()) == [] and json.loads(export.to_json(benchmarks.build_document(records())))["benchmarks"] == []
 
 
 def test_json_has_every_case_and_no_nan():
     found = detailed()
-    text = export.to_json(benchmarks.document(found))
+    text = export.to_json(benchmarks.build_document(found))
     made = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert len(made["benchmarks"]) + len(made["untimed"]) == len(found.cases)
     assert {b["extra_info"]["status"] for b in made["benchmarks"]} == {"ok"}
@@ -71,7 +71,7 @@ def test_its_statistics_are_those_of_pytest_benchmark(n):
         theirs, samples = Stats(), [draw.lognormvariate(0, 1.5) for _ in range(n)]
         for sample in samples:
             theirs.update(sample)
-        ours = benchmarks.summary(samples)
+        ours = benchmarks.compute_statistics(samples)
         assert ours.pop("data") == samples
         assert ours == {
             name: value if isinstance(value, str) else pytest.approx(value, rel=1e-12) for name, value in theirs.as_dict().items()
@@ -85,7 +85,7 @@ def test_pytest_benchmark_compares_two(tmp_path):
         found = whole()
         cases = [r.model_copy(update={"samples": [factor * s for s in r.samples]}) for r in found.cases if r.case.T == 16]
         files.append(tmp_path / f"{name}.json")
-        files[-1].write_text(export.to_json(benchmarks.document(found.model_copy(update={"cases": cases}))))
+        files[-1].write_text(export.to_json(benchmarks.build_document(found.model_copy(update={"cases": cases}))))
     command = [
         sys.executable,
         "-m",
@@ -118,8 +118,8 @@ def test_data_is_on_stdout_and_the_rest_is_not(bench, tmp_path):
 
 def test_width_and_colour_where_there_is_no_terminal(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert terminal().width == WIDTH
+    assert open_console().width == WIDTH
     monkeypatch.setenv("COLUMNS", "77")
-    assert terminal().width == 77
+    assert open_console().width == 77
     monkeypatch.setenv("NO_COLOR", "1")
-    assert terminal().no_color
+    assert open_console().no_color

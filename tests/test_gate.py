@@ -98,7 +98,7 @@ def test_a_scalar_whose_gradient_is_zero_by_accident():
     upstream = (dy - part * dy.flip(0)).float(), [(d - part * d.flip(0)).float() for d in d_final]
     balanced.__dict__["_tensors"] = (x, states, *upstream)
     answer = build_workload("compiled", balanced).answer()
-    off = gate.relative_error(answer.gradients["s.zeta"], balanced.answer.gradients["s.zeta"])
+    off = gate.compute_error(answer.gradients["s.zeta"], balanced.answer.gradients["s.zeta"])
     assert balanced.answer.gradients["s.zeta"].abs() < 1e-5 and off > 1e-3
     assert gate.compare_answer(balanced, answer, 5e-5)[1] == ""
     spoiled = Answer(answer.outputs, answer.gradients | {"s.zeta": answer.gradients["s.zeta"] + 0.01})
@@ -214,7 +214,7 @@ def test_an_output_from_an_earlier_call(monkeypatch):
 def test_an_output_that_is_written_to_after_its_call(monkeypatch):
     """As by another stream: what is there when the call ends is right."""
     work, made = build_workload("eager", small()), []
-    before = gate.retained_outputs(work, work.infer())
+    before = gate.copy_outputs(work, work.infer())
 
     def call():
         made.append(work.infer().clone())
@@ -228,11 +228,11 @@ def test_an_output_that_is_written_to_after_its_call(monkeypatch):
 def test_of_long_sequences_some_steps_are_kept_and_the_last_among_them():
     given = small(T=1000)
     work = build_workload("eager", given)
-    dx, *learned = gate.retained_outputs(work, work.train())
+    dx, *learned = gate.copy_outputs(work, work.train())
     assert len(dx) == gate.STEPS and torch.equal(dx[-1], work.train()[0][-1]) and len(learned) == len(work.learned)
     assert gate.recheck_after_timing(work, work.train, [dx, *learned], 1e-5) == ""
     assert "after the timing" in gate.recheck_after_timing(work, work.train, [dx, *learned[:-1], learned[-1] * 1.01], 1e-5)
-    (y,) = gate.retained_outputs(work, work.infer())
+    (y,) = gate.copy_outputs(work, work.infer())
     assert torch.equal(y[[0, -1]], work.infer()[[0, -1]])
     assert "after the timing" in gate.recheck_after_timing(work, work.infer, [y.roll(1, 1)], 1e-5)
 

@@ -43,27 +43,27 @@ def rounded(text: str) -> str:
 
 @pytest.mark.parametrize("ending", FORMS)
 def test_a_run(golden, ending):
-    export.show(detailed(), FORMS[ending])
+    export.write_run(detailed(), FORMS[ending])
     golden(f"run.{ending}")
 
 
 @pytest.mark.parametrize("ending", ["txt", "md"])
 def test_a_run_of_the_first_schema(golden, ending):
     """Its records are from before controls, work, stop reasons, demand and constants."""
-    export.show(read_records(GOLDEN / "schema1.jsonl"), FORMS[ending])
+    export.write_run(read_records(GOLDEN / "schema1.jsonl"), FORMS[ending])
     golden(f"schema1.{ending}")
 
 
 @pytest.mark.parametrize("ending", ["txt", "md"])
 def test_a_run_of_the_second_schema(golden, ending):
     """Its records are from before the versions of packages."""
-    export.show(read_records(GOLDEN / "schema2.jsonl"), FORMS[ending])
+    export.write_run(read_records(GOLDEN / "schema2.jsonl"), FORMS[ending])
     golden(f"schema2.{ending}")
 
 
 @pytest.mark.parametrize("ending", FORMS)
 def test_a_comparison(golden, ending):
-    comparison_tables.show(compare(RunSet("old", (detailed(),)), RunSet("new", (later(), later()))), FORMS[ending])
+    comparison_tables.write_comparison(compare(RunSet("old", (detailed(),)), RunSet("new", (later(), later()))), FORMS[ending])
     golden(f"comparison.{ending}")
 
 
@@ -87,9 +87,9 @@ from bench.records import read_records
 from bench.render import export, run_report
 folder = Path(sys.argv[1])
 records = read_records(folder)
-run_report.write(folder, records)
+run_report.write_report(folder, records)
 for form in ("", "json", "csv", "md"):
-    export.show(records, form)
+    export.write_run(records, form)
 """
 
 
@@ -114,4 +114,4 @@ def test_two_processes_write_the_same_bytes(tmp_path):
     assert {"tables/cases.csv", "tables/memory.csv", "tables/not-timed.csv"} < written[0].keys()
     assert written[0] == written[1]
     plots = ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg"]
-    assert written[0]["report.md"].decode() == run_report.render(read_records(tmp_path / "1"), plots), "as where torch is"
+    assert written[0]["report.md"].decode() == run_report.render_report(read_records(tmp_path / "1"), plots), "as where torch is"

@@ -10,7 +10,7 @@ from bench.measure import conditions, energy
 from bench.measure.backends import Unsupported, Workload, build_workload
 from bench.measure.cache_flush import Flush
 from bench.measure.clock import time_once
-from bench.measure.gate import batch_tensor, relative_error, tolerance
+from bench.measure.gate import compute_error, find_tolerance, select_batch_tensor
 from bench.measure.launches import NoGraph, capture_graph, count_launches
 from bench.measure.numerics import describe_numerics
 from bench.measure.problem import make_problem
@@ -46,7 +46,7 @@ def workload(backend: str, cell: str = "lstm", dtype: str = "float32") -> Worklo
 
 def same(found: torch.Tensor, wanted: torch.Tensor, dtype: str = "float32") -> bool:
     """As the harness takes a call to be right."""
-    return relative_error(found, wanted.double()) <= tolerance(dtype, "ieee")
+    return compute_error(found, wanted.double()) <= find_tolerance(dtype, "ieee")
 
 
 def test_the_flush_flushes():
@@ -60,7 +60,7 @@ def test_the_flush_flushes():
     assert flush.buffer.nbytes >= 2 * torch.cuda.get_device_properties(DEVICE).L2_cache_size
 
     def chase() -> None:
-        latency.run_chase(successors, end, latency.LINES)
+        latency.follow_ring(successors, end, latency.LINES)
 
     def flushed() -> float:
         flush()
@@ -79,12 +79,12 @@ def test_a_whole_call_is_one_graph(backend, dtype):
     made = workload(backend, dtype=dtype)
     for call in (made.train, made.infer):
         again = capture_graph(call, DEVICE)
-        assert same(batch_tensor(again()), batch_tensor(call()), dtype)
+        assert same(select_batch_tensor(again()), select_batch_tensor(call()), dtype)
         made.roll_batch(1)
-        turned = batch_tensor(again()).clone()
-        assert same(turned, batch_tensor(call()), dtype)
+        turned = select_batch_tensor(again()).clone()
+        assert same(turned, select_batch_tensor(call()), dtype)
         made.roll_batch(-1)
-        assert not same(turned, batch_tensor(call()), dtype), "the turned batch gives what the other one gave"
+        assert not same(turned, select_batch_tensor(call()), dtype), "the turned batch gives what the other one gave"
 
 
 @pytest.mark.parametrize("cell", ["minimal", "cfn", "gru_reset_before"])

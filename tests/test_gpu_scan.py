@@ -105,6 +105,6 @@ def test_peers(peer, name, size):
         pytest.importorskip(SCANS[peer].module)
     set_precision("ieee")
     errors, wrong = gate.compare_answer(
-        asked(name, size), build_workload(peer, asked(name, size)).answer(), gate.tolerance("float32", "ieee")
+        asked(name, size), build_workload(peer, asked(name, size)).answer(), gate.find_tolerance("float32", "ieee")
     )
     assert not wrong, f"{wrong}: {errors}"

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bench.analysis.mean_ci import mean_ci
-from bench.analysis.summary import growth_rate
+from bench.analysis.summary import fit_growth
 from bench.records import GradientRecord
 from bench.render import gradient_report as gradients_report
 from bench.render.table import write_table
@@ -18,10 +18,10 @@ def test_where_a_gradient_is_lost():
         errors=[0.0, 0.01, 0.7, 1.0], parameters={"W.uh": 0.5}, backend="eager", init="default",
     )  # fmt: skip
     exact = record.model_copy(update={"dtype": "float32", "errors": [0.0, 1e-7, 1e-7, 1e-7], "by_lag": [1.0, 0.5, 0.25, 0.0625]})
-    rows = write_table(gradients_report.lost_table([record, exact])).splitlines()
+    rows = write_table(gradients_report.make_error_table([record, exact])).splitlines()
     assert [cell.strip() for cell in rows[2].split("|")[5:-1]] == ["1.0e-02", "1.0e+00", "2", "4"]
     assert [cell.strip() for cell in rows[3].split("|")[5:-1]] == ["1.0e-07", "1.0e-07", "–", "–"]
-    assert "-0.6931" in write_table(gradients_report.flow_table([exact], True, ""))  # by 2 in each step
+    assert "-0.6931" in write_table(gradients_report.make_flow_table([exact], True, ""))  # by 2 in each step
 
 
 def test_what_no_number_of_a_dtype_tells_underflows():
@@ -31,11 +31,11 @@ def test_what_no_number_of_a_dtype_tells_underflows():
         errors=[0.0, 1e-6, 0.3, math.inf], parameters={}, backend="compiled", init="default",
     )  # fmt: skip
     gone = stays.model_copy(update={"cell": "gru", "by_lag": [1.0, 1e-20, 0.0, 0.0], "errors": [0.0, 1e-6, 1.0, 0.0]})
-    rows = write_table(gradients_report.lost_table([stays, gone])).splitlines()
+    rows = write_table(gradients_report.make_error_table([stays, gone])).splitlines()
     assert "error at lag 16 | " in rows[0] and "at lag 128" not in rows[0]
     assert [cell.strip() for cell in rows[2].split("|")[5:-1]] == ["1.0e-06", "infinite", "300", "256"]
     assert [cell.strip() for cell in rows[3].split("|")[5:-1]] == ["1.0e-06", "–", "256", "256"]
-    flow = write_table(gradients_report.flow_table([stays], True, ""))
+    flow = write_table(gradients_report.make_flow_table([stays], True, ""))
     assert "below 1.2e-38" in flow and "-2.8782" in flow
 
 
@@ -58,6 +58,6 @@ def test_rates_are_named_by_their_interval(norms, said):
     records = [
         gradient("gru", 3).model_copy(update={"by_lag": [norm**k for k in range(4)], "seed": seed}) for seed, norm in enumerate(norms)
     ]
-    growth = gradients_report.name_growth(mean_ci([growth_rate(record) for record in records]))
+    growth = gradients_report.name_growth(mean_ci([fit_growth(record) for record in records]))
     assert growth.endswith(said) and " ± " in growth
-    assert "," not in gradients_report.name_growth(mean_ci([growth_rate(records[0])]))
+    assert "," not in gradients_report.name_growth(mean_ci([fit_growth(records[0])]))

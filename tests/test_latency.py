@@ -30,10 +30,10 @@ def test_one_program_arrives_as_often_as_it_is_told():
 @pytest.mark.parametrize("programs", [2, 4])
 def test_programs_wait_for_each_other(programs):
     counter = torch.zeros(COUNTER_STRIDE.value, dtype=torch.int32).share_memory_()
-    forked.run(programs, lambda grid: latency.meet[grid](counter, 50, programs))
+    forked.run(programs, lambda grid: latency.cross_barriers[grid](counter, 50, programs))
     assert counter[0] == 50 * programs
     with pytest.raises(TimeoutError):
-        forked.run(programs, lambda grid: latency.meet[grid](counter.zero_(), 1, programs + 1), seconds=2.0)
+        forked.run(programs, lambda grid: latency.cross_barriers[grid](counter.zero_(), 1, programs + 1), seconds=2.0)
 
 
 def test_a_ring_goes_through_every_line_once():
@@ -51,7 +51,7 @@ def test_the_chase_ends_where_the_ring_leads(steps):
     successors, end, at = latency.make_ring(64), torch.zeros(1, dtype=torch.int32), 0
     for _ in range(steps):
         at = int(successors[at])
-    latency.run_chase(successors, end, steps)
+    latency.follow_ring(successors, end, steps)
     assert end.item() == at
 
 
@@ -60,7 +60,7 @@ def test_a_step_is_what_a_long_call_takes_over_a_short_one(monkeypatch):
     times = {10: [2.0, 1e-5 + 10 * 3e-6, 5.0], 110: [1e-5 + 110 * 3e-6, 9.0, 9.0]}
     monkeypatch.setattr(latency, "time_fastest", lambda call, device, samples: (call(), min(times[calls[-1]]))[1])
     calls: list[int] = []
-    assert latency.seconds_per_step(calls.append, CPU, (10, 110)) == pytest.approx(3e-6)
+    assert latency.time_per_step(calls.append, CPU, (10, 110)) == pytest.approx(3e-6)
     assert calls == [10, 110]
 
 
@@ -68,10 +68,10 @@ def test_a_step_is_what_a_long_call_takes_over_a_short_one(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_latencies_of_a_gpu():
     device = torch.device("cuda")
-    found = latency.barrier_latency(device)
+    found = latency.measure_barriers(device)
     assert all(1e-7 < seconds < 1e-4 for seconds in found.values()) and found[max(found)] > 0.5 * found[1]
-    assert 5e-8 < latency.l2_latency(device) < 5e-6
-    assert all(1e-7 < seconds < 1e-4 for seconds in latency.launch_latency(device))
+    assert 5e-8 < latency.measure_l2(device) < 5e-6
+    assert all(1e-7 < seconds < 1e-4 for seconds in latency.measure_launches(device))
 
 
 def test_compiled_for_an_h100():

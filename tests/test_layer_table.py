@@ -7,7 +7,8 @@ import pytest
 
 import cells
 from bench.harness import layer_table as runs
-from bench.records import HEAD_START_CYCLES, Case, CaseRecord, Reading, Records
+from bench.records import Case, CaseRecord, Reading, Records
+from bench.records.case_record import HEAD_START_CYCLES
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers
 from kernels.layer.measured_layers import MeasuredLayer

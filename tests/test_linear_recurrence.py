@@ -7,7 +7,7 @@ from bench.harness.cases import is_planned
 from bench.harness.settings import Settings
 from bench.measure.backends import Unsupported, build_workload
 from bench.measure.gate import compare_answer
-from bench.measure.linear_recurrence import is_linear_recurrence, linear_recurrence
+from bench.measure.linear_recurrence import derive_recurrence, is_linear_recurrence
 from bench.measure.problem import Problem, make_problem
 from cells import load
 from cells.grammar.cell import Cell
@@ -64,7 +64,7 @@ def test_a_state_that_is_read_late(size):
 @pytest.mark.parametrize("name", ["mingru", "minlstm", "qrnn"])
 def test_nothing_is_computed_for_nothing(name):
     """No product with a 0 or a 1, no state in a or b, and o c reads the new c alone."""
-    found = linear_recurrence(plan(load(name)))
+    found = derive_recurrence(plan(load(name)))
     coefficients = set(walk([found.slope, found.offset]))
     assert not {"state", "upstream"} & {node.op for node in coefficients}
     assert {node for node in walk(found.outputs) if node.op == "state"} == {found.after}

@@ -111,7 +111,7 @@ def measured(monkeypatch) -> Callable[[str, str], tuple[Memory, int]]:
 
     def measure(name: str, backend: str) -> tuple[Memory, int]:
         work = build_workload(backend, case(name, T, B, H, H, "float32", "cpu", 0))
-        return memory.measure_memory(work), memory.peak_memory(work.infer, torch.device("cpu"))
+        return memory.measure_memory(work), memory.measure_peak(work.infer, torch.device("cpu"))
 
     return measure
 

@@ -16,7 +16,7 @@ def test_peak_is_of_the_call_alone():
         del a
         torch.ones(64, 1024).add_(b[:64])
 
-    assert memory.peak_memory(call, torch.device("cpu")) in range(2 * 2**20, 2 * 2**20 + 2**18)
+    assert memory.measure_peak(call, torch.device("cpu")) in range(2 * 2**20, 2 * 2**20 + 2**18)
     assert keep.sum() == 0
 
 

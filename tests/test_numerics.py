@@ -208,4 +208,4 @@ def test_bfloat16_is_put_into_one_block_where_torch_does_not(monkeypatch, dtype,
 def test_nothing_is_declared_of_what_others_bring():
     for name in ("mine", "mine.py:make", "eager-mine.py:make"):
         assert describe_numerics(case(backend=name), elsewhere()) is None
-    assert numerics.accumulator_type("eager", "bfloat16", gpu=False) == "not documented"
+    assert numerics.find_accumulator("eager", "bfloat16", gpu=False) == "not documented"

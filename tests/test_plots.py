@@ -14,12 +14,12 @@ from tests.records import case, gradient, records, timed, whole
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return run_report.draw(tmp_path_factory.mktemp("plots"), whole())
+    return run_report.draw_plots(tmp_path_factory.mktemp("plots"), whole())
 
 
 def test_the_same_records_give_the_same_bytes(drawn, tmp_path):
     assert [path.name for path in drawn] == ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg"]
-    for one, two in zip(drawn, run_report.draw(tmp_path, whole()), strict=True):
+    for one, two in zip(drawn, run_report.draw_plots(tmp_path, whole()), strict=True):
         assert one.read_bytes() == two.read_bytes()
         assert ET.parse(one).getroot().tag.endswith("svg")
         assert b"<dc:date>" not in one.read_bytes()
@@ -58,10 +58,10 @@ def test_as_many_values_as_marks_are_told(tmp_path):
     with matplotlib.rc_context(plots.STYLE):
         figure = plots.new_figure(3, 3)
         plots.set_titles(figure.subplots().plot([1, 2], [1, 2], marker="o"), ["a & b", "c"])
-        assert "<title>a &amp; b</title>" in plots.save(figure, "x", tmp_path / "x.svg").read_text()
+        assert "<title>a &amp; b</title>" in plots.save_figure(figure, "x", tmp_path / "x.svg").read_text()
         plots.set_titles(figure.axes[0].plot([1, 2], [1, 2], marker="o"), ["a", "b", "c"])
         with pytest.raises(ValueError, match="3 values for 2 marks"):
-            plots.save(figure, "x", tmp_path / "x.svg")
+            plots.save_figure(figure, "x", tmp_path / "x.svg")
 
 
 def luminance(color: str) -> float:
@@ -83,23 +83,23 @@ def test_colours_can_be_seen_on_both_grounds():
 def test_every_backend_has_a_look_of_its_own():
     """And one of a user's has, too."""
     names = [*(name for name in BACKENDS if not name.endswith("-low")), "mine.py:fast"]
-    assert len({tuple(plots.style(name).values()) for name in names}) == len(names)
+    assert len({tuple(plots.choose_style(name).values()) for name in names}) == len(names)
 
 
 def test_a_plot_without_data_is_left_out(tmp_path):
-    assert run_report.draw(tmp_path, records()) == []
-    assert run_report.draw(tmp_path, records(timed(case(), status="oom"), timed(case(mode="inference"), 1.0))) == []
+    assert run_report.draw_plots(tmp_path, records()) == []
+    assert run_report.draw_plots(tmp_path, records(timed(case(), status="oom"), timed(case(mode="inference"), 1.0))) == []
     zero = gradient("lstm", 4).model_copy(update={"by_lag": [0.0] * 5})
-    assert run_report.draw(tmp_path, records(gradients=(zero, zero.model_copy(update={"by_lag": []})))) == []
+    assert run_report.draw_plots(tmp_path, records(gradients=(zero, zero.model_copy(update={"by_lag": []})))) == []
     assert list(tmp_path.iterdir()) == []
 
 
 def test_one_sample_of_one_case_is_enough(tmp_path):
-    assert [path.name for path in run_report.draw(tmp_path, records(timed(case(), 1.0)))] == ["throughput.svg"]
+    assert [path.name for path in run_report.draw_plots(tmp_path, records(timed(case(), 1.0)))] == ["throughput.svg"]
 
 
 def test_an_unknown_backend_has_a_colour(tmp_path):
-    assert run_report.draw(tmp_path, records(timed(case(backend="mine"), 1.0), timed(case(backend="yours"), 2.0)))
+    assert run_report.draw_plots(tmp_path, records(timed(case(backend="mine"), 1.0), timed(case(backend="yours"), 2.0)))
 
 
 def test_published_pictures_are_small():

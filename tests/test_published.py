@@ -9,7 +9,7 @@ import pytest
 from bench.cli import app
 from bench.records import DecayRecord, Records, ScaleRecord, TheoryRecord
 from bench.render import run_report
-from bench.render.claims import beside
+from bench.render.claims import compare_cells
 from bench.render.index import render_index
 from bench.render.published import Published, read_published
 from tests.publications import RUNS, publish
@@ -44,10 +44,10 @@ def test_the_newest_comes_first_and_every_kind_has_a_headline(runs):
 
 def test_ratios_are_geometric_means_of_what_is_no_baseline(runs):
     first, slower = (next(run for run in runs if run.name == name) for name in ("2026-01-first", "2026-02-slower"))
-    was, now = first.best("training", "same"), slower.best("training", "gru")
+    was, now = first.find_best("training", "same"), slower.find_best("training", "gru")
     assert was and now and (was.backend, was.cases) == ("compiled", 4) and (now.backend, now.cases) == ("compiled", 2)
-    assert first.best("training", "gru").value == pytest.approx(1.25 * now.value)
-    assert {ratio.backend for ratio in first.ratios} == {"compiled"} and first.best("backward", "same") is None
+    assert first.find_best("training", "gru").value == pytest.approx(1.25 * now.value)
+    assert {ratio.backend for ratio in first.ratios} == {"compiled"} and first.find_best("backward", "same") is None
 
 
 def test_a_row_for_each(runs):
@@ -55,7 +55,7 @@ def test_a_row_for_each(runs):
     rows = [line for line in text.splitlines() if line.startswith("| [")]
     assert len(rows) == len(RUNS) and len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     assert "commit 111111111 |" in text and "(compiled, 4)" in rows[-1] and "AMD EPYC 7B13, 2 threads, torch 2.13.1+cpu" in text
-    assert "Nothing is published yet." in render_index([])
+    assert "No run is published yet." in render_index([])
 
 
 def test_what_git_does_not_know_is_not_published(tmp_path, capsys):
@@ -82,11 +82,11 @@ def test_what_is_not_significantly_different_is_said():
         "minimal": (0.07, 0.075, 0.065),
     }
     cells = {cell: [record("gru", seed, final=value) for seed, value in enumerate(values)] for cell, values in finals.items()}
-    said = "; shown to be better than without a recurrent layer: gru, cfn"
-    assert beside("gru", cells) == f", not significantly different from cfn{said}"
+    said = "; significantly better than without a recurrent layer: gru, cfn"
+    assert compare_cells("gru", cells) == f", not significantly different from cfn{said}"
     lower = {cell: [r.model_copy(update={"higher": False, "baselines": {"guess": 0.08}}) for r in found] for cell, found in cells.items()}
-    assert beside("vanilla", lower).endswith("shown to be better than without a recurrent layer: vanilla")
-    assert beside("gru", {cell: found[:1] for cell, found in cells.items()}) == "; without a recurrent layer, 0.0600"
+    assert compare_cells("vanilla", lower).endswith("significantly better than without a recurrent layer: vanilla")
+    assert compare_cells("gru", {cell: found[:1] for cell, found in cells.items()}) == "; without a recurrent layer, 0.0600"
 
 
 def test_a_run_of_several_ranks_has_a_headline():
@@ -96,8 +96,8 @@ def test_a_run_of_several_ranks_has_a_headline():
 
     run = Published(Path("scale"), Records(run=RUN, cases=[], gradients=[], scale=[ranks(1, 0.8), ranks(2, 1.0)]))
     assert run.kind == "scaling"
-    assert run.headline == "**`gru` on 2 ranks trains at 80% [80%, 80%] of 2 times the speed of one**, weak scaling."
-    assert run_report.render(run.records, ["scale.svg"]).split("\n\n")[1] == run.headline
+    assert run.headline == "**`gru` trains on 2 ranks at 80% [80%, 80%] of 2 times the speed of one rank**, weak scaling."
+    assert run_report.render_report(run.records, ["scale.svg"]).split("\n\n")[1] == run.headline
 
 
 def test_studies_of_signals_have_a_headline_each():
@@ -114,6 +114,6 @@ def test_studies_of_signals_have_a_headline_each():
         ],
     )  # fmt: skip
     assert Published(Path("signals"), found).headline == (
-        "**Mean-field theory is off by 2.00% in the median, 10.00% at most**, over 3 predictions of a perturbation's growth. "
-        "**Without input, a small difference grows in gru (critical)** of 2 cells."
+        "**Mean-field theory predicts a perturbation's growth with an error of 2.00% in the median, 10.00% at most** (3 predictions). "
+        "**Without input, a small difference grows in gru (critical)** (2 cells studied)."
     )

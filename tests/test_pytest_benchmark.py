@@ -26,7 +26,7 @@ def test_speed(benchmark, cell, backend, mode):
         work = build_workload(backend, given)
     except Unsupported as reason:
         pytest.skip(str(reason))
-    errors, wrong = gate.compare_answer(given, work.answer(), gate.tolerance("float32", "ieee"))
+    errors, wrong = gate.compare_answer(given, work.answer(), gate.find_tolerance("float32", "ieee"))
     assert not wrong, wrong
     call = work.train if mode == "training" else work.infer
     benchmark.group = f"{mode} {cell}"

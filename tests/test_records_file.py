@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.comparison import RunSet, compare
-from bench.records import CaseRecord, RecordError, compress, read_records
+from bench.records import CaseRecord, RecordError, read_records
+from bench.records.records_file import compress_records
 from bench.render import comparison_tables, export, run_report
 from tests.command_line import bench
 from tests.records import RUN, case, detailed, lines
@@ -57,10 +58,10 @@ def answer(bench, capfd, tmp_path):
         else:
             said = ""
             for form in ("", "json", "csv", "md"):
-                export.show(found, form)
+                export.write_run(found, form)
             if {r.case for r in found.cases} & {r.case for r in detailed().cases}:
-                comparison_tables.show(compare(RunSet("good", (read_records(good),)), RunSet("bad", (found,))), "")
-            assert run_report.render(found, []).startswith("# ")
+                comparison_tables.write_comparison(compare(RunSet("good", (read_records(good),)), RunSet("bad", (found,))), "")
+            assert run_report.render_report(found, []).startswith("# ")
             capfd.readouterr()
         assert bad.read_bytes() == data
         return said
@@ -158,19 +159,19 @@ def test_odd_numbers_can_be_drawn(tmp_path, part, numbers):
         found = found.model_copy(update={"cases": [r.model_copy(update={"memory": memory}) for r in found.cases]})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        run_report.draw(Path(tmp_path), found)
+        run_report.draw_plots(Path(tmp_path), found)
 
 
 def test_gzipped_records_are_read_like_plain_ones(tmp_path):
     """Beside a report, by their own name, and as `publish` writes them; what is cut short is one line that says so."""
     (tmp_path / "records.jsonl").write_text(lines(detailed()))
     plain = read_records(tmp_path)
-    packed = compress(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl.gz"] and compress(tmp_path) == packed
+    packed = compress_records(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl.gz"] and compress_records(tmp_path) == packed
     assert {found.model_dump_json() for found in (plain, read_records(tmp_path), read_records(packed))} == {plain.model_dump_json()}
     data = packed.read_bytes()
     (tmp_path / "records.jsonl").write_text(lines(detailed()))
-    compress(tmp_path)
+    compress_records(tmp_path)
     assert packed.read_bytes() == data, "byte for byte the same"
     for broken in (data[:-30], data[:40] + b"\0\0\0" + data[43:]):
         packed.write_bytes(broken)

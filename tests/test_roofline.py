@@ -6,7 +6,7 @@ import pytest
 
 import cells
 from bench.analysis.roofline import bound_call, product_kind, sync_seconds, times_lower_bound
-from bench.measure.lower_bound import compute_lower_bound, lower_bound_formulas
+from bench.measure.lower_bound import compute_lower_bound, derive_formulas
 from bench.records import Constants, LowerBound, Mode
 from kernels.derive.plan import plan
 from tests.records import ENVIRONMENT, case, timed
@@ -71,13 +71,13 @@ def test_formulas_grow_with_every_size_and_have_one_dimension(name, input_produc
         for constants in (GPU, CPU):
             bare = constants.model_copy(update={"cache": 0, "chip": 64})
             before, after = (bound_call(case(**base), d, bare) for d in (one, more))
-            assert all(getattr(after, part) >= getattr(before, part) for part in ("products", "memory", "chain"))
+            assert all(getattr(after, part) >= getattr(before, part) for part in ("products", "memory", "barriers"))
             assert after.memory > before.memory and after.products > before.products
     # Twice as wide an element is twice the bytes, and nothing else.
     wide = needs(name, **base, dtype="float64")
     assert (wide.bytes, wide.resident_bytes, wide.grid_syncs) == (2 * one.bytes, 2 * one.resident_bytes, one.grid_syncs)
     # Flops and elements are polynomials of at most one T, one B and two widths.
-    for kind, value in lower_bound_formulas(plan(cells.load(name)), mode, input_product).items():
+    for kind, value in derive_formulas(plan(cells.load(name)), mode, input_product).items():
         powers = {str(symbol): value.as_poly(symbol).degree() for symbol in value.free_symbols}
         assert all(powers.get(symbol, 0) <= most for symbol, most in (("T", 1), ("B", 1), ("D", 1), ("H", 2))), (kind, value)
 
@@ -102,11 +102,11 @@ def test_the_backward_pass_needs_what_training_does_beyond_inference(name, input
 def test_a_floor_is_its_longest_part():
     asked = LowerBound(hoisted=7 * 10**14, recurrent=7 * 10**14, bytes=10**8 + 3 * 10**12, resident_bytes=32 * 484 * 2**10, grid_syncs=1000)
     found = bound_call(case(dtype="bfloat16"), asked, GPU)
-    assert (found.products, found.memory, found.chain) == pytest.approx((2.0, 1.0, 1e-3))
-    assert (found.floor, found.part) == (found.products, "products")
+    assert (found.products, found.memory, found.barriers) == pytest.approx((2.0, 1.0, 1e-3))
+    assert (found.seconds, found.part) == (found.products, "products")
     small = asked.model_copy(update={"hoisted": 0, "recurrent": 7 * 10**9, "bytes": 10**8})
     found = bound_call(case(dtype="bfloat16"), small, GPU)
-    assert (found.memory, found.part, found.floor) == (0.0, "chain", pytest.approx(1e-3))
+    assert (found.memory, found.part, found.seconds) == (0.0, "barriers", pytest.approx(1e-3))
     inference = bound_call(case(dtype="bfloat16", mode="inference"), small, GPU)
     assert inference.memory == pytest.approx(5e7 / 3e12), "one pass leaves but one cache full behind"
 

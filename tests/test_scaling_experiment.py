@@ -70,7 +70,7 @@ def test_wrong_gradients_are_seen():
     x, y = work.batch("strong", 1)
     right = data_parallel_step.descend(work.model(torch.device("cpu")), x, y)
     wrong = data_parallel_step.descend(work.model(torch.device("cpu")), x, y * 1.001)
-    assert max(data_parallel_step.gate.relative_error(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > data_parallel_step.WORST
+    assert max(data_parallel_step.gate.compute_error(a, b) for a, b in zip(wrong[1], right[1], strict=True)) > data_parallel_step.WORST
     assert isinstance(work.model(torch.device("cpu")), nn.Module)
 
 
@@ -83,11 +83,11 @@ def record(ranks: int, seconds: float, B: int = 8, **known: object) -> ScaleReco
 def test_efficiency():
     """Half the batch each in half the time is all of it; a quarter of a step is the exchange."""
     one, two, weak = record(1, 1.0), record(2, 0.5, B=4), record(2, 1.25, scaling="weak")
-    assert scaling_report.efficiency(two, [one, two]).value == pytest.approx(1.0)
-    assert scaling_report.efficiency(weak, [record(1, 1.0, scaling="weak"), weak]).value == pytest.approx(0.8)
-    assert scaling_report.efficiency(two, [two]) is None
-    assert 0.25 in scaling_report.row(two, [one, two])
-    assert "incorrect" in scaling_report.row(record(2, 1.0, status="incorrect", step=[], alone=[]), [one])
+    assert scaling_report.find_efficiency(two, [one, two]).value == pytest.approx(1.0)
+    assert scaling_report.find_efficiency(weak, [record(1, 1.0, scaling="weak"), weak]).value == pytest.approx(0.8)
+    assert scaling_report.find_efficiency(two, [two]) is None
+    assert 0.25 in scaling_report.make_row(two, [one, two])
+    assert "incorrect" in scaling_report.make_row(record(2, 1.0, status="incorrect", step=[], alone=[]), [one])
 
 
 def test_a_line_that_is_none(tmp_path):

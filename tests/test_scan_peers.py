@@ -18,9 +18,9 @@ from bench.measure.numerics import describe_numerics
 from bench.measure.problem import Problem, make_problem
 from bench.measure.scan_peers import SCANS, Scan
 from bench.records.backend_table import NAMES as BACKENDS
-from bench.records.backend_table import default_names
+from bench.records.backend_table import list_defaults
 from bench.render.table import write_markdown
-from bench.render.tables import environment_table
+from bench.render.tables import make_environment_table
 from tests import custom
 from tests.records import case
 from tests.test_numerics import B, D, H, Layouts, T
@@ -105,10 +105,10 @@ def test_says_what_it_copies(packages, name, cell):
 @pytest.mark.parametrize("name", PACKAGES)
 def test_where_it_can_not(name, monkeypatch):
     found, one = SCANS[name], torch.float32
-    assert found.unsupported(torch.device("cpu"), one) == "needs a GPU"
-    assert found.unsupported(GPU, torch.float64) == "takes no float64"
+    assert found.explain_unsupported(torch.device("cpu"), one) == "needs a GPU"
+    assert found.explain_unsupported(GPU, torch.float64) == "takes no float64"
     monkeypatch.setitem(sys.modules, found.module, None)
-    reason = found.unsupported(GPU, one)
+    reason = found.explain_unsupported(GPU, one)
     assert reason and reason.startswith(f"{found.package} is not installed") and reason.endswith(f"pip install {found.package}")
     assert "\n" not in reason
     with pytest.raises(Unsupported, match="needs a GPU"):
@@ -123,7 +123,7 @@ def test_where_it_can(packages, monkeypatch):
     monkeypatch.undo()
     for found in SCANS.values():
         monkeypatch.setitem(sys.modules, found.module, ModuleType(found.module))
-        assert found.unsupported(GPU, torch.bfloat16) is None
+        assert found.explain_unsupported(GPU, torch.bfloat16) is None
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -140,7 +140,7 @@ def test_a_coefficient_without_a_logarithm(packages, name):
 
 def test_known_by_name():
     """On a GPU unasked, for the cells that they take; on a CPU for whoever asks, to be told why not."""
-    assert set(PACKAGES) < set(BACKENDS) and set(PACKAGES) < set(default_names("cuda")) and not set(PACKAGES) & set(default_names("cpu"))
+    assert set(PACKAGES) < set(BACKENDS) and set(PACKAGES) < set(list_defaults("cuda")) and not set(PACKAGES) & set(list_defaults("cpu"))
     settings = Settings(("mingru", "sru", "lstm"), tuple(PACKAGES), (4,), 2, 8, 8, "float32", "ieee", "cuda", 0, False)
     assert {(cell, name) for cell in settings.cells for name in PACKAGES if is_planned(settings, cell, name, True)} == {
         ("mingru", name) for name in PACKAGES
@@ -150,9 +150,9 @@ def test_known_by_name():
 def test_their_versions_are_on_record(monkeypatch):
     """Of those that are installed, and in the report."""
     known = {"accelerated-scan": "0.3.1"}
-    monkeypatch.setattr(environment, "package_version", lambda package: known.get(package, ""))
+    monkeypatch.setattr(environment, "find_version", lambda package: known.get(package, ""))
     here = environment.read_environment(torch.device("cpu"), rates=False)
-    assert here.packages == known and "| accelerated-scan   | 0.3.1" in write_markdown(environment_table(here))
+    assert here.packages == known and "| accelerated-scan   | 0.3.1" in write_markdown(make_environment_table(here))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and its tests have it")

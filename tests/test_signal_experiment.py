@@ -40,7 +40,7 @@ def found(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("verb", STUDIES)
 def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(verb, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.render.run_report.draw", lambda *_: [])  # which takes a second
+    monkeypatch.setattr("bench.render.run_report.draw_plots", lambda *_: [])  # which takes a second
     monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert bench(verb, *STUDIES[verb], "--out", whole).exit_code == 0

@@ -48,7 +48,7 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
 def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     stdout("chaos", "--quick", "--cells", "cfn", "--init", "default", "--seq-lens", 9, "--hidden", 2, "--out", tmp_path / "c")
     before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
-    run_report.write(tmp_path / "c", read_records(tmp_path / "c"))
+    run_report.write_report(tmp_path / "c", read_records(tmp_path / "c"))
     assert {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")} == before
 
 
@@ -108,5 +108,5 @@ def test_every_kind_survives_its_file(tmp_path):
             write_record(stream, line)
     found = read_records(tmp_path)
     assert [*found.jacobians, *found.theory, *found.decays] == lines
-    text = run_report.render(found, [])
+    text = run_report.render_report(found, [])
     assert "below any number" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]

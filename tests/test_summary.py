@@ -7,10 +7,10 @@ import pytest
 from bench.analysis.summary import (
     CaseIndex,
     find_peers,
+    fit_growth,
     group_by_cell,
-    growth_rate,
     is_representable,
-    median_seconds,
+    median_time,
     sequences_per_second,
     sgemm_share,
     speedup_ci,
@@ -24,7 +24,7 @@ UNSUPPORTED = {"status": "unsupported", "reason": "torch.nn has no such cell"}
 
 def test_throughput():
     record = timed(case(T=128, B=32), 0.5, 0.5, 0.5)
-    assert median_seconds(record).value == 0.5
+    assert median_time(record).value == 0.5
     assert sequences_per_second(record) == 64
     assert timesteps_per_second(record) == 64 * 128
 
@@ -60,16 +60,16 @@ def test_speed_uses_shared_rounds_alone():
 def test_a_cell_is_held_against_the_vendors_same_cell():
     mine, same = timed(case("lstm"), 1.0), timed(case("lstm", "vendor"), 2.0)
     others = [timed(case("lstm", "vendor", **other), 2.0) for other in ({"T": 64}, {"mode": "inference"}, {"H": 128}, {"dtype": "float64"})]
-    found = find_peers(CaseIndex.of((mine, *others, same)), mine.case)
+    found = find_peers(CaseIndex.from_records((mine, *others, same)), mine.case)
     assert (found.same, found.width, found.parameters) == (same, None, None)
-    assert find_peers(CaseIndex.of((mine, *others)), mine.case).first is None
+    assert find_peers(CaseIndex.from_records((mine, *others)), mine.case).first is None
 
 
 def test_a_cell_that_torch_lacks_is_held_against_two_grus():
     mine, none = timed(case("cfn"), 1.0), timed(case("cfn", "vendor"), **UNSUPPORTED)
     width, parameters = timed(case("gru", "vendor"), 2.0), timed(case("gru", "vendor", H=245, matched_params_of="cfn"), 2.0)
     other = timed(case("gru", "vendor", H=155, matched_params_of="minimal"), 2.0)
-    found = find_peers(CaseIndex.of((mine, none, other, parameters, width)), mine.case)
+    found = find_peers(CaseIndex.from_records((mine, none, other, parameters, width)), mine.case)
     assert (found.same, found.width, found.parameters) == (None, width, parameters)
     assert found.first == width
 
@@ -77,16 +77,16 @@ def test_a_cell_that_torch_lacks_is_held_against_two_grus():
 def test_a_vendor_that_failed_has_no_stand_in():
     failed = timed(case("lstm", "vendor"), status="failed")
     gru = timed(case("gru", "vendor"), 2.0)
-    assert find_peers(CaseIndex.of((failed, gru)), case("lstm")).first is None
+    assert find_peers(CaseIndex.from_records((failed, gru)), case("lstm")).first is None
 
 
 def test_a_gradient_that_its_dtype_can_t_tell_has_no_rate():
     """A float32 that is halved until it is the smallest there is, and then stays: 2⁻¹⁴⁹ times a half rounds to it again."""
     norms = [max(2.0**-k, 2.0**-149) for k in range(400)]
     found = gradient("cfn", 399).model_copy(update={"by_lag": norms})
-    assert growth_rate(found) == pytest.approx(-math.log(2))
-    assert growth_rate(found.model_copy(update={"dtype": "float16"})) == pytest.approx(-math.log(2))
-    assert growth_rate(found.model_copy(update={"dtype": "float64"})) > -0.3
+    assert fit_growth(found) == pytest.approx(-math.log(2))
+    assert fit_growth(found.model_copy(update={"dtype": "float16"})) == pytest.approx(-math.log(2))
+    assert fit_growth(found.model_copy(update={"dtype": "float64"})) > -0.3
     assert (
         is_representable("float16", 1e-4)
         and not is_representable("float16", 1e-5)
@@ -96,11 +96,11 @@ def test_a_gradient_that_its_dtype_can_t_tell_has_no_rate():
 
 
 def test_rate_is_the_slope_of_the_logarithm():
-    assert growth_rate(gradient("lstm", 64)) == pytest.approx(-0.07)
+    assert fit_growth(gradient("lstm", 64)) == pytest.approx(-0.07)
     with_holes = gradient("lstm", 64).model_copy(update={"by_lag": [1.0, math.exp(-2), 0.0, math.exp(-6), math.inf, math.nan]})
-    assert growth_rate(with_holes) == pytest.approx(-2)
+    assert fit_growth(with_holes) == pytest.approx(-2)
     for norms in ([], [1.0], [0.0, 0.0, 1.0]):
-        assert growth_rate(with_holes.model_copy(update={"by_lag": norms})) is None
+        assert fit_growth(with_holes.model_copy(update={"by_lag": norms})) is None
 
 
 def test_gradients_are_sorted_by_cell_and_length():
@@ -126,7 +126,7 @@ def test_grids_order_tasks_and_take_in_what_was_verified_elsewhere():
     assert tasks == [("training", True), ("inference", True), ("training", False), ("inference", False)]
     assert laid[0].backends == ("vendor", "eager", "compiled", "stepwise", "torchrecurrent")
     assert laid[0].lengths == (16, 32, 64, 128)
-    assert laid[0].entry(Row("cfn", 16, B, D, H), "stepwise") == "verified"
-    assert laid[0].entry(Row("cfn", 16, B, D, H), "vendor") == "no such cell"
-    assert laid[0].entry(Row("cfn", 17, B, D, H), "eager") == "not run"
+    assert laid[0].find_entry(Row("cfn", 16, B, D, H), "stepwise") == "verified"
+    assert laid[0].find_entry(Row("cfn", 16, B, D, H), "vendor") == "no such cell"
+    assert laid[0].find_entry(Row("cfn", 17, B, D, H), "eager") == "not run"
     assert laid[0].untimed_backends == {"stepwise": "verified"}

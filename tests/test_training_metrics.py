@@ -77,9 +77,9 @@ def test_what_diverged_is_no_better_than_the_worst():
 
 
 def test_the_report_says_who_failed_and_what_the_paper_had():
-    text = run_report.render(whole(), ["training.svg"])
+    text = run_report.render_report(whole(), ["training.svg"])
     assert "Without a recurrent layer: most popular 0.0500, item transitions 0.0600." in text
-    assert "vanilla isn't better than the baselines." in text
+    assert "No better than the baselines: vanilla." in text
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
     found = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows if len(row) == 13 and "of 3" in row[5]}
     assert found["minimal"][3] == "3 of 3" and found["vanilla"][3] == "0 of 3"
@@ -104,7 +104,7 @@ def test_quality_over_examples_has_a_plot(tmp_path):
 
     records = Records(run=RUN, cases=[], gradients=[], training=[few(count, seed) for count in (100, 400) for seed in (0, 1)])
     assert [path.name for path in training_plots.draw(records, tmp_path)] == ["training1.svg", "training2.svg", "examples.svg"]
-    assert "with 400 examples" in run_report.render(records, [])
+    assert "with 400 examples" in run_report.render_report(records, [])
 
 
 def test_records_are_read_as_they_were_written(tmp_path):
@@ -116,13 +116,13 @@ def test_records_are_read_as_they_were_written(tmp_path):
     found = read_records(tmp_path)
     assert found.training[0] == longer and len(found.training) == 2 and found.learned == [learned("gru")]
     assert math.isnan(found.training[1].final) and found.training[1].largest == math.inf
-    text = run_report.render(found, [])
+    text = run_report.render_report(found, [])
     assert "not finite" in text or "nan" not in text.lower()
-    written = run_report.write(tmp_path, found)
+    written = run_report.write_report(tmp_path, found)
     assert written[0].name == "report.md" and not (tmp_path / "table.svg").exists()
 
 
 def test_a_run_of_everything_has_its_trainings_too():
-    text = run_report.render(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
+    text = run_report.render_report(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
     assert "## Recommend, at equal hidden width" in text
-    assert len(console.list_renderables(whole())) == 2 and len(training_report.result_tables(whole())[0].rows) == 3
+    assert len(console.list_renderables(whole())) == 2 and len(training_report.make_result_tables(whole())[0].rows) == 3

@@ -14,13 +14,13 @@ from bench.measure.backends import build_workload
 from bench.measure.numerics import describe_numerics
 from bench.measure.problem import make_problem
 from bench.records import CaseRecord
-from bench.records.backend_table import default_names
+from bench.records.backend_table import list_defaults
 from bench.render import plots, wave_report
-from bench.render.all_cases import all_cases_table
+from bench.render.all_cases import make_case_table
 from bench.render.table import write_markdown, write_table
 from tests.records import ENVIRONMENT, case, timed
 
-ASKED = Settings(("wave", "minimal"), default_names("cpu"), (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
+ASKED = Settings(("wave", "minimal"), list_defaults("cpu"), (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
 
 
 def test_which_rows_there_are():
@@ -43,20 +43,20 @@ def test_the_unit():
     assert make_case_record(wave, "ok", "").unit == "cell update" and make_case_record(case("gru"), "ok", "").unit == ""
     record = timed(wave, *[0.5] * 5, unit="cell update")
     assert updates_per_second(record) == pytest.approx(10 * 4 * 36 / 0.5) and updates_per_second(timed(wave, 0.5)) is None
-    assert "cell updates/s" in write_table(all_cases_table([record], ENVIRONMENT))
-    assert "updates" not in write_table(all_cases_table([timed(wave, 0.5)], ENVIRONMENT))
+    assert "cell updates/s" in write_table(make_case_table([record], ENVIRONMENT))
+    assert "updates" not in write_table(make_case_table([timed(wave, 0.5)], ENVIRONMENT))
 
 
 def test_what_a_report_says_of_waves():
     sizes = {"T": 100, "B": 4, "D": 1, "H": 256}
     times = {"compiled": 0.01, "conv2d": 0.2, "eager": 0.25}
     found = [timed(case("wave", b, **sizes), *[t] * 6, unit="cell update") for b, t in times.items()]
-    (made,) = wave_report.wave_tables([*found, timed(case("gru"), 1.0)])
+    (made,) = wave_report.make_tables([*found, timed(case("gru"), 1.0)])
     heading, table = write_markdown(made).split("\n\n")
     assert heading == "## Waves" and "T·B·H" in wave_report.METHOD
     rows = {row.split("|")[2].strip(): [cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]}
     assert rows["compiled"][8:10] == ["10.2", "20.0× [20.0, 20.0]"] and rows["conv2d"][9] == "–" and rows["eager"][9].startswith("0.80×")
-    assert wave_report.wave_tables([timed(case("gru"), 1.0)]) == [] and "gru" not in table
+    assert wave_report.make_tables([timed(case("gru"), 1.0)]) == [] and "gru" not in table
 
 
 def test_no_gru_is_a_peer_of_waves():
@@ -64,13 +64,13 @@ def test_no_gru_is_a_peer_of_waves():
     found = [timed(case("gru", "vendor"), *[1.0] * 5), timed(case("wave"), *[1.0] * 5, unit="cell update")]
     for cell, unit in (("wave", "cell update"), ("minimal", "")):
         given = {"case": case(cell, "vendor"), "status": "unsupported", "reason": "no such cell", "unit": unit}
-        known = CaseIndex.of([*found, CaseRecord.model_validate(given)])
+        known = CaseIndex.from_records([*found, CaseRecord.model_validate(given)])
         assert (find_peers(known, case(cell)).first is None) == (cell == "wave")
 
 
 def test_a_plot_has_room_for_all():
     """Backends of waves are drawn as those that never stand beside them."""
-    styles = {backend: plots.style(backend)["color"] for backend in ("compiled", "stencil", "eager", "stepwise", "conv2d")}
+    styles = {backend: plots.choose_style(backend)["color"] for backend in ("compiled", "stencil", "eager", "stepwise", "conv2d")}
     assert len(set(styles.values())) == len(styles)
 
 

@@ -1,1 +1,1 @@
-"""Two runs side by side: what became faster or slower, and what no longer works."""
+"""Computes the numbers of reports from records: medians, speedups, verdicts, comparisons and histories."""

@@ -1,4 +1,4 @@
-"""Every case of two runs, held side by side."""
+"""Compares two runs case by case."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -17,21 +17,21 @@ SAME = (
     "device", "device_kind", "processor", "cores", "threads", "system", "python", "torch", "triton", "cuda", "cudnn",
     "driver", "compiler", "torchrecurrent", "packages",
 )  # fmt: skip
-"""What of the environment must be the same for a ratio to be about the code."""
+"""The fields of the environment that must agree if a ratio is to measure the code."""
 CHOICE = ("cells", "backends", "seq_lens", "modes", "shard")
-"""Settings that only choose cases: those that one run has and the other hasn't are listed."""
+"""Settings that only select cases. A case of only one run is listed."""
 
 
 @dataclass(frozen=True)
 class RunSet:
-    """One of the two: its name, and one or more runs of the same code on the same machine."""
+    """One side of a comparison: a name, and one or more runs of the same code on the same machine."""
 
     name: str
     runs: tuple[Records, ...]
 
     @cached_property
     def cases(self) -> dict[Case, CaseRecord]:
-        """By case, the samples of all runs together. One that failed in any of them has failed."""
+        """Returns the pooled samples of all runs by case. A case that failed in one run has failed."""
         found: dict[Case, list[CaseRecord]] = {}
         for record in (record for run in self.runs for record in run.cases if not record.case.aa_repeat):
             found.setdefault(record.case, []).append(record)
@@ -39,15 +39,18 @@ class RunSet:
 
     @property
     def margin(self) -> float:
+        """Returns the relative difference that noise can cause: the largest of all runs."""
         return max(measure_noise(run.cases).margin for run in self.runs)
 
     @property
     def commit(self) -> str:
+        """Returns the commit, and whether it had changes."""
         here = self.runs[0].run.environment
         return f"{here.commit[:12] or 'unknown'}{' with changes' if here.dirty else ''}"
 
 
 def pool_samples(records: Sequence[CaseRecord]) -> CaseRecord:
+    """Returns a record with the samples of all records of a case, or the worst record if one has no time."""
     worst = min(records, key=lambda record: (record.status not in FAILURES, is_timed(record)))
     if not is_timed(worst):
         return worst
@@ -58,7 +61,13 @@ def pool_samples(records: Sequence[CaseRecord]) -> CaseRecord:
 
 @dataclass(frozen=True)
 class Pair:
-    """A case in both runs, None where it isn't there. `speed` says how many times as fast B is as A, where both have a time."""
+    """A case in both runs.
+
+    Attributes:
+        a: Its record in A, None if A lacks it.
+        b: Its record in B, None if B lacks it.
+        speed: A's time divided by B's, if both have a time.
+    """
 
     case: Case
     a: CaseRecord | None
@@ -67,24 +76,24 @@ class Pair:
 
     @property
     def why(self) -> str:
-        """Why there is no speed; "" where there is one."""
+        """Returns why there is no speed, or ""."""
         if self.speed:
             return ""
         if not (self.a and self.b):
             return "only in A" if self.a else "only in B"
         without = [name for name, record in (("A", self.a), ("B", self.b)) if not is_timed(record)]
-        return f"no time in {' and '.join(without)}" if without else "other work"
+        return f"no time in {' and '.join(without)}" if without else "different work or numerics"
 
     @property
     def changed(self) -> bool:
-        """Whether there is no speed, and not just because neither has a time, for the same reason."""
+        """Returns whether the pair has no speed and the two statuses differ."""
         alike = self.a and self.b and self.a.status == self.b.status and not is_timed(self.a) and not is_timed(self.b)
         return not self.speed and not alike
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """B against A. `unlike` names what else differs between the two than the code."""
+    """The comparison of B with A. `unlike` names the differences between the two other than the code."""
 
     a: RunSet
     b: RunSet
@@ -94,7 +103,7 @@ class Comparison:
 
     @property
     def compared(self) -> list[tuple[Pair, Speed]]:
-        """What has a speed: the slowest first."""
+        """Returns the pairs with a speed, the slowest first."""
         found = [(pair, pair.speed) for pair in self.pairs if pair.speed]
         return sorted(found, key=lambda pair: pair[1].ratio.value)
 
@@ -104,7 +113,7 @@ class Comparison:
 
     @property
     def geomean(self) -> float | None:
-        """Of the speeds; None without any."""
+        """Returns the geometric mean of the speeds, or None."""
         return geometric_mean(speed.ratio.value for _, speed in self.compared) if self.compared else None
 
     def count(self, verdict: Verdict) -> int:
@@ -112,7 +121,11 @@ class Comparison:
 
 
 def compare(a: RunSet, b: RunSet) -> Comparison:
-    """Raises UsageError where the two have no case in common."""
+    """Compares two sets of runs.
+
+    Raises:
+        UsageError: They have no case in common.
+    """
     cases = [*a.cases, *(case for case in b.cases if case not in a.cases)]
     if not a.cases.keys() & b.cases.keys():
         raise UsageError(f"{a.name} and {b.name} have no case in common: compare runs of the same cells and sizes")
@@ -129,7 +142,8 @@ def pair_case(case: Case, a: CaseRecord | None, b: CaseRecord | None, margin: fl
 
 
 def list_differences(a: Records, b: Records, free: Sequence[str] = CHOICE) -> Iterator[str]:
-    """What differs in machines, versions and settings but the `free` ones, with both values: "torch (2.12.0, 2.13.0)"."""
+    """Lists the differences in machine, versions and settings with both values, as "torch (2.12.0, 2.13.0)". Settings in `free` may
+    differ."""
     one, other = a.run, b.run
     places = [(name, getattr(one.environment, name), getattr(other.environment, name)) for name in SAME]
     shared = [name for name in one.settings if name in other.settings and name not in free]
@@ -146,24 +160,28 @@ STATISTICS: dict[Statistic, Callable[[Sequence[float]], float]] = {"median": med
 
 @dataclass(frozen=True)
 class Threshold:
-    """How much slower a case may become: by this share of a statistic of its times."""
+    """How much slower a case may become: a share of a statistic of its times."""
 
     statistic: Statistic
     share: float
 
     @staticmethod
     def parse(text: str) -> "Threshold":
-        """ "median:5%". Raises UsageError."""
+        """Parses "median:5%".
+
+        Raises:
+            UsageError: The text is malformed.
+        """
         found = re.fullmatch(r"(median|mean|min):(\d{1,6}(?:\.\d{1,6})?)%", text.strip())
         if found is None:
             raise UsageError(f"--fail-slower takes median, mean or min and a percentage, not {text!r}: for example --fail-slower median:5%")
         return Threshold(found[1], float(found[2]) / 100)  # type: ignore[arg-type]
 
-    def broken(self, comparison: Comparison) -> list[str]:
-        """What is slower by more and shown to be slower, and what had a time in A and has none in B; a line each."""
-        return [line for pair in comparison.pairs if (line := self.fault(pair))]
+    def list_violations(self, comparison: Comparison) -> list[str]:
+        """Returns one line for each case that is significantly slower by more than the threshold, or that lost its time in B."""
+        return [line for pair in comparison.pairs if (line := self.explain_violation(pair))]
 
-    def fault(self, pair: Pair) -> str:
+    def explain_violation(self, pair: Pair) -> str:
         name = f"{pair.case.cell} {pair.case.backend} {pair.case.mode} T={pair.case.T}"
         if pair.a and is_timed(pair.a) and not (pair.b and is_timed(pair.b)):
             return f"{name}: had a time, now {pair.b.status if pair.b else 'not there'}"

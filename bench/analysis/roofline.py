@@ -1,55 +1,56 @@
-"""The hardware lower bound of a case: a time that nothing can beat on its device, from what the case needs (`bench.measure.lower_bound`)
-and what the device does at its best (`records.Constants`).
+"""Computes the hardware lower bound of a case, a time that nothing can beat on its device, from the needs of the case
+(`bench.measure.lower_bound`) and the peak rates of the device (`records.Constants`).
 
     products = (hoisted + recurrent flops) / rate of the dtype
-    memory   = (bytes - what all caches hold, once for each pass) / copy rate
-    chain    = grid_syncs · max(barrier among n, load from L2)     on a GPU, n = the fewest multiprocessors that hold the matrices
-    floor    = max(products, memory, chain)
+    memory   = (bytes - capacity of all caches, once per pass) / copy rate
+    barriers = grid_syncs · max(barrier among n, load from L2)     on a GPU; n = the fewest multiprocessors that hold the matrices
+    seconds  = max(products, memory, barriers)
 
-Each is a bound of its own, and a maximum of bounds is one. A sum is not: copies run beside products, and while one part of the
-batch waits at a barrier, another can multiply. For the same reason a step counts its barrier or its load, whichever is longer: the state
-can travel with the flag that says that it is there, and what every unit learns of every other is a barrier at least.
+Each part is a lower bound, so their maximum is one. Their sum is not: copies can overlap with products, and while one part of the batch
+waits at a barrier, another can multiply. For the same reason a step counts its barrier or its load, whichever is longer: the state can be
+sent together with the flag of the barrier.
 
-Caches. What lies in one when a pass begins needn't be read, and what lies there when it ends needn't be written yet. Sizes that
-fit are not counted at all; nor is anything where the size of the caches is not known.
+Caches. Data in a cache at the start of a pass need not be read, and data there at its end need not be written yet. Sizes that fit are not
+counted at all, nor is any memory traffic if the capacity is unknown.
 
-Chain. Where one multiprocessor's shared memory and registers hold all recurrent matrices, sequences run without a barrier, and
-there is none. Nor on a CPU, whose threads each run sequences of their own. It takes for granted that a matrix on chip stays there:
-just above the line, reading the rest again in every step may beat the barrier. The barrier is the one the resident kernels use.
+Barriers. If the shared memory and registers of one multiprocessor hold all recurrent matrices, sequences run without a barrier. A CPU has
+none either, because each thread runs its own sequences. The model assumes that a matrix on chip stays there: just above the limit, reading
+the rest again in every step may be faster than the barrier. The barrier is that of the persistent kernels.
 
-So a time below its floor says that the model is wrong there, or that the device did better than when it was measured.
+A time below its bound means that the model is wrong, or that the device was faster than when it was measured.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.analysis.summary import is_timed, median_seconds
+from bench.analysis.summary import is_timed, median_time
 from bench.records import Case, CaseRecord, Constants, Environment, LowerBound
 
-Part = Literal["products", "memory", "chain"]
+Part = Literal["products", "memory", "barriers"]
 
 
 @dataclass(frozen=True)
 class BoundSeconds:
-    """The parts of a floor, in seconds."""
+    """The parts of a lower bound, in seconds."""
 
     products: float
     memory: float
-    chain: float
+    barriers: float
 
     @property
-    def floor(self) -> float:
-        return max(self.products, self.memory, self.chain)
+    def seconds(self) -> float:
+        """Returns the lower bound in seconds."""
+        return max(self.products, self.memory, self.barriers)
 
     @property
     def part(self) -> Part:
-        """Which of them the floor is."""
-        parts: tuple[Part, ...] = ("products", "memory", "chain")
+        """Returns the part that sets the lower bound."""
+        parts: tuple[Part, ...] = ("products", "memory", "barriers")
         return max(parts, key=lambda part: getattr(self, part))
 
 
 def bound_call(case: Case, demand: LowerBound, constants: Constants) -> BoundSeconds | None:
-    """The floor of one call of a case; None where the rate of its products was not measured."""
+    """Returns the lower bound of one call of a case, or None if the rate of its products was not measured."""
     flops, rate = demand.hoisted + demand.recurrent, constants.products.get(product_kind(case))
     if rate is None:
         return None
@@ -59,24 +60,24 @@ def bound_call(case: Case, demand: LowerBound, constants: Constants) -> BoundSec
 
 
 def product_kind(case: Case) -> str:
-    """The kind of a case's products, as `Constants.products` names it."""
+    """Returns the key of a case's products in `Constants.products`."""
     return "tf32" if case.precision == "tf32" and case.dtype == "float32" else case.dtype
 
 
 def sync_seconds(held: int, constants: Constants) -> float:
-    """Seconds of the cheapest grid-wide barrier of multiprocessors that together hold so many bytes. Of a number that was not measured, it
-    is that of the next smaller one."""
+    """Returns the seconds of the cheapest grid-wide barrier among the multiprocessors that hold `held` bytes. The next smaller measured
+    number of programs is used."""
     fewest = -(-held // constants.chip) if constants.chip else 1
     known = [programs for programs in constants.barriers if programs <= fewest]
     return max(constants.barriers[max(known)], constants.l2 or 0.0) if fewest > 1 and known else 0.0
 
 
 def find_lower_bound(record: CaseRecord, here: Environment) -> BoundSeconds | None:
-    """A record's floor; None where it, or where it ran, doesn't say what one takes."""
+    """Returns the lower bound of a record, or None if the record or its environment lacks the data."""
     return bound_call(record.case, record.lower_bound, here.constants) if record.lower_bound and here.constants else None
 
 
 def times_lower_bound(record: CaseRecord, here: Environment) -> float | None:
-    """How many times its floor a timed case took; None where there is no floor."""
+    """Returns the time of a case divided by its lower bound, or None."""
     found = find_lower_bound(record, here)
-    return median_seconds(record).value / found.floor if found and found.floor and is_timed(record) else None
+    return median_time(record).value / found.seconds if found and found.seconds and is_timed(record) else None

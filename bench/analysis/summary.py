@@ -1,4 +1,4 @@
-"""What records say: times and rates, speed against a peer, where the time of a run went, and how fast a gradient shrinks."""
+"""Summarises records: times and rates, speedups over a peer, wall time by activity, and the decay of gradients."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,24 +10,29 @@ from typing import Self
 import numpy as np
 
 from bench.analysis.median_ci import Estimate, median_ci
-from bench.records import HEAD_START_CYCLES, Case, CaseRecord, Environment, GradientRecord, Records
+from bench.records import Case, CaseRecord, Environment, GradientRecord, Records
+from bench.records.case_record import HEAD_START_CYCLES
 
 FLOPS = {"inference": 1, "backward": 2, "training": 3}
-"""Of a mode, over those of a forward pass: each of its products W·v has two more in the backward pass, for the gradients of W and of v."""
+"""Flops relative to a forward pass: each product W·v has two more in the backward pass, for the gradients of W and of v."""
 
 
 def is_timed(record: CaseRecord) -> bool:
+    """Returns whether a case has a time."""
     return record.status == "ok" and bool(record.samples) and min(record.samples) > 0
 
 
-def median_seconds(record: CaseRecord) -> Estimate:
-    """Seconds per call of a timed case."""
+def median_time(record: CaseRecord) -> Estimate:
+    """Returns the median seconds per call of a timed case."""
     return median_ci(tuple(record.samples))
 
 
 def is_host_bound(record: CaseRecord) -> bool:
-    """Whether the host set the time of a case: a GPU waited for work most of the time. The host issues some of it in its head start, which
-    isn't timed; what it took beyond that is most of the time. Without a known clock, 1 GHz: the longest head start that a GPU has."""
+    """Returns whether the host determined the time of a case on a GPU: the time that the host needed beyond its head start is most of the
+    time.
+
+    If the clock is unknown, 1 GHz is assumed, which gives the longest head start.
+    """
     clocks = [reading.clock for reading in record.readings if reading.clock]
     if not (record.host and is_timed(record)):
         return False
@@ -39,23 +44,24 @@ HOST_SHARE = 0.75
 
 
 def sequences_per_second(record: CaseRecord) -> float:
-    return record.case.B / median_seconds(record).value
+    """Returns B divided by the time of a call."""
+    return record.case.B / median_time(record).value
 
 
 def timesteps_per_second(record: CaseRecord) -> float:
-    """Steps of single sequences: B·T in a call."""
+    """Returns B·T divided by the time of a call."""
     return record.case.T * sequences_per_second(record)
 
 
 def updates_per_second(record: CaseRecord) -> float | None:
-    """Units of all sequences, each in every step: T·B·H in a call. None of a case that isn't measured in them."""
+    """Returns T·B·H divided by the time of a call, for cells whose speed has that unit; else None."""
     return record.case.H * timesteps_per_second(record) if record.unit else None
 
 
 def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
-    """A case's flop/s over those of the machine's own matrix product; None where either is unknown.
+    """Returns the flop/s of a case divided by those of torch's own matrix product; None if either is unknown.
 
-    Excluding the input projection a case does fewer flops than its record counts, by as much as is hoisted: None there, too.
+    A case excluding the input projection has fewer flops than its record counts, so it has no share.
     """
     if not (is_timed(record) and record.flops and environment.sgemm and record.case.input_product):
         return None
@@ -63,16 +69,18 @@ def sgemm_share(record: CaseRecord, environment: Environment) -> float | None:
 
 
 def is_comparable(record: CaseRecord, peer: CaseRecord) -> bool:
-    """Whether two cases do equal work with equal numerics, as far as their records say what they do. A control is like the case that it
-    repeats, and no other."""
+    """Returns whether two cases do the same work with the same numerics, as far as their records declare them. An A/A repeat is comparable
+    only with the case that it repeats."""
     if record.case.aa_repeat != peer.case.aa_repeat:
         return record.case.model_copy(update={"aa_repeat": peer.case.aa_repeat}) == peer.case
     return not (record.numerics and peer.numerics) or record.numerics.comparable == peer.numerics.comparable
 
 
 def speedup_ci(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
-    """How many times as fast as its peer a case is: the median over the rounds both were timed in; None without any, or where their
-    work is not alike."""
+    """Returns the speedup of a case over its peer: the median over the rounds that both were timed in.
+
+    Returns None if there is no such round, or if the two are not comparable.
+    """
     theirs = dict(zip(peer.rounds, peer.samples, strict=False))
     pairs = zip(record.rounds, record.samples, strict=False)
     if not (is_timed(record) and is_timed(peer) and is_comparable(record, peer)):
@@ -83,8 +91,13 @@ def speedup_ci(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
 
 @dataclass(frozen=True)
 class Peers:
-    """What the vendor has to set against a case: its same cell or, where it has none, its GRU twice: at the same hidden width H,
-    and at the H that gives it as many parameters. None is what was not timed."""
+    """The vendor's cases that a case is compared with. None means not timed.
+
+    Attributes:
+        same: The vendor's case of the same cell.
+        width: Without such a cell, the vendor's GRU of the same H.
+        parameters: Without such a cell, the vendor's GRU of as many parameters.
+    """
 
     same: CaseRecord | None = None
     width: CaseRecord | None = None
@@ -92,25 +105,28 @@ class Peers:
 
     @property
     def first(self) -> CaseRecord | None:
+        """Returns the same cell or, without it, the GRU of the same H."""
         return self.same or self.width
 
 
 class CaseIndex(dict[Case, CaseRecord]):
-    """Records by case, which also finds those that stand for a cell of the vendor's without a search through all."""
+    """Records by case, with a lookup of the GRUs of matched parameter count."""
 
     @classmethod
-    def of(cls, records: Iterable[CaseRecord]) -> Self:
+    def from_records(cls, records: Iterable[CaseRecord]) -> Self:
+        """Returns the index of records."""
         return cls({record.case: record for record in records})
 
     @cached_property
     def stand_ins(self) -> dict[Case, CaseRecord]:
-        """Timed stand-ins by their case, at whatever H they have."""
+        """Returns the timed GRUs of matched parameter count, by their case with H = 0."""
         found = [record for record in self.values() if record.case.matched_params_of and is_timed(record)]
         return {record.case.model_copy(update={"H": 0}): record for record in reversed(found)}
 
 
 def find_peers(cases: CaseIndex, case: Case) -> Peers:
-    """The vendor's cases of the same T, B, D, mode, input projection, dtype and precision. What has a unit of its own has no peer there."""
+    """Returns the vendor's cases of the same T, B, D, mode, input projection, dtype and precision. A cell with its own unit of speed has
+    none."""
     same = cases.get(case.model_copy(update={"backend": "vendor"}))
     if same is None or same.status != "unsupported":
         return Peers(same=same if same and is_timed(same) else None)
@@ -124,11 +140,11 @@ def find_peers(cases: CaseIndex, case: Case) -> Peers:
     )
 
 
-def growth_rate(record: GradientRecord) -> float | None:
-    """Growth of the gradient's norm with lag, in nats per step: the least-squares slope of its logarithm; negative where it vanishes.
+def fit_growth(record: GradientRecord) -> float | None:
+    """Returns the growth of the gradient norm over lag in nats per step: the least-squares slope of its logarithm, negative if it vanishes.
 
-    Norms below the smallest normal number of the dtype are left out, as zeros are and what is not finite: there a gradient is rounded to
-    what its dtype can tell, and may stay what it is for thousands of steps. None where fewer than two are left.
+    Norms below the smallest normal number of the dtype, zeros and non-finite values are left out: there a gradient is dominated by rounding
+    and may stay constant for thousands of steps. Returns None if fewer than two norms are left.
     """
     known = [(k, norm) for k, norm in zip(record.steps, record.by_lag, strict=True) if is_representable(record.dtype, norm)]
     if len(known) < 2:
@@ -137,16 +153,16 @@ def growth_rate(record: GradientRecord) -> float | None:
 
 
 SMALLEST = {"float64": 2.0**-1022, "float32": 2.0**-126, "bfloat16": 2.0**-126, "float16": 2.0**-14}
-"""The smallest normal numbers: below, digits are lost."""
+"""The smallest normal numbers. Below them digits are lost."""
 
 
 def is_representable(dtype: str, norm: float) -> bool:
-    """Whether a dtype can tell such a norm."""
+    """Returns whether a norm is finite and not below the smallest normal number of a dtype."""
     return norm > 0 and SMALLEST.get(dtype, 0.0) <= norm < math.inf
 
 
 def group_by_cell(gradients: Sequence[GradientRecord]) -> dict[str, dict[int, GradientRecord]]:
-    """Gradient records by cell, and by T from the shortest."""
+    """Groups gradient records by cell, then by T from the shortest."""
     found: dict[str, dict[int, GradientRecord]] = {}
     for record in sorted(gradients, key=lambda r: (r.cell, r.T)):
         found.setdefault(record.cell, {})[record.T] = record
@@ -154,7 +170,7 @@ def group_by_cell(gradients: Sequence[GradientRecord]) -> dict[str, dict[int, Gr
 
 
 def sum_spent(records: Records) -> dict[str, float]:
-    """Seconds of a run and of what resumed it, by activity: the longest first, and what is left last. {} where no record says so."""
+    """Returns the seconds of a run and its resumptions by activity, the longest first and overhead last; {} if not recorded."""
     found: dict[str, float] = {}
     for end in records.ends:
         for activity, taken in end.spent.items():
@@ -163,6 +179,6 @@ def sum_spent(records: Records) -> dict[str, float]:
 
 
 def overhead_share(records: Records) -> float | None:
-    """The share of planning, starting processes and rendering in the wall time of a run; None where no record says."""
+    """Returns the share of overhead (planning, starting processes, rendering) in the wall time, or None if not recorded."""
     wall = sum(end.wall for end in records.ends)
     return sum_spent(records)["overhead"] / wall if wall > 0 and "overhead" in sum_spent(records) else None

@@ -1,6 +1,7 @@
-"""What trainings say: how good each cell became over its seeds, and how long it took to a quality that all reach.
+"""Computes the metrics of trainings: the quality of each cell over its seeds, and its time to a common quality.
 
-A mean over seeds has a 95% interval by Student's t; of times it is the geometric mean, by the logarithms. Of one seed there is none.
+A mean over seeds has a 95% interval by Student's t. Times use the geometric mean, with the interval from their logarithms. A single seed
+has no interval.
 """
 
 import math
@@ -16,29 +17,30 @@ Line = TypeVar("Line", TrainingRecord, LearnedRecord)
 
 
 def best_value(record: TrainingRecord) -> float:
-    """The best value on the validation data; the worst there is, where no look was finite."""
+    """Returns the best value on the validation data; ±infinity if no evaluation was finite."""
     finite = [point.value for point in record.curve if math.isfinite(point.value)]
     worst = -math.inf if record.higher else math.inf
     return (max if record.higher else min)(finite, default=worst)
 
 
 def is_better(record: TrainingRecord, value: float, than: float) -> bool:
+    """Returns whether a value is better than another one in the metric of a record."""
     return value > than if record.higher else value < than
 
 
 def beats_baselines(records: Sequence[TrainingRecord]) -> bool:
-    """Whether one cell's trainings are better, in the median of their final values, than every baseline."""
+    """Returns whether the median of a cell's final values is better than every baseline."""
     middle = median(record.final for record in records)
     return math.isfinite(middle) and all(is_better(records[0], middle, value) for value in records[0].baselines.values())
 
 
 def sort_by_seed(records: Iterable[Line]) -> list[Line]:
-    """From the first seed, the gru before the others: interleaved trainings end in no order."""
+    """Sorts records by seed, with the gru before the other cells. Interleaved trainings end in no fixed order."""
     return sorted(records, key=lambda r: (r.trial.seed, r.trial.cell != "gru", r.trial.cell))
 
 
 def group_by_cell(records: Iterable[TrainingRecord]) -> dict[str, list[TrainingRecord]]:
-    """Records by cell, in the order that reports have."""
+    """Groups records by cell, in the order of reports."""
     found: dict[str, list[TrainingRecord]] = {}
     for record in sort_by_seed(records):
         found.setdefault(record.trial.cell, []).append(record)
@@ -46,8 +48,8 @@ def group_by_cell(records: Iterable[TrainingRecord]) -> dict[str, list[TrainingR
 
 
 def common_quality(records: Sequence[TrainingRecord]) -> float | None:
-    """The quality that times are taken to: the task's target, or what every seed of every cell reaches that is better than the baselines;
-    None where no cell is."""
+    """Returns the quality up to which times are compared: the target of the task, or what every seed of every cell that beats the baselines
+    reaches; None if no cell does."""
     if records[0].target is not None:
         return records[0].target
     reached = [best_value(record) for group in group_by_cell(records).values() if beats_baselines(group) for record in group]
@@ -55,14 +57,15 @@ def common_quality(records: Sequence[TrainingRecord]) -> float | None:
 
 
 def first_reaching(record: TrainingRecord, level: float) -> Point | None:
-    """The first look as good as that."""
+    """Returns the first evaluation that is at least as good as a level, or None."""
     return next((p for p in record.curve if (p.value >= level if record.higher else p.value <= level)), None)
 
 
 def compare_times(
     records: Sequence[TrainingRecord], others: Sequence[TrainingRecord], level: float, of: Callable[[Point], float]
 ) -> Estimate | None:
-    """A cell's seconds or steps to a quality over those of another, in pairs of one seed; None where no seed of both reaches it."""
+    """Returns the seconds or steps of a cell to a quality, divided by those of another cell, over pairs of the same seed; None without such
+    a pair."""
     theirs = {r.trial.seed: point for r in others if (point := first_reaching(r, level)) and of(point) > 0}
     pairs = [(of(point), of(theirs[r.trial.seed])) for r in records if (point := first_reaching(r, level)) and r.trial.seed in theirs]
     ratios = [mine / other for mine, other in pairs if mine > 0]

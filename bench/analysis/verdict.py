@@ -1,4 +1,4 @@
-"""Faster, slower, a tie or ambiguous: what a ratio of speeds says, beside how much the same thing measured twice differs."""
+"""Judges a ratio of speeds as faster, slower, tie or ambiguous, given the noise of the run."""
 
 import math
 from collections.abc import Iterable
@@ -12,25 +12,30 @@ from bench.records import CaseRecord
 Verdict = Literal["faster", "slower", "tie", "ambiguous"]
 
 NOISE = 0.02
-"""The least margin of a run. A few A/A pairs can agree by luck, while where code and data happen to lie in memory alone moves the time
-of a program by percents (Mytkowicz et al. 2009)."""
+"""The smallest margin of a run. A few A/A pairs can agree by chance, while the memory layout of code and data alone changes the time of a
+program by percents (Mytkowicz et al. 2009)."""
 WIDEST = 0.10
-"""How far the interval of a tie may reach: what could still be a tenth faster is not known to be a tie."""
+"""The largest distance from 1 of the interval of a tie: a ratio that could still be 10% is not a tie."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How many times as fast as another a case is, and what may be said of it."""
+    """The speed of a case relative to another one, and its verdict."""
 
     ratio: Estimate
     verdict: Verdict
 
 
 def judge(ratio: Estimate, margin: float, throttled: bool = False) -> Verdict:
-    """What a ratio of speeds says. `margin` is the relative difference that noise makes; `throttled` where a clock was held back.
+    """Judges a ratio of speeds.
 
-    The first that holds: throttled or of too few samples, it is ambiguous. Outside the margin with an interval that excludes 1, it is
-    faster or slower. Inside the margin with an interval no further from 1 than WIDEST, it is a tie. Else it is ambiguous.
+    The first rule that holds decides. A throttled clock or fewer than FEWEST samples: "ambiguous". Median outside the margin and interval
+    excluding 1: "faster" or "slower". Median inside the margin and interval within WIDEST of 1: "tie". Otherwise: "ambiguous".
+
+    Args:
+        ratio: The ratio with its interval.
+        margin: The relative difference that noise can cause.
+        throttled: Whether a clock was throttled.
     """
     if throttled or ratio.n < FEWEST:
         return "ambiguous"
@@ -42,39 +47,40 @@ def judge(ratio: Estimate, margin: float, throttled: bool = False) -> Verdict:
 
 
 def relative_difference(ratio: float) -> float:
-    """How far from 1 a ratio is, whichever way it is written: 0.25 of 1.25 and of 1/1.25."""
+    """Returns the distance of a ratio from 1, the same for its inverse: 0.25 for 1.25 and for 1/1.25."""
     return max(ratio, 1 / ratio) - 1 if ratio else math.inf
 
 
 def is_throttled(record: CaseRecord) -> bool:
+    """Returns whether the clock was throttled after any sample."""
     return any(reading.throttled for reading in record.readings)
 
 
 def compare_cases(record: CaseRecord, peer: CaseRecord, margin: float) -> Speed | None:
-    """Speed against a peer of the same run, interleaved with it; None where there is none (`summary.speedup_ci`)."""
+    """Returns the speed of a case relative to a peer of the same run, or None if there is none (`summary.speedup_ci`)."""
     ratio = speedup_ci(record, peer)
     return Speed(ratio, judge(ratio, margin, is_throttled(record) or is_throttled(peer))) if ratio else None
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much the same thing measured twice differs in a run: its A/A pairs, each a control and its ratio to the case it repeats."""
+    """The noise of a run: its A/A pairs, each with a repeated case and the ratio to the original."""
 
     pairs: tuple[tuple[CaseRecord, Estimate], ...] = ()
 
     @property
     def floor(self) -> float:
-        """The largest relative difference of a pair; 0 without any."""
+        """Returns the largest relative difference of a pair; 0 without pairs."""
         return max((relative_difference(ratio.value) for _, ratio in self.pairs), default=0.0)
 
     @property
     def margin(self) -> float:
-        """The difference inside which a median says nothing."""
+        """Returns the relative difference below which a median counts as noise."""
         return max(NOISE, self.floor)
 
 
 def measure_noise(cases: Iterable[CaseRecord]) -> Noise:
-    """The A/A pairs of a run that were both timed in the same rounds."""
+    """Returns the A/A pairs of a run that were timed in the same rounds."""
     known = {record.case: record for record in cases}
     controls = (record for record in known.values() if record.case.aa_repeat)
     twins = ((record, known.get(record.case.model_copy(update={"aa_repeat": False}))) for record in controls)

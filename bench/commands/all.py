@@ -13,7 +13,7 @@ from bench.harness.run import RunOptions, run_experiment
 from bench.harness.settings import DTYPES, MODES, PRECISIONS, Settings
 from bench.harness.suites import FEW, SUITES
 from bench.records import Mode
-from bench.records.backend_table import LOW, NAMES, default_names, find_backend
+from bench.records.backend_table import LOW, NAMES, find_backend, list_defaults
 from bench.render.output_format import OutputFormat
 
 
@@ -133,6 +133,6 @@ def default_backends(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str
         "all": True, "without products": not all(found.stages or found.stencil_inputs for found in plans),
         "linear recurrences": any(map(is_linear_recurrence, plans)), "waves": any(found.stencil_inputs for found in plans),
     }  # fmt: skip
-    names = default_names("cuda" if kind == "cuda" else "cpu")
+    names = list_defaults("cuda" if kind == "cuda" else "cpu")
     rows = {name: find_backend(name) for name in names if not name.endswith(LOW) or suite in ("", "headline")}
     return tuple(name for name, row in rows.items() if has[row.cells] and not (suite and row.slow))

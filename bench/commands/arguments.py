@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from bench.errors import UsageError
-from bench.records.backend_table import LOW, NAMES, OLD_NAMES, base_name, current_name
+from bench.records.backend_table import LOW, NAMES, OLD_NAMES, strip_low, translate_name
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -47,9 +47,9 @@ def parse_backends(text: str, flag: str = "--backends") -> tuple[str, ...]:
     """
     names = []
     for name in parse_names(text, flag):
-        if base_name(name) in OLD_NAMES:
-            click.echo(f"bench: the backend {name} is called {current_name(name)} now; the old name works for one more version", err=True)
-        names.append(current_name(name) if ":" not in name else name)
+        if strip_low(name) in OLD_NAMES:
+            click.echo(f"bench: the backend {name} is called {translate_name(name)} now; the old name works for one more version", err=True)
+        names.append(translate_name(name) if ":" not in name else name)
     known = [name for name in names if ":" not in name]
     if not names or set(known) - set(NAMES):
         parse_choices(",".join(known), (*NAMES, *list_added_schedules()), "backend")
@@ -60,7 +60,7 @@ def list_added_schedules() -> tuple[str, ...]:
     """Return the schedules of kernels/ that have no row in the table, with and without low memory."""
     from kernels.layer.select import SCHEDULES  # takes seconds, which only an unknown name costs
 
-    added = [name for name in SCHEDULES if current_name(name) not in NAMES]
+    added = [name for name in SCHEDULES if translate_name(name) not in NAMES]
     return tuple(name + memory for name in added for memory in ("", LOW))
 
 

@@ -29,11 +29,11 @@ def calibrate(runs: int, slowdown: str) -> None:
     from bench.harness import calibration
     from bench.harness.device_lock import lock_device
     from bench.harness.progress import show_progress
-    from bench.render.terminal import terminal
+    from bench.render.terminal import open_console
 
     with lock_device(kind), show_progress(runs) as tell:
         result = calibration.calibrate(torch.device(kind), runs, float(found[1]) / 100, tell)
-    out = terminal()
+    out = open_console()
     asked: tuple[tuple[str, Counter[Verdict], Verdict], ...] = (
         ("the same", result.same, "tie"),
         (f"{found[1]}% more time steps", result.slowed, "slower"),

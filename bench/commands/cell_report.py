@@ -9,8 +9,8 @@ from rich.table import Column, Table
 
 import cells
 from bench.harness.cases import format_formula
-from bench.measure.lower_bound import lower_bound_formulas
-from bench.render.terminal import terminal
+from bench.measure.lower_bound import derive_formulas
+from bench.render.terminal import open_console
 from cells.grammar.parameters import LETTERS
 from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, parameter_count, parameter_sizes
@@ -32,13 +32,13 @@ def print_cells() -> None:
             name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), format_formula(parameter_count(p)),
             cell.torch_equivalent.module if cell.torch_equivalent else "–", cell.paper, end_section=name == cells.SEED[-1],
         )  # fmt: skip
-    terminal().print(table)
+    open_console().print(table)
 
 
 def print_cell(name: str) -> None:
     cell = cells.load(name)
     p = plan(cell)
-    out = terminal(highlight=False)
+    out = open_console(highlight=False)
     out.rule(f"[bold]{name}")
     out.print(inspect.getdoc(cell.step if ":" in name else sys.modules[cell.step.__module__]) or "", markup=False)
     out.rule("as it is written")
@@ -91,7 +91,7 @@ def describe_plan(p: Plan) -> str:
     flops = "  ".join(f"{kind} {format_formula(value)}" for kind, value in flop_counts(p).items())
     lines.append(f"flops per time step and sequence: {flops}")
     lines.append(f"elements moved per time step and sequence, the weights staying on chip: {format_formula(elements_moved(p))}")
-    least = {kind: format_formula(value) for kind, value in lower_bound_formulas(p, "training", input_product=True).items()}
+    least = {kind: format_formula(value) for kind, value in derive_formulas(p, "training", input_product=True).items()}
     lines += [
         "lower bound of training over T time steps of B sequences:",
         f"    flops     {least['hoisted']} in front of the loop, {least['recurrent']} in it",

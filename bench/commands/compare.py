@@ -41,8 +41,8 @@ def compare(context: click.Context, a: str, b: str, fail_slower: str, force: boo
     found = against(*revisions.read_or_measure(*named, arguments, lambda words: click.echo(words, err=True)))
     if found.unlike and not force:
         raise UsageError(f"A and B differ in {', '.join(found.unlike)}: compare like with like, or --force")
-    tables.show(found, output_format)
-    broken = threshold.broken(found) if threshold else []
+    tables.write_comparison(found, output_format)
+    broken = threshold.list_violations(found) if threshold else []
     for line in broken:
         click.echo(line, err=True)
     if broken:

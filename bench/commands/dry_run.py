@@ -4,7 +4,7 @@ from rich.table import Table
 
 from bench.harness.jobs import list_work_units
 from bench.harness.settings import Settings
-from bench.render.terminal import terminal
+from bench.render.terminal import open_console
 
 
 def print_cases(settings: Settings) -> None:
@@ -17,6 +17,6 @@ def print_cases(settings: Settings) -> None:
         row = (case.T, case.B, case.D, case.H)
         inside = "included" if case.input_product else "precomputed"
         table.add_row(case.cell, f"{case.backend}{' (repeat)' if case.aa_repeat else ''}", case.mode, inside, *map(str, row), case.dtype)
-    out = terminal()
+    out = open_console()
     out.print(table)
     out.print(f"{len(planned)} cases, none measured")

@@ -73,13 +73,13 @@ def campaign(budget: float, call: str | None, out: Path | None, pack: Path | Non
     from bench.harness import campaign, second_call
     from bench.harness.device import device_slug, resolve_device
     from bench.harness.progress import print_line
-    from bench.measure.environment import working_commit
+    from bench.measure.environment import find_commit
 
     if resolve_device("") != "cuda":
         raise UsageError("a campaign needs a GPU, and torch finds none here: `bench doctor` says more")
     today = datetime.datetime.now(datetime.UTC)
     folder = out or Path("reports") / f"{today:%Y-%m-%d}-{device_slug('cuda')}-campaign"
-    steps = second_call.choose_steps(folder, working_commit()) if call == "2" else campaign.select_steps(int(call) if call else None)
+    steps = second_call.choose_steps(folder, find_commit()) if call == "2" else campaign.select_steps(int(call) if call else None)
     if call == "2" and (count := second_call.add_tables(folder)):
         print_line(f"{count} entries of the tables in {folder} are new here")
     if campaign.run_campaign(folder, budget, steps, print_line, pack):

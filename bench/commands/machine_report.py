@@ -6,9 +6,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.measure.environment import compiler_version, driver_version, package_version, processor, total_memory
+from bench.measure.environment import count_memory, find_compiler_version, find_driver_version, find_processor, find_version
 from bench.measure.scan_peers import SCANS
-from bench.records.backend_table import current_name
+from bench.records.backend_table import translate_name
 from kernels.derive.plan import plan
 from kernels.layer.select import SCHEDULES
 
@@ -22,28 +22,28 @@ def print_machine_report() -> None:
     def row(part: str, here: str, missing: str) -> None:
         table.add_row("[green]✓[/]" if here else "[yellow]–[/]", part, here, "" if here else missing)
 
-    row("processor", f"{processor()}, {torch.get_num_threads()} threads, {total_memory() / 2**30:.0f} GiB", "")
+    row("processor", f"{find_processor()}, {torch.get_num_threads()} threads, {count_memory() / 2**30:.0f} GiB", "")
     row("torch", torch.__version__, "")
     row(
         "triton",
-        package_version("triton"),
+        find_version("triton"),
         "pip install triton (Linux only): without it there are no stepwise, persistent, scan and stencil backends",
     )
-    row("C++ compiler", compiler_version(), "install g++ or set CXX: without one the compiled backend falls back to eager")
+    row("C++ compiler", find_compiler_version(), "install g++ or set CXX: without one the compiled backend falls back to eager")
     row("GPU", torch.cuda.get_device_name() if gpu else "", "none that torch can see: Triton kernels are checked in its interpreter")
-    row("driver", driver_version(), "nvidia-smi doesn't answer")
+    row("driver", find_driver_version(), "nvidia-smi doesn't answer")
     row("CUDA", (torch.version.cuda or "") if gpu else "", f"torch is built for {torch.version.cuda or 'the CPU'}")
     row("cuDNN", str(torch.backends.cudnn.version()) if gpu and torch.backends.cudnn.is_available() else "", "needs a GPU")
-    row("torchrecurrent", package_version("torchrecurrent"), "optional peer: pip install torchrecurrent")
+    row("torchrecurrent", find_version("torchrecurrent"), "optional peer: pip install torchrecurrent")
     for package in sorted({scan.package for scan in SCANS.values() if scan.package}):
-        row(package, package_version(package), f"optional peer of scan on a GPU: pip install {package}")
+        row(package, find_version(package), f"optional peer of scan on a GPU: pip install {package}")
     row("pytest-benchmark", "installed" if importlib.util.find_spec("pytest_benchmark") else "", "pip install pytest-benchmark")
     out = Console(highlight=False)
     out.print(table)
     device = torch.device("cuda" if gpu else "cpu")
     out.print("\nbackends here, in float32:")
     out.print("  eager: runs every cell")
-    for name, schedule in ((current_name(name), schedule) for name, schedule in SCHEDULES.items()):
+    for name, schedule in ((translate_name(name), schedule) for name, schedule in SCHEDULES.items()):
         cell, runs = ("wave", "runs waves") if name == "stencil" else ("minimal", "runs every cell")
         reason = schedule.unsupported_reason(plan(cells.load(cell)), torch.float32, device, 32, 256)
         out.print(f"  {name}: {runs if reason is None else reason}")

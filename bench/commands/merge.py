@@ -31,10 +31,10 @@ def merge(paths: tuple[Path, ...], out: Path, output_format: OutputFormat) -> No
             for line in found.lines:
                 write_record(stream, line)
         records = read_records(target)
-        written = run_report.write(target, records)
+        written = run_report.write_report(target, records)
     except OSError as error:
         raise UsageError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
-    export.show(records, output_format)
+    export.write_run(records, output_format)
     for kind, named in (("missing", found.missing), ("twice", found.twice), ("DISAGREES", found.disagreements)):
         for words in named:
             click.echo(f"{kind}: {words}", err=True)

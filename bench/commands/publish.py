@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 def publish(reports: Path, out: Path, index_only: bool) -> None:
     """All published runs as a static site, and their index as README.md beside them; their records are gzipped. Needs
     neither torch nor triton: where there is no torch, pages of cells are without the source derived from them."""
-    from bench.records import compress
+    from bench.records.records_file import compress_records
     from bench.render import index
     from bench.render.formatting import count_noun
-    from bench.render.published import folders, is_tracked, read_published
+    from bench.render.published import is_tracked, list_folders, read_published
 
     if not index_only:  # before anything is written: what it needs may be missing
         from bench.site.build import build_site
@@ -27,11 +27,11 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     if not reports.is_dir():
         raise UsageError(f"--reports {reports} is no folder: name the one that the runs are in")
     runs = read_published(reports)
-    for folder in (folder for folder in folders(reports) if not is_tracked(folder)):
+    for folder in (folder for folder in list_folders(reports) if not is_tracked(folder)):
         click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
     try:
         for run in runs:
-            compress(run.folder)
+            compress_records(run.folder)
         click.echo(f"wrote {index.write_index(reports, runs)}: {count_noun(len(runs), 'run')}", err=True)
         if not index_only:
             cells = read_sources(ROOT / "cells")

@@ -23,8 +23,8 @@ def report(path: Path, out: Path | None, output_format: OutputFormat) -> None:
     target = out or (path if path.is_dir() else path.parent)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        written = reports.write(target, records)
+        written = reports.write_report(target, records)
     except OSError as error:
         raise UsageError(f"--out {target} can't be written ({error.strerror}): name a folder that can") from None
-    export.show(records, output_format)
+    export.write_run(records, output_format)
     click.echo(f"wrote {', '.join(str(p) for p in written)}", err=True)

@@ -34,9 +34,9 @@ def device_slug(device: str) -> str:
     """A device's name for a folder: "nvidia-h200", "cpu-amd-epyc"."""
     import torch
 
-    from bench.measure.environment import processor
+    from bench.measure.environment import find_processor
 
-    name = torch.cuda.get_device_name() if device == "cuda" else f"cpu {processor() or platform.machine()}"
+    name = torch.cuda.get_device_name() if device == "cuda" else f"cpu {find_processor() or platform.machine()}"
     words = re.findall(r"[a-z0-9]+", re.sub(r"\(.*?\)", "", name.lower()))
     return "-".join(words[:4])
 

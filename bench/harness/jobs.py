@@ -48,7 +48,7 @@ def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:
 def gradient_shapes(settings: Settings) -> list[Shape]:
     """The sizes whose gradient norms are measured: a suite's are not, it asks for speed; nor are those that a cell can't have, of which
     its cases say why."""
-    fitting = (shape for shape in list_shapes(settings) if not settings.suite and not make_shape_problem(settings, shape).unfit)
+    fitting = (shape for shape in list_shapes(settings) if not settings.suite and not make_shape_problem(settings, shape).size_error)
     return sorted(fitting, key=lambda shape: settings.cells.index(shape.cell))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 import cells
-from bench.analysis.summary import is_comparable, is_host_bound, is_timed, median_seconds
+from bench.analysis.summary import is_comparable, is_host_bound, is_timed, median_time
 from bench.errors import UsageError
 from bench.records import Case, CaseRecord, Records, read_records
 from kernels.derive.plan import plan
@@ -57,7 +57,7 @@ def collect(records: Records, source: str) -> Iterator[MeasuredLayer]:
         ours = fastest(cases, case)
         if ours is None or not is_comparable(ours, theirs):
             continue
-        taken, other = median_seconds(ours).value, median_seconds(theirs).value
+        taken, other = median_time(ours).value, median_time(theirs).value
         if is_host_bound(theirs) and other >= taken:
             continue
         environment = records.run.environment
@@ -78,4 +78,4 @@ def compares(case: Case) -> bool:
 def fastest(cases: dict[Case, CaseRecord], case: Case) -> CaseRecord | None:
     """Return the fastest schedule that was timed at a case of the vendor's."""
     found = (cases.get(case.model_copy(update={"backend": name})) for name in SCHEDULES)
-    return min((record for record in found if record), key=lambda record: median_seconds(record).value, default=None)
+    return min((record for record in found if record), key=lambda record: median_time(record).value, default=None)

@@ -133,7 +133,7 @@ def render_run(folder: Path, count: int, experiment: Experiment, options: RunOpt
         print_line(f"no report: {missing.name} is not installed here; elsewhere, python -m bench report {folder} renders it")
         return
     try:
-        drawn = run_report.draw(folder, read_records(path))
+        drawn = run_report.draw_plots(folder, read_records(path))
         write_end(path, count, experiment, options)
         records = read_records(path)
         written = run_report.write_page(folder, records, drawn)
@@ -141,7 +141,7 @@ def render_run(folder: Path, count: int, experiment: Experiment, options: RunOpt
         raise UsageError(f"{folder}: no report, {error.strerror}; all {count} records are in {path}") from None
     print_line(f"report: {written}")
     if tables:
-        export.show(records, options.output_format)
+        export.write_run(records, options.output_format)
 
 
 def import_renderers() -> None:

@@ -128,10 +128,10 @@ class Runner:
             for case, entry in entries.items():
                 self.at(case, False)
                 try:
-                    before[case] = gate.retained_outputs(entry.work, entry.call())
+                    before[case] = gate.copy_outputs(entry.work, entry.call())
                 except Exception as error:
                     self.emit(self.failure_record(case, error))
-            contestants = {case: entries[case].work.contestant(case.mode) for case in before}
+            contestants = {case: entries[case].work.make_contestant(case.mode) for case in before}
 
         def failed(case: Case, error: Exception) -> None:
             self.tell(f"timing {unit.name}: {case_label(case)} failed", 1)
@@ -170,13 +170,13 @@ class Runner:
 
     def recheck(self, entry: CheckedCase, before: list[torch.Tensor]) -> str:
         """Why a case is no longer right, or ""."""
-        stood, allowed = torch_flags.read_flags(), gate.tolerance(entry.case.dtype, entry.case.precision)
+        stood, allowed = torch_flags.read_flags(), gate.find_tolerance(entry.case.dtype, entry.case.precision)
         try:
             wrong = gate.recheck_after_timing(entry.work, entry.call, before, allowed)
             if not wrong and entry.case.mode == "training":
-                wrong = gate.same_as_before(gate.sample_answer(entry.work.answer()), entry.answer, allowed)
+                wrong = gate.recheck_answer(gate.sample_answer(entry.work.answer()), entry.answer, allowed)
             if not wrong and entry.case.mode == "inference":  # right once, it may have been wrong ever since
-                wrong = gate.same_as_before(Answer(before, {}), Answer(entry.answer.outputs[:1], {}), allowed)
+                wrong = gate.recheck_answer(Answer(before, {}), Answer(entry.answer.outputs[:1], {}), allowed)
         finally:
             changed = torch_flags.restore_flags(stood)
         return wrong or changed
@@ -188,7 +188,7 @@ class Runner:
             return found
         if self.settings.thorough:
             self.flush = self.flush or Flush(self.device)
-            found["cold"] = time_calls(work.contestant(mode), self.device, EXTRA_SAMPLES, self.flush)
+            found["cold"] = time_calls(work.make_contestant(mode), self.device, EXTRA_SAMPLES, self.flush)
             found["energy"] = measure_energy(entry.call, self.device, ENERGY_SECONDS) if mode != "backward" else None
         if self.device.type == "cuda" and mode != "backward":
             try:
@@ -232,8 +232,8 @@ class Runner:
         return self.case_record(case, "failed", changed) if changed and isinstance(found, CheckedCase) else found
 
     def build_and_compare(self, case: Case, given: Problem) -> CheckedCase | CaseRecord:
-        if given.unfit:
-            return self.case_record(case, "unsupported", given.unfit)
+        if given.size_error:
+            return self.case_record(case, "unsupported", given.size_error)
         try:
             given.answer  # noqa: B018  drawn and computed before a backend can change how
         except Exception as error:
@@ -244,7 +244,7 @@ class Runner:
             work = build_workload(case.backend, given, case.input_product)
             answer = work.answer()
             seconds = time.perf_counter() - begin
-            allowed = gate.tolerance(case.dtype, case.precision)
+            allowed = gate.find_tolerance(case.dtype, case.precision)
             errors, wrong = gate.compare_answer(given, answer, allowed)
             wrong = wrong or gate.check_inference(given, work.infer(), allowed) or gate.check_inputs_unchanged(given, work)
             if wrong:

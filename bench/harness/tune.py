@@ -21,9 +21,9 @@ from torch import Tensor
 import cells
 from bench.harness.suites import SUITES
 from bench.measure.clock import Contestant, Rule, interleave
-from bench.measure.environment import package_version
+from bench.measure.environment import find_version
 from bench.measure.failure import is_gpu_lost as gone
-from bench.measure.gate import relative_error, tolerance
+from bench.measure.gate import compute_error, find_tolerance
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
 from kernels.schedules import compile_for
@@ -105,7 +105,7 @@ def append_timings(out: Path, name: PassKey, gpu: Chip, steps: dict[Tiles | None
     with (out / "tilings.jsonl").open("a") as stream:
         for tiles, took in steps.items():
             model = estimate_seconds(name.work, gpu, tiles) if tiles else None
-            line = {**asdict(name), "tiles": tiles and asdict(tiles), "seconds": took, "model": model, "triton": package_version("triton")}
+            line = {**asdict(name), "tiles": tiles and asdict(tiles), "seconds": took, "model": model, "triton": find_version("triton")}
             stream.write(json.dumps(line) + "\n")
     shutil.copy(tuning.table_path(gpu), out)
 
@@ -145,7 +145,7 @@ def tune_pass(name: PassKey, built: dict[Tiles, Future[int]], device: torch.devi
         tuning.add_entry(gpu, TuningEntry(
             cell=name.cell, step=tuning.fingerprint(name.work.plan), direction=name.direction, B=name.B, H=name.H, dtype=name.dtype,
             tf32=name.tf32, schedule=schedule, tiles=tiles, seconds=took, tried=len(calls) - 1, torch=torch.__version__,
-            triton=package_version("triton"),
+            triton=find_version("triton"),
         ))  # fmt: skip
     micro = {key: f"{1e6 * value:.2f} µs" for key, value in step.items()}
     found = f"{best} {micro[best]}" if best else "no tile configuration"
@@ -174,8 +174,8 @@ def make_calls(
         try:
             if spills.result():
                 raise ValueError(f"{tiles} spills {spills.result()} bytes")
-            off = max(relative_error(a, b.double()) for a, b in zip(list_tensors(run()), expected, strict=True))
-            if not off <= tolerance(name.dtype, "ieee"):
+            off = max(compute_error(a, b.double()) for a, b in zip(list_tensors(run()), expected, strict=True))
+            if not off <= find_tolerance(name.dtype, "ieee"):
                 raise ValueError(f"{tiles} is off by {off:.1e}")
         except Exception as fault:
             wrong[f"{type(fault).__name__}: {fault}"] = tiles

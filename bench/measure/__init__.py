@@ -1,1 +1,1 @@
-"""The measurement of a group of cases: problem → backends → gate → clock."""
+"""Measures a group of cases: problem → backends → correctness check → clock."""

@@ -1,10 +1,10 @@
-"""The contestants: for each backend, how a problem becomes something to run. Add one by adding a function."""
+"""Builds the workload of a problem for each backend. To add a backend, add a function."""
 
 import contextlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,29 @@ from kernels.layer.autograd import Recurrence
 from kernels.layer.input_products import hoist
 from kernels.layer.select import SCHEDULES
 
+Result = tuple[Tensor, tuple[Tensor, ...]]
+"""y (T, B, H) and the final states (B, H)."""
+Forward = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
+
 
 class Unsupported(Exception):
-    """A backend can't run a case; the message is the reason."""
+    """A backend can't run a case. The message is the reason."""
 
 
 @dataclass
 class Workload:
-    """A case, ready to run. `forward(*inputs, states)` gives y and the final states; `learned` are its learned tensors,
-    `named` their gradients by the cell's names. `inputs` is x, or the rows in front of the loop where those are given; then
-    `rows` computes them, for the check alone."""
+    """A case that is ready to run.
+
+    Attributes:
+        forward: Computes y and the final states from inputs and states.
+        inputs: x, or the precomputed rows that the loop reads.
+        learned: The trainable tensors.
+        name_gradients: Maps gradients of `learned` to the cell's names.
+        check: Computes the answer, if the rows are precomputed and x is not among the inputs.
+    """
 
     problem: Problem
-    forward: Callable[[list[Tensor], list[Tensor]], tuple[Tensor, tuple[Tensor, ...]]]
+    forward: Callable[[list[Tensor], list[Tensor]], Result]
     inputs: list[Tensor]
     learned: list[Tensor]
     name_gradients: Callable[[list[Tensor]], dict[str, Tensor]]
@@ -48,31 +58,33 @@ class Workload:
         self.dy = self.problem.dy.clone()
 
     def infer(self) -> Tensor:
+        """Returns y (T, B, H), computed without gradients."""
         with torch.no_grad():
             return self.forward(self.inputs, self.states)[0]
 
     def train(self) -> tuple[Tensor, ...]:
+        """Returns the gradients of the inputs and of the trainable tensors."""
         return self.differentiate(self.forward(self.inputs, self.states)[0])
 
     def differentiate(self, y: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(y, [*self.inputs, *self.learned], self.dy, allow_unused=True)
 
-    def contestant(self, mode: Mode) -> Contestant:
-        """Return what a mode times: for "backward", each call gets a forward pass of its own before it, untimed."""
+    def make_contestant(self, mode: Mode) -> Contestant:
+        """Returns the call that a mode times. In "backward" an untimed forward pass runs before each call."""
         if mode != "backward":
             return Contestant(self.infer if mode == "inference" else self.train)
         waiting: list[Tensor] = []
         return Contestant(lambda: self.differentiate(waiting.pop()), lambda: waiting.append(self.forward(self.inputs, self.states)[0]))
 
     def roll_batch(self, rows: int) -> None:
-        """Move all sequences and states along the batch, in place: what comes out moves along with them, or isn't computed."""
+        """Rolls all sequences and states by `rows` along the batch, in place. Correct outputs move with them."""
         sequences = [t for t in (*self.inputs, self.dy) if t.dim() == 3]
         with torch.no_grad():
             for tensor, batch in [*((t, 1) for t in sequences), *((s, 0) for s in self.states)]:
                 tensor.copy_(tensor.roll(rows, batch))
 
     def answer(self) -> Answer:
-        """Return outputs and every gradient, through y and the final states, to compare with the reference."""
+        """Returns the outputs and all gradients, through y and the final states, for the comparison with the reference."""
         if self.check:
             return self.check()
         states = [s.clone().requires_grad_() for s in self.problem.states]
@@ -86,27 +98,31 @@ class Workload:
 
 
 def build_workload(backend: str, problem: Problem, input_product: bool = True) -> Workload:
-    """The workload of a case. Raises Unsupported with the reason where there is none."""
+    """Builds the workload of a case.
+
+    Args:
+        backend: The name of a backend, or "FILE.py:NAME" for a user's.
+        problem: The problem.
+        input_product: Whether the input projection is part of the call.
+
+    Raises:
+        Unsupported: The backend can't run the case.
+    """
     if not input_product:
         if SCHEDULES.get(backend) is None and not (backend == "eager" and eager_loop.has_eager_loop(plan(problem.cell))):
             raise Unsupported("always computes the input product")
-        return loop_only(backend, problem)
+        return build_loop_only(backend, problem)
     if ":" in backend:
-        return load_user_backend(backend)(replace(problem))  # drawn anew from its seed: what it does to it is done to it alone
-    if backend == "vendor":
-        return vendor_backend(problem)
-    if backend == "torchrecurrent":
-        return torchrecurrent_backend(problem)
-    if backend in SCANS:
-        return scan_backend(backend, problem)
-    if backend == "conv2d":
-        return conv2d_backend(problem)
-    return rnn_backend(backend, problem)
+        return load_user_backend(backend)(replace(problem))  # a copy with its own tensors, so that the function can change only those
+    build = {"vendor": build_vendor, "torchrecurrent": build_torchrecurrent, "conv2d": build_conv2d}.get(backend)
+    if build:
+        return build(problem)
+    return build_scan(backend, problem) if backend in SCANS else build_rnn(backend, problem)
 
 
 @cache
 def load_user_backend(name: str) -> Callable[[Problem], Workload]:
-    """A backend of a user's: the function NAME of "FILE.py:NAME", which makes the workload of a problem, or raises Unsupported."""
+    """Loads a user's backend: the function NAME of "FILE.py:NAME", which returns the workload of a problem or raises Unsupported."""
     file, _, function = name.rpartition(":")
     spec = importlib.util.spec_from_file_location(Path(file).stem, file)
     assert spec is not None and spec.loader is not None
@@ -117,28 +133,27 @@ def load_user_backend(name: str) -> Callable[[Problem], Workload]:
     return getattr(module, function)
 
 
-def rnn_backend(backend: str, problem: Problem) -> Workload:
-    """`kernels.RNN` on one of its schedules, with low memory where the name ends so, or the eager reference."""
+def build_rnn(backend: str, problem: Problem) -> Workload:
+    """Builds `kernels.RNN` on one of its schedules (with low memory if the name ends in "-low"), or the eager reference."""
     rnn = make_layer(backend, problem)
-    weights = rnn.weights()
+    return wrap(problem, lambda x, states, _: unpack_result(rnn(x, pack_states(states))), rnn.weights())
+
+
+def wrap(problem: Problem, forward: Forward, weights: dict[str, Tensor]) -> Workload:
+    """Returns the workload of `forward(x, states, weights)`, whose trainable tensors are `weights`."""
     return Workload(
-        problem, lambda inputs, states: unpack_result(rnn(inputs[0], pack_states(states))), [requires_grad_copy(problem.x)],
+        problem, lambda inputs, states: forward(inputs[0], states, weights), [requires_grad_copy(problem.x)],
         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
     )  # fmt: skip
 
 
 def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> RNN:
-    """`kernels.RNN` with a problem's weights, in its dtype or another. Raises Unsupported where a schedule can't run it."""
+    """Builds `kernels.RNN` with the weights of a problem, in its dtype or another. Raises Unsupported if the schedule can't run it."""
     name, _, memory = backend.partition("-")
     check_supported(name, problem)
-    if name == "auto" and problem.device.type == "cpu" and why_not_compiled(problem, dtype or problem.dtype):
+    if name == "auto" and problem.device.type == "cpu" and explain_unsupported("compiled", problem, dtype):
         name = "eager"  # as "auto" would, which warns: here a record says what ran
-    chosen: dict[str, Any] = {
-        "backend": name,
-        "memory": memory or "full",
-        "device": problem.device,
-        "dtype": dtype or problem.dtype,
-    }
+    chosen: dict[str, Any] = {"backend": name, "memory": memory or "full", "device": problem.device, "dtype": dtype or problem.dtype}
     rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
     rnn.derived = True
     with torch.no_grad():
@@ -147,17 +162,18 @@ def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None)
     return rnn
 
 
-def why_not_compiled(problem: Problem, dtype: torch.dtype) -> str | None:
-    """Why a CPU's default can't run a problem; None where it can."""
-    return SCHEDULES["compiled"].unsupported_reason(plan(problem.cell), dtype, problem.device, problem.B, problem.H)
+def explain_unsupported(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> str | None:
+    """Returns why a schedule can't run a problem, or None. A backend that is no schedule has no reason."""
+    schedule = SCHEDULES.get(backend)
+    size = problem.device, problem.B, problem.H
+    return schedule.unsupported_reason(plan(problem.cell), dtype or problem.dtype, *size) if schedule else None
 
 
-def loop_only(backend: str, problem: Problem) -> Workload:
-    """A schedule's loop alone, or one of eager torch: what runs in front of it is given."""
+def build_loop_only(backend: str, problem: Problem) -> Workload:
+    """Builds the loop of a schedule, or one of eager torch, with the input projection precomputed."""
     check_supported(backend, problem)
     made, schedule = plan(problem.cell), SCHEDULES.get(backend)
-    weights = {name: requires_grad_copy(value) for name, value in problem.weights.items()}
-    projections = layout(made).projections
+    weights, projections = copy_weights(problem), layout(made).projections
 
     def rows(x: Tensor) -> list[Tensor | None]:
         tensors = hoist(made, x, problem.H, weights)
@@ -170,27 +186,21 @@ def loop_only(backend: str, problem: Problem) -> Workload:
         return tensors
 
     given = [None if t is None else requires_grad_copy(t) for t in rows(problem.x)]
-    inputs = [t for t in given if t is not None]
 
-    def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(inputs: Sequence[Tensor], states: Sequence[Tensor]) -> Result:
         take = iter(inputs)
         tensors = [None if t is None else next(take) for t in given]
         if schedule is None:
-            return eager_loop.eager_loop(made, tensors, states)
+            return eager_loop.run_eager_loop(made, tensors, states)
         y, *final = Recurrence.apply(made, schedule, torch.is_grad_enabled(), problem.T, *tensors, *states)
         return y, tuple(final)
 
-    def check() -> Answer:
-        x = requires_grad_copy(problem.x)
-        whole = Workload(problem, lambda _, states: forward([t for t in rows(x) if t is not None], states), [x],
-                         list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)))  # fmt: skip
-        return whole.answer()
-
-    return Workload(problem, forward, inputs, [], lambda _: {}, check)
+    check = wrap(problem, lambda x, states, _: forward([t for t in rows(x) if t is not None], states), weights).answer
+    return Workload(problem, forward, [t for t in given if t is not None], [], lambda _: {}, check)
 
 
-def vendor_backend(problem: Problem) -> Workload:
-    """torch.nn: cuDNN on a GPU, torch's own kernels on a CPU."""
+def build_vendor(problem: Problem) -> Workload:
+    """Builds the layer of torch.nn: cuDNN on a GPU, torch's own kernels on a CPU."""
     twin = problem.cell.torch_equivalent
     if twin is None:
         raise Unsupported("torch.nn has no such cell")
@@ -199,7 +209,7 @@ def vendor_backend(problem: Problem) -> Workload:
     twin.write(problem.weights, module)
     names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
 
-    def forward(inputs: list[Tensor], states: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(inputs: list[Tensor], states: list[Tensor]) -> Result:
         module.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
         return unpack_result(module(inputs[0], pack_states(states)))
 
@@ -210,8 +220,8 @@ def vendor_backend(problem: Problem) -> Workload:
 
 
 def flatten_weights(module: nn.RNNBase) -> None:
-    """Put the weights into one block, as cuDNN takes them. torch does so itself, but not in bfloat16 (torch.backends.cudnn takes it
-    for a dtype that cuDNN doesn't have): there it would copy all weights in every call. Where cuDNN can't, nothing changes."""
+    """Puts the weights into one block, as cuDNN needs them. torch does not do this for bfloat16, because torch.backends.cudnn doesn't list
+    that dtype, and would copy all weights in every call. Does nothing where cuDNN can't."""
     weight = module.weight_hh_l0
     if weight.is_cuda and weight.dtype == torch.bfloat16 and torch.backends.cudnn.is_available():
         mode = torch.backends.cudnn.rnn.get_cudnn_mode(module.mode)
@@ -220,8 +230,8 @@ def flatten_weights(module: nn.RNNBase) -> None:
             torch._cudnn_rnn_flatten_weight(list(module.parameters()), 4, *sizes)
 
 
-def torchrecurrent_backend(problem: Problem) -> Workload:
-    """The package of that name: cells in eager torch."""
+def build_torchrecurrent(problem: Problem) -> Workload:
+    """Builds a cell of the package torchrecurrent, in eager torch."""
     if importlib.util.find_spec("torchrecurrent") is None:
         raise Unsupported("torchrecurrent is not installed: pip install torchrecurrent")
     import torchrecurrent as package
@@ -245,50 +255,44 @@ def torchrecurrent_backend(problem: Problem) -> Workload:
     )  # fmt: skip
 
 
-def scan_backend(backend: str, problem: Problem) -> Workload:
-    """A scan of torch's or of a package's, over the coefficients of a cell that is affine in one state."""
+def build_scan(backend: str, problem: Problem) -> Workload:
+    """Builds a solver of torch or of a package for a cell that is affine in one state."""
     made, scan = plan(problem.cell), SCANS[backend]
     if not linear_recurrence.is_linear_recurrence(made):
-        raise Unsupported(f"takes a step that is affine in one state, and without a product: {problem.cell.name}'s isn't")
-    if why := scan.unsupported(problem.device, problem.dtype):
+        raise Unsupported(f"takes a step that is affine in one state and has no product: that of {problem.cell.name} isn't")
+    if why := scan.explain_unsupported(problem.device, problem.dtype):
         raise Unsupported(why)
     if scan.positive and not linear_recurrence.has_positive_slopes(made, problem.x, problem.H, problem.weights):
-        raise Unsupported(f"takes the logarithm of a in h = a·h + b: {problem.cell.name} has some here that aren't above 0")
-    weights = {name: requires_grad_copy(value) for name, value in problem.weights.items()}
-    return Workload(
-        problem, lambda inputs, states: linear_recurrence.unroll(made, scan.run, inputs[0], states, weights),
-        [requires_grad_copy(problem.x)], list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
-    )  # fmt: skip
+        raise Unsupported(f"takes the logarithm of a in h = a·h + b: {problem.cell.name} has an a here that isn't positive")
+    return wrap(problem, partial(linear_recurrence.run_recurrence, made, scan.run), copy_weights(problem))
 
 
-def conv2d_backend(problem: Problem) -> Workload:
-    """The waves of the tree in a loop over torch's conv2d."""
+def build_conv2d(problem: Problem) -> Workload:
+    """Builds the loop over torch's conv2d for the cell `wave`."""
     if problem.name != "wave":
         raise Unsupported("is a loop for the cell wave alone")
-    weights = {name: requires_grad_copy(value) for name, value in problem.weights.items()}
-    return Workload(
-        problem, lambda inputs, states: conv2d_loop.conv2d_loop(inputs[0], states, weights), [requires_grad_copy(problem.x)],
-        list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
-    )  # fmt: skip
+    return wrap(problem, conv2d_loop.run_conv2d_loop, copy_weights(problem))
 
 
 def check_supported(backend: str, problem: Problem) -> None:
-    if schedule := SCHEDULES.get(backend):
-        reason = schedule.unsupported_reason(plan(problem.cell), problem.dtype, problem.device, problem.B, problem.H)
-        if reason:
-            raise Unsupported(reason)
+    if reason := explain_unsupported(backend, problem):
+        raise Unsupported(reason)
 
 
 def requires_grad_copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone().requires_grad_()
 
 
-def pack_states(states: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
-    """States (B, H) as nn.LSTM takes them: (1, B, H), a tuple where there are several."""
+def copy_weights(problem: Problem) -> dict[str, Tensor]:
+    return {name: requires_grad_copy(value) for name, value in problem.weights.items()}
+
+
+def pack_states(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    """Returns states (B, H) as nn.LSTM takes them: (1, B, H), in a tuple if there are several."""
     packed = tuple(s.unsqueeze(0) for s in states)
     return packed if len(packed) > 1 else packed[0]
 
 
-def unpack_result(result: tuple[Tensor, Any]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def unpack_result(result: tuple[Tensor, Any]) -> Result:
     y, final = result
     return y, tuple(s.squeeze(0) for s in (final if isinstance(final, tuple) else (final,)))

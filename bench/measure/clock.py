@@ -1,4 +1,4 @@
-"""Timing: the calls of one shape are interleaved, in random order, until each has its samples."""
+"""Times calls: the calls of one size are interleaved in random order until each has enough samples."""
 
 import gc
 import math
@@ -14,12 +14,13 @@ import torch
 from scipy.special import bdtr
 
 from bench.measure.conditions import read_conditions
-from bench.records import HEAD_START_CYCLES, Reading, Stop
+from bench.records import Reading, Stop
+from bench.records.case_record import HEAD_START_CYCLES
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A call to be timed, and what makes it ready, which isn't."""
+    """A call to time, and an untimed setup that runs before each call."""
 
     call: Callable[[], object]
     setup: Callable[[], object] = tuple
@@ -27,8 +28,15 @@ class Contestant:
 
 @dataclass
 class Samples:
-    """Seconds per call, the round each was taken in, and why there are no more; on a GPU the seconds after which each call came back
-    to the host, and how the GPU was then."""
+    """The samples of one contestant.
+
+    Attributes:
+        seconds: Seconds per call, in the order measured.
+        rounds: The round in which each sample was taken.
+        host: On a GPU, the seconds until each call returned to the host.
+        readings: On a GPU, its state after each sample.
+        stopped: Why sampling ended.
+    """
 
     seconds: list[float] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
@@ -38,8 +46,10 @@ class Samples:
 
     @property
     def ci_half_width(self) -> float:
-        """Half the width of the median's 95% interval over the median: that of order statistics, which needs no resampling (Conover
-        1999, §3.2); infinite below six samples."""
+        """Returns half the width of the median's 95% interval, divided by the median; infinity below six samples.
+
+        The interval is that of order statistics, which needs no resampling (Conover 1999, Practical Nonparametric Statistics, §3.2).
+        """
         ordered, n = sorted(self.seconds), len(self.seconds)
         rank = _rank(n)
         return (ordered[n - rank] - ordered[rank - 1]) / (2 * median(ordered)) if rank else math.inf
@@ -47,22 +57,24 @@ class Samples:
 
 @cache
 def _rank(n: int) -> int:
-    """Return r such that the r-th smallest and r-th largest of `n` samples enclose the median with 95% probability; 0 if none do."""
+    """Returns r such that the r-th smallest and r-th largest of n samples enclose the median with probability 95%; 0 if no r does."""
     return next((r for r in range(n) if bdtr(r, n, 0.5) >= 0.025), 0)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When a contestant has enough: after at least `fewest` samples, once the median is known to ± `target` of itself, or `seconds` were
-    spent on it, or there are `most`."""
+    """Decides when a contestant has enough samples.
+
+    It stops after at least `fewest` samples, when the median is known to ± `target` of itself, `seconds` were spent, or there are `most`.
+    """
 
     fewest: int = 5
     most: int = 50
     seconds: float = 0.05
     target: float = 0.02
 
-    def stop(self, samples: Samples) -> Stop:
-        """Why it has enough, "" where it hasn't."""
+    def find_stop_reason(self, samples: Samples) -> Stop:
+        """Returns "precise", "time" or "count" if sampling ends, or "" if it continues."""
         n = len(samples.seconds)
         if n < self.fewest:
             return ""
@@ -78,7 +90,7 @@ RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule
 
 
 def choose_rule(device: torch.device, quick: bool, lean: bool, thorough: bool) -> Rule:
-    """The rule of a run: on a GPU every run that is neither quick nor lean is thorough already."""
+    """Returns the sampling rule of a run. On a GPU the default is thorough."""
     if quick or lean:
         return QUICK if quick else LEAN
     return THOROUGH if thorough and device.type == "cpu" else RULES[device.type]
@@ -88,7 +100,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A race was interrupted, when it was the turn of `key`; `taken` has the samples of everyone who has enough."""
+    """An interrupt during `interleave`. `taken` has the samples of every contestant that has enough, `key` is the running one."""
 
     def __init__(self, taken: Mapping[Any, Samples], key: Any):
         super().__init__()
@@ -99,10 +111,21 @@ def interleave(
     contestants: Mapping[Key, Contestant], rule: Rule, seed: int, device: torch.device,
     on_turn: Callable[[Key], None], on_error: Callable[[Key, Exception], None],
 ) -> dict[Key, Samples]:  # fmt: skip
-    """The samples of every contestant: one call each a round, in an order drawn anew for every round from `seed`.
+    """Times every contestant: one call per round, in an order drawn anew for each round. The garbage collector is off meanwhile.
 
-    `turn` is told whose turn is next, outside the timed window. One that raises is out of the race, and `failed` is told. The garbage
-    collector is off meanwhile. Raises Interrupted in place of KeyboardInterrupt.
+    Args:
+        contestants: The calls, by key.
+        rule: Decides when a contestant has enough samples.
+        seed: Seeds the order of the calls.
+        device: The device that the calls run on.
+        on_turn: Called with a key before its call, outside the timed window.
+        on_error: Called with the key and the error of a contestant that raised. It takes no further part.
+
+    Returns:
+        The samples of every contestant that did not raise.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed; it replaces KeyboardInterrupt.
     """
     taken: dict[Key, Samples] = {key: Samples() for key in contestants}
     waiting = list(contestants)
@@ -121,7 +144,7 @@ def interleave(
                     del taken[key]
                     on_error(key, error)
                     continue
-                taken[key].stopped = rule.stop(taken[key])
+                taken[key].stopped = rule.find_stop_reason(taken[key])
                 if taken[key].stopped:
                     waiting.remove(key)
             number += 1
@@ -135,21 +158,23 @@ def interleave(
 
 
 def take_sample(contestant: Contestant, device: torch.device, number: int, taken: Samples) -> None:
-    """Time one call, and look at the GPU after it."""
+    """Times one call and, on a GPU, reads its state afterwards."""
     contestant.setup()
     spent, host = time_once(contestant.call, device)
     taken.seconds.append(spent)
     taken.rounds.append(number)
     if device.type == "cuda":
         taken.host.append(host)
-        found = read_conditions(device)
-        if found:
-            taken.readings.append(found)
+        taken.readings += filter(None, [read_conditions(device)])
 
 
 def time_once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Seconds that the device works on the call, and those after which it came back to the host. Where the host takes more than its
-    head start on a GPU, that is among the former."""
+    """Times one call.
+
+    Returns:
+        The seconds that the device worked, and the seconds until the call returned to the host. On a GPU the host has a head start; what it
+            takes beyond that is part of the first number.
+    """
     if device.type == "cuda":
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize(device)
@@ -168,13 +193,14 @@ def time_once(call: Callable[[], object], device: torch.device) -> tuple[float, 
 
 
 def time_fastest(call: Callable[[], object], device: torch.device, samples: int) -> float:
-    """Seconds of the fastest of several calls, after one that warms up: whatever disturbs a machine only slows it."""
+    """Returns the seconds of the fastest of several calls after one warm-up call. The minimum is used because disturbances only slow a
+    call."""
     call()
     return min(time_once(call, device)[0] for _ in range(samples))
 
 
 def time_calls(contestant: Contestant, device: torch.device, samples: int, before: Callable[[], object] = tuple) -> list[float]:
-    """Seconds of several calls, each made ready, and after `before`."""
+    """Returns the seconds of several calls. `before` runs after the setup of each call, untimed."""
     found = []
     for _ in range(samples):
         contestant.setup()

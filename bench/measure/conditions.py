@@ -1,9 +1,8 @@
-"""How a GPU is while it is timed: clocks, power, temperature, why it holds its clock back, and who else computes on it.
+"""Reads the state of a GPU while it is timed: clocks, power, temperature, reasons for throttling, and other processes.
 
-All of it is NVML's, through the package nvidia-ml-py, which may be missing. NVML numbers all GPUs of a machine, CUDA only the
-visible ones, in an order of its own: a GPU is found by its UUID. A part of a GPU (MIG) has none of these sensors: clocks,
-temperature and reasons are then those of the whole GPU, which its parts share, while power and energy, which its neighbours use
-too, are None.
+The values come from NVML through the package nvidia-ml-py, which may be missing. NVML numbers all GPUs of a machine, CUDA only the visible
+ones and in its own order, so a GPU is found by its UUID. A part of a GPU (MIG) has no sensors of its own: its clocks, temperature and
+throttling are those of the whole GPU. Power and energy are None there, because they include the neighbours.
 """
 
 import importlib
@@ -20,22 +19,23 @@ THROTTLING = {
     0x04: "software power cap", 0x08: "hardware slowdown", 0x10: "sync boost", 0x20: "software thermal slowdown",
     0x40: "hardware thermal slowdown", 0x80: "hardware power brake",
 }  # fmt: skip
-"""NVML's bits (nvml.h, nvmlClocksEventReasons). Left out is what holds no clock back that the work asks for (0x01, idle), and
-what somebody has set (0x02 the applications' clocks, 0x100 the display's)."""
+"""The bits of nvmlClocksEventReasons (nvml.h) that mean throttling. Left out are idle (0x01) and clocks that a user has set (0x02 for
+applications, 0x100 for the display)."""
 
 MEGA, MILLI = 1e6, 1e-3
 
 
 @dataclass(frozen=True)
 class Board:
-    """A GPU as NVML knows it; `part` says that only a part of it is ours."""
+    """A GPU in NVML. `part` says that this process sees only a part of it (MIG)."""
 
     nvml: Any
     handle: Any
     part: bool
 
     def ask(self, *questions: str, of: tuple[Any, ...] = ()) -> Any:
-        """Return the answer of NVML's first function of these names that works, else None: older drivers and packages lack some."""
+        """Returns the result of the first NVML function among `questions` that works; None if none does, because older drivers and packages
+        lack some."""
         for question in questions:
             try:
                 return getattr(self.nvml, question)(self.handle, *of)
@@ -44,11 +44,11 @@ class Board:
         return None
 
     def power(self) -> float | None:
-        """Watts, as the driver averages them: over a second, on most."""
+        """Returns the power in watts, averaged by the driver (on most GPUs over one second)."""
         return None if self.part else scale_or_none(self.ask("nvmlDeviceGetPowerUsage"), MILLI)
 
     def energy(self) -> float | None:
-        """Joules since the driver was loaded. The counter moves every 20 to 100 ms."""
+        """Returns the joules since the driver was loaded. The counter changes every 20 to 100 ms."""
         return None if self.part else scale_or_none(self.ask("nvmlDeviceGetTotalEnergyConsumption"), MILLI)
 
 
@@ -58,7 +58,7 @@ def scale_or_none(value: float | None, unit: float) -> float | None:
 
 @cache
 def find_board(index: int) -> Board | None:
-    """CUDA's device of that index, opened once; None without nvidia-ml-py, or where NVML doesn't know it."""
+    """Returns the GPU with a CUDA index, opened once; None without nvidia-ml-py or if NVML does not know the GPU."""
     try:
         nvml = importlib.import_module("pynvml")
     except ImportError:
@@ -78,13 +78,18 @@ def find_board(index: int) -> Board | None:
 
 
 def open_board(device: torch.device) -> Board | None:
+    """Returns the GPU of a torch device; None for a CPU or without NVML."""
     if device.type != "cuda":
         return None
     return find_board(torch.cuda.current_device() if device.index is None else device.index)
 
 
 def read_conditions(device: torch.device) -> Reading | None:
-    """How a GPU is now; what it doesn't tell is None. None for a CPU, and without NVML. Five calls of NVML, and never raises."""
+    """Reads the state of a GPU with five NVML calls. Never raises.
+
+    Returns:
+        The state, None for each value that the GPU does not report; None for a CPU or without NVML.
+    """
     here = open_board(device)
     if here is None:
         return None
@@ -100,10 +105,10 @@ def read_conditions(device: torch.device) -> Reading | None:
 
 
 def list_other_processes(device: torch.device) -> list[int]:
-    """The processes, by number, that compute on the GPU besides this one and the one that started it.
+    """Returns the numbers of the processes that compute on the GPU, except this process and its parent.
 
-    In a container NVML may number processes as the host does, and not know this one by its own number. One of those it names
-    is then taken to be this one. Nobody is named where only a part of the GPU is ours: NVML has those of all parts.
+    In a container NVML may use the process numbers of the host. This process is then unknown by its own number, and one of the listed
+    processes is assumed to be this one. On a part of a GPU the list is empty, because NVML lists the processes of all parts.
     """
     here = open_board(device)
     if here is None or here.part:

@@ -1,4 +1,4 @@
-"""The peer of waves: a loop over torch's conv2d, as wavetorch runs them, written from the equations of the cell `wave`."""
+"""The baseline for waves: a loop over torch's conv2d, as wavetorch runs them, written from the equations of the cell `wave`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +10,17 @@ from cells.grammar.stencil import squarest_shape
 from cells.wave import DT, SPEEDS
 
 
-def conv2d_loop(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """x (T, B, D), u_0 and u_{−1} (B, H) → u over time (T, B, H) and its last two states. What no step changes is computed once."""
+def run_conv2d_loop(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Runs the wave equation with conv2d. Terms that do not change with time are computed once.
+
+    Args:
+        x: Sources (T, B, D).
+        states: u_0 and u_{−1}, each (B, H).
+        weights: The weights of the cell `wave` by name.
+
+    Returns:
+        u over time (T, B, H), and its last two states.
+    """
     B, H = states[0].shape
     grid = squarest_shape(H)
     u, before = (state.view(B, 1, *grid) for state in states)

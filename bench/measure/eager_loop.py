@@ -1,5 +1,5 @@
-"""The loop in eager torch with the input projection precomputed, for a cell with no product in it: the cell's step, one time after another,
-under autograd. It is what a schedule's loop over the same rows is compared with."""
+"""Runs the time loop in eager torch with the input projection precomputed, for cells without a matrix product in the loop. The loop of a
+schedule over the same inputs is compared with it."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,18 +15,28 @@ from kernels.derive.plan import Plan
 
 
 def has_eager_loop(plan: Plan) -> bool:
+    """Returns whether `run_eager_loop` supports a plan."""
     return not plan.stages and not plan.stencil_inputs
 
 
-def eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The tensors are those of `Recurrence`, each feed given by its rows (T, B, G·H); states (B, H) → y (T, B, H) and the final states."""
+def run_eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Runs the step of a cell once per time step, under autograd.
+
+    Args:
+        plan: The plan of the cell.
+        tensors: The tensors that `Recurrence` takes, with each feed given as precomputed rows (T, B, G·H).
+        states: The initial states, each (B, H).
+
+    Returns:
+        y (T, B, H) and the final states (B, H).
+    """
     place, H = layout(plan), states[0].shape[1]
     projections, count = tensors[: 3 * len(place.projections) : 3], 3 * len(place.projections) + len(place.values)
     buffers = [t.unflatten(-1, (-1, H)) for t in (*projections, *tensors[3 * len(place.projections) : count]) if t is not None]
     vectors = tensors[count : count + len(plan.vectors)]
     named = {leaf: k for k, leaf in enumerate((*plan.states, *plan.term_leaves, *plan.vectors))}
     order = [named[leaf] for leaf in plan.step.inputs]
-    step = step_function(plan)
+    step = compile_step(plan)
     outputs: list[Tensor] = []
     for rows in zip(*(buffer.unbind() for buffer in buffers), strict=True):
         slots = [row.unbind(1) for row in rows]  # step by step: the gradient of a slice of all steps would be as large as all of them
@@ -37,8 +47,8 @@ def eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequence[Te
 
 
 @cache
-def step_function(plan: Plan) -> Callable[..., Any]:
-    """A plan's step as a Python function of tensors."""
+def compile_step(plan: Plan) -> Callable[..., Any]:
+    """Returns the step of a plan as a Python function of tensors."""
     space: dict[str, Any] = dict(FUNCTIONS)
     exec(print_source(plan.step, PYTHON), space)
     made: Callable[..., Any] = space[plan.step.name]

@@ -1,7 +1,7 @@
-"""Joules of a call: what the device's own counter says of many calls in a row.
+"""Measures the joules of a call with the energy counter of the device.
 
-Such a counter moves in jumps, up to 100 ms apart, so it is read at two of its jumps, with nothing but calls in between. It counts
-everything on the device: idle power, and whoever else computes there. A processor's (RAPL) is without its memory.
+The counter changes in jumps, up to 100 ms apart. It is read at two of its jumps, with nothing but calls between them. It counts everything
+on the device, including idle power and other processes. The counter of a processor (RAPL) excludes its memory.
 """
 
 import time
@@ -17,22 +17,30 @@ POWERCAP = Path("/sys/class/powercap")
 MICRO = 1e-6
 
 BATCH = 0.01
-"""Seconds of calls between two looks at the counter."""
+"""Seconds of calls between two readings of the counter."""
 
 PATIENCE = 1.0
-"""Seconds after which a counter that hasn't moved is taken to stand still."""
+"""Seconds after which a counter that has not changed counts as stopped."""
 
 Counter = Callable[[], float | None]
-"""Joules since some moment, None where it fails."""
+"""Returns joules since an arbitrary moment; None if reading fails."""
 
 
 def measure_energy(call: Callable[[], object], device: torch.device, seconds: float) -> float | None:
-    """Energy of one call, from as many as take `seconds` and, at both ends, up to the counter's next jump. None where the device
-    doesn't count it. Less than half a second is not worth counting: what a jump is late by is then some percent of it."""
+    """Measures the energy of one call.
+
+    Args:
+        call: The call; it is repeated.
+        device: The device that it runs on.
+        seconds: The least time to measure. Below half a second the delay of the counter is an error of some percent.
+
+    Returns:
+        Joules per call, or None if the device has no counter.
+    """
     count = find_counter(device)
     if count is None:
         return None
-    marks = counter_jumps(partial(repeat, call, device), count)
+    marks = watch_counter(partial(repeat_call, call, device), count)
     start = next(marks, None)
     if start is None:
         return None
@@ -42,8 +50,9 @@ def measure_energy(call: Callable[[], object], device: torch.device, seconds: fl
     return None
 
 
-def counter_jumps(run: Callable[[int], None], count: Counter) -> Iterator[tuple[float, float, int]]:
-    """Run calls on and on: at each jump of the counter the time, what it says, and the calls so far. Ends where it stands still."""
+def watch_counter(run: Callable[[int], None], count: Counter) -> Iterator[tuple[float, float, int]]:
+    """Runs calls and yields, at each jump of the counter, the time in seconds, the counter in joules and the number of calls so far. Ends
+    when the counter stops."""
     run(1)  # what is compiled or allocated once says nothing of a batch
     begin = time.perf_counter()
     run(1)
@@ -58,7 +67,7 @@ def counter_jumps(run: Callable[[int], None], count: Counter) -> Iterator[tuple[
             yield moved, energy, calls
 
 
-def repeat(call: Callable[[], object], device: torch.device, times: int) -> None:
+def repeat_call(call: Callable[[], object], device: torch.device, times: int) -> None:
     for _ in range(times):
         call()
     if device.type == "cuda":
@@ -66,7 +75,8 @@ def repeat(call: Callable[[], object], device: torch.device, times: int) -> None
 
 
 def find_counter(device: torch.device) -> Counter | None:
-    """Return the energy counter of a device: NVML on a GPU, RAPL on a Linux processor whose files may be read (by root alone, mostly)."""
+    """Returns the energy counter of a device: NVML on a GPU, RAPL on a Linux processor if its files are readable (usually only by root);
+    else None."""
     if device.type == "cuda":
         board = conditions.open_board(device)
         return board.energy if board and board.energy() is not None else None
@@ -78,7 +88,8 @@ def find_counter(device: torch.device) -> Counter | None:
 
 
 class Packages:
-    """Joules that the processor's packages have used since this was made. Each file starts again at 0 past its own maximum."""
+    """Counts the joules that the processor packages have used since this object was created. Each RAPL file restarts at 0 after its
+    maximum."""
 
     def __init__(self, zones: list[Path]):
         self.zones = zones

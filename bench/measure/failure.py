@@ -1,16 +1,17 @@
-"""An error as a record tells it: one line, whether memory ran out, and whether the GPU was lost."""
+"""Describes an error in a record: its first line, whether memory ran out, and whether the GPU was lost."""
 
 import torch
 
 LONGEST = 300
-"""Characters of a reason."""
+"""The longest reason, in characters."""
 
 FULL = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
-"""What torch says on a CPU, CUDA and Triton, and cuBLAS and cuDNN, where they have no exception of their own for it."""
+"""Parts of messages that mean out of memory: torch on a CPU, CUDA and Triton, cuBLAS and cuDNN, where they raise no exception of their own.
+"""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says, of what can be printed: a backend of a user's may say anything, or fail to."""
+    """Returns the first line of an error's message in printable characters. A user's backend may have any message, or fail to give one."""
     try:
         words = str(error).strip().partition("\n")[0]
     except Exception:
@@ -20,16 +21,17 @@ def first_line(error: BaseException) -> str:
 
 
 def describe_error(error: BaseException) -> str:
+    """Returns the type of an error and the first line of its message."""
     return f"{type(error).__name__}: {first_line(error)}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether memory ran out."""
+    """Returns whether an error means that memory ran out."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in first_line(error) for words in FULL)
 
 
 def is_gpu_lost(device: torch.device) -> bool:
-    """Return whether the GPU has failed this process for good: then it fails every call."""
+    """Returns whether every further call to the GPU would fail in this process."""
     if device.type != "cuda":
         return False
     try:

@@ -1,4 +1,4 @@
-"""The kernels that a call launches on a GPU, and the same call as one CUDA graph."""
+"""Counts the kernels that a call launches on a GPU, and captures a call as one CUDA graph."""
 
 import contextlib
 from collections.abc import Callable
@@ -8,8 +8,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 WARM = 3
-"""Calls on the capturing stream before the capture, where kernels are compiled and libraries get their workspace: torch's own
-number (`make_graphed_callables`)."""
+"""Calls on the capturing stream before the capture, which compile kernels and allocate workspaces. The number is torch's own
+(`make_graphed_callables`)."""
 
 
 class NoGraph(Exception):
@@ -17,10 +17,13 @@ class NoGraph(Exception):
 
 
 def count_launches(call: Callable[[], object], device: torch.device) -> int | None:
-    """Kernels that one call runs on a GPU, those of replayed graphs among them; copies and fills that are no kernels (memcpy,
-    memset) are not counted. None on a CPU, and where the profiler is not let in. It makes the call twice.
+    """Counts the kernels that one call runs on a GPU, including those of replayed graphs and excluding memcpy and memset. It makes the call
+    twice.
 
-    Once the profiler has run in a process, launches may stay slower there: count after the timing.
+    Count after timing: once the profiler has run in a process, launches may stay slower.
+
+    Returns:
+        The number of kernels; None on a CPU or if the profiler is not permitted.
     """
     if device.type != "cuda":
         return None
@@ -33,21 +36,23 @@ def count_launches(call: Callable[[], object], device: torch.device) -> int | No
 
 
 def is_kernel(event: Any) -> bool:
-    """Return whether an event of the profiler is a kernel that ran on a GPU."""
-    return (
-        event.device_type().name == "CUDA"
-        and not event.is_user_annotation()
-        and not event.name().startswith(("Memcpy", "Memset"))
-    )  # fmt: skip
+    """Returns whether a profiler event is a kernel on a GPU."""
+    ran = event.device_type().name == "CUDA" and not event.is_user_annotation()
+    return ran and not event.name().startswith(("Memcpy", "Memset"))
 
 
 def capture_graph(call: Callable[[], Any], device: torch.device) -> Callable[[], Any]:
-    """The whole call as one CUDA graph: what replays it, and returns the tensors that the capture returned, with new contents.
+    """Captures a whole call as one CUDA graph.
 
-    Raises NoGraph with the reason where it can't be captured. The graph reads the very tensors that the call reads, and whatever
-    the call allocates lies in memory of its own, as long as what is returned lives. Training calls are captured with their
-    backward pass, cooperative launches too. A graph can't be launched while another is captured: `stepwise`, which replays
-    chunks otherwise, launches its steps one by one then.
+    The graph reads the same input tensors as the call. Its own allocations live as long as the returned function. A training call is
+    captured with its backward pass, also with cooperative launches. A graph can't be launched during a capture, so `stepwise` launches its
+    steps one by one instead of replaying chunks.
+
+    Returns:
+        A function that replays the graph and returns the captured output tensors with new contents.
+
+    Raises:
+        NoGraph: The call can't be captured.
     """
     if device.type != "cuda":
         raise NoGraph("only a GPU has CUDA graphs")
@@ -78,10 +83,10 @@ def capture_on_side_stream(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def recover_allocator(graph: torch.cuda.CUDAGraph, pool: tuple[int, int]) -> None:
-    """After a capture that failed: tell the allocator that it is over, or memory would never be given back in this process.
+    """Tells the allocator that a failed capture is over; otherwise its memory would never be freed in this process.
 
-    torch does so only where a capture ends well (CUDAGraph::capture_end), in some versions also when the graph is reset: then
-    there is nothing left to end, and it raises.
+    torch does this only if a capture ends successfully (CUDAGraph::capture_end), in some versions also on reset. Then nothing is left to
+    end and the call raises RuntimeError, which is suppressed.
     """
     graph.reset()
     with contextlib.suppress(RuntimeError):

@@ -1,7 +1,7 @@
-"""A cell whose step is affine in the one state that it reads, h_t = a_t h_{t-1} + b_t, over whatever runs that recurrence.
+"""Runs a cell whose step is affine in its only state, h_t = a_t h_{t-1} + b_t, on any solver of that recurrence.
 
-a and b are the cell's, derived from its step for all times at once, with tensors and under autograd, uncompiled: so are they for whoever
-calls such a scan from torch. What runs the recurrence is given (`bench.measure.scan_peers`), and all else is the same.
+a and b are derived from the cell's step and computed for all times at once, in eager torch under autograd, as a user of such a scan would
+compute them. Only the solver differs between backends (`bench.measure.scan_peers`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +19,21 @@ from kernels.layer.input_products import Values, bind_inputs
 
 
 def is_linear_recurrence(plan: Plan) -> bool:
+    """Returns whether a plan has no matrix product in its loop and is affine in exactly one state."""
     return not plan.stages and not plan.stencil_inputs and is_affine(plan.step) and len(list_read_states(plan)) == 1
 
 
 @dataclass(frozen=True)
 class LinearRecurrence:
-    """The step of a suited plan as its recurrence: `slope` a and `offset` b of state `s`, and all next states once its are known, as
-    `after`."""
+    """The step of a plan as a linear recurrence.
+
+    Attributes:
+        s: The index of the state.
+        slope: a.
+        offset: b.
+        after: The placeholder for the solved state.
+        outputs: All next states as functions of the solved state.
+    """
 
     s: int
     slope: Node
@@ -35,8 +43,8 @@ class LinearRecurrence:
 
 
 @cache
-def linear_recurrence(plan: Plan) -> LinearRecurrence:
-    """Derive the recurrence of a plan, without operations on 0 or 1: every one here is a pass over all T·B·H."""
+def derive_recurrence(plan: Plan) -> LinearRecurrence:
+    """Derives the recurrence of a plan. Operations on 0 or 1 are folded, because each one is a pass over all T·B·H numbers."""
     (s,) = list_read_states(plan)
     back, n = adjoint(plan.step), len(plan.step.inputs)
     chosen = {leaf: plan.graph.wrap(float(k == s)) for k, leaf in enumerate(back.inputs[n:])}
@@ -49,19 +57,19 @@ def linear_recurrence(plan: Plan) -> LinearRecurrence:
 
 
 def substitute(node: Node, known: dict[Node, Node]) -> Node:
-    """The expression with the `known` nodes replaced, and folded as it would be if it were written so."""
+    """Returns an expression with the `known` nodes replaced, folded as if it had been written that way."""
     if node not in known:
         arguments = [substitute(argument, known) for argument in node.args]
         known[node] = node.graph.node(node.op, *arguments, label=node.label) if arguments else node
     return known[node]
 
 
-def coefficients(plan: Plan, x: Tensor, shape: Sequence[int], weights: Mapping[str, Tensor]) -> tuple[Values, Tensor, Tensor]:
-    """Return what the step reads besides its state, and a and b, each of shape (T, B, H)."""
+def compute_coefficients(plan: Plan, x: Tensor, shape: Sequence[int], weights: Mapping[str, Tensor]) -> tuple[Values, Tensor, Tensor]:
+    """Computes a and b, each (T, B, H), and the values that the step reads besides its state."""
     outside = Values(bind_inputs(plan, x), weights)
     fixed = dict(zip(plan.term_leaves, (outside[term.hoisted] for term in plan.terms), strict=True))
     fixed |= dict(zip(plan.vectors, (outside[node] for node in plan.vector_values), strict=True))
-    values, found = Values(fixed, {}), linear_recurrence(plan)
+    values, found = Values(fixed, {}), derive_recurrence(plan)
     return values, broadcast(values[found.slope], x, shape), broadcast(values[found.offset], x, shape)
 
 
@@ -70,18 +78,29 @@ def broadcast(value: Tensor, x: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def has_positive_slopes(plan: Plan, x: Tensor, H: int, weights: Mapping[str, Tensor]) -> bool:
-    """Return whether every a is above 0 for these inputs."""
+    """Returns whether every a is positive for the inputs x (T, B, D)."""
     with torch.no_grad():
-        return bool((coefficients(plan, x, (*x.shape[:2], H), weights)[1] > 0).all())
+        return bool((compute_coefficients(plan, x, (*x.shape[:2], H), weights)[1] > 0).all())
 
 
-def unroll(
+def run_recurrence(
     plan: Plan, scan: Solve, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Compute y (T, B, H) and the final states of x (T, B, D) and states (B, H), as `Cell.unroll`. The initial state is part of b_1."""
-    found, shape = linear_recurrence(plan), (len(x), *states[0].shape)
+    """Runs a cell on a solver. The initial state becomes part of the first offset.
+
+    Args:
+        plan: The plan of the cell.
+        scan: The solver, which starts at 0.
+        x: Inputs (T, B, D).
+        states: Initial states, each (B, H).
+        weights: The weights of the cell by name.
+
+    Returns:
+        y (T, B, H) and the final states (B, H).
+    """
+    found, shape = derive_recurrence(plan), (len(x), *states[0].shape)
     start, leaf = states[found.s], plan.states[found.s]
-    values, a, b = coefficients(plan, x, shape, weights)
+    values, a, b = compute_coefficients(plan, x, shape, weights)
     h = scan(a, torch.cat([(a[0] * start + b[0]).unsqueeze(0), b[1:]]))
     values.done[found.after] = h
     if leaf in set(walk(found.outputs)):

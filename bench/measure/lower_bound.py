@@ -1,16 +1,16 @@
-"""The lower bound of a case: operations, memory traffic and grid-wide barriers that any backend needs, as formulas from the plan.
+"""Derives the lower bound of a case from its plan: the operations, memory traffic and grid-wide barriers that every backend needs.
 
-Products. Each runs once in the forward pass; training differentiates it by its argument and by its matrix, one more each. Not
-counted: gradients of the initial states, which no case asks for, and where the rows in front of the loop are given, those of the
-matrices, for the same reason.
+Products. Each matrix product runs once in the forward pass. Training adds two more: the gradients of its argument and of its matrix.
+Gradients of initial states are not counted, because no case asks for them; nor are gradients of the input matrices if the input projection
+is precomputed.
 
-Memory. What is given (input or rows, initial states, matrices) is read once and what is asked for (outputs; gradients of the
-input or rows, and of what is learned) written once. Training keeps all states and reads them, and the input, again. What else a
-backend keeps is its own choice: gates can be computed again from the states. Only a method that doesn't keep the states either,
-and runs the sequence a second time for them, can do with less.
+Memory. Each given tensor (input or precomputed rows, initial states, matrices) is read once, and each requested tensor (outputs, gradients
+of the input and of trainable parameters) is written once. Training writes all states and reads them and the input again. Other saved
+tensors are a choice of the backend, since gates can be recomputed from the states. Only a method that recomputes the states as well can
+need less.
 
-Barriers. A unit's next state needs all units of the last one, once for each stage: from the first product of a pass to its last,
-each but the first waits for what all units found.
+Barriers. The next state of a unit needs all units of the last state, once for each stage. Every stage of a pass except the first waits for
+the results of all units.
 """
 
 from functools import cache
@@ -26,8 +26,8 @@ B, T = sympy.symbols("B T", positive=True, integer=True)
 
 
 @cache
-def lower_bound_formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Expr]:
-    """`Demand` as formulas in T, B, D and H, with elements for bytes."""
+def derive_formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Expr]:
+    """Returns the fields of `LowerBound` as formulas in T, B, D and H. `bytes` and `resident_bytes` count elements, not bytes."""
     recurrent = sympy.Add(*(parameter_sizes(plan)[f"W.{name}"] for name in dict.fromkeys(plan.recurrent)))
     learned = parameter_count(plan) if input_product else recurrent
     width = D if input_product else H * sum(term.hoisted is not None for term in plan.terms)
@@ -45,17 +45,15 @@ def lower_bound_formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[st
     return {
         "hoisted": steps * flop_counts(plan)["hoisted"] * hoisted if input_product else sympy.Integer(0),
         "recurrent": turns * B * flop_counts(plan)["recurrent"],
-        "elements": sympy.expand(moved),
+        "bytes": sympy.expand(moved),
         "resident_bytes": recurrent,
         "grid_syncs": (T * len(plan.stages) - 1) * passes if plan.stages else sympy.Integer(0),
     }
 
 
 def compute_lower_bound(plan: Plan, case: Case) -> LowerBound:
-    found = lower_bound_formulas(plan, case.mode, case.input_product)
+    """Returns the lower bound of a case."""
+    found = derive_formulas(plan, case.mode, case.input_product)
     sizes = {T: case.T, B: case.B, D: case.D, H: case.H}
-    hoisted, recurrent, elements, resident_bytes, grid_syncs = (int(value.subs(sizes)) for value in found.values())
-    width = DTYPES[case.dtype].itemsize
-    return LowerBound(
-        hoisted=hoisted, recurrent=recurrent, bytes=width * elements, resident_bytes=width * resident_bytes, grid_syncs=grid_syncs
-    )
+    scale = dict.fromkeys(("bytes", "resident_bytes"), DTYPES[case.dtype].itemsize)
+    return LowerBound(**{name: scale.get(name, 1) * int(value.subs(sizes)) for name, value in found.items()})

@@ -1,4 +1,4 @@
-"""The memory of a training step: weights, tensors saved for the backward pass, and the peak over the baseline, in bytes."""
+"""Measures the memory of a training step in bytes: weights, tensors saved for the backward pass, and the peak above the baseline."""
 
 from collections.abc import Callable, Iterable
 
@@ -11,36 +11,32 @@ from bench.records import Memory
 
 
 def measure_memory(work: Workload) -> Memory:
-    """One training step counts both: what it saves goes through hooks, which allocate nothing, while its peak is watched."""
+    """Measures the memory of one training step. Hooks count the saved tensors; they allocate nothing, so the peak is unaffected."""
     learned = list(work.learned) or list(work.problem.weights.values())
-    saved = SavedBytes({storage_id(t) for t in (*learned, *work.inputs, *work.states, work.dy)})
+    saved = SavedBytes({identify_storage(t) for t in (*learned, *work.inputs, *work.states, work.dy)})
     with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda tensor: tensor):
-        highest = peak_memory(work.train, work.problem.device)
-    return Memory(
-        weights=sum(t.numel() * t.element_size() for t in learned),
-        saved=sum(saved.kept.values()),
-        peak=highest,
-    )
+        highest = measure_peak(work.train, work.problem.device)
+    return Memory(weights=sum(t.numel() * t.element_size() for t in learned), saved=sum(saved.kept.values()), peak=highest)
 
 
-def storage_id(tensor: Tensor) -> int:
+def identify_storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
 class SavedBytes:
-    """Bytes of the unique storages that autograd keeps between forward and backward, without those already `held`."""
+    """Counts the bytes of the unique storages that autograd saves for the backward pass, except those in `held`."""
 
     def __init__(self, held: Iterable[int]):
         self.held, self.kept = set(held), dict[int, int]()
 
     def pack(self, tensor: Tensor) -> Tensor:
-        if storage_id(tensor) not in self.held:
-            self.kept[storage_id(tensor)] = tensor.untyped_storage().nbytes()
+        if identify_storage(tensor) not in self.held:
+            self.kept[identify_storage(tensor)] = tensor.untyped_storage().nbytes()
         return tensor
 
 
-def peak_memory(call: Callable[[], object], device: torch.device) -> int:
-    """The highest allocation during the call over what was allocated before it."""
+def measure_peak(call: Callable[[], object], device: torch.device) -> int:
+    """Returns the highest allocation during a call minus the allocation before it, in bytes."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         before = torch.cuda.memory_allocated(device)

@@ -1,13 +1,13 @@
-"""The numerics of a backend, and the work inside its time: from its code, and from torch's flags as they stand now.
+"""Describes the numerics of a backend and the work inside its timed call, from its code and from torch's current flags.
 
-Sources: `kernels/`; torch's notes on numerical accuracy, for cuBLAS; for cuDNN what torch asks of it (RNN.cpp in
-pytorch/aten/src/ATen/native/cudnn: `promote_rnn_math_type` makes it float32 for 16-bit operands, and TF32 follows
-`torch.backends.cudnn`) and cuDNN's documentation, which doesn't say what the state is carried in within a sequence.
+Sources: `kernels/`; torch's notes on numerical accuracy for cuBLAS; for cuDNN what torch requests (`promote_rnn_math_type` in
+pytorch/aten/src/ATen/native/cudnn/RNN.cpp selects float32 for 16-bit operands, and TF32 follows `torch.backends.cudnn`) and cuDNN's
+documentation, which does not state the dtype of the state within a sequence.
 
-`copies` are of what goes into a loop or comes out of it to another layout, such as batch-major and back: `accelerated` alone makes
-any, as it takes time last. Not among them is what a call does to its weights (ours join the matrices of one product; cuDNN, where
-`flat_weights` is False, puts all into one block), what is copied as it lies (chunks that `stepwise` replays, rows that training writes
-into, gradients that low memory gathers, sequences that get an initial state), and that eager backends stack their outputs.
+`copies` counts changes of layout of a loop's inputs or outputs, such as batch-major and back. Only `accelerated`, which needs time as the
+last dimension, makes any. Not counted: what a call does to weights (kernels/ concatenates matrices; cuDNN flattens weights if
+`flat_weights` is False), copies without a change of layout (chunks that `stepwise` replays, rows that training writes into, gradients that
+low memory collects, initial states), and the stacking of outputs by eager backends.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,7 @@ SIXTEEN = ("float16", "bfloat16")
 
 
 def describe_numerics(case: Case, workload: Workload) -> Numerics | None:
-    """Describe what a call of the case does. Reads torch's flags as they stand when the case is timed. None for a backend that isn't
-    one of this project's."""
+    """Describes the work and numerics of a case, from torch's flags at the time of the call. Returns None for a user's backend."""
     backend, _, memory = case.backend.partition("-")
     if not (backend in TABLE or SCHEDULES.get(backend)) or memory not in ("", "low"):
         return None
@@ -39,19 +38,19 @@ def describe_numerics(case: Case, workload: Workload) -> Numerics | None:
     return Numerics(
         outputs="all", copies=backend == "accelerated", operands=case.dtype, tf32_hoisted=tf32, tf32_recurrent=tf32,
         biases=count_biases(case, backend),
-        accumulators=accumulator_type(backend, case.dtype, gpu), state=state_type(backend, case, gpu, memory == "low"),
+        accumulators=find_accumulator(backend, case.dtype, gpu), state=find_state_type(backend, case, gpu, memory == "low"),
         flat_weights=is_flat(workload.learned) if backend == "vendor" and gpu else None,
     )  # fmt: skip
 
 
 def is_tf32_allowed(backend: str) -> bool:
-    """Return whether float32 may be multiplied in tf32: cuDNN has a flag of its own; `persistent` does what cuBLAS does."""
+    """Returns whether float32 products may use TF32. cuDNN has its own flag; `persistent` follows that of cuBLAS."""
     return torch.backends.cudnn.allow_tf32 if backend == "vendor" else torch.backends.cuda.matmul.allow_tf32
 
 
 def count_biases(case: Case, backend: str) -> int:
-    """Vectors added for a gate; where the rows in front of the loop are given, those left in the loop. A GRU that resets after its
-    product has one more in its candidate, as its equation has."""
+    """Returns the number of bias vectors per gate; with a precomputed input projection, those left in the loop. A GRU that resets after its
+    product has one more in its candidate, as in its equation."""
     if not any(name.startswith("b.") for name in parameter_sizes(plan(load(case.cell)))):
         return 0
     if not case.input_product:
@@ -59,9 +58,9 @@ def count_biases(case: Case, backend: str) -> int:
     return 2 if backend == "vendor" else 1
 
 
-def accumulator_type(backend: str, dtype: str, gpu: bool) -> str:
-    """Return the type that accumulates the terms of a product. cuBLAS, which runs every product outside of cuDNN and of `persistent`'s
-    loop, may split a sum; in 16 bit torch lets it add the parts in the operands' type."""
+def find_accumulator(backend: str, dtype: str, gpu: bool) -> str:
+    """Returns the dtype that accumulates a product. cuBLAS, which runs all products outside cuDNN and outside the loop of `persistent`, may
+    split a sum; for 16 bits torch lets it add the parts in the dtype of the operands."""
     if dtype not in SIXTEEN:
         return dtype
     if not gpu:
@@ -74,8 +73,8 @@ def accumulator_type(backend: str, dtype: str, gpu: bool) -> str:
     return f"{words}; cuBLAS may add parts in {dtype}" if split else words
 
 
-def state_type(backend: str, case: Case, gpu: bool, low: bool) -> str:
-    """Return the type of the state between steps. What later products and the backward pass read of it has the operands' dtype."""
+def find_state_type(backend: str, case: Case, gpu: bool, low: bool) -> str:
+    """Returns the dtype of the state between steps. Later products and the backward pass read it in the dtype of the operands."""
     if backend == "vendor":
         return UNKNOWN if gpu and case.dtype in SIXTEEN else case.dtype
     if not find_backend(backend).float32_state:
@@ -84,5 +83,5 @@ def state_type(backend: str, case: Case, gpu: bool, low: bool) -> str:
 
 
 def is_flat(learned: Sequence[Tensor]) -> bool:
-    """Return whether all lie in one block of memory, as cuDNN takes them. Otherwise torch copies them into one in every call, and warns."""
+    """Returns whether all weights lie in one block of memory, as cuDNN needs them. Otherwise torch copies them in every call and warns."""
     return len({tensor.untyped_storage().data_ptr() for tensor in learned}) == 1

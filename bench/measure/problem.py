@@ -1,4 +1,4 @@
-"""The inputs of all backends of a cell and a size, and the float64 answer they are compared with."""
+"""The inputs that all backends of a cell and size get, and the float64 answer that they are compared with."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.
 
 @dataclass(frozen=True)
 class Answer:
-    """Outputs (y, then the final states) and gradients by name: "x", each state at t = 0, each learned value."""
+    """The outputs (y, then the final states) and the gradients by name: "x", each initial state, each trainable parameter."""
 
     outputs: list[Tensor]
     gradients: dict[str, Tensor]
@@ -23,9 +23,14 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A cell at a size: random, materialised inputs, initial states, weights and upstream gradients, from a seed.
+    """A cell at a size, with random inputs, initial states, weights and upstream gradients from a seed.
 
-    `name` is what the run calls the cell. x (T, B, D); states and d_final (B, H); dy (T, B, H).
+    Attributes:
+        name: The name of the cell in the run.
+        x: Inputs (T, B, D).
+        states: Initial states, each (B, H).
+        dy: Upstream gradient of y (T, B, H).
+        d_final: Upstream gradients of the final states, each (B, H).
     """
 
     name: str
@@ -39,8 +44,8 @@ class Problem:
     seed: int
 
     @property
-    def unfit(self) -> str:
-        """Why there is no such cell of this size, or ""."""
+    def size_error(self) -> str:
+        """Returns why the cell can't have this size, or ""."""
         if plan(self.cell).elementwise_input and self.D != self.H:
             return f"{self.name} uses x unit by unit: it takes D = H"
         fitting = self.cell.round_up_width(self.H)
@@ -87,11 +92,11 @@ class Problem:
 
     @cached_property
     def answer(self) -> Answer:
-        """The reference in float64, from the very numbers the backends are given."""
+        """Returns the float64 reference for exactly the numbers that the backends get."""
         return self.reference(0.0)
 
     def reference(self, shift: float) -> Answer:
-        """The float64 reference with `shift` added to every bias."""
+        """Returns the float64 reference with `shift` added to every bias."""
         weights = {k: v.double() + (shift if k.startswith("b.") else 0.0) for k, v in self.weights.items()}
         leaves = [self.x.double(), *(s.double() for s in self.states), *weights.values()]
         for leaf in leaves:
@@ -107,6 +112,19 @@ class Problem:
 
 
 def make_problem(name: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
-    """Make a problem from names: `name` of a cell, as `cells.load` takes it, `dtype` of DTYPES, `device` torch's. Raises KeyError for a
-    name that isn't known."""
+    """Makes a problem from names.
+
+    Args:
+        name: A cell, as `cells.load` takes it.
+        T: Time steps.
+        B: Sequences.
+        D: Inputs.
+        H: Units.
+        dtype: A key of DTYPES.
+        device: A torch device.
+        seed: Seeds all random numbers.
+
+    Raises:
+        KeyError: A name is unknown.
+    """
     return Problem(name, cells.load(name), T, B, D, H, DTYPES[dtype], torch.device(device), seed)

@@ -1,4 +1,4 @@
-"""Which commit a working tree is, for one that was copied without its .git."""
+"""Finds the commit of a working tree that was copied without its .git folder."""
 
 import hashlib
 import json
@@ -9,12 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("cells", "kernels", "bench")
 VARIABLE = "RECURRENT_BENCH_COMMIT"
-"""Names the file that says it."""
+"""The environment variable that names the file with the commit."""
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit, whether the working tree had changes to it, and the digest of that tree's sources."""
+    """A commit, whether its working tree had changes, and the digest of the tree's sources."""
 
     commit: str
     dirty: bool
@@ -24,18 +24,18 @@ class Commit:
         path.write_text(json.dumps(asdict(self)) + "\n")
 
 
-def source_digest(root: Path = ROOT) -> str:
-    """Return the digest of all sources that run."""
+def digest_sources(root: Path = ROOT) -> str:
+    """Returns the SHA-256 digest of all Python sources that run."""
     found = hashlib.sha256()
     for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
         found.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
     return found.hexdigest()
 
 
-def recorded_commit() -> tuple[str, bool]:
-    """Return the commit in the file that `VARIABLE` names, and whether this tree differs from it; ("", False) without one."""
+def read_recorded_commit() -> tuple[str, bool]:
+    """Returns the commit in the file that `VARIABLE` names, and whether this tree differs from it; ("", False) without a file."""
     try:
         found = Commit(**json.loads(Path(os.environ[VARIABLE]).read_text()))
     except (KeyError, OSError, ValueError, TypeError):
         return "", False
-    return found.commit, found.dirty or found.sources != source_digest()
+    return found.commit, found.dirty or found.sources != digest_sources()

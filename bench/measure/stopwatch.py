@@ -1,4 +1,4 @@
-"""A stopwatch of activities: seconds by activity, each counted once."""
+"""Counts seconds by activity."""
 
 import time
 from collections.abc import Iterator
@@ -6,13 +6,15 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
+    """Counts seconds by activity; each second counts for one activity."""
+
     def __init__(self) -> None:
         self.activity, self.since = "", 0.0
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def time_activity(self, activity: str) -> Iterator[None]:
-        """Count the time within as that activity, and not as the one around it."""
+        """Counts the time inside the context for an activity, and not for the activity around it."""
         outer = self.activity
         self.switch(activity)
         try:
@@ -27,6 +29,6 @@ class Stopwatch:
         self.activity, self.since = activity, now
 
     def take_seconds(self) -> dict[str, float]:
-        """Seconds by activity since this was last asked."""
+        """Returns the seconds by activity since the last call."""
         found, self.seconds = self.seconds, {}
         return found

@@ -1,4 +1,4 @@
-"""The settings that a backend could change for what runs after it in the same process: torch's own, and the working folder."""
+"""Saves and restores the process-wide settings that a backend could change for later ones: torch's flags and the working folder."""
 
 import os
 from collections.abc import Callable
@@ -20,11 +20,19 @@ FLAGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 
 def read_flags() -> dict[str, Any]:
+    """Returns the current settings by name."""
     return {name: get() for name, (get, _) in FLAGS.items()}
 
 
 def restore_flags(before: dict[str, Any]) -> str:
-    """Put all back as it was. Says what was not so, "" where all was."""
+    """Restores all settings.
+
+    Args:
+        before: The settings to restore, from `read_flags`.
+
+    Returns:
+        A sentence that names the settings that had changed, or "".
+    """
     changed = [name for name, (get, _) in FLAGS.items() if get() != before[name]]
     for name in changed:
         FLAGS[name][1](before[name])
@@ -32,7 +40,7 @@ def restore_flags(before: dict[str, Any]) -> str:
 
 
 def set_precision(precision: str) -> None:
-    """One setting for every fp32 product: cuBLAS, cuDNN and the kernels' own."""
+    """Sets the precision of all float32 products ("ieee" or "tf32"): cuBLAS, cuDNN and the kernels of this project."""
     tf32 = precision == "tf32"
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32

@@ -1,7 +1,7 @@
-"""The cells of the package torchrecurrent whose equations are those of ours: its class, its options, and its parameters as the cell's.
+"""Maps cells to those of the package torchrecurrent with the same equations: its class, its options, and its parameters by ours.
 
-Not among them: its JANET, which has a second state and learns β, and whatever deviates from the paper that we follow. Each is held
-against the float64 reference like any backend before it is timed.
+Left out are its JANET, which has a second state and a trainable β, and cells that deviate from the paper that this project follows. Each is
+compared with the float64 reference before it is timed, like every backend.
 """
 
 from typing import Any

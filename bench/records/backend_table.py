@@ -1,11 +1,12 @@
-"""The backends of a benchmark: a row of plain data for each, which everything else asks.
+"""The table of backends: one row of plain data per backend. All other modules read a backend's properties here.
 
-A new schedule of `kernels/schedules/` needs no row here: `find_backend` gives it one of its own. A row that is written out adds what a
-default run needs to know: where it runs, and for which cells.
+A new schedule in `kernels/schedules/` needs no row: `find_backend` returns a default row for it. A written row adds the devices and the
+cells of a default run.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Literal
 
@@ -18,15 +19,20 @@ Cells = Literal["all", "without products", "linear recurrences", "waves"]
 class Backend:
     """A way to run a cell.
 
-    kind: a "schedule" of kernels/, the "reference" in eager torch, or a "peer" from another library.
-    devices: where a run that names no backends measures it; `low_devices`, where it measures the schedule with memory="low", too.
-    needs: what must be installed, "" for torch alone.
-    cells: the cells that it can run, of those `cannot` says why not.
-    baseline: the backend that its speed is compared with, "" for none.
-    colour, mark: how a plot draws it; no two rows share both.
-    slow: runs its steps one by one in Python, so the sizes of a suite leave it out.
-    interpreted: a CPU only checks it, in Triton's interpreter, without a time.
-    float32_state: carries the state in float32 where the operands have 16 bits.
+    Attributes:
+        name: Its name in records and options.
+        kind: "schedule" of kernels/, "reference" in eager torch, or "peer" from another library.
+        devices: The devices on which a run without --backends measures it.
+        low_devices: The devices on which such a run also measures the schedule with memory="low".
+        needs: The package that must be installed; "" for torch alone.
+        cells: The cells that it supports.
+        cannot: The cells that it does not support, in words.
+        baseline: The backend that its speed is compared with; "" for none.
+        colour: Its colour in plots. No two rows share colour and mark.
+        mark: Its mark in plots.
+        slow: Whether it runs its steps one by one in Python; suites leave out its sizes.
+        interpreted: Whether a CPU only checks it, in Triton's interpreter and without a time.
+        float32_state: Whether it keeps the state in float32 for 16-bit operands.
     """
 
     name: str
@@ -45,57 +51,41 @@ class Backend:
 
 
 BOTH: tuple[Device, ...] = ("cpu", "cuda")
+schedule = partial(Backend, devices=BOTH, needs="triton", interpreted=True, float32_state=True)
+peer = partial(Backend, kind="peer", devices=BOTH)
+scan_peer = partial(peer, cells="linear recurrences", cannot="cells that aren't linear recurrences")
+fla_peer = partial(
+    scan_peer, devices=("cuda",), needs="fla-core", cannot="linear recurrences with a factor of 0 or less", float32_state=True
+)
 ROWS = (
-    Backend(
-        "vendor", "peer", BOTH, cannot="cells that torch.nn doesn't have", baseline="", colour="#000000", mark="o",
-    ),
+    peer("vendor", cannot="cells that torch.nn doesn't have", baseline="", colour="#000000", mark="o"),
     Backend("eager", "reference", BOTH, colour="#0072B2", mark="s", slow=True),
     Backend("compiled", devices=("cpu",), needs="a C++ compiler", colour="#D55E00", mark="D"),
-    Backend("stepwise", devices=BOTH, needs="triton", colour="#009E73", mark="^", interpreted=True, float32_state=True),
-    Backend(
-        "persistent", devices=BOTH, low_devices=("cuda",), needs="triton", colour="#E69F00", mark="v", interpreted=True, float32_state=True,
+    schedule("stepwise", colour="#009E73", mark="^"),
+    schedule("persistent", low_devices=("cuda",), colour="#E69F00", mark="v"),
+    schedule("scan", cells="without products", cannot="cells with a product in the loop", colour="#56B4E9", mark="P"),
+    schedule(
+        "stencil", cells="waves", cannot="cells whose units don't read their neighbours", baseline="conv2d", colour="#E69F00", mark="<"
     ),
-    Backend(
-        "scan", devices=BOTH, needs="triton", cells="without products", cannot="cells with a product in the loop",
-        colour="#56B4E9", mark="P", interpreted=True, float32_state=True,
-    ),
-    Backend(
-        "stencil", devices=BOTH, needs="triton", cells="waves", cannot="cells whose units don't read their neighbours", baseline="conv2d",
-        colour="#E69F00", mark="<", interpreted=True, float32_state=True,
-    ),
-    Backend(
-        "torchrecurrent", "peer", BOTH, needs="torchrecurrent", cannot="cells that torchrecurrent doesn't have", colour="#CC79A7", mark="*",
-        slow=True,
-    ),
-    Backend(
-        "associative", "peer", BOTH, cells="linear recurrences", cannot="cells that aren't linear recurrences", colour="#882255", mark="h",
-    ),
-    Backend(
-        "accelerated", "peer", ("cuda",), needs="accelerated-scan", cells="linear recurrences",
-        cannot="cells that aren't linear recurrences", colour="#D55E00", mark="p",
-    ),
-    Backend(
-        "fla_chunk", "peer", ("cuda",), needs="fla-core", cells="linear recurrences",
-        cannot="linear recurrences with a factor of 0 or less", colour="#E69F00", mark="d", float32_state=True,
-    ),
-    Backend(
-        "fla_recurrent", "peer", ("cuda",), needs="fla-core", cells="linear recurrences",
-        cannot="linear recurrences with a factor of 0 or less", colour="#CC79A7", mark="H", float32_state=True,
-    ),
-    Backend("conv2d", "peer", BOTH, cells="waves", cannot="all cells but wave", colour="#CC79A7", mark=">"),
-)  # fmt: skip
-"""The backends in the order of a table's columns. Colours are those of Okabe and Ito (2008) and two of Tol's, which colour-blind
-readers can tell apart; rows that share a colour run no common cell on one device."""
+    peer("torchrecurrent", needs="torchrecurrent", cannot="cells that torchrecurrent doesn't have", colour="#CC79A7", mark="*", slow=True),
+    scan_peer("associative", colour="#882255", mark="h"),
+    scan_peer("accelerated", devices=("cuda",), needs="accelerated-scan", colour="#D55E00", mark="p"),
+    fla_peer("fla_chunk", colour="#E69F00", mark="d"),
+    fla_peer("fla_recurrent", colour="#CC79A7", mark="H"),
+    peer("conv2d", cells="waves", cannot="all cells but wave", colour="#CC79A7", mark=">"),
+)
+"""The backends, in the order of a table's columns.
+
+The colours are those of Okabe and Ito (2008) and two of Tol's palette, which colour-blind readers can distinguish. Two rows share a colour
+only if no cell runs on both of them on one device."""
 
 TABLE = {row.name: row for row in ROWS}
 LOW = "-low"
-"""The ending of a schedule that runs with memory="low"."""
+"""The suffix of a schedule that runs with memory="low"."""
 
-NAMES = (
-    *(row.name for row in ROWS if row.kind != "peer"), *(row.name + LOW for row in ROWS if row.kind == "schedule"),
-    *(row.name for row in ROWS if row.kind == "peer"),
-)  # fmt: skip
-"""The names that --backends takes, without those of one's own."""
+LOW_NAMES = [row.name + LOW for row in ROWS if row.kind == "schedule"]
+NAMES = (*(row.name for row in ROWS if row.kind != "peer"), *LOW_NAMES, *(row.name for row in ROWS if row.kind == "peer"))
+"""The names that --backends accepts, besides a user's own."""
 
 COLUMNS = tuple(name for row in ROWS for name in ((row.name, row.name + LOW) if row.kind == "schedule" else (row.name,)))
 """The order of a table's columns."""
@@ -103,38 +93,43 @@ COLUMNS = tuple(name for row in ROWS for name in ((row.name, row.name + LOW) if 
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
 MARKS = "XosD^vP*hpd<>H"
 SPARE = tuple(look for look in product(reversed(COLOURS), MARKS) if look not in {(row.colour, row.mark) for row in ROWS})
-"""Colours and marks for backends that have no row here."""
+"""Colours and marks for backends without a row."""
 
 OLD_NAMES = {"resident": "persistent"}
-"""Old names of backends: records of earlier versions have them, and --backends takes them with a warning."""
+"""Former names of backends. Records of earlier versions have them, and --backends accepts them with a warning."""
 
 
-def base_name(backend: str) -> str:
-    """The name of a backend without the ending of low memory."""
+def strip_low(backend: str) -> str:
+    """Returns the name of a backend without the suffix for low memory."""
     return backend.removesuffix(LOW)
 
 
-def current_name(backend: str) -> str:
-    """The name that a backend has today, for one that may be an old name: "resident-low" is "persistent-low"."""
-    name = base_name(backend)
+def translate_name(backend: str) -> str:
+    """Returns the current name of a backend: "persistent-low" for "resident-low"."""
+    name = strip_low(backend)
     return OLD_NAMES.get(name, name) + backend[len(name) :]
 
 
 def find_backend(backend: str) -> Backend:
-    """The row of a backend, with or without low memory; one with no special case for a name that isn't in the table."""
-    return TABLE.get(base_name(backend)) or Backend(base_name(backend))
+    """Returns the row of a backend, with or without low memory; a default row for a name that is not in the table."""
+    return TABLE.get(strip_low(backend)) or Backend(strip_low(backend))
 
 
-def default_names(device: Device) -> tuple[str, ...]:
-    """The backends of a run that names none, each for the cells that it can run."""
+def list_defaults(device: Device) -> tuple[str, ...]:
+    """Returns the backends that a run measures by default on a device."""
     rows = sorted((row for row in ROWS if device in row.devices), key=lambda row: row.kind == "peer")
     return tuple(name for row in rows for name in (row.name, *([row.name + LOW] if device in row.low_devices else [])))
 
 
+def order_backend(backend: str) -> tuple[int, str]:
+    """Returns the key that sorts backends in the order of a table's columns; the names that it lacks come last."""
+    return COLUMNS.index(backend) if backend in COLUMNS else len(COLUMNS), backend
+
+
 def choose_look(backend: str, others: Iterable[str] = ()) -> tuple[str, str]:
-    """The colour and the mark of a backend in a plot with `others`. A backend that has no row gets a spare pair, which none of them has."""
-    name = base_name(backend)
+    """Returns the colour and the mark of a backend in a plot with `others`. A backend without a row gets a spare pair that no other has."""
+    name = strip_low(backend)
     if name in TABLE:
         return TABLE[name].colour, TABLE[name].mark
-    new = sorted({base_name(other) for other in (backend, *others)} - TABLE.keys())
+    new = sorted({strip_low(other) for other in (backend, *others)} - TABLE.keys())
     return SPARE[new.index(name) % len(SPARE)]

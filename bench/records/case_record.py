@@ -1,4 +1,4 @@
-"""One thing to measure, and its outcome."""
+"""A case to measure, and its outcome."""
 
 from typing import Literal
 
@@ -10,17 +10,25 @@ Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout",
 FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
 Mode = Literal["training", "inference", "backward"]
 Stop = Literal["", "precise", "time", "count", "interrupted"]
-"""Why no more samples were taken: the interval of the median was narrow enough, the time or the number allowed was used up."""
+"""Why sampling ended: the interval of the median was narrow enough ("precise"), or the allowed time or number of samples was used up."""
 
 
 class Case(Model):
-    """One thing to measure: a cell at a size on a backend.
+    """A case to measure: a cell at a size on a backend.
 
-    T time steps, B sequences, D input width, H hidden width. `mode` "training" is forward and backward with the gradient of
-    the input, "backward" the second half of it, timed alone; `input_product` says whether the products of the input are inside the
-    time. `precision` is that of every fp32 product ("ieee" or "tf32"). `matched_params_of` names the cell whose parameter count this row's
-    H was chosen to equal: the vendor's GRU standing in for a cell the vendor doesn't have. A `aa_repeat` is the same case again under
-    another name: what the two differ by is noise.
+    Attributes:
+        cell: The name of the cell.
+        backend: The name of the backend.
+        mode: "training" (forward and backward pass with the gradient of the input), "inference", or "backward" (the backward pass alone).
+        T: Time steps.
+        B: Sequences.
+        D: Width of the input.
+        H: Hidden width.
+        dtype: The dtype of all tensors.
+        precision: The precision of all float32 products, "ieee" or "tf32".
+        input_product: Whether the time includes the input projection.
+        matched_params_of: The cell whose parameter count determined H: the vendor's GRU replaces a cell that the vendor lacks.
+        aa_repeat: Whether this is a repeated measurement of the same case (A/A). The difference of the two is noise.
     """
 
     cell: Name
@@ -38,8 +46,13 @@ class Case(Model):
 
 
 class Errors(Model):
-    """max|Δ| / max|reference| against the float64 reference at this very shape: of the outputs and final states, and of the
-    worst gradient, which is named ("x", "h_0", "W.ih", …)."""
+    """The largest errors against the float64 reference at the size of the case, each max|Δ| / max|reference|.
+
+    Attributes:
+        output: The error of the outputs and final states.
+        gradient: The error of the worst gradient.
+        worst: The name of that gradient ("x", "h_0", "W.ih", …).
+    """
 
     output: float
     gradient: float | None = None
@@ -47,8 +60,13 @@ class Errors(Model):
 
 
 class Memory(Model):
-    """Bytes. `saved`: kept between forward and backward, by unique storage, without weights and inputs. `peak`: highest
-    allocation during the call over what was allocated before it."""
+    """The memory of a training step in bytes.
+
+    Attributes:
+        weights: The size of all weights.
+        saved: Tensors saved between forward and backward pass, counted once per storage, without weights and inputs.
+        peak: The highest allocation during the call minus the allocation before it.
+    """
 
     weights: NonNegativeInt
     saved: NonNegativeInt
@@ -56,11 +74,14 @@ class Memory(Model):
 
 
 class LowerBound(Model):
-    """The least that one call of a case needs on any backend; `bench.measure.lower_bound` says why.
+    """The operations, memory traffic and barriers that every backend needs for one call of a case (derived in `bench.measure.lower_bound`).
 
-    `hoisted` and `recurrent`: flops of the products in front of the loop and in it. `bytes`: read from memory or written to it.
-    `resident_bytes`: bytes of the recurrent matrices. `grid_syncs`: how often, one after another, all units of a sequence must know what
-    all others found.
+    Attributes:
+        hoisted: Flops of the matrix products before the loop.
+        recurrent: Flops of the matrix products in the loop.
+        bytes: Bytes read from memory or written to it.
+        resident_bytes: Bytes of the recurrent matrices.
+        grid_syncs: The number of successive points at which all units of a sequence need the results of all others.
     """
 
     hoisted: NonNegativeInt
@@ -71,11 +92,18 @@ class LowerBound(Model):
 
 
 class Numerics(Model):
-    """The work of a call and its numerics. Rows whose `comparable` differs are never put in one ratio.
+    """The work of a call and its numerics. Cases with different `comparable` are never compared.
 
-    `outputs`: all T of them or the last; `copies`: of inputs or outputs to another layout, inside the time; `tf32`: of float32
-    products in front of the loop and in it. Declared, and not compared: `biases`, vectors added for each gate (torch.nn has two, whose
-    sum is one); `accumulators` of products and carried `state`; `flat_weights`, cuDNN's one block, None where there is none.
+    Attributes:
+        outputs: Whether all T outputs are computed or only the last.
+        copies: Whether the time includes a copy of inputs or outputs to another layout.
+        operands: The dtype of the operands.
+        tf32_hoisted: Whether float32 products before the loop use TF32.
+        tf32_recurrent: Whether float32 products in the loop use TF32.
+        biases: Bias vectors per gate (torch.nn has two, which act as one). Not compared, like the following ones.
+        accumulators: The dtype that accumulates products.
+        state: The dtype of the state between steps.
+        flat_weights: Whether all weights lie in one block, as cuDNN needs them; None for other backends.
     """
 
     outputs: Literal["all", "last"]
@@ -90,16 +118,24 @@ class Numerics(Model):
 
     @property
     def comparable(self) -> tuple[object, ...]:
-        """Return what two rows must share to be compared."""
+        """Returns the fields that two cases must share to be compared."""
         return self.outputs, self.copies, self.operands, self.tf32_hoisted, self.tf32_recurrent
 
 
 HEAD_START_CYCLES = 4_000_000
-"""Cycles that a GPU is kept busy before a timed call, some 2 ms: so far ahead the host may issue work, as it does in a training loop."""
+"""Cycles that a GPU is kept busy before a timed call, about 2 ms. The host can issue work that far ahead, as in a training loop."""
 
 
 class Reading(Model):
-    """How a GPU was just after a sample: clocks in Hz, watts, °C, and why it held its clock back, in NVML's words."""
+    """The state of a GPU just after a sample.
+
+    Attributes:
+        clock: The clock of the multiprocessors in Hz.
+        memory_clock: The clock of the memory in Hz.
+        power: Watts.
+        temperature: °C.
+        throttled: The reasons why the clock was throttled, in NVML's words.
+    """
 
     clock: float | None = None
     memory_clock: float | None = None
@@ -109,15 +145,33 @@ class Reading(Model):
 
 
 class CaseRecord(Model):
-    """The outcome of a case. `samples` are seconds per call, in the order taken, `rounds` the interleaved round each was
-    taken in, `stopped` why there are no more; `build_seconds` is compiling and warming up. `reason` says why a status is not ok, and
-    where and at which size a "verified" one was checked; "skipped" is what a run has left out so far. `parameters` counts learned
-    values; `flops` is of one forward step of one sequence. `algorithm` is what cuDNN is expected to take, of the vendor's cases.
-    `unit` is what a step does for each of its B·H units, where that is a measure of speed: the "cell update" of waves.
+    """The outcome of a case.
 
-    `cold` are seconds of calls before which the caches were overwritten. On a GPU: `host`, seconds after which each sample's call
-    came back to the host; `graph`, seconds of the whole call replayed from one CUDA graph, or why there are none in `no_graph`;
-    `launches`, kernels that one call runs; `readings`, one for each sample; `energy`, joules of a call."""
+    Attributes:
+        case: The case.
+        status: The outcome; "skipped" means that the run has not measured the case yet.
+        reason: Why the status is not "ok"; for "verified", where and at which size the case was checked.
+        errors: The errors against float64.
+        samples: Seconds per call, in the order measured.
+        rounds: The interleaved round of each sample.
+        stopped: Why sampling ended.
+        cold: Seconds of calls with overwritten caches.
+        host: On a GPU, the seconds until each call returned to the host.
+        graph: On a GPU, the seconds of the call replayed as one CUDA graph.
+        no_graph: Why `graph` is empty.
+        launches: The number of kernels that one call runs on a GPU.
+        readings: The state of the GPU after each sample.
+        energy: Joules per call.
+        build_seconds: Seconds for compilation and warm-up.
+        memory: The memory of a training step.
+        parameters: The number of trainable parameters.
+        formula: That number as a formula in D and H.
+        flops: The flops of one forward step of one sequence.
+        algorithm: The algorithm that cuDNN is expected to use, for cases of the vendor.
+        unit: The unit of speed for each of the B·H updates of a step, if the cell has one: "cell update" for waves.
+        lower_bound: The least that any backend needs.
+        numerics: The work and the numerics of a call.
+    """
 
     kind: Literal["case"] = "case"
     case: Case

@@ -1,10 +1,10 @@
-"""The growth of a small difference between two trajectories of a cell without input."""
+"""Records of the growth of a small difference between two trajectories of a cell without input."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.records.base_record import Model, Name, Size
+from bench.records.base_record import Model, Name, Size, check_same_length
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -12,9 +12,11 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 class MapRecord(Model):
     """One of the chaotic maps of Laurent & von Brecht (2017): a cell of two units with given weights, without input or biases.
 
-    `exponents`: the largest Lyapunov exponent, in nats per step, for each of `seeds`, each over its own `starts` starting points and
-    `steps` steps. Their protocol: of `copies` within ±`epsilon` of one point, `cloud` has where the first thousands of them
-    are after `iterations` steps; `distance[i]` is how far apart two of them are after `times[i]` steps.
+    Attributes:
+        exponents: The largest Lyapunov exponent in nats per step, for each of `seeds`, over `starts` starting points and `steps` steps.
+        copies: The number of points that start within ±`epsilon` of one point, as in the paper.
+        cloud: The first thousands of these points after `iterations` steps.
+        distance: The distance of two of them after each of `times` steps.
     """
 
     kind: Literal["map"] = "map"
@@ -34,17 +36,18 @@ class MapRecord(Model):
 
     @model_validator(mode="after")
     def check_lengths(self) -> Self:
-        if not len(self.times) == len(self.distance):
-            raise ValueError("what was followed is not as long as its times")
+        check_same_length("times and distance", self.times, self.distance)
         return self
 
 
 class DecayRecord(Model):
-    """A cell of H units without input, at the initialisation `init`, B trajectories from standard normal states, over T steps.
+    """A cell of H units without input at the initialisation `init`: B trajectories of T steps from standard normal states.
 
-    `exponent`: nats per step by which a small difference grows, a value for each trajectory. At each of `times`: `norm`, the mean of
-    ‖h‖/√H, and `distance`, the mean distance, over √H, of pairs that began independently. Nothing is kept from where the square of
-    a state is too large for float64, in `lost` trajectories by then.
+    Attributes:
+        exponent: The growth of a small difference in nats per step, for each trajectory.
+        norm: The mean of ‖h‖/√H at each of `times`.
+        distance: The mean distance, divided by √H, of pairs that start independently, at each of `times`.
+        lost: The number of trajectories whose squared state exceeded float64. The lists end there.
     """
 
     kind: Literal["decay"] = "decay"
@@ -62,6 +65,5 @@ class DecayRecord(Model):
 
     @model_validator(mode="after")
     def check_lengths(self) -> Self:
-        if not len(self.times) == len(self.norm) == len(self.distance):
-            raise ValueError("what was followed is not as long as its times")
+        check_same_length("times, norm and distance", self.times, self.norm, self.distance)
         return self

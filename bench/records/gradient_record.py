@@ -1,21 +1,24 @@
-"""Gradient norms of one cell at one length."""
+"""The record of the gradient norms of one cell at one length."""
 
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from bench.records.base_record import Model, Name, Size
+from bench.records.base_record import Model, Name, Size, check_same_length
 
 
 class GradientRecord(Model):
-    """Gradient norms of one cell at one length, from a fixed seed, at the initialisation `init` or with the weights of a checkpoint that
-    it names. `loss` states L in words.
+    """Gradient norms of one cell at one length, from a fixed seed.
 
-    `by_lag[i]` is the mean over sequences of ‖∂L_b/∂s_{T-k}‖ at k = `lags[i]`, or k = i where there are no `lags`, up to k = T, where s
-    holds all states of the cell (h, and c of an LSTM): the last is that of the initial states. `errors` are, at the same lags, the
-    distance of these gradients from those of the same numbers in float64, over the norm of the latter. `parameters` are the norms of
-    ∂L/∂(a learned value), L the mean of L_b, by name. `non_finite` counts the entries of all these gradients that are not finite; they
-    are left out of the norms. `backend` is what ran.
+    Attributes:
+        init: The initialisation, or the checkpoint that the weights come from.
+        loss: The loss L in words.
+        by_lag: The mean over sequences of ‖∂L_b/∂s_{T-k}‖ at each lag k of `lags` (0, 1, … without `lags`) up to k = T. s holds all states
+            of the cell (h, and c of an LSTM), so the last entry is the gradient of the initial states.
+        errors: At the same lags, the distance of these gradients from those in float64, divided by the norm of the latter.
+        parameters: The norm of ∂L/∂p for each trainable parameter p by name. L is the mean of L_b.
+        non_finite: The number of NaN or Inf entries in all gradients. They are left out of the norms.
+        backend: The backend that ran.
     """
 
     kind: Literal["gradients"] = "gradients"
@@ -37,12 +40,10 @@ class GradientRecord(Model):
 
     @property
     def steps(self) -> list[int]:
-        """The lags of `by_lag`."""
+        """Returns the lags of `by_lag`."""
         return self.lags or list(range(len(self.by_lag)))
 
     @model_validator(mode="after")
     def check_lengths(self) -> Self:
-        for name in ("lags", "errors"):
-            if getattr(self, name) and len(getattr(self, name)) != len(self.by_lag):
-                raise ValueError(f"{name} are not as many as by_lag")
+        check_same_length("by_lag, lags and errors", self.by_lag, *(values for values in (self.lags, self.errors) if values))
         return self

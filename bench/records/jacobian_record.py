@@ -1,4 +1,4 @@
-"""Singular values of a cell's Jacobians over lag."""
+"""The record of the singular values of a cell's Jacobians over lag."""
 
 from typing import Literal, Self
 
@@ -8,9 +8,13 @@ from bench.records.base_record import Model, Name, Size
 
 
 class Spectrum(Model):
-    """The spectrum of a Jacobian at each lag: `values[i]` has all singular values at the i-th, largest first, and `mean_square[i]` their
-    mean square. Where a Jacobian was too large to be written out, there are no `values`, and the mean square is estimated from products
-    with random vectors. Values below a rounding error of the largest say no more than that they are small."""
+    """The spectrum of a Jacobian at each lag.
+
+    Attributes:
+        values: All singular values at each lag, largest first. Empty if the Jacobian was too large to compute. Values below a rounding
+            error of the largest are only known to be small.
+        mean_square: The mean square of the singular values at each lag; without `values`, an estimate from products with random vectors.
+    """
 
     values: list[list[float]] = Field(default_factory=list)
     mean_square: list[float]
@@ -19,9 +23,13 @@ class Spectrum(Model):
 class JacobianRecord(Model):
     """Jacobians of one cell along one sequence of T standard normal inputs, at the initialisation `init`.
 
-    At each of `lags`, k: `state` is of ∂s_T/∂s_{T-k}, s all states of the cell, from k = 0, where it is the identity; `input` of
-    ∂h_T/∂x_{T-k}, for all lags but k = T, which no input has, and `latent`, at the same, of ∂h_T/∂z_{T-k}, z what the cell makes of x
-    alone (MinimalRNN's z = Φ(x)); None where it has no such value. `probes` is the number of random vectors, 0 where there are none.
+    Attributes:
+        lags: The lags k.
+        state: The spectrum of ∂s_T/∂s_{T-k}, where s holds all states of the cell. It is the identity at k = 0.
+        input: The spectrum of ∂h_T/∂x_{T-k}, at all lags except k = T, which has no input.
+        latent: The spectrum of ∂h_T/∂z_{T-k} at the same lags, where z is the only value that the cell computes from x alone (MinimalRNN's
+            z = Φ(x)); None without such a value.
+        probes: The number of random vectors; 0 for exact spectra.
     """
 
     kind: Literal["jacobian"] = "jacobian"

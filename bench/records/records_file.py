@@ -1,9 +1,9 @@
-"""The file of a run: one JSON line for the run, then one for every measurement, as they finish.
+"""Reads and writes the records of a run: one JSON line for the run, then one for each measurement as it finishes.
 
     records.jsonl:   {"kind": "run", …}  {"kind": "case", …}  {"kind": "gradients", …}  …
 
-Raw samples are kept; whatever a report shows is derived from them. Seconds, bytes and counts, without prefixes. A run that is finished may
-have its records gzipped, as records.jsonl.gz.
+The file keeps raw samples; reports are computed from them. Units are seconds, bytes and counts, without prefixes. The records of a finished
+run may be gzipped, as records.jsonl.gz.
 """
 
 import errno
@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -25,29 +25,30 @@ from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord
 from bench.records.run_record import End, Run
 from bench.records.scale_record import ScaleRecord
-from bench.records.schema import SCHEMA, upgrade
+from bench.records.schema import SCHEMA, upgrade_line
 from bench.records.theory_record import TheoryRecord
 from bench.records.training_record import LearnedRecord, TrainingRecord
 
 FILE, GZIPPED = "records.jsonl", "records.jsonl.gz"
 MAGIC = b"\x1f\x8b"
-"""The first bytes of what is gzipped; no line of JSON begins so."""
+"""The first bytes of a gzipped file; no line of JSON starts with them."""
 
 
 class RecordError(ValueError):
-    """A records file that can't be read; the message names the file, the line and the fault."""
+    """A records file can't be read. The message names the file, the line and the error."""
 
 
 Record = (
     Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord
     | ScaleRecord | End
 )  # fmt: skip
+Line = TypeVar("Line", bound=Model)
 _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
 
 
 class Records(Model):
-    """A records file, read. Where a case was measured again, its last record counts; failures stay. Of a training that was resumed,
-    the last one counts, too."""
+    """The content of a records file. If a case was measured again, the last record counts, but failures stay. If a training was resumed,
+    the last record counts."""
 
     run: Run
     cases: list[CaseRecord]
@@ -63,7 +64,7 @@ class Records(Model):
 
     @property
     def dynamics_count(self) -> int:
-        """How many records there are of dynamics."""
+        """Returns the number of records of signal studies."""
         return len([*self.gradients, *self.jacobians, *self.theory, *self.maps, *self.decays])
 
     @property
@@ -72,8 +73,11 @@ class Records(Model):
 
 
 def write_record(stream: FileIO, line: Record) -> None:
-    """Append one record, whole: what is measured survives whatever happens next. On a full disk the file stays as it was, and
-    OSError is raised."""
+    """Appends one record as a whole line, so that it survives a later crash.
+
+    Raises:
+        OSError: The disk is full. The file is unchanged then.
+    """
     data = line.model_dump_json().encode() + b"\n"
     end = stream.tell()
     try:
@@ -85,7 +89,7 @@ def write_record(stream: FileIO, line: Record) -> None:
 
 
 def truncate_partial_line(path: Path) -> bool:
-    """Cut off a last line that was not written whole, as by a process that was killed. Says whether there was one."""
+    """Removes an incomplete last line, which a killed process may leave. Returns whether there was one."""
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
     if whole < len(data):
@@ -94,12 +98,12 @@ def truncate_partial_line(path: Path) -> bool:
 
 
 def find_records(folder: Path) -> Path | None:
-    """The records file of a folder, plain or gzipped; None where it has neither."""
+    """Returns the records file of a folder, plain or gzipped, or None."""
     return next((folder / name for name in (FILE, GZIPPED) if (folder / name).is_file()), None)
 
 
-def compress(folder: Path) -> Path:
-    """Gzip the records of a folder, byte for byte the same every time, in place of the plain file. Returns the path of the records."""
+def compress_records(folder: Path) -> Path:
+    """Replaces the records of a folder by a gzipped file with reproducible bytes. Returns its path."""
     plain, packed = folder / FILE, folder / GZIPPED
     if plain.is_file():
         part = folder / f"{GZIPPED}.part"
@@ -110,10 +114,13 @@ def compress(folder: Path) -> Path:
 
 
 def read_records(path: Path) -> Records:
-    """Read a records file, plain or gzipped, or the one in a folder.
+    """Reads a records file, plain or gzipped, or the one in a folder.
+
+    Args:
+        path: The file or its folder.
 
     Raises:
-        RecordError: A line is cut short or of another schema, or the file can't be read.
+        RecordError: A line is incomplete or of an unknown schema, or the file can't be read.
     """
     path = (find_records(path) or path / FILE) if path.is_dir() else path
     try:
@@ -124,32 +131,30 @@ def read_records(path: Path) -> Records:
         raise RecordError(f"{path}: line 1 is not a run: is this a records.jsonl that `bench all` wrote?")
     cases = {(line.case, line.status in FAILURES): line for line in lines if isinstance(line, CaseRecord)}
     measured = {case for (case, _), line in cases.items() if line.status != "skipped"}
+    kept = [line for line in cases.values() if line.status != "skipped" or line.case not in measured]
+
+    def select(kind: type[Line]) -> list[Line]:
+        return [line for line in lines if isinstance(line, kind)]
+
     return Records(
-        run=lines[0],
-        cases=[line for line in cases.values() if line.status != "skipped" or line.case not in measured],
-        gradients=[line for line in lines if isinstance(line, GradientRecord)],
-        jacobians=[line for line in lines if isinstance(line, JacobianRecord)],
-        theory=[line for line in lines if isinstance(line, TheoryRecord)],
-        maps=[line for line in lines if isinstance(line, MapRecord)],
-        decays=[line for line in lines if isinstance(line, DecayRecord)],
-        ends=[line for line in lines if isinstance(line, End)],
-        training=list({line.trial.key: line for line in lines if isinstance(line, TrainingRecord)}.values()),
-        learned=list({line.trial.key: line for line in lines if isinstance(line, LearnedRecord)}.values()),
-        scale=list({line.key: line for line in lines if isinstance(line, ScaleRecord)}.values()),
-    )
+        run=lines[0], cases=kept, gradients=select(GradientRecord), jacobians=select(JacobianRecord), theory=select(TheoryRecord),
+        maps=select(MapRecord), decays=select(DecayRecord), ends=select(End),
+        training=list({line.trial.key: line for line in select(TrainingRecord)}.values()),
+        learned=list({line.trial.key: line for line in select(LearnedRecord)}.values()),
+        scale=list({line.key: line for line in select(ScaleRecord)}.values()),
+    )  # fmt: skip
 
 
 def _parse(path: Path) -> Iterator[Record]:
     data = path.read_bytes()
-    lines = (
-        (gzip.decompress(data) if data.startswith(MAGIC) else data).decode().replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
-    )
+    text = (gzip.decompress(data) if data.startswith(MAGIC) else data).decode()
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
     schema = SCHEMA
     for number, text in enumerate(lines.split("\n") if lines else [], start=1):
         try:
             raw = json.loads(text, parse_int=_integer)
         except OverflowError:
-            raise RecordError(f"{path}: line {number} holds a number that is too large: it wasn't measured") from None
+            raise RecordError(f"{path}: line {number} holds a number that is too large to be a measurement") from None
         except (ValueError, RecursionError):
             raise RecordError(f"{path}: line {number} is cut short or not JSON: delete that line to read the rest") from None
         version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
@@ -159,8 +164,8 @@ def _parse(path: Path) -> Iterator[Record]:
             schema = version
         try:
             if schema < SCHEMA and isinstance(raw, dict):
-                text = json.dumps(upgrade(raw))
-            yield _LINE.validate_json(text)  # which takes no half of a surrogate pair, as Python does
+                text = json.dumps(upgrade_line(raw))
+            yield _LINE.validate_json(text)  # unlike Python, it rejects half of a surrogate pair
         except RecursionError:
             raise RecordError(f"{path}: line {number} is nested too deeply: delete that line to read the rest") from None
         except ValidationError as error:
@@ -171,7 +176,7 @@ def _parse(path: Path) -> Iterator[Record]:
 
 
 def _integer(digits: str) -> int:
-    """Raises OverflowError past 64 bits, which nothing that is counted here reaches."""
+    """Parses an integer. Raises OverflowError beyond 64 bits, which no count here reaches."""
     if len(digits) > 20 or not -(2**63) <= (number := int(digits)) < 2**63:
         raise OverflowError
     return number

@@ -1,4 +1,4 @@
-"""The conditions for resuming a run: its settings, its machine and its code."""
+"""Checks that a run can be resumed: same settings, same machine, same code."""
 
 from pathlib import Path
 
@@ -9,11 +9,21 @@ SAME = (
     "device", "processor", "cores", "threads", "system", "python", "torch", "triton", "cuda", "cudnn", "driver", "compiler",
     "torchrecurrent", "packages", "commit", "dirty",
 )  # fmt: skip
-"""The fields of the environment that must be as they were."""
+"""The fields of the environment that must be unchanged."""
 
 
 def check_resumable(path: Path, run: Run, settings: dict[str, object], here: Environment) -> None:
-    """Raise UsageError if a run that is to be resumed was measured otherwise: `path` names it, `settings` and `here` are today's."""
+    """Checks that a run was measured with the same settings in the same environment.
+
+    Args:
+        path: The records file, for the message.
+        run: The run to resume.
+        settings: The current settings.
+        here: The current environment.
+
+    Raises:
+        UsageError: Something differs.
+    """
     if not run.settings:
         raise UsageError(f"--resume: {path} doesn't say how it was measured: name a new --out")
     pairs = {name: (run.settings.get(name), value) for name, value in settings.items()}
@@ -24,5 +34,5 @@ def check_resumable(path: Path, run: Run, settings: dict[str, object], here: Env
 
 
 def format_value(value: object) -> str:
-    """Return a setting as an option takes it."""
+    """Returns a setting as an option accepts it."""
     return ",".join(map(str, value)) if isinstance(value, list) else repr(value) if value == "" else str(value)

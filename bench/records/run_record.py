@@ -1,4 +1,4 @@
-"""The environment and the settings of a run: the first line of its records."""
+"""The environment and settings of a run (the first line of its records), and its end."""
 
 from typing import Any, Literal
 
@@ -9,14 +9,17 @@ from bench.records.schema import SCHEMA
 
 
 class Constants(Model):
-    """The best rates of the device, measured in the run: the fastest of several. None is what was not measured there.
+    """The peak rates of a device, measured in the run: the fastest of several measurements. None means not measured.
 
-    `products`: flop/s of a large square product by dtype, "tf32" being float32 with tf32 products; `copy_rate`: bytes/s of a copy
-    of memory that no cache holds, what is read and what is written. `cache` and, of a GPU's multiprocessor, `chip` are no
-    measurements: the bytes that all caches of the device together, and shared memory and registers, can hold.
-
-    On a GPU, in seconds: `barriers`, a barrier among so many programs, as the persistent kernels use; `l2`, a load that another one
-    waits for, from L2; `launch` and `product_launch`, an empty kernel and a tiny product in a CUDA graph.
+    Attributes:
+        products: Flop/s of a large square matrix product by dtype; "tf32" is float32 with TF32.
+        copy_rate: Bytes/s, read and written, of a copy that exceeds all caches.
+        cache: The capacity of all caches in bytes (not measured).
+        chip: The bytes of shared memory and registers of a GPU's multiprocessor (not measured).
+        barriers: Seconds of a grid-wide barrier of the persistent kernels, by number of programs.
+        l2: Seconds of a load from L2 that another load waits for.
+        launch: Seconds of an empty kernel in a CUDA graph.
+        product_launch: Seconds of a tiny matrix product in a CUDA graph.
     """
 
     products: dict[str, PositiveFloat]
@@ -30,10 +33,13 @@ class Constants(Model):
 
 
 class Environment(Model):
-    """The environment of a run. Versions are empty where a thing is missing; `packages` has those of the peers of `scan` that are
-    installed, by their names. `other_processes` computed on the GPU when the run began, as far as it says. `sgemm_flops` is of records
-    without `constants`: the rate, in flop/s, of torch's own float32 product of (4096, 1024) and (1024, 1024) on that device, measured in
-    the run."""
+    """The environment of a run. A version is "" if the program or package is missing.
+
+    Attributes:
+        packages: The versions of the installed scan packages, by name.
+        other_processes: The number of other processes on the GPU at the start, as far as NVML reports them.
+        sgemm_flops: For records without `constants`: flop/s of torch's float32 product of (4096, 1024) and (1024, 1024).
+    """
 
     device: Name
     device_kind: Literal["cpu", "cuda"]
@@ -59,13 +65,18 @@ class Environment(Model):
 
     @property
     def sgemm(self) -> float:
-        """flop/s of torch's own float32 product, 0 where it was not measured."""
+        """Returns the flop/s of torch's own float32 product; 0 if not measured."""
         return self.constants.products.get("float32", 0.0) if self.constants else self.sgemm_flops
 
 
 class Run(Model):
-    """The first line of a records file. `started` is UTC, ISO 8601; `command` runs it again; `settings` are those of the run, which
-    must be the same where it is resumed."""
+    """The first line of a records file.
+
+    Attributes:
+        started: The start in UTC, ISO 8601.
+        command: The command that repeats the run.
+        settings: The settings, which must be the same on --resume.
+    """
 
     kind: Literal["run"] = "run"
     schema_version: int = SCHEMA
@@ -77,9 +88,13 @@ class Run(Model):
 
 
 class End(Model):
-    """The last line of a run, or of its part after --resume: where its wall time went, in seconds. `spent` is by activity: "gates"
-    (building, the float64 reference, every check), "timing", "memory", "gradients", "constants" and, what is left, "overhead" (planning,
-    starting processes, rendering)."""
+    """The last line of a run, or of a part of it that --resume added.
+
+    Attributes:
+        wall: Seconds of wall time.
+        spent: Seconds by activity: "gates" (builds, the float64 reference and all checks), "timing", "memory", "gradients", "constants" and
+            the remaining "overhead" (planning, starting processes, rendering).
+    """
 
     kind: Literal["end"] = "end"
     wall: Seconds

@@ -1,4 +1,4 @@
-"""Data-parallel training on so many ranks."""
+"""The record of data-parallel training on several ranks."""
 
 from typing import Literal
 
@@ -7,16 +7,21 @@ from pydantic import Field
 from bench.records.base_record import Model, Name, Seconds, Size
 
 Scaling = Literal["strong", "weak"]
-"""All ranks share the batch of one, or each has as many sequences as one."""
+"""Strong: all ranks share the batch of a single rank. Weak: each rank has as many sequences as a single rank."""
 
 
 class ScaleRecord(Model):
-    """A cell, trained by `ranks` processes of so many `threads`, each with `B` sequences of `T` steps; D input and H hidden width.
-    `exchange` is what torch.distributed sends gradients with.
+    """A cell trained by `ranks` processes.
 
-    `step` and `alone` are seconds of a training step of the slowest rank, by round: with the gradients' exchange and, in turn with it,
-    without. `loss_error` and `gradient_error` are max|Δ| / max|reference| from one process with the whole batch: of the losses of the
-    first steps, and of the worst gradient of the first. What is off by more than may be is "incorrect", and has no time.
+    Attributes:
+        B: Sequences per rank.
+        exchange: The library by which torch.distributed sends gradients.
+        threads: Threads per rank.
+        status: "incorrect" if an error exceeds its limit; there is no time then.
+        loss_error: max|Δ| / max|reference| of the losses of the first steps, against one process with the whole batch.
+        gradient_error: The same of the worst gradient of the first step.
+        step: Seconds of a training step of the slowest rank, by round.
+        alone: The same without the exchange of gradients, interleaved.
     """
 
     kind: Literal["scale"] = "scale"
@@ -38,4 +43,5 @@ class ScaleRecord(Model):
 
     @property
     def key(self) -> tuple[object, ...]:
+        """Returns what identifies the measurement."""
         return self.cell, self.scaling, self.ranks, self.T, self.B, self.D, self.H

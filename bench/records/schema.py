@@ -1,12 +1,12 @@
-"""The versions of a records file, and how lines of an older one are read with the names of today."""
+"""The versions of a records file, and the translation of older lines to the current names."""
 
 from typing import Any
 
-from bench.records.backend_table import current_name
+from bench.records.backend_table import translate_name
 
 SCHEMA = 4
-"""2: A/A repeats, stop reasons, numerics, conditions on a GPU, where the time went. 3: the versions of packages that take part. 4: the
-backend `persistent`, and the names below. All older ones are read."""
+"""2: A/A repeats, stop reasons, numerics, GPU conditions, wall time by activity. 3: versions of packages. 4: the backend `persistent`, and
+the names below. All older versions are read."""
 
 CASE_NAMES = {"stands_for": "matched_params_of", "control": "aa_repeat"}
 RECORD_NAMES = {"demand": "lower_bound", "work": "numerics"}
@@ -14,28 +14,28 @@ LOWER_BOUND_NAMES = {"held": "resident_bytes", "meetings": "grid_syncs"}
 """Field names of schemas 1 to 3 and those of today: of a case, of its record, and of its lower bound."""
 
 
-def rename(fields: Any, names: dict[str, str]) -> Any:
-    """Return a JSON object with the names of today; anything else as it is."""
+def rename_fields(fields: Any, names: dict[str, str]) -> Any:
+    """Returns a JSON object with current field names; any other value unchanged."""
     return {names.get(key, key): value for key, value in fields.items()} if isinstance(fields, dict) else fields
 
 
-def upgrade(line: dict[str, Any]) -> dict[str, Any]:
-    """Return a line of schema 1, 2 or 3 as schema 4 has it. Fields that are malformed stay so, for the validation to report."""
+def upgrade_line(line: dict[str, Any]) -> dict[str, Any]:
+    """Returns a line of schema 1, 2 or 3 in schema 4. Malformed fields stay, for the validation to report."""
     line = dict(line)
     if line.get("kind") == "case":
-        line = rename(line, RECORD_NAMES)
-        line["case"] = upgrade_backend(rename(line.get("case"), CASE_NAMES))
+        line = rename_fields(line, RECORD_NAMES)
+        line["case"] = upgrade_backend(rename_fields(line.get("case"), CASE_NAMES))
         if "lower_bound" in line:
-            line["lower_bound"] = rename(line["lower_bound"], LOWER_BOUND_NAMES)
+            line["lower_bound"] = rename_fields(line["lower_bound"], LOWER_BOUND_NAMES)
     settings = line.get("settings") if line.get("kind") == "run" else None
     if isinstance(settings, dict) and isinstance(settings.get("backends"), list):
-        backends = [current_name(name) if isinstance(name, str) else name for name in settings["backends"]]
+        backends = [translate_name(name) if isinstance(name, str) else name for name in settings["backends"]]
         line["settings"] = {**settings, "backends": backends}
     return upgrade_backend(line)
 
 
 def upgrade_backend(fields: Any) -> Any:
-    """Return a JSON object whose backend has the name of today."""
+    """Returns a JSON object with the current name of its backend."""
     if isinstance(fields, dict) and isinstance(fields.get("backend"), str):
-        return {**fields, "backend": current_name(fields["backend"])}
+        return {**fields, "backend": translate_name(fields["backend"])}
     return fields

@@ -1,4 +1,4 @@
-"""The predictions of mean-field theory for a cell, and what was measured."""
+"""The record of a prediction of mean-field theory and of its measurement."""
 
 from typing import Annotated, Literal
 
@@ -7,16 +7,24 @@ from pydantic import Field
 from bench.records.base_record import Model, Name, Size
 
 Finite = Annotated[float, Field(ge=-700, le=700)]
-"""Of which exp is a number."""
+"""A logarithm whose exponential is finite in float64."""
 
 
 class TheoryRecord(Model):
-    """A cell at one point of its parameters: σ of the matrices of the state `w`, of the input `v`, of Φ `phi`, and the bias `mu` of the
-    gate that keeps the state.
+    """A cell at one point of its parameters.
 
-    Predicted: `q`, variance of a pre-activation; `Q`, mean square of h; `chi`, growth of E‖∂L/∂s‖² a step; `xi`, the time scale
-    −1/ln χ in steps. Measured at width N with weights drawn anew for every step: `untied`, ln of the growth of a perturbation's mean
-    square in each of the steps measured; `tied`, the same with weights that stay, as in a network.
+    Attributes:
+        w: σ of the matrices of the state.
+        v: σ of the matrices of the input.
+        mu: The bias of the gate that keeps the state.
+        phi: σ of Φ.
+        N: The width of the measured network.
+        q: The predicted variance of a pre-activation.
+        Q: The predicted mean square of h.
+        chi: The predicted growth of E‖∂L/∂s‖² per step.
+        xi: The time scale −1/ln χ in steps.
+        untied: The measured ln of the growth of a perturbation's mean square per step, with weights drawn anew for every step.
+        tied: The same with constant weights, as in a network.
     """
 
     kind: Literal["theory"] = "theory"

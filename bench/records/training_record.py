@@ -1,4 +1,4 @@
-"""The record of a training: its curve, its final metric, and what the trained model does."""
+"""The records of a training (its curve and final metric) and of the trained model."""
 
 from typing import Any, Literal
 
@@ -7,16 +7,20 @@ from pydantic import Field
 from bench.records.base_record import Model
 
 End = Literal["target", "stopped", "steps", "time", "diverged"]
-"""Why a training ended: its target was reached, no better result in so many looks, all steps done, no time left, or the loss or a
-gradient was no longer finite."""
+"""Why a training ended: its target was reached, no improvement in several evaluations, all steps done, no time left, or a non-finite loss
+or gradient."""
 
 
 class Point(Model):
-    """A look at the validation data: after so many steps, and `seconds` of training; `loss` is the mean over the steps since the last one,
-    None before the first.
+    """An evaluation on the validation data.
 
-    Seconds are the wall time of the steps, data and all, without evaluations and without the steps of other trainings. A step during which
-    the process was stopped (Ctrl-Z, a machine put to sleep) counts as the median step since the last look; see `paused` of the record."""
+    Attributes:
+        seconds: Training time so far, including data, without evaluations and without the steps of other trainings. A step during which the
+            process was stopped counts as the median step since the last evaluation (see `paused`).
+        step: The number of steps so far.
+        loss: The mean loss since the last evaluation; None for the first.
+        value: The metric.
+    """
 
     seconds: float
     step: int
@@ -25,9 +29,15 @@ class Point(Model):
 
 
 class Trial(Model):
-    """One training: a cell of width `H`, a seed, the learning rate of Adam that it begins with, and at most so many steps. `equal` says
-    what all cells of a comparison share: the width, or the parameters of the recurrent layer. `examples` is of a task that comes in
-    several sizes."""
+    """One training.
+
+    Attributes:
+        H: The hidden width.
+        equal: What all compared cells share: the width, or the parameter count of the recurrent layer.
+        rate: The initial learning rate of Adam.
+        steps: The largest number of steps.
+        examples: The size of the training data, for tasks with several sizes.
+    """
 
     task: str
     cell: str
@@ -40,18 +50,28 @@ class Trial(Model):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Return what identifies the training: all but its rate and its steps. A training of the same key resumes it."""
+        """Returns what identifies a training: all fields except rate and steps. A training with the same key resumes it."""
         return self.task, self.cell, self.H, self.equal, self.seed, self.examples
 
 
 class TrainingRecord(Model):
-    """A trial and its outcome. `metric` in words, better if `higher`; `final` is its value on the test data, by the model of the best look.
+    """A trial and its outcome.
 
-    `parameters` are all of the model's, `recurrent` those of its recurrent layer, whose input is `D` wide; `backend` is what ran it, and
-    `error` how far that is from the equations in float64, output or gradient, checked before. `search` has the best validation value by
-    learning rate where there was a search. `paused` are seconds that steps lasted while the process was stopped, which no other number
-    has in it. `clipped` of the steps had a gradient norm above the limit, `largest` is the largest norm.
-    `baselines` are reached without a recurrent layer.
+    Attributes:
+        metric: The name of the metric.
+        higher: Whether higher is better.
+        target: The value at which the training stops.
+        D: The input width of the recurrent layer.
+        parameters: The number of parameters of the model.
+        recurrent: The number of parameters of the recurrent layer.
+        backend: The backend that ran.
+        error: The largest error of outputs and gradients against float64, checked before the training.
+        final: The metric on the test data, by the model of the best evaluation.
+        paused: Seconds that the process was stopped during steps. No other number includes them.
+        clipped: The number of steps whose gradient norm exceeded the limit.
+        largest: The largest gradient norm.
+        baselines: The metric of methods without a recurrent layer, by name.
+        search: The best validation value by learning rate, after a search.
     """
 
     kind: Literal["training"] = "training"
@@ -79,7 +99,7 @@ class TrainingRecord(Model):
 
 
 class Gate(Model):
-    """How far a gate is open over time: the 10%, 50% and 90% quantiles over sequences and units, by step."""
+    """The opening of a gate over time: the 10%, 50% and 90% quantiles over sequences and units, for each step."""
 
     name: str
     low: list[float]
@@ -88,8 +108,12 @@ class Gate(Model):
 
 
 class Plane(Model):
-    """A map that is learned over a plane: a value for each point, row by row, and where some points of interest are, (row, column) by
-    name."""
+    """A trained map over a plane.
+
+    Attributes:
+        values: The value of each point, row by row.
+        points: The (row, column) of points of interest, by name.
+    """
 
     name: str
     values: list[list[float]]
@@ -99,10 +123,15 @@ class Plane(Model):
 class LearnedRecord(Model):
     """The behaviour of a trained layer on validation data.
 
-    `own`, `neighbours` and `input` share out the first-order variance of a unit's next state: ∂s_i/∂v squared times the variance of v,
-    summed over v: the unit's own states, those of all other units, and the input; mean over units, sequences and steps. `trajectories`
-    are outputs over time, of some units of one sequence. `noise` has the metric on the test data by the deviation of noise added to inputs
-    and, at every step, to states, over that of the inputs and of the outputs. `field` is what it has learned over a plane, if it has.
+    Attributes:
+        own: The share of the first-order variance of a unit's next state that comes from its own states. The variance due to v is
+            (∂s_i/∂v)² times the variance of v; shares are means over units, sequences and steps.
+        neighbours: The share of all other units.
+        input: The share of the input.
+        trajectories: Outputs over time of some units of one sequence.
+        noise: The metric on the test data by noise: the deviation of noise added to the inputs or, at every step, to the states, relative
+            to that of inputs or outputs.
+        field: The trained map over a plane, if the model has one.
     """
 
     kind: Literal["learned"] = "learned"

@@ -1,1 +1,1 @@
-"""What records say, for a terminal, a report and other programs. Nothing here imports torch or triton."""
+"""Renders records for a terminal, a report and other programs. Nothing here imports torch or triton."""

@@ -1,4 +1,4 @@
-"""A run as pytest-benchmark writes one, for its `compare` and for what else reads its files."""
+"""Renders a run in the format of pytest-benchmark, for `pytest-benchmark compare` and other programs that read it."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,24 +9,29 @@ from bench.analysis.summary import is_timed
 from bench.records import Case, CaseRecord, Records
 
 VERSION = "5.3.1"
-"""Of pytest-benchmark, whose form this is."""
+"""The version of pytest-benchmark whose format this is."""
 
 PASSING = {"constants", "sgemm_flops", "other_processes"}
-"""What is measured of a machine, and so never twice the same: its info, by which it tells machines apart, is without."""
+"""Fields of the environment that differ in every run. They are not part of machine_info, by which pytest-benchmark distinguishes
+machines."""
 
 DYNAMICS = ("jacobians", "theory", "maps", "decays")
 
 
-def document(records: Records) -> dict[str, Any]:
-    """machine_info, commit_info, and in benchmarks the timed cases. `untimed` has every other one, with its status and reason,
-    `gradients` the gradient norms, `dynamics` what else is known of signals, by kind, `ends` where the time went and `then` how the
-    machine was, which that form has no place for."""
+def build_document(records: Records) -> dict[str, Any]:
+    """Returns a run as a pytest-benchmark document.
+
+    Returns:
+        machine_info, commit_info and, in "benchmarks", the timed cases. Further keys have what the format lacks: "untimed" has the other
+            cases with status and reason, "gradients" and "dynamics" the records of signal studies, "ends" the wall time by activity, "then"
+            the state of the machine.
+    """
     run = records.run
     return {
         "machine_info": run.environment.model_dump(exclude={"commit", "dirty", *PASSING}),
         "commit_info": {"id": run.environment.commit, "dirty": run.environment.dirty},
-        "benchmarks": [benchmark(record) for record in records.cases if is_timed(record)],
-        "untimed": [{**named(record.case), "extra_info": extra(record)} for record in records.cases if not is_timed(record)],
+        "benchmarks": [describe_benchmark(record) for record in records.cases if is_timed(record)],
+        "untimed": [{**name_case(record.case), "extra_info": list_extra_info(record)} for record in records.cases if not is_timed(record)],
         "gradients": [record.model_dump() for record in records.gradients],
         "dynamics": {kind: [record.model_dump() for record in getattr(records, kind)] for kind in DYNAMICS if getattr(records, kind)},
         "run": run.model_dump(include={"command", "seed", "settings", "schema_version"}),
@@ -37,12 +42,13 @@ def document(records: Records) -> dict[str, Any]:
     }
 
 
-def benchmark(record: CaseRecord) -> dict[str, Any]:
-    return {**named(record.case), "extra_info": extra(record), "options": {}, "stats": {**summary(record.samples), "iterations": 1}}
+def describe_benchmark(record: CaseRecord) -> dict[str, Any]:
+    statistics_of = {**compute_statistics(record.samples), "iterations": 1}
+    return {**name_case(record.case), "extra_info": list_extra_info(record), "options": {}, "stats": statistics_of}
 
 
-def named(case: Case) -> dict[str, Any]:
-    """Cases that are compared with each other are one group: its name is the same in every run."""
+def name_case(case: Case) -> dict[str, Any]:
+    """Returns the names of a case. Cases that are compared share a group, whose name is the same in every run."""
     inside = "including" if case.input_product else "excluding"
     control = " again" if case.aa_repeat else ""
     cell = f"{case.cell} for {case.matched_params_of}" if case.matched_params_of else case.cell
@@ -56,17 +62,17 @@ def named(case: Case) -> dict[str, Any]:
     }
 
 
-def extra(record: CaseRecord) -> dict[str, Any]:
-    """All that the record says besides its case and samples, and that is set."""
+def list_extra_info(record: CaseRecord) -> dict[str, Any]:
+    """Returns all fields of a record that are set, except case and samples."""
     return record.model_dump(exclude={"kind", "case", "samples"}, exclude_defaults=True) | {"status": record.status}
 
 
-def summary(samples: Sequence[float]) -> dict[str, Any]:
-    """Its statistics, by its definitions, which take quartiles otherwise than the tables here do."""
+def compute_statistics(samples: Sequence[float]) -> dict[str, Any]:
+    """Returns the statistics of pytest-benchmark for one or more samples in seconds. Its quartiles differ from those of the tables here."""
     data = sorted(samples)
     n, mean = len(data), statistics.mean(data)
     deviation = statistics.stdev(data) if n > 1 else 0.0
-    q1, q3 = quartiles(data)
+    q1, q3 = compute_quartiles(data)
     low, high = q1 - FENCE * (q3 - q1), q3 + FENCE * (q3 - q1)
     inside = [x for x in data if low <= x <= high]
     far = sum(abs(x - mean) > deviation for x in data)
@@ -78,14 +84,11 @@ def summary(samples: Sequence[float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def quartiles(data: Sequence[float]) -> tuple[float, float]:
-    """Of sorted samples: the medians of both halves or, of an odd number, the mean of those with the middle one and those without."""
-    n = len(data)
-    if n == 1:
-        return data[0], data[0]
-    half = n // 2
-    if n % 2 == 0:
-        return statistics.median(data[:half]), statistics.median(data[half:])
-    without = statistics.median(data[:half]), statistics.median(data[half + 1 :])
-    including = statistics.median(data[: half + 1]), statistics.median(data[half:])
-    return (without[0] + including[0]) / 2, (without[1] + including[1]) / 2
+def compute_quartiles(data: Sequence[float]) -> tuple[float, float]:
+    """Returns the quartiles of sorted samples: the medians of both halves. With an odd number, the mean of the result without the middle
+    sample and of the one with it."""
+    n, half = len(data), len(data) // 2
+    cuts = [half] if n % 2 == 0 else [half, half + 1]  # without the middle sample, then with it in both halves
+    parts = [(data[:cut], data[n - cut :]) for cut in cuts if cut]
+    q1, q3 = (statistics.fmean(statistics.median(part[k]) for part in parts) for k in (0, 1))
+    return q1, q3

@@ -1,21 +1,20 @@
-"""The cases of a run laid out as a table: a row for each cell and size, a column for each backend."""
+"""Arranges the cases of a run as a table: a row per cell and size, a column per backend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bench.analysis.summary import CaseIndex, Peers, find_peers, is_comparable, is_timed, median_seconds
+from bench.analysis.summary import CaseIndex, Peers, find_peers, is_comparable, is_timed, median_time
 from bench.analysis.verdict import Noise, Speed, compare_cases, measure_noise
 from bench.records import FAILURES, Case, CaseRecord
-from bench.records.backend_table import COLUMNS
+from bench.records.backend_table import order_backend
 from bench.render.formatting import MODES, shorten_status
 
-ORDER = COLUMNS
 FASTEST, TIED, HOST = "★", "☆", "†"
 
 
 class Row(NamedTuple):
-    """What a row is about: T time steps, B sequences, D input and H hidden width."""
+    """The key of a row: T time steps, B sequences, D inputs and H units."""
 
     cell: str
     T: int
@@ -26,9 +25,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """Cases that differ in cell, size and backend alone; `common` is what they share, its B, D and H 0 where those differ. `cases` are
-    all of the run, to look peers up in. `elsewhere` has the outcome, in a word, of a (cell, backend) that was checked at a size of its
-    own, without a time. `noise` is that of the run."""
+    """Cases that differ only in cell, size and backend.
+
+    Attributes:
+        common: What they share; B, D and H are 0 if they differ.
+        cases: All cases of the run, to find peers.
+        rows: The rows.
+        backends: The columns.
+        elsewhere: The outcome, in a word, of a (cell, backend) that was only checked at another size, without a time.
+        noise: The noise of the run.
+    """
 
     common: Case
     cases: CaseIndex
@@ -47,29 +53,29 @@ class Grid:
 
     @property
     def has_several_sizes(self) -> bool:
-        """Whether rows differ in more than cell and T, and so must say their size."""
+        """Returns whether rows differ in more than cell and T."""
         return not self.common.H
 
     @property
     def longest_rows(self) -> tuple[Row, ...]:
-        """The rows of the longest T, but all where they are of several sizes."""
+        """Returns the rows with the longest T; all rows if there are several sizes."""
         T = self.lengths[-1]
         return tuple(row for row in self.rows if self.has_several_sizes or row.T == T)
 
     @property
     def at_longest(self) -> str:
-        """ ", T=128", for a title; "" where a table has more than that T."""
+        """Returns ", T=128" for a title, or "" if the table has several T."""
         return "" if self.has_several_sizes else f", T={self.lengths[-1]}"
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns that tell one row from another."""
+        """Returns the names of the columns that identify a row."""
         sizes = ("B", "D", "H") if any(row.D != row.H for row in self.rows) else ("B", "H")
         return ("cell", "T", *sizes) if self.has_several_sizes else ("cell", "T")
 
     @property
     def longest_keys(self) -> tuple[str, ...]:
-        """The same, among those of `longest`."""
+        """Returns the names of the columns that identify a row among `longest_rows`."""
         return self.keys if self.has_several_sizes else ("cell",)
 
     @staticmethod
@@ -79,37 +85,35 @@ class Grid:
     def case_at(self, row: Row, backend: str) -> Case:
         return self.common.model_copy(update={**row._asdict(), "backend": backend})
 
-    def entry(self, row: Row, backend: str) -> CaseRecord | str:
-        """The record of a timed case, else a word that says why there is no time."""
+    def find_entry(self, row: Row, backend: str) -> CaseRecord | str:
+        """Returns the record of a timed case, or a word that says why there is no time."""
         record = self.cases.get(self.case_at(row, backend))
         if record is None:
             return self.elsewhere.get((row.cell, backend), "not run")
         return record if is_timed(record) else shorten_status(record)
 
     def timed_records(self, row: Row) -> dict[str, CaseRecord]:
-        """The timed cases of a row, by backend."""
-        found = {backend: self.entry(row, backend) for backend in self.backends}
+        """Returns the timed cases of a row by backend."""
+        found = {backend: self.find_entry(row, backend) for backend in self.backends}
         return {backend: record for backend, record in found.items() if isinstance(record, CaseRecord)}
 
     @property
     def untimed_backends(self) -> dict[str, str]:
-        """Backends that have a word instead of a time in every row, and no failure: those words."""
-        found = {backend: [self.entry(row, backend) for row in self.rows] for backend in self.backends}
-        return {
-            backend: " or ".join(dict.fromkeys(map(str, entries)))
-            for backend, entries in found.items()
-            if all(isinstance(e, str) and e not in FAILURES for e in entries)
-        }
+        """Returns the backends without a time and without a failure in all rows, with the reasons."""
+        found = {backend: [self.find_entry(row, backend) for row in self.rows] for backend in self.backends}
+        silent = {b: words for b, words in found.items() if all(isinstance(w, str) and w not in FAILURES for w in words)}
+        return {backend: " or ".join(dict.fromkeys(map(str, words))) for backend, words in silent.items()}
 
-    def peers(self, row: Row) -> Peers:
+    def find_peers(self, row: Row) -> Peers:
         return find_peers(self.cases, self.case_at(row, ""))
 
-    def speed(self, record: CaseRecord) -> Speed | None:
-        """Against the vendor's same cell, or its GRU of the same H where it has none. None for the vendor itself."""
+    def find_speed(self, record: CaseRecord) -> Speed | None:
+        """Returns the speed relative to the vendor's same cell, or without it to the vendor's GRU of the same H; None for the vendor
+        itself."""
         return self.compare_with(record, find_peers(self.cases, record.case).first) if record.case.backend != "vendor" else None
 
     def has_unlike_peer(self, record: CaseRecord) -> bool:
-        """Whether there is a time to hold it against, but of other work."""
+        """Returns whether there is a peer that is not comparable."""
         peer = find_peers(self.cases, record.case).first
         return peer is not None and not is_comparable(record, peer)
 
@@ -117,43 +121,46 @@ class Grid:
         return compare_cases(record, peer, self.noise.margin) if peer else None
 
     def mark_fastest(self, row: Row) -> dict[str, str]:
-        """Of a row with something to compare: the fastest backend by its median, and those that aren't shown to be slower."""
+        """Returns marks by backend: the fastest one by its median, and those that are not significantly slower; {} if there is nothing to
+        compare."""
         found = self.timed_records(row)
         if len(found) < 2:
             return {}
-        best = min(found, key=lambda backend: median_seconds(found[backend]).value)
+        best = min(found, key=lambda backend: median_time(found[backend]).value)
         others = {backend: record for backend, record in found.items() if backend != best and is_comparable(record, found[best])}
         against = {backend: self.compare_with(record, found[best]) for backend, record in others.items()}
         tied = {backend: TIED for backend, speed in against.items() if speed and speed.verdict != "slower"}
         return {best: FASTEST, **tied} if others else {}
 
-    def algorithm(self, row: Row) -> str:
-        """Return the algorithm that cuDNN is expected to take for a row, or for the GRU that the row is compared with."""
+    def find_algorithm(self, row: Row) -> str:
+        """Returns the algorithm that cuDNN is expected to use for a row, or for the GRU that the row is compared with."""
         found = self.cases.get(self.case_at(row, "vendor"))
-        peer = found if found and found.algorithm else self.peers(row).first
+        peer = found if found and found.algorithm else self.find_peers(row).first
         return peer.algorithm if peer else ""
 
 
 def build_grids(records: Sequence[CaseRecord]) -> list[Grid]:
-    """Build one for each task and dtype: training before inference, including the input projection first. What was skipped is in
-    none, and controls are in their noise alone."""
-    cases = CaseIndex.of(record for record in records if record.status != "skipped" and not record.case.aa_repeat)
-    sizes = {size_of(case) for case, record in cases.items() if is_timed(record)} or {size_of(case) for case in cases}
-    inside = {case.backend for case in cases if size_of(case) in sizes}
+    """Builds a grid for each task and dtype: including the input projection first, training before inference.
+
+    Skipped cases and A/A repeats are left out; the repeats determine the noise.
+    """
+    cases = CaseIndex.from_records(record for record in records if record.status != "skipped" and not record.case.aa_repeat)
+    sizes = {find_size(case) for case, record in cases.items() if is_timed(record)} or {find_size(case) for case in cases}
+    inside = {case.backend for case in cases if find_size(case) in sizes}
     groups: dict[Case, list[Case]] = {}
     elsewhere: dict[bool, dict[tuple[str, str], str]] = {True: {}, False: {}}
     measured = measure_noise(records)
     for case, record in cases.items():
-        if record.status == "verified" or (size_of(case) not in sizes and case.backend not in inside):
+        if record.status == "verified" or (find_size(case) not in sizes and case.backend not in inside):
             elsewhere[case.input_product][case.cell, case.backend] = shorten_status(record)
         elif not case.matched_params_of:
             groups.setdefault(case.model_copy(update=NOWHERE), []).append(case)
     return [
         Grid(
-            common.model_copy(update=shared_size(group)),
+            common.model_copy(update=find_shared_size(group)),
             cases,
             rows=list_rows(group),
-            backends=sort_backends({case.backend for case in group} | {backend for _, backend in elsewhere[common.input_product]}),
+            backends=tuple(sorted({c.backend for c in group} | {b for _, b in elsewhere[common.input_product]}, key=order_backend)),
             elsewhere=elsewhere[common.input_product],
             noise=measured,
         )
@@ -164,25 +171,20 @@ def build_grids(records: Sequence[CaseRecord]) -> list[Grid]:
 NOWHERE = {"cell": "", "T": 0, "B": 0, "D": 0, "H": 0, "backend": ""}
 
 
-def shared_size(group: Sequence[Case]) -> dict[str, int]:
-    """B, D and H, where all cases have the same."""
-    sizes = {size_of(case) for case in group}
+def find_shared_size(group: Sequence[Case]) -> dict[str, int]:
+    """Returns B, D and H if all cases share them, else {}."""
+    sizes = {find_size(case) for case in group}
     return dict(zip(("B", "D", "H"), sizes.pop(), strict=True)) if len(sizes) == 1 else {}
 
 
 def list_rows(group: Sequence[Case]) -> tuple[Row, ...]:
-    """Every cell at every T, where there is one size; else each size that there is, by cell, widths and batch."""
-    if shared_size(group):
-        size, lengths = size_of(group[0]), sorted({case.T for case in group})
+    """Returns each cell at each T if all cases share a size; otherwise all existing sizes by cell, widths and batch."""
+    if find_shared_size(group):
+        size, lengths = find_size(group[0]), sorted({case.T for case in group})
         return tuple(Row(cell, T, *size) for cell in sorted({case.cell for case in group}) for T in lengths)
-    found = {Row(case.cell, case.T, *size_of(case)) for case in group}
+    found = {Row(case.cell, case.T, *find_size(case)) for case in group}
     return tuple(sorted(found, key=lambda row: (row.cell, row.H, row.D, row.B, row.T)))
 
 
-def size_of(case: Case) -> tuple[int, int, int]:
+def find_size(case: Case) -> tuple[int, int, int]:
     return case.B, case.D, case.H
-
-
-def sort_backends(backends: set[str]) -> tuple[str, ...]:
-    """The vendor first, which the others are compared with."""
-    return tuple(sorted(backends, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)))

@@ -1,4 +1,4 @@
-"""The cases of a run as rows of plain data. Seconds, joules, bytes and counts, without prefixes."""
+"""Lists the cases of a run as rows of plain data, in seconds, joules, bytes and counts without prefixes."""
 
 import math
 from collections.abc import Sequence
@@ -6,22 +6,22 @@ from statistics import median
 from typing import Any
 
 from bench.analysis.median_ci import find_outliers
-from bench.analysis.summary import CaseIndex, find_peers, is_timed, median_seconds
+from bench.analysis.summary import CaseIndex, find_peers, is_timed, median_time
 from bench.analysis.verdict import Speed, compare_cases, measure_noise
 from bench.records import CaseRecord, Records
 
 
 def list_case_rows(records: Records) -> list[dict[str, Any]]:
-    """A row for each case, controls too."""
-    cases = CaseIndex.of(records.cases)
+    """Returns a row per case, including A/A repeats."""
+    cases = CaseIndex.from_records(records.cases)
     margin = measure_noise(records.cases).margin
-    return [case_row(record, cases, margin) for record in records.cases]
+    return [make_case_row(record, cases, margin) for record in records.cases]
 
 
-def case_row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[str, Any]:
+def make_case_row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[str, Any]:
     case, known = record.case, is_timed(record)
     peer = find_peers(cases, case).first if known and case.backend != "vendor" and not case.aa_repeat else None
-    t = median_seconds(record) if known else None
+    t = median_time(record) if known else None
     errors, memory = record.errors, record.memory
     return {
         **case.model_dump(),
@@ -29,9 +29,9 @@ def case_row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[str, A
         "samples": len(record.samples), "outliers": len(find_outliers(record.samples)), "stopped": record.stopped,
         "median_s": t and t.value, "low_s": t.low if t and t.bounded else None, "high_s": t.high if t and t.bounded else None,
         "peer": f"{peer.case.backend} {peer.case.cell}" if peer else "",
-        **speed_fields(compare_cases(record, peer, margin) if peer else None),
+        **list_speed_fields(compare_cases(record, peer, margin) if peer else None),
         "output_error": errors and errors.output, "gradient_error": errors and errors.gradient, "worst_gradient": errors and errors.worst,
-        "cold_s": median_or_none(record.cold), "graph_s": median_or_none(record.graph), "host_s": median_or_none(record.host),
+        "cold_s": find_median(record.cold), "graph_s": find_median(record.graph), "host_s": find_median(record.host),
         "launches": record.launches, "energy_j": record.energy,
         "throttled": " ".join(sorted({word for reading in record.readings for word in reading.throttled})),
         "build_s": record.build_seconds, "weights_bytes": memory and memory.weights, "saved_bytes": memory and memory.saved,
@@ -40,8 +40,8 @@ def case_row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[str, A
     }  # fmt: skip
 
 
-def speed_fields(speed: Speed | None) -> dict[str, Any]:
-    """A speed with its interval, where there is one, and its verdict."""
+def list_speed_fields(speed: Speed | None) -> dict[str, Any]:
+    """Returns the fields of a speed: ratio, interval if bounded, and verdict."""
     ratio = speed.ratio if speed else None
     bounded = ratio is not None and math.isfinite(ratio.high)
     return {
@@ -50,5 +50,6 @@ def speed_fields(speed: Speed | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def median_or_none(samples: Sequence[float]) -> float | None:
+def find_median(samples: Sequence[float]) -> float | None:
+    """Returns the median, or None without samples."""
     return median(samples) if samples else None

@@ -1,10 +1,9 @@
-"""Chaos in a report: exponents, strange attractors, and cells without input."""
+"""Renders chaotic maps and cells without input: tables and plots."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,43 +12,42 @@ from bench.analysis.median_ci import Estimate
 from bench.records import DecayRecord, MapRecord
 from bench.render.formatting import format_count, format_power
 from bench.render.gradient_report import format_growth
-from bench.render.plots import STYLE, cell_style, color, decades, legend, new_figure, save, set_titles
-from bench.render.table import Column, Table
+from bench.render.plots import add_legend, cell_style, cycle_color, label_decades, new_figure, save_figure, set_titles, styled
+from bench.render.table import CELL, INIT, Column, Table, make_word_column
 
 MAPS_METHOD = """\
-- Chaotic maps: the largest Lyapunov exponent of the two maps of Laurent & von Brecht (2017), in nats per step: the mean over starting
-  points and steps, for each seed. Copies: so many points within ±ε of one, and how far apart they are after so many steps; chaos has
-  spread them over the whole attractor."""
+- Chaotic maps: the largest Lyapunov exponent of the two maps of Laurent & von Brecht (2017), in nats per step, for each seed the mean
+  over starting points and steps. Copies: that many points start within ±ε of one point. Extent: the diagonal of the box around them after
+  so many steps; chaos spreads them over the whole attractor."""
 DECAY_METHOD = """\
-- Without input, from standard normal states: what is left of ‖h‖ and of the distance of trajectories, over √H, after T steps, and the
-  largest Lyapunov exponent from step T/2 on, mean over trajectories ± half the width of its 95% interval. CFN goes to 0 whatever its
-  weights, MinimalRNN to tanh(b_z)."""
+- Without input: trajectories start at standard normal states and run for T steps without input. The table has ‖h‖/√H and the distance of
+  two trajectories over √H after T steps, and the largest Lyapunov exponent from step T/2 on: its mean over trajectories ± half the width of
+  the 95% interval. CFN goes to 0 for all weights, MinimalRNN to tanh(b_z)."""
 
 IMAGE = 128
-"""Places along a side of an attractor's image."""
+"""Pixels along a side of the image of an attractor."""
 SEEN = (1e-18, 1e3)
-"""The distances that are drawn: rounding errors keep those of states that don't vanish above 1e-17."""
+"""The distances that are drawn. Rounding errors keep the distance of states that do not vanish above 1e-17."""
 
 
-def chaos_tables(maps: Sequence[MapRecord], decays: Sequence[DecayRecord]) -> list[Table]:
-    return [*([map_table(maps)] if maps else []), *([decay_table(decays)] if decays else [])]
+def make_tables(maps: Sequence[MapRecord], decays: Sequence[DecayRecord]) -> list[Table]:
+    """Returns the tables of chaotic maps and of cells without input."""
+    return [*([make_map_table(maps)] if maps else []), *([make_decay_table(decays)] if decays else [])]
 
 
-def map_table(maps: Sequence[MapRecord]) -> Table:
-    rows = [
-        [
-            record.name, dict(enumerate(record.exponents)), mean_ci(record.exponents), (record.starts, record.steps), record.copies,
-            record.epsilon, record.iterations, measure_extent(record),
-        ]
-        for record in maps
-    ]  # fmt: skip
+def make_map_table(maps: Sequence[MapRecord]) -> Table:
+    rows = []
+    for record in maps:
+        exponents = dict(enumerate(record.exponents)), mean_ci(record.exponents)
+        copies = record.copies, record.epsilon, record.iterations, measure_extent(record)
+        rows.append([record.name, *exponents, (record.starts, record.steps), *copies])
     columns = [
-        Column("map", "map", words=True),
+        make_word_column("map"),
         Column("exponent, by seed", "exponent_of_seed", "", join_exponents),
         Column("mean", "exponent", "nats_per_step", format_growth),
         Column("points × steps", show="{0[0]:,} × {0[1]:,}".format, parts=(Column("", "points"), Column("", "steps"))),
         Column("copies", "copies", "", format_count), Column("ε", "epsilon", "", "{:g}".format),
-        Column("after steps", "after_steps", "", format_count), Column("apart by", "extent", "", format_power),
+        Column("steps of the copies", "after_steps", "", format_count), Column("extent", "extent", "", format_power),
     ]  # fmt: skip
     return Table("Chaotic maps", columns, rows)
 
@@ -59,39 +57,39 @@ def join_exponents(found: dict[int, float]) -> str:
 
 
 def measure_extent(record: MapRecord) -> float:
-    """The diagonal of the box around the cloud."""
+    """Returns the diagonal of the bounding box of the cloud."""
     sides = [max(point[k] for point in record.cloud) - min(point[k] for point in record.cloud) for k in (0, 1)]
     return math.hypot(*sides)
 
 
-def decay_table(decays: Sequence[DecayRecord]) -> Table:
+def make_decay_table(decays: Sequence[DecayRecord]) -> Table:
     first = decays[0]
     rows = []
     for record in decays:
         ends = [record.norm[-1], record.distance[-1]] if record.norm and not record.lost else [None, None]
-        rows.append([record.cell, record.init, *ends, exponent_of(record), record.lost])
+        rows.append([record.cell, record.init, *ends, find_exponent(record), record.lost])
     columns = [
-        Column("cell", "cell", words=True), Column("initialisation", "initialisation", words=True),
-        Column("‖h‖/√H at the end", "norm_at_end", "", format_power), Column("distance at the end", "distance_at_end", "", format_power),
-        Column("exponent", "exponent", "nats_per_step", format_growth), Column("too large for float64", "too_large"),
+        CELL, INIT, Column("‖h‖/√H at the end", "norm_at_end", "", format_power),
+        Column("distance at the end", "distance_at_end", "", format_power),
+        Column("largest Lyapunov exponent", "exponent", "nats_per_step", format_growth), Column("trajectories beyond float64", "too_large"),
     ]  # fmt: skip
     return Table("Without input", columns, rows, f"T={first.T} H={first.H}, {first.B} trajectories, seed {first.seed}.")
 
 
-def exponent_of(record: DecayRecord) -> Estimate | str | None:
+def find_exponent(record: DecayRecord) -> Estimate | str | None:
     if not record.exponent:
         return None
-    return "below any number" if -math.inf in record.exponent else mean_ci(record.exponent)
+    return "−∞" if -math.inf in record.exponent else mean_ci(record.exponent)
 
 
+@styled
 def draw(maps: Sequence[MapRecord], decays: Sequence[DecayRecord], folder: Path) -> list[Path]:
-    """Write attractors.svg and silence.svg."""
-    with matplotlib.rc_context(STYLE):
-        return [*attractors(maps, folder / "attractors.svg"), *silence(decays, folder / "silence.svg")]
+    """Draws attractors.svg and silence.svg into a folder and returns their paths."""
+    return [*draw_attractors(maps, folder / "attractors.svg"), *draw_decays(decays, folder / "silence.svg")]
 
 
-def attractors(maps: Sequence[MapRecord], path: Path) -> list[Path]:
-    """Draw the copies of one point at the end, and the distance of two of them on the way."""
+def draw_attractors(maps: Sequence[MapRecord], path: Path) -> list[Path]:
+    """Draws the copies of one point at the end, and the distance of two of them over the first steps."""
     if not maps:
         return []
     figure = new_figure(4 * len(maps), 6.4)
@@ -99,38 +97,38 @@ def attractors(maps: Sequence[MapRecord], path: Path) -> list[Path]:
     for k, record in enumerate(maps):
         above, below = axes[:, k]
         x, y = zip(*record.cloud, strict=True)
-        # One image within the SVG: thousands of markers of their own would make a file of megabytes.
-        above.imshow(image(x, y), extent=(*ends(x), *ends(y)), aspect="auto", origin="lower", interpolation="none")
+        # One raster image: as thousands of SVG markers the file would have megabytes.
+        above.imshow(make_image(x, y), extent=(*find_limits(x), *find_limits(y)), aspect="auto", origin="lower", interpolation="none")
         above.set(title=record.name, xlabel="h₁", ylabel="h₂")
         known = [(t, d) for t, d in zip(record.times, record.distance, strict=False) if d > 0]
-        line = below.plot([t for t, _ in known], [d for _, d in known], color=color(2))
+        line = below.plot([t for t, _ in known], [d for _, d in known], color=cycle_color(2))
         set_titles(line, [f"{record.name}: {format_power(known[-1][1])} after {known[-1][0]:,} steps"])
         below.set(yscale="log", xlabel="steps", ylabel="distance of two")
-        decades(below)
+        label_decades(below)
     first = maps[0]
     title = (
         f"The chaotic maps of Laurent & von Brecht (2017): above, {first.copies:,} copies of one point, within ±{first.epsilon:g} of it, "
         f"after {first.iterations:,} steps; below, the distance of two such points over the first steps"
     )
-    return [save(figure, title, path)]
+    return [save_figure(figure, title, path)]
 
 
-def ends(values: Sequence[float]) -> tuple[float, float]:
-    """Return where a scale begins and ends, apart even where all values are one."""
+def find_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the limits of an axis, which differ even if all values are equal."""
     low, high = min(values), max(values)
     return (low, high) if low < high else (low - 0.5, high + 0.5)
 
 
-def image(x: Sequence[float], y: Sequence[float]) -> NDArray[np.uint8]:
-    """Return an image of points in one colour, opaque where there are any."""
-    counts = np.histogram2d(y, x, bins=IMAGE, range=(ends(y), ends(x)))[0]
+def make_image(x: Sequence[float], y: Sequence[float]) -> NDArray[np.uint8]:
+    """Returns an image (IMAGE, IMAGE, 4) of points in one colour, opaque where there are points."""
+    counts = np.histogram2d(y, x, bins=IMAGE, range=(find_limits(y), find_limits(x)))[0]
     made = np.zeros((IMAGE, IMAGE, 4), np.uint8)
-    made[counts > 0] = [int(color(1)[k : k + 2], 16) for k in (1, 3, 5)] + [255]
+    made[counts > 0] = [int(cycle_color(1)[k : k + 2], 16) for k in (1, 3, 5)] + [255]
     return made
 
 
-def silence(decays: Sequence[DecayRecord], path: Path) -> list[Path]:
-    """Draw the distance of trajectories over time, a panel for each initialisation."""
+def draw_decays(decays: Sequence[DecayRecord], path: Path) -> list[Path]:
+    """Draws the distance of trajectories over time, one panel per initialisation."""
     inits = list(dict.fromkeys(record.init for record in decays if record.distance))
     if not inits:
         return []
@@ -146,7 +144,7 @@ def silence(decays: Sequence[DecayRecord], path: Path) -> list[Path]:
             line = axis.plot([t for t, _ in known], heights, label=record.cell, markevery=step, **look)
             set_titles(line, [f"{record.cell}, {init}, {t:g} steps: {format_power(d)}" for t, d in known[::step]])
         axis.set(title=f"initialisation {init}", xscale="log", yscale="log", xlabel="steps without input (0 at the left edge)", ylim=SEEN)
-        decades(axis)
+        label_decades(axis)
     axes[0].set_ylabel("distance of trajectories over √H")
-    legend(figure, axes)
-    return [save(figure, "Without input: do trajectories that began apart meet?", path)]
+    add_legend(figure, axes)
+    return [save_figure(figure, "Distance of trajectories that started independently, without input", path)]

@@ -1,10 +1,12 @@
-"""A run as JSON, CSV or Markdown on stdout."""
+"""Writes a run to stdout as tables, JSON, CSV or Markdown."""
 
 import os
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic_core import to_json as serialised
+from rich.console import RenderableType
 
 from bench.errors import UsageError
 from bench.records import Records
@@ -13,42 +15,56 @@ from bench.render.case_rows import list_case_rows
 from bench.render.console import list_renderables
 from bench.render.output_format import OutputFormat
 from bench.render.table import write_rows
-from bench.render.terminal import terminal
+from bench.render.terminal import open_console
 
 
-def show(records: Records, output_format: OutputFormat) -> None:
-    """Write a run to stdout: its tables, or its data in a form of `bench.render.output_format`. Raises UsageError where stdout
-    can't be written, and
-    BrokenPipeError where nobody reads on."""
+def write_run(records: Records, output_format: OutputFormat) -> None:
+    """Writes a run to stdout.
+
+    Args:
+        records: The records of the run.
+        output_format: The format; "" prints tables.
+
+    Raises:
+        UsageError: stdout is closed or can't be written.
+        BrokenPipeError: The reader of a pipe has stopped.
+    """
     if sys.stdout is None:
-        raise UsageError("stdout is closed: give it somewhere to go")
+        raise UsageError("stdout is closed: redirect it to a file or a terminal")
     try:
-        write_format(records, output_format)
+        write_format(
+            output_format, lambda: benchmarks.build_document(records), lambda: list_case_rows(records),
+            lambda: run_report.render_report(records), lambda: list_renderables(records),
+        )  # fmt: skip
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  what is left in the old one would be tried again at the end
-        raise UsageError(f"stdout can't be written ({error.strerror}): send it elsewhere") from None
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python would write the rest of the old buffer again at exit
+        raise UsageError(f"stdout can't be written ({error.strerror}): redirect it elsewhere") from None
 
 
-def write_format(records: Records, output_format: OutputFormat) -> None:
-    if output_format == "json":
-        write_text(to_json(benchmarks.document(records)))
-    elif output_format == "csv":
-        write_text(write_rows(list_case_rows(records)))
-    elif output_format == "md":
-        write_text(run_report.render(records))
+def write_format(
+    output_format: OutputFormat, data: Callable[[], Any], rows: Callable[[], Sequence[dict[str, Any]]], page: Callable[[], str],
+    blocks: Callable[[], Iterable[RenderableType]],
+) -> None:  # fmt: skip
+    """Writes to stdout in one format, and builds only what the format needs.
+
+    Args:
+        output_format: The format.
+        data: Returns the document for "json".
+        rows: Returns the rows for "csv".
+        page: Returns the text for "md".
+        blocks: Returns what a terminal prints for "".
+    """
+    if output_format:
+        sys.stdout.write(to_json(data()) if output_format == "json" else write_rows(rows()) if output_format == "csv" else page())
     else:
-        out = terminal()
-        for found in list_renderables(records):
-            out.print(found)
-
-
-def write_text(words: str) -> None:
-    sys.stdout.write(words)
+        out = open_console()
+        for block in blocks():
+            out.print(block)
 
 
 def to_json(document: Any) -> str:
-    """What isn't finite is the word "NaN" or "Infinity": JSON has no such numbers."""
+    """Returns a document as JSON. NaN and infinities become strings, because JSON has no such numbers."""
     return serialised(document, indent=2, inf_nan_mode="strings").decode() + "\n"

@@ -1,6 +1,7 @@
-"""How numbers, sizes and statuses are written, the same in a terminal, a report and a plot."""
+"""Formats numbers, sizes and statuses, the same in a terminal, a report and a plot."""
 
 import math
+from collections.abc import Iterable
 
 from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import is_comparable, is_timed
@@ -9,14 +10,14 @@ from bench.records import Case, CaseRecord
 
 MIB = 2**20
 NONE = "–"
-OTHER = "other work"
+OTHER = "no ratio"
 BELOW = "!"
 SIGNS: dict[Verdict, str] = {"faster": "", "slower": "", "tie": "≈", "ambiguous": "?"}
 MODES = {"training": "Training", "inference": "Inference", "backward": "Backward pass"}
 
 
 def format_number(value: float, digits: int = 3) -> str:
-    """To `digits` significant digits, and every digit in front of the point."""
+    """Returns a number with `digits` significant digits and all digits before the point."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else "not finite"
     decimals = digits - 1 - math.floor(math.log10(abs(value)))
@@ -24,7 +25,7 @@ def format_number(value: float, digits: int = 3) -> str:
 
 
 def format_power(value: float) -> str:
-    """A quantity that spans decades: 3.2e-05."""
+    """Returns a number that spans decades, as 3.2e-05."""
     return "0" if value == 0 else f"{value:.1e}" if math.isfinite(value) else "not finite"
 
 
@@ -37,17 +38,17 @@ def format_share(value: float) -> str:
 
 
 def format_ms(seconds: float | Estimate) -> str:
-    """Seconds, or the middle of an estimate of them, in milliseconds."""
+    """Returns seconds, or the median of an estimate of seconds, in milliseconds."""
     return format_number(1e3 * (seconds.value if isinstance(seconds, Estimate) else seconds))
 
 
 def format_mib(count: float) -> str:
-    """Bytes, in MiB."""
+    """Returns bytes in MiB."""
     return format_number(count / MIB, 3 if count >= MIB else 2)
 
 
 def format_speed(speed: Speed) -> str:
-    """A ratio of speeds; ≈ where it is a tie with 1, ? where it is inconclusive."""
+    """Returns a ratio of speeds, with ≈ for a tie and ? for an inconclusive result."""
     return f"{SIGNS[speed.verdict]}{format_factor(speed.ratio.value)}"
 
 
@@ -56,7 +57,7 @@ def format_factor(value: float) -> str:
 
 
 def format_lower_bound(ratio: float) -> str:
-    """A time over the hardware lower bound; BELOW marks one that can't be."""
+    """Returns a time divided by its lower bound, with BELOW if it is below 1."""
     return f"{BELOW if ratio < 1 else ''}{format_factor(ratio)}"
 
 
@@ -65,23 +66,30 @@ def format_ratio(value: float) -> str:
 
 
 def format_speed_interval(speed: Speed) -> str:
-    """A ratio of speeds with its 95% interval."""
+    """Returns a ratio of speeds with its 95% interval."""
     ratio = speed.ratio
     interval = f" [{format_ratio(ratio.low)}, {format_ratio(ratio.high)}]" if ratio.bounded else f" ({count_noun(ratio.n, 'sample')})"
     return format_speed(speed) + interval
 
 
 def explain_no_ratio(record: CaseRecord, peer: CaseRecord | None) -> str:
-    """Why there is no ratio of two cases."""
+    """Returns why two cases have no ratio."""
     return OTHER if peer and is_timed(record) and is_timed(peer) and not is_comparable(record, peer) else "not timed"
 
 
 def count_noun(count: int, noun: str) -> str:
+    """Returns "1 case" or "2 cases"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def list_seeds(seeds: Iterable[int]) -> str:
+    """Returns "seed 0" or "seeds 0, 1"."""
+    found = sorted(set(seeds))
+    return f"seed{'' if len(found) == 1 else 's'} {', '.join(map(str, found))}"
+
+
 def shorten_status(record: CaseRecord) -> str:
-    """The status of a case without a time, in at most two or three words."""
+    """Returns the status of a case without a time in at most three words."""
     if record.status == "unsupported":
         known = (short for short in ("no such cell", "not compared", "not installed") if short in record.reason)
         return next(known, "unsupported")
@@ -89,7 +97,7 @@ def shorten_status(record: CaseRecord) -> str:
 
 
 def describe_size(case: Case) -> str:
-    """ "B=32 D=H=256, float32", the precision of its products where it is not that of the dtype; without sizes, the latter alone."""
+    """Returns "B=32 D=H=256, float32" and the precision if it differs from the dtype; only these types if the sizes of a table differ."""
     types = f"{case.dtype}{', tf32 products' if case.precision == 'tf32' else ''}"
     if not case.H:
         return types
@@ -98,10 +106,11 @@ def describe_size(case: Case) -> str:
 
 
 def describe_task(case: Case) -> str:
+    """Returns the mode of a case, and whether it includes the input projection."""
     return f"{MODES[case.mode]} {'including' if case.input_product else 'excluding'} the input projection"
 
 
 def label_cell(case: Case) -> str:
-    """A cell's name; a stand-in says whose parameters it matches, a control that it is one."""
+    """Returns the name of a cell, with the cell whose parameter count it matches, and a mark for an A/A repeat."""
     name = f"{case.cell} (parameter-matched to {case.matched_params_of})" if case.matched_params_of else case.cell
-    return f"{name} (control)" if case.aa_repeat else name
+    return f"{name} (A/A repeat)" if case.aa_repeat else name

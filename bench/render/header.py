@@ -1,4 +1,4 @@
-"""What is said of a whole run before its tables."""
+"""Writes the remarks about a whole run above its tables."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from bench.render.formatting import count_noun
 
 
 def list_remarks(records: Records) -> list[str]:
-    """A sentence each: no GPU, the noise floor, clocks held back, where the time went; none that there is nothing to say of."""
-    found = (without_gpu(records), noise_floor(records.cases), held_back(records.cases), where_time_went(records))
+    """Returns a sentence each about a missing GPU, the noise, throttled clocks and the wall time, if it applies."""
+    found = (remark_on_gpu(records), remark_on_noise(records.cases), remark_on_throttling(records.cases), remark_on_wall_time(records))
     return [remark for remark in found if remark]
 
 
 def count_statuses(cases: Sequence[CaseRecord]) -> str:
-    """ "72 cases: 60 ok, 8 verified, 4 unsupported, no failures"."""
+    """Returns "72 cases: 60 ok, 8 verified, 4 unsupported, no failures"."""
     counts = Counter[str](record.status for record in cases)
     parts = [f"{counts[status]} {status}" for status in get_args(Status) if counts[status]]
     if not any(counts[status] for status in FAILURES):
@@ -30,54 +30,49 @@ NOUNS = {
     "training": "training", "gradients": "gradient profile", "jacobians": "Jacobian", "theory": "growth rate", "maps": "chaotic map",
     "decays": "decay",
 }  # fmt: skip
-"""What a run without cases has, by its list in Records."""
+"""The name of a record by its list in `Records`, for a run without cases."""
 
 
 def list_contents(records: Records) -> str:
-    """What a run has: its cases by status or, where it has none, "6 trainings" or "2 chaotic maps, 16 decays"."""
+    """Returns the cases of a run by status, or without cases "6 trainings" or "2 chaotic maps, 16 decays"."""
     counts = [(len(getattr(records, kind)), noun) for kind, noun in NOUNS.items()]
     found = ", ".join(count_noun(count, noun) for count, noun in counts if count)
     return count_statuses(records.cases) if records.cases or not found else found
 
 
-def without_gpu(records: Records) -> str:
-    """Said of a run on a machine without a GPU; "" where there was one."""
+def remark_on_gpu(records: Records) -> str:
     if records.run.environment.device_kind != "cpu":
         return ""
     checked = any(record.status == "verified" for record in records.cases)
-    kernels = "; Triton kernels were verified in the interpreter and carry no time" if checked else ""
-    return f"No GPU was present: there are no GPU rows{kernels}."
+    return f"No GPU: the run has no GPU times.{' Triton kernels were checked in the interpreter, without a time.' * checked}"
 
 
-def noise_floor(cases: Sequence[CaseRecord]) -> str:
-    """What the A/A pairs of a run say, and what follows from it; "" without cases."""
+def remark_on_noise(cases: Sequence[CaseRecord]) -> str:
     if not cases:
         return ""
     found = measure_noise(cases)
     if not found.pairs:
-        return f"Noise floor: not measured, there are no A/A pairs; {margin(NOISE)}"
+        return f"Noise floor: not measured, because the run has no A/A pairs. {describe_margin(NOISE)}"
     pairs = count_noun(len(found.pairs), "pair")
-    return f"Noise floor: the same thing measured twice differs by {found.floor:.1%} at most, over {pairs}; {margin(found.margin)}"
+    return f"Noise floor: repeated measurements of a case differ by at most {found.floor:.1%} ({pairs}). {describe_margin(found.margin)}"
 
 
-def margin(share: float) -> str:
-    """What a margin is for, and what one is too wide for."""
-    noisy = " That is too noisy for differences of a tenth: quiet the machine and measure again." if share > WIDEST else ""
-    return f"a difference inside {share:.1%} counts as noise.{noisy}"
+def describe_margin(share: float) -> str:
+    """Returns what the margin of a run means, and a warning if it is too wide."""
+    noisy = " That is too much to detect a difference of 10%: reduce the load of the machine and measure again." if share > WIDEST else ""
+    return f"Differences within {share:.1%} count as noise.{noisy}"
 
 
-def held_back(cases: Sequence[CaseRecord]) -> str:
-    """Of a run in which clocks were; else ""."""
+def remark_on_throttling(cases: Sequence[CaseRecord]) -> str:
     found = [record for record in cases if is_throttled(record)]
     words = sorted({word for record in found for reading in record.readings for word in reading.throttled})
-    return f"The clock was held back ({', '.join(words)}) in {count_noun(len(found), 'case')}: no verdict there." if found else ""
+    return f"The GPU throttled its clock ({', '.join(words)}) in {count_noun(len(found), 'case')}: no verdict there." if found else ""
 
 
-def where_time_went(records: Records) -> str:
-    """Of a run whose records say so; else ""."""
+def remark_on_wall_time(records: Records) -> str:
     found, share = sum_spent(records), overhead_share(records)
     if not found:
         return ""
     parts = ", ".join(f"{ACTIVITIES.get(activity, activity)} {taken:,.1f} s" for activity, taken in found.items())
-    rest = "" if share is None else f"; overhead is {share:.1%} of it"
-    return f"Where the time went: {sum(end.wall for end in records.ends):,.1f} s of wall time, {parts}{rest}."
+    rest = "" if share is None else f" Overhead is {share:.1%} of it."
+    return f"Wall time: {sum(end.wall for end in records.ends):,.1f} s ({parts}).{rest}"

@@ -1,41 +1,43 @@
-"""reports/README.md: the published runs, a row for each."""
+"""Writes reports/README.md, the index of published runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.render.formatting import MODES, NONE
 from bench.render.markdown import escape
-from bench.render.published import Published, format_mean_speed, shared_modes
+from bench.render.published import Published, tabulate_ratios
 
 ABOUT = """\
 # Published runs
 
-`python -m bench publish` writes this page from the records beside it; the newest run comes first. A ratio is the geometric mean of speeds
-over a run's cases including the input projection, of the backend with the most of them: against torch.nn's own cell, and of cells that
-torch.nn doesn't have against its GRU at equal hidden width. In brackets: which backend, over how many cases, and in how many of
-them (†) torch.nn was host-bound: the host issued its work more slowly than the GPU did it."""
+`python -m bench publish` writes this page from the records beside it, the newest run first. A ratio is the geometric mean of the speedups
+over a run's cases including the input projection, of the backend with the most cases. A cell that torch.nn lacks is compared with its
+GRU of equal hidden width. The brackets name the backend, the number of cases and, before a †, in how many of them torch.nn was host-bound:
+the CPU issued the work more slowly than the GPU executed it."""
 
 
 def write_index(reports: Path, runs: Sequence[Published]) -> Path:
-    """Raises UsageError where another README.md is in its place."""
+    """Writes the index and returns its path.
+
+    Raises:
+        UsageError: Another README.md is in its place.
+    """
     path = reports / "README.md"
     if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(ABOUT.partition("\n")[0]):
-        raise UsageError(f"{path} is no index of runs: name the folder that the runs are in with --reports, or move that file away")
+        raise UsageError(f"{path} is no index of runs: name the folder of the runs with --reports, or move that file away")
     path.write_text(render_index(runs), encoding="utf-8")
     return path
 
 
 def render_index(runs: Sequence[Published]) -> str:
-    """The page. Of each run: its folder, when and on what it was measured, its headline, and its headline ratios."""
-    shown = shared_modes(runs)
-    against = [f"{MODES[mode].lower()} {peer}" for mode in shown for peer in ("× torch.nn", "× torch.nn's GRU")]
+    """Returns the index as markdown: for each run its folder, date, machine, headline and mean speedups."""
+    against, ratios = tabulate_ratios(runs)
     headers = ["run", "measured", "on", "headline", *against]
-    rows = [[*named(run), *(format_mean_speed(run.best(mode, peer)) or NONE for mode in shown for peer in ("same", "gru"))] for run in runs]
+    rows = [[*list_index_cells(run), *found] for run, found in zip(runs, ratios, strict=True)]
     lines = ["| " + " | ".join(row) + " |" for row in (headers, [":--"] * len(headers), *rows)]
-    return "\n".join([ABOUT, "", *(lines if runs else ["Nothing is published yet."])]) + "\n"
+    return "\n".join([ABOUT, "", *(lines if runs else ["No run is published yet."])]) + "\n"
 
 
-def named(run: Published) -> list[str]:
+def list_index_cells(run: Published) -> list[str]:
     measured, torch = f"{run.day}, commit {escape(run.commit)}", run.records.run.environment.torch
     return [f"[{escape(run.name)}]({run.name}/report.md)", measured, f"{escape(run.machine)}, torch {escape(torch)}", run.headline]

@@ -1,119 +1,107 @@
-"""Jacobians in a report: the growth of their mean square with lag, and their spectra."""
+"""Renders Jacobians: the growth of their mean square with lag, and their spectra."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
 from bench.analysis.mean_ci import mean_ci
 from bench.records import JacobianRecord, Spectrum
-from bench.render.formatting import format_power
+from bench.render.formatting import format_power, list_seeds
 from bench.render.gradient_report import name_growth
-from bench.render.plots import MARKERS, STYLE, color, decades, grid, label_bottom, legend, save, set_titles
-from bench.render.table import Column, Table
+from bench.render.plots import MARKERS, add_legend, cycle_color, label_bottom, label_decades, make_axes, save_figure, set_titles, styled
+from bench.render.table import CELL, INIT, Column, Table
 
 METHOD = """\
-- Jacobians: singular values σ along a sequence of standard normal inputs, of ∂s_T/∂s_{T-k}, s all states of a cell; of ∂h_T/∂x_{T-k}; and
-  of ∂h_T/∂z_{T-k} where all of x comes in through one value z that the cell makes of x alone, as MinimalRNN's z = Φ(x). Nats per step:
-  the least-squares slope of ln √(mean σ²) over lag, with the 95% interval of its mean over seeds (Student's t)."""
+- Jacobians: the singular values σ along a sequence of standard normal inputs, of ∂s_T/∂s_{T-k} (s holds all states of the cell), of
+  ∂h_T/∂x_{T-k}, and of ∂h_T/∂z_{T-k} for a cell that uses x only through one value z, such as MinimalRNN's z = Φ(x). Growth: the
+  least-squares slope of ln √(mean σ²) over lag in nats per step, with the 95% interval of its mean over seeds (Student's t)."""
 ROUNDING = 1e-14
-"""Singular values below this share of the largest are rounding errors of float64, and not drawn."""
+"""Singular values below this share of the largest are rounding errors of float64 and are not drawn."""
 FLOOR = 1e-12
-"""Nor what is smaller: the pictures show how spectra spread, the table how far they fall."""
+"""The smallest singular value that is drawn."""
 
 
-def growth(lags: Sequence[int], found: Spectrum) -> float | None:
-    """Nats per step of √(mean σ²), from lag 1 on: at lag 0 nothing has travelled yet."""
+def fit_jacobian_growth(lags: Sequence[int], found: Spectrum) -> float | None:
+    """Returns the growth of √(mean σ²) in nats per step, from lag 1 on; None with fewer than two values.
+
+    At lag 0 the Jacobian is the identity, so the lag is left out.
+    """
     known = [(k, 0.5 * math.log(v)) for k, v in zip(lags, found.mean_square, strict=False) if k and 0 < v < math.inf]
     return float(np.polyfit([k for k, _ in known], [v for _, v in known], 1)[0]) if len(known) > 1 else None
 
 
 def group_jacobians(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[JacobianRecord]]:
+    """Groups records by cell and initialisation, sorted by seed."""
     found: dict[tuple[str, str], list[JacobianRecord]] = {}
     for record in sorted(records, key=lambda r: (r.cell, r.init, r.seed)):
         found.setdefault((record.cell, record.init), []).append(record)
     return found
 
 
-def jacobian_tables(records: Sequence[JacobianRecord]) -> list[Table]:
+def make_tables(records: Sequence[JacobianRecord]) -> list[Table]:
+    """Returns the table of Jacobians, or []."""
     if not records:
         return []
     first = records[0]
     rows = []
     for (cell, init), group in group_jacobians(records).items():
-        parts = (state, input, latent)
-        slopes = [[v for r in group if (found := part(r)) and (v := growth(r.lags, found)) is not None] for part in parts]
+        spectra = [[(r.lags, getattr(r, part)) for r in group if getattr(r, part)] for part in ("state", "input", "latent")]
+        slopes = [[v for lags, found in known if (v := fit_jacobian_growth(lags, found)) is not None] for known in spectra]
         last = group[0].state.values[-1] if group[0].state.values else []
         ends = [last[0], float(np.median(last))] if last else [None, None]
         size = math.sqrt(group[0].state.mean_square[-1])
         rows.append([cell, init, *(mean_ci(found) if found else None for found in slopes), size, *ends])
-    headers = {"of ∂s/∂s, nats per step": "growth_of_states", "of ∂h/∂x": "growth_of_input", "of ∂h/∂z": "growth_of_latent"}
+    headers = {"∂s/∂s": "growth_of_states", "∂h/∂x": "growth_of_input", "∂h/∂z": "growth_of_latent"}
     columns = [
-        Column("cell", "cell", words=True), Column("initialisation", "initialisation", words=True),
-        *(Column(header, name, "nats_per_step", name_growth) for header, name in headers.items()),
+        CELL, INIT, *(Column(f"growth of {of}, nats per step", name, "nats_per_step", name_growth) for of, name in headers.items()),
         Column(f"√(mean σ²) at lag {first.lags[-1]}", f"rms_at_lag_{first.lags[-1]}", "", format_power),
         Column("largest σ", "largest", "", format_power), Column("median σ", "median", "", format_power),
     ]  # fmt: skip
-    sizes = f"T={first.T} D={first.D} H={first.H}, {first.dtype}, seeds {', '.join(map(str, sorted({r.seed for r in records})))}."
+    sizes = f"T={first.T} D={first.D} H={first.H}, {first.dtype}, {list_seeds({r.seed for r in records})}."
     sampled = " Mean squares are estimates from random vectors." if any(r.probes for r in records) else ""
     return [Table("Jacobians", columns, rows, sizes + sampled)]
 
 
-def state(record: JacobianRecord) -> Spectrum:
-    return record.state
-
-
-def input(record: JacobianRecord) -> Spectrum:
-    return record.input
-
-
-def latent(record: JacobianRecord) -> Spectrum | None:
-    return record.latent
-
-
+@styled
 def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
-    """Write jacobians.svg: the singular values of the state's Jacobian over lag, as bands, and the mean squares of all, a panel for each
-    cell and initialisation, of the first seed."""
+    """Draws jacobians.svg into a folder, for the first seed: a panel per cell and initialisation with the singular values as bands and the
+    mean squares as lines."""
     shown = {key: group[0] for key, group in group_jacobians(records).items() if any(group[0].state.values)}
     if not shown:
         return []
-    with matplotlib.rc_context(STYLE):
-        figure, axes = grid(len(shown))
-        top = max(max(values) for record in shown.values() for values in record.state.values if values)
-        floor = FLOOR * min(top, 1.0)
-        for axis, ((cell, init), record) in zip(axes.flat, shown.items(), strict=False):
-            panel(axis, record, floor)
-            axis.set(title=cell if init == "default" else f"{cell}, {init}", xscale="log", yscale="log")
-            decades(axis)
-        axes[0, 0].set_ylim(bottom=floor, top=10 * top)
-        label_bottom(axes, len(shown), "lag k (0 at the left edge)")
-        legend(figure, axes.flat, loc="outside lower center", ncols=5)
-        first = next(iter(shown.values()))
-        title = f"Singular values σ of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
-        return [save(figure, title, folder / "jacobians.svg")]
+    figure, axes = make_axes(len(shown))
+    top = max(max(values) for record in shown.values() for values in record.state.values if values)
+    floor = FLOOR * min(top, 1.0)
+    for axis, ((cell, init), record) in zip(axes.flat, shown.items(), strict=False):
+        draw_panel(axis, record, floor)
+        axis.set(title=cell if init == "default" else f"{cell}, {init}", xscale="log", yscale="log")
+        label_decades(axis)
+    axes[0, 0].set_ylim(bottom=floor, top=10 * top)
+    label_bottom(axes, len(shown), "lag k (0 at the left edge)")
+    add_legend(figure, axes.flat, loc="outside lower center", ncols=5)
+    first = next(iter(shown.values()))
+    title = f"Singular values σ of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
+    return [save_figure(figure, title, folder / "jacobians.svg")]
 
 
-def panel(axis: Axes, record: JacobianRecord, floor: float) -> None:
+def draw_panel(axis: Axes, record: JacobianRecord, floor: float) -> None:
     lags = [max(lag, 0.5) for lag, values in zip(record.lags, record.state.values, strict=True) if values]
     kept = [[v for v in values if v > ROUNDING * values[0]] or [0.0] for values in record.state.values if values]
     quantiles = np.array([np.quantile(values, (0, 0.25, 0.5, 0.75, 1)) for values in kept]).T
     least, lower, middle, upper, most = np.maximum(quantiles, floor)
-    axis.fill_between(lags, least, most, color=color(1), alpha=0.2, linewidth=0, label="all σ of ∂s/∂s")
-    axis.fill_between(lags, lower, upper, color=color(1), alpha=0.3, linewidth=0, label="middle half of σ")
+    axis.fill_between(lags, least, most, color=cycle_color(1), alpha=0.2, linewidth=0, label="all σ of ∂s/∂s")
+    axis.fill_between(lags, lower, upper, color=cycle_color(1), alpha=0.3, linewidth=0, label="middle half of σ")
     looks = (("∂s/∂s", record.state, "-"), ("∂h/∂x", record.input, ":"), ("∂h/∂z", record.latent, "--"))
     for k, (name, found, line) in enumerate(looks, 2):
         if found:
             known = [(max(lag, 0.5), math.sqrt(v)) for lag, v in zip(record.lags, found.mean_square, strict=False) if v > floor**2]
-            shown = axis.plot(
-                *zip(*known, strict=True), line, color=color(k), marker=MARKERS[k - 2], markersize=3, label=f"√(mean σ²) of {name}"
-            )
+            look: Any = {"color": cycle_color(k), "marker": MARKERS[k - 2], "markersize": 3, "label": f"√(mean σ²) of {name}"}
+            shown = axis.plot(*zip(*known, strict=True), line, **look)
             set_titles(shown, [f"{record.cell}, {name}, lag {lag:g}: {format_power(v)}" for lag, v in known])
-    median = axis.plot(lags, middle, color=color(1), linewidth=1, marker="_", markersize=3, label="median σ of ∂s/∂s")
-    rows = zip(lags, middle, least, most, strict=True)
-    set_titles(
-        median,
-        [f"{record.cell}, lag {k:g}: median σ {format_power(m)}, from {format_power(a)} to {format_power(b)}" for k, m, a, b in rows],
-    )
+    median = axis.plot(lags, middle, color=cycle_color(1), linewidth=1, marker="_", markersize=3, label="median σ of ∂s/∂s")
+    rows = zip(lags, *(map(format_power, values) for values in (middle, least, most)), strict=True)
+    set_titles(median, [f"{record.cell}, lag {k:g}: median σ {m}, from {a} to {b}" for k, m, a, b in rows])

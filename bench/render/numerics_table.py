@@ -1,44 +1,41 @@
-"""The table of a fair comparison: equal work in every row, and by how much the same thing measured twice differs."""
+"""Renders the tables of work and numerics, and of A/A repeats."""
 
 from collections.abc import Sequence
 
+from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import is_timed
 from bench.analysis.verdict import Noise, relative_difference
 from bench.records import CaseRecord, Numerics
 from bench.render.formatting import NONE, describe_task, format_ratio
-from bench.render.table import Column, Table
-from bench.render.tables import BACKEND, CELL, SIZES, list_case, word_column
+from bench.render.table import BACKEND, CELL, SIZES, Column, Table, make_word_column
+from bench.render.tables import list_case
 
 WORDS = ("backends", "input projection", "outputs", "copies", "biases", "operands", "accumulators", "state")
-FLAGS = ("TF32 before the loop", "TF32 in it", "flat weights")
+FLAGS = ("TF32 before the loop", "TF32 in the loop", "flat weights")
 WORK = (
-    "What a call does, and with which numbers: a row for backends that do the same. Cases that differ in outputs, copies, operands or TF32 "
-    "are never put in one ratio. torch.nn has two biases for each gate; their sum is one."
+    "Backends in one row do the same work with the same numerics. Cases that differ in outputs, copies, operands or TF32 are never "
+    "compared. torch.nn has two biases per gate, which act as one."
 )
-PAIRS = "Cases measured twice under two names, interleaved: what differs here is noise. The largest difference is the noise floor."
+PAIRS = "Cases measured twice under two names, interleaved. Their difference is noise; the largest one is the noise floor."
 
 
-def work_table(cases: Sequence[CaseRecord]) -> Table:
-    """What each backend does in a call: a row for those that do the same, and one for a backend of a user's, which doesn't say."""
+def make_numerics_table(cases: Sequence[CaseRecord]) -> Table:
+    """Returns the table of the work and numerics of each backend; backends that agree share a row. A user's backend declares none."""
     groups: dict[tuple[bool, Numerics], set[str]] = {}
     for record in cases:
         if record.numerics:
             groups.setdefault((record.case.input_product, record.numerics), set()).add(record.case.backend)
-    rows = sorted(
-        (
-            [", ".join(sorted(backends)), "included" if inside else "precomputed", *list_work(found)]
-            for (inside, found), backends in groups.items()
-        ),
-        key=lambda row: (row[1] != "included", row),
-    )
+    known = [(", ".join(sorted(backends)), inside, found) for (inside, found), backends in groups.items()]
+    named = [[backends, "included" if inside else "precomputed", *list_numerics(found)] for backends, inside, found in known]
+    rows = sorted(named, key=lambda row: (row[1] != "included", row))
     silent = {record.case.backend for record in cases if ":" in record.case.backend and is_timed(record)}
     if silent:
         rows.append([", ".join(sorted(silent)), "included", *["not declared"] * (len(WORDS) + len(FLAGS) - 2)])
-    columns = [*map(word_column, WORDS), *map(word_column, FLAGS)]
-    return Table("Equal work", columns, rows, WORK)
+    columns = [*map(make_word_column, WORDS), *map(make_word_column, FLAGS)]
+    return Table("Work and numerics", columns, rows, WORK)
 
 
-def list_work(work: Numerics) -> list[str]:
+def list_numerics(work: Numerics) -> list[str]:
     flat = NONE if work.flat_weights is None else show_flag(work.flat_weights)
     return [
         work.outputs, show_flag(work.copies), str(work.biases), work.operands, work.accumulators, work.state,
@@ -50,29 +47,21 @@ def show_flag(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def control_table(noise: Noise) -> Table:
-    """The A/A pairs, those that differ the most first."""
+def make_repeat_table(noise: Noise) -> Table:
+    """Returns the table of A/A pairs, the largest difference first."""
     pairs = sorted(noise.pairs, key=lambda pair: -relative_difference(pair[1].value))
-    rows = [
-        [
-            *list_case(record)[:2],
-            describe_task(record.case).lower(),
-            *list_case(record)[2:],
-            record.case.dtype,
-            ratio.value,
-            (ratio,),
-            ratio.n,
-        ]
-        for record, ratio in pairs
-    ]
+    rows = []
+    for record, ratio in pairs:
+        (cell, backend, *sizes), task = list_case(record), describe_task(record.case).lower()
+        rows.append([cell, backend, task, *sizes, record.case.dtype, ratio.value, (ratio,), ratio.n])
 
-    def interval(value: tuple) -> str:  # type: ignore[type-arg]
+    def interval(value: tuple[Estimate]) -> str:
         (ratio,) = value
         return f"{format_ratio(ratio.low)} to {format_ratio(ratio.high)}" if ratio.bounded else "too few samples"
 
     columns = [
-        CELL, BACKEND, word_column("task"), *SIZES, word_column("dtype"),
-        Column("speed against itself", "speedup", "", "{:.3f}×".format),
+        CELL, BACKEND, make_word_column("task"), *SIZES, make_word_column("dtype"),
+        Column("ratio of speeds", "speedup", "", "{:.3f}×".format),
         Column("95% interval", show=interval, parts=(Column("", "speedup"),)), Column("rounds", "rounds"),
     ]  # fmt: skip
     return Table("A/A", columns, rows, PAIRS)

@@ -1,6 +1,6 @@
-"""In which format a command writes its data to stdout."""
+"""The formats in which a command writes data to stdout."""
 
 from typing import Literal
 
 OutputFormat = Literal["", "json", "csv", "md", "none"]
-"""Tables for a terminal, or else this; "none" renders nothing."""
+""""" prints tables to a terminal; "none" writes nothing."""

@@ -1,4 +1,4 @@
-"""Where the pictures of a report stand: the first at its head, every other one in the section that it is of."""
+"""Places the plots of a report: each in its section, the others at the top."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,29 +18,30 @@ PLACES = {
     "learned": ("## What drives a unit's update", "Outputs, gates and what drives the updates of trained layers, a column for each cell"),
     "noise": ("## Robustness to noise", "Quality over the deviation of noise, a line for each cell"),
 }
-"""The heading that a picture belongs under, and what is to be seen in it."""
+"""The heading of a plot's section, and its alternative text."""
 HEADS = {
     "speeds": "Speed against torch.nn with its 95% interval, a row for each cell and a mark for each backend",
     "examples": "Quality over the number of examples, a line for each cell",
 }
 
 
-def placed(parts: Sequence[str], plots: Sequence[str], head: int) -> list[str]:
-    """The parts of a report with its pictures: each behind the caption under its heading, those without one in front of part `head`."""
+def place_plots(parts: Sequence[str], plots: Sequence[str], head: int) -> list[str]:
+    """Returns the parts of a report with its plots, each after the caption under its heading; plots without a section stand before part
+    `head`."""
     found = list(parts[:head])
-    found += [image(plot) for plot in plots if PLACES.get(Path(plot).stem, ("",))[0] not in parts]
+    found += [link_image(plot) for plot in plots if PLACES.get(Path(plot).stem, ("",))[0] not in parts]
     waiting = ""
     for part in parts[head:]:
         found.append(part)
         if waiting and not part.startswith("#"):
-            found += [image(plot) for plot in plots if PLACES.get(Path(plot).stem, ("",))[0] == waiting]
+            found += [link_image(plot) for plot in plots if PLACES.get(Path(plot).stem, ("",))[0] == waiting]
             waiting = ""
         elif part in {heading for heading, _ in PLACES.values()}:
             waiting = part
     return found
 
 
-def image(plot: str) -> str:
+def link_image(plot: str) -> str:
     stem = Path(plot).stem
     described = PLACES[stem][1] if stem in PLACES else HEADS.get(stem, stem)
     return f"![{described}]({plot})"

@@ -1,4 +1,4 @@
-"""Pictures drawn by matplotlib: their style, the look of each backend, panels of lines, and how a picture is saved."""
+"""Shared parts of all plots: style, the look of each backend, panels of lines, and saving."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,22 +7,23 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from bench.records.backend_table import COLOURS, COLUMNS, LOW, MARKS, choose_look
+from bench.records.backend_table import COLOURS, LOW, MARKS, choose_look, order_backend
 from bench.render.svg import GROUND, INK, MUTED, RULE, SEPARATOR, compact_svg
 
 MARKERS = MARKS[1:]
-"""Those of cells, and of other series that are no backends."""
+"""The markers of cells and of other series that are no backends."""
 VENDOR_GRU = "vendor's gru"
 
 PANELS_ACROSS = 4
 POWER = "{x:.0e}"
-"""Labels of a scale over decades: 1e-05."""
+"""The format of labels over decades: 1e-05."""
 LETTERS = 12
-"""Letters of a title in an inch."""
+"""Letters of a title per inch."""
 
 STYLE: Any = {
     "svg.hashsalt": "bench", "svg.fonttype": "none", "path.simplify_threshold": 0.3, "text.parse_math": False,
@@ -33,8 +34,12 @@ STYLE: Any = {
 }  # fmt: skip
 
 
+styled = rc_context(STYLE)
+"""Decorates a function that draws."""
+
+
 class Point(NamedTuple):
-    """A value, what its title says and, where it has an interval, its ends."""
+    """A point of a line, its title (shown on hover), and its interval if it has one."""
 
     x: float
     y: float
@@ -45,32 +50,39 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines on one pair of scales, by backend. `rules` are places along x, each with a word."""
+    """Lines by backend on one pair of axes. `rules` are vertical lines with a word."""
 
     title: str
     lines: Mapping[str, Sequence[Point]]
     rules: Sequence[tuple[float, str]] = ()
 
 
-def panels(found: Sequence[Panel], title: str, path: Path, x: str, ticks: Sequence[float], unit: str = "") -> list[Path]:
-    """Draw a panel beside the other, on the same scales, y logarithmic. Nothing without a panel.
+@styled
+def draw_panels(found: Sequence[Panel], title: str, path: Path, x: str, ticks: Sequence[float], unit: str = "") -> list[Path]:
+    """Draws panels with shared axes, y logarithmic; nothing without a panel.
 
     Args:
-        x: The name of the axis; "T" is logarithmic.
-        ticks: Where x has labels.
+        found: The panels.
+        title: The title of the figure.
+        path: The file.
+        x: The name of the x axis; "T" is logarithmic.
+        ticks: The labelled values of x.
         unit: Follows the labels of y.
+
+    Returns:
+        The path, or [].
     """
     if not found:
         return []
-    figure, axes = grid(len(found))
-    names = sorted({name for panel in found for name in panel.lines}, key=place_of)
+    figure, axes = make_axes(len(found))
+    names = sorted({name for panel in found for name in panel.lines}, key=order_backend)
     for axis, panel in zip(axes.flat, found, strict=False):
         for name, points in panel.lines.items():
-            set_titles(axis.plot(*columns(points), label=name, **style(name, names)), [point.title for point in points])
+            set_titles(axis.plot(*split_points(points), label=name, **choose_style(name, names)), [point.title for point in points])
             ends = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
             if ends:
                 at, low, high = zip(*ends, strict=True)
-                axis.vlines(at, low, high, colors=style(name, names)["color"], linewidth=3, alpha=0.4)
+                axis.vlines(at, low, high, colors=choose_style(name, names)["color"], linewidth=3, alpha=0.4)
         for place, word in panel.rules:
             axis.axvline(place, color=MUTED, linewidth=1)
             axis.annotate(word, (place, 1), xycoords=("data", "axes fraction"), textcoords="offset points", xytext=(-3, -9), ha="right")
@@ -82,20 +94,16 @@ def panels(found: Sequence[Panel], title: str, path: Path, x: str, ticks: Sequen
     label_bottom(axes, len(found), x)
     handles = dict(pair for axis in axes.flat for pair in zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=len(names))
-    return [save(figure, title, path)]
+    return [save_figure(figure, title, path)]
 
 
-def place_of(backend: str) -> tuple[int, str]:
-    return COLUMNS.index(backend) if backend in COLUMNS else len(COLUMNS), backend
-
-
-def columns(points: Iterable[Point]) -> tuple[list[float], list[float]]:
+def split_points(points: Iterable[Point]) -> tuple[list[float], list[float]]:
     pairs = [(point.x, point.y) for point in points]
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def grid(count: int) -> tuple[Figure, Any]:
-    """Return a figure with room for so many panels."""
+def make_axes(count: int) -> tuple[Figure, Any]:
+    """Returns a figure and its axes for `count` panels."""
     across = min(PANELS_ACROSS, count)
     down = -(-count // across)
     figure = new_figure(max(3 * across, 6), 2.3 * down + 1)
@@ -103,30 +111,30 @@ def grid(count: int) -> tuple[Figure, Any]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, its size in inches."""
+    """Returns an empty figure of a size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def set_titles(artists: Sequence[Any], titles: Sequence[str]) -> None:
-    """Give an artist's marks their titles, or a line without marks its one."""
+    """Sets the titles of an artist's marks, or the single title of a line without marks."""
     for artist in artists:
         artist.set_gid("".join(SEPARATOR + title for title in titles))
 
 
-def color(k: int) -> str:
-    """Return the colour of the k-th cell, or other series."""
+def cycle_color(k: int) -> str:
+    """Returns the colour of the k-th cell or series."""
     return COLOURS[k % (len(COLOURS) - 1)]
 
 
 def cell_style(k: int) -> dict[str, Any]:
-    """Return the colour and the marker of the k-th cell."""
-    return {"color": color(k), "marker": MARKERS[k % (len(COLOURS) - 1)]}
+    """Returns the colour and marker of the k-th cell."""
+    return {"color": cycle_color(k), "marker": MARKERS[k % (len(COLOURS) - 1)]}
 
 
-def style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
-    """Return how a backend is drawn beside `others`.
+def choose_style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
+    """Returns the style of a backend in a plot with `others`.
 
-    With low memory its line is dotted and its marks are hollow; torch.nn's GRU beside another cell is dashed.
+    Low memory has a dotted line and hollow marks; torch.nn's GRU in the panel of another cell is dashed.
     """
     if backend == VENDOR_GRU:
         return {"color": MUTED, "marker": ".", "linestyle": "--"}
@@ -135,21 +143,21 @@ def style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
     return {"color": color, "marker": marker, "linestyle": ":" if low else "-", "fillstyle": "none" if low else "full"}
 
 
-def decades(axis: Axes) -> None:
-    """Label the y of an axis that spans decades."""
+def label_decades(axis: Axes) -> None:
+    """Formats the labels of a y axis that spans decades."""
     axis.minorticks_off()
     axis.xaxis.set_major_formatter("{x:g}")
     axis.yaxis.set_major_formatter(POWER)
 
 
-def legend(figure: Figure, axes: Iterable[Axes], **where: Any) -> None:
-    """Name every line of some axes once."""
+def add_legend(figure: Figure, axes: Iterable[Axes], **where: Any) -> None:
+    """Adds a legend with every line of some axes once."""
     handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(list(handles.values()), list(handles), **(where or {"loc": "outside right center"}))
 
 
 def label_bottom(axes: Any, shown: int, label: str) -> None:
-    """Blank the axes behind the last that is shown, and name the x of the last in each column."""
+    """Hides the axes after the last panel, and labels x at the bottom of each column."""
     for axis in axes.flat[shown:]:
         axis.set_axis_off()
     for k in range(min(shown, axes.shape[1])):
@@ -158,8 +166,8 @@ def label_bottom(axes: Any, shown: int, label: str) -> None:
         last.tick_params(labelbottom=True)
 
 
-def save(figure: Figure, title: str, path: Path) -> Path:
-    """Write a figure under its title: the same bytes from the same figure."""
+def save_figure(figure: Figure, title: str, path: Path) -> Path:
+    """Saves a figure under its title as SVG and returns the path. The same figure gives the same bytes."""
     lines = textwrap.fill(title, int(LETTERS * figure.get_figwidth()))
     figure.suptitle(lines, fontsize=10, x=0.01, ha="left")
     text = StringIO()

@@ -1,4 +1,4 @@
-"""Published runs: what kind each is, and its headline, as an index has them."""
+"""Published runs: their kind, headline and mean speedups."""
 
 import subprocess
 from collections.abc import Sequence
@@ -9,11 +9,12 @@ from typing import Literal
 
 from bench.records import Records, find_records, read_records
 from bench.render.case_grid import HOST, Grid, build_grids
-from bench.render.claims import claim_signals, claim_training
-from bench.render.formatting import MODES, count_noun, format_factor
-from bench.render.speed_claims import BASELINES, headline
-from bench.render.speed_tables import MeanSpeed, mean_speeds
+from bench.render.claims import claim_run
+from bench.render.formatting import MODES, NONE, count_noun, format_factor
+from bench.render.speed_claims import BASELINES, claim_speed
+from bench.render.speed_tables import MeanSpeed, compute_mean_speeds
 
+PEERS = {"same": "× torch.nn", "gru": "× torch.nn's GRU"}
 Kind = Literal["speed", "learning", "scaling", "signals"]
 
 
@@ -53,38 +54,38 @@ class Published:
 
     @property
     def headline(self) -> str:
-        """A sentence or two, as markdown."""
-        if self.kind == "speed":
-            return headline(self.grids)
-        return claim_training(self.records) if self.kind == "learning" else claim_signals(self.records)
+        """Returns one or two sentences as markdown."""
+        return claim_speed(self.grids) if self.kind == "speed" else claim_run(self.records)
 
     @cached_property
     def ratios(self) -> tuple[MeanSpeed, ...]:
-        """Return the speed ratios of all backends that aren't baselines, in all modes, including the input projection."""
-        return tuple(
-            ratio for grid in self.grids if grid.common.input_product for ratio in mean_speeds(grid) if ratio.backend not in BASELINES
-        )
+        """Returns the mean speedups of all backends except baselines, in all modes, including the input projection."""
+        grids = [grid for grid in self.grids if grid.common.input_product]
+        return tuple(ratio for grid in grids for ratio in compute_mean_speeds(grid) if ratio.backend not in BASELINES)
 
-    def best(self, mode: str, peer: str) -> MeanSpeed | None:
-        """Of the backend with the most cases, the fastest of those with as many."""
+    def find_best(self, mode: str, peer: str) -> MeanSpeed | None:
+        """Returns the mean speedup of the backend with the most cases (the fastest among equals), or None."""
         found = [ratio for ratio in self.ratios if (ratio.mode, ratio.peer) == (mode, peer)]
         return max(found, key=lambda ratio: (ratio.cases, ratio.value), default=None)
 
 
 def read_published(reports: Path) -> list[Published]:
-    """The runs in a folder, the newest first. In a git checkout those that git knows: a run just measured is published by `git add`.
-    Raises RecordError where one can't be read."""
-    found = [Published(folder, read_records(folder)) for folder in folders(reports) if is_tracked(folder)]
+    """Reads the runs in a folder, the newest first. In a git checkout only tracked runs count, so `git add` publishes a new run.
+
+    Raises:
+        RecordError: The records of a run can't be read.
+    """
+    found = [Published(folder, read_records(folder)) for folder in list_folders(reports) if is_tracked(folder)]
     return sorted(found, key=lambda run: (run.records.run.started, run.name), reverse=True)
 
 
-def folders(reports: Path) -> list[Path]:
-    """Those in a folder that have records."""
+def list_folders(reports: Path) -> list[Path]:
+    """Returns the subfolders that have records."""
     return [folder for folder in sorted(reports.iterdir()) if find_records(folder)]
 
 
 def is_tracked(folder: Path) -> bool:
-    """Whether git tracks its records; True where there is no git checkout to ask."""
+    """Returns whether git tracks the records of a folder; True outside a git checkout."""
     asked = ["git", "-C", str(folder), "ls-files", "records.jsonl", "records.jsonl.gz"]
     try:
         answer = subprocess.run(asked, capture_output=True, text=True, check=False)
@@ -94,12 +95,15 @@ def is_tracked(folder: Path) -> bool:
 
 
 def format_mean_speed(ratio: MeanSpeed | None) -> str:
-    """ "1.46× (compiled, 12)", or with three host-bound peers "1.46× (resident, 12, 3 †)"."""
+    """Returns "1.46× (compiled, 12)", or with three host-bound peers "1.46× (persistent, 12, 3 †)"."""
     if not ratio:
         return ""
     return f"{format_factor(ratio.value)} ({ratio.backend}, {ratio.cases}{f', {ratio.host_bound} {HOST}' if ratio.host_bound else ''})"
 
 
-def shared_modes(runs: Sequence[Published]) -> list[str]:
-    """The modes in which any of the runs has a ratio."""
-    return [mode for mode in MODES if any(ratio.mode == mode for run in runs for ratio in run.ratios)]
+def tabulate_ratios(runs: Sequence[Published]) -> tuple[list[str], list[list[str]]]:
+    """Returns the headers and the rows of the mean speedups of runs, for all modes in which any run has one."""
+    modes = [mode for mode in MODES if any(ratio.mode == mode for run in runs for ratio in run.ratios)]
+    keys = [(mode, peer) for mode in modes for peer in PEERS]
+    headers = [f"{MODES[mode].lower()} {PEERS[peer]}" for mode, peer in keys]
+    return headers, [[format_mean_speed(run.find_best(*key)) or NONE for key in keys] for run in runs]

@@ -1,4 +1,4 @@
-"""A run as report.md and its plots."""
+"""Renders a run as report.md with its plots."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,18 +21,18 @@ from bench.render import (
     training_report,
     wave_report,
 )
-from bench.render.all_cases import all_cases_table
+from bench.render.all_cases import make_case_table
 from bench.render.case_grid import Grid, build_grids
-from bench.render.claims import claim_signals, claim_training
+from bench.render.claims import claim_run
 from bench.render.console import draw_screenshot
 from bench.render.formatting import count_noun
 from bench.render.header import count_statuses, list_remarks
 from bench.render.markdown import escape, fence
 from bench.render.method import define_terms, describe_method
-from bench.render.numerics_table import control_table, work_table
-from bench.render.plot_placement import placed
-from bench.render.speed_claims import headline
-from bench.render.table import Table, heading, write_table
+from bench.render.numerics_table import make_numerics_table, make_repeat_table
+from bench.render.plot_placement import place_plots
+from bench.render.speed_claims import claim_speed
+from bench.render.table import Table, make_heading, write_table
 
 Part = Table | str
 """A table, or words as markdown."""
@@ -41,68 +41,73 @@ METHODS: tuple[tuple[str, str], ...] = (
     ("maps", chaos_report.MAPS_METHOD), ("decays", chaos_report.DECAY_METHOD), ("training", training_report.METHOD),
     ("scale", scaling_report.METHOD),
 )  # fmt: skip
-"""How each kind of records is measured."""
+"""The description of how each kind of records is measured."""
 
 
-def write(folder: Path, records: Records) -> list[Path]:
-    """Write a report into a folder that exists: report.md, its plots, its tables as CSV and a picture of its first table.
+def write_report(folder: Path, records: Records) -> list[Path]:
+    """Writes a report into an existing folder: report.md, its plots, its tables as CSV, and a picture of its first table.
 
     Returns:
         The paths of report.md and of the plots.
     """
-    drawn = draw(folder, records)
+    drawn = draw_plots(folder, records)
     return [write_page(folder, records, drawn), *drawn]
 
 
-def draw(folder: Path, records: Records) -> list[Path]:
-    """The plots."""
+def draw_plots(folder: Path, records: Records) -> list[Path]:
+    """Draws the plots of a run and returns their paths."""
     if is_training_run(records):
         return training_plots.draw(records, folder)
-    return [
-        *speed_plot.draw(records, folder), *length_plots.draw(records, folder), *gradient_report.draw(records.gradients, folder),
-        *jacobian_report.draw(records.jacobians, folder), *theory_report.draw(records.theory, folder), *chaos_report.draw(records.maps,
-        records.decays, folder),
-        *scaling_report.draw(records.scale, folder),
-    ]  # fmt: skip
+    studies = ((gradient_report, records.gradients), (jacobian_report, records.jacobians), (theory_report, records.theory))
+    drawn = [*speed_plot.draw(records, folder), *length_plots.draw(records, folder)]
+    drawn += [path for module, found in studies for path in module.draw(found, folder)]
+    return [*drawn, *chaos_report.draw(records.maps, records.decays, folder), *scaling_report.draw(records.scale, folder)]
 
 
 def write_page(folder: Path, records: Records, drawn: Sequence[Path]) -> Path:
-    """Write report.md, its tables as CSV, and the picture of the first table, whose head says where the time went, drawing included."""
+    """Writes report.md, its tables as CSV, and the picture of the first table. It runs after the plots, so that the wall time includes
+    them."""
     if records.cases:
         (folder / "table.svg").write_text(draw_screenshot(records), encoding="utf-8")
     path, parts = folder / "report.md", list_parts(records)
     path.write_text(join_parts(parts, [plot.name for plot in drawn]), encoding="utf-8")
-    csv_tables.write(folder, parts, records)
+    csv_tables.write_sheets(folder, parts, records)
     return path
 
 
-def render(records: Records, plots: Sequence[str] = ()) -> str:
-    """A run as markdown. `plots` are the addresses of its plots, as seen from it."""
+def render_report(records: Records, plots: Sequence[str] = ()) -> str:
+    """Returns a run as markdown. `plots` are the addresses of its plots relative to the report."""
     return join_parts(list_parts(records), plots)
 
 
 def join_parts(parts: Sequence[Part], plots: Sequence[str], write: Callable[[Table], str] = write_table) -> str:
-    """The parts of a report as markdown, its tables as `write` has them, its plots under their headings."""
+    """Returns the parts of a report as markdown.
+
+    Args:
+        parts: Tables and text.
+        plots: The addresses of the plots.
+        write: Renders a table.
+    """
     blocks: list[str] = []
     for part in parts:
-        blocks += [part] if isinstance(part, str) else [heading(part), part.caption, write(part)] if part.level else [write(part)]
+        blocks += [part] if isinstance(part, str) else [make_heading(part), part.caption, write(part)] if part.level else [write(part)]
     head = next(k for k, part in enumerate(parts) if isinstance(part, str) and part.startswith("Measured on"))
     claims = [part for part in blocks[:head] if part]
-    return "\n\n".join(placed([block for block in blocks if block], plots, head=min(2, len(claims)))) + "\n"
+    return "\n\n".join(place_plots([block for block in blocks if block], plots, head=min(2, len(claims)))) + "\n"
 
 
 def is_training_run(records: Records) -> bool:
-    """Whether it is a run of trainings alone."""
+    """Returns whether a run has only trainings."""
     return bool(records.training) and not records.cases
 
 
 def list_parts(records: Records) -> list[Part]:
-    """All that a report says, in order."""
+    """Returns all parts of a report in order."""
     here, laid = records.run.environment, build_grids(records.cases)
     trained = is_training_run(records)
     studied = any((records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale))
     timing = bool(records.cases) or not (studied or trained)
-    said = claim_training(records) if trained else headline(laid) if timing else claim_signals(records)
+    said = claim_speed(laid) if timing else claim_run(records)
     topics = ", ".join(dict.fromkeys(record.trial.task for record in records.training))
     parts: list[Part] = [
         f"# Recurrent cells learn: {topics}" if trained else f"# Recurrent cells on {escape(here.device)}",
@@ -111,46 +116,46 @@ def list_parts(records: Records) -> list[Part]:
         describe_machine(here),
         *([] if trained else list_remarks(records)),
         *(part for grid in laid for part in list_speed_parts(grid, records)),
-        *wave_report.wave_tables(records.cases),
-        work_table(records.cases),
-        control_table(measure_noise(records.cases)),
-        tables.verified_table(records.cases),
-        *(tables.memory_table(grid, grid.rows) for grid in laid if grid.common.mode == "training" and grid.common.input_product),
-        tables.parameter_table(records.cases),
-        *point_to("gradients", gradient_report.gradient_tables(records.gradients), timing),
-        *point_to("jacobian", jacobian_report.jacobian_tables(records.jacobians), timing),
-        *point_to("theory", theory_report.theory_tables(records.theory), timing),
-        *point_to("chaos", chaos_report.chaos_tables(records.maps, records.decays), timing),
-        *training_report.training_tables(records),
-        *scaling_report.scaling_tables(records.scale),
-        tables.untimed_table(records.cases),
-        tables.environment_table(here),
+        *wave_report.make_tables(records.cases),
+        make_numerics_table(records.cases),
+        make_repeat_table(measure_noise(records.cases)),
+        tables.make_verified_table(records.cases),
+        *(tables.make_memory_table(grid, grid.rows) for grid in laid if grid.common.mode == "training" and grid.common.input_product),
+        tables.make_parameter_table(records.cases),
+        *add_command("gradients", gradient_report.make_tables(records.gradients), timing),
+        *add_command("jacobian", jacobian_report.make_tables(records.jacobians), timing),
+        *add_command("theory", theory_report.make_tables(records.theory), timing),
+        *add_command("chaos", chaos_report.make_tables(records.maps, records.decays), timing),
+        *training_report.make_tables(records),
+        *scaling_report.make_tables(records.scale),
+        tables.make_untimed_table(records.cases),
+        tables.make_environment_table(here),
     ]
     kept = [part for part in parts if (part.rows or (part.level == 3 and part.caption) if isinstance(part, Table) else part)]
-    return [*kept, *describe_terms(kept, records, laid if timing else None), *reproduce(records)]
+    return [*kept, *describe_terms(kept, records, laid if timing else None), *describe_reproduction(records)]
 
 
 def describe_terms(parts: Sequence[Part], records: Records, laid: Sequence[Grid] | None) -> list[Part]:
-    """The terms that occur in a report, then how all that is in it was measured."""
+    """Returns the section of terms and methods. `laid` is None for a run without timings."""
     terms = define_terms(join_parts(parts, []))
     together = "size" if any(grid.has_several_sizes for grid in laid or ()) else "T"
     methods = [
         *([describe_method(together)] if laid is not None else []),
-        *([wave_report.METHOD] if wave_report.wave_tables(records.cases) else []),
+        *([wave_report.METHOD] if wave_report.make_tables(records.cases) else []),
         *(method for kind, method in METHODS if getattr(records, kind)),
     ]
     return ["## Method and terms", "\n".join([*(f"- {term}" for term in terms), *methods])]
 
 
-def reproduce(records: Records) -> list[Part]:
+def describe_reproduction(records: Records) -> list[Part]:
     started = f"Started {escape(records.run.started)} (UTC), seed {records.run.seed}. This runs it again:"
     cases = ", tables/cases.csv the numbers of every case" if records.cases else ""
     drawn = f"In the folder of the report tables/ has each table as CSV{cases}. This draws and writes them all again from the records:"
     return ["## Reproduce this run", started, fence(records.run.command), drawn, fence("python -m bench report FOLDER")]
 
 
-def point_to(verb: str, found: Sequence[Table], preview: bool) -> list[Part]:
-    """The tables of a study, with the command that does more where this was a preview in a run of everything."""
+def add_command(verb: str, found: Sequence[Table], preview: bool) -> list[Part]:
+    """Returns the tables of a study, followed by the command that runs it in full if this run only previewed it."""
     return [*found, f"In full: `python -m bench {verb}`."] if found and preview else list(found)
 
 
@@ -164,21 +169,21 @@ def describe_machine(here: Environment) -> str:
 
 
 def list_speed_parts(grid: Grid, records: Records) -> list[Part]:
-    here, own = records.run.environment, cases_of(grid, records.cases)
+    here, own = records.run.environment, list_grid_cases(grid, records.cases)
     shorter = [row for row in grid.rows if row not in grid.longest_rows]
     return [
-        speed_tables.times_table(grid),
-        "\n".join(map(speed_tables.describe_mean, speed_tables.mean_speeds(grid))),
-        speed_tables.gru_table(grid, grid.longest_rows),
-        speed_tables.gru_table(grid, shorter, "Against torch.nn's gru at the shorter T"),
-        speed_tables.sgemm_table(grid, here),
-        speed_tables.lower_bound_table(grid, here),
-        all_cases_table(own, here),
+        speed_tables.make_times_table(grid),
+        "\n".join(map(speed_tables.describe_mean, speed_tables.compute_mean_speeds(grid))),
+        speed_tables.make_gru_table(grid, grid.longest_rows),
+        speed_tables.make_gru_table(grid, shorter, "Against torch.nn's gru at the shorter T"),
+        speed_tables.make_sgemm_table(grid, here),
+        speed_tables.make_bound_table(grid, here),
+        make_case_table(own, here),
     ]
 
 
-def cases_of(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:
-    """The timed cases of a grid, and those that stand in for one of its cells at an H of their own."""
+def list_grid_cases(grid: Grid, cases: Sequence[CaseRecord]) -> list[CaseRecord]:
+    """Returns the timed cases of a grid, and the GRUs that match the parameter count of one of its cells."""
 
     def place(case: Case) -> Case:
         size = {key: getattr(grid.common, key) for key in ("B", "D", "H")} if grid.has_several_sizes else {}

@@ -1,4 +1,4 @@
-"""The tables of times and speeds: built once, for a terminal, a report and CSV."""
+"""Builds the tables of times and speeds, for all writers."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from statistics import geometric_mean
 from typing import Any
 
 from bench.analysis import roofline
-from bench.analysis.summary import is_host_bound, median_seconds, sgemm_share
+from bench.analysis.summary import is_host_bound, median_time, sgemm_share
 from bench.records import CaseRecord, Environment
 from bench.render.case_grid import FASTEST, HOST, TIED, Grid, Row
 from bench.render.formatting import (
@@ -24,67 +24,65 @@ from bench.render.formatting import (
     format_speed,
     format_speed_interval,
 )
-from bench.render.table import Column, Table
+from bench.render.table import BACKEND, CELL, Column, Table, make_word_column
 
-TIME_PARTS = (
-    Column("", "time", "ms"), Column("", "speedup"), Column("", "speedup_over", words=True), Column("", "rank", words=True),
-    Column("", "host_bound", words=True),
-)  # fmt: skip
+TIME_PARTS = (Column("", "time", "ms"), Column("", "speedup"), *map(make_word_column, ("speedup_over", "rank", "host_bound")))
 RANKS = {FASTEST: "fastest", TIED: "tied"}
-TIMES = "Median milliseconds of a call (± half of its 95% interval), then its speedup over torch.nn, whose backend is the vendor."
+TIMES = "Milliseconds per call"
+"""The words by which `method.TERMS` finds a table of times."""
 
 
-def key_columns(keys: Sequence[str]) -> list[Column]:
-    """Columns that tell one row of a grid from another."""
+def make_key_columns(keys: Sequence[str]) -> list[Column]:
+    """Returns the columns that identify a row of a grid."""
     return [Column(key, key, words=key == "cell") for key in keys]
 
 
-def row_keys(row: Row, keys: Sequence[str]) -> list[Any]:
+def list_key(row: Row, keys: Sequence[str]) -> list[Any]:
     return [getattr(row, key) for key in keys]
 
 
-def times_table(grid: Grid) -> Table:
-    """Times with their intervals, the speedup over torch.nn, and the algorithm that cuDNN is expected to take."""
+def make_times_table(grid: Grid) -> Table:
+    """Returns the table of times with intervals, speedups over torch.nn, and the algorithm that cuDNN is expected to use."""
     silent = grid.untimed_backends if len(grid.untimed_backends) < len(grid.backends) else {}
     columns = [Column(b, show=show_time, brief=show_brief_time, at=b, parts=TIME_PARTS, terminal=b not in silent) for b in grid.backends]
-    algorithms = [grid.algorithm(row) for row in grid.rows]
+    algorithms = [grid.find_algorithm(row) for row in grid.rows]
     rows = []
     for row, algorithm in zip(grid.rows, algorithms, strict=True):
         marks = grid.mark_fastest(row)
-        rows.append([*row_keys(row, grid.keys), *(time_of(grid, row, b, marks.get(b, "")) for b in grid.backends), algorithm or None])
-    last = [Column("cuDNN, expected", "expected_algorithm", words=True)]
-    note = " ".join(f"{backend}: {found}, no time." for backend, found in silent.items())
+        rows.append([*list_key(row, grid.keys), *(make_time(grid, row, b, marks.get(b, "")) for b in grid.backends), algorithm or None])
+    last = [make_word_column("expected_algorithm", "cuDNN, expected")]
+    note = " ".join(f"{backend}: no time ({found})." for backend, found in silent.items())
     kept = slice(None) if any(algorithms) else slice(-1)
     return Table(
-        describe_task(grid.common), [*key_columns(grid.keys), *columns, *last][kept], [row[kept] for row in rows],
-        f"{describe_size(grid.common)}. {TIMES}", across="backend", grouped=True, note=note,
+        describe_task(grid.common), [*make_key_columns(grid.keys), *columns, *last][kept], [row[kept] for row in rows],
+        f"{describe_size(grid.common)}. {TIMES}.", across="backend", grouped=True, note=note,
     )  # fmt: skip
 
 
-def time_of(grid: Grid, row: Row, backend: str, mark: str) -> Any:
-    """The parts of a time (see TIME_PARTS), or the status of a case without one."""
-    found = grid.entry(row, backend)
+def make_time(grid: Grid, row: Row, backend: str, mark: str) -> Any:
+    """Returns the parts of a time (see TIME_PARTS), or the status of a case without a time."""
+    found = grid.find_entry(row, backend)
     if isinstance(found, str):
         return found
-    peers, speed = grid.peers(row), grid.speed(found)
+    peers, speed = grid.find_peers(row), grid.find_speed(found)
     against = OTHER if speed is None and grid.has_unlike_peer(found) else None if speed is None else "gru" if peers.width else "same cell"
-    return median_seconds(found), speed, against, RANKS.get(mark), "yes" if is_host_bound(found) else None
+    return median_time(found), speed, against, RANKS.get(mark), "yes" if is_host_bound(found) else None
 
 
 def show_time(value: tuple[Any, ...]) -> str:
     time, speed, against, rank, host = value
-    half = f" ±{format_number(1e3 * time.half, 2)}" if time.bounded else ""
+    half = f" ±{format_number(1e3 * time.half_width, 2)}" if time.bounded else ""
     note = f"({format_speed(speed)}{' gru' * (against == 'gru')})" if speed else f"({OTHER})" * (against == OTHER)
-    return join_words(mark_of(rank), format_ms(time) + half, HOST if host else "", note)
+    return join_words(find_mark(rank), format_ms(time) + half, HOST if host else "", note)
 
 
 def show_brief_time(value: tuple[Any, ...]) -> str:
     time, speed, against, rank, host = value
     note = f"{format_speed(speed)}{' gru' * (against == 'gru')}" if speed else OTHER * (against == OTHER)
-    return join_words(mark_of(rank), format_ms(time) + (HOST if host else ""), note)
+    return join_words(find_mark(rank), format_ms(time) + (HOST if host else ""), note)
 
 
-def mark_of(rank: str | None) -> str:
+def find_mark(rank: str | None) -> str:
     return next((mark for mark, known in RANKS.items() if known == rank), "")
 
 
@@ -94,8 +92,14 @@ def join_words(*words: str) -> str:
 
 @dataclass(frozen=True)
 class MeanSpeed:
-    """The geometric mean of a backend's speed over so many cases of a mode, against `peer` ("same" cell or "gru"), whose time was
-    `host_bound` in so many."""
+    """The geometric mean of a backend's speedups in a mode.
+
+    Attributes:
+        peer: What it is compared with: the "same" cell of torch.nn or its "gru".
+        value: The mean.
+        cases: The number of cases.
+        host_bound: The number of cases in which torch.nn's time is host-bound.
+    """
 
     mode: str
     backend: str
@@ -105,15 +109,15 @@ class MeanSpeed:
     host_bound: int = 0
 
 
-def mean_speeds(grid: Grid) -> Iterator[MeanSpeed]:
-    """Yield the mean speed of every backend against each kind of peer that it has."""
+def compute_mean_speeds(grid: Grid) -> Iterator[MeanSpeed]:
+    """Yields the mean speedup of every backend over each kind of peer."""
     for backend in grid.backends:
         found: dict[str, list[float]] = {}
         bound = Counter[str]()
         for row in grid.rows:
             record = grid.timed_records(row).get(backend)
-            if record and (speed := grid.speed(record)):
-                peers = grid.peers(row)
+            if record and (speed := grid.find_speed(record)):
+                peers = grid.find_peers(row)
                 peer = "same" if peers.same else "gru"
                 found.setdefault(peer, []).append(speed.ratio.value)
                 bound[peer] += bool(peers.first and is_host_bound(peers.first))
@@ -121,47 +125,53 @@ def mean_speeds(grid: Grid) -> Iterator[MeanSpeed]:
 
 
 def describe_mean(mean: MeanSpeed) -> str:
-    """One line of a report."""
+    """Returns a mean speedup as a line of a report."""
     peer = "torch.nn's own cell" if mean.peer == "same" else "torch.nn's gru of equal H"
     over = count_noun(mean.cases, "case") + (f", in {mean.host_bound} of them torch.nn is host-bound" if mean.host_bound else "")
     return f"- {mean.backend}: {format_factor(mean.value)} the speed of {peer} (geometric mean of {over})"
 
 
-def gru_table(grid: Grid, chosen: Sequence[Row], title: str = "") -> Table:
-    """The timed cases of cells that torch.nn doesn't have, compared with its GRU."""
+def make_gru_table(grid: Grid, chosen: Sequence[Row], title: str = "") -> Table:
+    """Returns the table of cells that torch.nn lacks, compared with its GRU.
+
+    Args:
+        grid: The grid.
+        chosen: The rows.
+        title: Replaces the title and folds the table.
+    """
     rows = []
     for row in chosen:
-        found = grid.peers(row)
+        found = grid.find_peers(row)
         for backend, record in grid.timed_records(row).items() if (found.width or found.parameters) else ():
             ratios = (grid.compare_with(record, peer) or explain_no_ratio(record, peer) for peer in (found.width, found.parameters))
             H = found.parameters.case.H if found.parameters else None
-            rows.append([row.cell, backend, *row_keys(row, grid.keys[1:]), *ratios, H])
+            rows.append([row.cell, backend, *list_key(row, grid.keys[1:]), *ratios, H])
     width = "the same H" if grid.has_several_sizes else f"H={grid.common.H}"
     columns = [
-        Column("cell", "cell", words=True), Column("backend", "backend", words=True), *key_columns(grid.keys[1:]),
+        CELL, BACKEND, *make_key_columns(grid.keys[1:]),
         Column(f"speedup over gru of {width}", "speedup_same_h", "", format_speed_interval, brief=format_speed),
-        Column("speedup over gru of as many parameters", "speedup_same_parameters", "", format_speed_interval, brief=format_speed),
-        Column("its H", "gru_H"),
+        Column("speedup over gru of matched parameters", "speedup_same_parameters", "", format_speed_interval, brief=format_speed),
+        Column("gru's H", "gru_H"),
     ]  # fmt: skip
-    return Table(title or f"Against torch.nn's gru{grid.at_longest}", columns, rows, level=0 if title else 3, grouped=True)
+    return Table(title or f"Speedup over torch.nn's gru{grid.at_longest}", columns, rows, level=0 if title else 3, grouped=True)
 
 
-def sgemm_table(grid: Grid, here: Environment) -> Table:
-    """Flop/s over those of the machine's own matrix product, in percent, at the longest T."""
+def make_sgemm_table(grid: Grid, here: Environment) -> Table:
+    """Returns the table of flop/s relative to the machine's own matrix product, at the longest T."""
     found = {row: {b: sgemm_share(record, here) for b, record in grid.timed_records(row).items()} for row in grid.longest_rows}
     shown = [b for b in grid.backends if any(shares.get(b) is not None for shares in found.values())]
 
     def share(row: Row, backend: str) -> float | str:
-        known, entry = found[row].get(backend), grid.entry(row, backend)
+        known, entry = found[row].get(backend), grid.find_entry(row, backend)
         return known if known is not None else entry if isinstance(entry, str) else "not known"
 
-    rows = [[*row_keys(row, grid.longest_keys), *(share(row, b) for b in shown)] for row in found]
-    columns = [*key_columns(grid.longest_keys), *(Column(b, "sgemm_share", "percent", format_share, at=b) for b in shown)]
+    rows = [[*list_key(row, grid.longest_keys), *(share(row, b) for b in shown)] for row in found]
+    columns = [*make_key_columns(grid.longest_keys), *(Column(b, "sgemm_share", "percent", format_share, at=b) for b in shown)]
     return Table(f"Share of the measured sgemm rate{grid.at_longest}", columns, rows if shown else [], across="backend", level=3)
 
 
-def lower_bound_table(grid: Grid, here: Environment) -> Table:
-    """The hardware lower bound of each row at the longest T, which part sets it, and times over it by backend."""
+def make_bound_table(grid: Grid, here: Environment) -> Table:
+    """Returns the table of hardware lower bounds at the longest T: what sets them, and each backend's time divided by them."""
     timed = {row: grid.timed_records(row) for row in grid.longest_rows}
     known = {row: next(filter(None, (roofline.find_lower_bound(r, here) for r in found.values())), None) for row, found in timed.items()}
     backends = [b for b in grid.backends if any(b in found for found in timed.values())]
@@ -169,11 +179,10 @@ def lower_bound_table(grid: Grid, here: Environment) -> Table:
     def times(record: CaseRecord | None) -> float | None:
         return roofline.times_lower_bound(record, here) if record else None
 
-    rows = [
-        [*row_keys(row, grid.longest_keys), f.floor, f.part, *(times(timed[row].get(b)) for b in backends)] for row, f in known.items() if f
-    ]
+    keys = grid.longest_keys
+    rows = [[*list_key(row, keys), f.seconds, f.part, *(times(timed[row].get(b)) for b in backends)] for row, f in known.items() if f]
     columns = [
-        *key_columns(grid.longest_keys), Column("lower bound, ms", "lower_bound", "ms", format_ms), Column("set by", "set_by", words=True),
+        *make_key_columns(keys), Column("lower bound, ms", "lower_bound", "ms", format_ms), make_word_column("set_by", "set by"),
         *(Column(b, "time_over_lower_bound", "", format_lower_bound, at=b) for b in backends),
     ]  # fmt: skip
     return Table(f"× hardware lower bound{grid.at_longest}", columns, rows, across="backend", level=3)

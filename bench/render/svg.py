@@ -1,6 +1,6 @@
-"""Matplotlib's SVG made small and themed: colours become classes, light or dark as the page is; values become titles.
+"""Makes matplotlib's SVG small and gives it themes: colours become classes for light and dark pages, values become titles.
 
-The result is one file for a report, a README and the site. A mark's `<title>` is its value. Text stays text.
+The result serves a report, a README and the site. The `<title>` of a mark is its value. Text stays text.
 """
 
 import re
@@ -19,17 +19,17 @@ PALETTE = {
     "4": ("#c98a00", "#e6a92b"), "5": ("#3a9fd8", "#7cc8f4"), "6": ("#b55d8e", "#d48bb6"), "7": ("#882255", "#c65f95"),
     "8": ("#7d7d21", "#b3b34a"),
 }  # fmt: skip
-"""Colours on a light and on a dark ground, by the letter of their class: the ground, ink, muted ink, rules, then COLOURS in their order;
-some are darker here, to be seen on white."""
+"""The colours on a light and on a dark ground, by the letter of their class: ground, ink, muted ink, rules, then COLOURS in order. Some are
+darker than in COLOURS, to be visible on white."""
 GROUND, INK, MUTED, RULE = (PALETTE[name][0] for name in "gkmr")
 CLASSES = {PALETTE[name][0]: name for name in "gkmr"} | {color.lower(): str(k) for k, color in enumerate(COLOURS)}
 
 SEPARATOR = "␞"
-"""Begins each value that an artist's gid tells."""
+"""Starts each value in the gid of an artist."""
 GEOMETRY = {"d", "x", "y", "transform", "href", "id", "width", "height"}
 DEFAULTS = {"stroke-linecap": "butt", "stroke-linejoin": "round", "fill": "none", "stroke-miterlimit": "100000"}
 DECIMALS = 1
-"""Of a coordinate, in points."""
+"""The decimals of a coordinate in points."""
 
 
 def compact_svg(text: str, title: str, stem: str) -> str:
@@ -56,11 +56,11 @@ def compact_svg(text: str, title: str, stem: str) -> str:
 
 
 def make_stylesheet(classes: Sequence[str], within: str = "") -> str:
-    """Return the CSS of some classes.
+    """Returns the CSS of classes.
 
     Args:
         classes: "f1" fills with colour 1, "s1" strokes with it.
-        within: A selector. With it the colours follow the page's `color-scheme`; without it, the reader's system.
+        within: A selector. With it the colours follow the `color-scheme` of the page, without it those of the system.
     """
     properties = {"f": "fill", "s": "stroke"}
     selectors = {name: f"{within} .{name}".strip() + (f",{within} text".replace(", ", ",") if name == "fk" else "") for name in classes}
@@ -71,6 +71,7 @@ def make_stylesheet(classes: Sequence[str], within: str = "") -> str:
 
 
 def list_classes() -> list[str]:
+    """Returns all classes of the palette."""
     return [f"{kind}{name}" for name in PALETTE for kind in "fs"]
 
 
@@ -80,7 +81,7 @@ def find_classes(root: ET.Element) -> list[str]:
 
 
 class Reader:
-    """Reads the elements of one picture, and names its definitions anew."""
+    """Reads the elements of one picture and renames its definitions."""
 
     def __init__(self, root: ET.Element, stem: str):
         self.stem, self.names = stem, dict[str, str]()
@@ -88,7 +89,7 @@ class Reader:
         self.clips = {clip.attrib["id"]: clip for clip in root.iter(f"{SVG}clipPath")}
 
     def read(self, root: ET.Element) -> Iterator[ET.Element]:
-        """Yield the definitions that are needed, then everything that is drawn."""
+        """Yields the used definitions, then all drawn elements."""
         drawn = hoist_attributes([element for child in root for element in self.read_element(child)])
         defined = ET.Element(f"{SVG}defs")
         for old, new in self.names.items():
@@ -105,7 +106,7 @@ class Reader:
         return self.names.setdefault(old, f"{self.stem}-{len(self.names)}")
 
     def read_element(self, element: ET.Element) -> list[ET.Element]:
-        """Return what an element draws, without the groups around it."""
+        """Returns the drawn elements, without the groups around them."""
         tag, name = element.tag.removeprefix(SVG), element.get("id", "")
         if tag == "g":
             return self.read_group(element, name)
@@ -127,7 +128,7 @@ class Reader:
         return found
 
     def add_clip(self, element: ET.Element, made: ET.Element) -> None:
-        """Clip a path as it was; a mark at the edge of its axes stays whole."""
+        """Clips a path as in the original; marks at the edge of the axes stay whole."""
         if clip := element.get("clip-path"):
             made.set("clip-path", f"url(#{self.rename(clip[5:-1])})")
 
@@ -148,7 +149,7 @@ class Reader:
         made.set("href", re.sub(r"\s", "", element.attrib[f"{XLINK}href"]))
 
     def read_text(self, element: ET.Element, made: ET.Element) -> None:
-        """Place letters at x and y, turned where they were."""
+        """Places text at x and y with its rotation."""
         made.text = element.text
         numbers = re.findall(r"-?[\d.]+", element.get("transform", ""))
         if "x" in element.attrib:
@@ -160,7 +161,7 @@ class Reader:
 
 
 def split_style(style: str, tag: str) -> dict[str, str]:
-    """Return a style as attributes, with classes for the colours of the palette."""
+    """Returns a style as attributes, with classes for colours of the palette."""
     given, classes = {}, []
     for key, value in (part.split(":", 1) for part in style.split(";") if ":" in part):
         key, value = key.strip(), value.strip()
@@ -175,7 +176,7 @@ def split_style(style: str, tag: str) -> dict[str, str]:
 
 
 def merge_axis(found: list[ET.Element]) -> list[ET.Element]:
-    """Return an axis: its grid as one path, without the ticks, which the grid stands for, and its labels."""
+    """Returns the grid of an axis as one path, without ticks, and its labels."""
     lines = [element for element in found if element.tag == f"{SVG}path" and element.get("class") == f"s{CLASSES[RULE]}"]
     grid = []
     if lines:
@@ -185,7 +186,7 @@ def merge_axis(found: list[ET.Element]) -> list[ET.Element]:
 
 
 def add_titles(found: Sequence[ET.Element], values: Sequence[str]) -> None:
-    """Give each mark its value as a title; a line without marks has one, an empty line none."""
+    """Adds the value of each mark as a title. A line without marks has one title, an empty line none."""
     marks = [element for element in found if element.tag == f"{SVG}use"] or list(found)
     if marks and len(marks) != len(values):
         raise ValueError(f"{len(values)} values for {len(marks)} marks: {values}")
@@ -194,7 +195,7 @@ def add_titles(found: Sequence[ET.Element], values: Sequence[str]) -> None:
 
 
 def hoist_attributes(found: Sequence[ET.Element]) -> list[ET.Element]:
-    """Return the elements with what neighbours have in common said once, by a group around them."""
+    """Returns the elements, with attributes that neighbours share moved to a group."""
     made = []
     for (_, given), run in groupby(found, lambda e: (e.tag, tuple(sorted((k, v) for k, v in e.attrib.items() if k not in GEOMETRY)))):
         alike = list(run)
@@ -211,14 +212,14 @@ def hoist_attributes(found: Sequence[ET.Element]) -> list[ET.Element]:
 
 
 def format_coordinate(value: str | float, decimals: int = DECIMALS) -> str:
-    """Return a number in few digits: 3.0 is 3, -0.51 is -.5."""
+    """Returns a number in few digits: 3 for 3.0, -.5 for -0.51."""
     text = f"{float(str(value).removesuffix('px')):.{decimals}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else re.sub(r"^(-?)0\.", r"\1.", text)
 
 
 def compact_path(text: str, x: float = 0.0, y: float = 0.0, decimals: int = DECIMALS) -> str:
-    """Return a path moved by (x, y), in relative coordinates of few digits, without steps too small to see."""
+    """Returns a path moved by (x, y), in relative coordinates with few digits, without invisibly small steps."""
     scale, parts, at, begun, written = 10**decimals, list[str](), (0, 0), (0, 0), ""
     for command, numbers in re.findall(r"([MLCQz])([^MLCQz]*)", text):
         if command == "z":

@@ -1,4 +1,4 @@
-"""Where tables are printed."""
+"""Opens the console that tables are printed to."""
 
 import os
 import sys
@@ -6,9 +6,9 @@ import sys
 from rich.console import Console
 
 WIDTH = 120
-"""Columns, where stdout is no terminal and COLUMNS doesn't say."""
+"""The width in columns, if stdout is no terminal and COLUMNS is not set."""
 
 
-def terminal(highlight: bool = True) -> Console:
-    """Stdout, as wide as it is. rich reads COLUMNS, and NO_COLOR. `highlight`: numbers and words of Python in prose are coloured."""
+def open_console(highlight: bool = True) -> Console:
+    """Returns stdout as a console. rich reads COLUMNS and NO_COLOR. `highlight` colours numbers and words of Python in prose."""
     return Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else WIDTH, highlight=highlight)

@@ -1,9 +1,8 @@
-"""Trainings as pictures: curves over time and steps, quality over examples, and what a trained layer does."""
+"""Draws trainings: curves over time and steps, quality over examples, and the behaviour of a trained layer."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -12,36 +11,36 @@ from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.formatting import format_number
-from bench.render.plots import MARKERS, STYLE, cell_style, color, legend, new_figure, save, set_titles
+from bench.render.plots import MARKERS, add_legend, cell_style, cycle_color, new_figure, save_figure, set_titles, styled
 from bench.render.svg import MUTED
 from bench.render.training_report import group_trainings, title_group
 
 LIGHT, DARK = "#fefefe", "#010101"
-"""Of marks on a map, which are the same on a light and on a dark page."""
+"""The colours of marks on a map, the same on light and dark pages."""
 UNITS = 4
-"""Units of a trained layer whose outputs are drawn."""
+"""The number of units of a trained layer whose outputs are drawn."""
 
 
+@styled
 def draw(records: Records, folder: Path) -> list[Path]:
-    """Write what there is: training*.svg, examples.svg, field.svg, learned.svg and noise.svg."""
+    """Draws training*.svg, examples.svg, field.svg, learned.svg and noise.svg into a folder, as far as the run has them."""
     written = []
-    with matplotlib.rc_context(STYLE):
-        found = group_trainings(records.training)
-        for k, (key, group) in enumerate(found.items()):
-            if any(len(record.curve) > 1 for record in group):
-                written.append(draw_curves(group, title_group(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
-        if len({record.trial.examples for record in records.training}) > 1:
-            written.append(draw_examples(records.training, folder / "examples.svg"))
-        seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
-        if seen:
-            written += [draw_field(record, folder / "field.svg") for record in seen if record.field][:1]
-            written.append(draw_learned(seen, folder / "learned.svg"))
-            written.append(draw_noise(seen, records.training[0].metric, folder / "noise.svg"))
+    found = group_trainings(records.training)
+    for k, (key, group) in enumerate(found.items()):
+        if any(len(record.curve) > 1 for record in group):
+            written.append(draw_curves(group, title_group(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
+    if len({record.trial.examples for record in records.training}) > 1:
+        written.append(draw_examples(records.training, folder / "examples.svg"))
+    seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
+    if seen:
+        written += [draw_field(record, folder / "field.svg") for record in seen if record.field][:1]
+        written.append(draw_learned(seen, folder / "learned.svg"))
+        written.append(draw_noise(seen, records.training[0].metric, folder / "noise.svg"))
     return written
 
 
 def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> Path:
-    """Draw the metric on the validation data over seconds and over steps: a line for each seed, a colour for each cell."""
+    """Draws the metric on the validation data over seconds and over steps: a line per seed, a colour per cell."""
     figure = new_figure(9, 3.8)
     axes = figure.subplots(1, 2, sharey=True)
     for k, (cell, found) in enumerate(group_by_cell(records).items()):
@@ -50,7 +49,7 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
             for axis, attribute in zip(axes, ("seconds", "step"), strict=True):
                 x = [getattr(point, attribute) for point in record.curve]
                 look = {"marker": MARKERS[k % 8], "markersize": 3.5, "markevery": [-1]}
-                line = axis.plot(x, values, color=color(k), label=cell if n == 0 else "_", linewidth=1, **look)
+                line = axis.plot(x, values, color=cycle_color(k), label=cell if n == 0 else "_", linewidth=1, **look)
                 reached = f"{format_number(values[-1])} after {format_number(x[-1])} {attribute.rstrip('s')}s"
                 set_titles(line, [f"{cell}, seed {record.trial.seed}: {reached}"])
     for axis, label in zip(axes, ("seconds of training", "steps"), strict=True):
@@ -62,39 +61,39 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
         axes[0].yaxis.set_major_formatter("{x:g}")
         axes[0].yaxis.set_minor_formatter("{x:g}")
     axes[0].set_ylabel(records[0].metric)
-    legend(figure, axes[:1])
-    return save(figure, f"Validation data, a line for each seed: {heading}. Dotted: without a recurrent layer.", path)
+    add_legend(figure, axes[:1])
+    return save_figure(figure, f"Validation data, a line for each seed: {heading}. Dotted: without a recurrent layer.", path)
 
 
 def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:
-    """Draw the final metric over the number of examples, with its interval over seeds."""
+    """Draws the final metric over the number of examples, with its interval over seeds."""
     figure = new_figure(6, 3.6)
     axis = figure.subplots()
     for k, (cell, found) in enumerate(group_by_cell(records).items()):
         counts = sorted({record.trial.examples for record in found})
         means = [mean_ci([record.final for record in found if record.trial.examples == count]) for count in counts]
         if means[0].n > 1:
-            axis.fill_between(counts, [m.low for m in means], [m.high for m in means], color=color(k), alpha=0.15, linewidth=0)
+            axis.fill_between(counts, [m.low for m in means], [m.high for m in means], color=cycle_color(k), alpha=0.15, linewidth=0)
         line = axis.plot(counts, [m.value for m in means], label=cell, **cell_style(k))
         set_titles(line, [f"{cell}, {count:,} examples: {format_number(m.value)}" for count, m in zip(counts, means, strict=True)])
     axis.set(xscale="log", xlabel="examples in training", ylabel=f"{records[0].metric} (test)")
     axis.xaxis.set_major_formatter("{x:,g}")
     axis.minorticks_off()
-    legend(figure, [axis])
-    return save(figure, f"Quality over the number of examples: {records[0].trial.task}", path)
+    add_legend(figure, [axis])
+    return save_figure(figure, f"Quality over the number of examples: {records[0].trial.task}", path)
 
 
 def draw_learned(records: Sequence[LearnedRecord], path: Path) -> Path:
-    """Draw a column for each cell: outputs of some units over time, gate openings over time, what drives a unit's update."""
+    """Draws a column per cell: outputs of some units over time, gate openings over time, and what drives a unit's update."""
     figure = new_figure(max(6, 2.2 * len(records)), 6)
     axes = figure.subplots(3, len(records), squeeze=False, sharey="row", height_ratios=(2, 2, 1))
     for column, record in enumerate(records):
         units, gates, shares = axes[:, column]
         for k, unit in enumerate(record.trajectories[:UNITS]):
-            set_titles(units.plot(unit, color=color(k), linewidth=1), [f"{record.trial.cell}, unit {k + 1} of those shown"])
+            set_titles(units.plot(unit, color=cycle_color(k), linewidth=1), [f"{record.trial.cell}, unit {k + 1} of those shown"])
         for k, gate in enumerate(record.gates):
-            gates.fill_between(range(len(gate.low)), gate.low, gate.high, color=color(k), alpha=0.2, linewidth=0)
-            line = gates.plot(gate.middle, color=color(k), linewidth=1, label=gate.name)
+            gates.fill_between(range(len(gate.low)), gate.low, gate.high, color=cycle_color(k), alpha=0.2, linewidth=0)
+            line = gates.plot(gate.middle, color=cycle_color(k), linewidth=1, label=gate.name)
             set_titles(line, [f"{record.trial.cell}, gate {gate.name}: median opening {np.median(gate.middle):.2f}"])
         if record.gates:
             gates.legend(fontsize=7, ncols=2)
@@ -105,11 +104,11 @@ def draw_learned(records: Sequence[LearnedRecord], path: Path) -> Path:
         stack_shares(shares, record)
     for row, label in enumerate(("output of some units", "gate: 10, 50, 90%", "")):
         axes[row, 0].set_ylabel(label)
-    return save(figure, f"A trained layer on validation data: {records[0].trial.task}", path)
+    return save_figure(figure, f"A trained layer on validation data: {records[0].trial.task}", path)
 
 
 def draw_field(record: LearnedRecord, path: Path) -> Path:
-    """Draw what is learned over a plane, and the points of interest in it by name."""
+    """Draws the trained map over a plane, with the names of its points of interest."""
     assert record.field
     values = record.field.values
     figure = new_figure(5.6, 4.6)
@@ -125,14 +124,14 @@ def draw_field(record: LearnedRecord, path: Path) -> Path:
     bar = figure.colorbar(drawn, label=record.field.name)
     if bar.solids is not None:
         bar.solids.set_rasterized(True)
-    return save(figure, f"What {record.trial.cell} has learned: the {record.field.name} at each point of its grid", path)
+    return save_figure(figure, f"What {record.trial.cell} has learned: the {record.field.name} at each point of its grid", path)
 
 
 def stack_shares(axis: Axes, record: LearnedRecord) -> None:
-    """Draw one bar: what a unit's next state comes from."""
+    """Draws the shares of what drives a unit's update as one bar."""
     left = 0.0
     for k, (name, share) in enumerate((("own past", record.own), ("neighbours", record.neighbours), ("input", record.input))):
-        bar = axis.barh([0], [share], left=[left], color=color(k + 1), label=f"{name} {share:.0%}")
+        bar = axis.barh([0], [share], left=[left], color=cycle_color(k + 1), label=f"{name} {share:.0%}")
         set_titles(bar.patches, [f"{record.trial.cell}, {name}: {share:.0%}"])
         left += share
     axis.set(xlim=(0, 1), xticks=(0, 0.5, 1), yticks=[], ylim=(-0.5, 2.5))
@@ -141,7 +140,7 @@ def stack_shares(axis: Axes, record: LearnedRecord) -> None:
 
 
 def draw_noise(records: Sequence[LearnedRecord], metric: str, path: Path) -> Path:
-    """Draw the metric over noise, on inputs and on states."""
+    """Draws the metric over noise on inputs and on states."""
     figure = new_figure(8, 3.4)
     axes = figure.subplots(1, 2, sharey=True)
     for axis, kind in zip(axes, ("inputs", "states"), strict=True):
@@ -152,5 +151,5 @@ def draw_noise(records: Sequence[LearnedRecord], metric: str, path: Path) -> Pat
             set_titles(line, [f"{record.trial.cell}, noise {x:g} on {kind}: {format_number(y)}" for x, y in points.items()])
         axis.set_xlabel(f"noise on {kind}, × their deviation")
     axes[0].set_ylabel(f"{metric} (test)")
-    legend(figure, axes[:1])
-    return save(figure, f"Trained layers in noise: {records[0].trial.task}", path)
+    add_legend(figure, axes[:1])
+    return save_figure(figure, f"Trained layers in noise: {records[0].trial.task}", path)

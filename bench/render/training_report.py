@@ -1,4 +1,4 @@
-"""Trainings, as tables of a report."""
+"""Renders trainings as tables."""
 
 import math
 from collections import Counter
@@ -12,10 +12,10 @@ from bench.analysis.training_metrics import beats_baselines, common_quality, com
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
 from bench.render.formatting import count_noun, format_count, format_number
-from bench.render.table import Column, Table
+from bench.render.table import Column, Table, make_word_column
 
 PAPER = {"gru": 46, "cfn": 36, "minimal": 30}
-"""Hours of training that Chen 2017 gives its three cells, on the task THEIRS."""
+"""The training hours of the three cells of Chen (2017), on the task THEIRS."""
 THEIRS = "recommend"
 HEADINGS = {"hidden": "at equal hidden width", "parameters": "at equal parameters of the recurrent layer"}
 ENDS = {
@@ -23,30 +23,30 @@ ENDS = {
 }  # fmt: skip
 CELL = (
     Column("cell", "cell", words=True), Column("H", "H"), Column("recurrent parameters", "recurrent_parameters", "", format_count),
-    Column("rate", "rate", "", "{:g}".format),
+    Column("learning rate", "rate", "", "{:g}".format),
 )  # fmt: skip
 STEPS_OR_SECONDS: tuple[tuple[str, Callable[[Point], float]], ...] = (("steps", lambda p: p.step), ("seconds", lambda p: p.seconds))
 
 METHOD = """\
-- Every cell has the same data in the same order for the same seed, the same optimiser (Adam; of a sparse embedding its sparse form), the
-  same limit of 1 on the gradient's norm, and the same search: where a task has several learning rates, each is tried with a seed of
-  its own, and the best on the validation data is used for all seeds.
-- The trainings of one seed are interleaved, from one evaluation to the next, in random order, so that all of them have the same minutes
-  of the machine.
-- Before it is trained, a layer's outputs and gradients are compared with its equations in float64, on the data of the task; the largest
-  error stands in the table, and a layer that is wrong is not trained.
-- The curve is of validation data; the final value is of test data, by the model of the best evaluation. Seconds are those of training, data
-  and all, without the evaluations; a step during which the process was stopped counts as the median since the last one. "No improvement":
-  nothing better in a number of evaluations; "diverged": the loss or a gradient was no longer finite.
-- A mean over seeds has a 95% interval by Student's t; a ratio of times is the geometric mean over pairs of one seed. The quality that times
-  are taken to is the target or, where there is none, what every seed of every cell reaches that beats the baselines.
-- What drives a unit's update: the variance of its next state to first order, shared out among its own states, those of all other units, and
-  the input, as if these varied independently; mean over units, sequences and steps of validation data.
-- Noise is normal, its deviation that many times the deviation of the inputs or of the outputs; on states it is added at every step."""
+- For one seed, every cell gets the same data in the same order, the same optimiser (Adam; a sparse embedding uses its sparse form), the
+  same limit of 1 on the gradient's norm, and the same search: if a task has several learning rates, each is tried with a separate seed,
+  and the best one on the validation data is used for all seeds.
+- The trainings of one seed are interleaved between evaluations, in random order, so that changes of the machine affect all of them alike.
+- Before a layer is trained, its outputs and gradients are compared with its equations in float64, on the data of the task. The table has
+  the largest error. A layer whose error is too large is not trained.
+- The curve is of validation data. The final value is of test data, by the model of the best evaluation. Seconds are the time of training
+  including data but without evaluations; a step during which the process was stopped counts as the median of the steps since the last
+  evaluation. "No improvement": several evaluations brought nothing better. "Diverged": the loss or a gradient was not finite.
+- A mean over seeds has a 95% interval by Student's t. A ratio of times is the geometric mean over pairs with the same seed. The common
+  quality is the target of the task or, without a target, what every seed of every cell that beats the baselines reaches.
+- What drives a unit's update: the first-order variance of its next state, divided among its own states, those of all other units, and the
+  input, as if these varied independently; the mean over units, sequences and steps of validation data.
+- Robustness to noise: the noise is normal, and its standard deviation is the given multiple of that of the inputs or of the outputs. On
+  states it is added at every step."""
 
 
 def group_trainings(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list[TrainingRecord]]:
-    """Records that are compared: of one task and size, and with one thing equal."""
+    """Groups records that are compared: same task and size, and the same quantity held equal."""
     found: dict[tuple[str, str, int], list[TrainingRecord]] = {}
     for record in sorted(records, key=lambda r: (r.trial.examples, r.trial.equal)):
         found.setdefault((record.trial.task, record.trial.equal, record.trial.examples), []).append(record)
@@ -59,20 +59,21 @@ def title_group(key: tuple[str, str, int]) -> str:
 
 
 def format_mean(value: Estimate) -> str:
-    """A mean with its interval, where it has one."""
+    """Returns a mean with its interval, if it has one."""
     known = format_number(value.value)
     return known if math.isinf(value.high) else f"{known} [{format_number(value.low)}, {format_number(value.high)}]"
 
 
-def row_key(records: Sequence[TrainingRecord]) -> list[Any]:
+def list_key(records: Sequence[TrainingRecord]) -> list[Any]:
+    """Returns cell, H, recurrent parameters and learning rate."""
     first = records[0]
     rates = list(dict.fromkeys(record.trial.rate for record in records))
     rate: float | str = rates[0] if len(rates) == 1 else "/".join(f"{rate:g}" for rate in rates)
     return [first.trial.cell, first.trial.H, first.recurrent, rate]
 
 
-def result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
-    """Build the table of each cell's quality."""
+def make_result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
+    """Returns the table of each cell's quality."""
     first = records[0]
     extras = list(dict.fromkeys(name for record in records for name in record.extras))
     rows = []
@@ -81,7 +82,7 @@ def result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -
         clipped = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
         ends = Counter(record.end for record in found)
         rows.append([
-            *row_key(found), mean_ci([r.final for r in found]), *more, median(r.steps for r in found), median(r.seconds for r in found),
+            *list_key(found), mean_ci([r.final for r in found]), *more, median(r.steps for r in found), median(r.seconds for r in found),
             ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped, found[0].backend,
             max(r.error for r in found),
         ])  # fmt: skip
@@ -89,7 +90,7 @@ def result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -
         *CELL, Column(f"{first.metric} (test)", f"test_{name_field(first.metric)}", "", format_mean),
         *(Column(name, name_field(name), "", format_mean) for name in extras),
         Column("steps", "steps", "", format_number), Column("seconds", "seconds", "", format_number),
-        Column("stopped because", "stopped_because", words=True),
+        make_word_column("stopped_because", "stopped because"),
         Column("steps with clipped gradient", "clipped_steps", "percent", "{:.0%}".format),
         Column("backend", "backend", words=True, terminal=False), Column("error", "error", "", "{:.0e}".format, terminal=False),
     ]  # fmt: skip
@@ -103,16 +104,15 @@ def result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -
 
 
 def name_field(words: str) -> str:
-    """Words as the name of a column in CSV."""
+    """Returns words as the name of a CSV column."""
     return "_".join("".join(c if c.isalnum() else " " for c in words).split())
 
 
-def quality_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
-    """Build the table of each cell's time to a common quality, and compared with the gru's; without rows where no cell beats the
-    baselines."""
+def make_quality_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
+    """Returns the table of each cell's time to a common quality, also relative to the gru; without rows if no cell beats the baselines."""
     cells, goal, title = group_by_cell(records), common_quality(records), f"Time to quality: {title_group(key)}"
     if goal is None:
-        return Table(title, CELL, [], "No cell is better than the baselines: there is no quality to take times to.", level=3)
+        return Table(title, CELL, [], "No cell beats the baselines, so there is no common quality to reach.", level=3)
     gru, papers = cells.get("gru", []), records[0].trial.task == THEIRS
     rows = []
     for cell, found in cells.items():
@@ -120,57 +120,57 @@ def quality_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) 
         ratios = [compare_times(found, gru, goal, of) if cell != "gru" else None for _, of in STEPS_OR_SECONDS]
         scaled = 46 * ratios[1].value if ratios[1] else 46 if cell == "gru" and points else None
         means = [geometric_mean_ci([of(p) for p in points]) if points else None for _, of in STEPS_OR_SECONDS]
-        rows.append([*row_key(found), (len(points), len(found)), *means, *ratios, *([scaled, PAPER.get(cell)] if papers else [])])
+        rows.append([*list_key(found), (len(points), len(found)), *means, *ratios, *([scaled, PAPER.get(cell)] if papers else [])])
     reached = (Column("", "seeds_that_reach_it"), Column("", "seeds"))
-    hours = [Column("hours, had the gru 46", "hours_had_the_gru_46", "", format_number), Column("paper", "hours_in_paper")]
+    hours = (
+        Column("hours, scaled to 46 for the gru", "hours_had_the_gru_46", "", format_number),
+        Column("hours in the paper", "hours_in_paper"),
+    )
+    names = [name for name, _ in STEPS_OR_SECONDS]
     columns = [
         *CELL, Column("seeds that reach it", show="{0[0]} of {0[1]}".format, parts=reached),
-        *(Column(name, name, "", format_mean) for name, _ in STEPS_OR_SECONDS),
-        *(Column(f"{name} ÷ gru's", f"{name}_over_gru", "", format_mean) for name, _ in STEPS_OR_SECONDS),
-        *(hours if papers else []),
+        *(Column(name, name, "", format_mean) for name in names),
+        *(Column(f"{name} ÷ gru's", f"{name}_over_gru", "", format_mean) for name in names), *(hours if papers else []),
     ]  # fmt: skip
-    caption = f"To {format_number(goal)} in {records[0].metric} on the validation data; geometric means over the seeds that reach it."
+    caption = f"Time to {records[0].metric} {format_number(goal)} on validation data: geometric means over the seeds that reach it."
     failed = [cell for cell, found in cells.items() if not beats_baselines(found)]
-    return Table(title, columns, rows, f"{caption} {list_failed(failed)}".strip(), level=3)
+    caption += f" No better than the baselines: {', '.join(failed)}." if failed else ""
+    return Table(title, columns, rows, caption, level=3)
 
 
-def list_failed(cells: Sequence[str]) -> str:
-    verb = "isn't" if len(cells) == 1 else "aren't"
-    return f"{', '.join(cells)} {verb} better than the baselines." if cells else ""
-
-
-def drive_table(records: Sequence[LearnedRecord]) -> Table:
-    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, median_gates(r)] for r in records]
+def make_drive_table(records: Sequence[LearnedRecord]) -> Table:
+    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, find_median_gates(r)] for r in records]
     shares = {"its own past": "own_past", "its neighbours": "neighbours", "its input": "input"}
-    columns = [
-        *CELL[:2], *(Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items()),
-        Column("median opening of its gates", "gate", show=lambda gates: ", ".join(f"{name} {value:.2f}" for name, value in gates.items())),
-    ]  # fmt: skip
-    return Table("What drives a unit's update", columns, rows, "Of a trained layer, on validation data.")
+    found = (Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items())
+    gates = Column("median opening of gates", "gate", show=lambda known: ", ".join(f"{name} {value:.2f}" for name, value in known.items()))
+    caption = "Shares of the variance of a unit's next state, on validation data."
+    return Table("What drives a unit's update", [*CELL[:2], *found, gates], rows, caption)
 
 
-def median_gates(record: LearnedRecord) -> dict[str, float] | None:
-    """The median opening of each gate over all steps."""
+def find_median_gates(record: LearnedRecord) -> dict[str, float] | None:
+    """Returns the median opening of each gate over all steps, or None without gates."""
     return {gate.name: median(gate.middle) for gate in record.gates} or None
 
 
-def noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
+def make_noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
     levels = list(dict.fromkeys(level for record in records for level in record.noise))
     rows = [[r.trial.cell, *(r.noise.get(level) for level in levels)] for r in records]
     columns = [CELL[0], *(Column(level, name_field(metric), "", format_number, at=level) for level in levels)]
-    return Table("Robustness to noise", columns, rows, f"{metric} on the test data, of seed 0.", across="noise")
+    return Table(
+        "Robustness to noise", columns, rows, f"{metric} on the test data, seed 0, by the noise added to inputs or states.", across="noise"
+    )
 
 
-def training_tables(records: Records) -> list[Table | str]:
-    """All there is to say of a run's trainings."""
+def make_tables(records: Records) -> list[Table | str]:
+    """Returns all tables of a run's trainings."""
     parts: list[Table | str] = []
     for key, found in group_trainings(records.training).items():
-        parts += [result_table(key, found), quality_table(key, found)]
+        parts += [make_result_table(key, found), make_quality_table(key, found)]
     largest = max((r.trial.examples for r in records.learned), default=0)
     seen = [r for r in sort_by_seed(records.learned) if r.trial.examples in (0, largest)]
-    return [*parts, *([drive_table(seen), noise_table(seen, records.training[0].metric)] if seen else [])]
+    return [*parts, *([make_drive_table(seen), make_noise_table(seen, records.training[0].metric)] if seen else [])]
 
 
-def result_tables(records: Records) -> list[Table]:
-    """Build the tables of each cell's quality for a terminal."""
-    return [result_table(key, group) for key, group in group_trainings(records.training).items()]
+def make_result_tables(records: Records) -> list[Table]:
+    """Returns the tables of each cell's quality, for a terminal."""
+    return [make_result_table(key, group) for key, group in group_trainings(records.training).items()]

@@ -1,4 +1,4 @@
-"""Cells whose units read their neighbours: how many they update in a second, and their speedup over a loop of torch's conv2d."""
+"""Renders cells whose units read their neighbours: cell updates per second, and the speedup over a loop of torch's conv2d."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,16 @@ from bench.analysis.summary import is_timed, updates_per_second
 from bench.analysis.verdict import compare_cases, measure_noise
 from bench.records import CaseRecord
 from bench.render.formatting import MODES, explain_no_ratio, format_number, format_speed_interval
-from bench.render.table import Column, Table
-from bench.render.tables import BACKEND, CELL, ERRORS, SIZES, list_case, list_errors, word_column
+from bench.render.table import BACKEND, CELL, SIZES, Column, Table, make_word_column
+from bench.render.tables import ERRORS, list_case, list_errors
 
 METHOD = """\
-- Waves: the unit is the cell update, one point of the grid, of one sequence, in one time step. There are T·B·H of them in a call, whose
-  time includes the input projection. They are compared with the equations in a loop over torch's conv2d, as wavetorch runs them: no layer
-  of torch.nn computes waves."""
+- Waves: a cell update is one point of the grid, of one sequence, in one time step. A call has T·B·H of them. Its time includes the input
+  projection. torch.nn has no layer for waves, so they are compared with a loop over torch's conv2d, as wavetorch runs them."""
 
 
-def wave_tables(cases: Sequence[CaseRecord]) -> list[Table]:
-    """One table, or none where no cell of waves was timed."""
+def make_tables(cases: Sequence[CaseRecord]) -> list[Table]:
+    """Returns the table of waves, or [] if none were timed."""
     found = [r for r in cases if r.unit and is_timed(r) and r.case.input_product and not r.case.aa_repeat]
     margin = measure_noise(cases).margin
     rows = []
@@ -28,7 +27,7 @@ def wave_tables(cases: Sequence[CaseRecord]) -> list[Table]:
         cell, backend, *sizes = list_case(record)
         rows.append([cell, backend, MODES[case.mode], *sizes, updates_per_second(record) or 0.0, against, list_errors(record)[0]])
     columns = [
-        CELL, BACKEND, word_column("task"), *SIZES,
+        CELL, BACKEND, make_word_column("task"), *SIZES,
         Column("million cell updates/s", "cell_updates_per_s", "", lambda rate: format_number(rate / 1e6)),
         Column("speedup over conv2d loop", "speedup", "", format_speed_interval), ERRORS[0],
     ]  # fmt: skip

@@ -1,1 +1,1 @@
-"""All published runs as a static site: plain files, which need no server and ask for nothing from elsewhere."""
+"""Builds all published runs as a static site of plain files, without a server or external resources."""

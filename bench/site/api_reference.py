@@ -1,4 +1,4 @@
-"""The public interface, read by griffe from the source: nothing is imported or run."""
+"""Reads the public interface from the source with griffe; nothing is imported or run."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,20 @@ import griffe
 
 PACKAGES = ("cells", "kernels", "bench")
 WIDTH = 100
-"""Letters of a signature in one line."""
+"""The longest signature on one line, in letters."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something with a name.
+    """A public name.
 
-    `code` is its signature, or a value as it is set. `fields` are a class's, as name, type and default. `members` have a docstring each,
-    `others` are the signatures of those without."""
+    Attributes:
+        code: Its signature, or the assignment of a value.
+        about: Its docstring.
+        fields: The fields of a class: name, type, default.
+        members: The members of a class that have a docstring.
+        others: The signatures of the other members.
+    """
 
     name: str
     kind: str
@@ -47,10 +52,10 @@ def load_packages(root: Path) -> griffe.ModulesCollection:
 
 
 def read_section(root: Path, module: str, names: Sequence[str] = ()) -> Section:
-    """Return a module under `root`, with these names or all that are public.
+    """Returns a module under `root`, with the given names or all public ones.
 
     Raises:
-        LookupError: The module has no such name.
+        LookupError: The module lacks a name.
     """
     found = load_packages(root)[module]
     missing = [name for name in names if name not in found.members]
@@ -60,7 +65,7 @@ def read_section(root: Path, module: str, names: Sequence[str] = ()) -> Section:
 
 
 def list_public(module: griffe.Object | griffe.Alias) -> list[str]:
-    """Return what `__all__` has or, without it, everything defined in the module without an underscore."""
+    """Returns the names in `__all__`; without it, all names defined in the module without a leading underscore."""
     own = [n for n, member in module.members.items() if not member.is_alias and not member.is_module and not n.startswith("_")]
     return own if module.exports is None else [str(name) for name in module.exports]
 
@@ -98,7 +103,7 @@ def read_class(found: griffe.Class) -> Entry:
 
 
 def is_public(name: str, found: griffe.Object | griffe.Alias) -> bool:
-    """Return whether somebody calls a member: pydantic alone calls a validator."""
+    """Returns whether a member is called by users. A validator is called only by pydantic."""
     validates = isinstance(found, griffe.Function) and any("model_validator" in str(d.value) for d in found.decorators)
     return not validates and (not name.startswith("_") or (name == "__call__" and bool(read_docstring(found))))
 
@@ -110,7 +115,7 @@ def read_fields(found: griffe.Class) -> Iterator[tuple[str, str, str]]:
 
 
 def read_default(value: str | griffe.Expr | None) -> str:
-    """Return a default, or what makes it: [] of `Field(default_factory=list)`; nothing of a `Field` without one."""
+    """Returns a default value: "[]" for `Field(default_factory=list)`, "" for a `Field` without default."""
     if isinstance(value, griffe.ExprCall) and str(value.function) in ("Field", "field"):
         keywords = {a.name: str(a.value) for a in value.arguments if isinstance(a, griffe.ExprKeyword)}
         maker = keywords.get("default_factory")
@@ -125,7 +130,7 @@ def format_signature(found: griffe.Object | griffe.Alias) -> str:
 
 
 def wrap_signature(line: str) -> str:
-    """Return a signature in one line, or an argument a line where it is long."""
+    """Returns a signature on one line, or with one argument per line if it is long."""
     if len(line) <= WIDTH:
         return line
     start, _, rest = line.partition("(")
@@ -142,7 +147,7 @@ def wrap_signature(line: str) -> str:
 
 
 def read_applied_function(found: griffe.Attribute) -> Entry:
-    """Return a function that a cell may apply: its arguments, and its derivatives in terms of them and of its value y."""
+    """Returns a function that a cell may apply: its arguments, and its derivatives in terms of them and of its value y."""
     call = ast.parse(str(found.value), mode="eval").body
     assert isinstance(call, ast.Call) and isinstance(call.args[2], ast.Lambda)
     *arguments, _ = (argument.arg for argument in call.args[2].args.args)

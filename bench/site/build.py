@@ -1,4 +1,4 @@
-"""The site: which pages there are, and what each is made of."""
+"""Builds the site: its pages and their content."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,12 +9,13 @@ from markupsafe import Markup
 
 from bench.analysis.comparison import RunSet, compare
 from bench.analysis.history import Timeline, build_timelines
-from bench.records import compress, find_records
+from bench.records import find_records
+from bench.records.records_file import compress_records
 from bench.render import csv_tables, history_plot, length_plots, run_report, svg
-from bench.render.formatting import MODES, NONE, format_factor
+from bench.render.formatting import NONE, format_factor
 from bench.render.markdown import fold
 from bench.render.plot_placement import HEADS, PLACES
-from bench.render.published import Published, format_mean_speed, shared_modes
+from bench.render.published import Published, tabulate_ratios
 from bench.render.table import Table, write_html
 from bench.site import handbook
 from bench.site.equations import Source, render_equations
@@ -30,8 +31,18 @@ Tell = Callable[[str], None]
 
 
 def build_site(runs: Sequence[Published], cells: Sequence[Source], derived: Mapping[str, str], out: Path, tell: Tell) -> list[Path]:
-    """Write the site of some runs, the newest first, into a folder, which it fills anew. `derived` has the source derived from each cell
-    where that is known. Returns its pages."""
+    """Writes the site into a folder, which is emptied first.
+
+    Args:
+        runs: The runs, the newest first.
+        cells: The cells.
+        derived: The derived source of each cell, if known.
+        out: The folder.
+        tell: Called with the name of each run.
+
+    Returns:
+        The paths of the pages.
+    """
     empty_folder(out)
     site = Site(out)
     shutil.copytree(ASSETS, out / "assets")
@@ -41,12 +52,12 @@ def build_site(runs: Sequence[Published], cells: Sequence[Source], derived: Mapp
         tell(run.name)
         write_run_page(site, run)
     pairs = [pair for newer, older in combinations(runs, 2) if (pair := write_pair_page(site, older, newer))]
-    site.page("compare/index.html", "compare.html", "Compare two runs", pairs=pairs, runs=runs)
+    site.write_page("compare/index.html", "compare.html", "Compare two runs", pairs=pairs, runs=runs)
     lines = build_timelines([(run.name, run.records) for run in runs])
     write_history_page(site, lines)
     for cell in cells:
         write_cell_page(site, cell, runs, derived.get(cell.name, ""))
-    site.page("cells/index.html", "cells.html", "Cells", cells=cells, formulas={cell.name: cell.formula for cell in cells})
+    site.write_page("cells/index.html", "cells.html", "Cells", cells=cells, formulas={cell.name: cell.formula for cell in cells})
     write_front_page(site, runs, lines, names)
     handbook.write_handbook(site, ROOT)
     return site.pages
@@ -54,12 +65,10 @@ def build_site(runs: Sequence[Published], cells: Sequence[Source], derived: Mapp
 
 def write_front_page(site: Site, runs: Sequence[Published], lines: Sequence[Timeline], cells: Sequence[str]) -> None:
     newest = next((run for run in runs if run.kind == "speed"), None)
-    shown = shared_modes(runs)
-    peers = (("same", "× torch.nn"), ("gru", "× torch.nn's GRU"))
-    columns = [f"{MODES[mode].lower()} {words}" for mode in shown for _, words in peers]
-    rows = [(run, [format_mean_speed(run.best(mode, peer)) or NONE for mode in shown for peer, _ in peers]) for run in runs]
+    columns, ratios = tabulate_ratios(runs)
+    rows = list(zip(runs, ratios, strict=True))
     drawn = newest.folder / "speeds.svg" if newest else None
-    site.page(
+    site.write_page(
         "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
         picture=make_figure(drawn) if drawn and drawn.is_file() else Markup(""),
         gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
@@ -68,7 +77,7 @@ def write_front_page(site: Site, runs: Sequence[Published], lines: Sequence[Time
 
 
 def write_run_page(site: Site, run: Published) -> None:
-    """Write the report of a run; its pictures, tables and records lie beside the page, in a folder of its name."""
+    """Writes the page of a run. Its plots, tables and records are in a folder of the same name beside it."""
     beside = site.out / "runs" / run.name
     beside.mkdir(parents=True)
     for path in run.folder.iterdir():
@@ -76,11 +85,11 @@ def write_run_page(site: Site, run: Published) -> None:
             shutil.copy(path, beside / path.name)
     if records := find_records(run.folder):
         shutil.copy(records, beside / records.name)
-        compress(beside)
+        compress_records(beside)
     pictures = {path.stem: make_figure(path) for path in sort_pictures(beside.glob("*.svg"))}
     parts = run_report.list_parts(run.records)
     names = {id(table): name for name, table in csv_tables.name_tables(parts)}
-    csv_tables.write(beside, parts, run.records)
+    csv_tables.write_sheets(beside, parts, run.records)
 
     def html(table: Table) -> str:
         name = names[id(table)]
@@ -88,18 +97,18 @@ def write_run_page(site: Site, run: Published) -> None:
         return made if table.level else fold(table.title, made)
 
     made = read_report(run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name)
-    site.page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
+    site.write_page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 
 
 def write_pair_page(site: Site, older: Published, newer: Published) -> Entry | None:
-    """Write a page with two runs side by side; return None where they have no case in common."""
+    """Writes the page that compares two runs; returns None if they have no case in common."""
     a, b = RunSet(older.name, (older.records,)), RunSet(newer.name, (newer.records,))
     if not any(case in b.cases for case in a.cases):
         return None
     found = compare(a, b)
     address = f"compare/{older.name}--{newer.name}.html"
     headers, rows = compare_cases(found)
-    site.page(
+    site.write_page(
         address, "pair.html", f"{newer.name} against {older.name}", a=older, b=newer, found=found, headers=headers, rows=rows,
         verdicts=count_verdicts(found), mean=format_factor(found.geomean) if found.geomean else NONE,
     )  # fmt: skip
@@ -111,7 +120,7 @@ def write_history_page(site: Site, lines: Sequence[Timeline]) -> None:
     for k, line in enumerate(lines):
         drawn = history_plot.draw(line, site.out / "assets" / "pictures" / f"history{k + 1}.svg")
         shown.append((line, join_figures(drawn), list_histories(line)))
-    site.page("history.html", "history.html", "History", lines=shown, regressions=list_regressions(lines), floor=format_floor)
+    site.write_page("history.html", "history.html", "History", lines=shown, regressions=list_regressions(lines), floor=format_floor)
 
 
 def join_figures(drawn: Sequence[Path]) -> Markup:
@@ -119,7 +128,7 @@ def join_figures(drawn: Sequence[Path]) -> Markup:
 
 
 def sort_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Sort pictures as a report has them."""
+    """Returns plots in the order of a report."""
     return sorted(paths, key=lambda path: (ORDER.index(path.stem) if path.stem in ORDER else len(ORDER), path.stem))
 
 
@@ -135,7 +144,7 @@ def write_cell_page(site: Site, cell: Source, runs: Sequence[Published], derived
                 speeds += list_speeds(grid, cell.name, run)
     days = [(run.day, grid) for run in runs for grid in run.grids]
     drawn = length_plots.draw_cell(cell.name, days, site.out / "assets" / "pictures" / f"{cell.name}.svg")
-    site.page(
+    site.write_page(
         f"cells/{cell.name}.html", "cell.html", cell.name, cell=cell, equations=render_equations(cell.step), derived=derived, speeds=speeds,
         curves=join_figures(drawn),
     )  # fmt: skip

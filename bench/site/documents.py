@@ -1,4 +1,4 @@
-"""Documents of the repository as pages: their headings are named as a code host names them, their links lead to pages of the site."""
+"""Renders documents of the repository as pages: headings have the anchors of GitHub, links lead to pages of the site."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +11,15 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from bench.site.report_page import render_code, words
+from bench.site.report_page import read_words, render_code
 
 Link = Callable[[str, bool], str]
-"""Returns the address on the site of a link, or of a picture; "" for nowhere."""
+"""Maps a link (or, with True, an image) to its address on the site; "" if it has none."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """The HTML under the title, the sections, as anchors and titles, and the first sentence in plain words."""
+    """A document: the HTML below the title, its sections as anchors and titles, and its first sentence as plain text."""
 
     title: str
     body: Markup
@@ -28,11 +28,11 @@ class Document:
 
 
 FILE = re.compile(r"^(<!-- file: (.*?) -->\n```python\n)(.*?)^```$", re.DOTALL | re.MULTILINE)
-"""A code block that is a file, which a comment before it names."""
+"""A code block whose preceding comment names the file that it shows."""
 
 
 def insert_files(text: str, folder: Path) -> str:
-    """Return a document whose code blocks hold the files that they name, as seen from its folder."""
+    """Returns a document whose code blocks contain the files that they name, relative to its folder."""
     return FILE.sub(lambda found: f"{found[1]}{(folder / found[2]).read_text(encoding='utf-8')}```", text)
 
 
@@ -41,22 +41,27 @@ def parse_document(text: str) -> list[Token]:
 
 
 def find_headings(tokens: Sequence[Token]) -> Iterator[tuple[Token, Token, str]]:
-    """Yield every heading, its words and its anchor."""
+    """Yields every heading, its text and its anchor."""
     taken: dict[str, int] = {}
     for token, after in pairwise(tokens):
         if token.type == "heading_open":
-            name = make_anchor(words(after))
+            name = make_anchor(read_words(after))
             taken[name] = taken.get(name, -1) + 1
             yield token, after, f"{name}-{taken[name]}" if taken[name] else name
 
 
 def make_anchor(title: str) -> str:
-    """Return the anchor that GitHub makes: "torch.compile, autocast" is torchcompile-autocast."""
+    """Returns GitHub's anchor: "torchcompile-autocast" for "torch.compile, autocast"."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
 def read_document(text: str, link: Link) -> Document:
-    """Return a document that begins with its title."""
+    """Returns a document from markdown that starts with its title.
+
+    Args:
+        text: The markdown.
+        link: Maps links and images.
+    """
     tokens = parse_document(text)
     found = [*find_headings(tokens)]
     for token, _, name in found:
@@ -68,12 +73,12 @@ def read_document(text: str, link: Link) -> Document:
     first = next((after for token, after in pairwise(body) if token.type == "paragraph_open"), Token("inline", "", 0))
     plain = "".join(" " if child.type == "softbreak" else child.content for child in first.children or [])
     about = re.split(r"(?<=[.:]) (?=[A-Z])", plain)[0].removesuffix(":")
-    sections = [(name, words(after)) for token, after, name in found if token.tag == "h2"]
-    return Document(words(tokens[1]), render_tokens(body), sections, about)
+    sections = [(name, read_words(after)) for token, after, name in found if token.tag == "h2"]
+    return Document(read_words(tokens[1]), render_tokens(body), sections, about)
 
 
 def set_link(token: Token, link: Link) -> None:
-    """Lead a link or a picture to where it is on the site; a link to nowhere loses its address."""
+    """Points a link or image to its address on the site; one without an address loses it."""
     for kind, name in (("link_open", "href"), ("image", "src")):
         if token.type == kind:
             found = link(str(token.attrs[name]), kind == "image")
@@ -84,7 +89,7 @@ def set_link(token: Token, link: Link) -> None:
 
 
 def render_docstring(text: str) -> Markup:
-    """Return a docstring as HTML; its "<" begin no tags."""
+    """Returns a docstring as HTML; a "<" starts no tag."""
     return render_tokens(MarkdownIt("commonmark", {"html": False}).parse(text))
 
 
@@ -100,8 +105,8 @@ def render_tokens(tokens: Sequence[Token]) -> Markup:
 
 
 def open_table(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
-    """Open a table in a frame that scrolls, named by its first header."""
-    name = escape(next(words(token) for token in tokens[at:] if token.type == "inline"))
+    """Opens a table in a scrollable frame, named after its first header."""
+    name = escape(next(read_words(token) for token in tokens[at:] if token.type == "inline"))
     return f'<div class="table"><div class="scroll" role="region" tabindex="0" aria-label="Table: {name}"><table class="read">\n'
 
 
@@ -110,7 +115,7 @@ def close_table(self: RendererHTML, tokens: Sequence[Token], at: int, options: o
 
 
 def open_cell(self: RendererHTML, tokens: Sequence[Token], at: int, options: object, env: object) -> str:
-    """Open a cell: numbers to the right, by a class; the first of a row heads it; a header without a word is no header."""
+    """Opens a cell. Numbers are right-aligned by a class; an empty header has a hidden word."""
     token = tokens[at]
     right = ' class="n"' if "right" in str(token.attrGet("style") or "") else ""
     if token.type == "th_open":

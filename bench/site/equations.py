@@ -1,8 +1,8 @@
-"""A cell's equations as MathML, read off its source: nothing is imported or run.
+"""Renders the equations of a cell as MathML from its source; nothing is imported or run.
 
-States carry a time: h on the right of an equation is h_{t-1} until the step has set it, and prev(x) is x_{t-1}. `W.name(v)` is a matrix
-W_name times v, `b.name` and `p.name` are vectors, `s.name` is a number, a product of two vectors is taken unit by unit. A cell
-of second order in time is shown as the equation of its field, whose source is W_source x.
+States have a time index: h on the right side is h_{t-1} until the step assigns it, and prev(x) is x_{t-1}. `W.name(v)` is a matrix W_name
+times v, `b.name` and `p.name` are vectors, `s.name` is a number, and the product of two vectors is elementwise. A cell of second order in
+time is shown as the equation of its field, whose source is W_source x.
 """
 
 import ast
@@ -22,7 +22,7 @@ FIELD = {
     "rate": "<mfrac><mrow><mo>∂</mo><mi>u</mi></mrow><mrow><mo>∂</mo><mi>t</mi></mrow></mfrac>",
     "lap": "<mrow><msup><mo>∇</mo><mn>2</mn></msup><mi>u</mi></mrow>",
 }
-"""The arguments of a cell of second order, beside its field."""
+"""The arguments of a cell of second order."""
 TWICE = "<msup><mo>∂</mo><mn>2</mn></msup>"
 FORCE = f"<mfrac><mrow>{TWICE}<mi>u</mi></mrow><mrow><mo>∂</mo><msup><mi>t</mi><mn>2</mn></msup></mrow></mfrac>"
 BEFORE = "<mi>t</mi><mo>−</mo><mn>1</mn>"
@@ -31,7 +31,7 @@ SIGNS = {ast.Add: "+", ast.Sub: "−", ast.Lt: "&lt;", ast.LtE: "≤", ast.Gt: "
 
 @dataclass(frozen=True)
 class Source:
-    """A cell of the tree as its file has it: its name, the first line of its docstring, its paper, and the function as text."""
+    """A cell in its file: name, first line of the docstring, paper, parameter formula, and the function as text."""
 
     name: str
     about: str
@@ -47,7 +47,7 @@ class Source:
 
 
 def read_sources(folder: Path) -> list[Source]:
-    """Return the cells in a folder, by name: each a function with the decorator `cell`, or what a `Cell` of its file is made of."""
+    """Returns the cells in a folder by name: functions with the decorator `cell`, and those passed to a `Cell` in their file."""
     found = []
     for path in sorted(folder.glob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -63,8 +63,8 @@ def read_sources(folder: Path) -> list[Source]:
 
 
 def find_call(step: ast.FunctionDef, tree: ast.Module, name: str) -> ast.Call | None:
-    """Return the call that makes a function a cell, which has its paper: its decorator, be it that of an equation of second order, or
-    Cell(it, …) where it has the file's name."""
+    """Returns the call that makes a function a cell and names its paper, or None: its decorator (also that of second order), or
+    Cell(function, …) if the function has the name of the file."""
     for call in step.decorator_list:
         if isinstance(call, ast.Call) and ast.unparse(call).startswith(("cell(", "partial(second_order,")):
             return call
@@ -73,12 +73,12 @@ def find_call(step: ast.FunctionDef, tree: ast.Module, name: str) -> ast.Call | 
 
 
 def render_equations(step: ast.FunctionDef) -> Markup:
-    """Return every line of a step as a row of MathML."""
+    """Returns every line of a step as a row of MathML."""
     return Markup("").join(Markup('<math display="block">{}</math>').format(Markup(row)) for row in Reader(step).rows())
 
 
 class Reader:
-    """Reads a step from its first line to its last, and knows which states it has set."""
+    """Reads a step line by line and tracks which states it has assigned."""
 
     def __init__(self, step: ast.FunctionDef):
         self.step = step
@@ -113,7 +113,7 @@ class Reader:
         return f"<msub>{render_letter(base)}<mrow>{marked}{time}</mrow></msub>"
 
     def read(self, node: ast.expr, tight: int = 0) -> str:
-        """Return an expression; in brackets where it binds less than `tight`: 1 in a product, 2 under a sign."""
+        """Returns an expression, in brackets if it binds less than `tight`: 1 in a product, 2 under a sign."""
         match node:
             case ast.Name(id=name):
                 return self.name(name)
@@ -154,7 +154,7 @@ def render_letter(name: str) -> str:
 
 
 def render_index(mark: str) -> str:
-    """Return a name under a matrix: theta_h is θ h."""
+    """Returns the index of a matrix: θ h for theta_h."""
     return f"<mrow>{''.join(render_letter(part) for part in mark.split('_'))}</mrow>"
 
 

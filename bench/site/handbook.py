@@ -1,4 +1,4 @@
-"""The documents and the interface as pages of the site, and how they find each other."""
+"""Writes the documents and the interface as pages of the site, linked with each other."""
 
 import os.path
 import posixpath
@@ -12,7 +12,7 @@ from bench.site.documents import insert_files, read_document, render_docstring
 from bench.site.site_folder import Site
 
 FIRST = ("tutorial", "replace", "commands", "method", "extend")
-"""The pages of docs/ in the order of reading; others follow by name."""
+"""The first pages of docs/ in reading order; others follow by name."""
 
 INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
     "kernels": ("The layer", {"kernels": ()}),
@@ -45,14 +45,14 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         },
     ),
 }  # fmt: skip
-"""Pages of the interface: their titles, and the names from each module, all public ones where none are given."""
+"""The pages of the interface: their titles, and the names from each module; () means all public names."""
 
 PLACES = {"cells": "cells/index.html", "reports": "index.html#runs", "reports/README.md": "index.html#runs", "docs": "docs/index.html"}
 
 
 def list_documents(root: Path) -> dict[str, str]:
-    """Return the paths of documents in the repository, and their pages: README, docs/, then CONTRIBUTING and CHANGELOG. There are none
-    where only the packages are installed."""
+    """Returns the documents of the repository and their pages: README, docs/, CONTRIBUTING, CHANGELOG; {} if only the packages are
+    installed."""
     pages = {path.stem: path for path in sorted((root / "docs").glob("*.md"))}
     order = [*(name for name in FIRST if name in pages), *(name for name in pages if name not in FIRST)]
     found = {"README.md": "docs/overview.html"}
@@ -62,48 +62,55 @@ def list_documents(root: Path) -> dict[str, str]:
 
 
 def write_handbook(site: Site, root: Path) -> None:
-    """Write all pages of docs/ on the site, after those that they link to."""
+    """Writes all pages of docs/. The pages that they link to must exist already."""
     known = list_documents(root)
     links = Links(site, root, known)
     made = {}
     for path, address in known.items():
         text = insert_files((root / path).read_text(encoding="utf-8"), (root / path).parent)
-        made[address] = read_document(text, partial(links.at, path, address))
+        made[address] = read_document(text, partial(links.resolve, path, address))
     reads = [(address, "Overview" if address == "docs/overview.html" else found.title) for address, found in made.items()]
     refers = [(f"docs/api/{name}.html", title) for name, (title, _) in INTERFACE.items()]
     menu = [("Read", reads), ("Interface", refers)]
     for (address, title), found in zip(reads, made.values(), strict=True):
-        site.page(address, "document.html", title, document=found, menu=menu)
+        site.write_page(address, "document.html", title, document=found, menu=menu)
     told = []
     for (address, title), (_, modules) in zip(refers, INTERFACE.values(), strict=True):
         sections = [read_section(root, module, names) for module, names in modules.items()]
         anchors = [(f"{part.module}.{entry.name}", entry.name) for part in sections for entry in part.entries]
-        site.page(address, "interface.html", title, sections=sections, anchors=anchors, menu=menu, prose=render_docstring)
+        site.write_page(address, "interface.html", title, sections=sections, anchors=anchors, menu=menu, prose=render_docstring)
         told.append((address, title, ", ".join(dict.fromkeys(name for _, name in anchors))))
     guides = [(address, title, made[address].about) for address, title in reads]
-    citation = links.at("README.md", "docs/index.html", "CITATION.cff", False)
-    site.page("docs/index.html", "docs.html", "Documentation", guides=guides, interface=told, citation=citation)
+    citation = links.resolve("README.md", "docs/index.html", "CITATION.cff", False)
+    site.write_page("docs/index.html", "docs.html", "Documentation", guides=guides, interface=told, citation=citation)
 
 
 class Links:
-    """The links of documents: each leads to a page of the site, which is written where a file has none yet."""
+    """Resolves the links of documents to pages of the site, and writes a page for a file that has none."""
 
     def __init__(self, site: Site, root: Path, known: dict[str, str]):
         self.site, self.root, self.documents, self.known = site, root.resolve(), known, known | PLACES
 
-    def at(self, path: str, address: str, link: str, drawn: bool) -> str:
-        """Return the address of a link, or a picture, in the document `path` that has the page `address`; "" for a missing file."""
+    def resolve(self, path: str, address: str, link: str, drawn: bool) -> str:
+        """Returns the relative address of a link or image; "" for a missing file.
+
+        Args:
+            path: The document that has the link.
+            address: The page of the document.
+            link: The link as written.
+            drawn: Whether it is an image.
+        """
         parts = urlsplit(link)
         if parts.scheme or parts.netloc or not parts.path:
             return link
         named = posixpath.normpath(posixpath.join(posixpath.dirname(path), parts.path))
-        target = self.picture(named) if drawn else self.page(named)
+        target = self.copy_picture(named) if drawn else self.find_page(named)
         if not target:
             return ""
         way = os.path.relpath(target, posixpath.dirname(address) or ".")
         return f"{way}#{parts.fragment}" if parts.fragment and named in self.documents else way
 
-    def page(self, named: str) -> str:
+    def find_page(self, named: str) -> str:
         if named in self.known:
             return self.known[named]
         folder, _, rest = named.partition("/")
@@ -113,10 +120,10 @@ class Links:
         if named.startswith("..") or not (self.root / named).is_file():
             return ""
         self.known[named] = f"docs/source/{named}.html"
-        self.site.page(self.known[named], "source.html", named, text=(self.root / named).read_text(encoding="utf-8"))
+        self.site.write_page(self.known[named], "source.html", named, text=(self.root / named).read_text(encoding="utf-8"))
         return self.known[named]
 
-    def picture(self, named: str) -> str:
+    def copy_picture(self, named: str) -> str:
         if named.startswith("..") or not (self.root / named).is_file():
             return ""
         copy = self.site.out / "docs" / "pictures" / named

@@ -1,4 +1,4 @@
-"""The rows of the tables on the site's own pages."""
+"""Builds the rows of the tables on the site's own pages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.analysis.comparison import Comparison, Pair
 from bench.analysis.history import Change, Series, Timeline
 from bench.render.case_grid import Grid
-from bench.render.comparison_tables import PLACES, SPEEDS, status, time_of
+from bench.render.comparison_tables import PLACES, SPEEDS, describe_status, find_time
 from bench.render.formatting import NONE, count_noun, describe_size, describe_task, format_factor, format_speed_interval
 from bench.render.published import Published
 
@@ -28,22 +28,22 @@ def count_verdicts(found: Comparison) -> str:
 
 
 def compare_cases(found: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Return headers and a row for each case that has a speed, the slowest first, then for each that lost or won its time."""
+    """Returns headers and rows: cases with a speed, the slowest first, then cases that lost or gained their time."""
     headers = [*(column.header for column, _ in PLACES), "A, ms", "B, ms", "B's speed", "verdict"]
 
     def where(pair: Pair) -> list[str]:
-        return [column.text(entry(pair.case)) for column, entry in PLACES]
+        return [column.format_value(entry(pair.case)) for column, entry in PLACES]
 
     rows = [
-        [*where(pair), *map(SPEEDS[0].text, (time_of(pair.a), time_of(pair.b))), format_speed_interval(speed), speed.verdict]
+        [*where(pair), *map(SPEEDS[0].format_value, (find_time(pair.a), find_time(pair.b))), format_speed_interval(speed), speed.verdict]
         for pair, speed in found.compared
     ]
-    rows += [[*where(pair), status(pair.a), status(pair.b), NONE, pair.why] for pair in found.changed]
+    rows += [[*where(pair), describe_status(pair.a), describe_status(pair.b), NONE, pair.why] for pair in found.changed]
     return headers, rows
 
 
 def list_regressions(lines: Sequence[Timeline]) -> list[tuple[str, str, str]]:
-    """Return the cases that became slower and stayed so: the case, by how much, and between which runs."""
+    """Returns the cases that became slower and stayed slower: the case, the speed, and the runs."""
     found = [(series, change) for line in lines for series in line.series if (change := series.regression)]
     return [(describe_case(series), format_speed_interval(change.speed), describe_change(change)) for series, change in found]
 
@@ -60,7 +60,7 @@ def describe_change(change: Change) -> str:
 
 
 def list_histories(line: Timeline) -> list[list[str]]:
-    """Return a row for each case of a machine: its name, its ratio to torch.nn in every run, and its changes."""
+    """Returns a row per case of a machine: its name, its speedup over torch.nn in every run, and its changes."""
     names = [name for name, _ in line.runs]
     rows = []
     for series in line.series:
@@ -75,14 +75,11 @@ def list_histories(line: Timeline) -> list[list[str]]:
 
 
 def list_speeds(grid: Grid, cell: str, run: Published) -> list[tuple[Published, str, int, str, str, str]]:
-    """Return a row for each speed of a cell against torch.nn: the run, the task, T, the backend, against what, and the speed."""
+    """Returns a row per speedup of a cell over torch.nn: run, task, T, backend, peer, speedup."""
     rows = []
     for row in (row for row in grid.rows if row.cell == cell):
-        peer = "its own cell" if grid.peers(row).same else "its GRU"
+        peer = "its own cell" if grid.find_peers(row).same else "its GRU"
         what = f"{describe_task(grid.common)}, {describe_size(grid.case_at(row, ''))}"
-        rows += [
-            (run, what, row.T, b, peer, format_speed_interval(s))
-            for b, record in grid.timed_records(row).items()
-            if (s := grid.speed(record))
-        ]
+        speeds = ((b, grid.find_speed(record)) for b, record in grid.timed_records(row).items())
+        rows += [(run, what, row.T, b, peer, format_speed_interval(speed)) for b, speed in speeds if speed]
     return rows

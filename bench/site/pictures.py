@@ -1,4 +1,4 @@
-"""A report's pictures in a page: the same SVG, in the page's own light or dark, and its values by pointer and arrow keys."""
+"""Embeds a report's plots in a page: the same SVG in the page's own colours, with its values on hover and by arrow keys."""
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,13 +8,13 @@ from markupsafe import Markup
 from bench.render.svg import SVG
 
 PIXELS = 1.35
-"""Pixels of a point, at the widest."""
+"""The largest number of pixels per point."""
 
 
 def make_figure(path: Path) -> Markup:
-    """Return a picture as a figure.
+    """Returns a plot as a figure.
 
-    Its style is left out: `assets/plot.css` has the same colours, which follow the page. `assets/plot.js` tells the values.
+    Its style is removed: `assets/plot.css` has the same colours, which follow the page. `assets/plot.js` shows the values.
     """
     root = ET.parse(path).getroot()
     for style in root.findall(f"{SVG}style"):

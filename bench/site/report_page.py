@@ -1,4 +1,4 @@
-"""A report's markdown as HTML: with tables that sort and filter, plots in place of its pictures, and a table of contents."""
+"""Renders a report's markdown as HTML with sortable tables, interactive plots and a table of contents."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,37 +10,42 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
-from bench.render.csv_tables import slug
+from bench.render.csv_tables import make_slug
 
 
 @dataclass(frozen=True)
 class Article:
-    """The HTML under the title, and its sections, as addresses and titles."""
+    """A report: the HTML below the title, and its sections as addresses and titles."""
 
     title: str
     body: Markup
     sections: Sequence[tuple[str, str]]
 
 
-def words(inline: Token) -> str:
-    """Return the words of an inline token, without its markup."""
+def read_words(inline: Token) -> str:
+    """Returns the text of an inline token without markup."""
     return "".join(child.content for child in inline.children or [])
 
 
 def render_sentence(markdown: str) -> Markup:
-    """Return a sentence as HTML."""
+    """Returns a sentence of markdown as HTML."""
     return Markup(MarkdownIt("commonmark").renderInline(markdown))
 
 
 def read_report(report: str, pictures: Mapping[str, Markup], folder: str) -> Article:
-    """Return a report as HTML, of markdown whose tables are HTML already. `pictures` replace the images of their names; everything else
-    that the report names is in `folder`."""
+    """Returns a report as HTML.
+
+    Args:
+        report: Markdown whose tables are HTML already.
+        pictures: Replacements of images by name.
+        folder: The address of all other files that the report names.
+    """
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = reader.parse(report)
     heads = [(token, after) for token, after in pairwise(tokens) if token.type == "heading_open"]
     taken: set[str] = set()
     for token, after in heads:
-        name = slug(words(after))
+        name = make_slug(read_words(after))
         while name in taken:
             name += "-"
         taken.add(name)
@@ -49,12 +54,12 @@ def read_report(report: str, pictures: Mapping[str, Markup], folder: str) -> Art
     reader.add_render_rule("image", make_image_rule(folder))
     reader.add_render_rule("fence", render_code)
     body = reader.renderer.render(prepared, reader.options, {})
-    sections = [(str(token.attrGet("id")), words(after)) for token, after in heads if token.tag == "h2"]
-    return Article(words(tokens[1]), Markup(body), sections)
+    sections = [(str(token.attrGet("id")), read_words(after)) for token, after in heads if token.tag == "h2"]
+    return Article(read_words(tokens[1]), Markup(body), sections)
 
 
 def place_pictures(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> list[Token]:
-    """Replace each paragraph that is only an image by its picture, or by a figure."""
+    """Returns the tokens with each paragraph that is only an image replaced by its plot or by a figure."""
     found: list[Token] = []
     for token in tokens:
         shown = find_lone_image(token)
@@ -72,7 +77,7 @@ def place_pictures(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> l
 
 
 def find_lone_image(token: Token) -> str | None:
-    """Return the name, without its ending, of the image that an inline token is; None for another token."""
+    """Returns the stem of the image that is all of an inline token; None for another token."""
     children = token.children or []
     alone = token.type == "inline" and len(children) == 1 and children[0].type == "image"
     return Path(str(children[0].attrGet("src"))).stem if alone else None

@@ -1,4 +1,4 @@
-"""The folder of a site, and how a page gets into it."""
+"""The folder of a site, and how pages are written into it."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from bench.site.report_page import render_sentence
 
 
 class Site:
-    """A folder that pages are written into; every page knows the way to its root."""
+    """A folder that pages are written into. Every page knows the relative path to its root."""
 
     def __init__(self, out: Path):
         self.out, self.pages = out, list[Path]()
@@ -19,7 +19,8 @@ class Site:
         self.templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         self.templates.globals.update(NONE=NONE, inline=render_sentence)
 
-    def page(self, address: str, template: str, title: str, **given: object) -> None:
+    def write_page(self, address: str, template: str, title: str, **given: object) -> None:
+        """Renders a template to a page. `given` are the template's variables."""
         path = self.out / address
         path.parent.mkdir(parents=True, exist_ok=True)
         text = self.templates.get_template(template).render(title=title, root="../" * address.count("/"), address=address, **given)
@@ -31,7 +32,11 @@ PARTS = {"assets", "cells", "compare", "docs", "runs", "history.html", "index.ht
 
 
 def empty_folder(out: Path) -> None:
-    """Empty a folder, or make it. Raises UsageError for a folder that holds anything but an older site."""
+    """Empties a folder, or creates it.
+
+    Raises:
+        UsageError: The folder contains anything but an older site.
+    """
     if out.is_symlink():
         raise UsageError(f"--out {out} is a link: name the folder itself")
     if out.exists() and (found := {path.name for path in out.iterdir()}):

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from bench.errors import UsageError
 from bench.harness.suites import SUITES, Shape
-from bench.records.backend_table import current_name
+from bench.records.backend_table import translate_name
 from kernels.derive.plan import plan
 from kernels.schedules.persistent.tiling import DIRECTIONS, H100, Direction, Tiles
 
@@ -98,7 +98,7 @@ def make_work(
     tiles: dict[str, int] | None = None, tf32: bool = False,
 ) -> KernelWork:  # fmt: skip
     """Return a piece of work; an old name of a schedule counts as the current one. Raises ValueError for an invalid one."""
-    schedule = current_name(schedule)  # type: ignore[assignment]
+    schedule = translate_name(schedule)  # type: ignore[assignment]
     if schedule not in get_args(Kind):
         raise ValueError(f"there is no schedule {schedule!r}: there are {', '.join(get_args(Kind))}")
     if schedule == "persistent" and (direction not in DIRECTIONS or tiles is None):

@@ -11,7 +11,7 @@ from bench.harness.bundle import compile_list, kernel_list, launchers, pack, whe
 from bench.harness.bundle.compile_list import CompiledList, Tell
 from bench.harness.bundle.kernel_list import KernelWork
 from bench.measure import source_commit
-from bench.measure.environment import package_version, working_commit
+from bench.measure.environment import find_commit, find_version
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def make_bundle(
         raise UsageError(f"--cache takes a path from the root, not {cache}: Triton finds its files by it, here and there")
     if out and not out.absolute().parent.is_dir():
         raise UsageError(f"--out {out} can't be written: there is no folder {out.absolute().parent}")
-    for_what = f"Python {platform.python_version()}, triton {package_version('triton')} and compute capability {capability}"
+    for_what = f"Python {platform.python_version()}, triton {find_version('triton')} and compute capability {capability}"
     tell(f"{len(todo)} pieces of work for {for_what}, into {cache}")
     with launchers.find_libcuda() as libcuda:
         if libcuda is None:
@@ -50,7 +50,7 @@ def make_bundle(
 
 def write_bundle(out: Path, warmed: CompiledList, cache: Path, capability: int, packages: Wheels | None, tell: Tell) -> None:
     """Write the bundle, and say what is in it and what to do with it."""
-    said = source_commit.Commit(*working_commit(), source_commit.source_digest())
+    said = source_commit.Commit(*find_commit(), source_commit.digest_sources())
     with TemporaryDirectory() as scratch:
         found = packages.fetch(Path(scratch)) if packages else []
         made = pack.make_manifest(warmed, cache, capability, said, found)

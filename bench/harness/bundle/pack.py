@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from bench.errors import UsageError
 from bench.harness.bundle.compile_list import CompiledList
 from bench.harness.bundle.kernel_list import select_samples, write_lines
-from bench.measure.environment import package_version
+from bench.measure.environment import find_version
 from bench.measure.source_commit import Commit
 
 FOLDER = "recurrent-bench-bundle"
@@ -49,7 +49,7 @@ def make_manifest(warmed: CompiledList, cache: Path, capability: int, commit: Co
     first = {str(work): (*warmed.keys[work], "")[0] for work in select_samples(warmed.keys)}
     return Manifest(
         str(cache), first, len(kernels), len(warmed.folders), capability, ".".join(platform.python_version_tuple()[:2]),
-        package_version("triton"), commit.commit, commit.dirty, tuple(path.name for path in wheels),
+        find_version("triton"), commit.commit, commit.dirty, tuple(path.name for path in wheels),
     )  # fmt: skip
 
 

@@ -59,8 +59,8 @@ def measure_scaling(work: ScalingCase, scaling: Scaling, count: int, ranks: Rank
     shares = torch.tensor(losses, dtype=torch.float64, device=ranks.device)
     torch.distributed.all_reduce(shares, group=ranks.groups[count])
     right, exact = descend(work.model(ranks.device), x.to(ranks.device), y.to(ranks.device))
-    loss_error = gate.relative_error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
-    gradient_error = max(gate.relative_error(a, b) for a, b in zip(gradients, exact, strict=True))
+    loss_error = gate.compute_error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
+    gradient_error = max(gate.compute_error(a, b) for a, b in zip(gradients, exact, strict=True))
     errors = {"loss_error": ranks.slowest(loss_error, count), "gradient_error": ranks.slowest(gradient_error, count)}
     if not max(errors.values()) <= WORST:
         reason = f"one process with the whole batch differs by more than {WORST:g}"

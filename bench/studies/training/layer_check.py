@@ -33,11 +33,11 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     learned = [name for name, value in weights.items() if value.requires_grad]
     wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *(exact[name] for name in learned)], upstream.double())]
     found = [y, *torch.autograd.grad(y, [x, *(weights[name] for name in learned)], upstream.to(y.dtype))]
-    error = max(gate.relative_error(value, reference) for value, reference in zip(found, wanted, strict=True))
+    error = max(gate.compute_error(value, reference) for value, reference in zip(found, wanted, strict=True))
     schedule = choose(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
     backend = "eager" if schedule is None else schedule.__name__.rpartition(".")[2]
     backend = "torch" if rnn.uses_torch_operator(x, initial, weights) else backend
-    allowed = gate.tolerance(str(y.dtype).removeprefix("torch."), "ieee")
+    allowed = gate.find_tolerance(str(y.dtype).removeprefix("torch."), "ieee")
     if not error <= allowed:
         raise WrongResult(
             f"{rnn.cell.name} ({backend}) is off by {error:.1e} of the largest before it is trained, allowed is {allowed:.0e}"
