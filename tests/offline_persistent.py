@@ -48,6 +48,9 @@ USUAL = [
     for cell in ("lstm", "gru", "cfn", "minimal") for direction in DIRECTIONS for H in (256, 512, 768, 1024) for B in (16, 64)
 ]  # fmt: skip
 
+STRICT_ATTEMPTS = 24
+"""Tile configurations that are compiled for a verdict, at most: a run compiles three, and passes over those with a known fault."""
+
 MARKS = {
     "barrier": r"bar\.sync|barrier\.",
     "release": r"(red|atom)\.\S*release",
@@ -86,8 +89,11 @@ def used(work: Pass, tiles: Tiles, capability: int) -> tuple[compile_for.Resourc
 
 
 def row(name: PassKey, chip: Chip, strict: bool = False) -> dict[str, Any] | None:
-    """Of a pass, cut as it would be on that chip, or, where `strict`, without any fault if one of the first cuts has none; None where it
-    doesn't fit. `judged` are the verdicts on all cuts that were compiled for it."""
+    """Describes the kernel of a pass on a chip; None where none fits.
+
+    Where `strict` it is the first tile configuration without a fault of `STRICT_ATTEMPTS`. `judged` are the verdicts on all that were
+    compiled for it.
+    """
     torch.backends.cuda.matmul.allow_tf32 = name.tf32
     work, found = name.work, persistent.order_tilings(name.work, chip)
     if not found:
@@ -100,7 +106,10 @@ def row(name: PassKey, chip: Chip, strict: bool = False) -> dict[str, Any] | Non
         fault = strict and bool(judged[tiles].faults)
         return resources.stack + resources.local + fault if resources.shared <= chip.shared else None
 
-    tiles = persistent.first_without_spills(work, chip, spilled)
+    if strict:
+        tiles = next((cut for cut in found[:STRICT_ATTEMPTS] if spilled(work, cut, False) == 0), found[0])
+    else:
+        tiles = persistent.first_without_spills(work, chip, spilled)
     (resources, code), verdict = used(work, tiles, CAPABILITY[chip]), judged[tiles]
     return {
         "cell": name.cell, "direction": name.direction, "B": name.B, "H": name.H, "dtype": "tf32" if name.tf32 else name.dtype,

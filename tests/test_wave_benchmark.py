@@ -8,7 +8,7 @@ from bench.analysis.summary import CaseIndex, find_peers, updates_per_second
 from bench.commands.cell_arguments import check_sizes
 from bench.errors import UsageError
 from bench.harness.cases import is_planned, list_interpreter_cases, small_size, timing_groups
-from bench.harness.runner import make_case_record
+from bench.harness.outcome import make_case_record
 from bench.harness.settings import Settings
 from bench.measure.backends import build_workload
 from bench.measure.numerics import describe_numerics

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import torch
 
-from bench.harness.cases import evaluate_formula, format_formula
 from bench.harness.jobs import case_label, check_key
+from bench.harness.outcome import make_case_record
 from bench.harness.settings import Settings
 from bench.harness.work_unit import PREVIEWS, WorkUnit
 from bench.measure import clock, cudnn_algorithm, environment, gate, memory, numerics, torch_flags
@@ -19,14 +19,11 @@ from bench.measure.clock import Contestant, Interrupted, Samples, interleave, ti
 from bench.measure.energy import measure_energy
 from bench.measure.failure import describe_error, is_gpu_lost, is_out_of_memory
 from bench.measure.launches import NoGraph, capture_graph, count_launches
-from bench.measure.lower_bound import compute_lower_bound
 from bench.measure.problem import Answer, Problem, make_problem
 from bench.measure.stopwatch import Stopwatch
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
 from bench.studies.signals import gradient_norms
 from cells import load
-from kernels.derive.cost_formulas import flop_counts, parameter_count
-from kernels.derive.plan import plan
 
 Emit = Callable[[Record | Environment], None]
 Tell = Callable[[str, int], None]
@@ -287,15 +284,3 @@ class Runner:
 
     def make_problem(self, case: Case) -> Problem:
         return make_problem(case.cell, case.T, case.B, case.D, case.H, case.dtype, self.settings.device, self.settings.seed)
-
-
-def make_case_record(case: Case, status: Status, reason: str, **measured: Any) -> CaseRecord:
-    """A record, with what the plan knows of the cell."""
-    p = plan(load(case.cell))
-    return CaseRecord(
-        case=case, status=status, reason=reason,
-        parameters=evaluate_formula(parameter_count(p), case.D, case.H), formula=format_formula(parameter_count(p)),
-        flops=sum(evaluate_formula(f, case.D, case.H) for f in flop_counts(p).values()),
-        lower_bound=compute_lower_bound(p, case),
-        unit="cell update" * bool(p.stencil_inputs), **measured
-    )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.harness.experiment import RunStopped
 from bench.harness.jobs import remaining_work
-from bench.harness.runner import make_case_record
+from bench.harness.outcome import make_case_record
 from bench.harness.work_unit import PREVIEWS, WorkUnit
 from bench.harness.worker import Progress, UnitDone, Worker, WorkerDied, WorkerFailed
 from bench.records import Case, CaseRecord, Environment, Record, Records

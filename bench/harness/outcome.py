@@ -1,0 +1,29 @@
+"""The record of a case, however it ended."""
+
+from typing import Any
+
+from bench.harness.cases import evaluate_formula, format_formula
+from bench.measure.lower_bound import compute_lower_bound
+from bench.records import Case, CaseRecord, Status
+from cells import load
+from kernels.derive.cost_formulas import flop_counts, parameter_count
+from kernels.derive.plan import plan
+
+
+def make_case_record(case: Case, status: Status, reason: str, **measured: Any) -> CaseRecord:
+    """Makes the record of a case from what was measured and what its plan says.
+
+    Args:
+        case: what was asked for.
+        status: how it ended.
+        reason: why it has no time; "" where it has one.
+        measured: fields of the record.
+    """
+    p = plan(load(case.cell))
+    return CaseRecord(
+        case=case, status=status, reason=reason,
+        parameters=evaluate_formula(parameter_count(p), case.D, case.H), formula=format_formula(parameter_count(p)),
+        flops=sum(evaluate_formula(f, case.D, case.H) for f in flop_counts(p).values()),
+        lower_bound=compute_lower_bound(p, case),
+        unit="cell update" * bool(p.stencil_inputs), **measured
+    )  # fmt: skip
