@@ -1,6 +1,7 @@
 """The examples in docs/examples/: each runs by itself, and the pages that show one hold the same text."""
 
 import runpy
+import types
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,13 @@ import torch
 import cells
 from bench.measure.backends import build_workload, load_user_backend
 from bench.measure.problem import Problem
+from bench.records import read_records
 from bench.site.documents import FILE, insert_files
 from kernels.layer.select import SCHEDULES, names
+from tests.command_line import bench
+from tests.inline import Inline
+
+__all__ = ["bench"]
 
 DOCS = Path(__file__).parents[1] / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
@@ -43,6 +49,17 @@ def test_a_backend_of_a_file_is_one_of_a_run():
     assert torch.allclose(mine.outputs[0], reference.outputs[0], atol=1e-6)
 
 
-def test_a_schedule_of_ones_own_is_a_backend_of_a_layer(monkeypatch):
-    monkeypatch.setitem(SCHEDULES, "plain", None)
+def test_a_schedule_of_ones_own_is_a_backend_everywhere(bench, tmp_path, monkeypatch):
+    """Of layers, of a run, and of its table, report and plots: it has no row in any list."""
+    schedule = types.ModuleType("plain")
+    vars(schedule).update(runpy.run_path(str(DOCS / "examples" / "schedule.py")))
+    monkeypatch.setitem(SCHEDULES, "plain", schedule)
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     assert names()[-1] == "plain"
+    asked = ("--cells", "gru,gru_reset_before", "--backends", "vendor,plain,plain-low", "--seq-lens", "2,3", "--device", "cpu")
+    code, out, err = bench("all", "--quick", *asked, "--out", tmp_path / "run")
+    assert code == 0 and "plain" in out, err
+    status = {(r.case.cell, r.case.backend): r.status for r in read_records(tmp_path / "run").cases}
+    assert status["gru", "plain"] == status["gru", "plain-low"] == "ok" and status["gru_reset_before", "plain"] == "unsupported"
+    assert "| plain" in (tmp_path / "run" / "report.md").read_text()
+    assert any("plain" in path.read_text() for path in (tmp_path / "run").glob("throughput*.svg"))
