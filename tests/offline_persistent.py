@@ -1,7 +1,8 @@
 """Compiles the persistent kernels for GPUs that aren't here and prints what they use as JSON: a program of its own, since the tests'
 process runs Triton's interpreter.
 
-    offline_persistent.py sample       a few passes of every kind, for three architectures
+    offline_persistent.py few          two passes for three architectures, and one of each kind for an H100
+    offline_persistent.py sample       passes of every kind, for three architectures
     offline_persistent.py suites       every pass of the suites, for an H100
     offline_persistent.py usual        usual cells and sizes, for an H100
     offline_persistent.py verdicts     both of these, without the tile configurations that have a fault; writes the verdicts of
@@ -41,6 +42,13 @@ SAMPLE = [
         ("lstm", 16, 128, "float32"),
     )
     for direction in DIRECTIONS
+]  # fmt: skip
+
+FEW = [
+    *((PassKey("minimal", direction, 64, 256, "bfloat16"), chip) for direction in DIRECTIONS for chip in CAPABILITY),
+    *((PassKey("gru_reset_before", direction, 16, 512, "float16"), H100) for direction in DIRECTIONS),
+    (PassKey("lstm", "backward", 16, 1024, "float16"), H100), (PassKey("cfn", "forward", 16, 256, "float32", True), H100),
+    (PassKey("lstm", "forward", 16, 128, "float32"), H100),
 ]  # fmt: skip
 
 USUAL = [
@@ -128,8 +136,9 @@ def row(name: PassKey, chip: Chip, strict: bool = False) -> dict[str, Any] | Non
 
 def main(which: str) -> Iterator[dict[str, Any]]:
     """A pass of each size is compiled once, for the batches that are cut alike."""
-    names = {"sample": SAMPLE, "suites": suite_passes(SUITES), "usual": USUAL, "verdicts": [*suite_passes(SUITES), *USUAL]}[which]
-    wanted = [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
+    suites = suite_passes(SUITES)
+    names = {"few": [], "sample": SAMPLE, "suites": suites, "usual": USUAL, "verdicts": [*suites, *USUAL]}[which]
+    wanted = FEW if which == "few" else [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
     alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, persistent.order_tilings(n.work, c)[:1]): (n, c) for n, c in wanted}
     with ProcessPoolExecutor(2) as pool:
         yield from filter(None, pool.map(partial(row, strict=which == "verdicts"), *zip(*alike.values(), strict=True)))

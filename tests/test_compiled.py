@@ -22,7 +22,7 @@ SIZES = [(70, 5, 3, 16), (33, 34, 40, 17), (9, 70, 33, 40), (300, 2, 5, 3), (1, 
 """T, B, D, H: chunks that end early, blocks of unlike rows, panels that end early, inputs computed again and kept."""
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture
 def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -48,7 +48,7 @@ def followed(monkeypatch):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "threads"), [*((name, 2) for name in NAMES), ("lstm_peephole", 1)], indirect=["threads"])
 def test_products_follow(name, size, threads, followed):
     check(draws(made(name), *size), "compiled", torch.float32)
     assert followed and all(followed)

@@ -27,10 +27,9 @@ BACKENDS = ["compiled", "stepwise", "stencil", "compiled-low", "stepwise-low", "
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name in CELLS for size in (SIZES if name == "wave" else SIZES[2:])], ids=str)
 def test_schedules(name, size, backend):
-    """Outputs and all gradients, in float32; interpreted where it is Triton."""
+    """Outputs and all gradients, in float32: a wave at all sizes; interpreted where it is Triton."""
     check(draws(CELLS[name], *size, H=plan(CELLS[name]).fixed_width or 35), backend, torch.float32)
 
 

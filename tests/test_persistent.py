@@ -50,9 +50,10 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 
 
 @interpreted
-@EVERY
+@pytest.mark.parametrize(
+    ("name", "size"), [(n, s) for n in cells.SEED for s in (SIZES if n in ("lstm", "gru_reset_before") else SIZES[1:])]
+)
 @pytest.mark.parametrize("units, split, flight", FORMS)
-@pytest.mark.parametrize("size", SIZES, ids=str)
 def test_forms(monkeypatch, name, units, split, flight, size):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
     monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units, split, flight))

@@ -10,13 +10,12 @@ import torch
 from kernels import RNN, from_torch
 from tests.reference import error
 from tests.tolerances import TOLERANCE
-from tests.torch_layers import KINDS, LENGTHS, OPTIONS, alike, flat, results
+from tests.torch_layers import KINDS, LENGTHS, PAIRS, alike, describe, flat, results
 
 T, B, D, H = 7, 5, 10, 12
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: " ".join(f"{k}={int(v)}" for k, v in o.items()))
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "options"), PAIRS, ids=describe)
 def test_torch_nn(kind, options):
     """Rectangular, packed in both orders, and padded with lengths; with initial states and without."""
     theirs = KINDS[kind](D, H, **options).double()

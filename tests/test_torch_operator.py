@@ -11,7 +11,7 @@ from kernels import RNN, from_torch
 from kernels.layer import input_products, select, torch_operator
 from tests.reference import error
 from tests.tolerances import TOLERANCE
-from tests.torch_layers import KINDS, LENGTHS, OPTIONS, flat, results
+from tests.torch_layers import KINDS, LENGTHS, PAIRS, describe, flat, results
 
 T, B, D, H = 7, 5, 10, 12
 
@@ -32,8 +32,7 @@ def alike(one: tuple[list[Tensor], list[Tensor]], other: tuple[list[Tensor], lis
             assert a.shape == b.shape and error(a, b) <= TOLERANCE[kind, b.dtype]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: " ".join(f"{k}={int(v)}" for k, v in o.items()))
-@EVERY
+@pytest.mark.parametrize(("kind", "options"), PAIRS, ids=describe)
 def test_as_torch_nn(kind, options, alone):
     """Rectangular, packed in both orders, with initial states and without: outputs, final states and every gradient."""
     theirs = KINDS[kind](D, H, **options).double()

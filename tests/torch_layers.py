@@ -25,6 +25,15 @@ OPTIONS = [
     dict(zip(("bias", "batch_first", "bidirectional", "num_layers"), values, strict=True))
     for values in itertools.product((True, False), (False, True), (False, True), (1, 2))
 ]
+PAIRS = [(kind, options) for kind in KINDS for options in (OPTIONS if kind == "lstm" else [OPTIONS[k] for k in (3, 6, 8, 13)])]
+"""Every combination of options for an LSTM; for the others four, in which any two options are on and off together."""
+
+
+def describe(value: object) -> str:
+    """The name of a kind, or of a combination of options, as a test's id."""
+    return " ".join(f"{k}={int(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
 LENGTHS = {"falling": [7, 5, 4, 2, 1], "any order": [3, 7, 1, 7, 5], "equal": [4, 4, 4, 4, 4], "one": [6], "steps of one": [1, 1, 1]}
 
 
