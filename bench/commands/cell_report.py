@@ -95,7 +95,7 @@ def describe_plan(p: Plan) -> str:
     lines += [
         "lower bound of training over T time steps of B sequences:",
         f"    flops     {least['hoisted']} in front of the loop, {least['recurrent']} in it",
-        f"    elements  {least['elements']} read or written",
+        f"    elements  {least['bytes']} read or written",
         f"    barriers  {least['grid_syncs']} across the grid, where one multiprocessor can't hold {least['resident_bytes']} elements",
         "    time      the longest of flops / rate, (bytes - 2·caches) / copy rate",
         "              and, on a GPU, barriers · max(barrier, load from L2)",
