@@ -99,7 +99,7 @@ def test_where_no_process_stays_alive_it_says_how_the_last_one_ended():
     supervisor.run_units([RACE], found.append, None)
     assert len(found) == 3, "a process that can't start may be an accident"
     supervisor, found = sit(*[WorkerDied([], "once"), WorkerDied(CASES[:1], "killed")] * (TRIES - 1), "works")
-    supervisor.run_units([RACE], None)
+    supervisor.run_units([RACE], found.append, None)
     assert len(found) == 4, "a case that ends its process is no fault of the machine"
 
 
@@ -108,7 +108,7 @@ def test_after_the_budget_no_race_is_begun_and_every_case_of_it_is_named():
     supervisor.run_units([RACE], found.append, None, until=time.monotonic() - 1)
     assert [record.status for record in found] == ["skipped"] * 3 and supervisor.skipped == [RACE]
     supervisor, found = sit("works")
-    supervisor.run_units([RACE], records(timed(CASES[0], 1.0)), until=time.monotonic() - 1)
+    supervisor.run_units([RACE], found.append, records(timed(CASES[0], 1.0)), until=time.monotonic() - 1)
     assert [record.case for record in found] == list(CASES[1:]), "but for those that have a record"
 
 
