@@ -1,4 +1,4 @@
-"""`python -m bench`."""
+"""Runs the command line as `python -m bench`. If a package is missing, it names the package and exits with code 2."""
 
 import sys
 

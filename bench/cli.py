@@ -1,4 +1,4 @@
-"""The command line: `python -m bench COMMAND`. Invalid arguments give a one-line error on stderr and exit code 2."""
+"""Defines the command line, `python -m bench COMMAND`. Invalid arguments give a one-line error on stderr and exit code 2."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ from bench.records import RecordError
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.pass_context
 def app(context: click.Context) -> None:
-    """Recurrent cells, fused from their equations, measured against torch.nn and cuDNN."""
+    """Measure recurrent cells, fused from their equations, against torch.nn and cuDNN."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -37,11 +37,16 @@ for command in (
 
 
 QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR", "TEARDOWN_CUPTI": "1"}
-"""torch's profiler, which counts memory and launches, would talk on stderr in the middle of the progress, and on a GPU go on listening to
-every launch after it."""
+"""Settings of torch's profiler, which counts memory and launches. Without them it writes to stderr between progress lines and, on a GPU,
+keeps tracing launches after it has ended."""
 
 
 def main() -> None:
+    """Runs the command that `sys.argv` names.
+
+    Raises:
+        SystemExit: Always. The exit code is 0, or 2 for invalid arguments, 130 after an interruption, or the command's own.
+    """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
     try:
         code = app(standalone_mode=False)
@@ -58,7 +63,7 @@ LONGEST = 480
 
 
 def print_error(message: str) -> int:
-    """One line, and of what was typed no more than fits it."""
+    """Prints an error as one line, shortened to LONGEST characters, and returns the exit code 2."""
     words = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     shown = words if len(words) <= LONGEST else f"{words[: LONGEST // 2]} … {words[-LONGEST // 2 :]}"
     click.echo(f"bench: {shown}", err=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cells
-from bench.harness.bundle.kernel_list import KernelWork, write_lines
+from bench.harness.bundle.kernel_list import KernelWork, format_lines
 from bench.harness.bundle.pack import FOLDER
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
@@ -63,7 +63,7 @@ def prepared(folder: Path) -> Place:
         shutil.copytree(ROOT / name, folder / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder / "tree")
     standin.build(folder)
-    (folder / "list.jsonl").write_text(write_lines(works()))
+    (folder / "list.jsonl").write_text(format_lines(works()))
     options = ("--list", folder / "list.jsonl", "--cache", folder / "cache", "--out", folder / "b.tar.gz", "--processes", "2")
     ran(folder, sys.executable, "-m", "bench", "bundle", *options, *([] if other else ["--no-wheels"]), cwd=ROOT)
     shutil.rmtree(folder / "cache")

@@ -208,7 +208,7 @@ def test_the_digest_is_of_every_source(tmp_path):
 
 
 def test_wheels_are_what_is_required_and_not_there(monkeypatch):
-    assert wheels.missing_packages(wheels.THERE) == ["pydantic>=2.8"]
+    assert wheels.missing_packages(wheels.INSTALLED) == ["pydantic>=2.8"]
     assert {wheels.normalize_name(text) for text in wheels.missing_packages(("torch", "triton"))} >= {
         "pydantic",
         "rich",
@@ -249,7 +249,7 @@ def test_a_list_is_read_as_it_is_written():
         KernelWork("persistent", "lstm", 16, 64, "float16", "backward", Tiles(16, 16, 64, 4, True)),
         KernelWork("scan", "mingru", 2, 32, "float32"),
     ]
-    assert work.parse_line(work.write_lines(works)) == works
+    assert work.parse_lines(work.format_lines(works)) == works
     assert work.select_samples([*works, works[0]]) == works
 
 

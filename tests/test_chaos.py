@@ -87,7 +87,7 @@ def test_exponents_are_those_of_vectors_carried_forward(map):
     """Benettin's loop from 300 points over 200 steps, and ours from as many others."""
     generator, T, logs, rnn = torch.Generator().manual_seed(0), 200, [], map.make_layer("eager")
     states = lyapunov.advance(rnn, map.draw_states(300, generator), 100)
-    found = lyapunov.exponents(rnn, lyapunov.advance(rnn, map.draw_states(300, generator), 100), T, generator).mean().item()
+    found = lyapunov.measure_exponents(rnn, lyapunov.advance(rnn, map.draw_states(300, generator), 100), T, generator).mean().item()
     vectors = torch.randn(300, 2 * len(states), 1, generator=generator, dtype=torch.float64)
     for _ in range(T):
         vectors = jacobians(map, states) @ vectors
@@ -106,7 +106,7 @@ def test_a_linear_map_has_the_exponent_of_its_largest_eigenvalue():
     rnn = RNN(linear, 1, 3, backend="eager", dtype=torch.float64)
     with torch.no_grad():
         rnn.weights()["W.h"].copy_(torch.tensor([[0.5, 0.0, 0.0], [0.3, 0.9, 0.0], [0.1, 0.2, 0.1]]))
-    found = lyapunov.exponents(rnn, [torch.rand(4, 3, dtype=torch.float64)], 400, torch.Generator().manual_seed(0))
+    found = lyapunov.measure_exponents(rnn, [torch.rand(4, 3, dtype=torch.float64)], 400, torch.Generator().manual_seed(0))
     assert found.tolist() == pytest.approx([math.log(0.9)] * 4, abs=1e-6)
 
 
@@ -114,7 +114,8 @@ def test_a_difference_that_dies_out_is_below_any_number():
     def forgets(h, x, W):
         return 0.0 * W.h(h)
 
-    found = lyapunov.exponents(RNN(forgets, 2, 2, backend="eager", dtype=torch.float64), [torch.rand(2, 2).double()], 50, torch.Generator())
+    rnn = RNN(forgets, 2, 2, backend="eager", dtype=torch.float64)
+    found = lyapunov.measure_exponents(rnn, [torch.rand(2, 2).double()], 50, torch.Generator())
     assert found.tolist() == [-math.inf] * 2
 
 

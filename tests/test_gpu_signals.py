@@ -84,7 +84,7 @@ def test_both_maps_are_chaotic(map):
     ends worth a nat in 180 steps."""
     rnn, generator = map.make_layer("eager", "cuda"), torch.Generator().manual_seed(0)
     begun = [s.cuda() for s in map.states(200, generator)]
-    found = lyapunov.exponents(rnn, lyapunov.advance(rnn, begun, 100), 200, generator)
+    found = lyapunov.measure_exponents(rnn, lyapunov.advance(rnn, begun, 100), 200, generator)
     assert found.mean().item() == pytest.approx(0.219, abs=0.014)
 
 

@@ -36,16 +36,16 @@ def gpu(*cases: CaseRecord, started: str = "2026-03-01T12:00:00Z", **environment
 def test_what_records_say_of_layers():
     """The fastest of ours beside torch's, in both modes; nothing of what isn't a whole layer of a cell of torch's, on both sides."""
     slow, fast, theirs = record("stepwise", 3e-3), record("persistent", 2e-3), record("vendor", 1e-3)
-    (found,) = runs.collect(gpu(slow, fast, theirs), "a-run")
+    (found,) = runs.find_layers(gpu(slow, fast, theirs), "a-run")
     assert found == replace(measured(), dtype="float16", torch=ENVIRONMENT.torch, triton=ENVIRONMENT.triton)
     others = [
         {"mode": "backward"}, {"input_product": False}, {"aa_repeat": True}, {"matched_params_of": "minimal"}, {"cell": "minimal"},
         {"cell": "mine.py:lstm"},
     ]  # fmt: skip
     for other in others:
-        assert not list(runs.collect(gpu(record("persistent", 2e-3, **other), record("vendor", 1e-3, **other)), "a-run")), other
+        assert not list(runs.find_layers(gpu(record("persistent", 2e-3, **other), record("vendor", 1e-3, **other)), "a-run")), other
     for mode in ("training", "inference"):
-        (found,) = runs.collect(gpu(record("persistent", 2e-3, mode=mode), record("vendor", 1e-3, mode=mode)), "a-run")
+        (found,) = runs.find_layers(gpu(record("persistent", 2e-3, mode=mode), record("vendor", 1e-3, mode=mode)), "a-run")
         assert found.mode == mode
     unlike = record("persistent", 2e-3, numerics=WORK.model_copy(update={"tf32_recurrent": True}))
     failed = fast.model_copy(update={"status": "incorrect"})
@@ -57,14 +57,14 @@ def test_what_records_say_of_layers():
         (record("resident-low", 2e-3), theirs),
         (record("eager", 2e-3), theirs),
     ):
-        assert not list(runs.collect(gpu(*without), "a-run"))
+        assert not list(runs.find_layers(gpu(*without), "a-run"))
 
 
 @pytest.mark.parametrize("ours, known", [(2e-2, False), (3.5e-2, False), (4e-2, True)])
 def test_a_host_is_no_evidence_against_torch(ours, known):
     """A time that the host set may be less on a GPU: nothing is known, unless torch was faster even so."""
     theirs = record("vendor", 3.5e-2, host=HEAD_START_CYCLES / CLOCK + 3.4e-2)
-    found = list(runs.collect(gpu(record("persistent", ours), theirs), "a-run"))
+    found = list(runs.find_layers(gpu(record("persistent", ours), theirs), "a-run"))
     assert [layer.theirs < layer.ours for layer in found] == [True] * known
 
 
@@ -93,7 +93,7 @@ def test_a_run_on_a_cpu_is_one_line(bench, tmp_path, folder):
 def test_the_table_of_the_h200_is_what_its_runs_say():
     """Written again from the published records, byte by byte; it is of the equations as they are."""
     published = [ROOT / "reports" / f"2026-11-28-nvidia-h200-{name}" for name in ("headline", "first-contact", "deepbench")]
-    assert len(list(runs.keep(published))) == 3
+    assert len(list(runs.store_layers(published))) == 3
     written = measured_layers.table_path("nvidia-h200").read_bytes()
     kept = TABLES / measured_layers.table_path("nvidia-h200").name
     assert written == kept.read_bytes()

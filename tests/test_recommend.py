@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.errors import UsageError
 from bench.studies.training import average_precision, clicks, histories, ratings, sampled_softmax
-from bench.studies.training.baselines import Markov, Popular
+from bench.studies.training.baselines import PopularityScorer, TransitionScorer
 from bench.studies.training.histories import UNKNOWN, Histories
 from bench.studies.training.recommend import Recommend
 
@@ -144,9 +144,9 @@ def test_baselines_by_brute_force():
     train = [[1, 2, 3], [1, 2, 1, 2], [3, 1], [2, 3]]
     found = tiny(5, [], train)
     user = np.array([3, 1])
-    popular = Popular(found)([(user, 0), (user, 1)])
+    popular = PopularityScorer(found)([(user, 0), (user, 1)])
     assert popular.tolist() == [[float(sum(user.count(item) for user in train)) for item in range(5)]] * 2
-    scores = Markov(found)([(np.array([1, 2, 4]), t) for t in range(3)])
+    scores = TransitionScorer(found)([(np.array([1, 2, 4]), t) for t in range(3)])
     followed = [[sum(pair == (a, b) for u in train for pair in pairwise(u)) for b in range(5)] for a in (1, 2, 4)]
     assert scores.floor().tolist() == followed  # what decides between equals is below 1
     assert scores[2].argsort(descending=True, stable=True).tolist() == [
@@ -227,7 +227,7 @@ def test_a_batch_pads_hides_and_shifts(monkeypatch):
 
 def test_every_user_is_in_an_epoch_once():
     task = Recommend(users=100, T=12, vocabulary=100, B=7)
-    seen = np.concatenate([task.chosen(2, step) for step in range(80 // 7)])
+    seen = np.concatenate([task.choose_users(2, step) for step in range(80 // 7)])
     assert len(seen) == len(set(seen)) == 77
 
 

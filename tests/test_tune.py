@@ -106,7 +106,7 @@ def test_no_cut_that_runs_is_no_cut(gpu, monkeypatch):
 
 def test_a_lost_gpu_leaves_the_table_alone(gpu, monkeypatch):
     """Then everything fails, and nothing was measured."""
-    monkeypatch.setattr(tune, "gone", lambda device: True)
+    monkeypatch.setattr(tune, "is_gpu_lost", lambda device: True)
     with pytest.raises(RuntimeError, match="the GPU is lost"):
         tune.tune_passes(60, lambda line: None, WORK)
     assert not entries()

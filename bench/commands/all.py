@@ -1,4 +1,4 @@
-"""`python -m bench all`."""
+"""Implements `python -m bench all`."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,41 +18,44 @@ from bench.render.output_format import OutputFormat
 
 
 @click.command("all")
-@click.option("--cells", metavar="A,B", help="Cells as `bench list` shows them, all, or your own, FILE.py:NAME. [the first eight]")
+@click.option("--cells", metavar="A,B", help="Cells of `bench list`, all, or your own as FILE.py:NAME. [the first eight]")
 @click.option(
     "--backends",
     type=BACKENDS,
     metavar="A,B",
-    help=f"Of {', '.join(NAMES)}, or your own, FILE.py:NAME. [all for these cells and this device, of -low persistent-low on a GPU]",
+    help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU]",
 )
 @click.option("--seq-lens", type=SIZES, metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
 @click.option("--batch", type=SIZE, metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
 @click.option("--hidden", type=SIZE, metavar="H", help="Hidden width. [256; on a GPU 512]")
-@click.option("--input", type=SIZE, metavar="D", help="Input width. [as --hidden]")
+@click.option("--input", type=SIZE, metavar="D", help="Input width. [that of --hidden]")
 @click.option(
-    "--suite", type=Choice(SUITES, "suite"), default=None, metavar="NAME", help=f"A list of sizes instead of one: {', '.join(SUITES)}."
+    "--suite", type=Choice(SUITES, "suite"), default=None, metavar="NAME", help=f"A suite of cells and sizes: {', '.join(SUITES)}."
 )
 @click.option(
-    "--modes", type=Choice(MODES, "mode", several=True), metavar="A,B", help=f"Of {', '.join(MODES)}. [training,inference; on a GPU all]"
+    "--modes",
+    type=Choice(MODES, "mode", several=True),
+    metavar="A,B",
+    help=f"Any of {', '.join(MODES)}. [training,inference; on a GPU all]",
 )
-@click.option("--dtype", type=Choice(DTYPES, "dtype"), metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float32; those of the suite]")
+@click.option("--dtype", type=Choice(DTYPES, "dtype"), metavar="NAME", help=f"One of {', '.join(DTYPES)}. [float32, or those of the suite]")
 @click.option(
     "--precision",
     type=Choice(PRECISIONS, "precision"),
     default="ieee",
     metavar="NAME",
-    help="Of float32 products: ieee, or on a GPU tf32. [ieee]",
+    help="Precision of float32 products: ieee, or on a GPU tf32. [ieee]",
 )
-@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
-@click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of inputs, weights and the order of samples. [0]")
-@click.option("--thorough", is_flag=True, help="More samples, cold caches and, where it is counted, energy. [on a GPU always]")
-@click.option("--quick", is_flag=True, help="Small sizes and few samples: does it all work here?")
-@click.option("--lean", is_flag=True, help="Few samples and nothing beside the time, of whole layers alone: many sizes in little time.")
+@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
+@click.option("--seed", type=Size(least=0), default="0", metavar="N", help="Seed of inputs, weights and the order of samples. [0]")
 @click.option(
-    "--timeout", type=DURATION, default="4m", metavar="TIME", help="The longest that checking a case, or one call of it, may take. [4m]"
+    "--thorough", is_flag=True, help="Take more samples, and measure with cold caches and, if available, energy. [on a GPU always]"
 )
+@click.option("--quick", is_flag=True, help="Use small sizes and few samples, to check that everything works.")
+@click.option("--lean", is_flag=True, help="Measure only the time of whole layers, with few samples: many sizes in little time.")
+@click.option("--timeout", type=DURATION, default="4m", metavar="TIME", help="Time limit of a case's check, and of one call. [4m]")
 @click.option(
-    "--shard", type=SHARD, default=None, metavar="I/N", help="The I-th of N parts of the run; `bench merge` joins them. [all of it]"
+    "--shard", type=SHARD, default=None, metavar="I/N", help="Measure the I-th of N parts of the run; `bench merge` joins them. [all of it]"
 )
 @click.option("--no-report", is_flag=True, help="Write records only: `bench report` renders them later, here or elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Print the cases without measuring them.")
@@ -64,7 +67,7 @@ def run_all(
     thorough: bool, quick: bool, lean: bool, timeout: float, shard: str | None, no_report: bool, dry_run: bool, output_format: OutputFormat,
     options: RunOptions,
 ) -> None:  # fmt: skip
-    """Measure: throughput, memory, parameters and gradient norms over sequence lengths; write records and a report."""
+    """Measure throughput, memory, parameters and gradient norms of cells over sequence lengths. Write records and a report."""
     from bench.harness.device import resolve_device
 
     kind = resolve_device(device or "")
@@ -86,7 +89,7 @@ def run_all(
         "shard": shard or "",
     }
     if lean and thorough:
-        raise UsageError("--lean leaves out what --thorough adds: name one of them")
+        raise UsageError("--lean excludes the measurements that --thorough adds: give one of them")
     if suite:
         sized = {"--seq-lens": seq_lens, "--batch": batch, "--hidden": hidden, "--input": input, "--modes": modes}
         given = [flag for flag, value in sized.items() if value]
@@ -112,9 +115,9 @@ def run_all(
     if suite and quick:
         click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu else f', in {settings.dtype} on a CPU'}", err=True)
     if dry_run:
-        from bench.commands.dry_run import print_cases as listed
+        from bench.commands.dry_run import print_cases
 
-        listed(settings)
+        print_cases(settings)
         return
     from bench.harness.speed_experiment import SpeedExperiment
 
@@ -122,8 +125,15 @@ def run_all(
 
 
 def default_backends(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the backends of a run that names none: those that can run one of the cells on this device. A suite leaves out backends that
-    step in Python, and only `headline` measures low memory."""
+    """Returns the backends of a run that names none: those that can run one of the cells on this device.
+
+    A suite excludes backends that step in Python, and low-memory backends unless it is `headline`.
+
+    Args:
+        kind: "cpu" or "cuda".
+        suite: The name of a suite, or "".
+        cells: The names of the cells.
+    """
     from bench.measure.linear_recurrence import is_linear_recurrence
     from cells import load
     from kernels.derive.plan import plan

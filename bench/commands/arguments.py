@@ -1,6 +1,6 @@
-"""The arguments of commands: click's parameter types, and a command whose renamed options keep working.
+"""Parses the arguments of commands: click's parameter types, and a command whose renamed options keep working.
 
-Every fault is a UsageError of one line that names the option and the fix.
+Every invalid argument raises a UsageError of one line that names the option and the fix.
 """
 
 import difflib
@@ -19,7 +19,16 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 def parse_choices(text: str, known: Iterable[str], kind: str) -> tuple[str, ...]:
-    """Return the names of a comma list. Raises UsageError for one that isn't known, with the nearest that is."""
+    """Returns the names in a comma-separated list, each once.
+
+    Args:
+        text: The list.
+        known: The valid names.
+        kind: The word for a name in error messages, such as "cell".
+
+    Raises:
+        UsageError: The list is empty or has an unknown name; the message suggests the nearest valid one.
+    """
     known = tuple(known)
     names = split_list(text)
     if not names:
@@ -33,7 +42,16 @@ def parse_choices(text: str, known: Iterable[str], kind: str) -> tuple[str, ...]
 
 
 def parse_choice(text: str, known: Iterable[str], kind: str) -> str:
-    """Return one known name. Raises UsageError."""
+    """Returns a single valid name.
+
+    Args:
+        text: The name.
+        known: The valid names.
+        kind: The word for a name in error messages, such as "cell".
+
+    Raises:
+        UsageError: The name is unknown, or there are several.
+    """
     known = tuple(known)
     if "," in text:
         raise UsageError(f"one {kind} at a time, not {text!r}: choose from {', '.join(known)}")
@@ -41,9 +59,14 @@ def parse_choice(text: str, known: Iterable[str], kind: str) -> str:
 
 
 def parse_backends(text: str, flag: str = "--backends") -> tuple[str, ...]:
-    """Return the backends of a comma list: those of the table, schedules of kernels/, and functions in files, FILE.py:NAME.
+    """Returns the backends in a comma-separated list; a former name gives the current one, with a warning.
 
-    An old name counts as the current one, with a warning.
+    Args:
+        text: Names of the backend table or of schedules in kernels/, and functions in files as FILE.py:NAME.
+        flag: The option, for error messages.
+
+    Raises:
+        UsageError: A backend is unknown, or its file doesn't exist.
     """
     names = []
     for name in parse_names(text, flag):
@@ -57,7 +80,7 @@ def parse_backends(text: str, flag: str = "--backends") -> tuple[str, ...]:
 
 
 def list_added_schedules() -> tuple[str, ...]:
-    """Return the schedules of kernels/ that have no row in the table, with and without low memory."""
+    """Returns the schedules of kernels/ that have no row in the backend table, with and without low memory."""
     from kernels.layer.select import SCHEDULES  # takes seconds, which only an unknown name costs
 
     added = [name for name in SCHEDULES if translate_name(name) not in NAMES]
@@ -65,7 +88,15 @@ def list_added_schedules() -> tuple[str, ...]:
 
 
 def parse_names(text: str, flag: str) -> tuple[str, ...]:
-    """Return the names of a comma list. Raises UsageError for one with a colon that isn't FILE.py:NAME of a file that exists."""
+    """Returns the names in a comma-separated list, each once.
+
+    Args:
+        text: The list; an entry with a colon is FILE.py:NAME.
+        flag: The option, for error messages.
+
+    Raises:
+        UsageError: An entry with a colon has another form, or its file doesn't exist.
+    """
     names = split_list(text)
     for file, _, function in (name.rpartition(":") for name in names if ":" in name):
         if not (function.isidentifier() and file.endswith(".py")):
@@ -76,17 +107,17 @@ def parse_names(text: str, flag: str) -> tuple[str, ...]:
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """Return the parts of a comma list, each once."""
+    """Returns the parts of a comma-separated list without surrounding spaces, each once; empty parts are dropped."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def parse_sizes(text: str, flag: str) -> tuple[int, ...]:
-    """Return the positive whole numbers of a comma list, in rising order. Raises UsageError."""
+    """Returns the positive integers of a comma-separated list in increasing order, or raises UsageError."""
     return tuple(sorted({parse_size(part, flag) for part in text.split(",")}))
 
 
 def parse_size(text: str, flag: str, least: int = 1) -> int:
-    """Return a whole number from `least` to 2³¹ - 1. Raises UsageError."""
+    """Returns an integer from `least` to 2³¹ - 1, or raises UsageError."""
     try:
         number = int(text)
     except ValueError:
@@ -99,7 +130,15 @@ def parse_size(text: str, flag: str, least: int = 1) -> int:
 
 
 def parse_shard(text: str, flag: str) -> str:
-    """Return one part of several as "2/3", the second of three. Raises UsageError."""
+    """Returns a shard in the form "I/N": "2/3" is the second of three.
+
+    Args:
+        text: The argument.
+        flag: The option, for error messages.
+
+    Raises:
+        UsageError: The text has another form, or I isn't from 1 to N.
+    """
     found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise UsageError(f"{flag} takes one part of several, not {text!r}: {flag} 1/2 here and {flag} 2/2 elsewhere")
@@ -107,7 +146,15 @@ def parse_shard(text: str, flag: str) -> str:
 
 
 def parse_duration(text: str, flag: str) -> float:
-    """Return the seconds of a number with its unit: 90s, 8m, 1.5h. Raises UsageError."""
+    """Returns a duration in seconds.
+
+    Args:
+        text: A number with its unit: 90s, 8m or 1.5h.
+        flag: The option, for error messages.
+
+    Raises:
+        UsageError: The text has another form, or the duration is 0.
+    """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
     if found is None or not float(found[1]):
         raise UsageError(f"{flag} takes a time with its unit, not {text!r}: for example {flag} 90s, 8m or 1h")
@@ -115,12 +162,12 @@ def parse_duration(text: str, flag: str) -> float:
 
 
 def parse_rates(text: str, flag: str) -> tuple[float, ...]:
-    """Return the positive numbers of a comma list. Raises UsageError."""
+    """Returns the positive numbers of a comma-separated list, or raises UsageError."""
     return tuple(parse_rate(part, flag) for part in text.split(","))
 
 
 def parse_rate(text: str, flag: str) -> float:
-    """Return a positive number. Raises UsageError."""
+    """Returns a positive number, or raises UsageError."""
     try:
         number = float(text)
     except ValueError:
@@ -131,7 +178,7 @@ def parse_rate(text: str, flag: str) -> float:
 
 
 class ParsedType(click.ParamType):  # type: ignore[type-arg]  # which older versions of click don't have
-    """A click type that calls `parse(text, flag)`."""
+    """A click type that converts text with `parse(text, flag)`."""
 
     def __init__(self, parse: Callable[[str, str], Any]):
         self.parse, self.name = parse, parse.__name__.removeprefix("parse_")
@@ -141,7 +188,7 @@ class ParsedType(click.ParamType):  # type: ignore[type-arg]  # which older vers
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # which older versions of click don't have
-    """A whole number that is at least so much."""
+    """A click type for an integer of at least `least`."""
 
     name = "size"
 
@@ -153,7 +200,13 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # which older versions o
 
 
 class Choice(click.ParamType):  # type: ignore[type-arg]  # which older versions of click don't have
-    """One name, or with `several` a comma list, of known ones."""
+    """A click type for one known name or, with `several`, for a comma-separated list of them.
+
+    Args:
+        known: The valid names.
+        kind: The word for a name in error messages.
+        several: Accept a list.
+    """
 
     name = "choice"
 
@@ -170,7 +223,11 @@ DEVICE = Choice(("cpu", "cuda"), "device")
 
 
 class RenamingCommand(click.Command):
-    """A command whose options keep their old names for one version, with a warning: `renamed` has the new name of each."""
+    """A click command whose options keep their former names for one version, with a warning.
+
+    Args:
+        renamed: The current name of an option by its former name.
+    """
 
     def __init__(self, *args: Any, renamed: dict[str, str] | None = None, **known: Any):
         super().__init__(*args, **known)
@@ -180,7 +237,7 @@ class RenamingCommand(click.Command):
         return super().parse_args(ctx, [self.rename(argument) for argument in args])
 
     def rename(self, argument: str) -> str:
-        """Return the argument with the new name of its option."""
+        """Returns an argument with the current name of its option."""
         flag, equals, value = argument.partition("=")
         if flag not in self.renamed:
             return argument

@@ -1,4 +1,4 @@
-"""`python -m bench calibrate`."""
+"""Implements `python -m bench calibrate`."""
 
 import re
 from collections import Counter
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @click.option("--runs", type=SIZE, default="100", metavar="N", help="The number of comparisons. [100]")
 @click.option("--slowdown", default="5%", metavar="N%", help="The planted slowdown. [5%]")
 def calibrate(runs: int, slowdown: str) -> None:
-    """Check the verdicts on this machine: time the same steps under several names, and a planted slowdown. Exits 1 if they fail."""
+    """Check the verdicts on this machine: time the same steps under several names, and a planted slowdown. Exit with code 1 if the
+    verdicts are wrong too often."""
     found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", slowdown.strip())
     if found is None or not float(found[1]):
         raise UsageError(f"--slowdown takes a percentage, not {slowdown!r}: for example --slowdown 5%")

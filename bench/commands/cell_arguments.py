@@ -1,4 +1,4 @@
-"""The cells that enter a benchmark: those of the tree, by name, and functions in files of one's own, FILE.py:NAME."""
+"""Parses the cells of a command line: names of cells in cells/, and functions in the user's own files as FILE.py:NAME."""
 
 import cells
 from bench.commands.arguments import parse_choice, parse_choices, parse_names
@@ -9,9 +9,13 @@ from kernels.layer.gradcheck import gradcheck
 
 
 def parse_cells(text: str | None) -> tuple[str, ...]:
-    """The cells of a comma list, of which "all" is every cell of the tree; without a list those a benchmark has by default.
+    """Returns the names of the cells in a comma-separated list, each once.
 
-    Raises UsageError for a name that isn't known, and for a function that is no cell.
+    Args:
+        text: The list, in which "all" stands for every cell in cells/; None gives the cells of a default benchmark.
+
+    Raises:
+        UsageError: A name is unknown, or a function isn't a valid cell.
     """
     if text is None:
         return cells.SEED
@@ -26,7 +30,11 @@ def parse_cells(text: str | None) -> tuple[str, ...]:
 
 
 def parse_cell(text: str) -> str:
-    """One cell, and not "all" of them."""
+    """Returns the name of a single cell; "all" is not accepted.
+
+    Raises:
+        UsageError: The name is unknown, the function isn't a valid cell, or there are several.
+    """
     if ":" not in text:
         return parse_choice(text, cells.names(), "cell")
     found = parse_cells(text)
@@ -36,7 +44,7 @@ def parse_cell(text: str) -> str:
 
 
 def plan_user_cell(name: str) -> Plan:
-    """The plan of a cell of one's own, its derived gradients proven. Raises UsageError where it is no cell."""
+    """Returns the plan of a user's own cell after a check of its derived gradients. Raises UsageError if it isn't a valid cell."""
     try:
         made = plan(cells.load(name))
         gradcheck(made)
@@ -46,7 +54,15 @@ def plan_user_cell(name: str) -> Plan:
 
 
 def check_heads(names: tuple[str, ...], H: int) -> None:
-    """Raises UsageError for a cell whose heads can't share H units."""
+    """Checks that the heads of every cell can share the units evenly.
+
+    Args:
+        names: The names of the cells.
+        H: The hidden width.
+
+    Raises:
+        UsageError: H isn't a multiple of a cell's number of heads; the message names a width that is.
+    """
     for name in names:
         fitting = cells.load(name).round_up_width(H)
         if fitting != H:
@@ -54,8 +70,16 @@ def check_heads(names: tuple[str, ...], H: int) -> None:
 
 
 def check_sizes(names: tuple[str, ...], D: int, H: int) -> None:
-    """Raises UsageError for a cell of one's own that uses x unit by unit where D isn't H, whose heads can't share H, or whose grid has
-    not H points."""
+    """Checks that the user's own cells can have these widths.
+
+    Args:
+        names: The names of the cells; those of cells/ are not checked.
+        D: The input width.
+        H: The hidden width.
+
+    Raises:
+        UsageError: A cell uses x unit by unit and D isn't H, its heads can't share H units, or its grid doesn't have H points.
+    """
     for made in (plan_user_cell(name) for name in names if ":" in name):
         if made.elementwise_input and D != H:
             hint = f"uses x unit by unit, which takes --input {D} to be --hidden {H}: or apply a matrix, W.name(x)"

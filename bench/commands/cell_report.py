@@ -1,4 +1,4 @@
-"""A cell, laid open: its equations, its plan, its parameters by gate, and the functions derived from it."""
+"""Prints a cell: its equations, its plan, its parameters by gate, and the functions derived from it."""
 
 import inspect
 import sys
@@ -18,12 +18,14 @@ from kernels.derive.graph import ARITHMETIC, Node
 from kernels.derive.plan import Plan, plan
 
 UNNAMED = ("b", "p", "s", "before")
-"""Leaves that are written otherwise than they are called."""
+"""Operations of leaf nodes that are printed with a prefix or in another form instead of by their name."""
 
 
 def print_cells() -> None:
-    """Every cell, those that a benchmark has by default first: its states, products in the loop, stages, parameters, torch.nn's module
-    for it, and its paper."""
+    """Prints a table of all cells, the default ones first.
+
+    Columns: states, products in the loop, stages, parameters, the equivalent module of torch.nn, and the paper.
+    """
     table = Table(Column("cell", no_wrap=True), "states", "products\nin the loop", "stages", "parameters", "torch.nn", "paper", box=None)
     for name in (*cells.SEED, *(name for name in cells.names() if name not in cells.SEED)):
         cell = cells.load(name)
@@ -36,6 +38,11 @@ def print_cells() -> None:
 
 
 def print_cell(name: str) -> None:
+    """Prints the equations, the plan, the parameters and the derived functions of a cell.
+
+    Args:
+        name: The cell's name, or FILE.py:NAME.
+    """
     cell = cells.load(name)
     p = plan(cell)
     out = open_console(highlight=False)
@@ -52,24 +59,28 @@ def print_cell(name: str) -> None:
 
 
 def highlight(text: str) -> Syntax:
-    """Coloured, and whole: a line that is wider than the terminal goes on in the next."""
+    """Returns Python source with syntax colours; long lines wrap."""
     return Syntax(text, "python", theme="ansi_dark", background_color="default", word_wrap=True)
 
 
 def describe_derivation(name: str) -> str:
-    """The plan of a cell and the functions derived from it, as text."""
+    """Returns the plan of a cell and the functions derived from it as plain text.
+
+    Args:
+        name: The cell's name.
+    """
     p = plan(cells.load(name))
     return f"{describe_plan(p)}\n\n{derived_functions(p)}"
 
 
 def derived_functions(p: Plan) -> str:
-    """The pointwise functions of a step and their adjoints, as Triton."""
+    """Returns the pointwise functions of a step and their adjoints as Triton source."""
     found = [stage.argument for stage in p.stages if stage.argument] + [p.step]
     return "\n".join(print_source(f, TRITON) for function in found for f in (function, adjoint(function)))
 
 
 def describe_plan(p: Plan) -> str:
-    """Describe what runs in front of the loop and what runs in it."""
+    """Returns lines that list what runs before the time loop, what runs in it, and its costs."""
     lines = ["in front of the loop, for all T·B rows:"]
     lines += [f"    {t.name} = {format_node(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
     lines += [f"    {t.matrix}' = {format_node(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
@@ -104,7 +115,7 @@ def describe_plan(p: Plan) -> str:
 
 
 def format_node(node: Node) -> str:
-    """A node in the grammar of the cells, named values by their names."""
+    """Returns a graph node in the notation of cells/; a value that has a name appears as that name."""
 
     def inner(n: Node) -> str:
         if n.name and n.op not in UNNAMED and n is not node:
@@ -133,7 +144,8 @@ def format_node(node: Node) -> str:
 
 
 def parameter_table(p: Plan) -> Table:
-    """Every learned value with its size, by gate: what a matrix or vector belongs to is the value its product goes into."""
+    """Returns a table of all trainable parameters with their sizes and their gates. A parameter's gate is the first named value it
+    contributes to."""
     table = Table("value", "size", "in", box=None)
     for key, size in parameter_sizes(p).items():
         table.add_row(key, format_formula(size), find_owner(p, key))
@@ -143,7 +155,7 @@ def parameter_table(p: Plan) -> Table:
 
 
 def find_owner(p: Plan, key: str) -> str:
-    """The named value of the cell that a learned value goes into first."""
+    """Returns the first named value of the cell that a parameter contributes to."""
     kind, _, label = key.partition(".")
     for node in p.ordered_nodes:
         if node.op == ("product" if kind == "W" else kind) and node.label == label:
@@ -152,6 +164,7 @@ def find_owner(p: Plan, key: str) -> str:
 
 
 def climb_to_named(p: Plan, node: Node) -> str:
+    """Returns the name of the nearest named value that depends on a node."""
     above = next((n for n in p.ordered_nodes if any(a is node for a in n.args)), None)
     if above is None:
         return p.cell.states[0]

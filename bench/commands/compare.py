@@ -1,4 +1,4 @@
-"""`python -m bench compare`."""
+"""Implements `python -m bench compare`."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from bench.render.output_format import OutputFormat
 
 
 class SplitCommand(click.Command):
-    """A command whose arguments after "--" are for another one, in `context.meta`."""
+    """A click command that stores the arguments after "--" in `context.meta["rest"]`; they belong to another command."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         at = args.index("--") if "--" in args else len(args)
@@ -18,19 +18,24 @@ class SplitCommand(click.Command):
 
 
 @click.command(
-    cls=SplitCommand, epilog="Arguments after -- are for `bench all`, where code is measured: compare main -- --cells lstm --quick"
+    cls=SplitCommand, epilog="Arguments after -- go to `bench all`, which measures revisions: compare main -- --cells lstm --quick"
 )
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="[B]", default="", required=False)
-@click.option("--fail-slower", default="", metavar="STAT:N%", help="Exit 1 past it: median:5%; mean or min. Also if a time is lost.")
-@click.option("--force", is_flag=True, help="Compare unlike machines or settings all the same.")
+@click.option(
+    "--fail-slower",
+    default="",
+    metavar="STAT:N%",
+    help="Exit with 1 if B is slower by more than this, or lacks a time: median:5%; also mean or min.",
+)
+@click.option("--force", is_flag=True, help="Compare even if machines or settings differ.")
 @output_options
 @click.pass_context
 def compare(context: click.Context, a: str, b: str, fail_slower: str, force: bool, output_format: OutputFormat) -> None:
-    """Compare B with A: a verdict for each case, and the geometric mean. Each is a records file, its folder, or a git revision, which is
-    measured now, interleaved; B is the working tree by default."""
+    """Compare B with A: print a verdict for each case and the geometric mean. A and B are each a records file, its folder, or a git
+    revision. Revisions are measured now, interleaved. B is the working tree by default."""
     from bench.analysis.comparison import Threshold
-    from bench.analysis.comparison import compare as against
+    from bench.analysis.comparison import compare as compare_runs
     from bench.errors import UsageError
     from bench.harness import revisions
     from bench.render import comparison_tables as tables
@@ -38,7 +43,7 @@ def compare(context: click.Context, a: str, b: str, fail_slower: str, force: boo
     threshold = Threshold.parse(fail_slower) if fail_slower else None
     named = revisions.parse_revision(a), revisions.parse_revision(b) if b else revisions.WORKING_TREE
     arguments: Any = context.meta["rest"]
-    found = against(*revisions.read_or_measure(*named, arguments, lambda words: click.echo(words, err=True)))
+    found = compare_runs(*revisions.read_or_measure(*named, arguments, lambda words: click.echo(words, err=True)))
     if found.unlike and not force:
         raise UsageError(f"A and B differ in {', '.join(found.unlike)}: compare like with like, or --force")
     tables.write_comparison(found, output_format)

@@ -1,4 +1,4 @@
-"""The list of what a run would measure."""
+"""Prints the cases of a run without measuring them."""
 
 from rich.table import Table
 
@@ -8,6 +8,7 @@ from bench.render.terminal import open_console
 
 
 def print_cases(settings: Settings) -> None:
+    """Prints a table of the cases that a run with these settings would check or time."""
     names = "cell", "backend", "mode", "input projection", "T", "B", "D", "H", "dtype"
     table = Table(box=None, padding=(0, 1, 0, 0))  # eighty columns hold all of it
     for name in names:

@@ -1,4 +1,4 @@
-"""`python -m bench tune` and `campaign`: for a machine with a GPU."""
+"""Implements `python -m bench tune` and `campaign`, which need a GPU."""
 
 import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from bench.errors import UsageError
 from bench.harness.settings import DTYPES
 from bench.harness.suites import SUITES
 
-KEEP = "Time nothing: keep which whole layers of a run torch ran faster, for the backend auto. May be given several times."
+KEEP = "Time nothing; store from a run which whole layers torch ran faster, for backend auto. May be given several times."
 
 
 @click.command(cls=RenamingCommand, renamed={"--cuts": "--tilings"})
@@ -22,12 +22,15 @@ KEEP = "Time nothing: keep which whole layers of a run torch ran faster, for the
 )
 @click.option("--budget", type=DURATION, default="8m", metavar="TIME", help="Stop starting new sizes after 90s, 8m or 1h. [8m]")
 @click.option(
-    "--dtype", type=Choice(DTYPES, "dtype"), metavar="NAME", help=f"The one dtype to tune, of {', '.join(DTYPES)}. [those of the suites]"
+    "--dtype",
+    type=Choice(DTYPES, "dtype"),
+    metavar="NAME",
+    help=f"The only dtype to tune, one of {', '.join(DTYPES)}. [those of the suites]",
 )
 @click.option(
-    "--tilings", type=SIZE, default="16", metavar="N", help="Tile configurations that are timed for each pass, fastest expected first. [16]"
+    "--tilings", type=SIZE, default="16", metavar="N", help="Tile configurations timed for each pass, fastest expected first. [16]"
 )
-@click.option("--out", type=Path, metavar="FOLDER", help="A folder for copies of the table and for all times. [none]")
+@click.option("--out", type=Path, metavar="FOLDER", help="A folder for a copy of the table and for all measured times. [none]")
 @click.option("--layers", "runs", type=Path, multiple=True, metavar="RUN", help=f"{KEEP} [no run]")
 def tune(suite: tuple[str, ...] | None, budget: float, dtype: str | None, tilings: int, out: Path | None, runs: tuple[Path, ...]) -> None:
     """Time tile configurations of the persistent kernels on a GPU and store the fastest in kernels/tuned/. Rerun to resume."""
@@ -47,29 +50,29 @@ def tune(suite: tuple[str, ...] | None, budget: float, dtype: str | None, tiling
 
 
 def keep_layers(runs: tuple[Path, ...], out: Path | None) -> None:
-    """Into the tables of the devices that the runs ran on, and copies of those into `out`."""
+    """Writes the timed layers of runs to the tables of their devices, and copies of these tables to `out`."""
     from bench.harness import layer_table
     from bench.harness.progress import print_line
 
-    for line in layer_table.keep(runs, out):
+    for line in layer_table.store_layers(runs, out):
         print_line(line)
 
 
 @click.command()
-@click.option("--budget", type=DURATION, default="25m", metavar="TIME", help="The longest that it may take: 90s, 8m, 1h. [25m]")
+@click.option("--budget", type=DURATION, default="25m", metavar="TIME", help="Time limit of the campaign: 90s, 8m, 1h. [25m]")
 @click.option(
     "--call",
     type=Choice(("1", "2"), "call"),
     metavar="1|2",
-    help="The first or the second half of the steps; 2 resumes where 1 ended. [both]",
+    help="Run the first or the second half of the steps; 2 resumes where 1 ended. [both]",
 )
 @click.option(
     "--out", type=Path, metavar="FOLDER", help="A folder for the results, which a rerun resumes. [reports/<date>-<device>-campaign]"
 )
-@click.option("--pack", type=Path, metavar="FILE", help="An archive of the folder, written after every step. [FOLDER.tar.gz]")
+@click.option("--pack", type=Path, metavar="FILE", help="The archive of the folder, written after every step. [FOLDER.tar.gz]")
 def campaign(budget: float, call: str | None, out: Path | None, pack: Path | None) -> None:
-    """Run the tests, the tuning and the suites on a GPU within a budget, most informative first. Call 2 begins with what call 1 left in the
-    folder: failed tests, steps that did not end, cases without a time."""
+    """Run tests, tuning and suites on a GPU within a budget, most informative first. Call 2 starts with what call 1 left in the folder:
+    failed tests, unfinished steps and cases without a time."""
     from bench.harness import campaign, second_call
     from bench.harness.device import device_slug, resolve_device
     from bench.harness.progress import print_line

@@ -1,11 +1,11 @@
-"""`python -m bench list`, `show` and `doctor`: what there is, and what runs here."""
+"""Implements `python -m bench list`, `show` and `doctor`, which describe the cells and this machine."""
 
 import click
 
 
 @click.command("list")
 def list_cells() -> None:
-    """The cells, their backends here, and where their equations come from."""
+    """List the cells: their states, products, parameters, torch.nn equivalents and papers."""
     from bench.commands import cell_report as show
 
     show.print_cells()
@@ -14,7 +14,7 @@ def list_cells() -> None:
 @click.command()
 @click.argument("cell")
 def show(cell: str) -> None:
-    """A cell, by name or FILE.py:NAME: its equations, its plan, its parameters, and the functions derived from it."""
+    """Show a cell, by name or as FILE.py:NAME: its equations, its plan, its parameters, and the functions derived from it."""
     from bench.commands import cell_report as show
     from bench.commands.cell_arguments import parse_cell
 

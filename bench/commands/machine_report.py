@@ -1,4 +1,4 @@
-"""The report of what this machine can run: each part, its version, and how to install one that is missing."""
+"""Reports what this machine can run: each part, its version, and how to install a missing one."""
 
 import importlib.util
 
@@ -14,6 +14,7 @@ from kernels.layer.select import SCHEDULES
 
 
 def print_machine_report() -> None:
+    """Prints a table of hardware and packages, and a line for each backend."""
     import cells
 
     gpu = torch.cuda.is_available()
@@ -30,7 +31,7 @@ def print_machine_report() -> None:
         "pip install triton (Linux only): without it there are no stepwise, persistent, scan and stencil backends",
     )
     row("C++ compiler", find_compiler_version(), "install g++ or set CXX: without one the compiled backend falls back to eager")
-    row("GPU", torch.cuda.get_device_name() if gpu else "", "none that torch can see: Triton kernels are checked in its interpreter")
+    row("GPU", torch.cuda.get_device_name() if gpu else "", "torch finds no GPU: Triton kernels are checked in its interpreter")
     row("driver", find_driver_version(), "nvidia-smi doesn't answer")
     row("CUDA", (torch.version.cuda or "") if gpu else "", f"torch is built for {torch.version.cuda or 'the CPU'}")
     row("cuDNN", str(torch.backends.cudnn.version()) if gpu and torch.backends.cudnn.is_available() else "", "needs a GPU")

@@ -1,4 +1,4 @@
-"""`python -m bench merge`."""
+"""Implements `python -m bench merge`."""
 
 from io import FileIO
 from pathlib import Path
@@ -16,15 +16,15 @@ from bench.render.output_format import OutputFormat
 @click.option("--out", type=Path, required=True, metavar="FOLDER", help="A new folder for the merged run.")
 @output_options
 def merge(paths: tuple[Path, ...], out: Path, output_format: OutputFormat) -> None:
-    """The shards of a run as one run, with its report: `bench all --shard 1/2` here, `--shard 2/2` there. What two of them measured is
-    named, and taken from the first; where they disagree, the exit code is 1."""
-    from bench.harness.merge_shards import merge_records as merged
+    """Merge the shards of a run, such as `bench all --shard 1/2` and `--shard 2/2`, into one run with a report. Cases that two shards
+    measured are listed and taken from the first. The exit code is 1 if the shards disagree on such a case."""
+    from bench.harness.merge_shards import merge_records
     from bench.records import read_records, write_record
     from bench.render import export, run_report
 
     if len(paths) < 2:
         raise UsageError("merge takes two runs or more: their folders, or their records.jsonl")
-    found = merged([(str(path), read_records(path)) for path in paths])
+    found = merge_records([(str(path), read_records(path)) for path in paths])
     target = make_folder(out, out)
     try:
         with FileIO(target / "records.jsonl", "w") as stream:

@@ -1,4 +1,4 @@
-"""`python -m bench publish`."""
+"""Implements `python -m bench publish`."""
 
 from pathlib import Path
 
@@ -10,12 +10,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @click.command()
-@click.option("--reports", type=Path, default=ROOT / "reports", metavar="FOLDER", help="Where the runs are. [reports]")
-@click.option("--out", type=Path, default=Path("site"), metavar="FOLDER", help="Where the site goes; it replaces an older one. [site]")
-@click.option("--index", "index_only", is_flag=True, help="Write the index of the runs, README.md, and no site.")
+@click.option("--reports", type=Path, default=ROOT / "reports", metavar="FOLDER", help="The folder of the runs. [reports]")
+@click.option(
+    "--out", type=Path, default=Path("site"), metavar="FOLDER", help="The folder of the site; an older site there is replaced. [site]"
+)
+@click.option("--index", "index_only", is_flag=True, help="Write only the index of the runs, README.md.")
 def publish(reports: Path, out: Path, index_only: bool) -> None:
-    """All published runs as a static site, and their index as README.md beside them; their records are gzipped. Needs
-    neither torch nor triton: where there is no torch, pages of cells are without the source derived from them."""
+    """Write a static site of all published runs, and their index as README.md in the folder of the runs. Records are compressed with
+    gzip. Neither torch nor triton is needed; without torch, the pages of cells lack the source derived from them."""
     from bench.records.records_file import compress_records
     from bench.render import index
     from bench.render.formatting import count_noun
@@ -42,7 +44,7 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
 
 
 def describe_cells(cells: list[str]) -> dict[str, str]:
-    """Return what is derived from each cell; nothing without torch, which derives it."""
+    """Returns the plan and the derived functions of each cell as text; an empty dictionary if torch is not installed."""
     try:
         from bench.commands.cell_report import describe_derivation
     except ImportError:

@@ -1,4 +1,4 @@
-"""`python -m bench report`."""
+"""Implements `python -m bench report`."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from bench.render.output_format import OutputFormat
 
 @click.command()
 @click.argument("path", type=Path)
-@click.option("--out", type=Path, metavar="FOLDER", help="Where to write report.md and its plots. [beside the records]")
+@click.option("--out", type=Path, metavar="FOLDER", help="The folder of report.md and its plots. [that of the records]")
 @output_options
 def report(path: Path, out: Path | None, output_format: OutputFormat) -> None:
-    """Render a report again from a records.jsonl, or its folder. Needs neither torch nor triton."""
+    """Render the report of a records.jsonl, or of its folder, again. Neither torch nor triton is needed."""
     from bench.records import read_records
     from bench.render import export
     from bench.render import run_report as reports

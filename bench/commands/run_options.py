@@ -1,4 +1,4 @@
-"""The options that every command that measures has: --budget, --out and --resume."""
+"""Defines the options of every command that measures: --budget, --out and --resume."""
 
 import functools
 import math
@@ -13,10 +13,11 @@ from bench.commands.arguments import DURATION
 from bench.harness.run import RunOptions
 
 BEGAN = time.monotonic()
+"""The start of the process on the clock of `time.monotonic`."""
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command --budget, --out and --resume. It is called with `options`."""
+    """Adds --budget, --out and --resume to a command, which gets them as the argument `options`, a RunOptions."""
 
     @click.option("--budget", type=DURATION, metavar="TIME", help="Stop starting new work after 90s, 8m or 1h. [no limit]")
     @click.option("--out", type=Path, metavar="FOLDER", help="A new folder for the results. [reports/<date>-<device>-<what>]")

@@ -1,4 +1,4 @@
-"""`python -m bench scale`, by torchrun."""
+"""Implements `python -m bench scale`, which torchrun starts."""
 
 import math
 
@@ -14,13 +14,13 @@ from bench.harness.run import RunOptions, run_experiment
 @click.option("--cells", default="gru,minimal", metavar="A,B", help="Cells, by name. [gru,minimal]")
 @click.option("--seq-lens", "seq_len", type=SIZE, default="128", metavar="T", help="Sequence length T. [128]")
 @click.option(
-    "--batch", type=SIZE, default="64", metavar="B", help="Sequences: of all ranks together where scaling is strong, else of each. [64]"
+    "--batch", type=SIZE, default="64", metavar="B", help="Sequences: for all ranks together in strong scaling, for each in weak. [64]"
 )
 @click.option("--hidden", type=SIZE, default="256", metavar="H", help="Hidden width, and that of the input. [256]")
 @run_options
 def scale(cells: str, seq_len: int, batch: int, hidden: int, options: RunOptions) -> None:
-    """Data-parallel training on 1, 2, 4, … ranks: torchrun --nproc-per-node N -m bench scale. Strong and weak scaling, the share of
-    the exchange, and the loss compared with that of one process."""
+    """Measure data-parallel training on 1, 2, 4, … ranks: torchrun --nproc-per-node N -m bench scale. The report has strong and weak
+    scaling, the time share of the gradient exchange, and the deviation of the loss from that of one process."""
     import cells as tree
 
     names = parse_choices(cells, tree.names(), "cell")

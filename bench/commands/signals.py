@@ -1,4 +1,4 @@
-"""`python -m bench gradients`, `jacobian`, `theory` and `chaos`."""
+"""Implements `python -m bench gradients`, `jacobian`, `theory` and `chaos`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +15,10 @@ from bench.harness.settings import DTYPES
 if TYPE_CHECKING:
     from bench.studies.signals.trained_layer import TrainedLayer
 
-CELLS = "Cells, by name, as `bench list` shows them. [the first eight]"
-INIT = "Initialisations: default, critical and chrono (where a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
-SHARDS = "The I-th of N parts of the run; `bench merge` joins them. [all of it]"
-CHECKPOINT = "Instead of an initialisation, the trained weights of one cell: a state dict, or a checkpoint of `bench train`."
+CELLS = "Cells of `bench list`, by name. [the first eight]"
+INIT = "Initialisations: default, critical and chrono (if a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
+SHARDS = "Measure the I-th of N parts of the run; `bench merge` joins them. [all of it]"
+CHECKPOINT = "Trained weights of one cell instead of an initialisation: a state dict, or a checkpoint of `bench train`."
 
 
 @click.command(cls=RenamingCommand, renamed={"--dtypes": "--dtype"})
@@ -33,14 +33,14 @@ CHECKPOINT = "Instead of an initialisation, the trained weights of one cell: a s
 )  # fmt: skip
 @click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
-@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
+@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
 @click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
 @run_options
 def gradients(
     cells: str | None, inits: str | None, seq_lens: tuple[int, ...], batch: int, hidden: int, dtypes: tuple[str, ...], seeds: int,
     checkpoint: Path | None, device: str | None, shard: str | None, options: RunOptions,
 ) -> None:  # fmt: skip
-    """Gradient norms by lag and by length, at initialisation or after training, and where 16 bit loses them."""
+    """Measure gradient norms by lag and by sequence length, at initialisation or after training, and where 16-bit types lose them."""
     names, kind = parse_cell_names(cells), prepare_device(device)
     lengths, B, H, count, types = seq_lens, batch, hidden, seeds, dtypes
     chosen = parse_initializations(inits, names, ("default", "critical"))
@@ -67,14 +67,15 @@ def gradients(
 @click.option("--dtype", type=Choice(DTYPES, "dtype"), default="float64", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float64]")
 @click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
-@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
+@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
 @click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
 @run_options
 def jacobian(
     cells: str | None, inits: str | None, seq_len: int, hidden: int, dtype: str, seeds: int, checkpoint: Path | None, device: str |
     None, shard: str | None, options: RunOptions,
 ) -> None:  # fmt: skip
-    """Singular values of the Jacobians of the last state, by all states and inputs before it, and their growth per step."""
+    """Measure the singular values of the Jacobians of the last state with respect to earlier states and inputs, and their growth per
+    step."""
     names, kind, chosen_type = parse_cell_names(cells), prepare_device(device), dtype
     T, H, count = seq_len, hidden, seeds
     chosen = parse_initializations(inits, names, ("default", "critical"))
@@ -94,14 +95,14 @@ def jacobian(
 
 
 @click.command(cls=RenamingCommand, renamed={"--width": "--hidden"})
-@click.option("--cells", metavar="A,B", help="Of vanilla, minimal, gru_reset_before, gru, lstm. [all of these]")
+@click.option("--cells", metavar="A,B", help="Any of vanilla, minimal, gru_reset_before, gru, lstm. [all of these]")
 @click.option("--hidden", type=SIZE, default="1024", metavar="H", help="Hidden width at which growth is measured. [1024]")
-@click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many others. [40]")
+@click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many that are not. [40]")
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of matrices and inputs. [0]")
 @click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
 @run_options
 def theory(cells: str | None, hidden: int, steps: int, seed: int, shard: str | None, options: RunOptions) -> None:
-    """Mean-field theory: how a gradient grows per step, predicted by quadrature and measured in wide cells."""
+    """Compare mean-field theory with measurement: the growth of a gradient per step, predicted by quadrature and measured in wide cells."""
     from bench.harness.signal_experiment import SignalExperiment
     from bench.studies.signals import signal_plan
 
@@ -117,15 +118,15 @@ def theory(cells: str | None, hidden: int, steps: int, seed: int, shard: str | N
 @click.option("--seq-lens", "seq_len", type=Size(least=2), default="2000", metavar="T", help="Steps without input. [2000]")
 @click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width. [64]")
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of starting points and weights. [0]")
-@click.option("--quick", is_flag=True, help="The maps from fewer points over fewer steps than the paper's.")
-@click.option("--checkpoint", type=Path, metavar="FILE", help=f"{CHECKPOINT} Without the maps.")
+@click.option("--quick", is_flag=True, help="Run the maps with fewer points and steps than the paper.")
+@click.option("--checkpoint", type=Path, metavar="FILE", help=f"{CHECKPOINT} The maps are left out.")
 @click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
 @run_options
 def chaos(
     cells: str | None, inits: str | None, seq_len: int, hidden: int, seed: int, quick: bool, checkpoint: Path | None, shard: str | None,
     options: RunOptions,
 ) -> None:  # fmt: skip
-    """Two chaotic maps with their Lyapunov exponents and attractors, and every cell without input."""
+    """Measure two chaotic maps with their Lyapunov exponents and attractors, and every cell without input."""
     names = parse_cell_names(cells)
     T, H, number = seq_len, hidden, seed
     chosen = parse_initializations(inits, names, ("default", "normal:5"))
@@ -145,13 +146,14 @@ def chaos(
 
 
 def parse_cell_names(cells: str | None) -> tuple[str, ...]:
+    """Returns the names of cells in a comma-separated list; None gives the default cells."""
     import cells as tree
 
     return tree.SEED if cells is None else parse_choices(cells, tree.names(), "cell")
 
 
 def load_checkpoint(checkpoint: Path, cells: str | None, inits: str | None) -> "TrainedLayer":
-    """The trained layer of a file."""
+    """Returns the trained layer in a file. Raises UsageError if --init is given too, or --cells doesn't name exactly one cell."""
     from bench.studies.signals.trained_layer import load_trained
 
     if inits:
@@ -163,12 +165,12 @@ def load_checkpoint(checkpoint: Path, cells: str | None, inits: str | None) -> "
 
 
 def checkpoint_settings(model: "TrainedLayer") -> Mapping[str, Any]:
-    """The settings that trained weights take the place of."""
+    """Returns the settings that a checkpoint determines."""
     return {"inits": (), "H": model.H, "checkpoint": model.name}
 
 
 def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
-    """A comma list of initialisations, each of them some cell's; the usual ones where none is named."""
+    """Returns the initialisations in a comma-separated list, `usual` for None. Raises UsageError for one that no cell has."""
     if inits is None:
         return usual
     import cells as tree
@@ -184,6 +186,7 @@ def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tupl
 
 
 def prepare_device(device: str | None) -> str:
+    """Returns "cpu" or "cuda": the device asked for, else the default."""
     from bench.harness.device import resolve_device
 
     return resolve_device(device or "")

@@ -1,4 +1,4 @@
-"""`python -m bench train TASK`."""
+"""Implements `python -m bench train TASK`."""
 
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,20 @@ from bench.studies.training import TASKS, load_task
 
 @click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
 @click.argument("task", type=Choice(TASKS, "task"), metavar="TASK")
-@click.option("--cells", default="", metavar="A,B", help="Cells, by name. [those the task is about]")
-@click.option("--seeds", type=SIZE, default="1", metavar="N", help="How many seeds each cell is trained from. [1]")
+@click.option("--cells", default="", metavar="A,B", help="Cells, by name. [those of the task]")
+@click.option("--seeds", type=SIZE, default="1", metavar="N", help="Number of seeds for each cell. [1]")
 @click.option(
     "--equal",
     type=Choice(("hidden", "parameters", "both"), "--equal"),
     default="hidden",
     metavar="WHAT",
-    help="What all cells share: hidden (width), parameters, or both. [hidden]",
+    help="Train all cells at the same hidden width, at the same number of parameters, or at both. [hidden]",
 )
 @click.option(
     "--hidden",
     type=SIZE,
     metavar="H",
-    help="Hidden width; with equal parameters, that of the gru. Of recommend, also the embedding's. [64; counting 16, vowels 1024]",
+    help="Hidden width; with equal parameters, that of the gru. For recommend also the embedding width. [64; counting 16, vowels 1024]",
 )
 @click.option(
     "--seq-lens",
@@ -36,25 +36,25 @@ from bench.studies.training import TASKS, load_task
     metavar="T",
     help="Steps of a sequence: adding, masked, copy (lag), counting (N), clicks, vowels. [the task's]",
 )
-@click.option("--steps", type=SIZE, metavar="N", help="Steps of training, at most. [the task's]")
-@click.option("--rates", type=RATES, metavar="A,B", help="Learning rates of Adam; a search takes the best of several. [the task's]")
-@click.option("--data", type=Path, metavar="FILE", help="recommend: a ratings.dat. [a synthetic click stream]")
+@click.option("--steps", type=SIZE, metavar="N", help="Largest number of training steps. [the task's]")
+@click.option("--rates", type=RATES, metavar="A,B", help="Learning rates of Adam; of several, a search takes the best. [the task's]")
+@click.option("--data", type=Path, metavar="FILE", help="For recommend: a ratings.dat. [a synthetic click stream]")
 @click.option(
     "--items",
     type=Size(least=100),
     metavar="N",
-    help="recommend, without --data: items of the click stream; of millions, take one cell and one rate at a time. [5000]",
+    help="For recommend without --data: items of the click stream. With millions, train one cell at one rate at a time. [5000]",
 )
-@click.option("--users", type=Size(least=20), metavar="N", help="recommend, without --data: users of the click stream. [1500]")
-@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda where there is one]")
+@click.option("--users", type=Size(least=20), metavar="N", help="For recommend without --data: users of the click stream. [1500]")
+@click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
 @run_options
 def train(
     task: str, cells: str, seeds: int, equal: str, hidden: int | None, seq_len: int | None, steps: int | None,
     rates: tuple[float, ...] | None, data: Path | None, items: int | None, users: int | None, device: str | None,
     options: RunOptions,
 ) -> None:  # fmt: skip
-    """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Writes records and a report;
-    the cells' trainings are interleaved."""
+    """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Write records and a report. The
+    trainings of different cells are interleaved."""
     name = task
     shared = ("hidden", "parameters") if equal == "both" else (equal,)
     if name != "recommend" and (data or items or users):
@@ -73,11 +73,11 @@ def train(
     from bench.commands.cell_arguments import check_heads
     from bench.harness.training_experiment import TrainingExperiment
     from bench.studies.training.training_plan import TrainingPlan
-    from kernels.derive.plan import plan as planned
+    from kernels.derive.plan import plan as make_plan
 
     chosen = load_task(name, **changes)
     named = parse_choices(cells, tree.names(), "cell") if cells else chosen.cells
-    square = [cell for cell in named if planned(tree.load(cell)).elementwise_input]
+    square = [cell for cell in named if make_plan(tree.load(cell)).elementwise_input]
     if square:
         raise UsageError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
     check_heads(named, chosen.H)
@@ -85,5 +85,5 @@ def train(
     for variant, trial in plan.trials():
         if why := variant.unfit(trial.cell, trial.H):
             raise UsageError(why)
-    chosen.batch(0, 0)  # what is wrong with the data is said before a folder is made
+    chosen.batch(0, 0)  # reports invalid data before a folder is made
     run_experiment(TrainingExperiment(plan, kind), options)

@@ -1,7 +1,7 @@
-"""The check of the verdicts on a machine. The harness times the same work under several names, and a planted slowdown.
+"""Checks the verdicts on a machine: times the same work under several names, and a planted slowdown.
 
-Steps of one thread that take a millisecond together, two hundred times, are quiet enough to ask: what it finds is the harness's doing,
-or the machine's.
+The work runs on one thread, takes about a millisecond and is repeated about two hundred times. Such work has little noise of its own, so
+a wrong verdict comes from the benchmark or from the machine.
 """
 
 from collections import Counter
@@ -20,12 +20,18 @@ T, B, H = 100, 8, 128
 ROUNDS = 201
 RULE = Rule(fewest=ROUNDS, most=ROUNDS, seconds=float("inf"), target=0.0)
 TIES, FOUND = 0.99, 0.95
-"""The shares of A/A comparisons that have to be ties, and of planted slowdowns that have to be found."""
+"""The required shares of A/A comparisons that end as ties, and of planted slowdowns that are found."""
 
 
 @dataclass
 class Calibration:
-    """Verdicts on the same thing, and on one with a planted slowdown, over a number of runs; the largest noise floor of a run."""
+    """Verdicts of repeated comparisons.
+
+    Attributes:
+        same: The verdicts on identical work, by count.
+        slowed: The verdicts on work with a planted slowdown, by count.
+        floor: The largest noise floor of a comparison, as a fraction.
+    """
 
     same: Counter[Verdict] = field(default_factory=Counter)
     slowed: Counter[Verdict] = field(default_factory=Counter)
@@ -33,15 +39,26 @@ class Calibration:
 
     @property
     def runs(self) -> int:
+        """Returns the number of comparisons."""
         return self.same.total()
 
     @property
     def passed(self) -> bool:
+        """Returns whether the shares of correct verdicts reach TIES and FOUND."""
         return self.same["tie"] >= TIES * self.runs and self.slowed["slower"] >= FOUND * self.runs
 
 
 def calibrate(device: torch.device, runs: int, slowdown: float, tell: Callable[[str, int], None]) -> Calibration:
-    """Race some steps, the same as their A/A control, the same once more, and `slowdown` more of them: so many times."""
+    """Times copies of the same work, and slower ones, and returns the verdicts.
+
+    In every run, four contestants are interleaved: the work, its A/A repeat, the work once more, and the work with more time steps.
+
+    Args:
+        device: The device to time on.
+        runs: The number of comparisons.
+        slowdown: The additional share of time steps; 0.05 is 5%.
+        tell: Called with a line of progress and 1 after every run.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -55,6 +72,7 @@ def calibrate(device: torch.device, runs: int, slowdown: float, tell: Callable[[
 
 
 def time_copies(device: torch.device, seed: int, slowdown: float, found: Calibration) -> None:
+    """Times the four contestants once and adds the verdicts to `found`."""
     lengths = {"plain": T, "aa_repeat": T, "same": T, "slowed": round(T * (1 + slowdown))}
     run = make_steps(device)
     run(T)
@@ -69,7 +87,7 @@ def time_copies(device: torch.device, seed: int, slowdown: float, found: Calibra
 
 
 def make_steps(device: torch.device) -> Callable[[int], object]:
-    """A call of so many steps of a vanilla RNN, which all take the same: one more is one more."""
+    """Returns a function that runs a number of steps of a vanilla RNN; every step takes the same time."""
     weight, start = torch.randn(H, H, device=device) / H**0.5, torch.randn(B, H, device=device)
 
     def run(count: int) -> object:

@@ -1,8 +1,8 @@
-"""A campaign: what to measure on a machine with a GPU, as steps, most informative first: `make gpu`, `python -m bench campaign`.
+"""Runs a campaign: the steps that measure a machine with a GPU, most informative first (`make gpu`, `python -m bench campaign`).
 
-Every step is a command in a process of its own with a time limit of its own, so that none takes the others with it, and after every
-step the folder is packed into one archive: what was found survives whatever comes next. Call 1 fits into six minutes. Call 2 goes on
-in the same folder with what call 1 found there, for as long as it is given: `bench.harness.second_call` says with what first.
+Every step is a command in its own process with its own time limit, so a failed step doesn't stop the others. After every step the folder
+is packed into one archive, so that results survive a lost machine. Call 1 fits into six minutes. Call 2 resumes in the same folder for
+as long as its budget; `bench.harness.second_call` chooses its first steps.
 """
 
 import contextlib
@@ -23,21 +23,29 @@ from bench.errors import UsageError
 ROOT = Path(__file__).parents[2]
 
 LAST = 10.0
-"""Seconds that a step which is stopped has for its last words."""
+"""The seconds between an interrupt and a kill of a step that exceeds its limit; it writes its results in this time."""
 
 LEAST = 10.0
-"""Seconds below which no step begins."""
+"""A step doesn't start with fewer seconds left."""
 
 OVERDUE = 124
-"""What `timeout` exits with, too."""
+"""The exit code of a step that exceeded its limit, which is that of `timeout` too."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A command, `arguments` to `python -m`, that may take `limit` seconds, in one of the two calls. In its arguments {folder} is where
-    it writes, and {seconds} after which it stops starting new work: its time less what it needs to end, `ending`."""
+    """A step of a campaign.
+
+    Attributes:
+        name: The name, which is unique.
+        call: The call that the step belongs to, 1 or 2.
+        limit: The time limit in seconds.
+        arguments: The arguments of `python -m`. In them {folder} is the campaign's folder, and {seconds} the duration after which the
+            command should start no new work.
+        ending: The seconds that the command needs to finish; {seconds} is shorter than the limit by this much.
+    """
 
     name: str
     call: int
@@ -47,17 +55,30 @@ class Step:
 
     @property
     def log(self) -> str:
-        """The file of what it says, in the folder."""
+        """Returns the name of the step's log file in the campaign's folder."""
         return f"{self.name.replace(' ', '-')}.log"
 
     def command(self, folder: Path, seconds: float) -> list[str]:
+        """Returns the command line of a step.
+
+        Args:
+            folder: The campaign's folder.
+            seconds: The time that the step may take.
+        """
         given = {"folder": str(folder), "seconds": f"{max(1.0, seconds - self.ending):.0f}s"}
         return [sys.executable, "-m", *(argument.format(**given) for argument in self.arguments)]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a step: its exit code, None if it could not run, and its seconds."""
+    """The result of a step.
+
+    Attributes:
+        name: The step's name.
+        call: The step's call, 1 or 2.
+        code: The exit code; None if the command could not run.
+        seconds: The duration.
+    """
 
     name: str
     call: int
@@ -66,21 +87,32 @@ class Outcome:
 
 
 OUTCOMES = "steps.jsonl"
-"""The file of a folder that has an Outcome a line, in the order in which the steps ended."""
+"""The file in a campaign's folder with one Outcome per line, in the order in which the steps ended."""
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Appends an outcome to the file in a campaign's folder."""
     with (folder / OUTCOMES).open("a") as stream:
         stream.write(json.dumps(asdict(outcome)) + "\n")
 
 
 def test_arguments(*chosen: str) -> tuple[str, ...]:
-    """The arguments that run GPU tests in parallel processes, each test named in the log as soon as it ended."""
+    """Returns arguments of `python -m` that run GPU tests in parallel processes and log each test as soon as it ends.
+
+    Args:
+        chosen: Further arguments of pytest: test files or a selection.
+    """
     return ("pytest", "-o", "addopts=", "-W", "default", "-m", "gpu", "-n", "12", "--dist", "worksteal", "-v", "--tb=short", *chosen)
 
 
 def suite_arguments(name: str, folder: str, *more: str) -> tuple[str, ...]:
-    """The arguments that measure a suite into {folder}/FOLDER, or go on there."""
+    """Returns arguments of `python -m` that measure or resume a suite.
+
+    Args:
+        name: The suite.
+        folder: The folder of the results, inside the campaign's.
+        more: Further arguments of `bench all`.
+    """
     command = ("bench", "all", "--suite", name, "--device", "cuda", "--out", "{folder}/" + folder, "--resume")
     return (*command, "--no-report", "--budget", "{seconds}", *more)
 
@@ -107,16 +139,31 @@ STEPS = (
     Step("crossover", 2, 40, suite_arguments("crossover", "crossover", *LEAN)),
     Step("more of headline", 2, 600, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
 )
-"""Most informative first: first whether the kernels run and are right, then the fastest tile configurations, then speeds beside cuDNN."""
+"""The steps, most informative first: whether the kernels run and are correct, then the fastest tile configurations, then speeds beside
+cuDNN."""
 
 
 def select_steps(call: int | None) -> tuple[Step, ...]:
-    """The steps of a call, or of both."""
+    """Returns the steps of call 1 or 2; for None, those of both."""
     return tuple(step for step in STEPS if call in (None, step.call))
 
 
 def run_campaign(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell, pack: Path | None = None) -> list[str]:
-    """Take the steps in turn until the budget is spent, and after each pack the folder. Returns what went wrong, a line for each step."""
+    """Runs steps until the budget is spent, and packs the folder after each.
+
+    Args:
+        folder: The folder of the results; it may hold earlier ones.
+        seconds: The budget.
+        steps: The steps, in order.
+        tell: Called with lines of progress.
+        pack: The archive; by default FOLDER.tar.gz beside the folder.
+
+    Returns:
+        A line for each step that failed.
+
+    Raises:
+        UsageError: The folder or the archive can't be written.
+    """
     end, wrong = time.monotonic() + seconds, []
     pack = pack or folder.with_name(f"{folder.name}.tar.gz")
     try:
@@ -150,7 +197,7 @@ def run_campaign(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell
 
 
 def write_archive(folder: Path, pack: Path) -> None:
-    """Write the folder into the archive, in place of the last one, whole or not at all."""
+    """Writes the folder to the archive. The former archive is replaced in one operation, so a complete one always exists."""
     fresh = pack.with_name(f"{pack.name}.new")
     with tarfile.open(fresh, "w:gz", compresslevel=3) as archive:
         archive.add(folder, arcname=folder.name)
@@ -158,8 +205,19 @@ def write_archive(folder: Path, pack: Path) -> None:
 
 
 def run_command(command: Sequence[str], seconds: float, output: IO[str]) -> int:
-    """The exit code of a command, run from the root in a process group; OVERDUE where it took longer and was stopped: first as from a
-    keyboard, so that it can say what it found, and then for good, with whatever it had started."""
+    """Runs a command from the root of the repository, in its own process group, and returns its exit code.
+
+    A command that exceeds its time gets SIGINT, as from a keyboard, so that it can write its results. After LAST seconds the whole
+    process group is killed.
+
+    Args:
+        command: The command line.
+        seconds: The time limit.
+        output: The file for stdout and stderr.
+
+    Returns:
+        The exit code; OVERDUE if the command exceeded its time.
+    """
     with subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True) as process:
         try:
             return process.wait(seconds)

@@ -1,5 +1,7 @@
-"""Which cases a run measures, and which of them together: in the order of its reader's questions, the shortest sequences first, or in
-that of its suite."""
+"""Lists the cases of a run and groups those that are timed together.
+
+A suite determines its own order. Any other run starts with the shortest sequences.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,11 +23,14 @@ from kernels.derive.plan import plan
 from kernels.layer.select import SCHEDULES
 
 SMALL = (3, 3, 7, 17)
-"""T, B, D and H of what is only checked."""
+"""T, B, D and H of cases that are only checked."""
 
 
 def timing_groups(settings: Settings) -> list[WorkUnit]:
-    """All cases of a run: those of one T together or, in a suite, those of one size that are compared with the same torch.nn module."""
+    """Returns all timed cases of a run, in groups that are timed interleaved.
+
+    A group has all cases of one T or, in a suite, all cases of one size that are compared with the same torch.nn module.
+    """
     found: dict[tuple[object, ...], list[Shape]] = {}
     for shape in list_shapes(settings):
         size = (shape.T, shape.B, shape.D, shape.H, shape.dtype, shape.modes)
@@ -36,7 +41,7 @@ def timing_groups(settings: Settings) -> list[WorkUnit]:
 
 
 def list_shapes(settings: Settings) -> list[Shape]:
-    """The sizes of a run, each once: those asked for, or the suite's, in the one dtype asked for."""
+    """Returns the shapes of a run, each once: those of the settings, or those of the suite in the dtypes of the settings."""
     if not settings.suite:
         size = (settings.batch, settings.input, settings.hidden, settings.dtype)
         return [Shape(cell, T, *size, settings.modes) for T in settings.seq_lens for cell in settings.cells]
@@ -48,11 +53,12 @@ def list_shapes(settings: Settings) -> list[Shape]:
 
 
 def vendor_cell(cell: str) -> str:
-    """The cell whose torch.nn module it is compared with: its own, or gru."""
+    """Returns the cell whose torch.nn module a cell is compared with: itself if torch.nn has it, else "gru"."""
     return cell if cells.load(cell).torch_equivalent else "gru"
 
 
 def name_group(settings: Settings, members: Sequence[Shape]) -> str:
+    """Returns a group's name in words, for progress lines."""
     first = members[0]
     if not settings.suite:
         return f"T={first.T}"
@@ -61,7 +67,7 @@ def name_group(settings: Settings, members: Sequence[Shape]) -> str:
 
 
 def list_group_cases(settings: Settings, members: Sequence[Shape]) -> list[Case]:
-    """The cases of shapes that differ in their cell alone, and the vendor's GRU for the cells it doesn't have."""
+    """Returns the cases of shapes that differ in their cell only. For cells that torch.nn doesn't have, the vendor's GRU is added."""
     modes = tuple(mode for mode in members[0].modes if mode != "backward" or not settings.lean)
     found = [
         make_case(settings, shape, backend, mode, input_product)
@@ -85,13 +91,20 @@ def list_group_cases(settings: Settings, members: Sequence[Shape]) -> list[Case]
 
 
 def select_aa_repeats(found: Sequence[Case]) -> list[Case]:
-    """The A/A of a group: one case a second time, the vendor's where it has one. What they differ by is noise."""
+    """Returns the A/A repeat of a group: one case again, a vendor's if possible. The difference between the two is noise."""
     own = [case for case in found if case.backend == "vendor" and cells.load(case.cell).torch_equivalent and not case.matched_params_of]
     return [case.model_copy(update={"aa_repeat": True}) for case in (own or found)[:1]]
 
 
 def is_planned(settings: Settings, cell: str, backend: str, input_product: bool) -> bool:
-    """Return whether a backend can run a case: only schedules time the loop alone, and a peer has cells of its own."""
+    """Returns whether a run includes a backend for a cell. Only schedules can time the loop without the input projection.
+
+    Args:
+        settings: The settings of the run.
+        cell: The cell's name.
+        backend: The backend's name.
+        input_product: The input projection is included in the time.
+    """
     if (backend == "conv2d" and cell != "wave") or (find_backend(backend).cells == "waves" and not is_wave(cell)):
         return False
     if is_interpreted(settings, backend) or (backend == "torchrecurrent" and cell not in PEERS):
@@ -102,12 +115,12 @@ def is_planned(settings: Settings, cell: str, backend: str, input_product: bool)
 
 
 def is_wave(cell: str) -> bool:
-    """Return whether the units of a cell read their neighbours, as no layer of torch.nn does."""
+    """Returns whether the units of a cell read their neighbours; no layer of torch.nn does."""
     return bool(plan(cells.load(cell)).stencil_inputs)
 
 
 def list_interpreter_cases(settings: Settings) -> list[Case]:
-    """The cases that Triton's interpreter checks on a machine without a GPU: small ones, without a time."""
+    """Returns the small cases that Triton's interpreter checks, without timing, on a machine without a GPU."""
     names = [backend for backend in settings.backends if is_interpreted(settings, backend)]
     kinds = dict.fromkeys(Shape(shape.cell, *small_size(shape.cell), shape.dtype) for shape in list_shapes(settings))
     return [
@@ -119,17 +132,28 @@ def list_interpreter_cases(settings: Settings) -> list[Case]:
 
 
 def small_size(cell: str) -> tuple[int, int, int, int]:
-    """`SMALL`, with D = H for a cell that takes no other, and an H that its heads can share, or that its grid has."""
+    """Returns T, B, D and H of SMALL, adapted to a cell: D = H if it uses x unit by unit, and an H that fits its heads or its grid."""
     T, B, D, H = SMALL
     H = plan(cells.load(cell)).fixed_width or cells.load(cell).round_up_width(H)
     return T, B, H if plan(cells.load(cell)).elementwise_input else D, H
 
 
 def is_interpreted(settings: Settings, backend: str) -> bool:
+    """Returns whether a backend runs in Triton's interpreter on the run's device."""
     return find_backend(backend).interpreted and settings.device == "cpu"
 
 
 def make_case(settings: Settings, shape: Shape, backend: str, mode: Mode, input_product: bool = True, matched_params_of: str = "") -> Case:
+    """Returns a case.
+
+    Args:
+        settings: The settings of the run.
+        shape: The cell and the sizes.
+        backend: The backend's name.
+        mode: The pass that is timed.
+        input_product: The input projection is included in the time.
+        matched_params_of: The cell whose number of parameters a GRU is matched to; "" to keep the width.
+    """
     width = shape.H if not matched_params_of else matched_width(matched_params_of, shape.D, shape.H)
     return Case(
         cell=shape.cell, backend=backend, mode=mode, T=shape.T, B=shape.B, D=shape.D, H=width, dtype=shape.dtype,
@@ -139,16 +163,23 @@ def make_case(settings: Settings, shape: Shape, backend: str, mode: Mode, input_
 
 @cache
 def matched_width(cell: str, d: int, h: int) -> int:
-    """The hidden width at which a GRU has as many parameters as `cell` has at (d, h), or as near as can be."""
+    """Returns the hidden width at which a GRU has nearly as many parameters as `cell`.
+
+    Args:
+        cell: The cell's name.
+        d: The input width.
+        h: The cell's hidden width.
+    """
     wanted = evaluate_formula(parameter_count(plan(cells.load(cell))), d, h)
     formula = parameter_count(plan(cells.load("gru")))
     return min(range(1, 2 * h + 2), key=lambda width: abs(evaluate_formula(formula, d, width) - wanted))
 
 
 def evaluate_formula(formula: Expr, d: int, h: int) -> int:
+    """Returns the value of a formula in D and H."""
     return int(formula.subs({D: d, H: h}))
 
 
 def format_formula(value: Expr) -> str:
-    """A formula in D and H as one writes it: 4·D·H + 4·H² + 4·H."""
+    """Returns a formula in D and H in mathematical notation: 4·D·H + 4·H² + 4·H."""
     return str(value).replace("**2", "²").replace("**3", "³").replace("*", "·")

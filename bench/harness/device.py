@@ -1,4 +1,4 @@
-"""The device a run is for: what was asked for, or what is here."""
+"""Resolves the device of a run and makes the folder of its results."""
 
 import datetime
 import os
@@ -10,7 +10,17 @@ from bench.errors import UsageError
 
 
 def resolve_device(wanted: str) -> str:
-    """ "cuda" or "cpu": what was asked for, else what is here. Without a GPU, Triton runs in its interpreter from here on."""
+    """Returns the device of a run. For "cpu", Triton runs in its interpreter from now on.
+
+    Args:
+        wanted: "cuda", "cpu", or "" for a GPU if torch finds one.
+
+    Returns:
+        "cuda" or "cpu".
+
+    Raises:
+        UsageError: "cuda" is asked for, and torch finds no GPU.
+    """
     import torch
 
     here = torch.cuda.is_available()
@@ -23,15 +33,30 @@ def resolve_device(wanted: str) -> str:
 
 
 def make_run_folder(out: Path | None, device: str, *words: str, resume: bool | None = None) -> Path:
-    """The folder a run writes to: `out`, or a new one in reports/ that is named for the day, the device and what is asked. A GPU is asked
-    for its name only then: that may take a context in this process, too. Raises UsageError as `make_folder` does."""
+    """Makes and returns the folder of a run.
+
+    The device's name is only read for a default folder, because reading it may create a CUDA context in this process.
+
+    Args:
+        out: The folder; None for a new one in reports/, named after the date, the device and `words`.
+        device: "cuda" or "cpu".
+        words: Words for the default name; empty ones are skipped.
+        resume: `out` may hold a run.
+
+    Raises:
+        UsageError: As for `make_folder`.
+    """
     today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
     default = Path("reports") / "-".join((today, device_slug(device), *filter(None, words))) if out is None else out
     return make_folder(out, default, resume)
 
 
 def device_slug(device: str) -> str:
-    """A device's name for a folder: "nvidia-h200", "cpu-amd-epyc"."""
+    """Returns a device's name for a folder, such as "nvidia-h200" or "cpu-amd-epyc".
+
+    Args:
+        device: "cuda" or "cpu".
+    """
     import torch
 
     from bench.measure.environment import find_processor
@@ -42,8 +67,16 @@ def device_slug(device: str) -> str:
 
 
 def make_folder(out: Path | None, default: Path, resume: bool | None = None) -> Path:
-    """The folder a run writes to, made: `out`, which must be new or empty, or `default` with a number that makes it new. To `resume`,
-    `out` may hold a run; None where that can't be asked for."""
+    """Makes and returns the folder of a run.
+
+    Args:
+        out: The folder, which must be new or empty; None for `default`.
+        default: The default folder; if it exists, a number is appended to its name.
+        resume: `out` may hold a run. None if the command has no --resume.
+
+    Raises:
+        UsageError: The folder exists or can't be written, or there is no folder to resume.
+    """
     if resume and out is None:
         raise UsageError("--resume continues a run: name its folder with --out")
     chosen = out or default

@@ -1,4 +1,4 @@
-"""One run at a time on a device: two would time each other."""
+"""Locks a device, so that one run at a time measures on it; two runs would slow down each other."""
 
 import os
 import re
@@ -14,9 +14,14 @@ from bench.errors import UsageError
 
 @contextmanager
 def lock_device(device: str) -> Iterator[None]:
-    """Within, no other run measures on this device ("cpu", or "cuda": the first GPU that is visible), whoever's it is.
+    """Holds a lock on a device while the context lasts. No other run on this machine, by any user, measures on it. The system releases
+    the lock of a process that died.
 
-    Raises UsageError where one does. The system lets go of the lock of a process that died.
+    Args:
+        device: "cpu", or "cuda" for the first visible GPU.
+
+    Raises:
+        UsageError: Another run holds the lock, or the lock file can't be written.
     """
     first = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0].strip() if device == "cuda" else ""
     name = re.sub(r"[^A-Za-z0-9-]+", "-", f"recurrent-bench-{device}{first}")

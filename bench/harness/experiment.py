@@ -1,4 +1,5 @@
-"""What is measured, apart from how a run is carried out: a subclass for every kind of run, which `bench.harness.run` carries out."""
+"""Defines the interface of experiments. Each kind of run has a subclass that measures; `bench.harness.run` makes folders, resumes and
+renders."""
 
 import time
 from abc import ABC, abstractmethod
@@ -16,7 +17,7 @@ Unit = TypeVar("Unit")
 
 
 class RunStopped(RuntimeError):
-    """The run can't continue; the message says why. What was measured stays, and the exit code is 1."""
+    """The run can't continue; the message gives the reason. Its records stay, and the exit code is 1."""
 
 
 @dataclass
@@ -24,11 +25,11 @@ class OpenRun:
     """A run that is being measured.
 
     Attributes:
-        folder: where its records are.
-        stream: the end of its records file.
-        before: the records of the run that is resumed; None for a new run.
-        until: the time, of `time.monotonic`, after which no new work starts.
-        count: the records that were emitted.
+        folder: The folder of its records.
+        stream: The records file, open at its end.
+        before: The records of the run that is resumed; None for a new run.
+        until: The time, on the clock of `time.monotonic`, after which no new work starts.
+        count: The number of records emitted.
     """
 
     folder: Path
@@ -39,28 +40,29 @@ class OpenRun:
 
     @property
     def out_of_time(self) -> bool:
+        """Returns whether `until` has passed."""
         return time.monotonic() > self.until
 
     def emit(self, record: Record) -> None:
-        """Writes a record; called as soon as there is one."""
+        """Writes a record; an experiment calls it as soon as it has one."""
         write_record(self.stream, record)
         self.count += 1
 
 
 class Experiment(AbstractContextManager["Experiment"], ABC):
-    """One kind of run: what it measures. As a context it holds what measuring needs, such as a worker process and a progress bar.
+    """A kind of run. As a context manager it holds its resources, such as a worker process or a progress bar.
 
     Args:
-        name: a word for the default folder of a run, which may be "".
+        name: A word for the default folder of a run; may be "".
         device: "cpu" or "cuda".
-        settings: what a run that is resumed must have in common with this one. Of these, "seed" is the seed of the run.
+        settings: The settings that a resumed run must share with this one. "seed" among them is the seed of the run.
 
     Attributes:
-        launcher: the words in front of `-m bench` in the command that repeats the run.
-        spent: seconds by activity, of an experiment that counts them.
-        left_out: lines that say what there was no time for.
-        failed: lines that say what couldn't be measured.
-        exit_code: the exit code of a run that came to its end.
+        launcher: The words in front of `-m bench` in the command that repeats the run.
+        spent: Seconds by activity, if the experiment counts them.
+        left_out: Lines about what was not measured for lack of time.
+        failed: Lines about what couldn't be measured.
+        exit_code: The exit code of a completed run.
     """
 
     launcher: tuple[str, ...] = ("python",)
@@ -73,10 +75,10 @@ class Experiment(AbstractContextManager["Experiment"], ABC):
         self.exit_code = 0
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Releases what the context holds: here, nothing."""
+        """Releases the resources; the base class has none."""
 
     def read_environment(self) -> Environment:
-        """Returns the machine and the libraries of the run."""
+        """Returns the description of the machine and the libraries."""
         import torch
 
         from bench.measure import environment
@@ -85,17 +87,29 @@ class Experiment(AbstractContextManager["Experiment"], ABC):
 
     @abstractmethod
     def measure(self, run: OpenRun) -> None:
-        """Measures what `run.before` lacks until all is measured or time is up, and emits every record as soon as there is one.
+        """Measures what `run.before` lacks, until everything is measured or time is up, and emits each record as soon as it is complete.
+
+        Args:
+            run: The run, which receives the records.
 
         Raises:
-            RunStopped: the run can't continue.
+            RunStopped: The run can't continue.
         """
 
     def interrupt(self, run: OpenRun) -> None:
-        """Emits what is finished but not emitted, after an interruption: here, nothing."""
+        """Emits finished records after an interruption; the base class has none.
+
+        Args:
+            run: The run, which receives the records.
+        """
 
 
 def deal(shard: str, units: Sequence[Unit]) -> list[Unit]:
-    """Returns the units of a shard "I/N": every N-th from the I-th on; all of them for ""."""
+    """Returns the units of a shard: every N-th, starting with the I-th.
+
+    Args:
+        shard: "I/N", or "" for all units.
+        units: All units of the run.
+    """
     part, parts = map(int, shard.split("/")) if shard else (1, 1)
     return list(units[part - 1 :: parts])

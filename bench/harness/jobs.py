@@ -1,4 +1,4 @@
-"""The work of a run, in units that one process is asked for at a time: in which order, and what is left of it."""
+"""Lists the work units of a run in order, and what remains of each when a run is resumed."""
 
 from itertools import groupby
 
@@ -12,7 +12,7 @@ from bench.records import Case, Records
 
 
 def list_work_units(settings: Settings) -> list[WorkUnit]:
-    """List the work of a run, or of its shard, without reading the machine; timing comes last, so that errors come early."""
+    """Returns the work units of a run or of its shard, without reading the machine. Timing comes last, so that errors appear early."""
     units = [
         *(WorkUnit("check", f"checking {case_label(case)} in Triton's interpreter", (case,)) for case in list_interpreter_cases(settings)),
         *(
@@ -27,10 +27,17 @@ def list_work_units(settings: Settings) -> list[WorkUnit]:
 
 
 def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:
-    """Return what an earlier run has left of a unit of work; None for nothing.
+    """Returns what remains of a work unit when a run is resumed.
 
-    For a timing group with a missing case that is all of it, for its cases are compared round by round, without those that ended their
-    process or never ended.
+    If a case of a timing group is missing, the whole group is timed again, because its cases are compared round by round. Cases that
+    crashed their process or timed out are excluded.
+
+    Args:
+        unit: The work unit.
+        before: The records of the run that is resumed, or None.
+
+    Returns:
+        The remaining work; None if there is none.
     """
     if before is None:
         return unit
@@ -42,12 +49,12 @@ def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:
     had = {record.case: record.status for record in before.cases}
     if all(had.get(case, "skipped") != "skipped" for case in unit.cases):
         return None
-    return unit.without([case for case, status in had.items() if status in ("crashed", "timeout")])
+    return unit.remove_cases([case for case, status in had.items() if status in ("crashed", "timeout")])
 
 
 def gradient_shapes(settings: Settings) -> list[Shape]:
-    """The sizes whose gradient norms are measured: a suite's are not, it asks for speed; nor are those that a cell can't have, of which
-    its cases say why."""
+    """Returns the shapes whose gradient norms are measured, without those that a cell can't have. A suite measures speed only and has
+    none."""
     fitting = (shape for shape in list_shapes(settings) if not settings.suite and not make_shape_problem(settings, shape).size_error)
     return sorted(fitting, key=lambda shape: settings.cells.index(shape.cell))
 
@@ -57,11 +64,12 @@ def make_shape_problem(settings: Settings, shape: Shape) -> Problem:
 
 
 def check_key(case: Case) -> tuple[object, ...]:
-    """Return a key that the cases of a group share which are built and checked once, for all modes."""
+    """Returns a key that cases share if they are built and checked once for all modes."""
     return case.cell, case.backend, case.T, case.B, case.D, case.H, case.input_product, case.aa_repeat
 
 
 def case_label(case: Case) -> str:
+    """Returns a case in words, for progress lines."""
     stand_in = f" (parameters of {case.matched_params_of})" if case.matched_params_of else ""
     control = " again" if case.aa_repeat else ""
     return f"{case.cell} {case.backend}{control} {case.mode}{'' if case.input_product else ', input projection precomputed'}{stand_in}"

@@ -1,7 +1,7 @@
-"""Whole layers in the records of a run, ours beside torch.nn's, for the table by which `auto` takes torch's operator.
+"""Extracts whole layers from the records of a run, ours and torch.nn's, for the table by which backend "auto" chooses torch's operator.
 
-A time that the host set says nothing of what a GPU could do: where torch's is one and ours is less, nothing is known; where torch's is
-less even so, it is faster.
+A host-bound time is an upper bound on the GPU's time. If torch's time is host-bound and ours is shorter, the result is unknown and left
+out. If torch's time is shorter even so, torch is faster.
 """
 
 import shutil
@@ -21,15 +21,16 @@ from kernels.schedules.persistent.tiling import normalize
 from kernels.schedules.persistent.tuning import fingerprint
 
 
-def keep(paths: Sequence[Path], out: Path | None = None) -> Iterator[str]:
-    """Write what runs have measured of whole layers into the tables of their devices, the latest run last, and say so, a line a run.
+def store_layers(paths: Sequence[Path], out: Path | None = None) -> Iterator[str]:
+    """Writes the layers that runs have timed to the tables of their devices, the latest run last. Yields a line for each run.
 
     Args:
-        paths: Records, or their folders.
-        out: Where a copy of each table goes, too.
+        paths: Records files, or their folders.
+        out: A folder for a copy of each table.
+
     Raises:
         RecordError: A run can't be read.
-        UsageError: A run was on no GPU. Then nothing is written.
+        UsageError: A run was on a CPU. Then nothing is written.
     """
     runs = sorted(((read_records(path), path) for path in paths), key=lambda run: run[0].run.started)
     for records, path in runs:
@@ -37,7 +38,7 @@ def keep(paths: Sequence[Path], out: Path | None = None) -> Iterator[str]:
             raise UsageError(f"--layers {path}: it ran on a CPU, and torch's layer is chosen by what was measured on a GPU")
     for records, path in runs:
         folder = path if path.is_dir() else path.parent
-        found = list(collect(records, folder.resolve().name))
+        found = list(find_layers(records, folder.resolve().name))
         device = normalize(records.run.environment.device)
         if found:
             measured_layers.add_layers(device, found)
@@ -48,13 +49,18 @@ def keep(paths: Sequence[Path], out: Path | None = None) -> Iterator[str]:
         yield f"{path}: {len(found)} layers into {measured_layers.table_path(device)}, of which torch ran {ahead} faster"
 
 
-def collect(records: Records, source: str) -> Iterator[MeasuredLayer]:
-    """The layers of torch.nn's cells that were timed as a whole on both sides, and say which is faster."""
+def find_layers(records: Records, source: str) -> Iterator[MeasuredLayer]:
+    """Yields the layers of torch.nn's cells that were timed with both implementations, if their times tell which is faster.
+
+    Args:
+        records: The records of a run on a GPU.
+        source: The name of the run, which the table stores.
+    """
     cases = {record.case: record for record in records.cases if is_timed(record)}
     for case, theirs in cases.items():
-        if case.backend != "vendor" or not compares(case):
+        if case.backend != "vendor" or not is_vendor_layer(case):
             continue
-        ours = fastest(cases, case)
+        ours = find_fastest(cases, case)
         if ours is None or not is_comparable(ours, theirs):
             continue
         taken, other = median_time(ours).value, median_time(theirs).value
@@ -69,13 +75,13 @@ def collect(records: Records, source: str) -> Iterator[MeasuredLayer]:
         )  # fmt: skip
 
 
-def compares(case: Case) -> bool:
-    """Return whether a case of the vendor's is a layer that `RNN` may run in its place."""
+def is_vendor_layer(case: Case) -> bool:
+    """Returns whether a vendor case is a layer that `RNN` may replace by torch's operator."""
     plain = case.input_product and not case.matched_params_of and not case.aa_repeat and case.mode in get_args(Mode)
     return plain and case.cell in cells.names() and cells.load(case.cell).torch_equivalent is not None
 
 
-def fastest(cases: dict[Case, CaseRecord], case: Case) -> CaseRecord | None:
-    """Return the fastest schedule that was timed at a case of the vendor's."""
+def find_fastest(cases: dict[Case, CaseRecord], case: Case) -> CaseRecord | None:
+    """Returns the record of the fastest schedule that was timed at a vendor case."""
     found = (cases.get(case.model_copy(update={"backend": name})) for name in SCHEDULES)
     return min((record for record in found if record), key=lambda record: median_time(record).value, default=None)

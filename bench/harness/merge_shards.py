@@ -1,4 +1,4 @@
-"""Several runs that are parts of one, as one: shards of a sweep, on one machine or on several that are alike."""
+"""Merges the shards of a run, measured on one machine or on several equal ones, into one run."""
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
@@ -12,12 +12,19 @@ from bench.records import CaseRecord, Record, Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 
 IDENTIFYING = ("name", "cell", "scaling", "ranks", "init", "T", "B", "D", "H", "N", "w", "v", "mu", "phi", "dtype", "seed")
-"""Fields that say what was measured, of all kinds of records but cases and trainings."""
+"""Fields that identify a measurement, in all kinds of records except cases and trainings."""
 
 
 @dataclass
 class Merged:
-    """The lines of one run, and what there is to `say`: what was there twice, what disagrees, what is missing."""
+    """The result of a merge.
+
+    Attributes:
+        lines: The records of the merged run.
+        twice: Lines about measurements that several shards have.
+        disagreements: Lines about measurements on which shards disagree.
+        missing: Lines about missing shards.
+    """
 
     lines: list[Record]
     twice: list[str] = field(default_factory=list)
@@ -26,8 +33,14 @@ class Merged:
 
 
 def merge_records(parts: Sequence[tuple[str, Records]]) -> Merged:
-    """Merge the runs of these names. A record that several have comes from the first. Raises UsageError where two are not parts of one
-    run."""
+    """Merges runs. A measurement that several of them have is taken from the first.
+
+    Args:
+        parts: The name and the records of each run.
+
+    Raises:
+        UsageError: Two runs are not shards of the same run.
+    """
     (first, one), *rest = parts
     for name, other in rest:
         check_same_run(first, one, name, other)
@@ -37,7 +50,7 @@ def merge_records(parts: Sequence[tuple[str, Records]]) -> Merged:
     had: dict[tuple[Hashable, ...], tuple[str, Record]] = {}
     for name, records in parts:
         merged.lines += [line for line in iterate_records(records) if identify(line) not in had]
-        # a case that failed may be in one part a second time, measured: that is what it says
+        # a shard may have a case twice, failed and then measured: its last record counts
         for key, line in {identify(line): line for line in iterate_records(records)}.items():
             if key not in had:
                 had[key] = name, line
@@ -51,7 +64,7 @@ def merge_records(parts: Sequence[tuple[str, Records]]) -> Merged:
 
 
 def check_same_run(first: str, one: Records, second: str, other: Records) -> None:
-    """Raises UsageError where their settings, machines or commits differ."""
+    """Raises UsageError if the settings, machines or commits of two runs differ."""
     here, there = one.run.environment, other.run.environment
     commits = ["commit"] if (here.commit, here.dirty) != (there.commit, there.dirty) else []
     differ = [*list_differences(one, other, free=("shard",)), *commits]
@@ -60,7 +73,7 @@ def check_same_run(first: str, one: Records, second: str, other: Records) -> Non
 
 
 def missing_shards(parts: Sequence[tuple[str, Records]]) -> list[str]:
-    """The shards that nobody gave."""
+    """Returns the names of shards that are missing. Raises UsageError if the runs are split into different numbers of shards."""
     shards = [str(records.run.settings.get("shard") or "1/1").split("/") for _, records in parts]
     counts = {count for _, count in shards}
     if len(counts) > 1:
@@ -70,6 +83,7 @@ def missing_shards(parts: Sequence[tuple[str, Records]]) -> list[str]:
 
 
 def iterate_records(records: Records) -> Iterator[Record]:
+    """Yields the measurements of a run, of all kinds."""
     yield from records.cases
     yield from records.gradients
     yield from records.jacobians
@@ -82,7 +96,7 @@ def iterate_records(records: Records) -> Iterator[Record]:
 
 
 def identify(line: Record) -> tuple[Hashable, ...]:
-    """Return a key of what a record measures, which a run measures once."""
+    """Returns a key that identifies a measurement within a run."""
     if isinstance(line, CaseRecord):
         return line.kind, line.case
     if isinstance(line, TrainingRecord | LearnedRecord):
@@ -91,6 +105,7 @@ def identify(line: Record) -> tuple[Hashable, ...]:
 
 
 def describe(line: Record) -> str:
+    """Returns a measurement in words."""
     if isinstance(line, CaseRecord):
         case = line.case
         given = "" if case.input_product else ", input projection precomputed"
@@ -99,8 +114,8 @@ def describe(line: Record) -> str:
 
 
 def find_disagreement(one: Record, other: Record) -> tuple[str, str] | None:
-    """Return how two records of one case contradict each other: another status, or median intervals that don't overlap. None if they
-    agree."""
+    """Returns how two records of one case contradict each other: different statuses, or medians whose intervals don't overlap. Returns
+    None if they agree."""
     if not (isinstance(one, CaseRecord) and isinstance(other, CaseRecord)):
         return None
     if one.status != other.status:

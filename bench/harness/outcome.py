@@ -1,4 +1,4 @@
-"""The record of a case, however it ended."""
+"""Makes the record of a case, for every status."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from kernels.derive.plan import plan
 
 
 def make_case_record(case: Case, status: Status, reason: str, **measured: Any) -> CaseRecord:
-    """Makes the record of a case from what was measured and what its plan says.
+    """Returns the record of a case from its measurements and its plan.
 
     Args:
-        case: what was asked for.
-        status: how it ended.
-        reason: why it has no time; "" where it has one.
-        measured: fields of the record.
+        case: The case.
+        status: The status of the case.
+        reason: The reason why it has no time; "" if it has one.
+        measured: Further fields of the record.
     """
     p = plan(load(case.cell))
     return CaseRecord(

@@ -1,4 +1,4 @@
-"""A few seconds, in a run of everything, of what `bench jacobian`, `theory`, `chaos` and `train` do in full."""
+"""Runs short previews of `bench jacobian`, `theory`, `chaos` and `train`; together they take a few seconds of `bench all`."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,13 @@ from bench.studies.training.trainings import preview_training
 
 
 def preview(kind: str, settings: Settings, say: Callable[[str], None]) -> Iterator[Record]:
-    """Measure a short version of the studies of "dynamics" or "learning"."""
+    """Yields the records of a short study.
+
+    Args:
+        kind: "dynamics" for the signal studies, "learning" for a training.
+        settings: The settings of the run.
+        say: Called with a line of progress.
+    """
     with one_thread():
         if kind == "learning":
             yield from preview_training(torch.device(settings.device), say)

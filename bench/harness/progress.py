@@ -1,4 +1,4 @@
-"""Progress on stderr while a run measures; stdout is for data."""
+"""Shows progress on stderr while a run measures; stdout is for data."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -6,13 +6,22 @@ from contextlib import contextmanager
 
 
 def print_line(words: str) -> None:
+    """Prints a line on stderr at once."""
     print(words, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def show_progress(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Shows what runs now: as a bar or, without rich, a line for each piece of work. It moves when it is told something, be it "" for
-    nothing new, and not by itself: a processor may be timing."""
+    """Shows a progress bar while the context lasts; without rich, prints a line for each finished piece of work.
+
+    The bar is redrawn only when it is updated, not by a timer: another process may be timing.
+
+    Args:
+        total: The number of pieces of work.
+
+    Yields:
+        A function of what runs now ("" if unchanged) and the number of pieces finished since the last update.
+    """
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -1,4 +1,4 @@
-"""The two sides of `compare`: records files, or code to measure, of a git revision or of the working tree."""
+"""Reads or measures the two sides of `bench compare`: records files, git revisions, or the working tree."""
 
 import shlex
 import subprocess
@@ -15,12 +15,17 @@ from bench.records import read_records
 
 ROOT = Path(__file__).parents[2]
 OWN = ("--out", "--resume", "--dry-run")
-"""Options of `bench all` that are not for its user to give here."""
+"""Options of `bench all` that `bench compare` sets itself."""
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """A commit to measure, or the working tree where it is ""."""
+    """Code to measure.
+
+    Attributes:
+        name: The name in reports.
+        commit: The commit; "" for the working tree.
+    """
 
     name: str
     commit: str = ""
@@ -30,7 +35,14 @@ WORKING_TREE = Checkout("the working tree")
 
 
 def parse_revision(text: str) -> Path | Checkout:
-    """A path that exists or, where there is none, a revision. Raises UsageError."""
+    """Returns a path, or a git revision if no such path exists.
+
+    Args:
+        text: A records file, its folder, or a git revision.
+
+    Raises:
+        UsageError: The text is none of these.
+    """
     if Path(text).exists():
         return Path(text)
     found = run_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
@@ -40,6 +52,7 @@ def parse_revision(text: str) -> Path | Checkout:
 
 
 def run_git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Runs git in the repository and returns the finished process. Raises UsageError if git can't be run."""
     try:
         return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
     except OSError as error:
@@ -47,14 +60,29 @@ def run_git(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def read_or_measure(a: Path | Checkout, b: Path | Checkout, arguments: Sequence[str], tell: Callable[[str], None]) -> tuple[RunSet, RunSet]:
-    """Read files, and measure code by `python -m bench all` with the arguments: interleaved, A B B A, so that drift affects both
-    alike. `tell` is called with what runs. Raises UsageError or RecordError."""
+    """Reads records files, and measures code with `python -m bench all`.
+
+    Two checkouts are measured interleaved, A B B A, so that drift affects both equally.
+
+    Args:
+        a: The first side.
+        b: The second side.
+        arguments: The arguments of `bench all`.
+        tell: Called with a line of progress.
+
+    Returns:
+        The runs of both sides.
+
+    Raises:
+        UsageError: The arguments are invalid, or code can't be measured.
+        RecordError: A records file is invalid.
+    """
     own = next((given for given in arguments if given.partition("=")[0] in OWN), None)
     if own:
         raise UsageError(f"{own} after -- is for compare itself to give: leave it out")
     code = [side for side in (a, b) if isinstance(side, Checkout)]
     if arguments and not code:
-        raise UsageError(f"two records files are compared as they are: leave out -- {shlex.join(arguments)}")
+        raise UsageError(f"two records files need no measurement: leave out -- {shlex.join(arguments)}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-compare-")))
         trees = [stack.enter_context(check_out(side, folder / f"tree-{k}")) for k, side in enumerate(code)]
@@ -71,13 +99,13 @@ def read_or_measure(a: Path | Checkout, b: Path | Checkout, arguments: Sequence[
 
 @contextmanager
 def check_out(code: Checkout, folder: Path) -> Iterator[Path]:
-    """Yield the folder of a checkout: a commit gets a git worktree of its own, which is removed afterwards."""
+    """Yields the folder of a checkout. A commit gets its own git worktree, which is removed afterwards."""
     if not code.commit:
         yield ROOT
         return
     made = run_git("worktree", "add", "--detach", str(folder), code.commit)
     if made.returncode:
-        last = (made.stderr.strip() or "git says nothing").splitlines()[-1]
+        last = (made.stderr.strip() or "git gives no reason").splitlines()[-1]
         raise UsageError(f"{code.name} can't be checked out ({last})")
     try:
         yield folder
@@ -86,7 +114,7 @@ def check_out(code: Checkout, folder: Path) -> Iterator[Path]:
 
 
 def measure_checkout(code: Checkout, tree: Path, out: Path, arguments: Sequence[str]) -> None:
-    """Its tables are dropped, its progress is shown."""
+    """Runs `bench all` in a checkout; its tables are discarded, its progress is shown. Raises UsageError if it fails."""
     command = [sys.executable, "-m", "bench", "all", *arguments, "--out", str(out)]
     ended = subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode
     if ended:

@@ -1,7 +1,7 @@
-"""Carries out a run of any kind: make its folder, append each record as it is measured, resume, stop in time, and render.
+"""Runs experiments of any kind: makes the folder, appends each record as soon as it is measured, resumes, stops in time, and renders.
 
-Interrupted, out of disk or stopped by a fault, a run keeps its records and says where they are. Where what renders is not installed
-(rich, matplotlib or tabulate), it measures all the same and says how to render elsewhere.
+If a run is interrupted, runs out of disk space or fails, its records stay, and it prints where they are. If the packages that render
+(rich, matplotlib, tabulate) are missing, it still measures, and prints how to render elsewhere.
 """
 
 import contextlib
@@ -30,14 +30,14 @@ from bench.render.output_format import OutputFormat
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What every run is told.
+    """The options of every run.
 
     Attributes:
-        out: the folder; None for a new one in reports/.
-        resume: whether `out` has a run to continue.
-        budget: seconds after which no new work starts.
-        output_format: what goes to stdout at the end.
-        began: when the run began, of `time.monotonic`.
+        out: The folder; None for a new one in reports/.
+        resume: `out` may hold a run to resume.
+        budget: The seconds after which no new work starts.
+        output_format: The format of the data written to stdout at the end.
+        began: The start of the run on the clock of `time.monotonic`.
     """
 
     out: Path | None = None
@@ -50,9 +50,13 @@ class RunOptions:
 def run_experiment(experiment: Experiment, options: RunOptions) -> None:
     """Measures an experiment and renders its report.
 
+    Args:
+        experiment: The experiment.
+        options: The options of the run.
+
     Raises:
-        UsageError: the folder can't be written, or it holds a run with other settings.
-        SystemExit: the run was interrupted (130), or something failed (1).
+        UsageError: The folder can't be written, or it holds a run with other settings.
+        SystemExit: The run was interrupted (130), or something failed (1).
     """
     started, until = datetime.datetime.now(datetime.UTC), time.monotonic() + options.budget
     folder = make_run_folder(options.out, experiment.device, experiment.name, resume=options.resume)
@@ -67,7 +71,7 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> None:
                     if options.output_format != "none":
                         threading.Thread(target=import_renderers, daemon=True).start()  # before anything is timed
                     if here.other_processes:
-                        print_line(f"others compute on this GPU ({here.other_processes} processes): times will be theirs, too")
+                        print_line(f"{here.other_processes} other processes use this GPU and may slow down what is timed")
                     if before:
                         check_resumable(path, before.run, to_json(experiment.settings), here)
                     else:
@@ -102,7 +106,7 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> None:
 
 
 def read_earlier(path: Path) -> Records | None:
-    """Reads the records of the run that is resumed, without a last line that was cut short; None where there are none."""
+    """Returns the records of the run that is resumed, without a partial last line; None for a new run."""
     if truncate_partial_line(path):
         print_line(f"{path}: its last line was cut short when the run ended, and is left out")
     return read_records(path) if path.stat().st_size else None
@@ -116,12 +120,15 @@ def describe_run(experiment: Experiment, started: datetime.datetime, here: Envir
 
 
 def to_json(settings: dict[str, Any]) -> dict[str, Any]:
-    """Returns settings as a file has them: with lists in place of tuples."""
+    """Returns settings as they are read back from a file: with lists in place of tuples."""
     return dict(json.loads(json.dumps(settings)))
 
 
 def render_run(folder: Path, count: int, experiment: Experiment, options: RunOptions, tables: bool) -> None:
-    """Draws the plots, writes the last record, which counts the drawing, and the report, and prints the `tables`."""
+    """Draws the plots, writes the last record and the report, and prints the tables if asked for.
+
+    The last record counts the time that drawing takes, so it is written between the plots and the report.
+    """
     path = folder / "records.jsonl"
     if options.output_format == "none" or not read_records(path).has_measurements:
         write_end(path, count, experiment, options)
@@ -145,13 +152,13 @@ def render_run(folder: Path, count: int, experiment: Experiment, options: RunOpt
 
 
 def import_renderers() -> None:
-    """Imports what renders, which takes seconds."""
+    """Imports the rendering packages, which takes seconds."""
     with contextlib.suppress(ImportError):
         importlib.import_module("bench.render.export")
 
 
 def write_end(path: Path, count: int, experiment: Experiment, options: RunOptions) -> None:
-    """Writes the last record of a run that measured something and counts where its time goes."""
+    """Writes the last record, seconds by activity, if something was measured and the experiment counts them."""
     if count and experiment.spent:
         wall = time.monotonic() - options.began
         spent = {**experiment.spent, "overhead": wall - sum(experiment.spent.values())}

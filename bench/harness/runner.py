@@ -1,4 +1,5 @@
-"""The work of a run: check every case against float64, time the cases of a group interleaved, and emit each record when it is complete."""
+"""Runs the work units of a run: checks every case against float64, times the cases of a group interleaved, and emits each complete
+record."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,28 +28,29 @@ from cells import load
 
 Emit = Callable[[Record | Environment], None]
 Tell = Callable[[str, int], None]
-"""Called with what runs now, and how many pieces of work it has finished since it was last called."""
+"""A function of what runs now, and the number of pieces of work finished since the last call."""
 
 EXTRA_SAMPLES = 5
-"""Samples of what is beside the time."""
+"""The number of samples of measurements other than the time."""
 
 ENERGY_SECONDS = 0.5
-"""Seconds of calls that energy is counted over."""
+"""The seconds of calls over which energy is measured."""
 
 
 class OnCase(Protocol):
-    """Called with the case at hand, and whether it is being checked: then it stands for all that share its check."""
+    """A function that is called with the current case before it runs. While `checking`, the case represents all cases that share its
+    check."""
 
     def __call__(self, case: Case, checking: bool) -> None: ...
 
 
 class DeviceLost(RuntimeError):
-    """The GPU takes no more work from this process, since the case at hand; the message says why."""
+    """The GPU accepts no more work from this process because of the current case; the message gives the error."""
 
 
 @dataclass
 class CheckedCase:
-    """A case that passed its gate with that `answer`, some of which is kept, waiting for its samples."""
+    """A case that passed its correctness checks and waits to be timed. `answer` is a sample of its outputs and gradients."""
 
     case: Case
     work: Workload
@@ -58,12 +60,12 @@ class CheckedCase:
     answer: Answer
 
     def call(self) -> Any:
-        """Call what is checked: what is timed or, for the backward pass, training."""
+        """Runs what is checked: the timed call or, for mode "backward", a training step."""
         return self.work.infer() if self.case.mode == "inference" else self.work.train()
 
 
 class Runner:
-    """Runs work units in this process. `emit` receives the records, `tell` the progress."""
+    """Runs work units in this process. `emit` receives each record, `tell` the progress."""
 
     def __init__(self, settings: Settings, emit: Emit, tell: Tell):
         self.settings, self.emit, self.tell = settings, emit, tell
@@ -75,6 +77,7 @@ class Runner:
         torch_flags.set_precision(settings.precision)
 
     def run_unit(self, unit: WorkUnit, at: OnCase = lambda case, checking: None) -> None:
+        """Runs a unit; calls `at` with each case before it runs. Raises DeviceLost if the GPU accepts no more work from this process."""
         self.at = at
         if unit.kind == "machine":
             with self.watch.time_activity("constants"):
@@ -90,6 +93,7 @@ class Runner:
                 self.check_case(case) if unit.kind == "check" else self.measure_gradients(case)
 
     def check_case(self, case: Case) -> None:
+        """Checks a case without timing it and emits its record."""
         with self.watch.time_activity("gates"):
             entry = self.check_or_report(case, self.make_problem(case), {})
         if entry:
@@ -97,8 +101,8 @@ class Runner:
             self.emit_record(entry, "verified", where)
 
     def preview(self, unit: WorkUnit) -> None:
-        """Raises Lost where it can't."""
-        from bench.harness.previews import preview  # takes most of a second, which every start of a process would pay
+        """Runs a preview. Raises DeviceLost if it fails."""
+        from bench.harness.previews import preview  # importing it takes most of a second
 
         self.tell(unit.name, 1)
         try:
@@ -118,7 +122,7 @@ class Runner:
             self.emit(found)
 
     def time_group(self, unit: WorkUnit) -> None:
-        """Check the cases of a group, time them interleaved, and check them again."""
+        """Checks the cases of a group, times them interleaved, and checks them again."""
         with self.watch.time_activity("gates"):
             entries = dict(self.checked_cases(unit))
             before: dict[Case, list[torch.Tensor]] = {}
@@ -130,26 +134,26 @@ class Runner:
                     self.emit(self.failure_record(case, error))
             contestants = {case: entries[case].work.make_contestant(case.mode) for case in before}
 
-        def failed(case: Case, error: Exception) -> None:
+        def on_error(case: Case, error: Exception) -> None:
             self.tell(f"timing {unit.name}: {case_label(case)} failed", 1)
             self.emit(self.failure_record(case, error))
 
         self.tell(f"timing {unit.name}", 0)
-        turn = partial(self.at, checking=False)
+        on_call = partial(self.at, checking=False)
         try:
             with self.watch.time_activity("timing"):
-                taken = interleave(contestants, self.rule, self.settings.seed, self.device, turn, failed)
+                taken = interleave(contestants, self.rule, self.settings.seed, self.device, on_call, on_error)
         except Interrupted as cut:
             for case, samples in cut.taken.items():
                 self.finish_case(entries[case], samples, before[case])
-            self.at(cut.key, False)  # if nobody asked for it, a call did it
+            self.at(cut.key, False)  # if the parent did not interrupt, this case's call did
             raise
         for case, samples in taken.items():
             self.tell(f"checking {unit.name} again: {case_label(case)}", 1)
-            self.finish_case(entries[case], samples, before.pop(case), beside=True)
+            self.finish_case(entries[case], samples, before.pop(case), extras=True)
 
-    def finish_case(self, entry: CheckedCase, samples: Samples, before: list[torch.Tensor], beside: bool = False) -> None:
-        """After the timing: is it still right, and what is there `beside` its time? Then its record."""
+    def finish_case(self, entry: CheckedCase, samples: Samples, before: list[torch.Tensor], extras: bool = False) -> None:
+        """Checks a timed case again, takes its extra measurements if asked for, and emits its record."""
         case = entry.case
         self.at(case, False)
         try:
@@ -159,27 +163,28 @@ class Runner:
                 self.emit(self.case_record(case, "incorrect", wrong, entry.errors))
                 return
             with self.watch.time_activity("timing"):
-                found = self.extra_measurements(entry) if beside else {}
+                found = self.extra_measurements(entry) if extras else {}
         except Exception as error:
             self.emit(self.failure_record(case, error))
         else:
             self.emit_record(entry, "ok", samples=samples, **found)
 
     def recheck(self, entry: CheckedCase, before: list[torch.Tensor]) -> str:
-        """Why a case is no longer right, or ""."""
+        """Returns the reason why a case is no longer correct, or ""."""
         stood, allowed = torch_flags.read_flags(), gate.find_tolerance(entry.case.dtype, entry.case.precision)
         try:
             wrong = gate.recheck_after_timing(entry.work, entry.call, before, allowed)
             if not wrong and entry.case.mode == "training":
                 wrong = gate.recheck_answer(gate.sample_answer(entry.work.answer()), entry.answer, allowed)
-            if not wrong and entry.case.mode == "inference":  # right once, it may have been wrong ever since
+            if not wrong and entry.case.mode == "inference":  # the first call was checked, later ones were not
                 wrong = gate.recheck_answer(Answer(before, {}), Answer(entry.answer.outputs[:1], {}), allowed)
         finally:
             changed = torch_flags.restore_flags(stood)
         return wrong or changed
 
     def extra_measurements(self, entry: CheckedCase) -> dict[str, Any]:
-        """Cold caches and energy where they are asked for; on a GPU the call as one graph, and what it launches."""
+        """Returns fields of a record: times with cold caches and energy if asked for; on a GPU also the time as one graph, and the
+        launches."""
         work, mode, found = entry.work, entry.case.mode, dict[str, Any]()
         if self.settings.lean:
             return found
@@ -196,11 +201,11 @@ class Runner:
         return found
 
     def checked_cases(self, unit: WorkUnit) -> Iterator[tuple[Case, CheckedCase]]:
-        """The cases that can run and are right. A gate and the memory of a workload are shared by both modes."""
+        """Yields the cases that can run and are correct. The modes of a case share its check and its memory measurement."""
         problems: dict[tuple[str, int, int, int, int], Problem] = {}
         known: dict[tuple[object, ...], CheckedCase | CaseRecord] = {}
         for case in unit.cases:
-            self.tell(f"checking {unit.name}: {case_label(case)}", 1)  # if that fails, it is the doing of the case before
+            self.tell(f"checking {unit.name}: {case_label(case)}", 1)  # a failure here is due to the case before
             self.at(case, True)
             key = (case.cell, case.T, case.B, case.D, case.H)
             if key not in problems:
@@ -212,7 +217,8 @@ class Runner:
             given.__dict__.pop("answer", None)  # the float64 gradients are no longer needed
 
     def check_or_report(self, case: Case, given: Problem, known: dict[tuple[object, ...], CheckedCase | CaseRecord]) -> CheckedCase | None:
-        """Build a case and compare it with the reference; emit a record if it can't run or is wrong. An A/A repeat is built anew."""
+        """Builds a case and compares it with the reference; if it can't run or is wrong, emits a record. An A/A repeat is built
+        separately."""
         key = check_key(case)
         if key not in known:
             known[key] = self.build_and_check(case, given)
@@ -223,16 +229,18 @@ class Runner:
         return None
 
     def build_and_check(self, case: Case, given: Problem) -> CheckedCase | CaseRecord:
+        """Builds and checks a case; changed global flags of torch are restored and count as a failure."""
         stood = torch_flags.read_flags()
         found = self.build_and_compare(case, given)
         changed = torch_flags.restore_flags(stood)
         return self.case_record(case, "failed", changed) if changed and isinstance(found, CheckedCase) else found
 
     def build_and_compare(self, case: Case, given: Problem) -> CheckedCase | CaseRecord:
+        """Builds a case and compares it with the reference."""
         if given.size_error:
             return self.case_record(case, "unsupported", given.size_error)
         try:
-            given.answer  # noqa: B018  drawn and computed before a backend can change how
+            given.answer  # noqa: B018  computed before a backend can change global state
         except Exception as error:
             found = self.failure_record(case, error)
             return found.model_copy(update={"reason": f"there is no reference to compare it with: {found.reason}"})
@@ -256,18 +264,18 @@ class Runner:
             return self.failure_record(case, error)
 
     def failure_record(self, case: Case, error: Exception) -> CaseRecord:
-        """The record of a case that raised. Raises Lost where it took the GPU with it."""
+        """Returns the record of a case that raised. Raises DeviceLost if the GPU is lost."""
         if is_gpu_lost(self.device):
             raise DeviceLost(describe_error(error)) from error
         return self.case_record(case, "oom" if is_out_of_memory(error) else "failed", describe_error(error))
 
-    def emit_record(self, entry: CheckedCase, status: Status, reason: str = "", samples: Samples | None = None, **beside: Any) -> None:
+    def emit_record(self, entry: CheckedCase, status: Status, reason: str = "", samples: Samples | None = None, **extras: Any) -> None:
         taken = samples or Samples()
         self.emit(
             self.case_record(
                 entry.case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, stopped=taken.stopped,
                 host=taken.host, readings=taken.readings, memory=entry.memory, build_seconds=entry.build_seconds,
-                numerics=numerics.describe_numerics(entry.case, entry.work), **beside,
+                numerics=numerics.describe_numerics(entry.case, entry.work), **extras,
             )
         )  # fmt: skip
 
@@ -275,7 +283,7 @@ class Runner:
         return make_case_record(case, status, reason, errors=errors, algorithm=self.expected_algorithm(case), **measured)
 
     def expected_algorithm(self, case: Case) -> str:
-        """Return the algorithm that cuDNN is expected to choose; "" for another backend, or an unknown one."""
+        """Returns the algorithm that cuDNN is expected to choose; "" if unknown, or for another backend."""
         twin = load(case.cell).torch_equivalent
         if case.backend != "vendor" or twin is None or self.device.type != "cuda":
             return ""

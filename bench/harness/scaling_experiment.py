@@ -1,6 +1,6 @@
-"""The experiment of `bench scale`: each cell on 1, 2, 4, … ranks, strong and weak.
+"""Defines the experiment of `bench scale`: trains each cell on 1, 2, 4, … ranks, with strong and weak scaling.
 
-The first rank carries out the run and tells the others what to measure next; they follow until there is nothing more.
+The first rank controls the run and broadcasts each measurement to the others, until none is left.
 """
 
 import contextlib
@@ -19,11 +19,17 @@ from bench.studies.scaling.ranks import Ranks, rank_counts
 
 SCALINGS: tuple[Scaling, ...] = ("strong", "weak")
 Step = tuple[ScalingCase, Scaling, int]
-"""A case, how it is scaled, and the number of ranks."""
+"""A case, its kind of scaling, and the number of ranks."""
 
 
 class ScalingExperiment(Experiment):
-    """Measures every case on this rank: the first rank by `measure`, the others by `follow_first_rank`."""
+    """Measures data-parallel training on this rank: the first rank by `measure`, the others by `follow_first_rank`.
+
+    Args:
+        cases: The cells and sizes.
+        ranks: This rank and the others.
+        settings: The settings that a resumed run must share.
+    """
 
     def __init__(self, cases: Sequence[ScalingCase], ranks: Ranks, settings: dict[str, Any]):
         super().__init__("scale", ranks.device.type, settings)
@@ -47,7 +53,11 @@ class ScalingExperiment(Experiment):
                 raise RunStopped(self.describe_loss(str(error))) from None
 
     def follow_first_rank(self) -> None:
-        """Measures what the first rank says, on another rank. Raises SystemExit(1) when a rank is lost."""
+        """Takes part in every measurement that the first rank broadcasts; runs on another rank.
+
+        Raises:
+            SystemExit: A rank is lost (1).
+        """
         try:
             while step := self.tell(None):
                 self.measure_step(step)
@@ -56,12 +66,12 @@ class ScalingExperiment(Experiment):
             raise SystemExit(1) from None
 
     def dismiss(self) -> None:
-        """Tells the other ranks that there is nothing more to measure."""
+        """Tells the other ranks that no measurement is left."""
         with contextlib.suppress(RuntimeError):  # where they are lost
             self.tell(None)
 
     def tell(self, step: Step | None) -> Step | None:
-        """Returns the step of the first rank on every rank."""
+        """Broadcasts the first rank's step, None for the end, and returns it on every rank."""
         told = [step]
         dist.broadcast_object_list(told)
         return told[0]
@@ -79,6 +89,6 @@ class ScalingExperiment(Experiment):
         return f"rank {self.ranks.rank}: {self.now}: {why.splitlines()[0]}"
 
     def on_sigterm(self, number: int, _: FrameType | None) -> NoReturn:
-        """Ends this rank: torchrun ends all ranks once one has died."""
-        print_line(f"{self.describe_loss('ended, as another rank was lost')}; what was measured before is kept")
+        """Exits with a message; torchrun sends SIGTERM to all ranks when one has died."""
+        print_line(f"{self.describe_loss('ended, because another rank was lost')}; what was measured before is kept")
         raise SystemExit(1)

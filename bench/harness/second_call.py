@@ -1,7 +1,7 @@
-"""Call 2 of a campaign, chosen from what call 1 left in the folder: tests that failed, steps that didn't end, cases without a time, and
-then what call 2 has for everyone.
+"""Chooses the steps of a campaign's call 2 from the results of call 1: failed tests, unfinished steps, cases without a time, then the
+regular steps of call 2.
 
-The folder may come from another machine, and so may the tables in it: they are added to the device's own.
+The folder and its tables may come from another machine. The tables' entries are added to those of the devices here.
 """
 
 import json
@@ -18,18 +18,23 @@ from kernels.schedules.persistent import tuning
 from kernels.schedules.persistent.tiling import Chip
 
 Revision = tuple[str, bool]
-"""A commit, and whether the working tree has changes to it."""
+"""A commit, and whether the working tree has uncommitted changes."""
 
 AGAIN, MOST = Step("failed tests", 2, 60, test_arguments()), 60
-"""The step that repeats failed tests, before it has any, and how many it takes at most."""
+"""The step that repeats failed tests, without its tests, and the largest number of tests it repeats."""
 
 VERDICT = re.compile(r"\[gw\d+\] \[ *\d+%\] ([A-Z]+) (tests/\S.*?) *")
 BEGUN = re.compile(r"(tests/\S+\.py::.+?) *")
-"""What pytest's log has of a test that ended, and of one that begins."""
+"""Patterns of pytest's log: a test that ended, with its verdict, and a test that started."""
 
 
 def choose_steps(folder: Path, here: Revision) -> list[Step]:
-    """The steps of call 2 in this folder, for a working tree of this revision: those of everyone where there was no call 1."""
+    """Returns the steps of call 2. If there was no call 1 in the folder, these are the regular ones.
+
+    Args:
+        folder: The campaign's folder.
+        here: The revision of the working tree. Results of other revisions are not resumed.
+    """
     ended = read_outcomes(folder)
     if not ended:
         return list(select_steps(2))
@@ -45,12 +50,16 @@ def choose_steps(folder: Path, here: Revision) -> list[Step]:
 
 
 def read_outcomes(folder: Path) -> dict[str, Outcome]:
-    """Return the last outcome of every step, by its name."""
+    """Returns the last outcome of every step, by its name."""
     return {line["name"]: Outcome(**line) for line in read_lines(folder / OUTCOMES)}
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file of JSON lines, of which the last may be cut short; none where there is no file."""
+    """Yields the objects of a JSON lines file up to a partial last line; none if the file doesn't exist.
+
+    Args:
+        path: The file.
+    """
     for text in path.read_text().splitlines() if path.exists() else ():
         try:
             yield json.loads(text)
@@ -59,7 +68,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_verdicts(folder: Path, logs: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Every test that the logs name, with its last verdict: "" of one that only began."""
+    """Yields every test that the logs name with its last verdict, "" for a test that never ended.
+
+    Args:
+        folder: The folder of the logs.
+        logs: The names of the log files; missing ones are skipped.
+    """
     found: dict[str, str] = {}
     for path in (folder / log for log in logs):
         for text in path.read_text(errors="replace").splitlines() if path.exists() else ():
@@ -74,20 +88,20 @@ WRONG = ("FAILED", "ERROR", "")
 
 
 def repeat_failed_tests(verdicts: dict[str, str]) -> list[Step]:
-    """A step with the tests that failed and, after them, those that never ended."""
+    """Returns a step that runs the failed tests, then those that never ended; none if there are no such tests."""
     names = [name for wrong in WRONG for name, verdict in verdicts.items() if verdict == wrong]
     return [replace(AGAIN, arguments=test_arguments(*names[:MOST]))] if names else []
 
 
 def deselect(step: Step, names: Iterable[str]) -> Step:
-    """A step of tests without those that passed; any other as it is."""
+    """Returns a step of tests without the named ones. A step that runs no tests is returned unchanged."""
     if step.arguments[0] != "pytest":
         return step
     return replace(step, arguments=(*step.arguments, *(word for name in names for word in ("--deselect", name))))
 
 
 def is_finished(step: Step, ended: dict[str, Outcome], folder: Path) -> bool:
-    """Return whether a step ended by itself, tests with failures too, and left no case for want of time."""
+    """Returns whether a step ended by itself, even with failed tests, and skipped no case for lack of time."""
     found = ended.get(step.name)
     if found is None or found.code not in ((0, 1) if step.arguments[0] == "pytest" else (0,)):
         return False
@@ -96,7 +110,7 @@ def is_finished(step: Step, ended: dict[str, Outcome], folder: Path) -> bool:
 
 
 def repeat_failed_cases(folder: Path) -> list[Step]:
-    """A step that measures once more, into a folder of its own, the cells and backends of the headline that failed."""
+    """Returns a step that measures the failed cells and backends of the headline suite again, into a new folder; none if nothing failed."""
     found = [case for case, status in read_statuses(folder / "headline").items() if status in FAILURES]
     if not found:
         return []
@@ -107,18 +121,18 @@ def repeat_failed_cases(folder: Path) -> list[Step]:
 
 
 def read_statuses(folder: Path) -> dict[tuple[str, str, str], str]:
-    """The last status of every case of a run, by its cell, its backend and all of it."""
+    """Returns the last status of every case of a run, by its cell, its backend and its JSON."""
     cases = (line for line in read_lines(folder / "records.jsonl") if line.get("kind") == "case")
     return {(line["case"]["cell"], line["case"]["backend"], json.dumps(line["case"])): line["status"] for line in cases}
 
 
 def result_folder(step: Step) -> str | None:
-    """The folder of a step that measures a suite, in that of the campaign."""
+    """Returns the folder, inside the campaign's, of a step that measures a suite; None for other steps."""
     return next((word.removeprefix("{folder}/") for word in step.arguments if word.startswith("{folder}/")), None)
 
 
 def redirect(step: Step, folder: Path, here: Revision) -> Step:
-    """A step into a new folder, where the one that it would go on in was measured with other sources."""
+    """Returns a step that writes to a new folder if its own holds results of another revision."""
     name = result_folder(step)
     if name is None:
         return step
@@ -133,13 +147,17 @@ def number_name(name: str, n: int) -> str:
 
 
 def measured_revision(folder: Path) -> Revision | None:
-    """Return the revision that a run was measured with; None without a run."""
+    """Returns the revision of a run; None if there is no run."""
     run = next(read_lines(folder / "records.jsonl"), None)
     return None if run is None else (run["environment"]["commit"], run["environment"]["dirty"])
 
 
 def add_tables(folder: Path) -> int:
-    """Add the entries of the tables in the folder that the devices' own lack. Returns their number."""
+    """Adds the entries of a folder's tables to the tables of their devices, and returns how many were new.
+
+    Args:
+        folder: A campaign's folder, which may come from another machine.
+    """
     count = 0
     for path in sorted(folder.glob("*.json")):
         count += add_layers(path) if path.name.endswith(measured_layers.SUFFIX) else add_passes(path)
@@ -147,7 +165,7 @@ def add_tables(folder: Path) -> int:
 
 
 def add_passes(path: Path) -> int:
-    """Add what a table of tile configurations has for passes that were not tuned here."""
+    """Adds tuned passes that this machine's table lacks, and returns how many."""
     chip = Chip(path.stem, 0, 0)
     table = tuning.table_path(chip)
     own = {strip_measurement(entry) for entry in tuning.read_table(table)} if table.exists() else set()
@@ -158,7 +176,7 @@ def add_passes(path: Path) -> int:
 
 
 def add_layers(path: Path) -> int:
-    """Add what a table of whole layers has for calls that were not measured here."""
+    """Adds timed layers that this machine's table lacks, and returns how many."""
     device = path.name.removesuffix(measured_layers.SUFFIX)
     own = {layer.key for layers in measured_layers.load_table(device).values() for layer in layers}
     new = [layer for layer in tuning.read_entries(path, measured_layers.MeasuredLayer) if layer.key not in own]
@@ -168,5 +186,5 @@ def add_layers(path: Path) -> int:
 
 
 def strip_measurement(entry: tuning.TuningEntry) -> tuning.TuningEntry:
-    """Return an entry without its times, to compare by what was tuned."""
+    """Returns an entry without its times, to compare what was tuned."""
     return replace(entry, tiles=None, seconds=0.0, tried=0, torch="", triton="")

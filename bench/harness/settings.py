@@ -1,4 +1,4 @@
-"""The settings of a run, and the names that they take."""
+"""Defines the settings of `bench all` and their valid values."""
 
 from dataclasses import dataclass
 from typing import get_args
@@ -12,10 +12,26 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 @dataclass(frozen=True)
 class Settings:
-    """A run: which cells on which backends, at which sizes (T time steps, B sequences, D input and H hidden width), or of which suite,
-    which has sizes and, without a `dtype`, types of its own. `thorough`: with more samples, cold caches, and energy where it is
-    counted. `shard`: which part of it, "2/3" is the second of three, or "" for all. `lean`: whole layers alone, checked and timed with
-    few samples, and nothing measured beside."""
+    """The settings of a run.
+
+    Attributes:
+        cells: The names of the cells.
+        backends: The names of the backends.
+        seq_lens: Sequence lengths T; empty for a suite.
+        batch: Sequences in a batch, B; 0 for a suite.
+        hidden: Hidden width H; 0 for a suite.
+        input: Input width D; 0 for a suite.
+        dtype: The data type; "" for those of a suite.
+        precision: The precision of float32 products, "ieee" or "tf32".
+        device: "cpu" or "cuda".
+        seed: The seed of inputs, weights and the order of samples.
+        quick: Small sizes and few samples.
+        suite: The suite that determines cells, sizes and modes; "" for none.
+        modes: The passes that are timed.
+        thorough: More samples, times with cold caches and, where available, energy.
+        shard: The part of the run to measure: "2/3" is the second of three, "" is all of it.
+        lean: Only the time of whole layers, with few samples.
+    """
 
     cells: tuple[str, ...]
     backends: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The experiment of the studies of signals: a list of pieces, each measured from its own seed."""
+"""Defines the experiment of the signal studies: a list of pieces, each measured from its own seed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,14 @@ from bench.studies.signals.single_thread import one_thread
 
 
 class SignalExperiment(Experiment):
-    """Measures the pieces of a `shard` in their order. A piece is one record, so a run resumes after as many pieces as it has records."""
+    """Measures pieces in order. A piece gives one record, so a resumed run skips as many pieces as it has records.
+
+    Args:
+        name: The name of the study.
+        pieces: All pieces of the run.
+        settings: The settings that a resumed run must share.
+        shard: The part of the run to measure, "I/N", or "" for all of it.
+    """
 
     def __init__(self, name: str, pieces: Sequence[Piece], settings: dict[str, Any], shard: str = ""):
         super().__init__(name, settings["device"], settings | ({"shard": shard} if shard else {}))

@@ -1,4 +1,4 @@
-"""The experiment of `bench all`: the cases of a run, measured by a worker process."""
+"""Defines the experiment of `bench all`, whose cases a worker process measures."""
 
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -14,7 +14,12 @@ from bench.records import Environment
 
 
 class SpeedExperiment(Experiment):
-    """Measures the cases of `run_settings`; a case's check, and one call of it, may take `case_limit` seconds each."""
+    """Measures the cases of a run in a worker process.
+
+    Args:
+        run_settings: The settings of the run.
+        case_limit: The seconds that a case's check, and one call of it, may take.
+    """
 
     def __init__(self, run_settings: Settings, case_limit: float):
         super().__init__(run_settings.suite, run_settings.device, asdict(run_settings))

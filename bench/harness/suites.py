@@ -1,11 +1,10 @@
-"""Lists of shapes by name, most informative first, as data: `python -m bench all --suite NAME` measures one.
+"""Lists the shapes of suites, most informative first: `python -m bench all --suite NAME` measures one.
 
-`deepbench` is DeepBench's list (baidu-research/DeepBench, code/kernels/rnn_problems.h): its training shapes, then those it infers
-on a server and on a device. Its own rules leave the input product out, which is a row of its own here; torch.nn always computes it.
-`headline` asks how fast the cells are at the sizes that people use, `crossover` what happens on both sides of each size at which
-cuDNN changes its algorithm (see `bench.measure.cudnn_algorithm`). `scans` has cells that need no product in their loop at the sizes at
-which the
-packages that scan them show theirs.
+- `headline`: the speed of the cells at sizes that are common in practice.
+- `deepbench`: DeepBench's list (baidu-research/DeepBench, code/kernels/rnn_problems.h): training shapes, then inference shapes of
+  servers and of devices. DeepBench excludes the input projection; here it has a row of its own, as torch.nn always computes it.
+- `crossover`: sizes on both sides of each size at which cuDNN changes its algorithm (`bench.measure.cudnn_algorithm`).
+- `scans`: cells without a product in their loop, at the sizes that scan packages publish.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,17 @@ SEED = ("minimal", "cfn", "gru", "lstm", "vanilla")
 
 @dataclass(frozen=True)
 class Shape:
-    """A cell at a size: T time steps, B sequences, D input and H hidden width; `modes` are the passes that are measured of it."""
+    """A cell at a size.
+
+    Attributes:
+        cell: The cell's name.
+        T: Time steps.
+        B: Sequences in a batch.
+        D: Input width.
+        H: Hidden width.
+        dtype: The data type.
+        modes: The passes that are timed.
+    """
 
     cell: str
     T: int
@@ -32,6 +41,7 @@ class Shape:
 
     @property
     def work(self) -> int:
+        """Returns a number proportional to the multiplications of a vanilla cell."""
         return self.T * self.B * self.H * (self.D + self.H)
 
 
@@ -46,7 +56,7 @@ TRAINING: tuple[Sizes, ...] = (
     ("gru", (512,), (32,), (1,)),
     ("gru", (1024,), (32, 64), (1500,)),
 )
-"""Cell, H, B and T, every one with every other. D = H."""
+"""Cell, values of H, of B and of T, in all combinations; D = H."""
 
 SERVER: tuple[Sizes, ...] = (
     ("lstm", (512, 1024, 2048), (1, 2, 4), (25,)),
@@ -64,6 +74,7 @@ DEVICE: tuple[Sizes, ...] = (
 
 
 def expand_sizes(sizes: Sequence[Sizes], *modes: Mode) -> Iterator[Shape]:
+    """Yields a shape for each combination of the sizes, in both 16-bit types."""
     for cell, widths, batches, lengths in sizes:
         for H in widths:
             for B in batches:
@@ -73,7 +84,7 @@ def expand_sizes(sizes: Sequence[Sizes], *modes: Mode) -> Iterator[Shape]:
 
 
 def headline_shapes() -> Iterator[Shape]:
-    """First the LSTM of the published comparisons (FlashRNN, arXiv 2412.07752, figure 4), then every cell around it."""
+    """Yields the LSTM of published comparisons (FlashRNN, arXiv 2412.07752, figure 4) first, then all cells around this size."""
     for dtype in HALVES:
         for cell in ("lstm", "gru"):
             yield Shape(cell, 1024, 16, 768, 768, dtype)
@@ -96,8 +107,9 @@ CLIFFS: tuple[tuple[str, str, tuple[tuple[int, int, int], ...]], ...] = (
     ("vanilla", "float16", ((88, 896, 896), (96, 896, 896), (96, 768, 768))),
     ("gru", "float16", ((64, 512, 512),)),
 )
-"""Cell, dtype and (B, D, H): the small H of backward and forward; H and D by 128, and 16 bit of one kind against the other;
-H above 1024; B by 8 and above 128; the simple network's B and H; and a GRU, for which no size is persistent."""
+"""Cell, dtype and (B, D, H), by the condition of cuDNN's that they cross: small H in the backward and the forward pass; H and D by 128,
+and one 16-bit type against the other; H above 1024; B by 8 and above 128; B and H of a vanilla cell; and a GRU, which has no persistent
+size."""
 
 STEPS = 256
 
@@ -113,12 +125,12 @@ WIDTHS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
     (8, 1536, (128, 512, 2048, 4096)),
     (16, 128, (128, 512, 2048, 8192, 16384)),
 )
-"""B, H and T: accelerated-scan's table (README of version 0.2, up to T=65536, which a step in float64 for each T is too slow for) and that
-of fla's HGRN (the head of fla/ops/hgrn/chunk.py)."""
+"""B, H and values of T: those of accelerated-scan (README of version 0.2; its T goes up to 65536, where the float64 reference takes too
+long) and of fla's HGRN (the head of fla/ops/hgrn/chunk.py)."""
 
 
 def scan_shapes() -> Iterator[Shape]:
-    """The middle of both tables first, then every length in both dtypes."""
+    """Yields the middle length of both tables first, then every length, in both dtypes."""
     sizes = [(B, H, T) for B, H, lengths in WIDTHS for T in sorted(lengths, key=lambda T: (T != 2048, T))]
     for B, H, T in sorted(sizes, key=lambda size: size[2] != 2048):
         for dtype in ("float32", "bfloat16"):
@@ -137,6 +149,6 @@ FEW = 3
 
 
 def smallest_shapes(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
-    """The few with the least work, in their order."""
+    """Returns the FEW shapes with the least work, in their given order."""
     few = sorted(shapes, key=lambda shape: shape.work)[:FEW]
     return tuple(shape for shape in shapes if shape in few)

@@ -1,4 +1,4 @@
-"""A run, carried out by a process that may die: measurements are kept, the case at fault is recorded, and the rest continues."""
+"""Runs work units in a worker process that may die: records stay, the case at fault is recorded, and the remaining cases are measured."""
 
 import math
 import time
@@ -13,24 +13,24 @@ from bench.harness.worker import Progress, UnitDone, Worker, WorkerDied, WorkerF
 from bench.records import Case, CaseRecord, Environment, Record, Records
 
 TRIES = 3
-"""Processes that may die one after another with no case at hand: then it is the machine."""
+"""The number of processes that may die in a row without a current case; then the machine is at fault."""
 
 
 class NoWorker(RunStopped):
-    """No process stays alive here; the message says how the last one ended."""
+    """Every worker process dies; the message says how the last one ended."""
 
 
 class Supervisor:
     """Gives work units to a worker process, which may die.
 
     Args:
-        worker: the process.
-        tell: gets what runs now and how many pieces are finished; "" while nothing is new.
+        worker: The worker process.
+        tell: Receives what runs now, "" if unchanged, and the number of finished pieces.
 
     Attributes:
-        spent: seconds by activity.
-        skipped: the units for which there was no time.
-        failed: lines for the failed units that have no case to be the status of.
+        spent: Seconds by activity.
+        skipped: The units that were not measured for lack of time.
+        failed: Lines about failed units that have no cases.
     """
 
     def __init__(self, worker: Worker, tell: Callable[[str, int], None]):
@@ -41,18 +41,22 @@ class Supervisor:
         self.failed: list[str] = []
 
     def read_machine(self) -> Environment:
-        """The device, the libraries and what the device does at its best."""
+        """Returns the description of the device and the libraries, with the device's measured peak rates."""
         found: list[Any] = []
         self.run_unit(WorkUnit("machine", "reading the machine"), found.append)
         return found[0]
 
     def run_units(self, units: list[WorkUnit], emit: Callable[[Record], None], before: Records | None, until: float = math.inf) -> None:
-        """Carries out what `before` lacks of the units, and emits each record.
+        """Measures what `before` lacks of the units, and emits each record. Cases without time left get the status "skipped".
 
-        After `until`, of `time.monotonic`, no unit starts; where there is such an end, timing groups come first.
+        Args:
+            units: The work units.
+            emit: Receives each record.
+            before: The records of the run that is resumed, or None.
+            until: The time, on the clock of `time.monotonic`, after which no unit starts. If it is finite, timing groups come first.
 
         Raises:
-            NoWorker: the process dies again and again.
+            NoWorker: Every worker process dies.
         """
         for unit in sorted(units, key=lambda unit: until < math.inf and unit.kind != "timing group"):
             rest = remaining_work(unit, before)
@@ -67,8 +71,11 @@ class Supervisor:
             emit(make_case_record(case, "skipped", "left out: the budget was spent"))
 
     def run_unit(self, unit: WorkUnit, emit: Callable[[Any], None]) -> None:
-        """Do a unit. A case that ends its process, or never ends, is recorded and left out, and the others are asked for again, but for
-        those that have failed by then."""
+        """Runs a unit until all its cases have a record.
+
+        A case that ends its process, or exceeds its time, is recorded. The unit then runs again without this case and without those that
+        have failed.
+        """
         deaths, failed = 0, list[Case]()
 
         def keep(line: Any) -> None:
@@ -85,7 +92,7 @@ class Supervisor:
                 deaths = 0 if end.cases else deaths + 1
                 for case in end.cases:
                     emit(make_case_record(case, "timeout" if end.late else "crashed", str(end)))
-                unit = unit.without([*end.cases, *failed])
+                unit = unit.remove_cases([*end.cases, *failed])
                 if unit.kind in PREVIEWS:
                     self.failed.append(f"{unit.name}: {end}")
                     return
@@ -93,6 +100,7 @@ class Supervisor:
                     raise NoWorker(f"{unit.name}: {end}, {TRIES} times in a row, before a case was begun") from None
 
     def on_message(self, message: Any, emit: Callable[[Any], None]) -> None:
+        """Handles a message of the process; None means that there was none."""
         if message is None:
             if not self.timing:
                 self.tell("", 0)
@@ -105,7 +113,11 @@ class Supervisor:
             emit(message)
 
     def stop(self, emit: Callable[[Record], None]) -> None:
-        """Ends the process and emits what it has still measured."""
+        """Ends the worker process and emits the records it has finished.
+
+        Args:
+            emit: Receives each record.
+        """
         for message in self.worker.drain():
             if not isinstance(message, (Progress, UnitDone, WorkerFailed, Environment)):
                 emit(message)

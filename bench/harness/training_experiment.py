@@ -1,4 +1,4 @@
-"""The experiment of `bench train`: cells trained on a task, interleaved."""
+"""Defines the experiment of `bench train`: cells trained on a task, interleaved."""
 
 import torch
 
@@ -10,7 +10,12 @@ from bench.studies.training.trainings import TrainingRunner
 
 
 class TrainingExperiment(Experiment):
-    """Trains what a plan has and keeps checkpoints beside the records. A run that is resumed may have other cells and more seeds."""
+    """Trains the cells of a plan and keeps checkpoints beside the records. A resumed run may add cells and seeds.
+
+    Args:
+        plan: The task, the cells and the seeds.
+        device: "cpu" or "cuda".
+    """
 
     def __init__(self, plan: TrainingPlan, device: str):
         task = plan.task

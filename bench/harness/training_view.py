@@ -1,4 +1,4 @@
-"""Trainings as they go, on stderr: a line for each with its curve, or, where nobody watches, a line for each that is finished."""
+"""Shows trainings on stderr: on a terminal, a line with a learning curve for each; otherwise, a line for each finished one."""
 
 import math
 from collections.abc import Iterator
@@ -13,11 +13,16 @@ from bench.records.training_record import Point, TrainingRecord, Trial
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDE, ROWS = 40, 12
-"""Letters of a curve, and trainings shown at a time: those that were last told of, in the order in which they began."""
+"""The characters of a curve, and the number of trainings shown: those updated last, in the order in which they began."""
 
 
 class TrainingView:
-    """The trainings seen so far."""
+    """The learning curves of the trainings so far.
+
+    Args:
+        metric: The name of the metric.
+        live: The display; None if stderr is not a terminal.
+    """
 
     def __init__(self, metric: str, live: Live | None):
         self.metric, self.live = metric, live
@@ -25,13 +30,23 @@ class TrainingView:
         self.told: list[Trial] = []
 
     def add_point(self, trial: Trial, point: Point) -> None:
-        """A look at the validation data."""
+        """Adds an evaluation on the validation data to a training's curve.
+
+        Args:
+            trial: The training.
+            point: The evaluation.
+        """
         self.curves.setdefault(trial, []).append(point)
         self.told = [*(other for other in self.told if other != trial), trial][-ROWS:]
         if self.live:
             self.live.update(self.make_table())
 
     def add_record(self, record: TrainingRecord) -> None:
+        """Prints the result of a finished training if there is no live display.
+
+        Args:
+            record: The training's record.
+        """
         if not self.live:
             print_line(summarize_record(record))
 
@@ -48,7 +63,7 @@ class TrainingView:
 
 
 def make_sparkline(values: list[float]) -> str:
-    """The last values as letters of eight heights, between the lowest and the highest of all."""
+    """Returns the last WIDE values as characters of eight heights, scaled to the range of all values."""
     finite = [v for v in values if math.isfinite(v)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     heights = (round((v - low) / (high - low or 1.0) * (len(BARS) - 1)) if math.isfinite(v) else 0 for v in values[-WIDE:])
@@ -65,7 +80,14 @@ def summarize_record(record: TrainingRecord) -> str:
 
 @contextmanager
 def show_trainings(metric: str) -> Iterator[TrainingView]:
-    """Shows trainings for as long as the context lasts."""
+    """Shows trainings while the context lasts.
+
+    Args:
+        metric: The name of the metric.
+
+    Yields:
+        The view, which takes evaluations and records.
+    """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield TrainingView(metric, None)

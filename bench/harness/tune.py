@@ -1,7 +1,7 @@
-"""Time tile configurations of the persistent kernels, and `stepwise`, on this GPU and write the fastest into the device's table.
+"""Times tile configurations of the persistent kernels, and `stepwise`, on this GPU, and writes the fastest to the device's table.
 
-Passes are taken in the order of the suites, each once; one that the table has is left alone, so a rerun resumes. A
-tile configuration counts only if its results are those of `stepwise`, and only if its kernel spills nothing.
+Passes are timed in the order of the suites, each once. A pass in the table is skipped, so a rerun resumes. A tile configuration counts
+only if its results equal those of `stepwise` and its kernel spills no registers.
 """
 
 import json
@@ -22,7 +22,7 @@ import cells
 from bench.harness.suites import SUITES
 from bench.measure.clock import Contestant, Rule, interleave
 from bench.measure.environment import find_version
-from bench.measure.failure import is_gpu_lost as gone
+from bench.measure.failure import is_gpu_lost
 from bench.measure.gate import compute_error, find_tolerance
 from bench.measure.problem import DTYPES
 from kernels.derive.plan import plan
@@ -34,10 +34,10 @@ from kernels.schedules.persistent.tuning import Schedule, TuningEntry
 from kernels.schedules.stepwise import stepwise
 
 T = 128
-"""Steps of the loops that are timed."""
+"""The time steps of the loops that are timed."""
 
 AHEAD = 4
-"""Passes whose kernels are compiled while one is timed."""
+"""The number of passes whose kernels are compiled while one is timed."""
 
 
 RULE = Rule(fewest=5, most=15, seconds=0.05)
@@ -46,7 +46,16 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PassKey:
-    """A pass in words that travel to another process."""
+    """A pass as plain values, which can be sent to another process.
+
+    Attributes:
+        cell: The cell's name.
+        direction: "forward" or "backward".
+        B: Sequences in a batch.
+        H: Hidden width.
+        dtype: The data type.
+        tf32: Products are in tf32.
+    """
 
     cell: str
     direction: Direction
@@ -57,11 +66,17 @@ class PassKey:
 
     @property
     def work(self) -> Pass:
+        """Returns the pass itself, with the cell's plan."""
         return Pass(plan(cells.load(self.cell)), self.direction, self.B, self.H, DTYPES[self.dtype], self.tf32)
 
 
 def suite_passes(names: Iterable[str], dtype: str = "") -> Iterator[PassKey]:
-    """Every pass of the suites of these names, each once, where there is a product in the loop; all in one `dtype` if that is given."""
+    """Returns the passes of suites, each once, for cells with a product in their loop.
+
+    Args:
+        names: The names of the suites.
+        dtype: The data type of all passes; "" for those of the suites.
+    """
     shapes = [shape for name in names for shape in SUITES[name] if plan(cells.load(shape.cell)).stages]
     found = (
         PassKey(s.cell, d, s.B, s.H, dtype or s.dtype) for s in shapes for d in (DIRECTIONS if "training" in s.modes else DIRECTIONS[:1])
@@ -70,15 +85,25 @@ def suite_passes(names: Iterable[str], dtype: str = "") -> Iterator[PassKey]:
 
 
 def current_gpu() -> tuple[torch.device, Chip, int]:
-    """The GPU, what it is, and its compute capability."""
+    """Returns the current GPU, its description and its compute capability (90 for an H100)."""
     index = torch.cuda.current_device()
     major, minor = torch.cuda.get_device_capability(index)
     return torch.device("cuda", index), get_chip(index), 10 * major + minor
 
 
 def tune_passes(budget: float, tell: Tell, chosen: Iterable[PassKey], tried: int = 16, out: Path | None = None) -> None:
-    """Fill the table of this GPU for about `budget` seconds with at most `tried` tile configurations of each pass. Calls `tell` with
-    a line for each pass; `out` gets a copy of the table and, in tilings.jsonl, every measured time and the model's."""
+    """Fills the table of this GPU.
+
+    Args:
+        budget: The seconds after which no new pass starts.
+        tell: Called with a line for each pass.
+        chosen: The passes to tune.
+        tried: The largest number of tile configurations timed for each pass.
+        out: A folder for a copy of the table and for tilings.jsonl, with every measured time and the model's estimate.
+
+    Raises:
+        RuntimeError: The GPU is lost to this process.
+    """
     end = time.monotonic() + budget
     device, gpu, capability = current_gpu()
     todo = [name for name in chosen if not is_tuned(name, gpu)]
@@ -100,7 +125,7 @@ def tune_passes(budget: float, tell: Tell, chosen: Iterable[PassKey], tried: int
 
 
 def append_timings(out: Path, name: PassKey, gpu: Chip, steps: dict[Tiles | None, float]) -> None:
-    """Append the seconds per step of every tile configuration to tilings.jsonl, None being `stepwise`, and copy the table."""
+    """Appends the seconds per step of every tile configuration to tilings.jsonl, null being `stepwise`, and copies the table."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "tilings.jsonl").open("a") as stream:
         for tiles, took in steps.items():
@@ -111,31 +136,45 @@ def append_timings(out: Path, name: PassKey, gpu: Chip, steps: dict[Tiles | None
 
 
 def is_tuned(name: PassKey, gpu: Chip) -> bool:
-    """Return whether the table has a pass at exactly this batch."""
+    """Returns whether the table has a pass at exactly this batch size."""
     schedules: tuple[Schedule, ...] = ("persistent", "stepwise")
     found = [tuning.find_entry(name.work, gpu, schedule) for schedule in schedules]
     return all(entry is not None and (entry.B, entry.dtype) == (name.B, name.dtype) for entry in found)
 
 
 def submit_compilations(pool: ProcessPoolExecutor, name: PassKey, gpu: Chip, capability: int, tried: int) -> dict[Tiles, Future[int]]:
-    """Compile the kernels of a pass, several at once, into Triton's cache on disk. A result is the bytes a kernel spills."""
+    """Compiles the kernels of a pass in parallel, into Triton's cache on disk. Each future returns the bytes that a kernel spills."""
     return {tiles: pool.submit(compile_kernels, name, tiles, capability) for tiles in rank_tilings(name.work, gpu)[:tried]}
 
 
 def compile_kernels(name: PassKey, tiles: Tiles, capability: int) -> int:
+    """Compiles the kernel of a tile configuration and returns the bytes that it spills."""
     used = compile_for.measure_kernel(capability, lambda: persistent.compile_kernel(name.work, tiles))
     return used.stack + used.local
 
 
 def tune_pass(name: PassKey, built: dict[Tiles, Future[int]], device: torch.device, gpu: Chip) -> tuple[str, dict[Tiles | None, float]]:
-    """Time a pass and add what was fastest to the table. Returns a line about it, and the seconds per step of every tile configuration."""
+    """Times a pass and adds the fastest tile configuration to the table.
+
+    Args:
+        name: The pass.
+        built: The bytes that each tile configuration's kernel spills.
+        device: The GPU.
+        gpu: The GPU's description.
+
+    Returns:
+        A line about the pass, and the seconds per step of every tile configuration; None is `stepwise`.
+
+    Raises:
+        RuntimeError: The GPU is lost to this process.
+    """
     calls, wrong = make_calls(name, built, device)
 
-    def lost(key: Tiles | None, error: Exception) -> None:
+    def on_error(key: Tiles | None, error: Exception) -> None:
         wrong[f"{type(error).__name__}: {error}"] = key
 
-    taken = interleave({key: Contestant(call) for key, call in calls.items()}, RULE, 0, device, lambda key: None, lost)
-    if gone(device):
+    taken = interleave({key: Contestant(call) for key, call in calls.items()}, RULE, 0, device, lambda key: None, on_error)
+    if is_gpu_lost(device):
         raise RuntimeError(f"the GPU is lost to this process since {name}: {next(iter(wrong), 'no error was raised')}")
     step = {key: min(samples.seconds) / T for key, samples in taken.items()}
     best = min((key for key in step if key is not None), key=lambda key: step[key], default=None)
@@ -149,14 +188,14 @@ def tune_pass(name: PassKey, built: dict[Tiles, Future[int]], device: torch.devi
         ))  # fmt: skip
     micro = {key: f"{1e6 * value:.2f} µs" for key, value in step.items()}
     found = f"{best} {micro[best]}" if best else "no tile configuration"
-    faults = f", {len(wrong)} out: {next(iter(wrong))}" if wrong else ""
+    faults = f", {len(wrong)} excluded: {next(iter(wrong))}" if wrong else ""
     return f"{name.cell} {name.direction} B={name.B} H={name.H} {name.dtype}: {found}, stepwise {micro.get(None, 'failed')}{faults}", step
 
 
 def make_calls(
     name: PassKey, built: dict[Tiles, Future[int]], device: torch.device
 ) -> tuple[dict[Tiles | None, Callable[[], object]], dict[str, Tiles | None]]:
-    """The calls to time, `stepwise` under None, and for what is out of the race the reason."""
+    """Returns the calls to time, with `stepwise` under None, and the excluded tile configurations by reason."""
     work, forward = name.work, name.direction == "forward"
     loop = persistent.random_inputs(work, T, device)
     dy = torch.randn_like(loop.states[0].expand(T, -1, -1)).contiguous()
@@ -185,6 +224,6 @@ def make_calls(
 
 
 def list_tensors(result: object) -> list[Tensor]:
-    """List the tensors of a pass, in the same order for all schedules."""
+    """Returns the tensors of a pass's result, in the same order for all schedules."""
     groups = (result.history, result.arguments) if isinstance(result, ForwardResult) else vars(result).values()
     return [t for group in groups if group is not None for t in group]

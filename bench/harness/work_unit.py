@@ -1,4 +1,4 @@
-"""A unit of work: what the process that measures is asked for at a time."""
+"""Defines the work unit: the amount of work that the worker process gets at a time."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -7,16 +7,19 @@ from typing import Literal
 from bench.records import Case
 
 Kind = Literal["machine", "check", "gradients", "dynamics", "learning", "timing group"]
-PREVIEWS: dict[Kind, str] = {"dynamics": "how signals travel", "learning": "what is learned"}
-"""Short previews of what other commands measure in full. They have no cases, and the run continues if one fails."""
+PREVIEWS: dict[Kind, str] = {"dynamics": "signal propagation", "learning": "a short training"}
+"""Short previews of the studies of other commands. They have no cases, and the run continues if one fails."""
 
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """A piece of work for the process that measures.
+    """A piece of work for the worker process.
 
-    Its kind says what: read the machine, check a case without a time, measure the gradient norms that go with a case, preview what a
-    study measures, or time the cases of a group interleaved.
+    Attributes:
+        kind: The kind of work. "machine" reads the machine, "check" checks a case without timing it, "gradients" measures the gradient
+            norms of a case, "dynamics" and "learning" preview a study, and "timing group" times its cases interleaved.
+        name: A line for progress.
+        cases: The cases; none for "machine" and previews.
     """
 
     kind: Kind
@@ -25,8 +28,13 @@ class WorkUnit:
 
     @property
     def pieces(self) -> int:
-        """The steps of the progress bar that it takes."""
+        """Returns the number of progress steps that the unit takes."""
         return {"machine": 0, "timing group": 2}.get(self.kind, 1) * max(1, len(self.cases))
 
-    def without(self, cases: Collection[Case]) -> "WorkUnit":
+    def remove_cases(self, cases: Collection[Case]) -> "WorkUnit":
+        """Returns the unit without some cases.
+
+        Args:
+            cases: The cases to remove.
+        """
         return replace(self, cases=tuple(case for case in self.cases if case not in cases))

@@ -1,4 +1,4 @@
-"""A process that measures: spawned, kept warm, and replaced when it dies. All that it can take down with it is the case at hand."""
+"""Measures in a spawned process that is reused and, when it dies, replaced. A death costs no more than the current case."""
 
 import contextlib
 import multiprocessing
@@ -20,38 +20,43 @@ from bench.harness.work_unit import WorkUnit
 from bench.records import Case, Environment, Record
 
 PATIENCE = 0.5
-"""Seconds between two looks at a process that says nothing. The one who waits sleeps meanwhile: a processor may be timing."""
+"""The seconds between two checks of a silent process. The parent sleeps meanwhile, since the process may be timing."""
 
 START = 240.0
-"""Seconds that a process may take for what is no case's: to start, on a machine that may be busy, or to read the machine."""
+"""The seconds that a process may take without a current case: to start on a busy machine, or to read the machine."""
 
 LAST = 5.0
-"""Seconds that a process which is stopped has to hand out what it measured."""
+"""The seconds that a stopped process has to send its finished records."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The work that runs now, and how many pieces are finished since the last message."""
+    """A message: what runs now, and the number of pieces finished since the last message."""
 
     words: str
     finished: int
 
     @property
     def timing(self) -> bool:
-        """Return whether calls are timed from now on: the other processes stay idle then."""
+        """Returns whether calls are timed from now on; then other processes stay idle."""
         return self.words.startswith("timing ")
 
 
 @dataclass(frozen=True)
 class UnitDone:
-    """A unit is done; `spent` are seconds by activity."""
+    """A message: the unit is done. `spent` has seconds by activity."""
 
     spent: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class WorkerFailed:
-    """The process can't go on, and says why: a GPU takes no more work from it, or there is a fault in this program."""
+    """A message: the process can't continue.
+
+    Attributes:
+        why: The reason.
+        fault: The cause is a bug in this program, not a lost GPU.
+    """
 
     why: str
     fault: bool = False
@@ -61,8 +66,12 @@ Message = Progress | UnitDone | WorkerFailed | Record | Environment
 
 
 class WorkerDied(Exception):
-    """A process ended, or had to be ended, before its unit: because of which cases, none where none was begun; `late` where one took too
-    long."""
+    """The worker process ended, or was killed, before its unit was done.
+
+    Attributes:
+        cases: The cases that caused it; empty if none had begun.
+        late: The process exceeded the time limit.
+    """
 
     def __init__(self, cases: Sequence[Case], why: str, late: bool = False):
         super().__init__(why)
@@ -70,19 +79,24 @@ class WorkerDied(Exception):
 
 
 class Worker:
-    """Does units of a run with these settings, one after another, in a process that is started at once and again when it has died. A case
-    may take `limit` seconds to be built and checked, or to be called once."""
+    """Runs work units one after another in a process. The process starts at once, and again after it has died.
+
+    Args:
+        settings: The settings of the run.
+        limit: The seconds that a case's check, or one call of it, may take.
+    """
 
     def __init__(self, settings: Settings, limit: float):
         self.settings, self.limit = settings, limit
         self.start()
 
     def start(self) -> None:
+        """Starts the process."""
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.mark = context.RawArray("d", [-1.0, time.monotonic(), 0.0])
         self.process = context.Process(target=worker_main, args=(self.settings, theirs, self.mark), daemon=True)
-        resource_tracker.ensure_running()  # started along with a process, it would lift the block
+        resource_tracker.ensure_running()  # if a process start started it, it would unblock SIGINT
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the process inherits, until it can ignore it
         try:
             self.process.start()
@@ -91,10 +105,15 @@ class Worker:
         theirs.close()
 
     def run_unit(self, unit: WorkUnit) -> Iterator[Message | None]:
-        """Yield the messages of the process until the unit is done, and None now and then while there are none. The process waits for each
-        to be handled.
+        """Yields the messages of the process until the unit is done, and None from time to time while there are none. The process waits
+        until each message is handled.
 
-        Raises Died, and RuntimeError where this program is at fault.
+        Args:
+            unit: The work unit.
+
+        Raises:
+            WorkerDied: The process ended or was killed.
+            RuntimeError: The process reported a bug in this program.
         """
         if not self.process.is_alive():
             self.start()
@@ -127,7 +146,7 @@ class Worker:
             self.pipe.send(None)
 
     def drain(self) -> Iterator[Message]:
-        """Stop the process; what it still says of the race it was in."""
+        """Stops the process and yields the messages that it still sends, such as the samples of the current timing group."""
         self.process.terminate()
         end = time.monotonic() + LAST
         with contextlib.suppress(EOFError, OSError):
@@ -137,11 +156,12 @@ class Worker:
         self.kill()
 
     def kill(self) -> None:
+        """Kills the process and waits for its end."""
         self.process.kill()
         self.process.join()
 
     def blamed_cases(self, unit: WorkUnit) -> list[Case]:
-        """The case at hand and, while it is checked, those that share its check."""
+        """Returns the current case; during its check, also the cases that share the check."""
         number, sharing = int(self.mark[0]), bool(self.mark[2])
         if not 0 <= number < len(unit.cases):
             return []
@@ -156,7 +176,14 @@ class Worker:
 
 
 def worker_main(settings: Settings, pipe: Connection, mark: Any) -> None:
-    """Do the work that comes through the pipe, in the new process. What libraries print goes to stderr."""
+    """Runs in the new process: does the work units that arrive through the pipe. Output of libraries to stdout goes to stderr.
+
+    Args:
+        settings: The settings of the run.
+        pipe: The connection to the parent: work units in, messages out.
+        mark: Shared memory: the index of the current case (-1 for none), when it began on the clock of `time.monotonic`, and whether it
+            is checked (1 or 0).
+    """
     os.dup2(sys.stderr.fileno(), 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; the parent says when to stop
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
@@ -172,6 +199,7 @@ def worker_main(settings: Settings, pipe: Connection, mark: Any) -> None:
 
 
 def worker_loop(settings: Settings, pipe: Connection, say: Callable[[Message], None], mark: Any) -> None:
+    """Does work units until the pipe closes."""
     import numpy as np
 
     from bench.harness.runner import DeviceLost, Runner
@@ -203,7 +231,7 @@ def raise_interrupt(*_: object) -> None:
 
 
 def exit_with_parent() -> None:
-    """Exit when the parent process has ended: nobody wants the work then."""
+    """Exits when the parent process has ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,1 +1,1 @@
-"""A bundle for a machine that can install nothing: wheels, compiled kernels, and the commit that it runs."""
+"""Makes a bundle for a machine that can't install packages: wheels, compiled kernels, and the commit of the sources."""

@@ -1,4 +1,4 @@
-"""A bundle where it arrived: are its kernels found here? If not, they are compiled here."""
+"""Checks a bundle on the machine where it arrived. If its kernels aren't found there, it compiles them."""
 
 import json
 import tarfile
@@ -8,42 +8,63 @@ from pathlib import Path
 from bench.errors import UsageError
 from bench.harness.bundle import compile_list, launchers
 from bench.harness.bundle.compile_list import Tell
-from bench.harness.bundle.kernel_list import KernelWork, parse_line, select_samples
+from bench.harness.bundle.kernel_list import KernelWork, parse_lines, select_samples
 from bench.harness.bundle.pack import FOLDER, Manifest
 
 
 @dataclass(frozen=True)
 class Bundle:
+    """The content of a bundle that its check needs: its manifest, and the kernels that it was made from."""
+
     manifest: Manifest
     works: list[KernelWork]
 
 
 def read_bundle(path: Path) -> Bundle:
-    """The manifest and the list of a bundle: its file, or the folder it was unpacked to. Raises UsageError."""
+    """Reads the manifest and the kernel list of a bundle.
+
+    Args:
+        path: The bundle's file, or the folder that it was unpacked to.
+
+    Raises:
+        UsageError: The path is not a bundle.
+    """
     try:
         if path.is_dir():
             manifest, listed = ((path / name).read_text() for name in ("manifest.json", "list.jsonl"))
         else:
             with tarfile.open(path) as tar:
                 manifest, listed = (read_member(tar, name) for name in ("manifest.json", "list.jsonl"))
-        return Bundle(Manifest(**json.loads(manifest)), parse_line(listed))
+        return Bundle(Manifest(**json.loads(manifest)), parse_lines(listed))
     except (OSError, tarfile.TarError, KeyError, ValueError, TypeError) as error:
         raise UsageError(f"{path} is no bundle: {error}") from None
 
 
 def read_member(tar: tarfile.TarFile, name: str) -> str:
+    """Returns the text of a file in a bundle."""
     file = tar.extractfile(f"{FOLDER}/{name}")
     assert file is not None
     return file.read().decode()
 
 
 def check_bundle(bundle: Bundle, processes: int, tell: Tell) -> bool:
-    """Say in a line whether a few kernels, one of each kind, are found, with a key here and in the bundle. If not, compile the whole
-    list, as far as it isn't in the cache. Returns whether they were found."""
+    """Checks that one kernel of each kind is found in the cache under the bundle's key. If not, compiles all missing kernels of the list.
+
+    Args:
+        bundle: The bundle.
+        processes: The number of processes that compile.
+        tell: Called with a line that begins with "hit" or "miss" and compares a key, and with progress.
+
+    Returns:
+        Whether the kernels were found.
+
+    Raises:
+        UsageError: The bundle's list is empty.
+    """
     manifest, cache = bundle.manifest, Path(bundle.manifest.cache)
     few = select_samples(bundle.works)
     if not few:
-        raise UsageError("the bundle's list is empty: there is nothing to find")
+        raise UsageError("the bundle's list is empty: there are no kernels to check")
     tried = compile_list.compile_works(few, manifest.capability, cache, min(processes, len(few)), None, lambda words: None)
     keys = {str(work): (*tried.keys[work], tried.failed.get(work, ""))[0] for work in few}
     wrong = next((name for name in keys if keys[name] != manifest.keys.get(name)), None)

@@ -1,4 +1,4 @@
-"""Triton's cache on disk, watched: which of its folders are asked for, and which are written."""
+"""Records which folders of Triton's disk cache are requested, and which are written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,12 @@ from triton.runtime.cache import FileCacheManager
 
 @dataclass
 class CacheUse:
-    """Names of the cache's folders: all that were asked for, and those that something was written to."""
+    """The use of Triton's cache.
+
+    Attributes:
+        folders: The names of all requested folders.
+        made: The names of the folders that were written.
+    """
 
     folders: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
@@ -21,12 +26,15 @@ _seen: list[CacheUse] = []
 
 
 class WatchedCache(FileCacheManager):  # type: ignore[misc]
+    """Triton's cache manager, which also adds the folder to every active CacheUse."""
+
     def __init__(self, key: str, *arguments: Any, **options: Any):
         super().__init__(key, *arguments, **options)
         for seen in _seen:
             seen.folders.add(key)
 
     def put(self, data: Any, filename: str, binary: bool = True) -> str:
+        """Writes a file to the folder, which then counts as written."""
         for seen in _seen:
             seen.made.add(self.key)
         return super().put(data, filename, binary)
@@ -34,7 +42,11 @@ class WatchedCache(FileCacheManager):  # type: ignore[misc]
 
 @contextmanager
 def watch_cache() -> Iterator[CacheUse]:
-    """Within, Triton's cache is watched."""
+    """Records the use of Triton's cache while the context lasts.
+
+    Yields:
+        The record, which is updated as the cache is used.
+    """
     before = knobs.cache.manager_class
     knobs.cache.manager_class = WatchedCache
     _seen.append(CacheUse())

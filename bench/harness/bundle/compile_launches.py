@@ -1,6 +1,6 @@
-"""A run without a GPU: everything happens as in a call, on the CPU's memory, but a kernel is compiled where it would be launched.
+"""Compiles kernels without a GPU: a layer is called with tensors on the CPU, and every launch compiles its kernel instead of running it.
 
-So a kernel gets the key that it has in a real call: its arguments are made by the code that makes them there.
+The same code makes the arguments as in a real call, so a kernel gets the same cache key.
 """
 
 from collections.abc import Iterator
@@ -28,15 +28,22 @@ from kernels.schedules.scan import scan
 from kernels.schedules.stepwise import stepwise
 
 T = 3
-"""Steps of a rehearsal: a first one, one within, and a last one. No kernel is compiled for a length."""
+"""The time steps of a call: a first, an inner and a last one. No kernel depends on the length."""
 
 CHUNKS = (1, 2)
-"""Into how many chunks `scan` cuts time: not at all, or into some, which is all that its kernels are compiled for."""
+"""The numbers of chunks that `scan` divides time into: one, or several. Its kernels depend on no more than that."""
 
 
 @contextmanager
 def compile_only(capability: int) -> Iterator[list[Any]]:
-    """Within, every launch compiles its kernel for a GPU of `capability` and is left out. The list gets the kernels."""
+    """Compiles kernels instead of launching them while the context lasts.
+
+    Args:
+        capability: The compute capability of the GPU to compile for.
+
+    Yields:
+        The list that receives the compiled kernels.
+    """
     made: list[Any] = []
     launch = JITFunction.run
 
@@ -54,7 +61,7 @@ def compile_only(capability: int) -> Iterator[list[Any]]:
 
 @contextmanager
 def set_chunk(count: int) -> Iterator[None]:
-    """Within, `scan` cuts time into so many chunks where it can cut it."""
+    """Sets the number of chunks that `scan` divides time into, for cells it can divide, while the context lasts."""
     before = scan.count_chunks
     scan.count_chunks = lambda plan, *_: count if is_affine(plan.step) and len(list_read_states(plan)) <= scan.MAX_STATES else 1
     try:
@@ -63,8 +70,13 @@ def set_chunk(count: int) -> Iterator[None]:
         scan.count_chunks = before
 
 
-def rehearse(work: KernelWork, capability: int) -> list[Any]:
-    """The kernels of a piece of work, compiled."""
+def compile_kernels(work: KernelWork, capability: int) -> list[Any]:
+    """Compiles the kernels of a piece of work and returns them.
+
+    Args:
+        work: The piece of work.
+        capability: The compute capability of the GPU to compile for.
+    """
     set_precision("tf32" if work.tf32 else "ieee")
     with compile_only(capability) as made:
         if work.schedule == "stepwise":
@@ -90,25 +102,26 @@ def rehearse(work: KernelWork, capability: int) -> list[Any]:
 
 
 def skip_launches(loop: PassInputs, tiles: Tiles | None) -> ForwardResult:
-    """The tensors that the forward pass of `persistent` would leave."""
+    """Returns tensors with the shapes that the forward pass of `persistent` leaves, without running it."""
     assert tiles is not None
     return Launch(loop, tiles).allocate_result()
 
 
 def compile_training(work: KernelWork, schedule: Any, backward: bool = True) -> None:
-    """One call that keeps what a backward pass needs, and that pass."""
+    """Compiles a forward pass that saves what a backward pass needs and, with `backward`, the backward pass."""
     y, final = unroll(work, schedule, learn=True)
     if backward:
         torch.autograd.backward([y, *final], [torch.zeros_like(t) for t in (y, *final)])
 
 
 def compile_inference(work: KernelWork, schedule: Any) -> None:
+    """Compiles a forward pass without gradients."""
     with torch.no_grad():
         unroll(work, schedule, learn=False)
 
 
 def unroll(work: KernelWork, schedule: Any, learn: bool) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """One layer over a sequence, as `kernels.RNN` calls it."""
+    """Runs one layer over a sequence of zeros, as `kernels.RNN` does."""
     cell, dtype = cells.load(work.cell), DTYPES[work.dtype]
     weights = {name: torch.zeros(shape, dtype=dtype, requires_grad=learn) for name, shape in cell.shapes(work.H, work.H).items()}
     x, states = torch.zeros(T, work.B, work.H, dtype=dtype), [torch.zeros(work.B, work.H, dtype=dtype) for _ in cell.states]

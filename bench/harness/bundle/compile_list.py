@@ -1,4 +1,4 @@
-"""Compile a list of kernels for a GPU that isn't here, by as many processes as there are cores, into one Triton cache."""
+"""Compiles a list of kernels for a GPU that isn't here, in parallel processes, into one Triton cache."""
 
 import multiprocessing
 import os
@@ -13,18 +13,24 @@ from pathlib import Path
 from bench.harness.bundle.kernel_list import KernelWork
 
 CACHE = Path("/tmp/recurrent-bench-cache")
-"""The cache's folder on every machine: Triton finds nothing in one that was moved, since the files in it name it."""
+"""The folder of the cache on every machine. Its files contain its path, so Triton finds nothing in a cache that was moved."""
 
 EVERY = 10.0
-"""Seconds between two words on how far it is, at least."""
+"""The least number of seconds between two lines of progress."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass
 class CompiledList:
-    """The results of compiling a list: by piece of work the `keys` of its kernels; all `folders` of the cache that it took, launchers too;
-    how many of those were `made` now; and what went wrong, by piece of work."""
+    """The results of compiling a list.
+
+    Attributes:
+        keys: The cache keys of the kernels of each piece of work.
+        folders: The cache folders of all kernels, and of their launchers.
+        made: The number of folders written now.
+        failed: The error of each piece of work that failed.
+    """
 
     keys: dict[KernelWork, list[str]] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
@@ -34,7 +40,7 @@ class CompiledList:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one piece of work, as another process returns it."""
+    """The result of one piece of work, as another process returns it; the fields are those of CompiledList."""
 
     keys: list[str]
     folders: set[str]
@@ -45,7 +51,16 @@ class Outcome:
 def compile_works(
     works: Sequence[KernelWork], capability: int, cache: Path, processes: int, libcuda: str | None, tell: Tell
 ) -> CompiledList:
-    """Compile all of it. `libcuda` is the folder of the library that launchers are linked to; None makes no launchers."""
+    """Compiles all pieces of work in parallel processes.
+
+    Args:
+        works: The pieces of work.
+        capability: The compute capability of the GPU to compile for.
+        cache: The folder of Triton's cache.
+        processes: The number of processes.
+        libcuda: The folder of the library that launchers are linked to, "" for the driver's; None to make no launchers.
+        tell: Called with lines of progress and of errors.
+    """
     found, start = CompiledList(), time.monotonic()
     last = start
     with set_environment(cache), make_pool(processes) as workers:
@@ -67,7 +82,7 @@ def compile_works(
 
 @contextmanager
 def set_environment(cache: Path) -> Iterator[None]:
-    """Within, processes that are started have Triton compile into `cache`, which gets no texts but those that it needs."""
+    """Makes processes that start while the context lasts compile into `cache`, without intermediate files as text."""
     ours = {"TRITON_CACHE_DIR": str(cache), "TRITON_STORE_BINARY_ONLY": "1", "TRITON_INTERPRET": "0"}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
@@ -83,6 +98,7 @@ def set_environment(cache: Path) -> Iterator[None]:
 
 @contextmanager
 def make_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Yields a pool of processes that ends with the context, or with this process."""
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=watch_parent) as workers:
         try:
             yield workers
@@ -91,7 +107,7 @@ def make_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def watch_parent() -> None:
-    """End a process of the pool together with the one that started it, which would leave it waiting for work."""
+    """Ends a process of the pool when its parent ends; otherwise it would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -103,17 +119,17 @@ def watch_parent() -> None:
 
 
 def compile_work(work: KernelWork, capability: int, libcuda: str | None) -> Outcome:
-    """Compile a piece of work and its launchers in a process of the pool. Returns errors instead of raising them."""
+    """Compiles a piece of work and its launchers in a process of the pool. Errors are returned, not raised."""
     import torch
 
     from bench.harness.bundle import cache_watch, launchers
-    from bench.harness.bundle.compile_launches import rehearse
+    from bench.harness.bundle.compile_launches import compile_kernels
 
     torch.set_num_threads(1)
     kernels, failed = [], ""
     with cache_watch.watch_cache() as seen:
         try:
-            kernels = rehearse(work, capability)
+            kernels = compile_kernels(work, capability)
             if libcuda is not None:
                 launchers.build_launchers(kernels, libcuda)
         except Exception as error:

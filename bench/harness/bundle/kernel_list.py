@@ -1,4 +1,4 @@
-"""Which kernels a bundle has: a list that travels as lines of JSON, so that it can be compiled again elsewhere."""
+"""Lists the kernels of a bundle. A list is stored as JSON lines, so that another machine can compile it again."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +17,19 @@ Kind = Literal["persistent", "stepwise", "scan"]
 
 @dataclass(frozen=True)
 class KernelWork:
-    """Kernels that are compiled together: those of one direction of `persistent` with one tile configuration, or all of `stepwise` or
-    `scan` for a cell."""
+    """Kernels that are compiled together: one direction of `persistent` with one tile configuration, or all of `stepwise` or `scan` for
+    a cell.
+
+    Attributes:
+        schedule: "persistent", "stepwise" or "scan".
+        cell: The cell's name.
+        B: Sequences in a batch.
+        H: Hidden width.
+        dtype: The data type.
+        direction: "forward" or "backward"; only for `persistent`.
+        tiles: The tile configuration; only for `persistent`.
+        tf32: Products are in tf32.
+    """
 
     schedule: Kind
     cell: str
@@ -30,8 +41,8 @@ class KernelWork:
     tf32: bool = False
 
     @property
-    def alike(self) -> "KernelWork":
-        """The same without its batch, which no kernel is compiled for."""
+    def kernel_key(self) -> "KernelWork":
+        """Returns the work with B = 0: works that differ in their batch size only have the same kernels."""
         return replace(self, B=0)
 
     def __str__(self) -> str:
@@ -40,14 +51,18 @@ class KernelWork:
 
 
 def list_suites(names: Iterable[str], tilings: int) -> list[KernelWork]:
-    """List what the suites of these names run on an H100, most informative first, with so many tile configurations of each pass: those the
-    model ranks first."""
+    """Returns the kernels that suites run on an H100, most informative first.
+
+    Args:
+        names: The names of the suites.
+        tilings: The number of tile configurations of each pass, fastest expected first.
+    """
     found = [work for name in names for shape in SUITES[name] for work in list_shape(shape, tilings)]
-    return keep_first(found, lambda work: work.alike)
+    return keep_first(found, lambda work: work.kernel_key)
 
 
 def keep_first(works: Iterable[KernelWork], key: Callable[[KernelWork], object]) -> list[KernelWork]:
-    """The first work of each key, in their order."""
+    """Returns the first work of each key, in the given order."""
     found: dict[object, KernelWork] = {}
     for work in works:
         found.setdefault(key(work), work)
@@ -55,7 +70,7 @@ def keep_first(works: Iterable[KernelWork], key: Callable[[KernelWork], object])
 
 
 def list_shape(shape: Shape, tilings: int) -> Iterator[KernelWork]:
-    """List what one shape of a suite runs."""
+    """Yields the kernels that one shape of a suite runs."""
     import cells
     from bench.harness.tune import PassKey
     from kernels.schedules.persistent.tuning import order_tilings
@@ -72,17 +87,31 @@ def list_shape(shape: Shape, tilings: int) -> Iterator[KernelWork]:
 
 
 def read_list(path: Path) -> list[KernelWork]:
-    """A list as `lines` writes it, one piece of work a line; one without a schedule is of `persistent`. Raises UsageError."""
+    """Reads a list of kernels.
+
+    Args:
+        path: A file in the form of `format_lines`; a line without a schedule is of `persistent`.
+
+    Raises:
+        UsageError: The file can't be read, or has an invalid line.
+    """
     try:
-        return parse_line(path.read_text())
+        return parse_lines(path.read_text())
     except OSError as error:
         raise UsageError(f"--list {path} can't be read ({error.strerror})") from None
     except ValueError as error:
         raise UsageError(f"--list {path}: {error}") from None
 
 
-def parse_line(text: str) -> list[KernelWork]:
-    """Raises ValueError with the line at fault."""
+def parse_lines(text: str) -> list[KernelWork]:
+    """Returns the pieces of work in JSON lines.
+
+    Args:
+        text: The lines; empty ones are skipped.
+
+    Raises:
+        ValueError: A line is invalid; the message has its number.
+    """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
@@ -97,7 +126,7 @@ def make_work(
     cell: str, B: int, H: int, dtype: str, schedule: Kind = "persistent", direction: Direction | None = None,
     tiles: dict[str, int] | None = None, tf32: bool = False,
 ) -> KernelWork:  # fmt: skip
-    """Return a piece of work; an old name of a schedule counts as the current one. Raises ValueError for an invalid one."""
+    """Returns a piece of work; a former name of a schedule gives the current one. Raises ValueError if it is invalid."""
     schedule = translate_name(schedule)  # type: ignore[assignment]
     if schedule not in get_args(Kind):
         raise ValueError(f"there is no schedule {schedule!r}: there are {', '.join(get_args(Kind))}")
@@ -107,10 +136,10 @@ def make_work(
 
 
 def select_samples(works: Iterable[KernelWork]) -> list[KernelWork]:
-    """The first of each kind, whose kernels are written in different files."""
+    """Returns the first piece of work of each schedule and direction; their kernels are in different source files."""
     return keep_first(works, lambda work: (work.schedule, work.direction))
 
 
-def write_lines(works: Iterable[KernelWork]) -> str:
-    """A list as text."""
+def format_lines(works: Iterable[KernelWork]) -> str:
+    """Returns pieces of work as JSON lines."""
     return "".join(json.dumps(asdict(work)) + "\n" for work in works)

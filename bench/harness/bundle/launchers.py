@@ -1,5 +1,7 @@
-"""Triton's launchers and its CUDA utilities: C that it compiles at a kernel's first launch, a second each. Linked to libcuda, of which
-a stand-in will do to build them where there is no driver; they are never called there."""
+"""Builds Triton's launchers and CUDA utilities, which Triton otherwise compiles from C at a kernel's first launch, in a second each.
+
+They are linked to libcuda. On a machine without a driver, a stand-in library is linked instead; nothing there calls it.
+"""
 
 import ctypes
 import os
@@ -19,7 +21,11 @@ NAME = "libcuda.so.1"
 
 @contextmanager
 def find_libcuda() -> Iterator[str | None]:
-    """The folder of a libcuda to link to: "" for the driver's own, which Triton finds, or a stand-in's. None without a C compiler."""
+    """Finds a libcuda to link launchers to, or builds a stand-in that lasts as long as the context.
+
+    Yields:
+        The library's folder: "" for the driver's own, which Triton finds; None if there is neither a driver nor a C compiler.
+    """
     try:
         ctypes.CDLL(NAME)
     except OSError:
@@ -32,7 +38,7 @@ def find_libcuda() -> Iterator[str | None]:
 
 
 def build_standin(folder: Path) -> bool:
-    """Write a libcuda whose functions are there to be linked to. Returns whether there is a compiler to make it with."""
+    """Builds a libcuda with stub functions, and returns whether there is a C compiler to do so."""
     (folder / "libcuda.c").write_text("".join(f"int {name}(void) {{ return 999; }}\n" for name in sorted(list_symbols())))
     command = [os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-w", f"-Wl,-soname,{NAME}", "libcuda.c", "-o", NAME]
     try:
@@ -43,25 +49,30 @@ def build_standin(folder: Path) -> bool:
 
 
 def list_symbols() -> set[str]:
-    """Whatever Triton's C, in files and in Python, may mean by a function of libcuda."""
+    """Returns all names in Triton's C and Python sources that look like functions of libcuda."""
     files = [Path(driver.__file__), *Path(driver.__file__).parent.glob("*.c")]
     return {name for file in files for name in re.findall(r"\bcu[A-Z]\w+", file.read_text())}
 
 
 @cache
 def link_standin(folder: str) -> None:
-    """Have Triton link to the stand-in of a folder, and what it links to it find it loaded."""
+    """Makes Triton link to the stand-in in a folder, and loads it, so that linked modules find it."""
     os.environ["TRITON_LIBCUDA_PATH"] = folder
     ctypes.CDLL(str(Path(folder) / NAME), mode=ctypes.RTLD_GLOBAL)
 
 
 TRAVEL = hasattr(driver, "make_launcher")
-"""Whether they can be built elsewhere. Later versions have one launcher for all kernels, and a key with the folder of libcuda in it: it is
-compiled where it runs, once."""
+"""Launchers can be built on another machine. Later versions of Triton have one launcher for all kernels, whose key contains the folder
+of libcuda: it is compiled once, where it runs."""
 
 
 def build_launchers(kernels: Iterable[Any], folder: str) -> None:
-    """Compile the launchers of kernels, and what loads them, into Triton's cache, if they can travel."""
+    """Compiles the launchers of kernels and their loader into Triton's cache, if they can be used on another machine.
+
+    Args:
+        kernels: Compiled kernels.
+        folder: The folder of a stand-in libcuda; "" for the driver's own.
+    """
     if not TRAVEL:
         return
     if folder:

@@ -1,11 +1,11 @@
-"""Unpack a bundle where nothing can be installed. It runs by itself, from the folder that `tar` made, and imports the standard library
-alone:
+"""Unpacks a bundle on a machine that can't install packages. It runs alone, from the folder that `tar` makes, with the standard library
+only:
 
     tar xzf BUNDLE.tar.gz
     eval "$(python3 recurrent-bench-bundle/unpack.py)"
 
-The compiled kernels go where they were compiled, the only place where Triton finds them; the wheels stay here, unzipped. What it prints
-are the lines of a shell that make both found, and the commit. What it says is on stderr.
+The compiled kernels are copied to the folder in which they were compiled, the only one where Triton finds them. The wheels are unzipped
+here. The program prints shell commands to stdout; they set the variables that make both, and the commit, known. Messages go to stderr.
 """
 
 import json
@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
+    """Unpacks the bundle and prints the shell commands; returns 1 if it was made for another version of Python."""
     manifest = json.loads((HERE / "manifest.json").read_text())
     cache, packages = Path(manifest["cache"]), HERE / "packages"
     shutil.copytree(HERE / "cache", cache, dirs_exist_ok=True)
@@ -29,7 +30,7 @@ def main() -> int:
             file.extractall(packages)
     here = ".".join(platform.python_version_tuple()[:2])
     if here != manifest["python"]:
-        print(f"the bundle is for Python {manifest['python']}, this is {here}: neither wheels nor kernels will do", file=sys.stderr)
+        print(f"the bundle is for Python {manifest['python']}, this is {here}: its wheels and kernels can't be used here", file=sys.stderr)
     path = os.pathsep.join([str(packages), *filter(None, [os.environ.get("PYTHONPATH", "")])])
     values = {"PYTHONPATH": path, "TRITON_CACHE_DIR": str(cache), "RECURRENT_BENCH_COMMIT": str(HERE / "commit.json")}
     for name, value in values.items():

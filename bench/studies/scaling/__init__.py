@@ -1,1 +1,1 @@
-"""Training a cell on several ranks: data-parallel, by torch.distributed."""
+"""Measures data-parallel training of a cell on several ranks, with torch.distributed."""

@@ -1,4 +1,4 @@
-"""A data-parallel training step, checked against one process with the whole batch, then timed with and without its exchange."""
+"""Checks data-parallel training steps against one process with the whole batch, then times a step with and without gradient exchange."""
 
 import contextlib
 import time
@@ -14,18 +14,27 @@ from bench.studies.scaling.ranks import Ranks
 from kernels import RNN
 
 STEPS, RATE = 4, 0.1
-"""Steps of plain gradient descent that are checked, and how far they go."""
+"""The number of gradient descent steps that are checked, and their learning rate."""
 
 WORST = 1e-4
-"""A loss or a gradient further off than this is wrong: float32 sums of another order differ by far less."""
+"""The largest relative error of losses and gradients. A different order of float32 sums causes far smaller errors."""
 
 SECONDS, FEWEST, MOST = 2.0, 10, 200
-"""How long steps are timed, and how many at least and at most."""
+"""The seconds for which steps are timed, and the least and largest number of steps."""
 
 
 @dataclass(frozen=True)
 class ScalingCase:
-    """A cell and a size: `B` sequences for each rank, or for all of them together where the scaling is strong."""
+    """A cell at a size.
+
+    Attributes:
+        cell: The cell's name.
+        T: Time steps.
+        B: Sequences for each rank in weak scaling, for all ranks together in strong scaling.
+        D: Input width.
+        H: Hidden width.
+        seed: The seed of weights and data.
+    """
 
     cell: str
     T: int
@@ -35,19 +44,35 @@ class ScalingCase:
     seed: int = 0
 
     def batch(self, scaling: Scaling, ranks: int) -> tuple[Tensor, Tensor]:
-        """x (T, B, D) and targets (T, B, H) of all ranks together."""
+        """Returns the inputs (T, B, D) and targets (T, B, H) of all ranks together.
+
+        Args:
+            scaling: "strong" or "weak".
+            ranks: The number of ranks.
+        """
         made = torch.Generator().manual_seed(self.seed)
         whole = self.B * (ranks if scaling == "weak" else 1)
         return torch.randn(self.T, whole, self.D, generator=made), torch.randn(self.T, whole, self.H, generator=made)
 
     def model(self, device: torch.device) -> nn.Module:
+        """Returns a layer with weights drawn from the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             return RNN(self.cell, self.D, self.H).to(device)
 
 
 def measure_scaling(work: ScalingCase, scaling: Scaling, count: int, ranks: Ranks) -> ScaleRecord:
-    """Measure a training step on the first `count` ranks, of which this is one."""
+    """Checks and times a training step on the first `count` ranks. Each of them calls this function.
+
+    Args:
+        work: The cell and its size.
+        scaling: "strong" or "weak".
+        count: The number of ranks that take part.
+        ranks: This rank and the others.
+
+    Returns:
+        The record, with status "incorrect" if losses or gradients differ from those of one process.
+    """
     x, y = work.batch(scaling, count)
     mine = [part.chunk(count, 1)[ranks.rank].contiguous().to(ranks.device) for part in (x, y)]
     record = ScaleRecord(
@@ -61,7 +86,7 @@ def measure_scaling(work: ScalingCase, scaling: Scaling, count: int, ranks: Rank
     right, exact = descend(work.model(ranks.device), x.to(ranks.device), y.to(ranks.device))
     loss_error = gate.compute_error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
     gradient_error = max(gate.compute_error(a, b) for a, b in zip(gradients, exact, strict=True))
-    errors = {"loss_error": ranks.slowest(loss_error, count), "gradient_error": ranks.slowest(gradient_error, count)}
+    errors = {"loss_error": ranks.max_over_ranks(loss_error, count), "gradient_error": ranks.max_over_ranks(gradient_error, count)}
     if not max(errors.values()) <= WORST:
         reason = f"one process with the whole batch differs by more than {WORST:g}"
         return record.model_copy(update=errors | {"status": "incorrect", "reason": reason})
@@ -70,7 +95,7 @@ def measure_scaling(work: ScalingCase, scaling: Scaling, count: int, ranks: Rank
 
 
 def descend(model: nn.Module, x: Tensor, y: Tensor) -> tuple[list[float], list[Tensor]]:
-    """The losses of a few steps, and the gradients of the first."""
+    """Trains for STEPS steps and returns the loss of each, and the gradients of the first."""
     losses, gradients = [], []
     for k in range(STEPS):
         model.zero_grad()
@@ -85,9 +110,9 @@ def descend(model: nn.Module, x: Tensor, y: Tensor) -> tuple[list[float], list[T
 
 
 def time_steps(model: DistributedDataParallel, batch: list[Tensor], count: int, ranks: Ranks) -> tuple[list[float], list[float]]:
-    """Seconds of a step of the slowest rank, with the exchange and without, interleaved."""
+    """Returns the seconds of steps on the slowest rank, with gradient exchange and without, interleaved."""
 
-    def once(exchange: bool) -> float:
+    def time_step(exchange: bool) -> float:
         model.zero_grad()
         torch.distributed.barrier(ranks.groups[count])
         begun = time.perf_counter()
@@ -95,10 +120,10 @@ def time_steps(model: DistributedDataParallel, batch: list[Tensor], count: int, 
             nn.functional.mse_loss(model(batch[0])[0], batch[1]).backward()
         if ranks.device.type == "cuda":
             torch.cuda.synchronize()
-        return ranks.slowest(time.perf_counter() - begun, count)
+        return ranks.max_over_ranks(time.perf_counter() - begun, count)
 
-    once(True)
-    taken = once(True) + once(False)
+    time_step(True)
+    taken = time_step(True) + time_step(False)
     rounds = min(MOST, max(FEWEST, int(SECONDS / taken)))  # of the slowest rank, so all agree
-    pairs = [(once(True), once(False)) if k % 2 else (once(False), once(True))[::-1] for k in range(rounds)]
+    pairs = [(time_step(True), time_step(False)) if k % 2 else (time_step(False), time_step(True))[::-1] for k in range(rounds)]
     return [step for step, _ in pairs], [alone for _, alone in pairs]

@@ -1,4 +1,4 @@
-"""The processes that torchrun started, as torch.distributed has them."""
+"""Manages the processes that torchrun started, the ranks of torch.distributed."""
 
 import os
 from collections.abc import Iterator
@@ -12,12 +12,20 @@ import torch.distributed as dist
 from bench.errors import UsageError
 
 PATIENCE = timedelta(minutes=5)
-"""How long a rank waits for the others."""
+"""The longest time that a rank waits for the others."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process, the `rank`-th of `world`, and its device. `groups` are the first n of them, by n."""
+    """This process among the ranks.
+
+    Attributes:
+        rank: The number of this process, from 0.
+        world: The number of ranks.
+        device: The device of this rank.
+        exchange: The communication library, "nccl" or "gloo".
+        groups: The group of the first n ranks, by n.
+    """
 
     rank: int
     world: int
@@ -25,8 +33,13 @@ class Ranks:
     exchange: str
     groups: dict[int, dist.ProcessGroup]
 
-    def slowest(self, seconds: float, count: int) -> float:
-        """The longest of the first `count` ranks'."""
+    def max_over_ranks(self, seconds: float, count: int) -> float:
+        """Returns the largest value among the first `count` ranks. Each of them calls this method.
+
+        Args:
+            seconds: The value of this rank.
+            count: The number of ranks.
+        """
         found = torch.tensor(seconds, dtype=torch.float64, device=self.device)
         dist.all_reduce(found, dist.ReduceOp.MAX, self.groups[count])
         return float(found)
@@ -34,7 +47,14 @@ class Ranks:
 
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
-    """Within, this process is one of torchrun's. Raises UsageError where torchrun didn't start it."""
+    """Joins the ranks of torchrun while the context lasts.
+
+    Yields:
+        This process among the ranks.
+
+    Raises:
+        UsageError: The process was not started by torchrun.
+    """
     if "RANK" not in os.environ or "MASTER_ADDR" not in os.environ:
         raise UsageError("bench scale is started by torchrun: torchrun --nproc-per-node 2 -m bench scale")
     gpu = torch.cuda.is_available()
@@ -52,5 +72,5 @@ def join_ranks() -> Iterator[Ranks]:
 
 
 def rank_counts(world: int) -> list[int]:
-    """How many ranks are tried: 1, 2, 4, …, and all."""
+    """Returns the numbers of ranks that are measured: 1, 2, 4, …, and all `world` ranks."""
     return sorted({1 << k for k in range(world.bit_length()) if 1 << k <= world} | {world})

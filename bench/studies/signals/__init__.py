@@ -1,1 +1,1 @@
-"""How signals travel through a cell: gradients, Jacobians, their mean-field theory, and chaos."""
+"""Measures how signals propagate through a cell: gradients, Jacobians, their mean-field theory, and chaos."""

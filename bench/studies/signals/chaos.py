@@ -1,7 +1,7 @@
-"""Chaos: the paper's maps by its protocol, and what becomes of any cell without input.
+"""Measures chaos: the maps of Laurent & von Brecht (1612.06212) by their protocol, and the states of any cell without input.
 
-A map runs as the eager reference in float64: with two units, thousands of trajectories at once are faster there than in a loop that
-goes from sequence to sequence.
+The maps run on the eager backend in float64. With two units and thousands of trajectories at once, it is faster than a fused loop, which
+processes one sequence after another.
 """
 
 import math
@@ -13,23 +13,31 @@ from torch import Tensor
 
 from bench.records import DecayRecord, MapRecord
 from bench.studies.signals.chaotic_maps import ChaoticMap
-from bench.studies.signals.lyapunov import advance, exponents
+from bench.studies.signals.lyapunov import advance, measure_exponents
 from bench.studies.signals.single_thread import one_thread
 from cells.grammar.cell import Cell
 from kernels import RNN
 
 EPSILON = 1e-7
-"""How far the paper puts its copies from one another, at most, in each coordinate."""
+"""The largest initial distance, in each coordinate, between the paper's copies of a point."""
 CLOUD = 4_000
-"""Points that are kept of a cloud."""
+"""The number of points of a cloud that are stored."""
 LATER = 250
-"""Steps over which the distance of two trajectories is followed: it has grown to the attractor's size long before."""
+"""The number of steps over which the distance of two trajectories is recorded; it reaches the attractor's size much earlier."""
 
 
 @dataclass(frozen=True)
 class ChaosSize:
-    """How much is run. `starts` starting points, `settle` steps until they are on the attractor and `steps` over which the exponent is
-    taken, for each of `seeds`; `copies` of one point that are followed over `iterations` steps."""
+    """The amount of computation for a map.
+
+    Attributes:
+        seeds: The number of seeds.
+        starts: Starting points for each seed.
+        settle: Steps before the measurement, in which trajectories approach the attractor.
+        steps: Steps over which the exponent is measured.
+        copies: Copies of one point, which become the cloud.
+        iterations: Steps of the copies.
+    """
 
     seeds: int
     starts: int
@@ -40,23 +48,30 @@ class ChaosSize:
 
 
 PAPER = ChaosSize(seeds=3, starts=5_000, settle=1_000, steps=2_000, copies=10_000, iterations=20_000)
-"""The copies and iterations of Laurent & von Brecht."""
+"""The size of Laurent & von Brecht's experiments: their copies and iterations."""
 PREVIEW = ChaosSize(seeds=2, starts=200, settle=100, steps=200, copies=500, iterations=300)
 
 
 def measure_map(map: ChaoticMap, size: ChaosSize, seed: int = 0) -> MapRecord:
-    """Exponents, the cloud that a point becomes, and the distance of two points that were close."""
+    """Measures a chaotic map: its Lyapunov exponents, the cloud that copies of one point become, and the distance of two close points.
+
+    Args:
+        map: The map.
+        size: The amount of computation.
+        seed: The first seed.
+    """
     with one_thread():
         return run_protocol(map, size, seed)
 
 
 def run_protocol(map: ChaoticMap, size: ChaosSize, seed: int) -> MapRecord:
+    """Measures a map without changing the number of threads."""
     rnn, found = map.make_layer("eager"), list[float]()
     seeds = list(range(seed, seed + size.seeds))
     for number in seeds:
         generator = torch.Generator().manual_seed(number)
         begun = advance(rnn, map.draw_states(size.starts, generator), size.settle)
-        found.append(exponents(rnn, begun, size.steps, generator).mean().item())
+        found.append(measure_exponents(rnn, begun, size.steps, generator).mean().item())
     generator = torch.Generator().manual_seed(seed)
     one = map.draw_states(1, generator)
     copies = [s + EPSILON * (2 * torch.rand(size.copies, 2, generator=generator, dtype=s.dtype) - 1) for s in one]
@@ -70,12 +85,12 @@ def run_protocol(map: ChaoticMap, size: ChaosSize, seed: int) -> MapRecord:
 
 
 def make_pair(states: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """One point and another within EPSILON of it."""
+    """Returns a point and another one within EPSILON of it, as a batch of two."""
     return [torch.cat([s, s + EPSILON * (2 * torch.rand(s.shape, generator=generator, dtype=s.dtype) - 1)]) for s in states]
 
 
 def follow_distance(rnn: RNN, states: list[Tensor], steps: int) -> tuple[list[int], list[float]]:
-    """‖Δh‖ of two trajectories, after 0, 1, …, `steps` steps."""
+    """Returns the steps 0, 1, …, `steps`, and ‖Δh‖ of two trajectories after each."""
     found = [state_distance(states)]
     for _ in range(steps):
         states = advance(rnn, states, 1)
@@ -84,11 +99,22 @@ def follow_distance(rnn: RNN, states: list[Tensor], steps: int) -> tuple[list[in
 
 
 def state_distance(states: Sequence[Tensor]) -> float:
+    """Returns ‖Δh‖ of the two trajectories in a batch."""
     return (states[0][0] - states[0][1]).norm().item()
 
 
 def measure_decay(cell: Cell, init: str, T: int, B: int, H: int, seed: int, backend: str = "auto") -> DecayRecord:
-    """Measure a cell without input, with weights drawn from `seed`."""
+    """Measures a cell without input, with weights drawn from `seed`.
+
+    Args:
+        cell: The cell, with its initialisation.
+        init: The name of the initialisation, which the record stores.
+        T: Time steps.
+        B: The number of trajectories.
+        H: The hidden width.
+        seed: The seed of weights and initial states.
+        backend: The backend of the layer.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         rnn = RNN(cell, H, H, backend=backend, dtype=torch.float64)
@@ -96,7 +122,18 @@ def measure_decay(cell: Cell, init: str, T: int, B: int, H: int, seed: int, back
 
 
 def measure_autonomous(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayRecord:
-    """B trajectories of a layer in float64 without input, from standard normal states."""
+    """Measures a float64 layer without input: norms, distances and Lyapunov exponents of trajectories from standard normal states.
+
+    Args:
+        rnn: The layer.
+        init: The name of its initialisation, which the record stores.
+        T: Time steps.
+        B: The number of trajectories.
+        seed: The seed of the initial states.
+
+    Returns:
+        The record. If a state becomes infinite or NaN, it stops there and has no exponents.
+    """
     H, generator = rnn.hidden_size, torch.Generator().manual_seed(seed)
     begun = [rnn.cell.random_state(name, torch.randn(B, H, generator=generator, dtype=torch.float64)) for name in rnn.cell.states]
     states, times, norm, distance, lost = begun, [0], list[float](), list[float](), 0
@@ -113,7 +150,7 @@ def measure_autonomous(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayR
         times.append(min(T, max(times[-1] + 1, round(times[-1] * 1.25))))
         states = advance(rnn, states, times[-1] - times[-2])
     settled = advance(rnn, begun, T // 2)
-    grown = [] if lost else exponents(rnn, settled, T, generator).tolist()
+    grown = [] if lost else measure_exponents(rnn, settled, T, generator).tolist()
     return DecayRecord(
         cell=rnn.cell.name, init=init, T=T, B=B, H=H, seed=seed, exponent=grown, times=times, norm=norm, distance=distance, lost=lost
     )

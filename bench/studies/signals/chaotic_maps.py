@@ -1,8 +1,8 @@
-"""The two chaotic maps of Laurent & von Brecht, "A recurrent neural network without chaos", ICLR 2017 (1612.06212), section 2: an LSTM
-and a GRU of two units, without input or biases, whose weights they print.
+"""Defines the two chaotic maps of Laurent & von Brecht, "A recurrent neural network without chaos", ICLR 2017 (1612.06212), section 2:
+an LSTM and a GRU of two units, without input or biases, with the weights printed there.
 
-The LSTM's are those of the paper's text at OpenReview. Its GRU resets before the product and lets z multiply the candidate, where
-`gru_reset_before` lets u = 1 - z multiply the old state: so W_u is their -A_z.
+The LSTM's weights are those of the version at OpenReview. The paper's GRU resets before the product and multiplies the candidate by z.
+`gru_reset_before` multiplies the old state by u = 1 - z instead, so W_u is their -A_z.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,20 @@ Matrix = list[list[float]]
 
 @dataclass(frozen=True)
 class ChaoticMap:
-    """A cell of two units and its recurrent matrices, by the cell's names."""
+    """A cell of two units with given weights.
+
+    Attributes:
+        name: The name in reports.
+        cell: The cell's name.
+        weights: The recurrent matrices (2, 2), by their names in the cell.
+    """
 
     name: str
     cell: str
     weights: dict[str, Matrix]
 
     def make_layer(self, backend: str = "auto", device: str = "cpu") -> RNN:
-        """Make the layer in float64; the weights of its one input are zero."""
+        """Returns the map as a float64 layer; the weights of its one input are zero."""
         rnn = RNN(self.cell, 1, 2, bias=False, backend=backend, device=device, dtype=torch.float64)
         with torch.no_grad():
             for name, value in rnn.weights().items():
@@ -32,7 +38,7 @@ class ChaoticMap:
         return rnn
 
     def draw_states(self, starts: int, generator: torch.Generator) -> list[Tensor]:
-        """Every state uniform in the unit square: (starts, 2) each."""
+        """Returns initial states (starts, 2), each uniform in the unit square."""
         count = 2 if self.cell == "lstm" else 1
         return [torch.rand(starts, 2, generator=generator, dtype=torch.float64) for _ in range(count)]
 

@@ -1,8 +1,9 @@
-"""Gradients of every state on the way back through a sequence, by the backends themselves, a stretch of it at a time.
+"""Computes the gradients of all states along a sequence with the backends' own backward passes, chunk by chunk.
 
-A fused backward pass gives the gradient of the states it began with, not of those between. So the sequence is cut: the forward pass
-leaves a state at every cut, and from the last stretch to the first each runs again and hands the gradient of its initial states to
-the one before. All in all that is two forward passes and one backward; no more than one stretch is kept at a time.
+A fused backward pass gives the gradient of its initial states, not of the states in between. So the sequence is divided into chunks. The
+forward pass keeps the state at every boundary. From the last chunk to the first, each runs again, and the gradient of its initial states
+becomes the upstream gradient of the chunk before. This takes two forward passes and one backward pass; only one chunk's intermediate
+values are kept at a time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,8 +19,14 @@ from kernels import RNN
 
 @dataclass
 class VJPStep:
-    """At `lag` steps before the last: the gradients (B, H) of all states there, and of the input (B, D) that led to them; None at the
-    initial states. `scale` (B, 1) is ln of what the gradients were divided by, zero unless asked for."""
+    """Gradients at one time step.
+
+    Attributes:
+        lag: The number of steps before the last one.
+        states: The gradients of all states at this step, (B, H) each.
+        scale: The logarithm (B, 1) of the factor that the gradients were divided by; zero unless they are normalized.
+        input: The gradient (B, D) of the input that led to these states; None for the initial states.
+    """
 
     lag: int
     states: list[Tensor]
@@ -29,9 +36,16 @@ class VJPStep:
 
 @dataclass
 class ChunkedVJP:
-    """The way back through x (T, B, D) from `upstream`, the gradients (B, H) of the final states. `lags` are where it stops, from 0 to
-    T in rising order. With `unit` the gradient is divided by its norm at every stop, for each sequence; then it is that of the states
-    alone. Otherwise `weights` holds, afterwards, the gradients of the learned values, by name, in float64.
+    """Backward passes over the chunks of a sequence.
+
+    Attributes:
+        rnn: The layer.
+        x: The input (T, B, D).
+        states: The initial states, (B, H) each.
+        upstream: The gradients of the final states, (B, H) each.
+        lags: The chunk boundaries as lags, from 0 to T in increasing order.
+        unit: Divide the gradient of each sequence by its norm at every boundary; only gradients of states are computed.
+        weights: The gradients of the parameters by name, in float64; complete after `pull_back`, empty with `unit`.
     """
 
     rnn: RNN
@@ -43,6 +57,7 @@ class ChunkedVJP:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
     def pull_back(self) -> Iterator[VJPStep]:
+        """Yields the gradients at every boundary, from the last step to the first."""
         x, T = self.x, len(self.x)
         stops = [T - lag for lag in reversed(self.lags)]
         stretches = list(pairwise(stops))
@@ -79,30 +94,36 @@ class ChunkedVJP:
         yield VJPStep(self.lags[-1], gradients, scale)
 
     def previous_input(self, begin: int) -> Tensor | None:
-        """The input (B, D) before step `begin`, where there is one and the cell asks for it."""
+        """Returns the input (B, D) before step `begin`; None at the first step, or if the cell doesn't use it."""
         return self.x[begin - 1].detach() if begin and self.rnn.plan.uses_prev else None
 
 
 def normalize(gradients: list[Tensor], scale: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Gradients of norm 1 for each sequence, and `scale` with ln of what they were divided by; what is zero stays."""
+    """Returns gradients of norm 1 for each sequence, and `scale` plus the logarithm of the divisors. A zero gradient stays zero.
+
+    Args:
+        gradients: The gradients of all states, (B, H) each.
+        scale: The logarithm (B, 1) of earlier divisors.
+    """
     norm = torch.cat(gradients, 1).norm(dim=1, keepdim=True)
     norm = torch.where(norm > 0, norm, torch.ones_like(norm))
     return [g / norm for g in gradients], scale + norm.log()
 
 
 EACH = 64
-"""Up to so many steps, a stop at every lag."""
+"""Sequences of up to this many steps have a boundary at every lag."""
 OCTAVE = 8
-"""Else so many stops while the lag doubles, which is a factor of 1.09: gradients are lost early in a long sequence, or not at all."""
+"""The number of boundaries while the lag doubles, in longer sequences: a factor of 1.09 between lags. Gradients vanish early in a long
+sequence, or not at all."""
 
 
 def chunk_boundaries(T: int) -> list[int]:
-    """Lags from 0 to T."""
+    """Returns the lags, from 0 to T, at which gradients are recorded: all of them up to EACH steps, else OCTAVE for each octave."""
     if T <= EACH:
         return list(range(T + 1))
     return sorted({0, *(round(2 ** (k / OCTAVE)) for k in range(OCTAVE * T.bit_length()) if 2 ** (k / OCTAVE) < T), T})
 
 
 def octave_lags(T: int) -> list[int]:
-    """Lags 0, 1, 2, 4, … and T."""
+    """Returns the lags 0, 1, 2, 4, … and T."""
     return sorted({0, *(2**k for k in range(T.bit_length()) if 2**k < T), T})

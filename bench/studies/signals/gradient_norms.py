@@ -1,4 +1,4 @@
-"""How far a gradient travels: ‖∂L/∂s_t‖ by lag, ‖∂L/∂s_0‖ by length, and the norm for every learned value."""
+"""Measures how far a gradient propagates: ‖∂L/∂s_t‖ by lag, ‖∂L/∂s_0‖ by length, and the norm for every parameter."""
 
 import math
 
@@ -13,11 +13,18 @@ from kernels.layer.select import choose
 
 LOSS = "L_b = y_T,b · g_b with g_b standard normal: the output of the last step only, for each sequence b"
 SHORTEST_STORED = 64
-"""Up to so many steps the gradients are compared with the equations themselves, beyond with the backend in float64."""
+"""Gradients of sequences up to this length are compared with the eager float64 reference, longer ones with the backend in float64."""
 
 
 def measure_gradients(problem: Problem, init: str = "default", backend: str = "auto", compare: bool = False) -> GradientRecord:
-    """Differentiate the last output by the states on the way there. `compare`: also with the same numbers in float64."""
+    """Measures the gradients of the last output with respect to all earlier states and the parameters.
+
+    Args:
+        problem: The cell, its sizes, weights and data.
+        init: The name of the initialisation, which the record stores.
+        backend: The backend of the layer.
+        compare: Compare the gradients with those in float64 too.
+    """
     chain = make_vjp(problem, backend, problem.dtype)
     by_lag, kept, non_finite = list[float](), list[Tensor](), 0
     for link in chain.pull_back():
@@ -37,13 +44,15 @@ def measure_gradients(problem: Problem, init: str = "default", backend: str = "a
 
 
 def make_vjp(problem: Problem, backend: str, dtype: torch.dtype) -> ChunkedVJP:
+    """Returns the chunked backward pass of a problem, in a data type."""
     states = [s.to(dtype) for s in problem.states]
     upstream = [problem.dy[-1].to(dtype), *(torch.zeros_like(s) for s in states[1:])]
     return ChunkedVJP(make_layer(backend, problem, dtype), problem.x.to(dtype), states, upstream, chunk_boundaries(problem.T))
 
 
 def relative_distances(problem: Problem, found: list[Tensor]) -> list[float]:
-    """At each lag, how far the gradients found are from those in float64, over the norm of the latter; infinite where that is 0."""
+    """Returns, for each lag, the distance of the gradients from the float64 ones, relative to the norm of the latter; infinite if it is
+    0."""
     exact = make_vjp(problem, "eager" if problem.T <= SHORTEST_STORED else "auto", torch.float64)
     pairs = ((g, torch.cat(link.states, 1)) for g, link in zip(found, exact.pull_back(), strict=True))
     return [((g - e).norm() / e.norm()).nan_to_num(math.inf, math.inf).item() if g.ne(e).any() else 0.0 for g, e in pairs]

@@ -1,4 +1,4 @@
-"""Initialisations by name, as the command line takes them."""
+"""Makes initialisations by name, as the command line takes them."""
 
 import math
 from collections.abc import Callable
@@ -11,8 +11,16 @@ LAWS: dict[str, Callable[[float], Rule]] = {"normal": Normal, "orthogonal": Orth
 
 
 def initialize_as(cell: Cell, name: str) -> Cell:
-    """The cell with that initialisation: "default", one of its variants ("critical"), or "normal:2" and "orthogonal:0.9", which draw
-    every matrix so, with that gain, and leave the rest of the default. Raises UsageError for any other name."""
+    """Returns a cell with another initialisation.
+
+    Args:
+        cell: The cell.
+        name: "default", a variant of the cell ("critical"), or a law with a gain, "normal:2" or "orthogonal:0.9". A law draws every
+            matrix and leaves the other parameters at their default.
+
+    Raises:
+        UsageError: The cell has no such initialisation.
+    """
     if name == "default":
         return cell
     if name in cell.variants:
@@ -28,7 +36,7 @@ def initialize_as(cell: Cell, name: str) -> Cell:
 
 
 def parse_positive(text: str) -> float:
-    """Raises ValueError where it is no number, or none that a gain can be."""
+    """Returns a positive finite number, or raises ValueError."""
     number = float(text)
     if not 0 < number < math.inf:
         raise ValueError(text)

@@ -1,8 +1,8 @@
-"""The value that a cell makes of its input alone and through which all of the input comes in: MinimalRNN's z = Φ(x), and what a step does
-to it.
+"""Finds a cell's latent value z, which depends on the input alone and through which all of the input enters (MinimalRNN's z = Φ(x)), and
+its gradient.
 
-Found in the cell's graph, for any cell: the last function on every way from x to the next states. A product with a matrix is none:
-what all of a vanilla cell's input comes through is W x, which a basis of another name would make x.
+The search uses the cell's graph and works for any cell: z is the last function that lies on every path from x to the next states. A
+product with a matrix doesn't count as a function: all input of a vanilla cell enters through W x, which is x in another basis.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,14 @@ from kernels.layer.input_products import Values
 
 
 def find_latent(plan: Plan) -> Node | None:
-    """That value's node, None where x comes in by several ways, also in the step after it, or through none but matrices."""
+    """Returns the node of the latent value of a plan's cell.
+
+    Args:
+        plan: The plan.
+
+    Returns:
+        The node. None if x enters by several paths, also in the next step, or only through matrices.
+    """
     if plan.uses_prev:
         return None
     calls = [node for node in plan.ordered_nodes if node.op == "call" and {"x"} == {n.op for n in walk([node])} & {"x", "state"}]
@@ -25,7 +32,7 @@ def find_latent(plan: Plan) -> Node | None:
 
 
 def passes_by(node: Node, outputs: Sequence[Node]) -> bool:
-    """Return whether x also reaches the outputs by a path around a node."""
+    """Returns whether x also reaches the outputs by a path around a node."""
     seen, left = {node}, list(outputs)
     while left:
         found = left.pop()
@@ -38,10 +45,19 @@ def passes_by(node: Node, outputs: Sequence[Node]) -> bool:
 def latent_gradient(
     cell: Cell, x: Tensor, states: Sequence[Tensor], weights: dict[str, Tensor], upstream: Sequence[Tensor]
 ) -> Tensor | None:
-    """That of the latent value z in one step, from x (1, D) and `states` (1, H): each row of `upstream`, gradients (rows, H) of the
-    next states, times ∂s'/∂z. None for a cell without one.
+    """Returns the gradient of the latent value z in one step: each row of `upstream` times ∂s'/∂z.
 
-    So ∂h_T/∂z_{T-k} = ∂h_T/∂s_{T-k} · ∂s_{T-k}/∂z_{T-k}, and ∂h_T/∂x_{T-k} is that times the derivative of Φ.
+    So ∂h_T/∂z_{T-k} = ∂h_T/∂s_{T-k} · ∂s_{T-k}/∂z_{T-k}, and ∂h_T/∂x_{T-k} is this times the derivative of Φ.
+
+    Args:
+        cell: The cell.
+        x: The input (1, D).
+        states: The states before the step, (1, H) each.
+        weights: The parameters by name.
+        upstream: Gradients of the next states, (rows, H) each.
+
+    Returns:
+        The gradients (rows, width of z); None if the cell has no latent value.
     """
     made = plan(cell)
     node = find_latent(made)

@@ -1,11 +1,11 @@
-"""Jacobians of the last state over lag, and their singular values.
+"""Measures the Jacobians of the last state by lag, and their singular values.
 
-Row i of ∂s_T/∂s_{T-k} and ∂h_T/∂x_{T-k} is the gradient of the i-th entry of s_T: as many copies of the sequence as there are rows go
-through the backend as one batch, and one backward pass has the rows at every lag. Where that is too many, random combinations of
-the rows tell the mean square of the singular values: E‖Jᵀg‖² = ‖J‖² for g standard normal (Hutchinson 1990).
+Row i of ∂s_T/∂s_{T-k} and ∂h_T/∂x_{T-k} is the gradient of the i-th entry of s_T. A batch with one copy of the sequence for each row
+runs through the backend, and one backward pass gives the rows at every lag. If there are too many rows, random combinations of them give
+the mean square of the singular values: E‖Jᵀg‖² = ‖J‖² for g standard normal (Hutchinson 1990).
 
-∂h_T/∂z_{T-k}, z the latent value that a cell makes of its input alone (MinimalRNN's, Chen 2017), is what the rows of ∂h_T/∂s_{T-k}
-become in the equations of the one step from s_{T-k-1}.
+∂h_T/∂z_{T-k} comes from the rows of ∂h_T/∂s_{T-k} by the equations of the single step from s_{T-k-1}; z is the latent value that a cell
+computes from its input alone (MinimalRNN's, Chen 2017).
 """
 
 from collections.abc import Iterator
@@ -21,13 +21,19 @@ from bench.studies.signals.chunked_vjp import ChunkedVJP, VJPStep, octave_lags
 from kernels.layer.select import choose
 
 ROWS = 512
-"""The most rows that are written out."""
+"""The largest number of rows that are computed exactly."""
 PROBES = 64
-"""Random vectors where they aren't: the mean square then has a standard error of some √(2/64)/√rank, at most 18%."""
+"""The number of random vectors for more rows. The standard error of the mean square is then about √(2/64)/√rank, at most 18%."""
 
 
 def measure_jacobians(problem: Problem, init: str = "default", backend: str = "auto") -> JacobianRecord:
-    """Along the first sequence of a problem, from its random initial states."""
+    """Measures the Jacobians along the first sequence of a problem, from its random initial states.
+
+    Args:
+        problem: The cell, its sizes, weights and data.
+        init: The name of the initialisation, which the record stores.
+        backend: The backend of the layer.
+    """
     cell, H, dtype = problem.cell, problem.H, problem.dtype
     count = len(cell.states)
     whole = count * H <= ROWS
@@ -50,7 +56,7 @@ def measure_jacobians(problem: Problem, init: str = "default", backend: str = "a
 
 
 def latent_jacobians(problem: Problem, links: list[VJPStep], rows: slice) -> Iterator[Tensor | None]:
-    """Rows of ∂h_T/∂z_{T-k} at every link."""
+    """Yields rows of ∂h_T/∂z_{T-k} at every lag; None if the cell has no latent value."""
     cell, x, weights = problem.cell, problem.x[:, :1], problem.weights
     path = [tuple(s[:1] for s in problem.states)]
     for x_t in x.split(1):
@@ -61,14 +67,14 @@ def latent_jacobians(problem: Problem, links: list[VJPStep], rows: slice) -> Ite
 
 
 def draw_probes(width: int, H: int, seed: int) -> Tensor:
-    """Random vectors over all states, then as many over h, the first H of them, alone."""
+    """Returns PROBES random vectors over all states, then PROBES over h, the first H entries, alone: (2 · PROBES, width)."""
     drawn = torch.randn(2 * PROBES, width, generator=torch.Generator().manual_seed(seed))
     drawn[PROBES:, H:] = 0.0
     return drawn
 
 
 def make_spectrum(jacobians: list[Tensor], rank: int, whole: bool) -> Spectrum:
-    """Compute the spectrum of Jacobians, or of their products with random vectors."""
+    """Returns the singular values and mean squares of Jacobians or, unless `whole`, the mean squares from products with random vectors."""
     if not whole:
         return Spectrum(mean_square=[(j.double().square().sum().item() / len(j)) / rank for j in jacobians])
     values = [torch.linalg.svdvals(j.double()).tolist() if j.isfinite().all() else [] for j in jacobians]

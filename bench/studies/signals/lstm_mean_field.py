@@ -1,9 +1,9 @@
-"""The stationary law of one LSTM unit's memory c, and what a perturbation becomes in it.
+"""Computes the stationary law of an LSTM unit's memory c, and the growth of a perturbation in it, by mean-field theory.
 
-In mean-field theory the gates of a unit are drawn anew in each step, i, f and o as σ and g as tanh of normal numbers of one variance,
-so that c' = f c + i g is a Markov chain of one number. Its law p is found on a grid. Beside it stands m: m(c) is the mean square of
-a perturbation in units whose memory is c, times p(c). The product of the two means would not do: a unit that has forgotten little
-holds both a large c and much of a perturbation.
+In mean-field theory, the gates of a unit are independent in every step: i, f and o are σ, and g is tanh, of normal numbers of one
+variance. So c' = f c + i g is a Markov chain of one number. Its law p is computed on a grid, and with it a measure m: m(c) is p(c) times
+the mean square of a perturbation in units with memory c. The product of the two means would be wrong: a unit that has forgotten little
+has both a large c and a large perturbation.
 """
 
 from collections.abc import Callable
@@ -21,56 +21,67 @@ Array = NDArray[np.float64]
 
 NODES = np.linspace(-8.0, 8.0, 161)
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
-"""The trapezoidal rule over a standard normal number, as in `bench.studies.signals.mean_field`; here the grid sets the error."""
+"""The trapezoidal rule for a standard normal number, as in `bench.studies.signals.mean_field`; here the grid determines the error."""
 POINTS = 801
 REACH = 10.0
-"""The grid: so many points over ± so many standard deviations of c."""
+"""The grid of c: its number of points, and its half-width in standard deviations of c."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit. Its pre-activations are N(0, deviation²), that of f with the mean `mu`."""
+    """One unit of an LSTM in mean-field theory.
+
+    Attributes:
+        deviation: The standard deviation of its pre-activations.
+        mu: The mean of the forget gate's pre-activation; the other means are 0.
+    """
 
     deviation: float
     mu: float
 
     @cached_property
     def gate(self) -> Array:
-        """i and o at NODES."""
+        """Returns the values of i and o at NODES."""
         return expit(self.deviation * NODES)
 
     @cached_property
     def candidate(self) -> Array:
-        """g at NODES."""
+        """Returns the values of g at NODES."""
         return np.tanh(self.deviation * NODES)
 
     @cached_property
     def forget(self) -> Array:
-        """f at NODES."""
+        """Returns the values of f at NODES."""
         return expit(self.mu + self.deviation * NODES)
 
     @cached_property
     def grid(self) -> Array:
-        """Values of c: its variance is E i² E g² / (1 - E f²)."""
+        """Returns the values of c on the grid; the variance of c is E i² E g² / (1 - E f²)."""
         variance = (self.gate**2 @ WEIGHTS) * (self.candidate**2 @ WEIGHTS) / (1 - self.forget**2 @ WEIGHTS)
         return np.linspace(-REACH, REACH, POINTS) * np.sqrt(variance)
 
     def shrink(self, weight: Array) -> csr_array:
-        """The matrix that takes a measure of c to that of f c, each f with its weight."""
+        """Returns the matrix (POINTS, POINTS) that maps a measure of c to that of f c, with a weight for each f."""
         to, share = self.deal_to_grid(np.multiply.outer(self.forget, self.grid))
         source = np.broadcast_to(np.arange(POINTS), to.shape)
         values = share * (weight * WEIGHTS)[:, None]
         return coo_array((values.ravel(), (to.ravel(), source.ravel())), shape=(POINTS, POINTS)).tocsr()
 
     def increment(self, i: Array, g: Array) -> Array:
-        """The measure of i g, each i and g with its weight."""
+        """Returns the measure of i g on the grid, with weights for each i and g."""
         to, share = self.deal_to_grid(np.multiply.outer(self.gate, self.candidate))
         weights = share * np.multiply.outer(i * WEIGHTS, g * WEIGHTS)
         return np.bincount(to.ravel(), weights.ravel(), POINTS).astype(np.float64)
 
     def deal_to_grid(self, values: Array) -> tuple[NDArray[np.intp], Array]:
-        """Grid points and shares for each of `values`, along a new first axis: the three nearest points, so that mass, mean and
-        variance stay what they are."""
+        """Distributes values to the grid so that mass, mean and variance are preserved.
+
+        Args:
+            values: The values.
+
+        Returns:
+            The indices and the shares of the three nearest points, along a new first axis.
+        """
         place = (values - self.grid[0]) / (self.grid[1] - self.grid[0])
         nearest = np.clip(np.rint(place), 1, POINTS - 2)
         d = np.clip(place - nearest, -1, 1)
@@ -79,26 +90,30 @@ class Unit:
 
     @cached_property
     def steps(self) -> tuple[csr_array, Array]:
+        """Returns the matrix of c → f c and the measure of i g, which together make one time step."""
         one = np.ones_like(NODES)
         return self.shrink(one), self.increment(one, one)
 
     @cached_property
     def law(self) -> Array:
-        """p on the grid: what a step leaves as it is."""
+        """Returns p on the grid: the law that a time step leaves unchanged."""
         move, add = self.steps
         start = np.exp(-((self.grid / self.grid[-1] * REACH) ** 2) / 2)
         _, found = leading_eigenvalue(lambda p: convolve(move @ p, add), start)
         return found / found.sum()
 
     def output(self) -> float:
-        """E h² = E o² E tanh²(c)."""
+        """Returns E h² = E o² E tanh²(c)."""
         return float((self.gate**2 @ WEIGHTS) * (np.tanh(self.grid) ** 2 @ self.law))
 
     def growth(self, w: float) -> float:
-        """χ: growth a step of the mean square of a perturbation of h and c, `w` being σ² of the matrices that h meets.
+        """Returns χ, the growth per step of the mean square of a perturbation of h and c.
 
         δc' = f δc + c δf + g δi + i δg and δh' = o sech²(c') δc' + tanh(c') δo, where the δ of a gate is its slope times an independent
-        normal number of variance w E δh²; so (m, E δh²) is taken to itself linearly, and χ is the leading eigenvalue.
+        normal number of variance w E δh². So a step maps (m, E δh²) linearly, and χ is the leading eigenvalue.
+
+        Args:
+            w: σ² of the matrices that multiply h.
         """
         gate, g, f = self.gate, self.candidate, self.forget
         slope = gate * (1 - gate)
@@ -119,12 +134,12 @@ class Unit:
 
 
 def convolve(measure: Array, added: Array) -> Array:
-    """The measure of a sum of independent numbers."""
+    """Returns the measure of a sum of independent numbers."""
     return fftconvolve(measure, added, mode="same")
 
 
 def leading_eigenvalue(step: Callable[[Array], Array], start: Array) -> tuple[float, Array]:
-    """The largest eigenvalue of a map that keeps measures positive, and its eigenvector."""
+    """Returns the largest eigenvalue of a linear map that keeps measures positive, and its eigenvector."""
     operator = LinearOperator((len(start), len(start)), matvec=step, dtype=np.float64)
     values, vectors = eigs(operator, k=1, which="LM", v0=start)
     return float(values[0].real), np.real(vectors[:, 0] / vectors[np.argmax(np.abs(vectors[:, 0])), 0])

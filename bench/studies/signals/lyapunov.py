@@ -1,8 +1,8 @@
-"""Largest Lyapunov exponents: how fast, in nats per step, a small difference grows along a trajectory.
+"""Measures largest Lyapunov exponents: the growth of a small difference along a trajectory, in nats per step.
 
-After Benettin et al. (Meccanica 1980) a vector is carried along and divided by its norm every few steps; the mean of the logarithms is
-the exponent. Here it is carried backwards, by the backend's own backward pass: the singular values of a product of Jacobians are
-those of its transpose, so the exponent is the same.
+Benettin et al. (Meccanica 1980) propagate a vector and divide it by its norm every few steps; the mean of the logarithms is the
+exponent. Here the vector is propagated backwards, by the backend's own backward pass. A product of Jacobians and its transpose have the
+same singular values, so the exponent is the same.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,23 @@ from bench.studies.signals.chunked_vjp import ChunkedVJP
 from kernels import RNN
 
 STRETCH = 20
-"""Steps between two divisions, in which nothing may overflow."""
+"""The steps between two divisions; the vector must not overflow in them."""
 
 
 def autonomous_input(rnn: RNN, T: int, B: int) -> Tensor:
-    """No input, for T steps of B sequences: (T, B, D), with one number of memory."""
+    """Returns a zero input (T, B, D) for a layer, stored as a single number."""
     weight = next(rnn.parameters())
     return weight.new_zeros(1, 1, 1).expand(T, B, rnn.input_size)
 
 
 def advance(rnn: RNN, states: Sequence[Tensor], steps: int) -> list[Tensor]:
-    """The states after so many steps without input."""
+    """Returns the states after some steps without input.
+
+    Args:
+        rnn: The layer.
+        states: The initial states, (B, H) each.
+        steps: The number of steps.
+    """
     with torch.no_grad():
         for begin in range(0, steps, 10 * STRETCH):
             x = autonomous_input(rnn, min(10 * STRETCH, steps - begin), len(states[0]))
@@ -33,9 +39,20 @@ def advance(rnn: RNN, states: Sequence[Tensor], steps: int) -> list[Tensor]:
     return list(states)
 
 
-def exponents(rnn: RNN, states: list[Tensor], steps: int, generator: torch.Generator) -> Tensor:
-    """The largest exponent along each trajectory from `states` over `steps` steps without input: (B,). The first tenth, in which the
-    random vector turns, isn't counted. -inf where a difference dies out to nothing, NaN where a state isn't finite."""
+def measure_exponents(rnn: RNN, states: list[Tensor], steps: int, generator: torch.Generator) -> Tensor:
+    """Returns the largest exponent along each trajectory (B), without input.
+
+    The first tenth of the steps is excluded: in it the random vector aligns with the leading direction.
+
+    Args:
+        rnn: The layer.
+        states: The initial states, (B, H) each.
+        steps: The number of steps.
+        generator: The generator of the random vector.
+
+    Returns:
+        The exponents in nats per step: -inf if a difference vanishes entirely, NaN if a state isn't finite.
+    """
     vector = [torch.randn(s.shape, generator=generator, dtype=torch.float64).to(s) for s in states]
     lags = sorted({*range(0, steps, STRETCH), steps})
     links = ChunkedVJP(rnn, autonomous_input(rnn, steps, len(states[0])), states, vector, lags, unit=True).pull_back()

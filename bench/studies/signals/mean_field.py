@@ -1,13 +1,13 @@
-"""Mean-field theory of wide recurrent cells: how the mean squared singular value of a step's Jacobian grows, and on which time scale
-two sequences forget that they began apart.
+"""Computes the mean-field theory of wide recurrent cells: the growth of the mean squared singular value of a step's Jacobian, and the
+time scale on which two sequences forget their initial difference.
 
-A matrix of n columns has entries N(0, σ²/n), drawn anew for every step; inputs are standard normal. Then a pre-activation is
-N(0, q) for each unit, and what is not linear is one integral over it. After Chen, Pennington & Schoenholz, ICML 2018 (1806.05394)
-for vanilla and MinimalRNN; the same argument for the GRU, and for the LSTM in `bench.studies.signals.lstm_mean_field`. Letters are the
-papers':
+A matrix of n columns has entries N(0, σ²/n), drawn anew for every step; inputs are standard normal. Then a pre-activation is N(0, q) for
+each unit, and every nonlinear term is an integral over it. The theory of vanilla and MinimalRNN is that of Chen, Pennington &
+Schoenholz, ICML 2018 (1806.05394). The same argument gives the GRU's, and the LSTM's in `bench.studies.signals.lstm_mean_field`. The
+symbols are those of the papers:
 
     q   variance of a pre-activation      Q   mean square of a state h
-    χ   growth of E‖∂L/∂h‖² a step        c*  correlation that two sequences tend to
+    χ   growth of E‖∂L/∂h‖² per step      c*  correlation that two sequences tend to
     ξ   −1 / ln χ_{c*}: steps in which the distance of two sequences from that correlation falls by a factor of e
 """
 
@@ -25,17 +25,23 @@ from bench.studies.signals import lstm_mean_field
 Array = NDArray[np.float64]
 
 REACH = 9.0
-"""Standard deviations that an integral reaches: what is beyond weighs less than a rounding error."""
+"""The range of an integral in standard deviations; the rest is smaller than a rounding error."""
 NODES = np.linspace(-REACH, REACH, 721)
 WEIGHTS = np.exp(-(NODES**2) / 2) / np.exp(-(NODES**2) / 2).sum()
-"""The trapezoidal rule, which converges exponentially for what is analytic in a strip (Trefethen & Weideman, SIAM Review 2014). The
-nearest poles, of tanh(√q z) at π i / (2 √q), leave an error below 1e-14 up to q = 150."""
+"""The trapezoidal rule, which converges exponentially for functions that are analytic in a strip (Trefethen & Weideman, SIAM Review
+2014). The nearest poles, those of tanh(√q z) at π i / (2 √q), cause an error below 1e-14 up to q = 150."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A point in the space of a cell's parameters. `w`: σ of all matrices that multiply a state; `v`: of those that multiply the input, in
-    MinimalRNN Φ(x); `phi`: of Φ's own; `mu`: the bias of the gate that keeps the state, u, z of `gru`, or f. The other biases are 0."""
+    """A point in the parameter space of a cell. Biases other than `mu` are 0.
+
+    Attributes:
+        w: σ of all matrices that multiply a state.
+        v: σ of the matrices that multiply the input; in MinimalRNN, those that multiply Φ(x).
+        mu: The bias of the gate that keeps the state: u, z of `gru`, or f.
+        phi: σ of the matrix in Φ.
+    """
 
     w: float
     v: float
@@ -45,8 +51,15 @@ class Point:
 
 @dataclass(frozen=True)
 class MeanField:
-    """The prediction of the theory at a point: see the letters above. `chi` is at c = 1, that of gradients; where χ ≥ 1 at c*, `xi` is
-    infinite."""
+    """The prediction of the theory at a point.
+
+    Attributes:
+        q: The variance of a pre-activation.
+        Q: The mean square of a state h.
+        chi: χ at c = 1, the growth of gradients per step.
+        c: c*, the correlation that two sequences tend to.
+        xi: ξ in steps; infinite if χ ≥ 1 at c*.
+    """
 
     q: float
     Q: float
@@ -56,7 +69,8 @@ class MeanField:
 
 
 def gaussian_mean(values: Array) -> float:
-    """E of a function of one standard normal number, from its values at NODES; of two, by an array of two axes."""
+    """Returns the mean of a function of a standard normal number, from its values at NODES; an array of two axes is a function of two
+    numbers."""
     while values.ndim:
         values = values @ WEIGHTS
     return float(values)
@@ -71,16 +85,17 @@ def tanh_slope(e: Array) -> Array:
 
 
 def timescale(chi: float) -> float:
+    """Returns ξ = −1 / ln χ, infinite unless 0 < χ < 1."""
     return -1 / math.log(chi) if 0 < chi < 1 else math.inf
 
 
 def find_root(f: Callable[[float], float], low: float, high: float) -> float:
-    """Return where f, positive at `low`, becomes negative; `high` if it doesn't before."""
+    """Returns the point where f, positive at `low`, becomes negative; `high` if it stays positive."""
     return float(brentq(f, low, high, xtol=1e-14, rtol=1e-13)) if f(high) < 0 else high
 
 
 def mean_over_pair(q: float, c: float, f: Callable[[Array], Array]) -> float:
-    """E f(a) f(b) over a and b of variance q and correlation c."""
+    """Returns E f(a) f(b) for normal a and b of variance q and correlation c."""
     z = NODES[::4]  # 181 nodes a side are as good for what is squared and summed below
     weights = WEIGHTS[::4] / WEIGHTS[::4].sum()
     a = f(math.sqrt(q) * z)
@@ -89,7 +104,12 @@ def mean_over_pair(q: float, c: float, f: Callable[[Array], Array]) -> float:
 
 
 def vanilla(point: Point, similar: float = 1.0) -> MeanField:
-    """h = tanh(W h + V x). `similar` is the correlation of the two sequences' inputs, Σ in the paper."""
+    """Returns the theory of h = tanh(W h + V x).
+
+    Args:
+        point: The point in parameter space.
+        similar: The correlation of the two sequences' inputs, Σ in the paper.
+    """
     w, v = point.w**2, point.v**2
     q = find_root(lambda q: w * gaussian_mean(np.tanh(math.sqrt(q) * NODES) ** 2) + v - q, 0.0 if v else 1e-12, w + v)
     chi = w * gaussian_mean(tanh_slope(math.sqrt(q) * NODES) ** 2)
@@ -101,41 +121,50 @@ def vanilla(point: Point, similar: float = 1.0) -> MeanField:
 
 
 def minimal(point: Point, similar: float = 1.0) -> MeanField:
-    """e = W h + V z + μ, u = σ(e), h = u h + (1 − u) z with z = tanh(Φ x). `similar` is the correlation of the two sequences' z."""
+    """Returns the theory of MinimalRNN: e = W h + V z + μ, u = σ(e), h = u h + (1 − u) z with z = tanh(Φ x).
+
+    Args:
+        point: The point in parameter space.
+        similar: The correlation of the two sequences' z.
+    """
     w, v, R = point.w**2, point.v**2, gaussian_mean(np.tanh(point.phi * NODES) ** 2)
 
-    def moved(Q: float) -> float:
+    def next_Q(Q: float) -> float:
         u = expit(point.mu + math.sqrt(w * Q + v * R) * NODES)
         return R * gaussian_mean((1 - u) ** 2) / (1 - gaussian_mean(u**2))
 
-    Q = find_root(lambda Q: moved(Q) - Q, 0.0, R)
+    Q = find_root(lambda Q: next_Q(Q) - Q, 0.0, R)
     q = w * Q + v * R
     e = point.mu + math.sqrt(q) * NODES
     chi = gaussian_mean(expit(e) ** 2) + w * (Q + R) * gaussian_mean(sigmoid_slope(e) ** 2)
 
-    def both(C: float, f: Callable[[Array], Array]) -> float:
+    def mean_product(C: float, f: Callable[[Array], Array]) -> float:
         return mean_over_pair(q, min(1.0, (w * C + v * R * similar) / q), lambda a: f(point.mu + a))
 
-    def met(C: float) -> float:
-        return both(C, expit) * C + R * similar * both(C, lambda e: expit(-e)) - C
+    def excess(C: float) -> float:
+        return mean_product(C, expit) * C + R * similar * mean_product(C, lambda e: expit(-e)) - C
 
-    C = Q if similar == 1 and chi <= 1 else find_root(met, 0.0, Q * (1 - 1e-9))
-    return MeanField(q, Q, chi, C / Q, timescale(both(C, expit) + w * (C + R * similar) * both(C, sigmoid_slope)))
+    C = Q if similar == 1 and chi <= 1 else find_root(excess, 0.0, Q * (1 - 1e-9))
+    return MeanField(q, Q, chi, C / Q, timescale(mean_product(C, expit) + w * (C + R * similar) * mean_product(C, sigmoid_slope)))
 
 
 def gru_reset_before(point: Point) -> MeanField:
-    """h = u h + (1 − u) g with g = tanh(V x + W (r h)): the reset gate before the product."""
+    """Returns the theory of h = u h + (1 − u) g with g = tanh(V x + W (r h)): the reset gate acts before the product.
+
+    Args:
+        point: The point in parameter space.
+    """
     w, v = point.w**2, point.v**2
 
     def gates(Q: float) -> tuple[Array, Array, Array]:
         gate = math.sqrt(w * Q + v) * NODES
         return point.mu + gate, gate, math.sqrt(v + w * Q * gaussian_mean(expit(gate) ** 2)) * NODES
 
-    def moved(Q: float) -> float:
+    def next_Q(Q: float) -> float:
         u, _, g = gates(Q)
         return gaussian_mean(expit(-u) ** 2) * gaussian_mean(np.tanh(g) ** 2) / (1 - gaussian_mean(expit(u) ** 2))
 
-    Q = find_root(lambda Q: moved(Q) - Q, 0.0, 1.0)
+    Q = find_root(lambda Q: next_Q(Q) - Q, 0.0, 1.0)
     u, r, g = gates(Q)
     through = gaussian_mean(expit(r) ** 2) + w * Q * gaussian_mean(sigmoid_slope(r) ** 2)
     keep = gaussian_mean(expit(u) ** 2) + w * (Q + gaussian_mean(np.tanh(g) ** 2)) * gaussian_mean(sigmoid_slope(u) ** 2)
@@ -144,8 +173,13 @@ def gru_reset_before(point: Point) -> MeanField:
 
 
 def gru(point: Point) -> MeanField:
-    """h = z h + (1 − z) n with n = tanh(V x + r a), a = W h: the reset gate after the product, as in torch. Given r, the sum s = V x + r a
-    and a are jointly normal, so that E[a² | s] is known and two integrals are left."""
+    """Returns the theory of h = z h + (1 − z) n with n = tanh(V x + r a), a = W h: the reset gate acts after the product, as in torch.
+
+    Given r, the sum s = V x + r a and a are jointly normal, so that E[a² | s] is known and two integrals remain.
+
+    Args:
+        point: The point in parameter space.
+    """
     w, v = point.w**2, point.v**2
 
     def laws(Q: float) -> tuple[Array, Array, Array, Array]:
@@ -153,11 +187,11 @@ def gru(point: Point) -> MeanField:
         variance = v + expit(gate) ** 2 * w * Q
         return point.mu + gate, gate, variance, np.sqrt(variance)[:, None] * NODES
 
-    def moved(Q: float) -> float:
+    def next_Q(Q: float) -> float:
         z, _, _, s = laws(Q)
         return gaussian_mean(expit(-z) ** 2) * gaussian_mean(np.tanh(s) ** 2) / (1 - gaussian_mean(expit(z) ** 2))
 
-    Q = find_root(lambda Q: moved(Q) - Q, 0.0, 1.0)
+    Q = find_root(lambda Q: next_Q(Q) - Q, 0.0, 1.0)
     z, r, variance, s = laws(Q)
     shared = (expit(r) * w * Q)[:, None] / variance[:, None]
     a_squared = (shared * s) ** 2 + w * Q - shared**2 * variance[:, None]
@@ -168,7 +202,11 @@ def gru(point: Point) -> MeanField:
 
 
 def lstm(point: Point) -> MeanField:
-    """c = f c + i g, h = o tanh(c): by the stationary law of one unit's c."""
+    """Returns the theory of c = f c + i g, h = o tanh(c), from the stationary law of one unit's c.
+
+    Args:
+        point: The point in parameter space.
+    """
     w, v = point.w**2, point.v**2
 
     def unit(Q: float) -> lstm_mean_field.Unit:
@@ -182,4 +220,4 @@ def lstm(point: Point) -> MeanField:
 CELLS: Mapping[str, Callable[[Point], MeanField]] = {
     "vanilla": vanilla, "minimal": minimal, "gru_reset_before": gru_reset_before, "gru": gru, "lstm": lstm,
 }  # fmt: skip
-"""The cells that there is a theory of."""
+"""The cells that have a theory, with the function that computes it."""

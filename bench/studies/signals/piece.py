@@ -1,4 +1,4 @@
-"""One measurement of a study of signals."""
+"""Defines a piece: one measurement of a signal study."""
 
 from collections.abc import Callable
 
@@ -6,4 +6,4 @@ from bench.records import DecayRecord, GradientRecord, JacobianRecord, MapRecord
 
 SignalRecord = GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord
 Piece = tuple[str, Callable[[], SignalRecord]]
-"""What is measured, in words, and the function that measures it."""
+"""A line for progress, and the function that measures."""

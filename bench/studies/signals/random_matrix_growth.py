@@ -1,6 +1,6 @@
-"""How a perturbation of a state grows in a wide cell: what mean-field theory predicts, measured in the cell's own equations.
+"""Measures the growth of a perturbation of the states in a wide cell, with the cell's own equations, to test mean-field theory.
 
-With untied weights every step draws its matrices anew, as the theory supposes; with tied ones they stay, as in a network.
+With untied weights every step draws new matrices, as the theory assumes. With tied weights all steps share them, as in a network.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ KEEPS = {"minimal": "b.u", "gru_reset_before": "b.u", "gru": "b.z", "lstm": "b.f
 
 
 def make_rules(cell: Cell, point: Point) -> dict[str, Rule]:
-    """The point as an initialisation of a cell: `Cell.with_init` takes it."""
+    """Returns a point as rules of initialisation, which `Cell.with_init` takes."""
     found: dict[str, Rule] = {"b": 0.0}
     for name in cell.shapes(1, 1):
         if name.startswith("W."):
@@ -29,9 +29,19 @@ def make_rules(cell: Cell, point: Point) -> dict[str, Rule]:
 
 
 def measure_growth(cell: Cell, point: Point, N: int, steps: int, seed: int, tied: bool = False, sequences: int = 8) -> list[float]:
-    """ln of the growth of E‖δ‖² in each of `steps` steps, δ a random perturbation of all states, after as many steps of getting used.
+    """Returns ln of the growth of E‖δ‖² in each of `steps` steps, δ being a random perturbation of all states.
 
-    N is the width of states and inputs; each value is the mean over `sequences` sequences, which share their matrices.
+    The same number of steps runs before, so that the states become stationary. Each value is the mean over the sequences, which share
+    their matrices.
+
+    Args:
+        cell: The cell.
+        point: The point in parameter space.
+        N: The width of states and inputs.
+        steps: The number of steps.
+        seed: The seed of matrices and inputs.
+        tied: All steps share their matrices.
+        sequences: The number of sequences.
     """
     chosen, generator = cell.with_init(make_rules(cell, point)), torch.Generator().manual_seed(seed)
     states = [torch.zeros(sequences, N) for _ in cell.states]
@@ -59,11 +69,11 @@ def draw_weights(cell: Cell, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
 
 
 def make_step(cell: Cell, x: Tensor, weights: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    """One step of the equations as a function of the states."""
+    """Returns one step of the equations as a function of the states."""
     learned = cell.bind_parameters(weights)
     return lambda *states: cell(states, x, learned)
 
 
 def squared_norm(deltas: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-    """‖δ‖² of each sequence, over all states: (sequences, 1)."""
+    """Returns ‖δ‖² of each sequence, over all states: (sequences, 1)."""
     return sum((d**2).sum(1, keepdim=True) for d in deltas) + torch.zeros(1)

@@ -1,4 +1,4 @@
-"""The pieces that each study measures."""
+"""Lists the pieces that each signal study measures."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -22,13 +22,27 @@ POINTS: dict[str, tuple[Point, ...]] = {
     "gru": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0)),
     "lstm": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0, mu=1.0)),
 }
-"""Ordered, near the edge, and beyond it or with a gate that keeps; the second of MinimalRNN is its critical initialisation."""
+"""The points for each cell: ordered, near the edge of chaos, and beyond it or with a gate that keeps the state. MinimalRNN's second
+point is its critical initialisation."""
 
 TRAJECTORIES = 16
-"""Of every cell without input."""
+"""The number of trajectories of every cell without input."""
 
 
 def make_study_problem(cell: str, init: str, T: int, B: int, D: int, H: int, dtype: str, device: str, seed: int) -> Problem:
+    """Returns the problem of a study.
+
+    Args:
+        cell: The cell's name.
+        init: The name of the initialisation.
+        T: Time steps.
+        B: Sequences in a batch.
+        D: Input width.
+        H: Hidden width.
+        dtype: The name of the data type.
+        device: "cpu" or "cuda".
+        seed: The seed of weights and data.
+    """
     return Problem(cell, initialize_as(cells.load(cell), init), T, B, D, H, DTYPES[dtype], torch.device(device), seed)
 
 
@@ -36,20 +50,43 @@ def gradient_pieces(
     names: Sequence[str], inits: Sequence[str], lengths: Sequence[int], size: tuple[int, int, int], dtypes: Sequence[str], seeds: int,
     device: str,
 ) -> Sequence[Piece]:  # fmt: skip
-    """`size` is B, D and H."""
+    """Returns the pieces of `bench gradients`.
+
+    Args:
+        names: The names of the cells.
+        inits: The initialisations; a cell skips variants it doesn't have.
+        lengths: Sequence lengths T.
+        size: B, D and H.
+        dtypes: The names of the data types.
+        seeds: The number of seeds.
+        device: "cpu" or "cuda".
+    """
     return [
-        (f"{cell} {init} T={T} {dtype} seed {seed}", partial(flow, make_study_problem(cell, init, T, *size, dtype, device, seed), init))
+        (
+            f"{cell} {init} T={T} {dtype} seed {seed}",
+            partial(measure_with_errors, make_study_problem(cell, init, T, *size, dtype, device, seed), init),
+        )
         for cell in names for init in pair_known(cell, inits) for T in lengths for dtype in dtypes for seed in range(seeds)
     ]  # fmt: skip
 
 
-flow = partial(gradient_norms.measure_gradients, compare=True)
+measure_with_errors = partial(gradient_norms.measure_gradients, compare=True)
 
 
 def jacobian_pieces(
     names: Sequence[str], inits: Sequence[str], T: int, size: tuple[int, int], dtype: str, seeds: int, device: str
 ) -> Sequence[Piece]:
-    """`size` is D and H."""
+    """Returns the pieces of `bench jacobian`.
+
+    Args:
+        names: The names of the cells.
+        inits: The initialisations; a cell skips variants it doesn't have.
+        T: Time steps.
+        size: D and H.
+        dtype: The name of the data type.
+        seeds: The number of seeds.
+        device: "cpu" or "cuda".
+    """
     return [
         (f"{cell} {init} seed {seed}", partial(measure_jacobians, make_study_problem(cell, init, T, 1, *size, dtype, device, seed), init))
         for cell in names for init in pair_known(cell, inits) for seed in range(seeds)
@@ -57,6 +94,15 @@ def jacobian_pieces(
 
 
 def theory_pieces(names: Sequence[str], N: int, steps: int, seed: int, tied: bool = True) -> Sequence[Piece]:
+    """Returns the pieces of `bench theory`: every point of each cell.
+
+    Args:
+        names: The names of the cells.
+        N: The width of states and inputs.
+        steps: The number of steps in which growth is measured.
+        seed: The seed of matrices and inputs.
+        tied: Measure growth with tied weights too.
+    """
     return [
         (f"{cell} σ_w={point.w:g} σ_v={point.v:g} μ={point.mu:g}", partial(measure_theory, cell, point, N, steps, seed, tied))
         for cell in names for point in POINTS[cell]
@@ -64,7 +110,7 @@ def theory_pieces(names: Sequence[str], N: int, steps: int, seed: int, tied: boo
 
 
 def measure_theory(cell: str, point: Point, N: int, steps: int, seed: int, tied: bool) -> TheoryRecord:
-    """Theory at a point, and growth measured there."""
+    """Returns the theory at a point and the growth measured there."""
     said, measure = mean_field.CELLS[cell](point), partial(random_matrix_growth.measure_growth, cells.load(cell), point, N, steps, seed)
     return TheoryRecord(
         cell=cell, w=point.w, v=point.v, mu=point.mu, phi=point.phi, N=N, seed=seed, q=said.q, Q=said.Q, chi=said.chi, xi=said.xi,
@@ -73,6 +119,16 @@ def measure_theory(cell: str, point: Point, N: int, steps: int, seed: int, tied:
 
 
 def chaos_pieces(size: chaos.ChaosSize, names: Sequence[str], inits: Sequence[str], T: int, H: int, seed: int) -> Sequence[Piece]:
+    """Returns the pieces of `bench chaos`: both maps, and every cell without input.
+
+    Args:
+        size: The amount of computation for a map.
+        names: The names of the cells.
+        inits: The initialisations; a cell skips variants it doesn't have.
+        T: Time steps without input.
+        H: Hidden width.
+        seed: The seed of starting points and weights.
+    """
     cases = [(cell, init) for cell in names for init in pair_known(cell, inits)]
     return [
         *((map.name, partial(chaos.measure_map, map, size, seed)) for map in MAPS),
@@ -84,12 +140,17 @@ def chaos_pieces(size: chaos.ChaosSize, names: Sequence[str], inits: Sequence[st
 
 
 def pair_known(cell: str, inits: Sequence[str]) -> list[str]:
-    """Return the initialisations that the cell has: all but the variants of others."""
+    """Returns the initialisations that a cell has."""
     return [init for init in inits if init == "default" or ":" in init or init in cells.load(cell).variants]
 
 
 def preview_pieces(device: str, seed: int) -> Sequence[Piece]:
-    """A few seconds' worth for a run of everything: one Jacobian for each cell, theory at one point each, both maps."""
+    """Returns pieces that take a few seconds: one Jacobian for each cell, the theory at one point of each, and both maps.
+
+    Args:
+        device: "cpu" or "cuda".
+        seed: The seed.
+    """
     names = cells.SEED
     jacobians = jacobian_pieces(names, ("default",), 32, (16, 16), "float64" if device == "cpu" else "float32", 1, device)
     beside_one = [piece for cell in POINTS for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]

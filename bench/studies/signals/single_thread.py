@@ -1,4 +1,4 @@
-"""How studies use a processor: their work is many short calls, in which threads would wait for one another longer than they work."""
+"""Limits a study to one thread: its work consists of many short calls, in which threads would mostly wait for one another."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch's and of the compiled loops, until it ends."""
+    """Makes torch and the compiled loops use one thread while the context lasts."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""A trained layer: a saved state dict of `kernels.RNN`, alone or in that of a model around it."""
+"""Loads a trained layer from a saved state dict of `kernels.RNN`, or of a model that contains one."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ from bench.measure.problem import Problem
 from bench.studies.signals import chaos
 from bench.studies.signals.jacobians import measure_jacobians
 from bench.studies.signals.piece import Piece
-from bench.studies.signals.signal_plan import TRAJECTORIES, flow, make_study_problem
+from bench.studies.signals.signal_plan import TRAJECTORIES, make_study_problem, measure_with_errors
 from cells.grammar.errors import CellError
 from kernels import RNN
 from kernels.derive.cost_formulas import parameter_sizes
@@ -28,7 +28,15 @@ from kernels.derive.plan import plan
 
 @dataclass(frozen=True)
 class TrainedLayer:
-    """The first layer of a model. `name` is its file's, and the first digits of that one's hash."""
+    """The first layer of a trained model.
+
+    Attributes:
+        cell: The cell's name.
+        name: The file's name and the first digits of its SHA-256 hash.
+        weights: The parameters by name.
+        D: Input width.
+        H: Hidden width.
+    """
 
     cell: str
     name: str
@@ -37,25 +45,46 @@ class TrainedLayer:
     H: int
 
     def make_problem(self, T: int, B: int, dtype: str, device: str, seed: int) -> Problem:
-        """Make a problem with the trained weights; all else is drawn from `seed`."""
+        """Returns a problem with the trained weights; all other data is drawn from `seed`."""
         given = make_study_problem(self.cell, "default", T, B, self.D, self.H, dtype, device, seed)
         for key, value in given.weights.items():
             value.copy_(self.weights[key])
         return given
 
     def gradient_pieces(self, lengths: Sequence[int], B: int, dtypes: Sequence[str], seeds: int, device: str) -> Sequence[Piece]:
+        """Returns the pieces of `bench gradients` for this layer.
+
+        Args:
+            lengths: Sequence lengths T.
+            B: Sequences in a batch.
+            dtypes: The names of the data types.
+            seeds: The number of seeds.
+            device: "cpu" or "cuda".
+        """
         return [
-            (f"{self.cell} {self.name} T={T} {dtype} seed {seed}", partial(flow, self.make_problem(T, B, dtype, device, seed), self.name))
+            (
+                f"{self.cell} {self.name} T={T} {dtype} seed {seed}",
+                partial(measure_with_errors, self.make_problem(T, B, dtype, device, seed), self.name),
+            )
             for T in lengths for dtype in dtypes for seed in range(seeds)
         ]  # fmt: skip
 
     def jacobian_pieces(self, T: int, dtype: str, seeds: int, device: str) -> Sequence[Piece]:
+        """Returns the pieces of `bench jacobian` for this layer.
+
+        Args:
+            T: Time steps.
+            dtype: The name of the data type.
+            seeds: The number of seeds.
+            device: "cpu" or "cuda".
+        """
         return [
             (f"{self.cell} {self.name} seed {seed}", partial(measure_jacobians, self.make_problem(T, 1, dtype, device, seed), self.name))
             for seed in range(seeds)
         ]  # fmt: skip
 
     def autonomous_pieces(self, T: int, seed: int) -> Sequence[Piece]:
+        """Returns the piece of `bench chaos` for this layer: T steps without input, from states drawn from `seed`."""
         rnn = RNN(self.cell, self.D, self.H, dtype=torch.float64)
         with torch.no_grad():
             for key, value in rnn.weights().items():
@@ -64,15 +93,23 @@ class TrainedLayer:
 
 
 def load_trained(path: Path, cell: str) -> TrainedLayer:
-    """The layer in a saved state dict. Raises UsageError where it holds none of that cell."""
+    """Returns the first layer in a saved state dict.
+
+    Args:
+        path: The file.
+        cell: The cell's name.
+
+    Raises:
+        UsageError: The file can't be read, or has no layer of this cell, or several.
+    """
     weights = read_weights(path, cell)
     D, H = find_sizes(cell, weights, path)
     return TrainedLayer(cell, f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:8]}", weights, D, H)
 
 
 def read_weights(path: Path, cell: str) -> dict[str, Tensor]:
-    """The learned values of the first layer in a saved state dict of `kernels.RNN`, by the cell's names. Raises UsageError where it
-    holds none, or several of that cell."""
+    """Returns the parameters of the first layer in a saved state dict, by the cell's names. Raises UsageError if it has no layer of the
+    cell, or several."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -93,19 +130,19 @@ def read_weights(path: Path, cell: str) -> dict[str, Tensor]:
 
 
 def find_sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
-    """D and H of a layer: those with which the cell has values of just these shapes."""
+    """Returns D and H of a layer: the widths at which the cell has parameters of these shapes. Raises UsageError if there are none."""
     found = {name: tuple(value.shape) for name, value in weights.items()}
     widths = {math.prod(shape[:-1]) for shape in found.values() if len(shape) > 1}
     for H, D in itertools.product(sorted(widths), sorted({shape[-1] for shape in found.values()})):
         with contextlib.suppress(CellError):  # where a cell uses x unit by unit, and D isn't H, or its heads can't share H
             if cells.load(cell).shapes(D, H) == found:
                 return D, H
-    raise UsageError(f"--checkpoint {path} holds a layer whose shapes are not those of a {cell}: was its first layer written by another?")
+    raise UsageError(f"--checkpoint {path} holds a layer whose shapes are not those of a {cell}: is its first layer another cell?")
 
 
 def flatten(saved: object) -> dict[str, Tensor]:
-    """The tensors in nested dictionaries, by the last of their names. Where several have one of that name it is the last one's: of a
-    training, the best."""
+    """Returns the tensors in nested dictionaries by their innermost key. If a key occurs several times, the last tensor counts: in a
+    training's checkpoint, that of the best model."""
     if not isinstance(saved, dict):
         return {}
     found: dict[str, Tensor] = {}

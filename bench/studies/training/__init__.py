@@ -1,4 +1,4 @@
-"""The training study: tasks, their training, and what a trained model does. `python -m bench train TASK`."""
+"""Trains cells on tasks and analyses the trained models. `python -m bench train TASK` runs it."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,15 @@ TASKS = {
     "recommend": "recommend.Recommend",
     "vowels": "vowels.Vowels",
 }
-"""The tasks by name, and where each is written."""
+"""The module and the class of each task, by its name."""
 
 
 def load_task(name: str, **changes: Any) -> "Task":
-    """The task called `name`, with `changes` to its sizes."""
+    """Returns a task.
+
+    Args:
+        name: The task's name.
+        changes: Values of its fields that differ from the defaults.
+    """
     module, _, kind = TASKS[name].partition(".")
     return getattr(importlib.import_module(f"bench.studies.training.{module}"), kind)(**changes)

@@ -1,10 +1,10 @@
-"""The adding problem: the sum of two marked numbers in a sequence, one in each half.
+"""Defines the adding problem: the sum of two marked numbers in a sequence, one in each half.
 
-Hochreiter & Schmidhuber, "Long short-term memory", 1997, in the form of Le, Jaitly & Hinton 2015 (1504.00941): numbers from U(0, 1).
-Always answering 1, the mean, has a mean squared error of 1/6.
+Hochreiter & Schmidhuber, "Long short-term memory", 1997, in the form of Le, Jaitly & Hinton 2015 (1504.00941): numbers from U(0, 1). The
+constant answer 1, the mean, has a mean squared error of 1/6.
 
-`Masked` hides the marks: of two bits, a number counts where exactly one is set. That is no linear function of the input, so a deeper
-Φ of MinimalRNN has something to do.
+`Masked` hides the marks: of two bits, a number counts if exactly one is set. That is no linear function of the input, so a deeper Φ of
+MinimalRNN is an advantage.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ HELD_OUT = 1000
 
 @dataclass(frozen=True)
 class Adding(Supervised):
-    """x (T, B, 2): numbers and marks; y (B, 1): the sum of the two that are marked. A training takes two minutes of a core at most."""
+    """The adding problem. A training takes at most two minutes on one core.
+
+    x (T, B, 2) has numbers and marks; y (B, 1) is the sum of the two marked numbers.
+    """
 
     name: ClassVar[str] = "adding"
     metric: ClassVar[str] = "mean squared error"
@@ -38,14 +41,20 @@ class Adding(Supervised):
         return 2
 
     def sample(self, rng: np.random.Generator, B: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns x (T, B, D) and y (B, 1) of random sequences.
+
+        Args:
+            rng: The generator.
+            B: The number of sequences.
+        """
         numbers, marks = rng.random((self.T, B)), np.zeros((self.T, B))
         half, rows = self.T // 2, np.arange(B)
         marks[rng.integers(0, half, B), rows] = 1.0
         marks[rng.integers(half, self.T, B), rows] = 1.0
-        return np.stack([numbers, *self.shown(marks, rng)], axis=-1), (numbers * marks).sum(0)[:, None]
+        return np.stack([numbers, *self.show_marks(marks, rng)], axis=-1), (numbers * marks).sum(0)[:, None]
 
-    def shown(self, marks: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        """The marks as the model sees them."""
+    def show_marks(self, marks: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+        """Returns the marks as the model reads them, a list of arrays (T, B)."""
         return [marks]
 
     def batch(self, seed: int, step: int) -> Batch:
@@ -69,7 +78,10 @@ class Adding(Supervised):
 
 @dataclass(frozen=True)
 class Masked(Adding):
-    """x (T, B, 3): numbers and two bits, of which exactly one is set where a number counts."""
+    """The adding problem with hidden marks.
+
+    x (T, B, 3) has numbers and two bits; a number counts if exactly one of its bits is set.
+    """
 
     name: ClassVar[str] = "masked"
     cells: ClassVar[tuple[str, ...]] = ("minimal", "minimal_deep", "gru", "lstm")
@@ -80,6 +92,6 @@ class Masked(Adding):
     def D(self) -> int:
         return 3
 
-    def shown(self, marks: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    def show_marks(self, marks: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
         first = rng.integers(0, 2, marks.shape).astype(float)
         return [first, np.abs(first - marks)]

@@ -1,8 +1,9 @@
-"""How well the next items are foretold: mean average precision at 20.
+"""Measures the prediction of the next item: mean average precision at 20 (MAP@20).
 
-Every item of a held-out user but the first is asked for, from all before it. One item is right, so the average precision of a question is
-1/rank where the rank is at most 20, else 0; a user's is the mean over all questions, and MAP@20 the mean over users. Items that score the
-same as the right one stand before it. Where no user of training has an item twice, what a user had is not ranked.
+Each item of a held-out user except the first is a question: it is predicted from all items before it. One item is correct, so the
+average precision of a question is 1/rank if the rank is at most 20, else 0. A user's value is the mean over all questions, and MAP@20 is
+the mean over users. Items with the same score as the correct one rank before it. If no training user has an item twice, items that a
+user already had are not ranked.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,21 +16,27 @@ from bench.studies.training.histories import UNKNOWN, Histories
 
 AT = 20
 SCORES = 2**22
-"""How many scores are held at a time: arrays of more than 32 MB come fresh from the system, page by page, each time."""
+"""The number of scores computed at a time. The system allocates an array of more than 32 MB anew, page by page, each time."""
 
 MOST = 2**29
-"""How many scores a measurement takes at most: of a large vocabulary, only the last questions of each user are asked, or of some users
-one."""
+"""The largest number of scores in a measurement. For a large vocabulary, only the last questions of each user count, or one question of
+some users."""
 
 Question = tuple[np.ndarray, int]
-"""A user's items, and t: what comes after the first t + 1?"""
+"""A user's items, and t: the item after the first t + 1 is asked for."""
 
 Scorer = Callable[[Sequence[Question]], Tensor]
-"""The scores of all items for some questions, (questions, items); they are changed."""
+"""A function that returns the scores of all items for some questions, (questions, items). The caller modifies them."""
 
 
 def mean_average_precision(histories: Histories, users: Sequence[np.ndarray], score: Scorer) -> float:
-    """MAP@20 of `score` over `users`."""
+    """Returns the MAP@20 of a scorer.
+
+    Args:
+        histories: The data, with the training users.
+        users: The items of each held-out user.
+        score: The scorer.
+    """
     affordable = max(1, MOST // histories.items)
     last = max(1, affordable // len(users))
     asked = [last_questions(user, last) for user in users[:affordable]]
@@ -40,12 +47,18 @@ def mean_average_precision(histories: Histories, users: Sequence[np.ndarray], sc
 
 
 def last_questions(user: np.ndarray, count: int) -> list[Question]:
-    """The last `count` questions of a user, or all if they are fewer."""
+    """Returns the last `count` questions of a user, or all if there are fewer."""
     return [(user, t) for t in range(max(0, len(user) - 1 - count), len(user) - 1)]
 
 
 def average_precision(histories: Histories, questions: Sequence[Question], score: Scorer) -> Tensor:
-    """The average precision at 20 of each question."""
+    """Returns the average precision at 20 of each question, (questions,).
+
+    Args:
+        histories: The data, with the training users.
+        questions: The questions.
+        score: The scorer.
+    """
     scores = score(questions)
     scores[:, UNKNOWN] = -torch.inf
     if not histories.repeats:
@@ -56,7 +69,7 @@ def average_precision(histories: Histories, questions: Sequence[Question], score
 
 
 def precision_of_rows(scores: Tensor, wanted: Tensor) -> Tensor:
-    """1/rank of `wanted` (N) in `scores` (N, items), 0 beyond 20 and for what is not ranked."""
+    """Returns 1/rank of `wanted` (N) in `scores` (N, items); 0 for a rank beyond 20 and for an item that is not ranked."""
     own = scores.gather(1, wanted[:, None])
-    ranks = torch.ge(scores, own, out=torch.empty_like(scores)).sum(1)  # of numbers: of truth values the sum takes thirty times as long
+    ranks = torch.ge(scores, own, out=torch.empty_like(scores)).sum(1)  # sums floats: a sum of booleans takes thirty times as long
     return torch.where((ranks <= AT) & torch.isfinite(own[:, 0]), 1 / ranks, 0.0).double()

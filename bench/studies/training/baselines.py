@@ -1,4 +1,5 @@
-"""Recommendation without learning a state: the most popular items, and what most often followed the last one."""
+"""Defines baselines of recommendation without a recurrent state: the most popular items, and the most frequent successors of the last
+item."""
 
 from collections.abc import Sequence
 
@@ -11,18 +12,28 @@ from bench.studies.training.average_precision import Question
 from bench.studies.training.histories import Histories
 
 
-class Popular:
-    """Scores an item by how often training has it."""
+class PopularityScorer:
+    """Scores an item by its count in the training data.
+
+    Args:
+        histories: The data.
+    """
 
     def __init__(self, histories: Histories):
         self.counts = torch.from_numpy(histories.counts.astype(np.float32))
 
     def __call__(self, questions: Sequence[Question]) -> Tensor:
+        """Returns the scores of all items, (questions, items)."""
         return self.counts.repeat(len(questions), 1)
 
 
-class Markov:
-    """Scores an item by how often it followed the last one in training; what never did stands behind, the most popular first."""
+class TransitionScorer:
+    """Scores an item by how often it followed the last item in the training data. Items that never did rank after these, the most
+    popular first.
+
+    Args:
+        histories: The data.
+    """
 
     def __init__(self, histories: Histories):
         before = np.concatenate([user[:-1] for user in histories.users["train"]])
@@ -32,5 +43,6 @@ class Markov:
         self.behind = torch.from_numpy((histories.counts / (histories.counts.max() + 1)).astype(np.float32))
 
     def __call__(self, questions: Sequence[Question]) -> Tensor:
+        """Returns the scores of all items, (questions, items)."""
         last = [user[t] for user, t in questions]
         return torch.from_numpy(self.followed[last].toarray()) + self.behind

@@ -1,8 +1,8 @@
-"""The copy problem: recall ten symbols after a lag of blanks. Hochreiter & Schmidhuber 1997, as in Arjovsky, Shah & Bengio 2016
-(1511.06464): eight symbols, a blank, and a mark that says when to begin.
+"""Defines the copy problem: recall ten symbols after a lag of blanks. Hochreiter & Schmidhuber 1997, in the form of Arjovsky, Shah &
+Bengio 2016 (1511.06464): eight symbols, a blank, and a mark that says when to begin.
 
-A model without memory gives all eight symbols the same chance: a cross entropy of 10 ln 8 / (lag + 20) over all steps, and one symbol
-in eight right.
+A model without memory gives all eight symbols the same probability: a cross entropy of 10 ln 8 / (lag + 20) over all steps, and one
+symbol in eight correct.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ HELD_OUT = 500
 
 @dataclass(frozen=True)
 class Copying(Supervised):
-    """x (T, B, 10) one-hot, T = lag + 20; y (T, B): blanks, then in the last ten steps the first ten symbols. `T` is the lag."""
+    """The copy problem. The field `T` is the lag.
+
+    x (lag + 20, B, 10) is one-hot; y (lag + 20, B) has blanks, then the first ten symbols in the last ten steps.
+    """
 
     name: ClassVar[str] = "copy"
     metric: ClassVar[str] = "symbols recalled"
@@ -38,6 +41,12 @@ class Copying(Supervised):
         return SYMBOLS + 2
 
     def sample(self, rng: np.random.Generator, B: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns x (lag + 20, B, 10) and y (lag + 20, B) of random sequences.
+
+        Args:
+            rng: The generator.
+            B: The number of sequences.
+        """
         symbols = rng.integers(0, SYMBOLS, (RECALLED, B))
         x = np.full((self.T + 2 * RECALLED, B), BLANK)
         x[:RECALLED] = symbols

@@ -1,7 +1,7 @@
-"""Counting: of aⁿbⁿ, predict where it ends. Gers & Schmidhuber, "LSTM recurrent networks learn simple context-free and context-sensitive
-languages", 2001; that an LSTM counts and a GRU doesn't is a claim of Weiss, Goldberg & Yahav 2018 (1805.04908).
+"""Defines counting: predict the end of a word aⁿbⁿ. Gers & Schmidhuber, "LSTM recurrent networks learn simple context-free and
+context-sensitive languages", 2001. Weiss, Goldberg & Yahav 2018 (1805.04908) claim that an LSTM counts and a GRU doesn't.
 
-Trained on n up to N, asked for n up to 4·N: a model that has learned by heart fails beyond N.
+Training has n up to N, the test n up to 4·N: a model that memorizes fails beyond N.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ IGNORED = -1
 
 @dataclass(frozen=True)
 class Counting(Supervised):
-    """x (2n, B, 2) one-hot: n times a, n times b, then zeros; y (2n, B): after each b whether the word ends (1) or not (0), −1 elsewhere.
-    `T` is N, the largest n in training. A training takes a minute of a core at most."""
+    """The counting task. The field `T` is N, the largest n in training. A training takes at most a minute on one core.
+
+    x (2n, B, 2) is one-hot: n times a, n times b, then zeros. y (2n, B) says after each b if the word ends (1) or not (0); −1 elsewhere.
+    """
 
     name: ClassVar[str] = "counting"
     metric: ClassVar[str] = "words of n up to 4·N whose end is found"
@@ -40,7 +42,11 @@ class Counting(Supervised):
         return 2
 
     def words(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The words aⁿbⁿ of these n."""
+        """Returns x (2·max n, B, 2) and y (2·max n, B) of the words aⁿbⁿ.
+
+        Args:
+            counts: The values of n, (B,).
+        """
         step = np.arange(2 * counts.max())[:, None]
         a, b = step < counts, (step >= counts) & (step < 2 * counts)
         ends = step == 2 * counts - 1
@@ -50,7 +56,7 @@ class Counting(Supervised):
         return to_tensors(*self.words(make_rng(seed, step, 4).integers(1, self.T + 1, self.B)))
 
     def held_out(self, split: Split) -> Batch:
-        """Return the even n for validation and all for test: they are equally hard for a model that counts."""
+        """Returns the words of even n for validation and of all n for test; both are equally hard for a model that counts."""
         return to_tensors(*self.words(np.arange(2 if split == "valid" else 1, 4 * self.T + 1, 2 if split == "valid" else 1)))
 
     def criterion(self, output: Tensor, y: Tensor) -> Tensor:
@@ -61,7 +67,7 @@ class Counting(Supervised):
 
     @torch.no_grad()
     def extras(self, model: nn.Module) -> dict[str, float]:
-        """`counts to`: the largest n up to which every word is right."""
+        """Returns `counts to`: the largest n up to which every word is correct."""
         x, y = (part.to(device_of(model)) for part in self.held_out("test"))
         wrong = (~is_right(model(x), y)).nonzero()
         return {"counts to": float(wrong[0, 0]) if len(wrong) else float(y.shape[1])}
@@ -71,5 +77,5 @@ class Counting(Supervised):
 
 
 def is_right(output: Tensor, y: Tensor) -> Tensor:
-    """Return the words (B) of which every answer is right."""
+    """Returns, for each word (B), whether every answer is correct."""
     return ((output.argmax(-1) == y) | (y == IGNORED)).all(0)

@@ -1,5 +1,5 @@
-"""Handwritten digits, a pixel a step: the 1797 pictures of 8×8 that come with scikit-learn (Alpaydin & Kaynak, UCI 1998), read as Le,
-Jaitly & Hinton 2015 (1504.00941) read those of MNIST."""
+"""Defines handwritten digits, one pixel per step: the 1797 images of 8×8 in scikit-learn (Alpaydin & Kaynak, UCI 1998), read as Le,
+Jaitly & Hinton 2015 (1504.00941) read MNIST."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -16,12 +16,16 @@ DARKEST = 16
 SHARES = (0.7, 0.15)
 
 NOISE = 0.2
-"""The deviation of normal noise on what is trained on, where black is 1: 1258 pictures are learned by heart within fifty epochs else."""
+"""The standard deviation of normal noise on training images, where black is 1. Without it, the 1258 images are memorized within fifty
+epochs."""
 
 
 @dataclass(frozen=True)
 class Digits(TenClasses):
-    """x (64, B, 1): pixels, row by row; y (B): the digit. A training takes a minute of a core at most."""
+    """The digits task. A training takes at most a minute on one core.
+
+    x (64, B, 1) has the pixels row by row; y (B) is the digit.
+    """
 
     name: ClassVar[str] = "digits"
     target: ClassVar[float] = 0.98
@@ -48,7 +52,7 @@ class Digits(TenClasses):
 
 @cache
 def load_digits_data(split: Split) -> Pictures:
-    """Pixels (64, N, 1) from 0 to 1 and digits (N): 70% are for training, 15% each for validation and test, the same for all seeds."""
+    """Returns pixels (64, N, 1) from 0 to 1 and digits (N), the same for all seeds: 70% for training, 15% each for validation and test."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:

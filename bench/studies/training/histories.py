@@ -1,4 +1,4 @@
-"""Histories of items: who chose what after what, cut into users for training, validation and test."""
+"""Reads or draws histories of items: what each user chose, in order, split by user into training, validation and test data."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,17 +13,23 @@ from bench.studies.training import clicks, ratings
 from bench.studies.training.task import Split, make_rng, split_indices
 
 LONGEST, FEWEST = 501, 5
-"""Of a user's events: the last 500 and the one they lead to; and who has fewer than so many isn't used."""
+"""The largest number of items kept for each user, the last 500 and the one they predict; and the fewest items of a user who is included."""
 
 UNKNOWN = 0
-"""The item that stands for all that training doesn't have."""
+"""The item that represents all items missing from the training data."""
 
 SHARES = (0.8, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """`users` by split, each an array of items from 1 to `items` − 1, or 0 for one that no user of training has; `source` in words."""
+    """Histories of users.
+
+    Attributes:
+        source: The data's source in words.
+        users: The items of each user, by split: numbers from 1 to `items` − 1, or 0 for an item that no training user has.
+        items: The number of items, with item 0.
+    """
 
     source: str
     users: dict[Split, list[np.ndarray]]
@@ -31,22 +37,29 @@ class Histories:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """How often training has each item (items)."""
+        """Returns the count of each item in the training data, (items,)."""
         return np.bincount(np.concatenate(self.users["train"]), minlength=self.items)
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """How many items each user of training has."""
+        """Returns the number of items of each training user."""
         return np.array([len(user) for user in self.users["train"]])
 
     @cached_property
     def repeats(self) -> bool:
-        """Return whether a user of training has any item twice: if not, no item that was seen need be recommended."""
+        """Returns whether any training user has an item twice. If not, an item that was seen need not be recommended."""
         return any(len(np.unique(user)) < len(user) for user in self.users["train"])
 
 
 def read_histories(path: Path) -> Histories:
-    """Read the histories of a ratings.dat. Items are numbered as training has them, the most frequent first."""
+    """Reads histories from a ratings.dat. Items are numbered by their count in the training data, the most frequent first.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UsageError: The file is invalid, or has too few users.
+    """
     everyone = ratings.read_ratings(path)
     kept = [user[-LONGEST:] for user in everyone if len(user) >= FEWEST]
     if len(kept) < 10:
@@ -66,7 +79,13 @@ def renumber(user: Sequence[str], number: dict[str, int]) -> np.ndarray:
 
 
 def draw_histories(users: int, length: int, items: int) -> Histories:
-    """Draw the histories of the synthetic click stream: `users` of `length` items and the one they lead to, out of `items`."""
+    """Draws histories from the synthetic click stream.
+
+    Args:
+        users: The number of users.
+        length: The number of items of each, in addition to the one they predict.
+        items: The number of items.
+    """
     stream = clicks.draw_sessions(users, length + 1, items, make_rng(0, 8)) + 1
     rows = split_indices(make_rng(0, 9).permutation(users), SHARES)
     found = {split: list(stream[rows[split]]) for split in rows}

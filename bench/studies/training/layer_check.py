@@ -1,4 +1,4 @@
-"""Before a layer is trained: its outputs and gradients against the equations in float64, on the data it will see."""
+"""Checks a layer before it is trained: compares its outputs and gradients with the equations in float64, on data of the task."""
 
 import torch
 from torch import Tensor
@@ -12,13 +12,22 @@ STEPS, SEQUENCES = 16, 4
 
 
 class WrongResult(RuntimeError):
-    """A layer that doesn't compute its cell; the message says how far off it is."""
+    """A layer doesn't compute its cell; the message gives the error."""
 
 
 def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
-    """The backend that runs `rnn`, and its largest error, max|Δ| / max|reference|, over outputs, the gradient of every learned value and
-    of the input. x is (T, B, D); its first steps and sequences are looked at. Raises WrongResult for an error above
-    the tolerance."""
+    """Compares a layer with its equations in float64: the outputs, and the gradients of the input and of every trainable parameter.
+
+    Args:
+        rnn: The layer.
+        x: An input (T, B, D); its first STEPS steps and SEQUENCES sequences are used.
+
+    Returns:
+        The backend that runs the layer, and its largest error, max|Δ| / max|reference|.
+
+    Raises:
+        WrongResult: The error exceeds the tolerance.
+    """
     x = x[:STEPS, :SEQUENCES].detach()
     weights = rnn.weights()
     upstream = torch.cos(torch.arange(x.shape[0] * x.shape[1] * rnn.hidden_size, device=x.device).view(*x.shape[:2], -1))
@@ -26,7 +35,7 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     x_exact, x = x.double().requires_grad_(), x.clone().requires_grad_()
     generator = torch.Generator().manual_seed(0)
     normal = [torch.randn(x.shape[1], rnn.hidden_size, generator=generator).to(x) for _ in rnn.cell.states]
-    # not those of the layer: from zero, some gradients are (that of slstm's b.i), and a rounding error would be all there is of them
+    # not the layer's own: from zero states, some exact gradients are 0 (slstm's b.i), and only rounding errors would be compared
     initial = [rnn.cell.random_state(name, n) for name, n in zip(rnn.cell.states, normal, strict=True)]
     y_exact, _ = rnn.cell.unroll(x_exact, [s.double() for s in initial], exact)
     y, _ = rnn(x, pack_states(initial))

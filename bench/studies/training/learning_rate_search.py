@@ -1,6 +1,6 @@
-"""The search for a learning rate: a training at each of a task's rates, of which the best on the validation data is used for all seeds.
+"""Searches for a learning rate: one training at each of a task's rates. The best on the validation data is used for all seeds.
 
-It is as long as any other: of short ones those at high rates are the best, which learn soon and end worse.
+These trainings have full length. In shorter ones, high rates look best: they learn fast and end worse.
 """
 
 import json
@@ -22,16 +22,23 @@ from bench.studies.training.task import Task
 from bench.studies.training.trainer import Tell, Training
 
 SEED = 10_000
-"""No trial's own."""
+"""The seed of the search, which no trial has."""
 
 Found = dict[str, float]
-"""The best validation value by learning rate, in as few digits as say which it is: rounded, two could share a name."""
+"""The best validation value by learning rate. The rates are written with all their digits: rounded, two could be equal."""
 
 
 @dataclass
 class Search:
-    """The search for learning rates. Its results are kept in search.json in `folder`, and stay when a run is resumed: a training goes on at
-    the rate that it began with."""
+    """The search for learning rates. Results are kept in search.json and never change when a run is resumed: a training continues at the
+    rate it started with.
+
+    Attributes:
+        folder: The folder of search.json and of checkpoints.
+        device: The device to train on.
+        tell: Called with every evaluation.
+        found: The results of each cell and width.
+    """
 
     folder: Path
     device: torch.device
@@ -47,19 +54,32 @@ class Search:
 
     @property
     def path(self) -> Path:
+        """Returns the path of search.json."""
         return self.folder / "search.json"
 
-    def record_of(self, trial: Trial) -> Found:
-        """Return what was found for a cell and its width; nothing if there was no search, or no time for one."""
+    def find_rates(self, trial: Trial) -> Found:
+        """Returns the results for a trial's cell and width; empty if there was no search, or no time for one."""
         return self.found.get(size_key(trial), {})
 
-    def rate(self, task: Task, trial: Trial) -> float:
-        """The best rate that was found, the task's first where none was."""
-        found = self.record_of(trial)
+    def best_rate(self, task: Task, trial: Trial) -> float:
+        """Returns the best rate that was found for a trial; the task's first rate if none was.
+
+        Args:
+            task: The task.
+            trial: The trial, of which the cell and the width count.
+        """
+        found = self.find_rates(trial)
         return float((max if task.higher else min)(found, key=lambda rate: found[rate])) if found else task.rates[0]
 
     def search_rates(self, task: Task, trials: Iterable[Trial], rng: np.random.Generator, until: float) -> None:
-        """Search for what isn't known yet, interleaved, in at most half of the time that is left."""
+        """Searches for the rates that are not known yet, interleaved, in at most half of the time that is left.
+
+        Args:
+            task: The task.
+            trials: The trials that need a rate.
+            rng: The generator of the order.
+            until: The end of the time left, on the clock of `time.monotonic`.
+        """
         wanted = {size_key(trial): trial for trial in trials if size_key(trial) not in self.found}
         rates = tuple(dict.fromkeys(task.rates))
         if len(rates) < 2 or not wanted:
@@ -81,6 +101,7 @@ class Search:
                 training.path.unlink(missing_ok=True)
 
     def try_rate(self, task: Task, trial: Trial, rate: float) -> Training:
+        """Returns the training of a trial at another rate, with the seed of the search."""
         path = self.folder / f"search-{training_checkpoint.checkpoint_name(trial)}-{rate!r}.pt"
         return Training(task, trial.model_copy(update={"rate": rate, "seed": SEED}), self.device, path)
 

@@ -1,5 +1,5 @@
-"""MNIST-1D: ten shapes of twelve points, bent, shifted and buried in noise. Greydanus & Kobak, "Scaling down deep learning with
-MNIST-1D", ICML 2024 (2011.14439), whose constants these are. Generated here: the same law, not the same examples as theirs."""
+"""Defines MNIST-1D: ten shapes of twelve points, deformed, shifted and in noise. Greydanus & Kobak, "Scaling down deep learning with
+MNIST-1D", ICML 2024 (2011.14439), with the paper's constants. The data are generated here: the same distribution, not the same examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SHAPES = (
     (5, 4, 3.5, 3.5, 4, 5, 5, 4, 3.5, 3.5, 4, 5),
     (5, 4, 3.5, 3.5, 4, 5, 5, 5, 5, 4.7, 4.3, 5),
 )
-"""The outlines of the ten digits, as the paper draws them: heights from left to right."""
+"""The outlines of the ten digits in the paper: heights from left to right."""
 
 PADDING, STRETCHED, LENGTH = (36, 60), 72, 40
 SCALE, SHIFT, SHEAR = 0.4, 48, 0.75
@@ -35,7 +35,10 @@ SIZES = (100, 300, 1000, 4000)
 
 @dataclass(frozen=True)
 class Mnist1d(TenClasses):
-    """x (40, B, 1): heights; y (B): the digit. The first `examples` of 4000 are for training, 1000 each for validation and test."""
+    """The MNIST-1D task. The first `examples` of 4000 are for training, 1000 each for validation and test.
+
+    x (40, B, 1) has heights; y (B) is the digit.
+    """
 
     name: ClassVar[str] = "mnist1d"
     cells: ClassVar[tuple[str, ...]] = ("gru", "cfn", "minimal", "minimal_deep", "lstm", "vanilla")
@@ -55,7 +58,7 @@ class Mnist1d(TenClasses):
 
 @dataclass(frozen=True)
 class Sizes(Mnist1d):
-    """The same with few and with many examples."""
+    """MNIST-1D with few and with many training examples."""
 
     name: ClassVar[str] = "sizes"
     cells: ClassVar[tuple[str, ...]] = ("gru", "lstm", "minimal")
@@ -67,14 +70,14 @@ class Sizes(Mnist1d):
 
 
 def load_mnist1d(split: Split) -> Pictures:
-    """Heights (40, N, 1) and digits (N); over all splits of mean 0 and deviation 1."""
+    """Returns heights (40, N, 1) and digits (N) of a split; over all splits, heights have mean 0 and standard deviation 1."""
     heights, digits, rows = make_dataset()
     return heights[rows[split]].T[:, :, None], digits[rows[split]]
 
 
 @cache
 def make_dataset() -> tuple[np.ndarray, np.ndarray, dict[Split, np.ndarray]]:
-    """All heights (N, 40) and digits (N), and which are of which split."""
+    """Returns all heights (N, 40), all digits (N), and the indices of each split."""
     rng = make_rng(0, 6)
     digits = np.arange(COUNT) % len(SHAPES)
     heights = np.stack([make_example(digit_outline(int(digit)), rng) for digit in digits])
@@ -83,14 +86,19 @@ def make_dataset() -> tuple[np.ndarray, np.ndarray, dict[Split, np.ndarray]]:
 
 
 def digit_outline(digit: int) -> np.ndarray:
-    """A digit's twelve heights, of deviation 1/6 and beginning at 0."""
+    """Returns a digit's twelve heights, with standard deviation 1/6 and starting at 0."""
     heights = np.array(SHAPES[digit])
     heights = (heights - heights.mean()) / heights.std()
     return (heights - heights[0]) / 6
 
 
 def make_example(heights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One example of an outline, 40 heights: padded at its end, stretched, scaled, turned round, in noise, sheared."""
+    """Returns one example of an outline, 40 heights: padded at its end, stretched, scaled, rotated cyclically, in noise, sheared.
+
+    Args:
+        heights: The outline.
+        rng: The generator.
+    """
     padding = int(rng.integers(PADDING[0], PADDING[1] + 1))
     length, width = len(heights), len(heights) + padding
     place = np.linspace(0, width - 1, STRETCHED)

@@ -1,4 +1,4 @@
-"""Noise on the inputs and the states of a trained layer."""
+"""Adds noise to the inputs and the states of a trained layer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,13 @@ SEED = 12
 
 
 class NoisyLayer(nn.Module):
-    """A layer whose inputs have normal noise added, of `inputs` times their own deviation, and whose states have some added after every
-    step, of `states` times the deviation of the layer's outputs without noise. Called as the layer: x (T, B, D) → outputs and states."""
+    """A layer with normal noise on its inputs and states. Call it like the layer: x (T, B, D) → outputs and states.
+
+    Args:
+        rnn: The layer.
+        inputs: The noise on inputs, relative to their standard deviation.
+        states: The noise on states after every step, relative to the standard deviation of the outputs without noise.
+    """
 
     def __init__(self, rnn: RNN, inputs: float = 0.0, states: float = 0.0):
         super().__init__()
@@ -22,6 +27,12 @@ class NoisyLayer(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor, hx: Hidden | None = None) -> tuple[Tensor, Hidden]:
+        """Returns the outputs (T, B, H) and the final states.
+
+        Args:
+            x: The input (T, B, D).
+            hx: The initial states, as the layer takes them.
+        """
         generator = torch.Generator(x.device).manual_seed(SEED)
 
         def normal(like: Tensor) -> Tensor:
@@ -43,7 +54,19 @@ class NoisyLayer(nn.Module):
 
 @contextmanager
 def add_noise(model: nn.Module, inputs: float = 0.0, states: float = 0.0) -> Iterator[nn.Module]:
-    """The model, its layer `rnn` noisy for as long as the context lasts. The layer has to be a single one, in one direction."""
+    """Makes the layer `rnn` of a model noisy while the context lasts.
+
+    Args:
+        model: The model, whose `rnn` has one layer in one direction.
+        inputs: The noise on inputs, relative to their standard deviation.
+        states: The noise on states, relative to the standard deviation of the outputs.
+
+    Yields:
+        The model.
+
+    Raises:
+        ValueError: `rnn` has several layers or directions.
+    """
     rnn = model.rnn
     assert isinstance(rnn, RNN)
     if rnn.num_layers > 1 or rnn.bidirectional:

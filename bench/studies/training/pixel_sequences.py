@@ -1,4 +1,4 @@
-"""Which of ten digits a sequence is: what tasks with one value a step and one answer at its end share."""
+"""Defines the base of tasks that classify a sequence as one of ten digits: one value per step, one answer at the end."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -16,7 +16,10 @@ Pictures = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class TenClasses(Supervised):
-    """x (T, B, 1): the values of a picture; y (B): its digit. The first `examples` are trained on, all where that is 0."""
+    """A task with ten classes. The field `examples` limits the training examples; 0 is no limit.
+
+    x (T, B, 1) has the values of an image; y (B) is its digit.
+    """
 
     metric: ClassVar[str] = "accuracy"
     outputs: ClassVar[int] = 10
@@ -25,7 +28,8 @@ class TenClasses(Supervised):
 
     @staticmethod
     @abstractmethod
-    def data(split: Split) -> Pictures: ...
+    def data(split: Split) -> Pictures:
+        """Returns all values (T, N, 1) and digits (N) of a split."""
 
     @property
     def D(self) -> int:

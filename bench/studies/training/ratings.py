@@ -1,4 +1,4 @@
-"""`ratings.dat` of MovieLens and MovieTweetings: lines of user::item::rating::unixtime."""
+"""Reads `ratings.dat` of MovieLens and MovieTweetings: lines of user::item::rating::unixtime."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -10,12 +10,16 @@ LIKE = "user::item::rating::unixtime, as in 1::0104257::8::1364690142"
 
 
 def read_ratings(path: Path) -> list[list[str]]:
-    """Each user's items in the order of their times, those of one time as the file has them; users in the order of the file.
+    """Returns each user's items in the order of their times; items of equal time and users keep the order of the file.
 
-    Raises UsageError, naming the line, where the file is missing, not UTF-8, empty, or a line is of another form.
+    Args:
+        path: The file.
+
+    Raises:
+        UsageError: The file is missing, not UTF-8 or empty, or has an invalid line; the message names the line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors mark a file as UTF-8, in front of its first user
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not UTF-8 at byte {error.start}: convert it, for example with iconv -t UTF-8") from None
     except OSError as error:
@@ -31,7 +35,7 @@ def read_ratings(path: Path) -> list[list[str]]:
 
 
 def parse_rating(line: str, place: str) -> tuple[str, str, float]:
-    """User, item and time of a line."""
+    """Returns the user, the item and the time of a line. Raises UsageError if it is invalid."""
     fields = line.strip().split(SEPARATOR)
     if len(fields) != 4:
         raise UsageError(f"{place} has {len(fields)} fields, not 4: a line is {LIKE}")

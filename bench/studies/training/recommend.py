@@ -1,12 +1,12 @@
-"""The next item, after Chen 2017 (1711.06788): a history of at most 500 items, an embedding, one recurrent layer, a sampled softmax, and
-MAP@20 on users that training never sees.
+"""Defines the task of recommending the next item, after Chen 2017 (1711.06788): a history of at most 500 items, an embedding, one
+recurrent layer, a sampled softmax, and MAP@20 on users that are not in the training data.
 
-The paper's data are not public, and no widths of its were found: a ratings.dat stands in for them, or a synthetic click stream. All
-cells of a comparison have embeddings of one width, that of the task, so a cell's own H changes no more than the layer and a map H → E.
+The paper's data are not public, and its widths are unknown. A ratings.dat or a synthetic click stream replaces the data. All cells of a
+comparison have embeddings of the same width, the task's, so a cell's own H affects only the layer and a map H → E.
 
-Two things are here that the paper doesn't have, since without them no cell is reliably better than counted transitions on so small a file:
-what is read and what is foretold have one embedding (Press & Wolf 2017, 1608.05859), and the layer adds to the embedding of the last item,
-which is a guess by itself: on its own it does as well as counted transitions.
+Two details are not in the paper; without them, no cell is reliably better than counted transitions on so little data. Input and output
+items share one embedding (Press & Wolf 2017, 1608.05859). And the layer's output is added to the embedding of the last item, which alone
+predicts as well as counted transitions.
 """
 
 from collections.abc import Sequence
@@ -23,31 +23,38 @@ from torch.nn.utils.rnn import pad_sequence
 
 from bench.studies.training import sampled_softmax
 from bench.studies.training.average_precision import Question, Scorer, mean_average_precision
-from bench.studies.training.baselines import Markov, Popular
+from bench.studies.training.baselines import PopularityScorer, TransitionScorer
 from bench.studies.training.histories import UNKNOWN, Histories, draw_histories, read_histories
 from bench.studies.training.task import Batch, Split, Task, device_of, make_rng
 from kernels import RNN
 
 ALIKE = 8
-"""Batches that are drawn together and sorted by length, so that little is padded."""
+"""The number of batches that are drawn together and sorted by length, so that there is little padding."""
 
 HIDDEN = 0.4
-"""The share of a history's items that training hides: their place takes the item that stands for all unknown ones."""
+"""The share of a history's items that training replaces by the unknown item."""
 
 DROPPED = 0.5
-"""The share of a layer's outputs that training leaves out. Without it every cell has learned the training users by heart within two
-epochs."""
+"""The dropout rate of the layer's outputs. Without dropout, every cell memorizes the training users within two epochs."""
 
 TOGETHER = 64
-"""Held-out users that the layer reads at a time."""
+"""The number of held-out users that the layer reads at a time."""
 
 PROBED = 16
 
 
 class Recommender(nn.Module):
-    """An embedding of all items in E numbers, a recurrent layer, and a map back to E, which is added to the embedding of the last item. The
-    products of the sum with each item's E numbers are its scores. Each item's bias begins as the logarithm of how often training has it:
-    so a new model knows little more than what is popular."""
+    """Scores the next item: an embedding of width E, a recurrent layer, and a map H → E, which is added to the last item's embedding.
+
+    An item's score is the product of this sum with its embedding, plus a bias. A bias starts as the logarithm of the item's relative
+    count in the training data, so a new model recommends popular items.
+
+    Args:
+        cell: The cell's name.
+        counts: The count of each item in the training data.
+        E: The width of the embedding.
+        H: The hidden width.
+    """
 
     def __init__(self, cell: str, counts: np.ndarray, E: int, H: int):
         super().__init__()
@@ -61,20 +68,27 @@ class Recommender(nn.Module):
             self.bias.weight[:, 0] = torch.from_numpy(np.log(np.maximum(counts, 1) / counts.mean()))
 
     def forward(self, history: Tensor) -> Tensor:
-        """Items (T, B) → what scores the next one (T, B, E)."""
+        """Returns, for items (T, B), the vectors (T, B, E) that score the next item."""
         x = self.items(history)
         y, _ = self.rnn(x)
         return x + self.out(self.drop(y))
 
     def scores(self, asked: Tensor) -> Tensor:
-        """Compute the scores of all items (N, items) from what `forward` returned, (N, E)."""
+        """Returns the scores of all items (N, items) for vectors (N, E) from `forward`."""
         return F.linear(asked, self.items.weight, self.bias.weight[:, 0])
 
 
 @dataclass(frozen=True, eq=False)
 class Recommend(Task):
-    """`data` is a ratings.dat; without one, a click stream of `users` users with `T` clicks among `vocabulary` items. Embeddings are
-    as wide as the task's H; S is how many items the softmax draws for a batch."""
+    """The recommendation task. Embeddings are as wide as the task's H.
+
+    Attributes:
+        data: A ratings.dat; None for a synthetic click stream.
+        users: The users of the click stream.
+        T: The clicks of each.
+        vocabulary: The items of the click stream.
+        S: The number of items that the softmax draws for a batch.
+    """
 
     name: ClassVar[str] = "recommend"
     metric: ClassVar[str] = "MAP@20"
@@ -93,14 +107,17 @@ class Recommend(Task):
 
     @cached_property
     def histories(self) -> Histories:
+        """Returns the data, which is read or drawn once."""
         return read_histories(self.data) if self.data else draw_histories(self.users, self.T, self.vocabulary)
 
     @cached_property
     def q(self) -> np.ndarray:
+        """Returns the probability of each item in the sampled softmax, (items,)."""
         return sampled_softmax.proposal_distribution(self.histories.counts)
 
     @cached_property
     def cumulative(self) -> np.ndarray:
+        """Returns the cumulative sum of q."""
         return np.cumsum(self.q)
 
     @property
@@ -111,9 +128,18 @@ class Recommend(Task):
         return Recommender(cell, self.histories.counts, self.D, H)
 
     def batch(self, seed: int, step: int) -> Batch:
-        """Histories (T, B) padded at the end, what follows each item or −1, and what the softmax draws with its correction (S or fewer)."""
+        """Returns the data of a training step.
+
+        Args:
+            seed: The seed.
+            step: The number of the step.
+
+        Returns:
+            Histories (T, B), padded at the end; the next items (T, B), −1 for padding; the items that the softmax draws, at most S, and
+            their corrections.
+        """
         rng = make_rng(seed, step, 10)
-        users = [self.histories.users["train"][k] for k in self.chosen(seed, step)]
+        users = [self.histories.users["train"][k] for k in self.choose_users(seed, step)]
         T = max(map(len, users)) - 1
         history, target = np.zeros((T, len(users)), np.int64), np.full((T, len(users)), -1)
         for k, user in enumerate(users):
@@ -122,8 +148,9 @@ class Recommend(Task):
         drawn, correction = sampled_softmax.draw_negatives(self.q, self.cumulative, self.S, rng)
         return tuple(torch.from_numpy(part) for part in (history, target, drawn, correction))
 
-    def chosen(self, seed: int, step: int) -> np.ndarray:
-        """The users of a step: each once an epoch, `ALIKE` batches at a time sorted by length and taken in a random order."""
+    def choose_users(self, seed: int, step: int) -> np.ndarray:
+        """Returns the users of a step. Each appears once in an epoch. Batches come in random order, drawn from groups of `ALIKE` batches
+        sorted by length."""
         lengths = self.histories.lengths
         per_epoch = max(1, len(lengths) // self.B)
         epoch, place = divmod(step, per_epoch)
@@ -159,7 +186,10 @@ class Recommend(Task):
 
     def baselines(self) -> dict[str, float]:
         test = self.histories.users["test"]
-        scorers: dict[str, Scorer] = {"most popular": Popular(self.histories), "item transitions": Markov(self.histories)}
+        scorers: dict[str, Scorer] = {
+            "most popular": PopularityScorer(self.histories),
+            "item transitions": TransitionScorer(self.histories),
+        }
         return {name: mean_average_precision(self.histories, test, score) for name, score in scorers.items()}
 
     def inputs(self, model: nn.Module) -> Tensor:

@@ -1,7 +1,7 @@
-"""Interleaved trainings: each is trained up to its next evaluation, all in a random order, and so on until every one has ended.
+"""Interleaves trainings: each one runs up to its next evaluation, in random order, until all have ended.
 
-What a machine does to one minute it does to all of them, so that their times can be compared. None knows of another: each ends where it
-would have ended alone, on a CPU bit by bit.
+Changes of the machine's speed affect all trainings equally, so their times are comparable. Trainings don't affect each other: each gives
+the result that it would give alone, on a CPU bit for bit.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,14 @@ from bench.studies.training.trainer import Tell, Training
 
 
 def round_robin(trainings: Iterable[Training], rng: np.random.Generator, tell: Tell, until: float) -> Iterator[tuple[Training, End]]:
-    """Each training and why it ended, as it ends; after `until`, by `time.monotonic`, all that are left end where they are."""
+    """Runs trainings interleaved and yields each with the reason of its end, as it ends.
+
+    Args:
+        trainings: The trainings.
+        rng: The generator of the order.
+        tell: Called with every evaluation.
+        until: The time, on the clock of `time.monotonic`, at which all remaining trainings end.
+    """
     left = list(trainings)
     while left:
         for training in [left[k] for k in rng.permutation(len(left))]:

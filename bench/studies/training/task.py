@@ -1,7 +1,7 @@
-"""The definition of a task: data that follow from a seed and a step, a loss, and a metric on data that training never sees.
+"""Defines the interface of tasks: data determined by a seed and a step, a loss, and a metric on data that is not trained on.
 
-A batch depends on nothing but the seed and the number of the step. So a training that was interrupted has no state but that of the
-model and its optimiser, and the same seed gives every cell the same data in the same order.
+A batch depends only on the seed and the number of the step. So an interrupted training has no state besides its model and optimiser, and
+for one seed all cells get the same data in the same order.
 """
 
 from abc import ABC, abstractmethod
@@ -23,10 +23,22 @@ Batch = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A task and its sizes: `B` sequences in a batch; `H`, `steps`, `every` (steps between two looks at the validation data), `rates`
-    (learning rates, of which a search takes the best where there are several) and `patience` (looks without a better one before it
-    stops, 0 for no end) are what a training takes that names no others. `target` is what counts as solved, None where nothing does; where
-    the learning rate `decays`, it falls in a straight line to zero at the last step."""
+    """A task with its sizes.
+
+    Attributes:
+        name: The task's name.
+        metric: The metric's name.
+        higher: Higher values of the metric are better.
+        target: The value of the metric at which the task counts as solved; None if there is none.
+        decays: The learning rate decreases linearly to zero at the last step.
+        cells: The cells that are trained by default.
+        B: Sequences in a batch.
+        H: Hidden width.
+        steps: Training steps, at most.
+        every: Training steps between two evaluations on the validation data.
+        rates: Learning rates; of several, a search takes the best.
+        patience: Evaluations without improvement after which a training stops; 0 for no limit.
+    """
 
     name: ClassVar[str]
     metric: ClassVar[str]
@@ -45,55 +57,100 @@ class Task(ABC):
     @property
     @abstractmethod
     def D(self) -> int:
-        """The width of what the recurrent layer reads."""
+        """Returns the input width of the recurrent layer."""
 
     @abstractmethod
     def model(self, cell: str, H: int) -> nn.Module:
-        """A new model around a recurrent layer, its attribute `rnn`, drawn from torch's global generator."""
+        """Returns a new model whose attribute `rnn` is the recurrent layer, drawn from torch's global generator.
+
+        Args:
+            cell: The cell's name.
+            H: The hidden width.
+        """
 
     @abstractmethod
     def batch(self, seed: int, step: int) -> Batch:
-        """The data of a training step, on the CPU."""
+        """Returns the data of a training step, on the CPU.
+
+        Args:
+            seed: The seed.
+            step: The number of the step.
+        """
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Compute what training minimizes; a scalar."""
+        """Returns the loss of a batch, a scalar.
+
+        Args:
+            model: The model.
+            batch: The data, from `batch`.
+        """
 
     @abstractmethod
     def measure(self, model: nn.Module, split: Split) -> float:
-        """The metric on all of a split that training doesn't see."""
+        """Returns the metric on all data of a split.
+
+        Args:
+            model: The model.
+            split: "valid" or "test".
+        """
 
     @abstractmethod
     def inputs(self, model: nn.Module) -> Tensor:
-        """Return the input of the recurrent layer for some validation data, (T, B, D)."""
+        """Returns an input (T, B, D) of the recurrent layer, from validation data.
+
+        Args:
+            model: The model.
+        """
 
     def unfit(self, cell: str, H: int) -> str:
-        """Why a cell of width H can't be trained on it; "" where it can."""
+        """Returns the reason why a cell of width H can't be trained on the task; "" if it can.
+
+        Args:
+            cell: The cell's name.
+            H: The hidden width.
+        """
         return ""
 
     def variants(self) -> Sequence["Task"]:
-        """Return what is trained under this name: the task itself, or several of its kind."""
+        """Returns the tasks that are trained under this name: this one, or several of its kind."""
         return [self]
 
     def baselines(self) -> dict[str, float]:
-        """Return what is reached on the test data without a recurrent layer, by name."""
+        """Returns the values of the metric on test data without a recurrent layer, by name."""
         return {}
 
     def extras(self, model: nn.Module) -> dict[str, float]:
-        """More about a trained model, by name."""
+        """Returns further results of a trained model, by name.
+
+        Args:
+            model: The model.
+        """
         return {}
 
     def field(self, model: nn.Module) -> Plane | None:
-        """Return what a trained model has learned over a plane, if it has."""
+        """Returns what a trained model has learned over a plane; None if it has no such values.
+
+        Args:
+            model: The model.
+        """
         return None
 
     def sizes(self) -> dict[str, Any]:
-        """Return the sizes as a record stores them."""
+        """Returns the sizes that a record stores."""
         return {"B": self.B, "every": self.every, "patience": self.patience}
 
 
 class Reader(nn.Module):
-    """A recurrent layer and a linear map of its outputs: of all of them, or of the last."""
+    """A recurrent layer and a linear map of its outputs.
+
+    Args:
+        cell: The cell's name.
+        D: The input width.
+        H: The hidden width.
+        outputs: The width of the result.
+        last: Map the last output only, not all of them.
+    """
 
     def __init__(self, cell: str, D: int, H: int, outputs: int, last: bool):
         super().__init__()
@@ -102,29 +159,48 @@ class Reader(nn.Module):
         self.last = last
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (T, B, D) → (B, outputs) of the last step, or (T, B, outputs)."""
+        """Returns, for x (T, B, D), the result of the last step (B, outputs), or of all steps (T, B, outputs)."""
         y, _ = self.rnn(x)
         return self.out(y[-1] if self.last else y)
 
 
 @dataclass(frozen=True)
 class Supervised(Task):
-    """A task of inputs x (T, B, D) and targets y, read off by a linear map."""
+    """A task with inputs x (T, B, D) and targets y, solved by a linear map of the layer's outputs.
+
+    Attributes:
+        outputs: The width of the result.
+        last: The result is that of the last step only.
+    """
 
     outputs: ClassVar[int]
     last: ClassVar[bool] = True
 
     @abstractmethod
     def held_out(self, split: Split) -> Batch:
-        """x and y of a split."""
+        """Returns x and y of a split.
+
+        Args:
+            split: "valid" or "test".
+        """
 
     @abstractmethod
     def criterion(self, output: Tensor, y: Tensor) -> Tensor:
-        """The loss of the model's outputs."""
+        """Returns the loss, a scalar.
+
+        Args:
+            output: The model's outputs.
+            y: The targets.
+        """
 
     @abstractmethod
     def score(self, output: Tensor, y: Tensor) -> float:
-        """The metric of the model's outputs."""
+        """Returns the metric.
+
+        Args:
+            output: The model's outputs.
+            y: The targets.
+        """
 
     def model(self, cell: str, H: int) -> nn.Module:
         return Reader(cell, self.D, H, self.outputs, self.last)
@@ -143,16 +219,25 @@ class Supervised(Task):
 
 
 def device_of(model: nn.Module) -> torch.device:
+    """Returns the device of a model's parameters."""
     return next(model.parameters()).device
 
 
 def make_rng(*numbers: int) -> np.random.Generator:
-    """The generator of these numbers."""
+    """Returns a generator that these numbers determine."""
     return np.random.default_rng(numbers)
 
 
 def shuffled_indices(count: int, B: int, seed: int, step: int) -> np.ndarray:
-    """Which of `count` examples are in the batch of a step: each once an epoch, in a new order, but for what is left over at its end."""
+    """Returns the examples in the batch of a step. Each appears at most once in an epoch, in a new random order; an incomplete last
+    batch is left out.
+
+    Args:
+        count: The number of examples.
+        B: The number of examples in a batch.
+        seed: The seed.
+        step: The number of the step.
+    """
     per_epoch = max(1, count // B)
     order = make_rng(seed, step // per_epoch, 0xE).permutation(count)
     start = step % per_epoch * B
@@ -160,17 +245,27 @@ def shuffled_indices(count: int, B: int, seed: int, step: int) -> np.ndarray:
 
 
 def to_tensors(*arrays: np.ndarray) -> Batch:
-    """Numbers as float32, indices as int64."""
+    """Returns arrays as tensors: numbers as float32, indices as int64."""
     return tuple(torch.from_numpy(a.astype(np.float32 if a.dtype.kind == "f" else np.int64)) for a in arrays)
 
 
 def accuracy(output: Tensor, y: Tensor) -> float:
-    """The share of (…, classes) that are right, of those whose target isn't −1."""
+    """Returns the share of correct answers among those with a target.
+
+    Args:
+        output: The scores (…, classes).
+        y: The classes (…), −1 for no target.
+    """
     known = y >= 0
     return (output.argmax(-1) == y)[known].double().mean().item()
 
 
 def split_indices(order: Sequence[int] | np.ndarray, shares: tuple[float, float]) -> dict[Split, np.ndarray]:
-    """An order cut into training, validation and test data; `shares` are those of the first two."""
+    """Splits a sequence into training, validation and test data.
+
+    Args:
+        order: The sequence.
+        shares: The shares of training and validation data.
+    """
     first, second = (round(len(order) * share) for share in (shares[0], sum(shares)))
     return dict(zip(SPLITS, np.split(np.asarray(order), (first, second)), strict=True))

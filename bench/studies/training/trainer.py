@@ -1,7 +1,7 @@
-"""Training: Adam, clipped gradients, a look at the validation data every so often, and with it a checkpoint.
+"""Trains a model: Adam, gradient clipping, and regular evaluations on the validation data, each with a checkpoint.
 
-A batch follows from the seed and the number of the step, so a checkpoint is model, optimisers and curve, and a training that was cut off
-anywhere ends, once resumed, where it would have ended: on a CPU bit by bit.
+The seed and the number of the step determine a batch, so a checkpoint contains model, optimisers and learning curve. A training that was
+interrupted anywhere and resumed gives the same result as without interruption: on a CPU bit for bit.
 """
 
 import copy
@@ -23,20 +23,31 @@ from bench.studies.training.task import Task
 from kernels import RNN
 
 CLIP = 1.0
-"""The gradient's largest norm over what is dense: the recurrent layer and the maps around it."""
+"""The largest norm of the gradient of all dense parameters: the recurrent layer and the maps around it."""
 
 PAUSE = 10.0
-"""Between two checkpoints passes at least so many times what the last one took to write: it matters for tables of millions of items."""
+"""The least time between two checkpoints, relative to the time the last one took; it matters for tables of millions of items."""
 
 STOPPED, SECOND = 50.0, 1.0
-"""A step that lasts more than so many times the median of its look, and more than so many seconds, was stopped on its way: by Ctrl-Z, a
-debugger, a machine that was put to sleep. It counts as the median."""
+"""A step counts as suspended (by Ctrl-Z, a debugger, or a sleeping machine) if it takes this many times the median step since the last
+evaluation, and this many seconds. It then counts as the median."""
 
 Tell = Callable[[Trial, Point], None]
 
 
 class Training:
-    """A trial on its way. `path` is where its checkpoint is, None for none; a checkpoint that exists is resumed."""
+    """A training in progress.
+
+    Args:
+        task: The task.
+        trial: The cell, its width, the seed, the learning rate and the number of steps.
+        device: The device.
+        path: The checkpoint's file, which is resumed if it exists; None for no checkpoints.
+
+    Raises:
+        WrongResult: The layer doesn't compute its cell.
+        UsageError: The checkpoint is invalid, or belongs to another training.
+    """
 
     def __init__(self, task: Task, trial: Trial, device: torch.device, path: Path | None = None):
         self.task, self.trial, self.path, self.device = task, trial, path, device
@@ -61,36 +72,54 @@ class Training:
 
     @property
     def rnn(self) -> RNN:
+        """Returns the recurrent layer."""
         assert isinstance(self.model.rnn, RNN)
         return self.model.rnn
 
     def run(self, tell: Tell, until: float = math.inf) -> TrainingRecord:
-        """Train to the end, or to `until` on the clock of `time.monotonic`."""
+        """Trains to the end, or until a given time.
+
+        Args:
+            tell: Called with every evaluation.
+            until: The time on the clock of `time.monotonic`.
+
+        Returns:
+            The record of the training.
+        """
         while (end := self.train_until_eval(tell, until)) is None:
             pass
         return self.record(end)
 
     def train_until_eval(self, tell: Tell, until: float = math.inf) -> End | None:
-        """Train up to the next evaluation on the validation data, inclusive. Returns why the training ended, None where it goes on."""
+        """Trains up to and including the next evaluation on the validation data.
+
+        Args:
+            tell: Called with every evaluation.
+            until: The time, on the clock of `time.monotonic`, at which the training ends.
+
+        Returns:
+            The reason why the training ended; None if it continues.
+        """
         before = len(self.curve)
         while (end := self.end_reason(until)) is None and len(self.curve) == before:
-            if self.step % self.task.every == 0 and self.has_evaluated < self.step:
+            if self.step % self.task.every == 0 and self.last_evaluated_step < self.step:
                 self.evaluate(tell)
             else:
                 self.advance()
         if end:
-            if self.has_evaluated < self.step and not self.diverged and end != "time":
+            if self.last_evaluated_step < self.step and not self.diverged and end != "time":
                 self.evaluate(tell)
             self.add_elapsed()
             self.save_checkpoint()
         return end
 
     @property
-    def has_evaluated(self) -> int:
-        """The step of the last look."""
+    def last_evaluated_step(self) -> int:
+        """Returns the step of the last evaluation; -1 before the first."""
         return self.curve[-1].step if self.curve else -1
 
     def end_reason(self, until: float) -> End | None:
+        """Returns the reason why the training ends now; None if it continues."""
         if self.diverged:
             return "diverged"
         reached = [p.step for p in self.curve if self.is_target_reached(p.value)]
@@ -107,11 +136,12 @@ class Training:
         return target is not None and (value >= target if self.task.higher else value <= target)
 
     def evaluations_since_best(self) -> int:
+        """Returns the number of evaluations since the best one."""
         values = [p.value if self.task.higher else -p.value for p in self.curve]
         return len(values) - 1 - values.index(max(values))
 
     def advance(self) -> None:
-        """One step."""
+        """Performs one training step."""
         begun = time.perf_counter()
         batch = tuple(part.to(self.device) for part in self.task.batch(self.trial.seed, self.step))
         for optimiser in self.optimisers:
@@ -119,7 +149,7 @@ class Training:
             if self.task.decays:
                 optimiser.param_groups[0]["lr"] = self.trial.rate * (1 - self.step / self.trial.steps)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.trial.seed << 32 | self.step)  # what is dropped follows from the step, too
+            torch.manual_seed(self.trial.seed << 32 | self.step)  # the step determines dropout too
             loss = self.task.loss(self.model, batch)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.dense, CLIP).item()
@@ -134,7 +164,7 @@ class Training:
         self.durations.append(time.perf_counter() - begun)
 
     def evaluate(self, tell: Tell) -> None:
-        """Measure the validation data; keep the model if it is the best so far, and a checkpoint."""
+        """Measures the metric on the validation data, keeps the best model, and saves a checkpoint."""
         self.add_elapsed()
         self.model.eval()
         value = self.task.measure(self.model, "valid")
@@ -150,7 +180,7 @@ class Training:
         tell(self.trial, self.curve[-1])
 
     def keep_best(self) -> None:
-        """The model is the best so far. Memory for millions of items is asked for once: to be given it takes longer than to fill it."""
+        """Copies the model as the best so far. Memory is allocated once: for millions of items, allocating takes longer than copying."""
         now = self.model.state_dict()
         if not self.best:
             self.best = copy.deepcopy(now)
@@ -158,7 +188,7 @@ class Training:
             value.copy_(now[name])
 
     def add_elapsed(self) -> None:
-        """Add the steps since the last look to the seconds; of one that was stopped on its way, the rest is `paused`."""
+        """Adds the steps since the last evaluation to `seconds`; the excess of a suspended step is added to `paused`."""
         usual = median(self.durations or [0.0])
         counted = [usual if lasted > max(SECOND, STOPPED * usual) else lasted for lasted in self.durations]
         self.seconds += sum(counted)
@@ -166,6 +196,7 @@ class Training:
         self.durations = []
 
     def save_checkpoint(self) -> None:
+        """Saves a checkpoint, and sets the time before which there is no next one."""
         if self.path:
             begun = time.monotonic()
             training_checkpoint.save_file(self.path, self.checkpoint_content())
@@ -180,7 +211,7 @@ class Training:
         }  # fmt: skip
 
     def restore_checkpoint(self, content: dict[str, Any]) -> None:
-        """Go on from a checkpoint, perhaps with more steps. Raises UsageError where it is another trial's, or another program's."""
+        """Continues from a checkpoint, possibly with more steps. Raises UsageError if it is invalid or belongs to another training."""
         try:
             self.load_state(content)
         except UsageError:
@@ -192,6 +223,7 @@ class Training:
             ) from None
 
     def load_state(self, content: dict[str, Any]) -> None:
+        """Loads the state of a checkpoint. The number of steps and the comparison may differ from this trial's."""
         free = ("steps", "equal")
         for name, value in self.trial.model_dump().items():
             if name not in free and content["trial"].get(name) != value:
@@ -207,7 +239,11 @@ class Training:
             setattr(self, name, content[name])
 
     def record(self, end: End) -> TrainingRecord:
-        """The outcome, measured on the test data by the best model, which stays in `model`."""
+        """Returns the record of the training, with the metric of the best model on test data. `model` is the best model afterwards.
+
+        Args:
+            end: The reason why the training ended.
+        """
         if self.best:
             self.model.load_state_dict(self.best)
         self.model.eval()
@@ -220,5 +256,5 @@ class Training:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Count the trainable parameters of a module."""
+    """Returns the number of trainable parameters of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)

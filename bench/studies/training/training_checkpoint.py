@@ -1,4 +1,4 @@
-"""A training put down and taken up again: everything that its next step depends on, in one file."""
+"""Saves and loads checkpoints of trainings: a file with everything that the next step depends on."""
 
 import os
 import pickle
@@ -12,13 +12,18 @@ from bench.records.training_record import Trial
 
 
 def checkpoint_name(trial: Trial) -> str:
-    """A trial's, for its file."""
+    """Returns the file name of a trial's checkpoint, without suffix."""
     known = (trial.cell, f"H{trial.H}", f"seed{trial.seed}", f"n{trial.examples}" if trial.examples else "")
     return "-".join(filter(None, known))
 
 
 def save_file(path: Path, content: dict[str, Any]) -> None:
-    """Write it whole or not at all: what was there before stays until then."""
+    """Writes a checkpoint. The former one is replaced in one operation, so a complete one always exists.
+
+    Args:
+        path: The file.
+        content: Tensors and numbers.
+    """
     beside = path.with_suffix(".new")
     with beside.open("wb") as stream:
         torch.save(content, stream)
@@ -28,7 +33,14 @@ def save_file(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_file(path: Path) -> dict[str, Any]:
-    """Tensors and numbers, no code. Raises UsageError where the file is no checkpoint."""
+    """Returns the content of a checkpoint: tensors and numbers, no code.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UsageError: The file is not a checkpoint.
+    """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:

@@ -1,4 +1,4 @@
-"""The plan of a run of trainings: which cells, how wide, from which seeds, and with which learning rate."""
+"""Plans the trainings of a run: cells, widths, seeds and learning rates."""
 
 import math
 from bisect import bisect_left
@@ -10,14 +10,22 @@ from bench.records.training_record import Trial
 from bench.studies.training.task import Task
 
 MEASURE = "gru"
-"""The cell whose count of parameters the others get, where parameters are equal."""
+"""The cell whose number of parameters the others match, if parameters are equal."""
 
 EQUAL = ("hidden", "parameters")
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A task for `cells`, each from `seeds` seeds: at equal width H, or at as many parameters as a GRU of width H has, or both."""
+    """The trainings of a run.
+
+    Attributes:
+        task: The task.
+        cells: The names of the cells.
+        seeds: The number of seeds for each cell.
+        equal: What all cells have in common: "hidden", the width H, or "parameters", those of a GRU of width H; both for two trainings
+            each.
+    """
 
     task: Task
     cells: tuple[str, ...]
@@ -25,7 +33,8 @@ class TrainingPlan:
     equal: tuple[str, ...] = EQUAL[:1]
 
     def trials(self) -> Iterator[tuple[Task, Trial]]:
-        """Each with its variant of the task, every cell once before any has its second seed, and the first rate of the task."""
+        """Yields each trial with its variant of the task and the task's first learning rate; all cells have their first seed before any
+        has its second."""
         for seed in range(self.seeds):
             for task in self.task.variants():
                 for equal in self.equal:
@@ -33,18 +42,31 @@ class TrainingPlan:
                         yield task, self.trial(task, cell, equal, seed)
 
     def trial(self, task: Task, cell: str, equal: str, seed: int) -> Trial:
+        """Returns the trial of a cell."""
         width = task.H if equal == "hidden" else matching_width(cell, task.D, count_recurrent_parameters(MEASURE, task.D, task.H))
         known = {"seed": seed, "rate": task.rates[0], "steps": task.steps, "examples": getattr(task, "examples", 0)}
         return Trial.model_validate({"task": task.name, "cell": cell, "H": width, "equal": equal, **known})
 
 
 def count_recurrent_parameters(cell: str, D: int, H: int) -> int:
-    """Count the parameters of a recurrent layer."""
+    """Returns the number of parameters of a recurrent layer.
+
+    Args:
+        cell: The cell's name.
+        D: The input width.
+        H: The hidden width.
+    """
     return sum(math.prod(shape) for shape in cells.load(cell).shapes(D, H).values())
 
 
 def matching_width(cell: str, D: int, wanted: int) -> int:
-    """The width at which a layer has the number of parameters nearest to `wanted`."""
+    """Returns the hidden width at which a layer has the number of parameters nearest to a given one.
+
+    Args:
+        cell: The cell's name.
+        D: The input width.
+        wanted: The number of parameters.
+    """
     step = cells.load(cell).round_up_width(1)
     widths: Sequence[int] = range(step, wanted + step, step)
     above = widths[bisect_left(widths, wanted, key=lambda H: count_recurrent_parameters(cell, D, H))]

@@ -1,5 +1,5 @@
-"""A run of trainings: their learning rates are searched for, they are trained interleaved, and each is looked into and written down as soon
-as it ends."""
+"""Runs the trainings of a plan: searches for learning rates, trains interleaved, and analyses and records each training as soon as it
+ends."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +24,19 @@ Emit = Callable[[TrainingRecord | LearnedRecord], None]
 
 @dataclass
 class TrainingRunner:
-    """Trains what a plan has and `done` doesn't. `folder` is where checkpoints are kept; after `until`, by `time.monotonic`, all that is
-    left ends where it is. `wrong` says, by cell, which layers were not trained since they don't compute it."""
+    """Runs the trainings of a plan that are not done.
+
+    Attributes:
+        plan: The plan.
+        device: The device to train on.
+        folder: The folder of checkpoints.
+        emit: Receives each record.
+        tell: Called with every evaluation.
+        until: The time, on the clock of `time.monotonic`, at which all remaining trainings end.
+        done: The records of earlier trainings; new ones are added.
+        reached: The task's baselines, once computed.
+        wrong: The error of each cell that was not trained because its layer doesn't compute it.
+    """
 
     plan: TrainingPlan
     device: torch.device
@@ -38,9 +49,9 @@ class TrainingRunner:
     wrong: dict[str, str] = field(default_factory=dict)
 
     def run_all(self) -> int:
-        """Trains everything and returns how many trainings the time did not suffice for.
+        """Runs all trainings and returns how many are unfinished for lack of time.
 
-        The trainings of one seed and one variant of the task are interleaved; such groups share the time evenly.
+        The trainings of one seed and one variant of the task form a group and are interleaved; groups share the time evenly.
         """
         search = Search(self.folder, self.device, self.tell)
         planned = [(task, trial) for task, trial in self.plan.trials() if not self.is_finished(trial)]
@@ -52,11 +63,12 @@ class TrainingRunner:
         return sum(not self.is_finished(trial) and trial.cell not in self.wrong for _, trial in planned)
 
     def is_finished(self, trial: Trial) -> bool:
+        """Returns whether a trial has a complete record."""
         return any(is_same_training(r.trial, trial) and r.trial.equal == trial.equal and is_complete(r, trial) for r in self.done)
 
     def train(self, task: Task, trials: Sequence[Trial], search: Search, until: float) -> None:
-        """Train the trials. Those that are one training under two headings, as the cell that gives the parameters has the same width twice,
-        are trained once."""
+        """Trains a group of trials. Trials that are the same training under two comparisons are trained once, such as the cell whose
+        parameters the others match."""
         for trial in trials:
             found = next((r for r in self.done if is_same_training(r.trial, trial) and is_complete(r, trial)), None)
             if found:
@@ -69,47 +81,52 @@ class TrainingRunner:
             record = training.record(end)
             if training.trial.seed == 0 and training.trial.equal == "hidden" and end not in ("time", "diverged"):
                 self.emit(unit_analysis.analyze_units(task, training.model, training.trial))
-            record = record.model_copy(update={"search": search.record_of(training.trial), "baselines": self.baselines(task)})
+            record = record.model_copy(update={"search": search.find_rates(training.trial), "baselines": self.baselines(task)})
             for trial in left:
                 if is_same_training(training.trial, trial):
                     self.keep_record(record, trial)
 
     def start_trainings(self, task: Task, trials: Sequence[Trial], search: Search) -> list[Training]:
-        """Trainings at the rates that were found."""
+        """Returns the trainings at the learning rates that were found; adds layers that fail their check to `wrong`."""
         found = []
         for trial in trials:
             path = self.folder / f"{training_checkpoint.checkpoint_name(trial)}.pt"
             try:
-                found.append(Training(task, trial.model_copy(update={"rate": search.rate(task, trial)}), self.device, path))
+                found.append(Training(task, trial.model_copy(update={"rate": search.best_rate(task, trial)}), self.device, path))
             except WrongResult as error:
                 self.wrong[trial.cell] = str(error)
         return found
 
     def keep_record(self, record: TrainingRecord, trial: Trial) -> None:
-        """A training's record, under the heading of a trial."""
+        """Emits a training's record for a trial, with the trial's comparison."""
         record = record.model_copy(update={"trial": record.trial.model_copy(update={"equal": trial.equal})})
         self.done.append(record)
         self.emit(record)
 
     def baselines(self, task: Task) -> dict[str, float]:
-        """The task's; its variants share them."""
+        """Returns the task's baselines, which its variants share."""
         if not self.reached:
             self.reached.update(task.baselines())
         return self.reached
 
 
 def is_same_training(one: Trial, other: Trial) -> bool:
-    """Return whether two trials are the same training but for its rate, its end, and the heading it is under."""
+    """Returns whether two trials are the same training, apart from learning rate, number of steps and comparison."""
     return all(getattr(one, key) == getattr(other, key) for key in ("task", "cell", "H", "seed", "examples"))
 
 
 def is_complete(record: TrainingRecord, trial: Trial) -> bool:
-    """Return whether nothing is left to do: a training that did all its steps has some left if more are asked for."""
+    """Returns whether a training is finished. One that did all its steps is unfinished if the trial asks for more."""
     return record.end != "time" and not (record.end == "steps" and record.steps < trial.steps)
 
 
 def preview_training(device: torch.device, say: Callable[[str], None]) -> list[TrainingRecord]:
-    """A few seconds of the adding problem: does a gated cell learn here, and how far does a vanilla one get in as many steps?"""
+    """Trains a gated and a vanilla cell on the adding problem for a few seconds, and returns the records.
+
+    Args:
+        device: The device to train on.
+        say: Called with a line of progress.
+    """
     task = Adding(T=16, B=32, H=16, steps=150, every=50, rates=(2e-2,))
     records = []
     for _, trial in TrainingPlan(task, ("minimal", "vanilla"), 1).trials():
@@ -119,4 +136,4 @@ def preview_training(device: torch.device, say: Callable[[str], None]) -> list[T
 
 
 def ignore(trial: Trial, point: Point) -> None:
-    """Tell nobody."""
+    """Ignores an evaluation."""

@@ -1,4 +1,4 @@
-"""The analysis of a trained layer: what drives its units' updates, how open its gates are, and how robust it is to noise."""
+"""Analyses a trained layer: what drives its units' updates, how open its gates are, and how robust it is to noise."""
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +13,11 @@ from kernels.derive.plan_types import addends
 from kernels.layer.input_products import Values, bind_inputs
 
 SEQUENCES, STEPS, UNITS, POINTS = 16, 100, 6, 64
-"""Of the validation data, what is looked at; units whose trajectory is kept; places at which derivatives are taken."""
+"""The sequences and steps of validation data that are analysed, the units whose trajectories are stored, and the points at which
+derivatives are computed."""
 
 ENTRIES = 2**24
-"""Of all derivatives together, at most: of a wide layer they are taken at fewer places."""
+"""The largest number of entries of all derivatives; for a wide layer, derivatives are computed at fewer points."""
 
 NOISE = (0.1, 0.3, 1.0)
 States = tuple[Tensor, ...]
@@ -24,7 +25,13 @@ States = tuple[Tensor, ...]
 
 @torch.no_grad()
 def analyze_units(task: Task, model: nn.Module, trial: Trial) -> LearnedRecord:
-    """A trained model on validation data, and on test data in noise."""
+    """Returns the analysis of a trained model on validation data, and its metric on test data with noise.
+
+    Args:
+        task: The task.
+        model: The trained model.
+        trial: The training.
+    """
     rnn = model.rnn
     assert isinstance(rnn, RNN)
     x = task.inputs(model)[:STEPS, :SEQUENCES]
@@ -42,7 +49,7 @@ def analyze_units(task: Task, model: nn.Module, trial: Trial) -> LearnedRecord:
 
 
 def run_states(rnn: RNN, x: Tensor) -> States:
-    """Every state (T + 1, B, H) on the way, the initial one first."""
+    """Returns every state (T + 1, B, H) along a sequence, the initial one first."""
     path: list[States] = [tuple(rnn.cell.initial(x, x.shape[1], rnn.hidden_size))]
     before = None
     for x_t in x.split(1):
@@ -52,8 +59,17 @@ def run_states(rnn: RNN, x: Tensor) -> States:
 
 
 def variance_shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tensor]) -> tuple[float, float, float]:
-    """How much of a unit's next state is its own states', its neighbours', its input's: of its variance to first order, as if these
-    varied independently. At `POINTS` places along the path, in float64."""
+    """Returns the shares of the variance of a unit's next state, to first order, that come from its own states, from its neighbours' and
+    from the input.
+
+    These are treated as independent. The derivatives are taken at up to POINTS points along the path, in float64.
+
+    Args:
+        cell: The cell.
+        x: The input (T, B, D).
+        path: The states (T + 1, B, H) each.
+        weights: The parameters by name.
+    """
     parameters = {name: value.double() for name, value in weights.items()}
     learned = cell.bind_parameters(parameters)
     before = [s[:-1].flatten(0, 1).double() for s in path]
@@ -77,7 +93,7 @@ def variance_shares(cell: Cell, x: Tensor, path: States, weights: dict[str, Tens
 
 
 def measure_gates(rnn: RNN, x: Tensor, path: States) -> list[Gate]:
-    """Every sigmoid of the cell over time."""
+    """Returns the quantiles over time of every sigmoid of the cell."""
     plan = rnn.plan
     given = bind_inputs(plan, x) | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
     values = Values(given, rnn.weights())
@@ -86,7 +102,7 @@ def measure_gates(rnn: RNN, x: Tensor, path: States) -> list[Gate]:
 
 
 def measure_gate(node: Node, value: Tensor) -> Gate:
-    """A gate by the cell's own name for it, else that of its bias."""
+    """Returns the quantiles of a gate. Its name is the cell's name for it, else that of its bias."""
     biases = [n.label for n in addends(node.args[0]) if n.op == "b"]
     levels = torch.tensor((0.1, 0.5, 0.9), dtype=value.dtype, device=value.device)
     low, middle, high = value.flatten(1).quantile(levels, dim=1).tolist()

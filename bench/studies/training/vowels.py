@@ -1,7 +1,8 @@
-"""Three spoken vowels, classified by a wave model: a map of wave speeds is learned that sends each to a probe of its own.
+"""Defines the classification of three spoken vowels by a wave model: it learns a map of wave speeds that guides each vowel to its own
+probe.
 
-Hughes, Williamson, Minkov & Fan 2019 (1904.12831), on a smaller grid and with synthetic vowels (`synthetic_vowels`). The sound is felt at
-one point; what arrives at three others, squared and added up over time, is shared out among them, and each vowel should have its share.
+Hughes, Williamson, Minkov & Fan 2019 (1904.12831), on a smaller grid and with synthetic vowels (`synthetic_vowels`). The sound enters at
+one point. At three probes, the wave is squared and summed over time. A vowel's probability is its probe's share of the total.
 """
 
 from dataclasses import dataclass
@@ -22,15 +23,21 @@ from kernels.layer.input_products import Values
 
 VOWELS = tuple(FORMANTS)
 ROOM = 3, 6
-"""Rows and columns, at least: three probes, and a source on another side."""
+"""The least numbers of rows and columns, for three probes and a source on another side."""
 SPOKEN: dict[Split, int] = {"train": 600, "valid": 150, "test": 300}
-"""How many voices there are, each with one vowel."""
+"""The number of voices in each split, each with one vowel."""
 LARGEST = 16 * 2**30
-"""Bytes that a layer's outputs for the test sequences may take, all of which are there at once."""
+"""The largest size in bytes of a layer's outputs for all test sequences, which are in memory at once."""
 
 
 class Probes(nn.Module):
-    """Waves on the grid of a cell, whose source and damping stay as they are: the logarithms of the shares of three probes."""
+    """Waves on the grid of a cell; only the wave speed is trained, source and damping are fixed. The result is the logarithm of each
+    probe's share.
+
+    Args:
+        cell: The cell's name.
+        H: The number of grid points.
+    """
 
     def __init__(self, cell: str, H: int):
         super().__init__()
@@ -47,16 +54,22 @@ class Probes(nn.Module):
             value.requires_grad_(name == "p.c")
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (T, B, 1) → (B, 3). All of y is there for the backward pass anyway: which points are probes is chosen here, not in the loop."""
+        """Returns, for x (T, B, 1), the logarithms (B, 3) of the probes' shares.
+
+        The probes are selected from all outputs here, not in the loop: the backward pass needs all outputs anyway.
+        """
         y, _ = self.rnn(x)
         seen = y[..., self.units].square().sum(0)
-        tiny = torch.finfo(seen.dtype).tiny  # of nothing, as before a wave has come so far, the shares are alike
+        tiny = torch.finfo(seen.dtype).tiny  # before the wave arrives, all shares are equal
         return (seen / seen.sum(1, keepdim=True).clamp_min(tiny)).clamp_min(tiny).log()
 
 
 @dataclass(frozen=True)
 class Vowels(Supervised):
-    """x (T, B, 1): a window of sound; y (B): which vowel. Any cell but `wave` is read at its last step by a linear map."""
+    """The vowel task. Any cell except `wave` is read at its last step by a linear map.
+
+    x (T, B, 1) is a window of sound; y (B) is the vowel.
+    """
 
     name: ClassVar[str] = "vowels"
     metric: ClassVar[str] = "accuracy"
@@ -76,7 +89,7 @@ class Vowels(Supervised):
 
     def unfit(self, cell: str, H: int) -> str:
         held = 4 * self.T * SPOKEN["test"] * H
-        if held > LARGEST:  # to as many values as a GRU's matrices have, a wave comes by a point for every three of them
+        if held > LARGEST:  # at equal parameters, a wave has a grid point for every three of a GRU's parameters
             return (
                 f"{H:,} units of {cell} over {self.T} steps of {SPOKEN['test']} voices are {held / 2**30:,.0f} GiB of outputs: "
                 "take a smaller --hidden, or --equal hidden"
@@ -108,7 +121,7 @@ class Vowels(Supervised):
         return {"chance": 1 / len(VOWELS)}
 
     def extras(self, model: nn.Module) -> dict[str, float]:
-        """Return the confidence: the mean share of the test sequences' own vowel."""
+        """Returns the confidence: the mean share of the correct vowel in the test sequences."""
         x, y = (part.to(device_of(model)) for part in self.held_out("test"))
         with torch.no_grad():
             return {"share of the right one": model(x).softmax(1).gather(1, y[:, None]).mean().item()}
@@ -127,7 +140,7 @@ class Vowels(Supervised):
 
 @cache
 def load_vowels(split: Split, T: int) -> Batch:
-    """Sounds (T, N, 1) and vowels (N), the same for all seeds."""
+    """Returns sounds (T, N, 1) and vowels (N) of a split, the same for all seeds."""
     count = SPOKEN[split]
     voice = make_rng(0, list(SPOKEN).index(split), 0x5)
     names = [n % len(VOWELS) for n in range(count)]
