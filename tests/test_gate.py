@@ -7,14 +7,13 @@ import torch
 
 import cells
 from bench.harness import runner
-from bench.harness.cases import matched_width, timing_groups
+from bench.harness.cases import timing_groups
 from bench.harness.settings import Settings
 from bench.harness.work_unit import WorkUnit
 from bench.measure import backends, gate
 from bench.measure import failure as fault
 from bench.measure.backends import Unsupported, build_workload
 from bench.measure.problem import Answer, make_problem
-from bench.records import Case
 
 
 def small(cell="lstm", **sizes):
@@ -265,30 +264,6 @@ def test_inputs_that_a_call_changes(monkeypatch):
         return dataclasses.replace(work, forward=changing)
 
     assert {status for status, _ in spoiled(monkeypatch, spoil).values()} != {"ok"}
-
-
-def test_equal_parameter_counts():
-    H = matched_width("minimal", 256, 256)
-    ours, theirs = 256 * 256 * 3 + 2 * 256, 3 * (256 * H + H * H) + 4 * H
-    assert abs(ours - theirs) < 0.01 * ours
-    settings = Settings(("minimal",), ("vendor",), (4,), 2, 256, 256, "float32", "ieee", "cpu", 0, True)
-    cases = timing_groups(settings)[0].cases
-    assert (
-        Case(
-            cell="gru",
-            backend="vendor",
-            mode="training",
-            T=4,
-            B=2,
-            D=256,
-            H=H,
-            dtype="float32",
-            precision="ieee",
-            matched_params_of="minimal",
-        )
-        in cases
-    )
-    assert any(c.cell == "gru" and c.H == 256 and not c.matched_params_of for c in cases)
 
 
 def test_cells_with_a_kink():

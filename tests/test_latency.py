@@ -81,8 +81,8 @@ def test_compiled_for_an_h100():
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {name: used["spills"] for name, used in found.items()} == {"meet": 0, "chase": 0, "empty_kernel": 0}
-    meet, chase = found["meet"], found["chase"]
+    assert {name: used["spills"] for name, used in found.items()} == {"cross_barriers": 0, "follow_pointers": 0, "empty_kernel": 0}
+    meet, chase = found["cross_barriers"], found["follow_pointers"]
     assert (meet["marks"].count("release"), meet["marks"].count("acquire")) == (1, 1) and meet["ordered"]
     assert chase["cached"] and set(chase["cached"]) == {"ld.global.cg.b32"}
     assert "load" not in found["empty_kernel"]["marks"]

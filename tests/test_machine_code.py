@@ -121,10 +121,10 @@ def test_stale_verdicts_are_ignored(verdicts):
 
 
 def test_the_verdicts_that_are_kept_hold():
-    """Of two Tritons, for these kernels. Where this fails, a kernel's text has changed: `make verdicts`."""
+    """Of two Tritons, for the usual kernels and those of the suites. Where this fails, a kernel's text has changed: `make verdicts`."""
     found = [read_verdicts(path) for path in sorted(machine_code.FOLDER.glob("triton-*.json"))]
     assert len(found) >= 2 and {made for made, _ in found} == {machine_code.hash_sources()}, "stale: make verdicts"
     steps = {tuning.fingerprint(plan(cells.load(name))) for name in ("lstm", "gru", "cfn", "minimal")}
     for _, verdicts in found:
-        assert len(verdicts) > 40 and {key[0] for key in verdicts} == steps
+        assert len(verdicts) > 40 and {key[0] for key in verdicts} >= steps
         assert sum(not verdict.faults for verdict in verdicts.values()) > 40

@@ -1,6 +1,7 @@
 """The scans of packages, as their documentation has them: each is given what it takes, and its answer is the cell's."""
 
 import importlib
+import re
 import sys
 import warnings
 from types import ModuleType
@@ -63,7 +64,7 @@ def packages(monkeypatch):
         for part in (name.rpartition(".")[0], name.partition(".")[0]):
             monkeypatch.setitem(sys.modules, part, ModuleType(part))
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(Scan, "unsupported", lambda *_: None)
+    monkeypatch.setattr(Scan, "explain_unsupported", lambda *_: None)
 
 
 def given(cell: str, T: int, B: int, dtype: str = "float64", H: int = H) -> Problem:
@@ -132,7 +133,7 @@ def test_a_coefficient_without_a_logarithm(packages, name):
     p = given("mingru", 4, 2, "float32")
     p.weights["b.z"].fill_(200.0)
     if name.startswith("fla"):
-        with pytest.raises(Unsupported, match=r"logarithm of a in h = a·h \+ b: mingru has some here that aren't above 0"):
+        with pytest.raises(Unsupported, match=r"logarithm of a in h = a·h \+ b: mingru has an a here that isn't positive"):
             build_workload(name, p)
     else:
         assert not compare_answer(p, build_workload(name, p).answer(), 1e-5)[1]
@@ -152,7 +153,7 @@ def test_their_versions_are_on_record(monkeypatch):
     known = {"accelerated-scan": "0.3.1"}
     monkeypatch.setattr(environment, "find_version", lambda package: known.get(package, ""))
     here = environment.read_environment(torch.device("cpu"), rates=False)
-    assert here.packages == known and "| accelerated-scan   | 0.3.1" in write_markdown(make_environment_table(here))
+    assert here.packages == known and re.search(r"\| accelerated-scan +\| 0\.3\.1", write_markdown(make_environment_table(here)))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and its tests have it")
@@ -167,7 +168,7 @@ def test_the_package_itself(name, monkeypatch):
         module = sys.modules["fla.ops.hgrn.fused_recurrent"]
         for kernel in (module.fused_recurrent_hgrn_fwd_kernel, module.fused_recurrent_hgrn_bwd_kernel):
             monkeypatch.setattr(kernel.fn, "configs", kernel.fn.configs[:1])
-    monkeypatch.setattr(Scan, "unsupported", lambda *_: None)
+    monkeypatch.setattr(Scan, "explain_unsupported", lambda *_: None)
     p = given("mingru", 5, 1, "float32", H=2)
     errors, wrong = compare_answer(p, build_workload(name, p).answer(), 1e-5)
     assert not wrong and errors.output < 1e-5 and errors.gradient < 1e-5

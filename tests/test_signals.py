@@ -23,9 +23,9 @@ def test_gradients(tmp_path):
     exact = [r.errors[1] for r in found if r.dtype == "float32"]
     rough = [r.errors[1] for r in found if r.dtype == "bfloat16"]
     assert max(exact) < 1e-5 and min(rough) > 1e-4 and max(rough) < 0.2
-    assert "Gradient norms" in printed and " ± " in printed and "Against float64" in printed
+    assert "Gradient norms" in printed and " ± " in printed and "Error against float64" in printed
     text = (out / "report.md").read_text()
-    assert "Nothing was timed" not in text and "gradients.svg" in text and "## Again" in text
+    assert "Nothing was timed" not in text and "gradients.svg" in text and "## Reproduce this run" in text
     assert sorted(path.name for path in out.iterdir()) == ["gradients.svg", "records.jsonl", "report.md", "tables"]
 
 
@@ -109,4 +109,4 @@ def test_every_kind_survives_its_file(tmp_path):
     found = read_records(tmp_path)
     assert [*found.jacobians, *found.theory, *found.decays] == lines
     text = run_report.render_report(found, [])
-    assert "below any number" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]
+    assert "−∞" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]

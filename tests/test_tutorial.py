@@ -61,7 +61,7 @@ def test_what_is_measured(folder, bench, monkeypatch):
     ((command, printed),) = [c for c in COMMANDS if c[0].startswith("all")]
     code, out, err = bench(*shlex.split(command), "--quick", "--seq-lens", "3", "--backends", "vendor,compiled,stepwise")
     assert code == 0, err
-    headings = [line.split(",")[0] for line in printed.splitlines() if line.startswith(("Training", "Against", "Noise"))]
+    headings = [line.split(",")[0] for line in printed.splitlines() if line.startswith(("Training", "Speedup", "Noise"))]
     assert len(headings) == 3 and all(line.split(":")[0] in out for line in headings)
     records = read_records(folder / "ran")
     assert {(r.case.cell, r.status) for r in records.cases if r.case.backend == "compiled"} == {("gru", "ok"), ("my_cells.py:ran", "ok")}

@@ -140,7 +140,7 @@ def change_latency(module: ModuleType) -> None:
     finally:
         os.environ["TRITON_INTERPRET"] = "1"
     vars(module).update(arrive=compiled.arrive, wait=compiled.wait)
-    vars(module).update({name: JITFunction(vars(module)[name].fn) for name in ("meet", "chase", "empty_kernel")})
+    vars(module).update({name: JITFunction(vars(module)[name].fn) for name in ("cross_barriers", "follow_pointers", "empty_kernel")})
 
 
 CHANGES: dict[str, Callable[[ModuleType], None]] = {
