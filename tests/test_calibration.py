@@ -42,16 +42,16 @@ def calibrate(runs: int, slowdown: float) -> calibration.Calibration:
 
 def test_a_quiet_machine_passes_and_a_noisy_one_does_not(noisy):
     noisy(0.02)
-    quiet = calibrate(40, 0.05)
-    assert quiet.passed and quiet.same["tie"] == 40 and quiet.slowed["slower"] >= 38 and 0 < quiet.floor < 0.02
+    quiet = calibrate(12, 0.05)
+    assert quiet.passed and quiet.same["tie"] == 12 and quiet.slowed["slower"] >= 11 and 0 < quiet.floor < 0.02
     noisy(0.30)
-    loud = calibrate(10, 0.05)
+    loud = calibrate(5, 0.05)
     assert not loud.passed and loud.floor > quiet.floor
 
 
 def test_where_nothing_is_planted_nothing_is_found(noisy):
     noisy(0.02)
-    assert calibrate(10, 0.0).slowed["tie"] == 10
+    assert calibrate(4, 0.0).slowed["tie"] == 4
 
 
 def test_threads_are_as_they_were(noisy):

@@ -124,7 +124,7 @@ def test_schedules(name, backend, size):
         check(draws(cells.load(name), *sized(name, *size)), backend, torch.float32)
 
 
-@FAMILY
+@pytest.mark.parametrize("name", ["fastgrnn", "lstm_peephole", "slstm"])
 def test_compiled_in_double(name):
     check(draws(cells.load(name), *sized(name, 9, 33, 5, 17), dtype=torch.float64), "compiled", torch.float64)
 

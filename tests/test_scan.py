@@ -178,9 +178,10 @@ needs_compiler = pytest.mark.skipif(importlib.util.find_spec("triton") is None, 
 
 
 @needs_compiler
-def test_no_spills():
-    """Both directions, and what chunks of time take: on an H100 every cell, on an A100 and a B200 one."""
-    for name, found in offline("resources", script="offline_scan.py").items():
+@pytest.mark.parametrize("names", [("rotating", "sru"), pytest.param((), marks=pytest.mark.gates)], ids=["sample", "all"])
+def test_no_spills(names):
+    """Both directions, and what chunks of time take: every cell on an H100, one on an A100 and a B200 too."""
+    for name, found in offline("resources", *names, script="offline_scan.py").items():
         expected = {"forward", "backward"} | (
             {"chunk_summary", "chunk_summary_backward"} if AFFINE[name] and name != "forgetful" else set()
         )
