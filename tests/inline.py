@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench.harness.runner import DeviceLost, Runner
+from bench.harness.runner import Runner, WorkerUnusable
 from bench.harness.settings import Settings
 from bench.harness.work_unit import WorkUnit
 from bench.harness.worker import Message, Progress, UnitDone, WorkerDied
@@ -19,7 +19,7 @@ class Inline:
         runner = Runner(self.settings, said.append, lambda words, finished: said.append(Progress(words, finished)))
         try:
             runner.run_unit(unit, lambda case, checking: at.append(case))
-        except DeviceLost as error:
+        except WorkerUnusable as error:
             yield from said
             raise WorkerDied(at[-1:], str(error)) from None
         except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bench.cli import app
 from bench.commands.arguments import parse_shard
 from bench.errors import UsageError
-from bench.harness.experiment import deal
+from bench.harness.experiment import select_shard
 from bench.harness.jobs import list_work_units
 from bench.harness.merge_shards import iterate_records, merge_records
 from bench.harness.settings import Settings
@@ -26,8 +26,8 @@ def of(found: Records, shard: str = "", **settings: object) -> Records:
 @given(st.integers(1, 9), st.lists(st.integers(), unique=True, max_size=30))
 def test_shards_are_all_of_a_run(count, units):
     """Each unit is in one shard, and no shard has more than one unit more than another."""
-    dealt = [deal(f"{k}/{count}", units) for k in range(1, count + 1)]
-    assert sorted((unit for shard in dealt for unit in shard), key=units.index) == units == deal("", units)
+    dealt = [select_shard(f"{k}/{count}", units) for k in range(1, count + 1)]
+    assert sorted((unit for shard in dealt for unit in shard), key=units.index) == units == select_shard("", units)
     assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
 
 

@@ -22,7 +22,7 @@ from bench.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 
-LAST = 10.0
+GRACE_SECONDS = 10.0
 """The seconds between an interrupt and a kill of a step that exceeds its limit; it writes its results in this time."""
 
 LEAST = 10.0
@@ -172,7 +172,7 @@ def run_campaign(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell
     except OSError as error:
         raise UsageError(f"--out {folder} can't be written ({error.strerror}): name a folder that can") from None
     for number, step in enumerate(steps):
-        left = end - time.monotonic() - LAST
+        left = end - time.monotonic() - GRACE_SECONDS
         if left < LEAST:
             tell(f"the budget is spent: {', '.join(s.name for s in steps[number:])} left out")
             break
@@ -207,7 +207,7 @@ def write_archive(folder: Path, pack: Path) -> None:
 def run_command(command: Sequence[str], seconds: float, output: IO[str]) -> int:
     """Runs a command from the root of the repository, in its own process group, and returns its exit code.
 
-    A command that exceeds its time gets SIGINT, as from a keyboard, so that it can write its results. After LAST seconds the whole
+    A command that exceeds its time gets SIGINT, as from a keyboard, so that it can write its results. After GRACE_SECONDS seconds the whole
     process group is killed.
 
     Args:
@@ -224,7 +224,7 @@ def run_command(command: Sequence[str], seconds: float, output: IO[str]) -> int:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(LAST)
+                process.wait(GRACE_SECONDS)
             return OVERDUE
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -104,7 +104,7 @@ class Experiment(AbstractContextManager["Experiment"], ABC):
         """
 
 
-def deal(shard: str, units: Sequence[Unit]) -> list[Unit]:
+def select_shard(shard: str, units: Sequence[Unit]) -> list[Unit]:
     """Returns the units of a shard: every N-th, starting with the I-th.
 
     Args:

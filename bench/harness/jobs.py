@@ -3,7 +3,7 @@
 from itertools import groupby
 
 from bench.harness.cases import list_interpreter_cases, list_shapes, make_case, timing_groups
-from bench.harness.experiment import deal
+from bench.harness.experiment import select_shard
 from bench.harness.settings import Settings
 from bench.harness.suites import Shape
 from bench.harness.work_unit import PREVIEWS, WorkUnit
@@ -23,7 +23,7 @@ def list_work_units(settings: Settings) -> list[WorkUnit]:
         *timing_groups(settings),
     ]  # fmt: skip
     # each kind is dealt out by itself; a timing group stays whole, since its cases are compared round by round
-    return [unit for _, kind in groupby(units, lambda unit: unit.kind) for unit in deal(settings.shard, list(kind))]
+    return [unit for _, kind in groupby(units, lambda unit: unit.kind) for unit in select_shard(settings.shard, list(kind))]
 
 
 def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:

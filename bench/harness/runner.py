@@ -44,8 +44,8 @@ class OnCase(Protocol):
     def __call__(self, case: Case, checking: bool) -> None: ...
 
 
-class DeviceLost(RuntimeError):
-    """The GPU accepts no more work from this process because of the current case; the message gives the error."""
+class WorkerUnusable(RuntimeError):
+    """This process must be replaced: its GPU accepts no more work, or a preview failed. The message is the reason."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Runner:
         torch_flags.set_precision(settings.precision)
 
     def run_unit(self, unit: WorkUnit, at: OnCase = lambda case, checking: None) -> None:
-        """Runs a unit; calls `at` with each case before it runs. Raises DeviceLost if the GPU accepts no more work from this process."""
+        """Runs a unit; calls `at` with each case before it runs. Raises WorkerUnusable if this process must be replaced."""
         self.at = at
         if unit.kind == "machine":
             with self.watch.time_activity("constants"):
@@ -101,7 +101,7 @@ class Runner:
             self.emit_record(entry, "verified", where)
 
     def preview(self, unit: WorkUnit) -> None:
-        """Runs a preview. Raises DeviceLost if it fails."""
+        """Runs a preview. Raises WorkerUnusable if it fails."""
         from bench.harness.previews import preview  # importing it takes most of a second
 
         self.tell(unit.name, 1)
@@ -110,7 +110,7 @@ class Runner:
                 for record in preview(unit.kind, self.settings, lambda words: self.tell(words, 0)):
                     self.emit(record)
         except Exception as error:
-            raise DeviceLost(describe_error(error)) from error
+            raise WorkerUnusable(describe_error(error)) from error
 
     def measure_gradients(self, case: Case) -> None:
         try:
@@ -264,9 +264,9 @@ class Runner:
             return self.failure_record(case, error)
 
     def failure_record(self, case: Case, error: Exception) -> CaseRecord:
-        """Returns the record of a case that raised. Raises DeviceLost if the GPU is lost."""
+        """Returns the record of a case that raised. Raises WorkerUnusable if the GPU is lost."""
         if is_gpu_lost(self.device):
-            raise DeviceLost(describe_error(error)) from error
+            raise WorkerUnusable(describe_error(error)) from error
         return self.case_record(case, "oom" if is_out_of_memory(error) else "failed", describe_error(error))
 
     def emit_record(self, entry: CheckedCase, status: Status, reason: str = "", samples: Samples | None = None, **extras: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench.harness.experiment import Experiment, OpenRun, RunStopped, deal
+from bench.harness.experiment import Experiment, OpenRun, RunStopped, select_shard
 from bench.harness.progress import show_progress
 from bench.measure.failure import first_line, is_out_of_memory
 from bench.studies.signals.piece import Piece
@@ -22,7 +22,7 @@ class SignalExperiment(Experiment):
 
     def __init__(self, name: str, pieces: Sequence[Piece], settings: dict[str, Any], shard: str = ""):
         super().__init__(name, settings["device"], settings | ({"shard": shard} if shard else {}))
-        self.pieces = deal(shard, pieces)
+        self.pieces = select_shard(shard, pieces)
 
     def measure(self, run: OpenRun) -> None:
         left = self.pieces[run.before.dynamics_count if run.before else 0 :]

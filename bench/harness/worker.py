@@ -19,13 +19,13 @@ from bench.harness.settings import Settings
 from bench.harness.work_unit import WorkUnit
 from bench.records import Case, Environment, Record
 
-PATIENCE = 0.5
+POLL_SECONDS = 0.5
 """The seconds between two checks of a silent process. The parent sleeps meanwhile, since the process may be timing."""
 
-START = 240.0
+START_SECONDS = 240.0
 """The seconds that a process may take without a current case: to start on a busy machine, or to read the machine."""
 
-LAST = 5.0
+STOP_SECONDS = 5.0
 """The seconds that a stopped process has to send its finished records."""
 
 
@@ -126,9 +126,9 @@ class Worker:
 
     def receive(self, unit: WorkUnit) -> Iterator[Message | None]:
         while True:
-            if not self.pipe.poll(PATIENCE):
+            if not self.pipe.poll(POLL_SECONDS):
                 guilty = self.blamed_cases(unit)
-                limit = self.limit if guilty else max(self.limit, START)
+                limit = self.limit if guilty else max(self.limit, START_SECONDS)
                 if time.monotonic() - self.mark[1] > limit:
                     self.kill()
                     raise WorkerDied(guilty, f"took longer than {limit:.0f} s", late=True)
@@ -148,7 +148,7 @@ class Worker:
     def drain(self) -> Iterator[Message]:
         """Stops the process and yields the messages that it still sends, such as the samples of the current timing group."""
         self.process.terminate()
-        end = time.monotonic() + LAST
+        end = time.monotonic() + STOP_SECONDS
         with contextlib.suppress(EOFError, OSError):
             while self.pipe.poll(max(0.0, end - time.monotonic())):
                 yield self.pipe.recv()
@@ -202,7 +202,7 @@ def worker_loop(settings: Settings, pipe: Connection, say: Callable[[Message], N
     """Does work units until the pipe closes."""
     import numpy as np
 
-    from bench.harness.runner import DeviceLost, Runner
+    from bench.harness.runner import Runner, WorkerUnusable
 
     runner: Runner | None = None
     while True:
@@ -216,7 +216,7 @@ def worker_loop(settings: Settings, pipe: Connection, say: Callable[[Message], N
             runner = runner or Runner(settings, say, lambda words, finished: say(Progress(words, finished)))
             with np.errstate(all="ignore" if unit.kind == "check" else None):  # interpreted, lanes outside of a tensor compute too
                 runner.run_unit(unit, at)
-        except DeviceLost as error:
+        except WorkerUnusable as error:
             pipe.send(WorkerFailed(str(error)))
         except (EOFError, BrokenPipeError):
             raise

@@ -90,7 +90,7 @@ RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule
 
 
 def choose_rule(device: torch.device, quick: bool, lean: bool, thorough: bool) -> Rule:
-    """Returns the sampling rule of a run. On a GPU the default is thorough."""
+    """Returns the sampling rule of a run. QUICK and LEAN apply on every device, THOROUGH on a CPU only: a GPU always has its own rule."""
     if quick or lean:
         return QUICK if quick else LEAN
     return THOROUGH if thorough and device.type == "cpu" else RULES[device.type]

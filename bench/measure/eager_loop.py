@@ -24,7 +24,7 @@ def run_eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequenc
 
     Args:
         plan: The plan of the cell.
-        tensors: The tensors that `Recurrence` takes, with each feed given as precomputed rows (T, B, G·H).
+        tensors: The tensors that `Recurrence` takes, with each input projection given as precomputed rows (T, B, G·H).
         states: The initial states, each (B, H).
 
     Returns:

@@ -92,8 +92,8 @@ class End(Model):
 
     Attributes:
         wall: Seconds of wall time.
-        spent: Seconds by activity: "gates" (builds, the float64 reference and all checks), "timing", "memory", "gradients", "constants" and
-            the remaining "overhead" (planning, starting processes, rendering).
+        spent: Seconds by activity: "gates" (builds, the float64 reference and all checks), "timing", "memory", "gradients", "constants",
+            "dynamics" and "learning" (the previews), and the remaining "overhead" (planning, starting processes, rendering).
     """
 
     kind: Literal["end"] = "end"

@@ -3,4 +3,4 @@
 from typing import Literal
 
 OutputFormat = Literal["", "json", "csv", "md", "none"]
-""""" prints tables to a terminal; "none" writes nothing."""
+""""" prints tables to a terminal; "none" writes nothing, and no report either."""

@@ -11,7 +11,7 @@ from bench.records import Records, find_records, read_records
 from bench.render.case_grid import HOST, Grid, build_grids
 from bench.render.claims import claim_run
 from bench.render.formatting import MODES, NONE, count_noun, format_factor
-from bench.render.speed_claims import BASELINES, claim_speed
+from bench.render.speed_claims import NOT_IN_HEADLINE, claim_speed
 from bench.render.speed_tables import MeanSpeed, compute_mean_speeds
 
 PEERS = {"same": "× torch.nn", "gru": "× torch.nn's GRU"}
@@ -61,7 +61,7 @@ class Published:
     def ratios(self) -> tuple[MeanSpeed, ...]:
         """Returns the mean speedups of all backends except baselines, in all modes, including the input projection."""
         grids = [grid for grid in self.grids if grid.common.input_product]
-        return tuple(ratio for grid in grids for ratio in compute_mean_speeds(grid) if ratio.backend not in BASELINES)
+        return tuple(ratio for grid in grids for ratio in compute_mean_speeds(grid) if ratio.backend not in NOT_IN_HEADLINE)
 
     def find_best(self, mode: str, peer: str) -> MeanSpeed | None:
         """Returns the mean speedup of the backend with the most cases (the fastest among equals), or None."""

@@ -11,7 +11,7 @@ from bench.render.case_grid import Grid
 from bench.render.formatting import count_noun, describe_size, describe_task, format_factor, format_speed_interval
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
-BASELINES = ("vendor", "eager", "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
+NOT_IN_HEADLINE = ("vendor", "eager", "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
 """Backends that serve as baselines; no headline is about them."""
 
 
@@ -38,7 +38,7 @@ def rank_claim(pair: tuple[CaseRecord, Speed]) -> tuple[bool, float, float]:
 def list_claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Speed]]:
     """Returns the cases at a T that are compared with torch.nn, and their speeds."""
     found = [record for row in grid.rows if row.T == T for record in grid.timed_records(row).values()]
-    return [(r, speed) for r in found if r.case.backend not in BASELINES and (speed := grid.find_speed(r))]
+    return [(r, speed) for r in found if r.case.backend not in NOT_IN_HEADLINE and (speed := grid.find_speed(r))]
 
 
 def claim_mean(grid: Grid) -> str:

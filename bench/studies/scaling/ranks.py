@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 from bench.errors import UsageError
 
-PATIENCE = timedelta(minutes=5)
+TIMEOUT = timedelta(minutes=5)
 """The longest time that a rank waits for the others."""
 
 
@@ -62,10 +62,10 @@ def join_ranks() -> Iterator[Ranks]:
     if gpu:
         torch.cuda.set_device(device)
     exchange = "nccl" if gpu else "gloo"
-    dist.init_process_group(exchange, timeout=PATIENCE)
+    dist.init_process_group(exchange, timeout=TIMEOUT)
     try:
         world = dist.get_world_size()
-        groups = {count: dist.new_group(range(count), timeout=PATIENCE) for count in rank_counts(world)}
+        groups = {count: dist.new_group(range(count), timeout=TIMEOUT) for count in rank_counts(world)}
         yield Ranks(dist.get_rank(), world, device, exchange, groups)
     finally:
         dist.destroy_process_group()
