@@ -60,7 +60,7 @@ def test_no_step_passes_the_budget(commands, tmp_path):
     plans, given = commands
     plans += [(60, 0), (campaign.LEAST, 0)]
     told: list[str] = []
-    budget = 60 + campaign.LEAST + campaign.LAST + 2
+    budget = 60 + campaign.LEAST + campaign.GRACE_SECONDS + 2
     assert campaign.run_campaign(tmp_path / "new", budget, steps(60, 60, 60), told.append) == []
     assert [seconds for _, seconds in given] == [60, campaign.LEAST + 2]
     assert any("budget is spent: step 2 left out" in line for line in told)
@@ -142,7 +142,7 @@ def test_every_command_is_one_that_exists(step, tmp_path, capsys):
 def test_the_first_call_fits_into_what_it_is_given():
     """The steps that matter most get their whole limits in six minutes."""
     first = [step for step in campaign.select_steps(1) if step.name != "tests"]
-    assert sum(step.limit for step in first) + campaign.LAST <= 360
+    assert sum(step.limit for step in first) + campaign.GRACE_SECONDS <= 360
 
 
 def test_every_suite_is_in_it():
@@ -164,7 +164,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("more", [0, 60])
 def test_what_takes_too_long_may_say_what_it_found(monkeypatch, tmp_path, more):
     """As pytest does of the tests that failed. What doesn't end then either is killed."""
-    monkeypatch.setattr(campaign, "LAST", 0.5)
+    monkeypatch.setattr(campaign, "GRACE_SECONDS", 0.5)
     log, begin = tmp_path / "log", time.monotonic()
     with log.open("w") as stream:
         assert campaign.run_command([sys.executable, "-c", TALKS.format(more=more)], 1.0, stream) == OVERDUE
