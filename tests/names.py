@@ -30,6 +30,10 @@ KERNELS = [
     *(("kernels/schedules/stencil", name) for name in ("near", "reads", "locate")), ("kernels/schedules/scan", "CORE"),
     ("kernels/schedules/scan", "WHOLE"),
     *(("kernels/schedules", name) for name in ("INTO", "FROM", "OF", "TO", "WHEN", "TALL", "UNITS", "LINE")),
+    *(("kernels/derive/buffers.py", name) for name in ("starts_stage", "accumulated", "argument", "value", "values")),
+    *(("kernels/layer", name) for name in ("hoist", "Values", "make_pass")), ("kernels/layer/rnn.py", "derived"),
+    *(("kernels/layer/select.py", name) for name in ("names", "choose", "choose_fastest")), ("kernels", "choose_schedule"),
+    *(("kernels/schedules/cpu", name) for name in ("CHUNK", "CHUNK_ROWS", "Call", "make_call", "place")),
 ]  # fmt: skip
 
 CELLS = [

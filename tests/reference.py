@@ -24,7 +24,7 @@ from cells.grammar.cell import Cell
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing
-from kernels.layer.input_products import apply, hoist
+from kernels.layer.input_products import apply, recurrence_operands
 from kernels.layer.select import SCHEDULES
 from tests import custom
 from tests.tolerances import TOLERANCE
@@ -167,10 +167,13 @@ def leaves(p: Problem) -> Problem:
 
 
 def rows(p: Problem) -> list[Tensor | None]:
-    """`hoist`'s tensors with the products in front of the loop carried out: each feed given as its rows, without a weight."""
-    tensors, projections = hoist(plan(p.cell), p.given["x"], p.given["h"].shape[1], p.weights), layout(plan(p.cell)).projections
+    """`recurrence_operands`'s tensors with the products in front of the loop carried out: each feed given as its rows, without a weight."""
+    tensors, projections = (
+        recurrence_operands(plan(p.cell), p.given["x"], p.given["h"].shape[1], p.weights),
+        layout(plan(p.cell)).projections,
+    )
     for k, projection in enumerate(projections):
         v, W, bias = tensors[3 * k : 3 * k + 3]
-        v = tensors[3 * len(projections) + projection.value] if projection.value >= 0 else v
+        v = tensors[3 * len(projections) + projection.operand_index] if projection.operand_index >= 0 else v
         tensors[3 * k : 3 * k + 3] = [torch.nn.functional.linear(v, W, bias), None, None]
     return tensors

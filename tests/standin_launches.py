@@ -121,13 +121,13 @@ def limits() -> dict[str, Any]:
         limit(**settings)
         size = plan(cells.load("vanilla")), torch.float16, CUDA, 16, 512
         before = len(standin.calls(RECORD))
-        auto, named = select.choose("auto", *size), []
+        auto, named = select.select_schedule("auto", *size), []
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            select.choose("persistent", *size)
+            select.select_schedule("persistent", *size)
             named = [str(warning.message) for warning in said]
         first = len(since(before))
-        select.choose("auto", *size)
+        select.select_schedule("auto", *size)
         grid = stencil.unsupported_reason(plan(cells.load("wave")), torch.float32, CUDA, 1, 40_000)
         found[name] = {
             "auto": auto.__name__ if auto else None, "named": named, "asked": [call["call"] for call in since(before)][:first],
@@ -157,7 +157,9 @@ def bare() -> dict[str, Any]:
     before = torch.get_rng_state()
     limit(SPILLS=8)
     work = Pass(plan(cells.load("vanilla")), "forward", 16, 256, torch.float16)
-    found["spills"] = [persistent.count_spills(work, persistent.tiling_for(work, CUDA, least), least) for least in (False, True)]
+    found["spills"] = [
+        persistent.compile_and_count_spills(work, persistent.tiling_for(work, CUDA, least), least) for least in (False, True)
+    ]
     found["draws"] = not torch.equal(before, torch.get_rng_state())
     return found
 

@@ -27,8 +27,8 @@ def two_of_one_name(u, x, W, b):
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (of_an_expression, "of_an_expression: up is applied to a state as it is, and not to what this step makes of one"),
-        (under_a_matrix, "under_a_matrix: a matrix is applied to what a stencil finds of a state: no schedule runs that"),
+        (of_an_expression, "of_an_expression: up must be applied to a state, not to a value computed in this step"),
+        (under_a_matrix, "under_a_matrix: a matrix can't be applied to the result of a stencil: no schedule supports that"),
         (two_of_one_name, "two_of_one_name: two stencils are called up: use two names"),
         (lambda h, x, W, b: UPWIND(W.h), "up takes a state or what is made of learned values and x, not a function"),
     ],
@@ -39,7 +39,7 @@ def test_wrong_cells(step, message):
 
 
 def test_a_layer_of_another_size():
-    with pytest.raises(CellError, match="wave: lap is of a grid of 3×4×5 = 60 units, and not of 64"):
+    with pytest.raises(CellError, match="wave: lap needs a grid of 3×4×5 = 60 units, not 64"):
         RNN(CELLS["box"], 1, 64)
 
 

@@ -101,7 +101,7 @@ def test_a_cell_of_ones_own(monkeypatch):
     assert name.startswith("own#") and custom_op.register(rnn.cell) == name
     assert custom_op.register(Cell(other_own())) != name  # in another process, which of the two came first is not known
     monkeypatch.setattr(custom_op, "CELLS_BY_NAME", {})
-    with pytest.raises(RuntimeError, match="the cell own is not in the tree: make an RNN of it"):
+    with pytest.raises(RuntimeError, match="own is not built in: construct RNN"):
         custom_op.find_plan(name, True)
 
 
@@ -152,7 +152,7 @@ def test_no_steps_of_a_graph_for_any_number():
 def test_nothing_fused_can_run():
     select._warn.cache_clear()
     rnn = RNN("lstm", D, D, dtype=torch.float16)
-    with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="make it with backend='eager'"):
+    with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="create the RNN with backend='eager'"):
         states = [torch.zeros(B, D, dtype=torch.float16)] * 2
         custom_op.apply("lstm", True, "compiled", torch.zeros(T, B, D, dtype=torch.float16), states, rnn.weights())
 
@@ -162,7 +162,7 @@ def test_rules(name):
     """What torch asks of an operator: its schema, its shapes without data, its gradients registered."""
     rnn, x = RNN(name, D, D), torch.randn(T, B, D)
     states = [rnn.cell.random_state(s, torch.randn(B, D)).requires_grad_() for s in rnn.cell.states]
-    tensors = [*input_products.hoist(rnn.plan, x, D, rnn.weights()), *states]
+    tensors = [*input_products.recurrence_operands(rnn.plan, x, D, rnn.weights()), *states]
     there = [t is not None for t in tensors]
     given = [t.detach().clone().requires_grad_() for t in tensors if t is not None]
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")

@@ -12,7 +12,7 @@ from bench.measure.backends import build_workload, load_user_backend
 from bench.measure.problem import Problem
 from bench.records import read_records
 from bench.site.documents import FILE, insert_files
-from kernels.layer.select import SCHEDULES, names
+from kernels.layer.select import SCHEDULES, backend_names
 from tests.command_line import bench
 from tests.inline import Inline
 
@@ -55,7 +55,7 @@ def test_a_schedule_of_ones_own_is_a_backend_everywhere(bench, tmp_path, monkeyp
     vars(schedule).update(runpy.run_path(str(DOCS / "examples" / "schedule.py")))
     monkeypatch.setitem(SCHEDULES, "plain", schedule)
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
-    assert names()[-1] == "plain"
+    assert backend_names()[-1] == "plain"
     asked = ("--cells", "gru,gru_reset_before", "--backends", "vendor,plain,plain-low", "--seq-lens", "2,3", "--device", "cpu")
     code, out, err = bench("all", "--quick", *asked, "--out", tmp_path / "run")
     assert code == 0 and "plain" in out, err

@@ -124,7 +124,7 @@ def test_before_is_of_one_layer():
             RNN("qrnn", 3, 5, **options)(x, before=x[0])
     with pytest.raises(RuntimeError, match=r"Expected before \(2, 3\) in torch\.float32 on cpu, got \[3\]"):
         RNN("qrnn", 3, 5)(x, before=x[0, 0])
-    with pytest.raises(ValueError, match="before goes with sequences of one length"):
+    with pytest.raises(ValueError, match="`before` can't be used with `lengths`"):
         RNN("qrnn", 3, 5)(x, lengths=[4, 2], before=x[0])
     rnn = RNN("lstm", 3, 5)
     assert torch.equal(rnn(x, before=x[0])[0], rnn(x)[0]), "a cell that doesn't ask has no use for it"
@@ -205,9 +205,9 @@ def of_module(h, x, W, b):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"heads": {"W.x": 2}}, r"of_module: heads has W\.x, which is no matrix that is applied to a state"),
-        ({"heads": {"W.q": 2}}, r"heads has W\.q, which is no matrix"),
-        ({"start": {"c": 1.0}}, "start has c, which is no state: there is h"),
+        ({"heads": {"W.x": 2}}, r"of_module: heads names W\.x, which is not a matrix applied to a state"),
+        ({"heads": {"W.q": 2}}, r"heads names W\.q, which is not a matrix"),
+        ({"start": {"c": 1.0}}, "start names c, which is not a state: the states are h"),
     ],
 )
 def test_wrong_facts(facts, message):

@@ -5,7 +5,7 @@ import weakref
 
 import cells
 from kernels.derive.plan import plan
-from kernels.layer.input_products import hoist
+from kernels.layer.input_products import recurrence_operands
 from tests.reference import problem
 
 
@@ -15,7 +15,7 @@ def test_nothing_waits_for_the_collector():
     gc.collect()
     gc.disable()
     try:
-        tensors = hoist(plan(p.cell), p.given["x"], 17, p.weights)
+        tensors = recurrence_operands(plan(p.cell), p.given["x"], 17, p.weights)
         made = [weakref.ref(t._base) for t in tensors if t is not None and t.dim() == 3]  # values, expanded to T and B
         del tensors
         assert len(made) == 1 and all(ref() is None for ref in made)

@@ -94,7 +94,7 @@ def test_what_a_gpu_takes(monkeypatch):
     """The stencil's kernel where it can, else a launch a step: of a grid that is shared out there is a share for each multiprocessor."""
     monkeypatch.setattr(stencil, "usable_chip", lambda index: Chip("small", 4, 0))
     for H, chosen in ((2048, "stencil"), (2049, "stencil"), (4096, "stencil"), (4097, "stepwise")):
-        assert backend.choose_fastest(plan(wave), torch.float32, torch.device("cuda"), 4, H) == chosen
+        assert backend.fastest_schedule_name(plan(wave), torch.float32, torch.device("cuda"), 4, H) == chosen
     reason = stencil.unsupported_reason(plan(wave), torch.float32, torch.device("cuda"), 4, 4097)
     assert reason == "holds a grid of up to 4096 units, 1024 on each multiprocessor that this process may use, and not 4097: use stepwise"
 
@@ -107,10 +107,10 @@ def recurrent(u, x, W, b):
     ("schedule", "cell", "dtype", "H", "reason"),
     [
         ("stencil", "minimal", torch.float32, 8, "is for units that look at their neighbours, and those of minimal don't"),
-        ("stencil", recurrent, torch.float32, 8, "knows no matrices in the loop, and recurrent has some"),
+        ("stencil", recurrent, torch.float32, 8, "does not support matrices in the loop, and recurrent has some"),
         ("stencil", wave, torch.float16, 8, "computes in float32, not float16: a wave is a small difference"),
         ("stepwise", wave, torch.bfloat16, 8, "applies stencils in float32, not bfloat16"),
-        ("persistent", recurrent, torch.float32, 8, "knows no stencils, and recurrent has one: use stepwise"),
+        ("persistent", recurrent, torch.float32, 8, "does not support stencils, and recurrent has one: use stepwise"),
     ],
     ids=["no stencil", "a matrix", "16 bit", "16 bit, stepwise", "persistent"],
 )  # fmt: skip

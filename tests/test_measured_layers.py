@@ -200,7 +200,7 @@ def test_what_auto_takes(ran):
         RNN("lstm", 128, 32, **options)(x)
     torch._dynamo.reset()
     torch.compile(rnn, backend="aot_eager", fullgraph=True)(x)
-    rnn.derived = True
+    rnn.exclude_torch_operator = True
     rnn(x)
     assert not ran
 

@@ -99,7 +99,7 @@ def test_squares():
 
 
 def test_a_grid_of_another_size():
-    with pytest.raises(CellError, match="lap is of a grid of 3×4 = 12 units, and not of 13"):
+    with pytest.raises(CellError, match="lap needs a grid of 3×4 = 12 units, not 13"):
         Grid((3, 4)).laplacian(torch.zeros(13))
 
 

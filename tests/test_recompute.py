@@ -5,8 +5,8 @@ import torch
 
 import cells
 from kernels.derive.plan import plan
-from kernels.layer.autograd import make_pass
-from kernels.layer.input_products import hoist
+from kernels.layer.autograd import make_pass_inputs
+from kernels.layer.input_products import recurrence_operands
 from kernels.layer.recompute import recompute_terms
 from kernels.schedules.cpu import compiled
 from tests import custom
@@ -20,8 +20,8 @@ def test_restored_terms(name):
     cell = custom.CELLS.get(name) or cells.load(name)
     p, made = problem(cell, 5, 3, 17 if plan(cell).elementwise_input else 5, 17), plan(cell)
     states = [p.given[name] for name in cell.states]
-    tensors = [*hoist(made, p.given["x"], 17, p.weights), *states]
-    loop = make_pass(made, compiled, True, 5, tensors, recompute=False)
+    tensors = [*recurrence_operands(made, p.given["x"], 17, p.weights), *states]
+    loop = make_pass_inputs(made, compiled, True, 5, tensors, recompute=False)
     kept = compiled.forward(loop)
     before = [torch.cat([s[None], h[:-1]]) for s, h in zip(states, kept.history, strict=True)]
     terms, arguments = recompute_terms(made, tensors, before)

@@ -168,7 +168,7 @@ def test_how_time_is_cut(monkeypatch):
 def test_what_it_is_for():
     """On a GPU "auto" takes it wherever it can run; a plan with a product says why it can't."""
     gpu = torch.device("cuda")
-    assert select.choose_fastest(plan(of("mingru")), torch.float32, gpu, 32, 256) == "scan"
+    assert select.fastest_schedule_name(plan(of("mingru")), torch.float32, gpu, 32, 256) == "scan"
     reason = scan.unsupported_reason(plan(of("lstm")), torch.float32, gpu, 32, 256)
     assert reason == "runs cells without a product in the loop, and lstm has W.ih and W.fh and W.gh and W.oh"
     assert "float64" in str(scan.unsupported_reason(plan(of("mingru")), torch.float64, gpu, 32, 256))

@@ -26,10 +26,10 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(tune, "current_gpu", lambda: (torch.device("cpu"), H100, 90))
     monkeypatch.setattr(tune, "rank_tilings", lambda work, chip: CUTS)
     monkeypatch.setattr(tune, "ProcessPoolExecutor", Pool)
-    for cached in (tuning.load_table, tuning.order_tilings, tuning.choose_schedule):
+    for cached in (tuning.load_table, tuning.order_tilings, tuning.persistent_or_stepwise):
         cached.cache_clear()
     yield tmp_path
-    for cached in (tuning.load_table, tuning.order_tilings, tuning.choose_schedule):
+    for cached in (tuning.load_table, tuning.order_tilings, tuning.persistent_or_stepwise):
         cached.cache_clear()
 
 

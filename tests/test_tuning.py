@@ -27,7 +27,7 @@ def work(cell: str, direction: str = "forward", B: int = 16, H: int = 512, dtype
 @pytest.fixture
 def table(monkeypatch, tmp_path):
     """An empty table of its own."""
-    caches = (tuning.load_table, tuning.order_tilings, tuning.choose_schedule)
+    caches = (tuning.load_table, tuning.order_tilings, tuning.persistent_or_stepwise)
     monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
     for cached in caches:
         cached.cache_clear()
@@ -122,13 +122,13 @@ def test_a_table_of_something_else(table, text):
 
 def test_the_faster_schedule_is_preferred(table):
     """As modelled; as measured once both schedules were, in both directions."""
-    assert table.choose_schedule(plan(cells.load("lstm")), 16, 512, HALF, False, H100) == "persistent"
-    assert table.choose_schedule(plan(cells.load("lstm")), 16, 4096, HALF, False, H100) == "stepwise"
+    assert table.persistent_or_stepwise(plan(cells.load("lstm")), 16, 512, HALF, False, H100) == "persistent"
+    assert table.persistent_or_stepwise(plan(cells.load("lstm")), 16, 4096, HALF, False, H100) == "stepwise"
     for direction in DIRECTIONS:
         given = work("lstm", direction)
         table.add_entry(H100, entry(given, rank_tilings(given, H100)[0], 5e-6))
         table.add_entry(H100, entry(given, None, 4e-6, "stepwise"))
-    assert table.choose_schedule(plan(cells.load("lstm")), 16, 512, HALF, False, H100) == "stepwise"
+    assert table.persistent_or_stepwise(plan(cells.load("lstm")), 16, 512, HALF, False, H100) == "stepwise"
 
 
 def test_another_equation_of_the_same_name_is_another_plan():

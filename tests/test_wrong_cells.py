@@ -21,7 +21,10 @@ WRONG = {
         "def mine(h, x, W, b):\n    return torch.sin(W.h(h) + W.x(x))  # here\n",
         "torch's sin can't be derived here: .*sigmoid, silu",
     ),
-    "of math": ("def mine(h, x, W, b):\n    return math.erf(W.h(h) + W.x(x))  # here\n", "a value is no number, as math .*sigmoid, silu"),
+    "of math": (
+        "def mine(h, x, W, b):\n    return math.erf(W.h(h) + W.x(x))  # here\n",
+        "a value is not a number, so math .*sigmoid, silu",
+    ),
     "of NumPy": (
         "def mine(h, x, W, b):\n    return np.tanh(W.h(h) + W.x(x))  # here\n",
         "does not support ufuncs.*functions of cells.grammar.functions",
@@ -38,11 +41,11 @@ WRONG = {
     "nothing": ("def mine(h, x, W, b):  # here\n    h = tanh(W.h(h) + W.x(x))\n", "returns a NoneType, not a value: return the next h"),
     "a comparison": (
         "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) * (h > 0)  # here\n",
-        r"a comparison is no value: choose with where",
+        r"a comparison is not a value: write where",
     ),
     "returns a comparison": (
         "def mine(h, x, W, b):  # here\n    return W.h(h) + W.x(x) > 0\n",
-        "a comparison is no value: choose with where",
+        "a comparison is not a value: write where",
     ),
     "a logarithm where it is not taken": (
         "def mine(h, x, W, b):  # here\n    return where(h > 0, log(maximum(h, 0)), 0.0) + W.x(x)\n",
@@ -50,15 +53,15 @@ WRONG = {
     ),
     "no comparison": (
         "def mine(h, x, W, b):\n    return where(h, W.x(x), W.h(h))  # here\n",
-        "where takes a comparison by <, <=, > or >= first",
+        "the first argument of where must be a comparison by <, <=, > or >=",
     ),
     "equals": (
         "def mine(h, x, W, b):\n    return where(h == 0, W.x(x), W.h(h))  # here\n",
-        "== and != choose nothing: compare by <, <=, > or >=",
+        "== and != are not supported: compare by <, <=, > or >=",
     ),
     "branches by equality": (
         "def mine(h, x, W, b):\n    if h == 0:  # here\n        h = h + 1\n    return W.x(x) + W.h(h)\n",
-        "== and != choose nothing: compare by <, <=, > or >=",
+        "== and != are not supported: compare by <, <=, > or >=",
     ),
     "both of two": (
         "def mine(h, x, W, b):\n    return where((h > 0) & (h < 1), W.x(x), h)  # here\n",
@@ -95,11 +98,11 @@ WRONG = {
     ),
     "an unused state": (
         "def mine(h, c, x, W, b):  # here\n    return tanh(W.h(h) + W.x(x)), h\n",
-        "the state c is never used: leave it out",
+        "the state c is never used: remove it from the signature",
     ),
     "a state called as what is learned": (
         "def mine(h, W, b, x):  # here\n    return tanh(W.h(h) + W.x(x) + b.h)\n",
-        "W is what is learned, and comes after `x`",
+        "W holds parameters, and must come after `x`",
     ),
     "all in one": (
         "def mine(*states, x, W, b):  # here\n    return tanh(W.h(states[0]) + W.x(x))\n",
@@ -109,15 +112,15 @@ WRONG = {
     "a list": ("def mine(h, c, x, W, b):  # here\n    return [tanh(W.h(h) + W.x(x) + c), h]\n", "returns a list: return the next h, c"),
     "not in the signature": (
         "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x) + p.h)  # here\n",
-        "name 'p' is not defined: what is learned stands in the signature",
+        "name 'p' is not defined: parameters are arguments of the cell",
     ),
     "learned without a name": (
         "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x) + b)  # here\n",
-        r"what is learned has a name: W\.name\(v\) applies a matrix",
+        r"a parameter needs a name: W\.name\(v\) applies a matrix",
     ),
     "not one name": (
         "def mine(h, x, W, b):\n    return tanh(W._h(h) + W.x(x))  # here\n",
-        "the name of what is learned begins with a letter, and is one word: not _h",
+        "a parameter's name must be one word that begins with a letter, not _h",
     ),
     "a matrix on two": (
         "def mine(h, x, W, b):\n    return tanh(W.h(h, x))  # here\n",
@@ -142,7 +145,7 @@ WRONG = {
     ),
     "is infinite": (
         "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) + math.inf  # here\n",
-        "a number in a cell is finite, not inf",
+        "a number in a cell must be finite, not inf",
     ),
     "a value divided by zero": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)) / 0  # here\n", "divides by 0"),
     "nested too deep": (
@@ -168,39 +171,39 @@ WRONG = {
     ),
     "heads on x": (
         "@cell(heads={'W.x': 5})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        r"heads has W\.x, which is no matrix that is applied to a state",
+        r"heads names W\.x, which is not a matrix applied to a state",
     ),
     "no number of heads": (
         "@cell(heads={'W.h': -2})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        r"heads has -2 for W\.h: how many, a whole number from 1 on",
+        r"heads has -2 for W\.h: it must be a whole number, at least 1",
     ),
     "heads in words": (
         "@cell(heads={'W.h': '2'})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        r"heads has '2' for W\.h: how many, a whole number from 1 on",
+        r"heads has '2' for W\.h: it must be a whole number, at least 1",
     ),
     "a start in words": (
         "@cell(start={'h': 'one'})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        "start has 'one' for h: the number that the state begins with",
+        "start has 'one' for h: it must be a number, the initial value",
     ),
     "a start of no state": (
         "@cell(start={'c': 1.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        "start has c, which is no state: there is h",
+        "start names c, which is not a state: the states are h",
     ),
     "a start that is no dict": (
         "@cell(start=1.0)  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        r"start says something by name: a dict, not 1\.0",
+        r"start must be a dict from names to values, not 1\.0",
     ),
     "begins what isn't there": (
         "@cell(init={'b.q': 1.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h) + b.h)\n",
-        r"init has b\.q, which is not learned: there is W\.h, W\.x, b\.h",
+        r"init names b\.q, which is not a parameter: the parameters are W\.h, W\.x, b\.h",
     ),
     "begins in words": (
         "@cell(init={'b.h': 'one'})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h) + b.h)\n",
-        r"init has 'one' for b\.h: a number, \(low, high\) to draw between",
+        r"init has 'one' for b\.h: it must be a number, \(low, high\)",
     ),
     "a domain of no state": (
         "@cell(domain={'c': (0.0, 1.0)})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        "domain has c, which is no state: there is h",
+        "domain names c, which is not a state: the states are h",
     ),
     "picks a unit": (
         "def mine(h, x, W, b):\n    return tanh(W.x(x) + h[0])  # here\n",
@@ -221,37 +224,37 @@ WRONG = {
     "is called otherwise": ("def mein(h, x, W, b):\n    return h\n", r"has no function mine: did you mean mein\?"),
     "sets what is learned": (
         "def mine(h, x, W, b):\n    b.h = 0.5  # here\n    return tanh(W.h(h) + W.x(x) + b.h)\n",
-        r"what is learned isn't given a value: where it begins is said by @cell\(init=\{'b\.h': 0\.5\}\)",
+        r"a cell can't assign to a parameter: set its initial value with @cell\(init=\{'b\.h': 0\.5\}\)",
     ),
     "a tensor of its own": (
         "mask = torch.ones(5)\n\n\ndef mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) * mask  # here\n",
-        r"a tensor is no part of a cell: .* a learned vector p\.name",
+        r"a cell can't contain a tensor: .* a learned vector as p\.name",
     ),
     "a layer of its own": (
         "layer = torch.nn.Linear(3, 5)\n\n\ndef mine(h, x, W, b):\n    return tanh(W.h(h) + layer(x))  # here\n",
-        r"a tensor is no part of a cell: a learned matrix is W\.name\(v\)",
+        r"a cell can't contain a tensor: write a learned matrix as W\.name\(v\)",
     ),
     "copies a value": (
         "import copy\n\n\ndef mine(h, x, W, b):\n    return tanh(copy.deepcopy(h) + W.x(x))  # here\n",
-        "a value is of one step, and not copied or kept for another: what lasts is a state",
+        "a cell can't reuse a value from another step: return it as a state",
     ),
     "leaves from within": ("def mine(h, x, W, b):\n    exit(3)  # here\n", "SystemExit 3"),
     "unpacks a value": ("def mine(h, x, W, b):\n    a, c = h  # here\n    return W.a(a) + W.x(c)\n", "cannot unpack non-iterable a value"),
     "begins at no number": (
         "@cell(init={'b.h': math.nan})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h) + b.h)\n",
-        r"init has nan for b\.h: a number",
+        r"init has nan for b\.h: it must be a number",
     ),
     "a start that is no number": (
         "@cell(start={'h': math.nan})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        "start has nan for h: the number that the state begins with",
+        "start has nan for h: it must be a number, the initial value",
     ),
     "a domain of one number": (
         "@cell(domain={'h': 3.0})  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        r"domain has 3\.0 for h: \(low, high\), what a random state is drawn between",
+        r"domain has 3\.0 for h: it must be \(low, high\), the range of random states",
     ),
     "no brackets": (
         "@cell  # here\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h))\n",
-        r"what is known of mine stands in brackets: @cell\(paper=…\)",
+        r"@cell on mine needs arguments in parentheses, @cell\(paper=…\)",
     ),
 }
 

@@ -13,15 +13,15 @@ WAVE = "from cells.grammar.field_equation import second_order\n\n\n"
 WRONG = {
     "a stencil that squares": (
         STENCIL + "square = Stencil.from_operator('square', lambda f: f * f, 2)  # here\n",
-        "square is no stencil: what a point is given is a sum, with fixed weights",
+        "square is not a stencil: a stencil gives each point a sum over itself and its neighbours, with fixed weights",
     ),
     "a stencil of nothing": (
         STENCIL + "none = Stencil.from_operator('none', lambda f: 0 * f, 2)  # here\n",
-        "none is no stencil: .* not all 0",
+        "none is not a stencil: .* not all 0",
     ),
     "a stencil around the edge": (
         STENCIL + "round = Stencil.from_operator('round', lambda f: f.roll(1, 0), 1)  # here\n",
-        "round is no stencil: .* beyond the grid there is 0",
+        "round is not a stencil: .* zeros beyond the grid",
     ),
     "a wave that divides by its rate": (
         WAVE + "def mine(u, rate, lap, p):\n    return lap / rate  # here\n\n\nmine = second_order(mine)\n",

@@ -22,7 +22,7 @@ from kernels import RNN
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
 from kernels.layer.autograd import Recurrence
-from kernels.layer.input_products import hoist
+from kernels.layer.input_products import recurrence_operands
 from kernels.layer.select import SCHEDULES
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
@@ -155,7 +155,7 @@ def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None)
         name = "eager"  # as "auto" would, which warns: here a record says what ran
     chosen: dict[str, Any] = {"backend": name, "memory": memory or "full", "device": problem.device, "dtype": dtype or problem.dtype}
     rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
-    rnn.derived = True
+    rnn.exclude_torch_operator = True
     with torch.no_grad():
         for name, parameter in rnn.weights().items():
             parameter.copy_(problem.weights[name])
@@ -176,11 +176,11 @@ def build_loop_only(backend: str, problem: Problem) -> Workload:
     weights, projections = copy_weights(problem), layout(made).projections
 
     def rows(x: Tensor) -> list[Tensor | None]:
-        tensors = hoist(made, x, problem.H, weights)
+        tensors = recurrence_operands(made, x, problem.H, weights)
         values = tensors[3 * len(projections) :]
         for k, projection in enumerate(projections):
             v, W, bias = tensors[3 * k : 3 * k + 3]
-            given = values[projection.value] if projection.value >= 0 else v
+            given = values[projection.operand_index] if projection.operand_index >= 0 else v
             assert given is not None and W is not None
             tensors[3 * k : 3 * k + 3] = [F.linear(given, W, bias), None, None]
         return tensors

@@ -30,9 +30,10 @@ def run_eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequenc
     Returns:
         y (T, B, H) and the final states (B, H).
     """
-    place, H = layout(plan), states[0].shape[1]
-    projections, count = tensors[: 3 * len(place.projections) : 3], 3 * len(place.projections) + len(place.values)
-    buffers = [t.unflatten(-1, (-1, H)) for t in (*projections, *tensors[3 * len(place.projections) : count]) if t is not None]
+    buffer_layout, H = layout(plan), states[0].shape[1]
+    first = 3 * len(buffer_layout.projections)
+    projections, count = tensors[:first:3], first + len(buffer_layout.elementwise_terms)
+    buffers = [t.unflatten(-1, (-1, H)) for t in (*projections, *tensors[first:count]) if t is not None]
     vectors = tensors[count : count + len(plan.vectors)]
     named = {leaf: k for k, leaf in enumerate((*plan.states, *plan.term_leaves, *plan.vectors))}
     order = [named[leaf] for leaf in plan.step.inputs]
@@ -40,7 +41,7 @@ def run_eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequenc
     outputs: list[Tensor] = []
     for rows in zip(*(buffer.unbind() for buffer in buffers), strict=True):
         slots = [row.unbind(1) for row in rows]  # step by step: the gradient of a slice of all steps would be as large as all of them
-        given = (*states, *(slots[buffer][slot] for buffer, slot in place.slots), *vectors)
+        given = (*states, *(slots[buffer][slot] for buffer, slot in buffer_layout.slots), *vectors)
         states = step(*(given[k] for k in order))
         outputs.append(states[0])
     return torch.stack(outputs), tuple(states)

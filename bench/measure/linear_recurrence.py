@@ -15,7 +15,7 @@ from bench.measure.scan_peers import Solve
 from kernels.derive.adjoint import adjoint, is_affine, list_read_states
 from kernels.derive.graph import Node, walk
 from kernels.derive.plan import Plan
-from kernels.layer.input_products import Values, bind_inputs
+from kernels.layer.input_products import GraphEvaluator, bind_inputs
 
 
 def is_linear_recurrence(plan: Plan) -> bool:
@@ -64,12 +64,14 @@ def substitute(node: Node, known: dict[Node, Node]) -> Node:
     return known[node]
 
 
-def compute_coefficients(plan: Plan, x: Tensor, shape: Sequence[int], weights: Mapping[str, Tensor]) -> tuple[Values, Tensor, Tensor]:
+def compute_coefficients(
+    plan: Plan, x: Tensor, shape: Sequence[int], weights: Mapping[str, Tensor]
+) -> tuple[GraphEvaluator, Tensor, Tensor]:
     """Computes a and b, each (T, B, H), and the values that the step reads besides its state."""
-    outside = Values(bind_inputs(plan, x), weights)
+    outside = GraphEvaluator(bind_inputs(plan, x), weights)
     fixed = dict(zip(plan.term_leaves, (outside[term.hoisted] for term in plan.terms), strict=True))
     fixed |= dict(zip(plan.vectors, (outside[node] for node in plan.vector_values), strict=True))
-    values, found = Values(fixed, {}), derive_recurrence(plan)
+    values, found = GraphEvaluator(fixed, {}), derive_recurrence(plan)
     return values, broadcast(values[found.slope], x, shape), broadcast(values[found.offset], x, shape)
 
 

@@ -111,7 +111,7 @@ class Cell:
         unknown = set(names[names.index("x") + 1 :]) - set(LETTERS)
         early = [name for name in names[: names.index("x")] if name in LETTERS]
         if early:
-            raise cell_error(self.step, f"{early[0]} is what is learned, and comes after `x`: def {self.name}(h, x, W, b)")
+            raise cell_error(self.step, f"{early[0]} holds parameters, and must come after `x`: def {self.name}(h, x, W, b)")
         if unknown:
             raise cell_error(self.step, f"after `x` come only W, b, p and s, not {', '.join(sorted(unknown))}")
         return tuple(names[: names.index("x")])
@@ -282,5 +282,7 @@ def cell(*step: Callable[..., Any], **facts: Any) -> Callable[[Callable[..., Any
         CellError: the decorator is used without brackets.
     """
     if step:
-        raise CellError(f"what is known of {getattr(step[0], '__name__', 'a cell')} stands in brackets: @cell(paper=…), or no @cell at all")
+        raise CellError(
+            f"@cell on {getattr(step[0], '__name__', 'a cell')} needs arguments in parentheses, @cell(paper=…): without any, omit it"
+        )
     return lambda step: Cell(step, **facts)

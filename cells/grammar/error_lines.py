@@ -32,7 +32,7 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, UnboundLocalError):
         return f"{error}: inside a function a name that is given a value anywhere is its own"
     if isinstance(error, NameError) and error.name in LETTERS:
-        return f"{error}: what is learned stands in the signature, after x: {error.name} as well"
+        return f"{error}: parameters are arguments of the cell, after x: add {error.name}"
     if isinstance(error, NameError):
         return f"{error}: import it; the functions of cells.grammar.functions are {FUNCTION_NAMES}"
     if isinstance(error, AttributeError) and error.obj is functions:

@@ -19,13 +19,13 @@ class Parameters:
         if name.startswith("__"):
             raise AttributeError(name)
         if name.startswith("_") or not name.isidentifier():
-            raise CellError(f"the name of what is learned begins with a letter, and is one word: not {name}")
+            raise CellError(f"a parameter's name must be one word that begins with a letter, not {name}")
         return self._read(name)
 
     def __call__(self, *_: Any) -> NoReturn:
-        raise CellError("what is learned has a name: W.name(v) applies a matrix, b.name is a vector")
+        raise CellError("a parameter needs a name: W.name(v) applies a matrix, b.name is a vector")
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise CellError(f"what is learned isn't given a value: where it begins is said by @cell(init={{'b.{name}': 0.5}})")
+        raise CellError(f"a cell can't assign to a parameter: set its initial value with @cell(init={{'b.{name}': 0.5}})")
 
     __getitem__ = __call__

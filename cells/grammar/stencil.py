@@ -56,8 +56,8 @@ class Stencil:
         same = size > 0 and output.shape == field.shape
         if not same or (replace(stencil, shape=(5,) * dims)(field.flatten()) - output.flatten()).abs().max() > 1e-9 * size:
             raise CellError(
-                f"{name} is no stencil: what a point is given is a sum, with fixed weights that are not all 0, over itself and the points "
-                "next to it, and beyond the grid there is 0"
+                f"{name} is not a stencil: a stencil gives each point a sum over itself and its neighbours, with fixed weights that are "
+                "not all 0, and with zeros beyond the grid"
             )
         return stencil
 
@@ -70,7 +70,7 @@ class Stencil:
         """Returns the shape of the grid for H points; raises CellError if the stencil's own shape has another number of them."""
         if self.shape and math.prod(self.shape) != H:
             grid = "×".join(map(str, self.shape))
-            raise CellError(f"{self.name} is of a grid of {grid} = {math.prod(self.shape)} units, and not of {H}")
+            raise CellError(f"{self.name} needs a grid of {grid} = {math.prod(self.shape)} units, not {H}")
         return self.shape or default_shape(len(self.taps[0][0]), H)
 
     def offsets(self, H: int) -> tuple[int, ...]:

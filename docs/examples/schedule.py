@@ -1,6 +1,7 @@
 """A schedule of one's own: the loop over time in plain torch, for cells of one stage. The least that a schedule can be.
 
-A schedule is a module with four names: COMPUTES_PROJECTIONS, unsupported_reason, forward and backward.
+A schedule is a module that defines four names: COMPUTES_PROJECTIONS, unsupported_reason, forward and backward. A fifth,
+RECOMPUTE_COLUMNS, is needed only if COMPUTES_PROJECTIONS is True.
 """
 
 import sys
@@ -12,7 +13,7 @@ from kernels import RNN
 from kernels.derive.adjoint import adjoint
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan as plan_of
-from kernels.layer.input_products import Values
+from kernels.layer.input_products import GraphEvaluator
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.interface import Gradients
 
@@ -35,7 +36,7 @@ def slots(buffers, layout, t):
 
 
 def evaluate(function, leaves, values, like):
-    found = Values(dict(zip(leaves, values)), {})
+    found = GraphEvaluator(dict(zip(leaves, values)), {})
     return [
         found[output] + torch.zeros_like(like) if output.value is None else torch.full_like(like, output.value)
         for output in function.outputs
@@ -66,7 +67,7 @@ def forward(inputs):
 
 
 def backward(inputs, result, dy, d_final):
-    plan, place, reverse = inputs.plan, inputs.layout, adjoint(inputs.plan.step)
+    plan, buffer_layout, reverse = inputs.plan, inputs.layout, adjoint(inputs.plan.step)
     d_states = list(d_final)
     d_terms = [torch.zeros_like(term) for term in inputs.terms]
     d_vectors = [torch.zeros_like(vector) for vector in inputs.vectors]
@@ -74,13 +75,14 @@ def backward(inputs, result, dy, d_final):
         if dy is not None:
             d_states[0] = d_states[0] + dy[t]
         before = [history[t - 1] for history in result.history] if t else inputs.states
-        given = dict(zip((*plan.states, *plan.term_leaves, *plan.vectors), (*before, *slots(inputs.terms, place, t), *inputs.vectors)))
+        terms = slots(inputs.terms, buffer_layout, t)
+        given = dict(zip((*plan.states, *plan.term_leaves, *plan.vectors), (*before, *terms, *inputs.vectors)))
         leaves = (*given, *reverse.inputs[len(plan.step.inputs) :])
         found = dict(zip(plan.step.inputs, evaluate(reverse, leaves, (*given.values(), *d_states), before[0])))
         d_states = [found[state] for state in plan.states]
-        for leaf, (buffer, slot) in zip(plan.term_leaves, place.slots):
+        for leaf, (buffer, slot) in zip(plan.term_leaves, buffer_layout.slots):
             d_terms[buffer][t, :, slot] = found[leaf]
-        for group, weight in zip(place.groups, inputs.weights):
+        for group, weight in zip(buffer_layout.groups, inputs.weights):
             d = torch.cat([found[plan.term_leaves[i]] for i in group.terms], dim=1)
             d_states[group.state] = d_states[group.state] + d @ weight
         for total, vector in zip(d_vectors, plan.vectors):

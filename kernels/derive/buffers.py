@@ -22,30 +22,30 @@ class Group:
         stage: the index of the stage.
         state: the index of the operand if it is a state, else -1.
         computed: the index of the operand among all computed ones if the stage's pointwise function computes it, else -1.
-        starts_stage: whether this is the first computed group of its stage. The stage's function runs before it, and in the backward
-            pass the adjoint of that function after it.
+        runs_stage_function: True for the first group of the stage with a computed operand. The stage function runs just before this
+            group's product; its adjoint runs just after it in the backward pass.
     """
 
     terms: tuple[int, ...]
     stage: int
     state: int
     computed: int
-    starts_stage: bool
+    runs_stage_function: bool
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Products with one operand that are computed before the time loop: the input projection of `terms`.
+    """Matrix products with the same operand, which depends on no state. They are computed ahead of the time loop.
 
     Attributes:
-        argument: the operand.
+        operand: the operand.
         terms: the terms that the products are part of.
-        value: the index of the operand among the layout's values if the step reads it too (MinimalRNN's z), else -1.
+        operand_index: the index of the operand in `Layout.elementwise_terms` if it is a term of the step too (MinimalRNN's z), else -1.
     """
 
-    argument: Node
+    operand: Node
     terms: tuple[int, ...]
-    value: int
+    operand_index: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Layout:
 
     Attributes:
         projections: the input projections; one buffer each, the first ones.
-        values: the terms whose hoisted part is no product; one buffer each, after the projections.
+        elementwise_terms: the terms whose hoisted part is not a product; one buffer each, after the projections.
         recurrent_only: the terms without a hoisted part; they share the last buffer.
         slots: (buffer, slot) of each term.
         widths: the terms G of each buffer.
@@ -62,15 +62,15 @@ class Layout:
     """
 
     projections: tuple[Projection, ...]
-    values: tuple[int, ...]
+    elementwise_terms: tuple[int, ...]
     recurrent_only: tuple[int, ...]
     slots: tuple[tuple[int, int], ...]
     widths: tuple[int, ...]
     groups: tuple[Group, ...]
 
     @property
-    def accumulated(self) -> tuple[int, ...]:
-        """Returns the buffers that the time loop adds recurrent products to."""
+    def recurrent_buffers(self) -> tuple[int, ...]:
+        """Returns the indices of the buffers to which the time loop adds recurrent products."""
         return tuple(sorted({self.slots[i][0] for group in self.groups for i in group.terms}))
 
 

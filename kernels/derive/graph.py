@@ -32,7 +32,7 @@ SYMPY_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "stencil_input", "upstream"}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 MAX_DEPTH = 150
-"""Nested operations of a step, at most: `walk` is recursive."""
+"""Maximum number of nested operations of a step: `walk` is recursive."""
 
 
 @dataclass(eq=False)
@@ -112,7 +112,7 @@ class Node:
 
     def __eq__(self, other: object) -> bool:
         if self.graph.tracing:
-            raise CellError("== and != choose nothing: compare by <, <=, > or >=, as in where(h > 0, a, b)")
+            raise CellError("== and != are not supported: compare by <, <=, > or >=, as in where(h > 0, a, b)")
         return self is other
 
     __hash__ = object.__hash__
@@ -138,7 +138,7 @@ class Node:
 
     def __float__(self) -> float:
         raise CellError(
-            f"a value is no number, as math and float() take one: the functions of cells.grammar.functions are {FUNCTION_NAMES}"
+            f"a value is not a number, so math and float() can't take it: the functions of cells.grammar.functions are {FUNCTION_NAMES}"
         )
 
     def __call__(self, *_: Any) -> "Node":
@@ -149,7 +149,9 @@ class Node:
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, arguments: Any = (), *_: Any) -> Any:
         if any(isinstance(a, Tensor) for a in arguments):
-            raise CellError("a tensor is no part of a cell: a learned matrix is W.name(v), a learned vector p.name, and a number a number")
+            raise CellError(
+                "a cell can't contain a tensor: write a learned matrix as W.name(v), a learned vector as p.name, and a constant as a number"
+            )
         raise CellError(f"torch's {function.__name__} can't be derived here: the functions of cells.grammar.functions are {FUNCTION_NAMES}")
 
     def apply(self, function: Function, *arguments: Any) -> "Node":
@@ -223,10 +225,10 @@ class Graph:
         """Returns a node as it is, and a finite number as a constant; raises CellError otherwise."""
         if isinstance(value, Node):
             if value.graph is not self:
-                raise CellError("a value is of one step, and not copied or kept for another: what lasts is a state")
+                raise CellError("a cell can't reuse a value from another step: return it as a state")
             return value
         if not math.isfinite(value):
-            raise CellError(f"a number in a cell is finite, not {value}")
+            raise CellError(f"a number in a cell must be finite, not {value}")
         return self.leaf("const", repr(float(value)), "")
 
     def product(self, matrix: str, argument: Any) -> Node:
@@ -256,7 +258,9 @@ class Graph:
     def _share(self, key: tuple[Any, ...], node: Node) -> Node:
         node.index, node.line, node.depth = len(self._nodes), self._line(), max((a.depth + 1 for a in node.args), default=0)
         if self.tracing and node.depth > MAX_DEPTH:
-            raise CellError(f"more than {MAX_DEPTH} operations, each on the result of the one before, in one step: no schedule runs that")
+            raise CellError(
+                f"more than {MAX_DEPTH} operations, each on the result of the one before, in one step: no schedule supports that"
+            )
         return self._nodes.setdefault(key, node)
 
     def _line(self) -> int:

@@ -29,7 +29,8 @@ class Plan:
 
     Attributes:
         outputs: the next states over the cell's own leaves.
-        states, vectors: the leaves of `step` that are states, and parameters or functions of parameters alone.
+        states: the state leaves of `step`.
+        vectors: its leaves of shape (H) that depend only on parameters.
         vector_values: the expression of each vector.
         terms, stages, step, stencil_inputs: see the module.
     """
@@ -228,7 +229,7 @@ class _Splitter:
     def add_stencil_input(self, node: Node) -> Node:
         (argument,) = node.args
         if argument.op != "state":
-            message = f"{node.label} is applied to a state as it is, and not to what this step makes of one: carry that as a state"
+            message = f"{node.label} must be applied to a state, not to a value computed in this step: return that value as a state"
             raise cell_error(self.cell.step, message, node.line)
         leaf = self.graph.leaf("stencil_input", f"{node.label}_{argument.label}")
         self.stencil_inputs[leaf] = StencilInput(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
@@ -267,7 +268,7 @@ class _Splitter:
             groups.setdefault(self.rewrite(self.products[terms[i].name].args[0]), []).append(i)
         computed = [a for a in groups if a.op != "state"]
         if any(n.op == "stencil_input" for n in walk(computed)):
-            raise cell_error(self.cell.step, "a matrix is applied to what a stencil finds of a state: no schedule runs that")
+            raise cell_error(self.cell.step, "a matrix can't be applied to the result of a stencil: no schedule supports that")
         inputs = tuple(n for n in walk(computed) if n.op in ("state", "term", "vector"))
         results = tuple(f"stage{k}_{n}" for n in range(len(computed)))
         argument = Pointwise(f"stage{k}", inputs, tuple(computed), results) if computed else None

@@ -9,7 +9,7 @@ from kernels.derive.graph import Node
 
 @dataclass(frozen=True)
 class Term:
-    """An input of the step: hoisted + matrix · operand.
+    """A non-state input of the step function, one (T, B, H) tensor. It equals hoisted + matrix · operand; one part may be absent.
 
     Attributes:
         hoisted: the value computed before the loop, None if there is none.

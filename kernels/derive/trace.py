@@ -39,7 +39,7 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
         if event == "return" and frame.f_code is code:
             names.update(frame.f_locals)
 
-    before = sys.getprofile()
+    old_profiler = sys.getprofile()
     sys.setprofile(record_locals)
     graph.tracing = True
     try:
@@ -47,7 +47,7 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
             outputs = cell(states, graph.leaf("x", "x", "D"), learned)
     finally:
         graph.tracing = False
-        sys.setprofile(before)
+        sys.setprofile(old_profiler)
     for name, node in names.items():
         if isinstance(node, Node) and not node.name:
             node.name = name
@@ -65,40 +65,42 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
     """Raises CellError if the traced cell contradicts its arguments, has an unused state, or misuses a comparison or a matrix."""
     for fact in ("init", "domain", "heads", "start"):
         if not isinstance(getattr(cell, fact), Mapping):
-            raise cell_error(cell.step, f"{fact} says something by name: a dict, not {getattr(cell, fact)!r}")
+            raise cell_error(cell.step, f"{fact} must be a dict from names to values, not {getattr(cell, fact)!r}")
     nodes = list(walk(outputs))
     unused = [s.label for s in states[1:] if s not in nodes]
     if unused:
-        raise cell_error(cell.step, f"the state {unused[0]} is never used: leave it out, of the signature and of what is returned")
+        raise cell_error(cell.step, f"the state {unused[0]} is never used: remove it from the signature and from the returned states")
     products = {f"W.{n.label}": n for n in nodes if n.op == "product"}
     for name in cell.heads:
         if name not in products or products[name].args[0].width == "D":
-            raise cell_error(cell.step, f"heads has {name}, which is no matrix that is applied to a state: they share the units of one")
+            raise cell_error(cell.step, f"heads names {name}, which is not a matrix applied to a state: only such a matrix can have heads")
     for name, count in cell.heads.items():
         if not isinstance(count, int) or count < 1:
-            raise cell_error(cell.step, f"heads has {count!r} for {name}: how many, a whole number from 1 on")
+            raise cell_error(cell.step, f"heads has {count!r} for {name}: it must be a whole number, at least 1")
     for name, value in cell.start.items():
         if not isinstance(value, (int, float)) or value != value:
-            raise cell_error(cell.step, f"start has {value!r} for {name}: the number that the state begins with")
+            raise cell_error(cell.step, f"start has {value!r} for {name}: it must be a number, the initial value of the state")
     for fact, names in (("start", cell.start), ("domain", cell.domain)):
         strange = [name for name in names if name not in cell.states]
         if strange:
-            raise cell_error(cell.step, f"{fact} has {strange[0]}, which is no state: there is {', '.join(cell.states)}")
+            raise cell_error(cell.step, f"{fact} names {strange[0]}, which is not a state: the states are {', '.join(cell.states)}")
     for name, pair in cell.domain.items():
         if not is_range(pair):
-            raise cell_error(cell.step, f"domain has {pair!r} for {name}: (low, high), what a random state is drawn between")
+            raise cell_error(cell.step, f"domain has {pair!r} for {name}: it must be (low, high), the range of random states")
     compared = {n for n in nodes if n.op == "call" and n.label in ("less", "at_most")}
     widths: dict[str, str] = {}
     for n in nodes:
         chosen = n.args[:1] if n.label == "where" and n.op == "call" else ()
         if any(a in compared for a in n.args[len(chosen) :]):
-            raise cell_error(cell.step, "a comparison is no value: choose with where(h > 0, a, b)", n.line)
+            raise cell_error(cell.step, "a comparison is not a value: write where(h > 0, a, b)", n.line)
         if any(a not in compared for a in chosen):
-            raise cell_error(cell.step, "where takes a comparison by <, <=, > or >= first, as where(h > 0, a, b)", n.line)
+            raise cell_error(
+                cell.step, "the first argument of where must be a comparison by <, <=, > or >=, as in where(h > 0, a, b)", n.line
+            )
         if n.op == "product" and {n.args[0].width, widths.setdefault(n.label, n.args[0].width)} == {"D", "H"}:
             raise cell_error(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)
     if any(o in compared for o in outputs):
-        raise cell_error(cell.step, "a comparison is no value: choose with where(h > 0, a, b)")
+        raise cell_error(cell.step, "a comparison is not a value: write where(h > 0, a, b)")
 
 
 def check_init_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
@@ -106,10 +108,12 @@ def check_init_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
     learned = {("W" if n.op == "product" else n.op) + f".{n.label}" for n in walk(outputs) if n.op in ("product", *LETTERS)}
     for name, rule in cell.init.items():
         if name not in learned and name not in LETTERS and (bias or not name.startswith("b.")):
-            raise cell_error(cell.step, f"init has {name}, which is not learned: there is {', '.join(sorted(learned)) or 'nothing'}")
+            raise cell_error(
+                cell.step, f"init names {name}, which is not a parameter: the parameters are {', '.join(sorted(learned)) or 'none'}"
+            )
         if not (callable(rule) or is_range((rule, rule)) or is_range(rule)):
             raise cell_error(
-                cell.step, f"init has {rule!r} for {name}: a number, (low, high) to draw between, or a law of cells.grammar.initializers"
+                cell.step, f"init has {rule!r} for {name}: it must be a number, (low, high), or a rule of cells.grammar.initializers"
             )
 
 

@@ -18,17 +18,18 @@ from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Pr
 
 def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
     """Raises RuntimeError: no forward-mode derivative is implemented."""
-    raise RuntimeError("a fused recurrence has no derivative in forward mode: make the layer with backend='eager'")
+    raise RuntimeError("a schedule has no derivative in forward mode: use backend='eager'")
 
 
 class Recurrence(torch.autograd.Function):
-    """Runs one layer in one direction: `Recurrence.apply(plan, schedule, keep, T, *tensors)`.
+    """Runs one direction of a (bi)directional layer, forward and backward pass: `Recurrence.apply(plan, schedule, keep, T, *tensors)`.
 
     Args:
         keep: whether to save what a backward pass needs.
-        tensors: for each input projection its input (T, B, K), None if that is one of the values; its weight (G·H, K); its bias (G·H)
-            or None. If the weight is None, the input is the projected rows (T, B, G·H). Then the other hoisted values (T, B, H), the
-            vectors (H), the weights of the product groups (P·H, H) and the initial states (B, H).
+        tensors: for each input projection its input (T, B, K), or None if the input is also a hoisted tensor of the step, which follows
+            below; its weight (G·H, K); its bias (G·H) or None. If the weight is None, the input is the projected rows (T, B, G·H); only
+            callers outside `RNN` pass None here. Then the other hoisted tensors (T, B, H), the vectors (H), the weights of the product
+            groups (P·H, H) and the initial states (B, H).
 
     Returns:
         y (T, B, H), and the final states (B, H).
@@ -36,7 +37,7 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, T: int, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        inputs = make_pass(plan, schedule, keep, T, tensors)
+        inputs = make_pass_inputs(plan, schedule, keep, T, tensors)
         result: ForwardResult = schedule.forward(inputs)
         if keep:
             ctx.set_materialize_grads(False)
@@ -60,12 +61,12 @@ class Recurrence(torch.autograd.Function):
 def refuse_double_backward(*upstream: Tensor | None) -> None:
     """Raises RuntimeError if a backward pass is itself differentiated, or is called with batched gradients."""
     if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in upstream):
-        raise RuntimeError("a fused recurrence takes one gradient at a time: is_grads_batched and vectorize take backend='eager'")
+        raise RuntimeError("a schedule computes one gradient at a time: with is_grads_batched=True or vectorize=True use backend='eager'")
     if torch.is_grad_enabled():
-        raise RuntimeError("a fused recurrence can't be differentiated twice: create_graph=True takes backend='eager'")
+        raise RuntimeError("a schedule has no second derivative: with create_graph=True use backend='eager'")
 
 
-def make_pass(
+def make_pass_inputs(
     plan: Plan, schedule: ModuleType, keep: bool, T: int, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None,
     recompute: bool = True,
 ) -> PassInputs:  # fmt: skip
@@ -77,27 +78,28 @@ def make_pass(
         history: tensors for the states after every time step, (T, B, H) each. Default: the schedule allocates them.
         recompute: whether narrow projections may be recomputed in the backward pass instead of saved.
     """
-    place = layout(plan)
-    projections, values, vectors, weights, states = unflatten(plan, place, tensors)
+    buffer_layout = layout(plan)
+    projections, values, vectors, weights, states = unflatten(plan, buffer_layout, tensors)
     B, H = states[0].shape
     hoisted: list[Any] = []
-    for k, (projection, (v, W, bias)) in enumerate(zip(place.projections, projections, strict=True)):
+    for k, (projection, (v, W, bias)) in enumerate(zip(buffer_layout.projections, projections, strict=True)):
         if W is None or not schedule.COMPUTES_PROJECTIONS:
             hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
         else:
-            short = recompute and v.shape[-1] <= schedule.RECOMPUTE_COLUMNS and k not in place.accumulated
-            hoisted.append(v.new_empty(T, B, len(projection.terms), H) if keep and not short else None)
+            recompute_in_backward = recompute and v.shape[-1] <= schedule.RECOMPUTE_COLUMNS and k not in buffer_layout.recurrent_buffers
+            hoisted.append(v.new_empty(T, B, len(projection.terms), H) if keep and not recompute_in_backward else None)
     hoisted += [v.contiguous().unsqueeze(2) for v in values]
     terms: list[Any] = list(hoisted) if keep else []
-    for k, (projection, (_, W, _)) in enumerate(zip(place.projections, projections, strict=True)):
-        if keep and W is None and k in place.accumulated:  # the loop must not overwrite precomputed rows
+    for k, (projection, (_, W, _)) in enumerate(zip(buffer_layout.projections, projections, strict=True)):
+        if keep and W is None and k in buffer_layout.recurrent_buffers:
+            # The loop adds recurrent products in place. The rows belong to the caller, so copy them.
             if all(plan.terms[i].matrix for i in projection.terms):
                 terms[k] = torch.empty_like(terms[k])
             else:
                 terms[k] = hoisted[k] = terms[k].clone()
-    if place.recurrent_only:
+    if buffer_layout.recurrent_only:
         hoisted.append(None)
-        terms += [states[0].new_empty(T, B, len(place.recurrent_only), H)] if keep else []
+        terms += [states[0].new_empty(T, B, len(buffer_layout.recurrent_only), H)] if keep else []
     projections = [(v.contiguous(), W if schedule.COMPUTES_PROJECTIONS else None, bias) for v, W, bias in projections]
     return PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history)
 
@@ -114,7 +116,7 @@ def differentiate(
         result: its result.
         dy: the gradient of the output (T, B, H), None for zero.
         d_final: the gradients of the final states (B, H), None for zero.
-        needs: for each tensor but the initial states, whether its gradient is needed.
+        needs: for each tensor, whether its gradient is needed; the entries of the initial states are ignored.
 
     Returns:
         The gradient of each tensor. None for the input, weight and bias of a projection and the weight of a group if not needed.
@@ -150,8 +152,8 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
             found.projections.append((None, None, None))
             continue
         flat = d.flatten(2).flatten(0, 1)
-        if projection.value >= 0:  # its input is one of the values
-            d_values[projection.value].flatten(0, 1).addmm_(flat, W)
+        if projection.operand_index >= 0:  # its input is one of the values
+            d_values[projection.operand_index].flatten(0, 1).addmm_(flat, W)
         found.projections.append((
             (flat @ W).view(v.shape) if needs_grad[0] else None,
             flat.t() @ v.reshape(len(flat), -1) if needs_grad[1] else None,
@@ -166,10 +168,10 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
 def weight_gradient(g: int, inputs: PassInputs, result: ForwardResult, d_terms: list[Tensor]) -> Tensor:
     """Computes the gradient (P·H, H) of a group's weight: a product over all T·B rows for each range of contiguous slots."""
     T, B, H = inputs.shape
-    place = inputs.layout
-    group = place.groups[g]
+    buffer_layout = inputs.layout
+    group = buffer_layout.groups[g]
     d_weight = d_terms[0].new_empty(len(group.terms) * H, H)
-    for first, count, buffer, slot in contiguous_slots([place.slots[i] for i in group.terms]):
+    for first, count, buffer, slot in contiguous_slots([buffer_layout.slots[i] for i in group.terms]):
         d = d_terms[buffer].view(T * B, -1)[:, slot * H : (slot + count) * H]
         out = d_weight[first * H : (first + count) * H]
         if group.computed >= 0:
@@ -200,13 +202,14 @@ class Tensors(NamedTuple):
     states: list[Any]
 
 
-def unflatten(plan: Plan, slots: Layout, tensors: Sequence[Any]) -> Tensors:
+def unflatten(plan: Plan, buffer_layout: Layout, tensors: Sequence[Any]) -> Tensors:
     """Sorts the flat tensors of `Recurrence` by kind, and fills in the inputs of projections that are one of the values."""
     take = iter(tensors)
-    projections = [(next(take), next(take), next(take)) for _ in slots.projections]
-    counts = (len(slots.values), len(plan.vectors), len(slots.groups), len(plan.states))
+    projections = [(next(take), next(take), next(take)) for _ in buffer_layout.projections]
+    counts = (len(buffer_layout.elementwise_terms), len(plan.vectors), len(buffer_layout.groups), len(plan.states))
     values, *rest = ([next(take) for _ in range(n)] for n in counts)
     projections = [
-        (values[projection.value] if v is None else v, W, b) for projection, (v, W, b) in zip(slots.projections, projections, strict=True)
+        (values[projection.operand_index] if v is None else v, W, b)
+        for projection, (v, W, b) in zip(buffer_layout.projections, projections, strict=True)
     ]
     return Tensors(projections, values, *rest)

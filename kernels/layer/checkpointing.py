@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from cells.grammar.cell import Cell
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import differentiate, make_pass, refuse_double_backward, refuse_forward_mode
-from kernels.layer.input_products import align, hoist
+from kernels.layer.autograd import differentiate, make_pass_inputs, refuse_double_backward, refuse_forward_mode
+from kernels.layer.input_products import align, recurrence_operands
 from kernels.layer.recompute import recompute_terms
 from kernels.schedules.interface import ForwardResult
 
@@ -77,8 +77,11 @@ class ChunkedRecurrence(torch.autograd.Function):
         for first in range(0, T, CHUNK):
             chunk_has_previous, part = chunk_rows(plan, x, first + has_previous)
             history = [h[first : first + CHUNK] if len(h) == T else h[: len(part) - chunk_has_previous] for h in kept]
-            tensors = [*hoist(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None), *states]
-            schedule.forward(make_pass(plan, schedule, False, len(part) - chunk_has_previous, tensors, history))
+            tensors = [
+                *recurrence_operands(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None),
+                *states,
+            ]
+            schedule.forward(make_pass_inputs(plan, schedule, False, len(part) - chunk_has_previous, tensors, history))
             states = [h[-1].clone() for h in history]
         if keep:
             ctx.set_materialize_grads(False)
@@ -154,7 +157,9 @@ def chunk_vjp(
         saved_tensors_hooks(return_tensor, return_tensor),
     ):  # saved tensors are freed on return, so the hooks of a caller are bypassed
         parameters = dict(zip(ctx.names, values, strict=True))
-        tensors = hoist(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, x[0] if chunk_has_previous else None)
+        tensors = recurrence_operands(
+            ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, x[0] if chunk_has_previous else None
+        )
     needs = [t is not None and t.requires_grad for t in tensors]
     tensors += [align(b[0]) for b in before]
     terms, arguments = recompute_terms(ctx.plan, tensors, before)

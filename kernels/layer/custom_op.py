@@ -18,8 +18,8 @@ from cells.grammar.cell import Cell
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import select
-from kernels.layer.autograd import differentiate, make_pass
-from kernels.layer.input_products import align, hoist
+from kernels.layer.autograd import differentiate, make_pass_inputs
+from kernels.layer.input_products import align, recurrence_operands
 from kernels.layer.inputs import NO_STEPS
 from kernels.schedules.interface import ForwardResult
 
@@ -36,8 +36,8 @@ def register(cell: Cell) -> str:
     confuse it with a different cell of the same name.
     """
     digest = hash_equations(cell)
-    tree = cell.name in cells.names() and hash_equations(cells.load(cell.name)) == digest
-    name = cell.name if tree else f"{cell.name}#{digest}"
+    is_builtin = cell.name in cells.names() and hash_equations(cells.load(cell.name)) == digest
+    name = cell.name if is_builtin else f"{cell.name}#{digest}"
     CELLS_BY_NAME.setdefault(name, cell)
     return name
 
@@ -53,7 +53,8 @@ def hash_equations(cell: Cell) -> str:
 def find_plan(name: str, bias: bool) -> Plan:
     """Returns the plan of a registered or built-in cell; raises RuntimeError if only another process has registered it."""
     if name not in CELLS_BY_NAME and "#" in name:
-        raise RuntimeError(f"the cell {name.partition('#')[0]} is not in the tree: make an RNN of it before a graph that holds it runs")
+        cell = name.partition("#")[0]
+        raise RuntimeError(f"{cell} is not built in: construct RNN({cell}, …) in this process before the graph runs")
     return plan(CELLS_BY_NAME.get(name) or cells.load(name), bias)
 
 
@@ -76,7 +77,10 @@ def layer(
     torch.compiler.allow_in_graph does the same but imports Dynamo.
     """
     with torch.autocast(x.device.type, enabled=False):
-        tensors = [*hoist(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before), *states]
+        tensors = [
+            *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before),
+            *states,
+        ]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         present = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], present, [t for t in tensors if t is not None])
@@ -96,6 +100,7 @@ def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present:
     """Runs one layer in one direction, as `Recurrence` does.
 
     Args:
+        cell: the name from `register`.
         present: for each tensor of `Recurrence`, whether it is given: torch differentiates no list that contains None.
         tensors: the tensors that are given.
 
@@ -111,7 +116,7 @@ def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present:
         return fake_recurrence(cell, bias, backend, keep, T, present, tensors)  # all results are empty
     plan = find_plan(cell, bias)
     schedule = require_schedule(plan, backend, tensors[-1])
-    inputs = make_pass(plan, schedule, keep, T, insert_nones(present, tensors), recompute=False)  # terms must all be tensors
+    inputs = make_pass_inputs(plan, schedule, keep, T, insert_nones(present, tensors), recompute=False)  # terms must all be tensors
     result: ForwardResult = schedule.forward(inputs)
     y, *others = result.history
     others = [h.clone() if shares_memory(h, [y]) else h for h in others]
@@ -121,10 +126,11 @@ def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present:
 
 def require_schedule(plan: Plan, backend: str, state: Tensor) -> ModuleType:
     """Returns the schedule for a state (B, H); raises RuntimeError if none can run."""
-    schedule = select.choose(backend, plan, state.dtype, state.device, *state.shape)
+    schedule = select.select_schedule(backend, plan, state.dtype, state.device, *state.shape)
     if schedule is None:
         raise RuntimeError(
-            f"a graph holds no loop of {plan.cell.name} but a fused one, and none can run here: make it with backend='eager'"
+            f"torch.compile and torch.export need a schedule for {plan.cell.name}, and none supports this device, dtype and size: "
+            "create the RNN with backend='eager'"
         )
     return schedule
 
@@ -144,11 +150,11 @@ def shares_memory(term: Tensor, tensors: Sequence[Tensor]) -> bool:
 def fake_recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
     """Allocates results of `recurrence` in the right shapes, for a graph."""
     plan = find_plan(cell, bias)
-    place, states = layout(plan), tensors[-len(plan.states) :]
+    buffer_layout, states = layout(plan), tensors[-len(plan.states) :]
     B, H = states[0].shape
-    arguments = sum(group.computed >= 0 for group in place.groups)
+    arguments = sum(group.computed >= 0 for group in buffer_layout.groups)
     empty = states[0].new_empty
-    kept = [empty(T, B, G, H) for G in place.widths] + [empty(T, B, H) for _ in range(len(states) - 1 + arguments)]
+    kept = [empty(T, B, G, H) for G in buffer_layout.widths] + [empty(T, B, H) for _ in range(len(states) - 1 + arguments)]
     return empty(T, B, H), [empty(B, H) for _ in states], kept if keep else []
 
 

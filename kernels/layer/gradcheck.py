@@ -16,7 +16,7 @@ from kernels.derive.graph import Node, walk
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
 from kernels.layer.autograd import unflatten
-from kernels.layer.input_products import Values, hoist
+from kernels.layer.input_products import GraphEvaluator, recurrence_operands
 from kernels.layer.recompute import recompute_terms
 from kernels.schedules.cpu.library import cache_folder
 
@@ -58,11 +58,11 @@ def sample_inputs(plan: Plan, generator: torch.Generator) -> dict[Node, Tensor]:
     D = H if plan.elementwise_input or plan.fixed_width is None else UNITS
     weights = {name: normal(*shape) / shape[-1] ** 0.5 for name, shape in plan.cell.shapes(D, H, plan.bias).items()}
     states = [plan.cell.random_state(name, normal(ROWS, H)) for name in plan.cell.states]
-    tensors = [*hoist(plan, normal(1, ROWS, D), H, weights, normal(ROWS, D)), *states]
+    tensors = [*recurrence_operands(plan, normal(1, ROWS, D), H, weights, normal(ROWS, D)), *states]
     terms, _ = recompute_terms(plan, tensors, [s[None] for s in states])
-    place = layout(plan)
-    vectors = unflatten(plan, place, tensors).vectors
-    parts = [terms[buffer][0, :, slot] for buffer, slot in place.slots]
+    buffer_layout = layout(plan)
+    vectors = unflatten(plan, buffer_layout, tensors).vectors
+    parts = [terms[buffer][0, :, slot] for buffer, slot in buffer_layout.slots]
     near = [n.stencil(states[n.state]) for n in plan.stencil_inputs]
     leaves = (*plan.states, *plan.vectors, *plan.term_leaves, *plan.stencil_leaves)
     return dict(zip(leaves, (*states, *vectors, *parts, *near), strict=True))
@@ -82,11 +82,11 @@ def describe_mismatch(f: Pointwise, given: Mapping[Node, Tensor], generator: tor
             along[n.args[0]].zero_()  # a hoisted comparison is 0 or 1: it has no derivative
 
     def evaluate(step: float) -> list[Tensor]:
-        values = Values({n: given[n] + step * along[n] for n in f.inputs}, {})
+        values = GraphEvaluator({n: given[n] + step * along[n] for n in f.inputs}, {})
         return [torch.as_tensor(values[out], dtype=torch.float64).expand(size) for out in f.outputs]
 
     here = evaluate(0.0)
-    derived = Values({**{n: given[n].expand(size) for n in f.inputs}, **upstream}, {})
+    derived = GraphEvaluator({**{n: given[n].expand(size) for n in f.inputs}, **upstream}, {})
     ours = sum(torch.as_tensor(derived[d], dtype=torch.float64) * along[n] for n, d in zip(f.inputs, reverse.outputs, strict=True))
     pairs = zip(upstream.values(), evaluate(STEP), evaluate(-STEP), strict=True)
     slope = sum(d * (up - down) for d, up, down in pairs) / (2 * STEP)

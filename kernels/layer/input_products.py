@@ -1,4 +1,7 @@
-"""Computes the values that depend on no state before the time loop, for all T·B rows at once: input projections and hoisted values."""
+"""Prepares the operands of the time loop: evaluates the values that depend on no state for all T·B rows, and concatenates weights.
+
+`make_pass_inputs` or the schedule then computes the input projections.
+"""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +40,7 @@ def apply(
         y (T, B, H), and the final states (B, H).
     """
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
-        tensors = [t if t is None else align(t) for t in (*hoist(plan, x, states[0].shape[1], parameters, before), *states)]
+        tensors = [t if t is None else align(t) for t in (*recurrence_operands(plan, x, states[0].shape[1], parameters, before), *states)]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
     return y, tuple(final)
@@ -49,8 +52,10 @@ def align(tensor: Tensor) -> Tensor:
     return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
-def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None) -> list[Tensor | None]:
-    """Computes the tensors of `Recurrence` except the initial states.
+def recurrence_operands(
+    plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None
+) -> list[Tensor | None]:
+    """Returns the flat tensor arguments of `Recurrence.apply`, without the initial states.
 
     Args:
         x: the input, (T, B, D).
@@ -58,28 +63,28 @@ def hoist(plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], befor
         parameters: the trainable parameters by name.
         before: prev(x) in the first step, (B, D). Default: 0
     """
-    place = layout(plan)
-    values = Values(bind_inputs(plan, x, before), parameters)
+    buffer_layout = layout(plan)
+    values = GraphEvaluator(bind_inputs(plan, x, before), parameters)
 
     def bias(term: Term) -> Tensor | None:
         found = [values[n] for n in addends(term.hoisted) if n.op in ("b", "p")]
         return sum(found[1:], found[0]) if found else None
 
     tensors: list[Tensor | None] = []
-    for projection in place.projections:
+    for projection in buffer_layout.projections:
         terms = [plan.terms[i] for i in projection.terms]
         matrices = [t.projection.label for t in terms if t.projection is not None]
         tensors += [
-            None if projection.value >= 0 else values[projection.argument],
+            None if projection.operand_index >= 0 else values[projection.operand],
             concat([block_diag_matrix(parameters[f"W.{m}"]) for m in matrices]),
         ]
         biases = [bias(t) for t in terms]
         some = next((b for b in biases if b is not None), None)
         tensors.append(None if some is None else concat([torch.zeros_like(some) if b is None else b for b in biases]))
     T, B = x.shape[:2]
-    tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in place.values]
+    tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in buffer_layout.elementwise_terms]
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
-    tensors += [concat([block_diag_matrix(parameters[f"W.{plan.terms[i].matrix}"]) for i in group.terms]) for group in place.groups]
+    tensors += [concat([block_diag_matrix(parameters[f"W.{plan.terms[i].matrix}"]) for i in group.terms]) for group in buffer_layout.groups]
     return tensors
 
 
@@ -97,7 +102,7 @@ def block_diag_matrix(weight: Tensor) -> Tensor:
     return weight if weight.dim() == 2 else torch.block_diag(*weight)
 
 
-class Values:
+class GraphEvaluator:
     """Evaluates nodes of a graph, each once: `values[node]` is its tensor.
 
     It is a class because a recursive local function is a reference cycle, which would keep its tensors until a garbage collection.

@@ -31,9 +31,10 @@ class MeasuredLayer:
     """The measured times of a layer.
 
     Attributes:
-        step: the fingerprint of the plan.
-        schedule: the fastest of the derived loops.
-        ours, theirs: seconds of a call, by that loop and by torch's operator.
+        step: the hash of the plan's functions, from `fingerprint`.
+        schedule: the fastest of the schedules.
+        ours: the seconds of a call by that schedule.
+        theirs: the seconds of a call by torch's operator.
         source: the run that measured it.
 
     Raises:

@@ -82,8 +82,8 @@ class RNN(nn.Module):
         >>> output, (hn, cn) = rnn(input, (h0, c0))
     """
 
-    derived = False
-    """Restricts "auto" to derived loops if True, for a study that must know which loop ran."""
+    exclude_torch_operator = False
+    """If True, "auto" never selects torch's own operator."""
 
     def __init__(
         self,
@@ -112,8 +112,8 @@ class RNN(nn.Module):
         if proj_size:
             raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
         backend = select.resolve_name(backend)
-        if backend not in select.names():
-            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.names())}")
+        if backend not in select.backend_names():
+            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.backend_names())}")
         if memory not in MEMORY:
             raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
         self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _make_cell(cell)
@@ -155,7 +155,11 @@ class RNN(nn.Module):
         return [f"_l{layer}", f"_l{layer}_reverse"][: self.directions]
 
     def weights(self, suffix: str = "_l0") -> dict[str, Tensor]:
-        """Returns the parameters of a layer by their names in the equations ("W.ih"); `suffix` is "_l0", "_l1_reverse", …"""
+        """Returns all parameters of a layer, weights and biases, by their names in the equations ("W.ih", "b.i").
+
+        Args:
+            suffix: a layer and direction, one of `suffixes`: "_l0" or "_l1_reverse". Default: "_l0"
+        """
         return {name: getattr(self, name.replace(".", "_") + suffix) for name in self._names}
 
     def flatten_parameters(self) -> None:
@@ -185,7 +189,7 @@ class RNN(nn.Module):
     ) -> tuple[Any, Hidden]:  # fmt: skip
         """Runs the layer; the class describes inputs and outputs."""
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
-            raise ValueError("before goes with sequences of one length")
+            raise ValueError("`before` can't be used with `lengths` or a PackedSequence")
         if lengths is not None:
             return self._forward_padded(input, hx, lengths)
         if isinstance(input, PackedSequence):
@@ -215,7 +219,7 @@ class RNN(nn.Module):
 
     def _forward_padded(self, input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int]) -> tuple[Tensor, Hidden]:
         if not isinstance(input, Tensor) or input.dim() != 3:
-            raise ValueError("lengths go with a padded batch of three dimensions: a packed one has its own")
+            raise ValueError("`lengths` needs a padded 3-D input: a PackedSequence already contains its lengths")
         T, B = input.shape[:2] if not self.batch_first else input.shape[1::-1]
         given = torch.as_tensor(lengths).cpu()
         if given.shape == (B,) == (0,) or not T:
@@ -254,12 +258,12 @@ class RNN(nn.Module):
             return torch_operator.apply(self.cell, x, states, weights)
         low, backend = self.memory == "low", self.backend
         if backend == "torch" and self.cell.torch_equivalent:
-            backend = "auto"
+            backend = "auto"  # torch's operator has no memory="low" and takes no empty batch
         if torch.compiler.is_compiling() and backend != "eager":
             return custom_op.apply(self._registered_name, self.bias, backend, x, states, weights, before)
         B, H = states[0].shape
-        fused = B and backend != "eager"  # torch.compile traces an eager loop, and can't trace `self.plan`
-        schedule = select.choose(backend, self.plan, x.dtype, x.device, B, H) if fused else None
+        runs_schedule = B > 0 and backend != "eager"  # torch.compile traces an eager loop, and can't trace `self.plan`
+        schedule = select.select_schedule(backend, self.plan, x.dtype, x.device, B, H) if runs_schedule else None
         if schedule is None:
             return (checkpointing.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
         if torch._C._are_functorch_transforms_active():  # their tensors have no memory for a kernel to read
@@ -275,7 +279,7 @@ class RNN(nn.Module):
             return False
         if self.backend == "torch":
             return len(states[0]) > 0
-        if self.backend != "auto" or self.derived or torch.compiler.is_compiling():
+        if self.backend != "auto" or self.exclude_torch_operator or torch.compiler.is_compiling():
             return False
         return measured_layers.prefers_torch(self.plan, x, states, weights)
 

@@ -9,7 +9,7 @@ import torch
 from kernels.derive.plan import Plan
 from kernels.layer import torch_operator
 from kernels.schedules.cpu import compiled
-from kernels.schedules.persistent.tuning import choose_schedule
+from kernels.schedules.persistent.tuning import persistent_or_stepwise
 from kernels.schedules.stepwise import stepwise
 
 try:
@@ -28,7 +28,7 @@ DEPRECATED = {"resident": "persistent"}
 """Former names of backends, which work for one version more."""
 
 
-def names() -> tuple[str, ...]:
+def backend_names() -> tuple[str, ...]:
     """Returns the names of all backends, including the schedules that a program has added to SCHEDULES."""
     return "auto", "eager", "torch", *SCHEDULES
 
@@ -42,13 +42,13 @@ def resolve_name(backend: str) -> str:
     return present
 
 
-def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> ModuleType | None:
+def select_schedule(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> ModuleType | None:
     """Returns the schedule that runs a plan, None for the eager reference.
 
     Warns once for each reason why the backend asked for, or a CPU's default, can't run.
 
     Args:
-        backend: a name of `names()`; "auto" is "compiled" on a CPU and the fastest schedule on a GPU. "torch" is no schedule: it is
+        backend: a name of `backend_names()`; "auto" is "compiled" on a CPU and the fastest schedule on a GPU. "torch" is no schedule: it is
             passed here for cells that torch.nn lacks, and gives None.
         B: the batch size.
         H: the hidden size.
@@ -56,7 +56,7 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     backend = resolve_name(backend)
     if backend == "eager":
         return None
-    wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else choose_fastest(plan, dtype, device, B, H)
+    wanted = backend if backend != "auto" else "compiled" if device.type == "cpu" else fastest_schedule_name(plan, dtype, device, B, H)
     schedule = SCHEDULES.get(wanted)
     reason = schedule.unsupported_reason(plan, dtype, device, B, H) if schedule else torch_operator.unsupported_reason(plan.cell)
     if reason is None:
@@ -66,7 +66,7 @@ def choose(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B
     return None
 
 
-def choose_fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
+def fastest_schedule_name(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
     """Returns the name of the schedule to run on a GPU.
 
     This is `scan` or `stencil` if one of them can run: they need one launch and few or no barriers (neither is measured on a device).
@@ -77,7 +77,7 @@ def choose_fastest(plan: Plan, dtype: torch.dtype, device: torch.device, B: int,
             return name
     if persistent is None or persistent.unsupported_reason(plan, dtype, device, B, H):
         return "stepwise"
-    return choose_schedule(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, usable_chip(device.index or 0))
+    return persistent_or_stepwise(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, usable_chip(device.index or 0))
 
 
 @cache

@@ -18,7 +18,7 @@ from kernels.layer.inputs import is_autocast_on
 
 
 def unsupported_reason(cell: Cell) -> str | None:
-    """Returns why torch has no operator for a cell; None if it has one."""
+    """Returns None if torch has an operator for a cell, else a verb phrase that completes "the backend 'torch' …"."""
     return None if cell.torch_equivalent else f"runs the cells of torch.nn, which has no {cell.name}"
 
 

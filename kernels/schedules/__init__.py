@@ -1,9 +1,11 @@
-"""Schedules: ways to run a plan's time loop. Each is a module with four names:
+"""Schedules: ways to run a plan's time loop.
+
+A schedule is a module that defines four names, and a fifth, RECOMPUTE_COLUMNS, if COMPUTES_PROJECTIONS is True.
 
     COMPUTES_PROJECTIONS: whether its loop computes the input projections itself, or takes them precomputed. If it does, it may compute
-        their gradients too (`Gradients.products`), and it has RECOMPUTE_COLUMNS: a projection of at most so many columns is recomputed
-        in the backward pass instead of saved
-    unsupported_reason(plan, dtype, device, B, H) → the reason why it can't run, behind the backend's name; None if it can
+        their gradients too (`Gradients.products`)
+    RECOMPUTE_COLUMNS: the maximum number of columns of a projection that is recomputed in the backward pass instead of saved
+    unsupported_reason(plan, dtype, device, B, H) → None if it can run the plan, else a verb phrase that completes "the backend 'x' …"
     forward(inputs: PassInputs) → ForwardResult
     backward(inputs: PassInputs, result: ForwardResult, dy, d_final) → Gradients
 

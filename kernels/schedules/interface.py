@@ -17,11 +17,13 @@ Item = TypeVar("Item")
 
 @dataclass
 class Products(Generic[Item]):
-    """A value for each operand of a plan's products: whether its gradient is needed (bool), or the gradient (None if not needed).
+    """One `Item` for each operand of a matrix product.
+
+    `Products[bool]`: whether its gradient is needed. `Products[Tensor | None]`: its gradient, None if not needed.
 
     Attributes:
-        projections: for each input projection, the values of its input, weight and bias.
-        weights: for each product group, the value of its weight.
+        projections: for each input projection, the items of its input, weight and bias.
+        weights: for each product group, the item of its weight.
     """
 
     projections: list[tuple[Item, Item, Item]]
@@ -35,12 +37,13 @@ class PassInputs:
     Attributes:
         plan: the plan of the cell.
         T: time steps.
-        projections: for each input projection its input (T, B, K); its weight (G·H, K), None if its rows are in `hoisted`; its bias
-            (G·H) or None.
+        projections: for each input projection its input (T, B, K); its weight (G·H, K), None if `hoisted` already has the projected
+            rows, because the schedule doesn't compute them or a caller of `Recurrence` passed them; its bias (G·H) or None.
         hoisted: (T, B, G, H) for each buffer of the layout; None for terms that are recurrent products only, and for a projection that
-            the schedule computes and doesn't save.
+            the schedule computes and doesn't save. [] in a backward pass.
         terms: as `hoisted`, with the recurrent products added. The forward pass writes them for the backward pass. Empty if no gradient
-            is needed; None for a projection that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`.
+            is needed; None for a projection that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`. Then the
+            loop updates it in place, and must read an element before it writes it.
         vectors: (H) each.
         weights: (P·H, H) for each group of recurrent products.
         states: the initial states, (B, H) each.
@@ -61,7 +64,7 @@ class PassInputs:
 
     @property
     def save_for_backward(self) -> bool:
-        """Returns whether terms and computed arguments are saved for a backward pass."""
+        """Returns whether terms and arguments (computed operands) are saved for a backward pass."""
         return bool(self.terms)
 
     @property
@@ -95,7 +98,8 @@ class ForwardResult:
 
     Attributes:
         history: each state after every time step, (T, B, H); without `keep_all_states` only the last, (1, B, H), of all but the output.
-        arguments: the computed operands of the product groups, (T, B, H) each; empty unless saved for a backward pass.
+        arguments: the computed operands of the product groups, called arguments everywhere, (T, B, H) each; empty unless saved for a
+            backward pass.
     """
 
     history: list[Tensor]

@@ -9,7 +9,7 @@ from bench.measure.backends import make_layer
 from bench.measure.problem import Problem
 from bench.records import GradientRecord
 from bench.studies.signals.chunked_vjp import ChunkedVJP, chunk_boundaries
-from kernels.layer.select import choose
+from kernels.layer.select import select_schedule
 
 LOSS = "L_b = y_T,b · g_b with g_b standard normal: the output of the last step only, for each sequence b"
 SHORTEST_STORED = 64
@@ -32,7 +32,7 @@ def measure_gradients(problem: Problem, init: str = "default", backend: str = "a
         by_lag.append(drop_non_finite(gradient).norm(dim=1).mean().item())
         non_finite += int((~torch.isfinite(gradient)).sum())
         kept += [gradient.double()] if compare else []
-    ran = choose(chain.rnn.backend, chain.rnn.plan, problem.dtype, problem.device, problem.B, problem.H)
+    ran = select_schedule(chain.rnn.backend, chain.rnn.plan, problem.dtype, problem.device, problem.B, problem.H)
     return GradientRecord(
         cell=problem.name, T=problem.T, B=problem.B, D=problem.D, H=problem.H,
         dtype=str(problem.dtype).removeprefix("torch."), seed=problem.seed, loss=LOSS, init=init,

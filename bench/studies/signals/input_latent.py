@@ -13,7 +13,7 @@ from torch import Tensor
 from cells.grammar.cell import Cell
 from kernels.derive.graph import Node, walk
 from kernels.derive.plan import Plan, plan
-from kernels.layer.input_products import Values
+from kernels.layer.input_products import GraphEvaluator
 
 
 def find_latent(plan: Plan) -> Node | None:
@@ -63,9 +63,9 @@ def latent_gradient(
     node = find_latent(made)
     if node is None:
         return None
-    z = Values({made.graph.leaf("x", "x", "D"): x}, weights)[node]
+    z = GraphEvaluator({made.graph.leaf("x", "x", "D"): x}, weights)[node]
     z = z.expand(len(upstream[0]), -1).clone().requires_grad_()
-    values = Values({node: z, **dict(zip(made.states, states, strict=True))}, weights)
+    values = GraphEvaluator({node: z, **dict(zip(made.states, states, strict=True))}, weights)
     after = [values[output] for output in made.outputs]
     pairs = [(value, g) for value, g in zip(after, upstream, strict=True) if value.requires_grad]
     return torch.autograd.grad([value for value, _ in pairs], z, [g for _, g in pairs])[0]

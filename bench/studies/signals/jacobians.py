@@ -18,7 +18,7 @@ from bench.measure.problem import Problem
 from bench.records import JacobianRecord, Spectrum
 from bench.studies.signals import input_latent
 from bench.studies.signals.chunked_vjp import ChunkedVJP, VJPStep, octave_lags
-from kernels.layer.select import choose
+from kernels.layer.select import select_schedule
 
 ROWS = 512
 """The largest number of rows that are computed exactly."""
@@ -45,7 +45,7 @@ def measure_jacobians(problem: Problem, init: str = "default", backend: str = "a
     links = list(chain.pull_back())
     of_h = slice(H) if whole else slice(PROBES, None)
     inner = [g for g in latent_jacobians(problem, links[:-1], of_h) if g is not None]
-    ran = choose(chain.rnn.backend, chain.rnn.plan, dtype, problem.device, len(rows), H)
+    ran = select_schedule(chain.rnn.backend, chain.rnn.plan, dtype, problem.device, len(rows), H)
     return JacobianRecord(
         cell=cell.name, T=problem.T, D=problem.D, H=H, dtype=str(dtype).removeprefix("torch."), seed=problem.seed, init=init,
         backend="eager" if ran is None else ran.__name__.rpartition(".")[2], lags=list(chain.lags), probes=0 if whole else PROBES,

@@ -6,7 +6,7 @@ from torch import Tensor
 from bench.measure import gate
 from bench.measure.backends import pack_states
 from kernels import RNN
-from kernels.layer.select import choose
+from kernels.layer.select import select_schedule
 
 STEPS, SEQUENCES = 16, 4
 
@@ -43,7 +43,7 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *(exact[name] for name in learned)], upstream.double())]
     found = [y, *torch.autograd.grad(y, [x, *(weights[name] for name in learned)], upstream.to(y.dtype))]
     error = max(gate.compute_error(value, reference) for value, reference in zip(found, wanted, strict=True))
-    schedule = choose(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
+    schedule = select_schedule(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
     backend = "eager" if schedule is None else schedule.__name__.rpartition(".")[2]
     backend = "torch" if rnn.uses_torch_operator(x, initial, weights) else backend
     allowed = gate.find_tolerance(str(y.dtype).removeprefix("torch."), "ieee")

@@ -10,7 +10,7 @@ from cells.grammar.cell import Cell
 from kernels import RNN
 from kernels.derive.graph import Node
 from kernels.derive.plan_types import addends
-from kernels.layer.input_products import Values, bind_inputs
+from kernels.layer.input_products import GraphEvaluator, bind_inputs
 
 SEQUENCES, STEPS, UNITS, POINTS = 16, 100, 6, 64
 """The sequences and steps of validation data that are analysed, the units whose trajectories are stored, and the points at which
@@ -96,7 +96,7 @@ def measure_gates(rnn: RNN, x: Tensor, path: States) -> list[Gate]:
     """Returns the quantiles over time of every sigmoid of the cell."""
     plan = rnn.plan
     given = bind_inputs(plan, x) | {leaf: s[:-1] for leaf, s in zip(plan.states, path, strict=True)}
-    values = Values(given, rnn.weights())
+    values = GraphEvaluator(given, rnn.weights())
     found = {node: values[node] for node in plan.ordered_nodes if node.op == "call" and node.label == "sigmoid"}
     return [measure_gate(node, v if v.dim() == 3 else v.expand(len(x), 1, len(v))) for node, v in found.items()]
 

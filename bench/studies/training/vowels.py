@@ -19,7 +19,7 @@ from bench.studies.training.task import Batch, Reader, Split, Supervised, accura
 from cells.grammar.grid import Grid
 from cells.grammar.stencil import squarest_shape
 from kernels import RNN
-from kernels.layer.input_products import Values
+from kernels.layer.input_products import GraphEvaluator
 
 VOWELS = tuple(FORMANTS)
 ROOM = 3, 6
@@ -130,7 +130,7 @@ class Vowels(Supervised):
         if not isinstance(model, Probes):
             return None
         node = next(node for node in model.rnn.plan.ordered_nodes if node.name == "c" and node.args)  # the speed, made of p.c
-        speed = Values({}, model.rnn.weights())[node].detach().view(squarest_shape(model.rnn.hidden_size))
+        speed = GraphEvaluator({}, model.rnn.weights())[node].detach().view(squarest_shape(model.rnn.hidden_size))
         points = {"source": model.source, **dict(zip(VOWELS, model.probes, strict=True))}
         return Plane(name="wave speed", values=speed.tolist(), points=points)
 

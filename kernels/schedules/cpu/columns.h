@@ -1,5 +1,5 @@
 // Products with a narrow matrix (N, K), K <= VL / 2. Vectors over K would be mostly empty, so vectors run over N. The matrix is stored
-// transposed, (K, N). Printed between product.h and outer.h.
+// transposed, (K, N). `generate_source` inserts this file after product.h and before outer.h.
 
 static bool has_few_columns(int64_t K) { return K <= VL / 2; }
 

@@ -13,15 +13,15 @@ from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
 
-CHUNK_ROWS = 128
-"""Rows of a thread's chunk of steps in the backward pass, at least: a weight gradient is read and written once a chunk."""
+MIN_GRADIENT_CHUNK_ROWS = 128
+"""Minimum number of rows of a thread's chunk of steps in the backward pass: a weight gradient is read and written once a chunk."""
 COMPUTES_PROJECTIONS = True
 RECOMPUTE_COLUMNS = 32
-"""Columns of a projection, at most, that is recomputed in the backward pass: that is faster than to read it from memory."""
+"""Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
-    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
+    """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if device.type != "cpu":
         return f"runs on a CPU, not on {device.type}"
     if dtype not in REAL:
@@ -31,14 +31,14 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     return None
 
 
-class Call(ctypes.Structure):
-    """`struct Call` of thread.h: the arguments of a pass, in the same order."""
+class PassArguments(ctypes.Structure):
+    """`struct PassArguments` of thread.h, with its fields in the same order."""
 
-    SIZES = ("T", "B", "H", "block", "threads", "max_offset", "chunk_steps")
+    SIZES = ("T", "B", "H", "rows_per_block", "threads", "max_offset", "chunk_steps")
     TABLES = (
         "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors", "weights", "initial",
         "history", "stride", "arguments", "offsets", "taps", "transposed_taps", "d_inputs", "d_projection_weights", "d_projection_bias",
-        "d_weights", "shares",
+        "d_weights", "partial_sums",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -48,18 +48,18 @@ def pointer_array(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_voi
     return (ctypes.c_void_p * (len(tensors) + 1))(*(None if t is None else t.data_ptr() for t in tensors), None)
 
 
-def make_call(inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None]) -> Call:
+def make_pass_arguments(inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None]) -> PassArguments:
     """Makes the arguments of a pass. Rows are distributed in blocks of at most 32, at least one block for every thread."""
     T, B, H = inputs.shape
     threads = min(torch.get_num_threads(), B)
     rounds = -(-B // (32 * threads))
-    block = -(-B // (threads * rounds))
+    rows_per_block = -(-B // (threads * rounds))
     strides = [B * H if len(h) == T else 0 for h in result.history]
     offsets = [n.stencil.offsets(H) for n in inputs.plan.stencil_inputs]
     max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
-    call = Call(T, B, H, block, threads, max_offset, max(1, CHUNK_ROWS // block))
+    arguments = PassArguments(T, B, H, rows_per_block, threads, max_offset, max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block))
     projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
-    call.tables = {  # an attribute, so that the arrays live as long as the call
+    arguments.tables = {  # an attribute, so that the arrays live as long as this object
         "inputs": pointer_array([v for v, _, _ in inputs.projections]),
         "projection_sizes": (ctypes.c_int64 * (len(inputs.projections) + 1))(*(v.shape[-1] for v, _, _ in inputs.projections)),
         "projection_weights": pointer_array([W for _, W, _ in inputs.projections]),
@@ -80,15 +80,15 @@ def make_call(inputs: PassInputs, result: ForwardResult, products: Products[Tens
         "d_projection_bias": pointer_array(projections[2]),
         "d_weights": pointer_array(products.weights),
     }
-    for name, value in call.tables.items():
-        setattr(call, name, ctypes.cast(value, ctypes.c_void_p))
-    return call
+    for name, value in arguments.tables.items():
+        setattr(arguments, name, ctypes.cast(value, ctypes.c_void_p))
+    return arguments
 
 
 def forward(inputs: PassInputs) -> ForwardResult:
     """Runs the forward pass: one call of the C++ loop, which also computes the input projections."""
     result = inputs.allocate_result()
-    build_library(inputs.plan, inputs.states[0].dtype).forward(ctypes.byref(make_call(inputs, result, no_gradients(inputs))))
+    build_library(inputs.plan, inputs.states[0].dtype).forward(ctypes.byref(make_pass_arguments(inputs, result, no_gradients(inputs))))
     return result
 
 
@@ -97,18 +97,18 @@ def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_fin
     T, B, H = inputs.shape
     fused = fuses_weight_gradients(inputs)
     products = allocate_gradients(inputs) if fused else no_gradients(inputs)
-    call = make_call(inputs, result, products)
+    arguments = make_pass_arguments(inputs, result, products)
     library = build_library(inputs.plan, inputs.states[0].dtype)
-    shares = inputs.states[0].new_empty(call.threads * library.shares(ctypes.byref(call)))
-    call.shares = shares.data_ptr()
+    partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
+    arguments.partial_sums = partial_sums.data_ptr()
     d_states = [d.clone() for d in d_final]
-    values = range(len(inputs.projections), len(inputs.projections) + len(inputs.layout.values))
+    values = range(len(inputs.projections), len(inputs.projections) + len(inputs.layout.elementwise_terms))
     precomputed = [k for k, (_, W, _) in enumerate(inputs.projections) if W is None]
     returned = [not fused or k in values or k in precomputed for k in range(len(inputs.layout.widths))]
-    d_terms = [shares.new_empty(T, B, width, H) if out else None for width, out in zip(inputs.layout.widths, returned, strict=True)]
-    d_vectors = [v.new_zeros(-(-B // call.block), H) for v in inputs.vectors]
+    d_terms = [partial_sums.new_empty(T, B, width, H) if out else None for width, out in zip(inputs.layout.widths, returned, strict=True)]
+    d_vectors = [v.new_zeros(-(-B // arguments.rows_per_block), H) for v in inputs.vectors]
     library.backward(
-        ctypes.byref(call), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
+        ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
         pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
     )  # fmt: skip
     return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if fused else None)
@@ -144,6 +144,6 @@ def allocate_gradients(inputs: PassInputs) -> Products[Tensor | None]:
         zip(inputs.layout.projections, inputs.projections, needs.projections, strict=True)
     ):
         if W is not None:
-            found.projections[k] = allocate(v, x and projection.value < 0), allocate(W, any(both)), allocate(b, any(both))
+            found.projections[k] = allocate(v, x and projection.operand_index < 0), allocate(W, any(both)), allocate(b, any(both))
     found.weights = [allocate(W, needed) for W, needed in zip(inputs.weights, needs.weights, strict=True)]
     return found

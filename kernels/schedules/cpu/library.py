@@ -24,7 +24,7 @@ from kernels.derive.plan_types import Pointwise
 
 HERE = Path(__file__).parent
 REAL = {torch.float32: "float", torch.float64: "double"}
-CHUNK = 8
+PROJECTION_CHUNK_STEPS = 8
 """Time steps for which input projections are computed at once, ahead of the loop."""
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
 
@@ -58,35 +58,36 @@ def cache_folder() -> Path:
 
 def generate_source(plan: Plan, dtype: torch.dtype) -> str:
     """Returns the C++ source for a plan: its tables and functions, then the time loop."""
-    place = layout(plan)
+    buffer_layout = layout(plan)
     kinds = {"state": "STATE", "term": "TERM", "vector": "VECTOR", "stencil_input": "STENCIL"}
     value_buffers = [
-        projection.value if projection.value < 0 else len(place.projections) + projection.value for projection in place.projections
+        projection.operand_index if projection.operand_index < 0 else len(buffer_layout.projections) + projection.operand_index
+        for projection in buffer_layout.projections
     ]
     index = {leaf: i for leaves in (plan.states, plan.term_leaves, plan.vectors, plan.stencil_leaves) for i, leaf in enumerate(leaves)}
 
-    def struct(name: str, f: Pointwise, last: bool) -> str:
+    def struct(name: str, f: Pointwise, is_step: bool) -> str:
         leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
         named = replace(f, name="evaluate"), replace(adjoint(f), name="adjoint")
         functions = "".join("static " + print_source(function, CPP) for function in named)
         return (
             f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
-            f"static constexpr bool last = {str(last).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
+            f"static constexpr bool is_step = {str(is_step).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
         )
 
     def slot(i: int) -> str:
-        buffer, slot = place.slots[i]
+        buffer, slot = buffer_layout.slots[i]
         term = plan.terms[i]
-        return f"{{{buffer}, {slot}, {place.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
+        return f"{{{buffer}, {slot}, {buffer_layout.widths[buffer]}, {int(term.hoisted is not None)}, {int(bool(term.matrix))}}}"
 
     def stencil_input(k: int) -> str:
         counts = [len(n.stencil.taps) for n in plan.stencil_inputs]
         return f"{{{plan.stencil_inputs[k].state}, {counts[k]}, {sum(counts[:k])}}}"
 
-    longest = max([len(g.terms) for g in place.groups], default=1)
+    longest = max([len(g.terms) for g in buffer_layout.groups], default=1)
     groups = ", ".join(
-        f"{{{g.stage}, {g.state}, {g.computed}, {int(g.starts_stage)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}"
-        for g in place.groups
+        f"{{{g.stage}, {g.state}, {g.computed}, {int(g.runs_stage_function)}, {len(g.terms)}, {{{', '.join(map(str, g.terms))}}}}}"
+        for g in buffer_layout.groups
     )
     stencil_inputs = ", ".join(stencil_input(k) for k in range(len(plan.stencil_inputs)))
     stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
@@ -95,17 +96,18 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         f"typedef {REAL[dtype]} real;",
         (HERE / "vector.h").read_text(),
         "namespace {  // keeps equal names in the libraries of several cells apart",
-        f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(place.groups)};",
-        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in place.groups)}, PROJECTIONS = {len(place.projections)};",
-        f"constexpr int CHUNK = {CHUNK}, STENCILS = {len(plan.stencil_inputs)}, VECTORS = {len(plan.vectors)};",
-        f"constexpr int BUFFERS = {len(place.widths)};",
-        f"constexpr int widths[BUFFERS + 1] = {{{', '.join(map(str, place.widths))}}};",
+        f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(buffer_layout.groups)};",
+        f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in buffer_layout.groups)}, PROJECTIONS = {len(buffer_layout.projections)};",
+        f"constexpr int PROJECTION_CHUNK_STEPS = {PROJECTION_CHUNK_STEPS};",
+        f"constexpr int STENCILS = {len(plan.stencil_inputs)}, VECTORS = {len(plan.vectors)};",
+        f"constexpr int BUFFERS = {len(buffer_layout.widths)};",
+        f"constexpr int widths[BUFFERS + 1] = {{{', '.join(map(str, buffer_layout.widths))}}};",
         "// the buffer that holds the input of a projection, or -1",
         f"constexpr int value_buffers[PROJECTIONS + 1] = {{{', '.join(map(str, value_buffers))}}};",
         "enum Kind { STATE, TERM, VECTOR, STENCIL };",
         "struct Leaf { Kind kind; int index; };",
         "struct Slot { int buffer, slot, width; bool hoisted, product; };",
-        f"struct Group {{ int stage, state, computed; bool starts_stage; int count, terms[{longest}]; }};",
+        f"struct Group {{ int stage, state, computed; bool runs_stage_function; int count, terms[{longest}]; }};",
         "struct StencilInput { int state, taps, first; };",
         f"static constexpr StencilInput stencil_inputs[STENCILS + 1] = {{{stencil_inputs}}};",
         f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
@@ -150,7 +152,7 @@ def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
                 raise RuntimeError(f"{cxx} could not build the loop of {plan.cell.name}:\n{done.stderr}")
             os.replace(f"{work}/loop.so", built)
     loaded = ctypes.CDLL(str(built))
-    loaded.shares.restype = ctypes.c_int64
+    loaded.partial_sums_size.restype = ctypes.c_int64
     return loaded
 
 

@@ -1,28 +1,29 @@
-// The time loop on a CPU, forward and backward, for any plan. library.py prints in front of this file: `real`; STATES, TERMS,
+// The time loop on a CPU, forward and backward, for any plan. `generate_source` inserts before this file: `real`; STATES, TERMS,
 // PROJECTIONS, GROUPS, COMPUTED, STENCILS, VECTORS, BUFFERS; the tables `slots`, `groups` and `stencil_inputs`; a struct Step, and one
 // for each stage that computes operands, with the function (`evaluate`), its `adjoint` and its `inputs`; with_stage(), which finds a
 // stage by number; and vector.h, product.h, columns.h, outer.h and thread.h.
 //
 // Each thread runs whole sequences for a block of rows. The matrices are packed once per call. The input projections are computed
-// CHUNK steps ahead of the loop: their rows are still in the cache when the steps read them, and unless they are saved they are never
-// all in memory. In the backward pass the gradients of the projections are computed after each chunk of `chunk_steps` steps: the
-// gradients of the terms of that chunk are still in the cache, and are never all in memory either.
+// PROJECTION_CHUNK_STEPS steps ahead of the loop: their rows are still in the cache when the steps read them, and unless they are saved
+// they are never all in memory. In the backward pass the gradients of the projections are computed after each chunk of `chunk_steps`
+// steps: the gradients of the terms of that chunk are still in the cache, and are never all in memory either.
 
-}  // namespace
+}  // closes the anonymous namespace that generate_source() opened
 
-extern "C" void forward(const Call* call) {
-    const Call& c = *call;
-    const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;
+extern "C" void forward(const PassArguments* pass) {
+    const PassArguments& c = *pass;
+    const int64_t H = c.H, blocks = (c.B + c.rows_per_block - 1) / c.rows_per_block;
     real *packed[GROUPS + 1], *packed_projections[PROJECTIONS + 1];
     for (int s = 0; s < STATES; s++) advise_huge_pages(c.history[s], c.stride[s] * c.T * sizeof(real));
     for (int f = 0; f < PROJECTIONS; f++)
         if (c.projection_weights[f] && c.hoisted[f]) advise_huge_pages(c.hoisted[f], c.T * c.B * widths[f] * H * sizeof(real));
-    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(c.products(g), NR) * H];
+    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(c.group_width(g), NR) * H];
     for (int f = 0; f < PROJECTIONS; f++)
         packed_projections[f] = c.projection_weights[f] ? new real[round_up(widths[f] * H, NR) * c.projection_sizes[f]] : nullptr;
 #pragma omp parallel num_threads(c.threads)
     {
-        for (int g = 0; g < GROUPS; g++) pack(c.products(g), H, packed[g], [&](int64_t n, int64_t k) { return c.weights[g][n * H + k]; });
+        for (int g = 0; g < GROUPS; g++)
+            pack(c.group_width(g), H, packed[g], [&](int64_t n, int64_t k) { return c.weights[g][n * H + k]; });
         for (int f = 0; f < PROJECTIONS; f++) {
             const int64_t N = widths[f] * H, K = c.projection_sizes[f];
             const real* weight = c.projection_weights[f];
@@ -30,28 +31,28 @@ extern "C" void forward(const Call* call) {
         }
         Scratch products(c);
         StencilRows stencil_rows(c);
-        real* arguments = new real[(COMPUTED + 1) * c.block * H];
-        ProjectionRows projection_rows(c, c.hoisted, CHUNK);
+        real* arguments = new real[(COMPUTED + 1) * c.rows_per_block * H];
+        ProjectionRows projection_rows(c, c.hoisted, PROJECTION_CHUNK_STEPS);
 
-        // to(k, m, copies): where to store result k of row m, and in `copies` where to store it a second time, or null.
-        auto pointwise = [&](auto function, int64_t t, int64_t first, int64_t rows, auto to) {
+        // destination_of(k, m, copy): where to store result k of row m, and in `copy` where to store it a second time, or null.
+        auto pointwise = [&](auto function, int64_t t, int64_t first, int64_t rows, auto destination_of) {
             using F = decltype(function);
             for (int64_t m = 0; m < rows; m++) {
-                const real *from[F::count] = {}, *plus[F::count] = {};
-                real *kept[F::count] = {}, *here[F::outputs], *copies[F::outputs];
+                const real *source[F::count] = {}, *addend[F::count] = {};
+                real *saved_term[F::count] = {}, *destination[F::outputs], *second_destination[F::outputs];
 #pragma GCC unroll 64
                 for (int k = 0; k < F::count; k++) {
                     const Leaf leaf = F::inputs[k];
-                    if (leaf.kind == STATE) from[k] = c.before(leaf.index, t, first + m);
-                    if (leaf.kind == VECTOR) from[k] = c.vectors[leaf.index];
+                    if (leaf.kind == STATE) source[k] = c.previous_state(leaf.index, t, first + m);
+                    if (leaf.kind == VECTOR) source[k] = c.vectors[leaf.index];
                     if (leaf.kind != TERM) continue;
                     const Slot slot = slots[leaf.index];
-                    if (slot.hoisted) from[k] = projection_rows.at(leaf.index, t, first, m);
-                    if (slot.product) plus[k] = products.at(m, products.column[leaf.index]);
-                    if (slot.product && c.terms && F::last) kept[k] = c.term(c.terms, leaf.index, t, first + m);
+                    if (slot.hoisted) source[k] = projection_rows.at(leaf.index, t, first, m);
+                    if (slot.product) addend[k] = products.at(m, products.column[leaf.index]);
+                    if (slot.product && c.terms && F::is_step) saved_term[k] = c.term(c.terms, leaf.index, t, first + m);
                 }
-                for (int k = 0; k < F::outputs; k++) here[k] = to(k, m, &copies[k]);
-                if (F::last) stencil_rows.load_row(t, first + m);
+                for (int k = 0; k < F::outputs; k++) destination[k] = destination_of(k, m, &second_destination[k]);
+                if (F::is_step) stencil_rows.load_row(t, first + m);
                 for_each_vector(H, [&](int64_t j, auto remaining) {
                     V in[F::count], out[F::outputs];
 #pragma GCC unroll 64
@@ -59,16 +60,16 @@ extern "C" void forward(const Call* call) {
                         const Leaf leaf = F::inputs[k];
                         const bool term = leaf.kind == TERM;
                         if (leaf.kind == STENCIL) in[k] = stencil_rows.sum<1>(leaf.index, c.taps[leaf.index], j);
-                        else in[k] = !term || slots[leaf.index].hoisted ? load(from[k] + j, remaining) : V{};
+                        else in[k] = !term || slots[leaf.index].hoisted ? load(source[k] + j, remaining) : V{};
                         if (!term || !slots[leaf.index].product) continue;
-                        in[k] += load(plus[k] + j, remaining);
-                        if (kept[k]) store(kept[k] + j, in[k], remaining);
+                        in[k] += load(addend[k] + j, remaining);
+                        if (saved_term[k]) store(saved_term[k] + j, in[k], remaining);
                     }
                     F::evaluate(in, out);
 #pragma GCC unroll 64
                     for (int k = 0; k < F::outputs; k++) {
-                        store(here[k] + j, out[k], remaining);
-                        if (!F::last && copies[k]) store(copies[k] + j, out[k], remaining);
+                        store(destination[k] + j, out[k], remaining);
+                        if (!F::is_step && second_destination[k]) store(second_destination[k] + j, out[k], remaining);
                     }
                 });
             }
@@ -78,18 +79,19 @@ extern "C" void forward(const Call* call) {
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t first = block * c.B / blocks, rows = (block + 1) * c.B / blocks - first;
             for (int64_t t = 0; t < c.T; t++) {
-                if (t % CHUNK == 0) projection_rows.compute(packed_projections, t, first, rows);
+                if (t % PROJECTION_CHUNK_STEPS == 0) projection_rows.compute(packed_projections, t, first, rows);
                 for (int g = 0; g < GROUPS; g++) {
                     const Group& group = groups[g];
-                    if (group.starts_stage) with_stage(group.stage, [&](auto stage) {
-                        pointwise(stage, t, first, rows, [&](int k, int64_t m, real** copies) {
+                    if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
+                        pointwise(stage, t, first, rows, [&](int k, int64_t m, real** copy) {
                             const int n = group.computed + k;
-                            *copies = c.arguments ? c.arguments[n] + (t * c.B + first + m) * H : nullptr;
-                            return arguments + (n * c.block + m) * H;
+                            *copy = c.arguments ? c.arguments[n] + (t * c.B + first + m) * H : nullptr;
+                            return arguments + (n * c.rows_per_block + m) * H;
                         });
                     });
-                    const real* a = group.computed < 0 ? c.before(group.state, t, first) : arguments + group.computed * c.block * H;
-                    product(rows, c.products(g), H, a, H, packed[g], nullptr, 0, products.at(0, products.start[g]), products.width);
+                    const real* a =
+                        group.computed < 0 ? c.previous_state(group.state, t, first) : arguments + group.computed * c.rows_per_block * H;
+                    product(rows, c.group_width(g), H, a, H, packed[g], nullptr, 0, products.at(0, products.start[g]), products.width);
                 }
                 pointwise(Step{}, t, first, rows, [&](int k, int64_t m, real**) { return c.after(k, t, first + m); });
             }
@@ -100,12 +102,12 @@ extern "C" void forward(const Call* call) {
     for (int f = 0; f < PROJECTIONS; f++) delete[] packed_projections[f];
 }
 
-// dy: (T, B, H) or null. carried: the gradients of the final states on entry, of the initial states on return, (B, H) each. d_buffers:
-// the gradients of the terms, (T, B, G, H) each, null for a buffer that is not returned. d_vectors: (blocks, H) each, a partial sum for
-// every block of rows.
-extern "C" void backward(const Call* call, const real* dy, real** carried, real** d_buffers, real** d_vectors) {
-    const Call& c = *call;
-    const int64_t H = c.H, blocks = (c.B + c.block - 1) / c.block;
+// dy: (T, B, H) or null. d_states: (B, H) each; the gradients of the final states on entry, and of the initial states on return.
+// d_buffers: the gradients of the terms, (T, B, G, H) each, null for a buffer that is not returned. d_vectors: (blocks, H) each, a partial
+// sum for every block of rows.
+extern "C" void backward(const PassArguments* pass, const real* dy, real** d_states, real** d_buffers, real** d_vectors) {
+    const PassArguments& c = *pass;
+    const int64_t H = c.H, blocks = (c.B + c.rows_per_block - 1) / c.rows_per_block;
     real *packed[GROUPS + 1], *transposed_projections[PROJECTIONS + 1], *packed_projections[PROJECTIONS + 1];
     for (int b = 0; b < BUFFERS; b++) advise_huge_pages(d_buffers[b], c.T * c.B * widths[b] * H * sizeof(real));
     for (int f = 0; f < PROJECTIONS; f++) {
@@ -113,10 +115,11 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
         transposed_projections[f] = d_buffers[f] ? nullptr : new real[round_up(c.projection_sizes[f], NR) * widths[f] * H];
         packed_projections[f] = c.terms[f] ? nullptr : new real[round_up(widths[f] * H, NR) * c.projection_sizes[f]];
     }
-    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(H, NR) * c.products(g)];
+    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(H, NR) * c.group_width(g)];
 #pragma omp parallel num_threads(c.threads)
     {
-        for (int g = 0; g < GROUPS; g++) pack(H, c.products(g), packed[g], [&](int64_t n, int64_t k) { return c.weights[g][k * H + n]; });
+        for (int g = 0; g < GROUPS; g++)
+            pack(H, c.group_width(g), packed[g], [&](int64_t n, int64_t k) { return c.weights[g][k * H + n]; });
         for (int f = 0; f < PROJECTIONS; f++) {
             const int64_t N = widths[f] * H, K = c.projection_sizes[f];
             const real* weight = c.projection_weights[f];
@@ -126,44 +129,45 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
             if (packed_projections[f]) pack(N, K, packed_projections[f], [&](int64_t n, int64_t k) { return weight[n * K + k]; });
         }
         ProjectionRows projection_rows(c, c.terms, c.chunk_steps);
-        TermGradients term_gradients(c, d_buffers, c.shares + omp_get_thread_num() * c.share(PROJECTIONS + GROUPS));
+        TermGradients term_gradients(c, d_buffers, c.partial_sums + omp_get_thread_num() * c.partial_sums_size());
         Scratch d_products(c);
-        real* d_states = new real[STATES * c.block * H];
-        real* d_arguments = new real[(COMPUTED + 1) * c.block * H];
+        real* block_d_states = new real[STATES * c.rows_per_block * H];
+        real* d_arguments = new real[(COMPUTED + 1) * c.rows_per_block * H];
         real* d_vector = new real[(VECTORS + 1) * H]();  // summed per chunk, then over chunks: that loses less to rounding
         StencilRows stencil_rows(c), d_stencil_rows(c);
-        auto d_state = [&](int s, int64_t m) { return d_states + (s * c.block + m) * H; };
+        auto d_state = [&](int s, int64_t m) { return block_d_states + (s * c.rows_per_block + m) * H; };
 
         // The adjoint of the step runs first and overwrites the gradient of every leaf; the adjoint of a stage adds to it.
-        // upstream(k, m, more): the gradient of result k of row m, and in `more` a second gradient to add, or null.
+        // upstream(k, m, second): the gradient of result k of row m, and in `second` a second gradient to add, or null.
         auto adjoint = [&](auto function, int64_t t, int64_t first, int64_t rows, auto upstream) {
             using F = decltype(function);
             for (int64_t m = 0; m < rows; m++) {
-                const real *from[F::count] = {}, *up[F::outputs], *more[F::outputs];
-                real *to[F::count] = {}, *product[F::count] = {};
+                const real *source[F::count] = {}, *upstream_gradient[F::outputs], *second_gradient[F::outputs];
+                real *destination[F::count] = {}, *product_destination[F::count] = {};
 #pragma GCC unroll 64
                 for (int k = 0; k < F::count; k++) {
                     const Leaf leaf = F::inputs[k];
-                    if (leaf.kind == STATE) from[k] = c.before(leaf.index, t, first + m), to[k] = d_state(leaf.index, m);
-                    if (leaf.kind == VECTOR) from[k] = c.vectors[leaf.index], to[k] = d_vector + leaf.index * H;
-                    if (leaf.kind == STENCIL) to[k] = d_stencil_rows.at(leaf.index, 0);
+                    if (leaf.kind == STATE) source[k] = c.previous_state(leaf.index, t, first + m), destination[k] = d_state(leaf.index, m);
+                    if (leaf.kind == VECTOR) source[k] = c.vectors[leaf.index], destination[k] = d_vector + leaf.index * H;
+                    if (leaf.kind == STENCIL) destination[k] = d_stencil_rows.at(leaf.index, 0);
                     if (leaf.kind != TERM) continue;
-                    from[k] = projection_rows.at(leaf.index, t, first, m), to[k] = term_gradients.at(leaf.index, t, first, m);
-                    if (slots[leaf.index].product) product[k] = d_products.at(m, d_products.column[leaf.index]);
+                    source[k] = projection_rows.at(leaf.index, t, first, m), destination[k] = term_gradients.at(leaf.index, t, first, m);
+                    if (slots[leaf.index].product) product_destination[k] = d_products.at(m, d_products.column[leaf.index]);
                 }
-                for (int k = 0; k < F::outputs; k++) up[k] = upstream(k, m, &more[k]);
-                if (F::last) stencil_rows.load_row(t, first + m);
+                for (int k = 0; k < F::outputs; k++) upstream_gradient[k] = upstream(k, m, &second_gradient[k]);
+                if (F::is_step) stencil_rows.load_row(t, first + m);
                 for_each_vector(H, [&](int64_t j, auto remaining) {
                     V in[F::count + F::outputs], out[F::count];
 #pragma GCC unroll 64
                     for (int k = 0; k < F::count; k++) {
                         const Leaf leaf = F::inputs[k];
-                        in[k] = leaf.kind == STENCIL ? stencil_rows.sum<1>(leaf.index, c.taps[leaf.index], j) : load(from[k] + j, remaining);
+                        if (leaf.kind == STENCIL) in[k] = stencil_rows.sum<1>(leaf.index, c.taps[leaf.index], j);
+                        else in[k] = load(source[k] + j, remaining);
                     }
 #pragma GCC unroll 64
                     for (int k = 0; k < F::outputs; k++) {
-                        in[F::count + k] = load(up[k] + j, remaining);
-                        if (F::last && k == 0 && more[k]) in[F::count + k] += load(more[k] + j, remaining);
+                        in[F::count + k] = load(upstream_gradient[k] + j, remaining);
+                        if (F::is_step && k == 0 && second_gradient[k]) in[F::count + k] += load(second_gradient[k] + j, remaining);
                     }
                     F::adjoint(in, out);
 #pragma GCC unroll 64
@@ -172,11 +176,11 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                         auto add = [&](real* at, bool overwrite) {
                             store(at + j, overwrite ? out[k] : out[k] + load(at + j, remaining), remaining);
                         };
-                        add(to[k], leaf.kind == STENCIL || (leaf.kind != VECTOR && F::last));
-                        if (leaf.kind == TERM && slots[leaf.index].product) add(product[k], F::last);
+                        add(destination[k], leaf.kind == STENCIL || (leaf.kind != VECTOR && F::is_step));
+                        if (leaf.kind == TERM && slots[leaf.index].product) add(product_destination[k], F::is_step);
                     }
                 });
-                for (int n = 0; n < STENCILS && F::last; n++)
+                for (int n = 0; n < STENCILS && F::is_step; n++)
                     for_each_vector(H, [&](int64_t j, auto remaining) {
                         real* at = d_state(stencil_inputs[n].state, m) + j;
                         store(at, load(at, remaining) + d_stencil_rows.sum<-1>(n, c.transposed_taps[n], j), remaining);
@@ -188,23 +192,23 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
         for (int64_t block = 0; block < blocks; block++) {
             const int64_t first = block * c.B / blocks, rows = (block + 1) * c.B / blocks - first;
             for (int s = 0; s < STATES; s++)
-                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(d_state(s, m), carried[s] + (first + m) * H, H * sizeof(real));
+                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(d_state(s, m), d_states[s] + (first + m) * H, H * sizeof(real));
             for (int64_t t = c.T - 1; t >= 0; t--) {
                 if (t == c.T - 1 || (t + 1) % c.chunk_steps == 0)
                     projection_rows.compute(packed_projections, t / c.chunk_steps * c.chunk_steps, first, rows);
-                adjoint(Step{}, t, first, rows, [&](int s, int64_t m, const real** more) {
-                    *more = s == 0 && dy ? dy + (t * c.B + first + m) * H : nullptr;
+                adjoint(Step{}, t, first, rows, [&](int s, int64_t m, const real** second) {
+                    *second = s == 0 && dy ? dy + (t * c.B + first + m) * H : nullptr;
                     return d_state(s, m);
                 });
                 for (int g = GROUPS - 1; g >= 0; g--) {
                     const Group& group = groups[g];
-                    const int64_t K = c.products(g);
-                    real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.block * H;
+                    const int64_t K = c.group_width(g);
+                    real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.rows_per_block * H;
                     const real* base = group.computed < 0 ? out : nullptr;
                     product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, packed[g], base, H, out, H);
-                    if (group.starts_stage) with_stage(group.stage, [&](auto stage) {
+                    if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
                         adjoint(stage, t, first, rows, [&](int k, int64_t m, const real**) {
-                            return d_arguments + ((group.computed + k) * c.block + m) * H;
+                            return d_arguments + ((group.computed + k) * c.rows_per_block + m) * H;
                         });
                     });
                 }
@@ -218,11 +222,13 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
                     });
             }
             for (int s = 0; s < STATES; s++)
-                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(carried[s] + (first + m) * H, d_state(s, m), H * sizeof(real));
+                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(d_states[s] + (first + m) * H, d_state(s, m), H * sizeof(real));
         }
         for (int p = 0; p < PROJECTIONS + GROUPS; p++)
-            if (c.matrix(p).gradient) sum_shares(c.matrix(p), c.shares + c.share(p), c.share(PROJECTIONS + GROUPS), omp_get_num_threads());
-        delete[] d_states;
+            if (c.weight_gradient(p).gradient)
+                reduce_partial_sums(c.weight_gradient(p), c.partial_sums + c.partial_sums_offset(p), c.partial_sums_size(),
+                                    omp_get_num_threads());
+        delete[] block_d_states;
         delete[] d_arguments;
         delete[] d_vector;
     }
@@ -230,4 +236,4 @@ extern "C" void backward(const Call* call, const real* dy, real** carried, real*
     for (int f = 0; f < PROJECTIONS; f++) delete[] transposed_projections[f], delete[] packed_projections[f];
 }
 
-extern "C" int64_t shares(const Call* call) { return call->share(PROJECTIONS + GROUPS); }
+extern "C" int64_t partial_sums_size(const PassArguments* pass) { return pass->partial_sums_size(); }

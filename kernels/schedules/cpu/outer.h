@@ -1,4 +1,5 @@
-// Weight gradients, accumulated while the rows that they are computed from are in the cache. Printed between columns.h and thread.h.
+// Weight gradients, accumulated while the rows that they are computed from are in the cache. `generate_source` inserts this file after
+// columns.h and before thread.h.
 
 // The gradient (N, K) of a weight and, with `has_bias`, the gradient (N) of its bias. The accumulator has the bias as its last column.
 struct WeightGradient {
@@ -13,15 +14,15 @@ struct WeightGradient {
 // appended to the input for the bias. The sum is stored in panels like a packed matrix.
 struct OuterProducts {
     int64_t N, K, depth, row_stride;
-    real *share = nullptr, *rows = nullptr, *panels = nullptr;
+    real *partial_sum = nullptr, *rows = nullptr, *panels = nullptr;
 
-    void open(WeightGradient of, int64_t most, real* memory) {
-        N = of.N, K = of.K, depth = of.depth(), row_stride = depth | 1, share = memory;
-        for (int64_t i = 0; i < of.size(); i++) share[i] = 0;
-        rows = new real[most * row_stride];
-        panels = new real[round_up(N, NR) * most]();
+    void allocate(WeightGradient gradient, int64_t max_rows, real* partial_sum) {
+        N = gradient.N, K = gradient.K, depth = gradient.depth(), row_stride = depth | 1, this->partial_sum = partial_sum;
+        for (int64_t i = 0; i < gradient.size(); i++) partial_sum[i] = 0;
+        rows = new real[max_rows * row_stride];
+        panels = new real[round_up(N, NR) * max_rows]();
     }
-    void close() { delete[] rows, delete[] panels; }
+    void release() { delete[] rows, delete[] panels; }
 
     template <class Argument> void gather(int64_t count, Argument argument) {
         for (int64_t r = 0; r < count; r++) {
@@ -45,7 +46,7 @@ struct OuterProducts {
         for (int64_t n = 0; n < N; n += NR)
             for (int64_t i = 0; i < tall; i++) {
                 const int64_t first = i * depth / tall, last = (i + 1) * depth / tall;
-                real* sum = share + n * depth + first * NR;
+                real* sum = partial_sum + n * depth + first * NR;
                 tiles<MR, true>(int(last - first), count, rows + first, row_stride, panels + n * count, NR, sum, NR, sum, NR, NR);
             }
     }
@@ -55,15 +56,15 @@ struct OuterProducts {
     template <class Argument> void add(int64_t count, Argument argument, const real* gradient) {
         gather(count, argument);
         for (int64_t n = 0; n < N; n += NR) {
-            real* sum = share + n * depth;
+            real* sum = partial_sum + n * depth;
             tiles<MR, true>(int(depth), count, rows, row_stride, gradient + n, N, sum, NR, sum, NR, NR);
         }
     }
 };
 
-// Sums the partial sums of all threads, `next` elements apart, into the gradient. Transposes in squares so that whole cache lines are
-// written.
-static void sum_shares(WeightGradient to, const real* shares, int64_t next, int64_t threads) {
+// Adds up the partial sums of all threads, `thread_stride` elements apart, into the gradient. Transposes in squares so that whole cache
+// lines are written.
+static void reduce_partial_sums(WeightGradient to, const real* partial_sums, int64_t thread_stride, int64_t threads) {
     const int64_t depth = to.depth();
 #pragma omp for
     for (int64_t n0 = 0; n0 < to.N; n0 += VL)
@@ -71,9 +72,9 @@ static void sum_shares(WeightGradient to, const real* shares, int64_t next, int6
             const int64_t tall = depth - k0 < VL ? depth - k0 : VL, wide = to.N - n0 < VL ? to.N - n0 : VL;
             real square[VL][VL];
             for (int64_t k = 0; k < tall; k++) {
-                const real* share = shares + n0 / NR * NR * depth + (k0 + k) * NR + n0 % NR;
+                const real* partial_sum = partial_sums + n0 / NR * NR * depth + (k0 + k) * NR + n0 % NR;
                 V sum = {};
-                for (int64_t i = 0; i < threads; i++) sum += load(share + i * next, VL);
+                for (int64_t i = 0; i < threads; i++) sum += load(partial_sum + i * thread_stride, VL);
                 store(square[k], sum, VL);
             }
             for (int64_t n = 0; n < wide; n++)

@@ -1,5 +1,5 @@
 // Loads and stores of vectors, and products of a few rows with a packed matrix: panels of NR columns, multiplied by register tiles of up
-// to MR rows. Printed after vector.h and the tables of the plan.
+// to MR rows. `generate_source` inserts this file after vector.h and the tables of the plan, and before columns.h.
 
 static inline V load(const real* p, int64_t n) {
     V v = {};
@@ -31,15 +31,15 @@ template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
 }
 
 // c = base + a · panel for the first `columns` columns of the panel. base has row stride ldb and may be c, a bias (ldb = 0), or null for
-// zero. TRANSPOSED: a is stored by columns. `next` is the row stride of the panel: NR, or more if it is part of a wider matrix.
+// zero. TRANSPOSED: a is stored by columns. `panel_stride` is the row stride of the panel: NR, or more if it is part of a wider matrix.
 template <int ROWS, bool TRANSPOSED, int WIDE = 2>
-static void tile(int64_t K, const real* a, int64_t lda, const real* panel, int64_t next, const real* base, int64_t ldb, real* c,
+static void tile(int64_t K, const real* a, int64_t lda, const real* panel, int64_t panel_stride, const real* base, int64_t ldb, real* c,
                  int64_t ldc, int64_t columns) {
-    if (WIDE == 2 && columns <= VL) return tile<ROWS, TRANSPOSED, 1>(K, a, lda, panel, next, base, ldb, c, ldc, columns);
+    if (WIDE == 2 && columns <= VL) return tile<ROWS, TRANSPOSED, 1>(K, a, lda, panel, panel_stride, base, ldb, c, ldc, columns);
     V acc[ROWS][WIDE] = {};
     for (int64_t k = 0; k < K; k++) {
         V right[WIDE];
-        for (int j = 0; j < WIDE; j++) right[j] = load(panel + k * next + j * VL, VL);
+        for (int j = 0; j < WIDE; j++) right[j] = load(panel + k * panel_stride + j * VL, VL);
 #pragma GCC unroll 16
         for (int m = 0; m < ROWS; m++) {
             const V x = splat(TRANSPOSED ? a[k * lda + m] : a[m * lda + k]);
@@ -60,17 +60,17 @@ template <int ROWS, bool TRANSPOSED, class... Rest> static void tiles(int rows, 
     else if constexpr (ROWS > 1) tiles<ROWS - 1, TRANSPOSED>(rows, rest...);
 }
 
-// c (rows, N) = base + a (rows, K) · panels, repeated `times` times; `next` is what a, base and c advance by each time.
-struct Next { int64_t a, base, c; };
+// c (rows, N) = base + a (rows, K) · panels, repeated `times` times; `strides` is what a, base and c advance by each time.
+struct Strides { int64_t a, base, c; };
 static void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, const real* panels, const real* base, int64_t ldb,
-                    real* c, int64_t ldc, int64_t times = 1, Next next = {0, 0, 0}) {
+                    real* c, int64_t ldc, int64_t times = 1, Strides strides = {0, 0, 0}) {
     const int64_t count = (rows + MR - 1) / MR;
     for (int64_t n = 0; n < N; n += NR)
         for (int64_t t = 0; t < times; t++)
             for (int64_t i = 0; i < count; i++) {
                 const int64_t first = i * rows / count, last = (i + 1) * rows / count;
-                tiles<MR, false>(int(last - first), K, a + t * next.a + first * lda, lda, panels + n * K, NR,
-                          base ? base + t * next.base + first * ldb + n : base, ldb, c + t * next.c + first * ldc + n, ldc, N - n);
+                tiles<MR, false>(int(last - first), K, a + t * strides.a + first * lda, lda, panels + n * K, NR,
+                          base ? base + t * strides.base + first * ldb + n : base, ldb, c + t * strides.c + first * ldc + n, ldc, N - n);
             }
 }
 

@@ -27,7 +27,7 @@ class Launch:
     """Holds what both kernels take: the plan as tuples, the sizes, the counters of the barrier and the launch options.
 
     Args:
-        loop: the pass to run.
+        inputs: the pass to run.
         tiles: the tile configuration to run it with.
     """
 
@@ -38,12 +38,12 @@ class Launch:
         groups = self.layout.groups
         self.products = [(g, k, i) for g, group in enumerate(groups) for k, i in enumerate(group.terms)]
         self.counts = tuple(len(group.terms) for group in groups)
-        self.sources = tuple(group.state if group.computed < 0 else len(inputs.states) + group.computed for group in groups)
+        self.operand_index = tuple(group.state if group.computed < 0 else len(inputs.states) + group.computed for group in groups)
         self.stages = tuple(group.stage for group in groups)
-        self.store_first = tuple(s in self.sources for s in range(len(inputs.states)))
+        self.store_before_barrier = tuple(s in self.operand_index for s in range(len(inputs.states)))
         computed = [group for group in groups if group.computed >= 0]
-        leads = {group.stage: group.computed for group in computed if group.starts_stage}
-        self.computed_arguments = tuple((group.stage, group.computed - leads[group.stage]) for group in computed)
+        first_computed_of_stage = {group.stage: group.computed for group in computed if group.runs_stage_function}
+        self.computed_arguments = tuple((group.stage, group.computed - first_computed_of_stage[group.stage]) for group in computed)
         batch_tiles = -(-self.B // tiles.BB)
         self.counters = torch.zeros(batch_tiles * COUNTER_STRIDE.value, dtype=torch.int32, device=inputs.states[0].device)
         precision = "tf32" if allows_tf32() else "ieee"
@@ -67,9 +67,9 @@ class Launch:
     def finish_gradients(self, filled: Gradients) -> Gradients:
         """Adds what the backward kernel leaves out: the products of the first step, and the sums over batch tiles."""
         for g, k, i in self.products:
-            if self.sources[g] < len(self.inputs.states):
+            if self.operand_index[g] < len(self.inputs.states):
                 weight = self.inputs.weights[g][k * self.H : (k + 1) * self.H]
-                filled.states[self.sources[g]] += self.view_slot(filled.terms, i)[0][0] @ weight
+                filled.states[self.operand_index[g]] += self.view_slot(filled.terms, i)[0][0] @ weight
         vectors = [d.sum(0).to(v.dtype) for d, v in zip(filled.vectors, self.inputs.vectors, strict=True)]
         states = [d.to(s.dtype) for d, s in zip(filled.states, self.inputs.states, strict=True)]
         return Gradients(filled.terms, vectors, states)
@@ -136,7 +136,7 @@ def forward_arguments(launch: Launch, result: ForwardResult) -> tuple[Any, ...]:
     return (
         *jit_functions(plan, "forward"), len(plan.step.inputs), len(plan.states), launch.barriers_per_step,
         triton.next_power_of_2(max(launch.counts)), *transpose(launch.collect_loads(inputs.hoisted), 3), *transpose(writes, 3),
-        tuple(inputs.weights), launch.counts, launch.sources, launch.store_first, launch.stages, groups, columns,
+        tuple(inputs.weights), launch.counts, launch.operand_index, launch.store_before_barrier, launch.stages, groups, columns,
         tuple(map(launch.input_index, terms)), launch.computed_arguments, tuple(inputs.states), tuple(result.history),
         tuple(result.arguments), launch.counters, *launch.sizes,
     )  # fmt: skip
@@ -156,7 +156,7 @@ def backward_arguments(
         *transpose(launch.collect_loads(inputs.terms), 3), *transpose(writes, 3),
         tuple(computed.get(i, -1) for i in range(len(launch.plan.terms))),
         tuple(i in terms for i in range(len(launch.plan.terms))),
-        tuple(inputs.weights), launch.counts, launch.sources, groups, columns, *transpose(d_terms, 2), launch.computed_arguments,
+        tuple(inputs.weights), launch.counts, launch.operand_index, groups, columns, *transpose(d_terms, 2), launch.computed_arguments,
         tuple(inputs.states), tuple(result.history), dy, tuple(d_final), tuple(filled.states), tuple(filled.vectors), launch.counters,
         *launch.sizes,
     )  # fmt: skip

@@ -33,7 +33,7 @@ SOURCES = ("persistent/time_loop", "persistent/matrices", "persistent/grid_barri
 """The modules whose source the kernels are compiled from."""
 
 MAX_REPEATS = 2.0
-"""Special functions that a thread computes over its share of them, at most."""
+"""Maximum ratio of the special functions that a thread computes to its share of them."""
 
 MUFU_COUNT = {"sigmoid": 2, "tanh": 2, "softplus": 2, "exp": 1, "log": 1, "sqrt": 1}
 """Instructions of the special function unit (MUFU) in a function; a division has one too."""
@@ -145,9 +145,9 @@ def shared_memory_cycles(name: str) -> int:
 def judge(work: Pass, tiles: Tiles, used: "Resources") -> Verdict:
     """Returns the verdict on the compiled kernel of a pass."""
     names = Counter(found := longest_loop(used.sass))
-    of, lanes = product_shape(work, tiles), 32 * tiles.warps
+    product, lanes = product_shape(work, tiles), 32 * tiles.warps
     each = {name: count * (tiles.warps // 4 if name.startswith("HGMMA") else tiles.warps) for name, count in names.items()}
-    needed = of.count * max(16, of.rows) * max(8, of.columns) * of.inner
+    needed = product.count * max(16, product.rows) * max(8, product.columns) * product.inner
     share = count_special_functions(work.plan, work.direction) * -(-tiles.BB * tiles.BN // lanes)
     mufu = sum(count for name, count in names.items() if name.startswith("MUFU"))
     return Verdict(
@@ -175,7 +175,7 @@ Key = tuple[object, ...]
 
 
 def kernel_key(step: str, work: Pass, tiles: Tiles) -> Key:
-    """Returns the key of a compiled kernel, which doesn't depend on the batch. `step` is the fingerprint of the plan."""
+    """Returns the key of a compiled kernel, which doesn't depend on the batch. `step` is the hash of the plan's functions."""
     return step, work.direction, work.H, str(work.dtype).removeprefix("torch."), work.tf32, *asdict(tiles).values()
 
 

@@ -4,11 +4,14 @@
 program can hold all matrices, a batch tile has one program and no barrier. Otherwise its programs share the matrices, and all of them
 must be on the device at once, or the plan is unsupported.
 
-On an H200 (triton 3.6) the barrier takes 0.52 µs for one program, 0.88 µs for 64 and 0.93 µs for 132. Two barriers without a fence were
-measured there with the same tiles, and are slower in the geometric mean. Both fill the exchanged tensors with a NaN that no program
-stores, and read a tile again if it contains one. Polling one element of each program instead of a counter takes 1.10 × the time forward
-(28 kernels, 0.84 to 1.57) and 1.12 × backward (14). A relaxed counter as a hint takes 1.03 × (7) and 1.16 × (6). Reading again costs
-more than the fence if tiles are wide. Only LSTM H=768 B=16 forward gained, from 2.57 to 2.28 µs.
+On an H200 (triton 3.6) the barrier takes 0.52 µs for one program, 0.88 µs for 64 and 0.93 µs for 132. Two variants without a fence were
+measured there with the same tiles. Both fill the exchanged tensors with a NaN that no program stores, and read a tile again if it contains
+one. The geometric mean of the ratios of their time to that of the barrier is above 1:
+
+    variant 1 polls one element per program: 1.10 forward (28 kernels, range 0.84–1.57), 1.12 backward (14 kernels)
+    variant 2 polls a relaxed counter, as a hint that a tile is complete: 1.03 forward (7 kernels), 1.16 backward (6 kernels)
+
+Reading a tile again costs more than the fence if tiles are wide. Only LSTM H=768 B=16 forward gained, from 2.57 to 2.28 µs.
 """
 
 import os
@@ -32,27 +35,28 @@ from kernels.schedules.persistent.tuning import order_tilings
 
 COMPUTES_PROJECTIONS = False
 ATTEMPTS = 3
-"""Tile configurations that are compiled, at most, to find one without spills."""
+"""Maximum number of tile configurations that are compiled to find one without spills."""
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
-    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
+    """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if not plan.stages:
         return f"keeps recurrent matrices on chip, and {plan.cell.name} has none"
     if plan.stencil_inputs:
-        return f"knows no stencils, and {plan.cell.name} has one: use stepwise"
+        return f"does not support stencils, and {plan.cell.name} has one: use stepwise"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"needs a GPU, not a {device.type} (TRITON_INTERPRET=1 runs it in Triton's interpreter, to check it)"
     if device.type != "cuda" and dtype == torch.bfloat16:
-        return "computes in float32 or float16 in Triton's interpreter, whose products know no bfloat16"
+        return "computes in float32 or float16 in Triton's interpreter, whose products do not support bfloat16"
     passes = [Pass(plan, direction, B, H, dtype, allows_tf32()) for direction in DIRECTIONS]
     limit = describe_limit(device)
     fits = all(can_tile(work, device) for work in passes)
     if not fits or (limit and not all(can_launch(work, usable_chip(device.index or 0)) for work in passes)):
         size = f"B={B} H={H} in {str(dtype).removeprefix('torch.')}"
-        return f"{plan.cell.name} at {size} doesn't fit this device at once{limit}: use stepwise"
+        missing = f"needs more shared memory or more co-resident programs for {plan.cell.name} at {size}"
+        return f"{missing} than this GPU offers{limit}: use stepwise"
     return None
 
 
@@ -75,7 +79,7 @@ def can_tile(work: Pass, device: torch.device) -> bool:
 @cache
 def can_launch(work: Pass, chip: Chip) -> bool:
     """Returns whether the driver would launch the kernel of a pass on the current device."""
-    return count_spills(work, first_without_spills(work, chip, count_spills), False) is not None
+    return compile_and_count_spills(work, first_without_spills(work, chip, compile_and_count_spills), False) is not None
 
 
 def tiling_for(work: Pass, device: torch.device, reduced: bool = False) -> Tiles:
@@ -84,7 +88,7 @@ def tiling_for(work: Pass, device: torch.device, reduced: bool = False) -> Tiles
     In the interpreter, whose programs run one after another, one program holds everything.
     """
     if device.type == "cuda":
-        return first_without_spills(work, usable_chip(device.index or 0), count_spills, reduced)
+        return first_without_spills(work, usable_chip(device.index or 0), compile_and_count_spills, reduced)
     return Tiles(16, next_pow2(work.H), min(64, next_pow2(work.H)), 4)
 
 
@@ -98,8 +102,8 @@ def first_without_spills(work: Pass, chip: Chip, count_spills: Callable[[Pass, T
     Args:
         work: the pass.
         chip: the device.
-        count_spills: the function of that name, or a stub.
-        reduced: whether to compile the reduced kernel, see `compile_kernel`.
+        count_spills: `compile_and_count_spills`, or a stub.
+        reduced: whether to compile the kernel without the optional tensors, see `compile_kernel`.
     """
     found = order_tilings(work, chip)
     assert found, "called for a pass that `unsupported_reason` refuses"
@@ -113,7 +117,7 @@ def first_without_spills(work: Pass, chip: Chip, count_spills: Callable[[Pass, T
     return launching or found[0]
 
 
-def count_spills(work: Pass, tiles: Tiles, reduced: bool) -> int | None:
+def compile_and_count_spills(work: Pass, tiles: Tiles, reduced: bool) -> int | None:
     """Compiles the kernel of a pass for the current GPU and returns the registers that a thread spills.
 
     Returns None if it can't be compiled or loaded, or if the driver can't have all programs of a barrier on the device at once.
@@ -155,15 +159,15 @@ def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_fin
 
 def random_inputs(work: Pass, T: int, device: torch.device) -> PassInputs:
     """Returns the inputs of a training pass of this size over T time steps with random contents, to compile or to time its kernels."""
-    slots, H = layout(work.plan), work.H
+    buffer_layout, H = layout(work.plan), work.H
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(shape, device=device).to(work.dtype)
 
-    terms = [normal(T, work.B, G, H) for G in slots.widths]
-    recurrent_only = {slots.slots[i][0] for i in slots.recurrent_only}
+    terms = [normal(T, work.B, G, H) for G in buffer_layout.widths]
+    recurrent_only = {buffer_layout.slots[i][0] for i in buffer_layout.recurrent_only}
     hoisted = [None if k in recurrent_only else t.clone() for k, t in enumerate(terms)]
-    weights = [normal(len(group.terms) * H, H) / H**0.5 for group in slots.groups]
+    weights = [normal(len(group.terms) * H, H) / H**0.5 for group in buffer_layout.groups]
     return PassInputs(
         work.plan, T, [], hoisted, terms, [normal(H) for _ in work.plan.vectors], weights, [normal(work.B, H) for _ in work.plan.states]
     )
@@ -173,8 +177,8 @@ def compile_kernel(work: Pass, tiles: Tiles, reduced: bool = False) -> Any:
     """Compiles the kernel of a pass without launching it, for the current GPU or the one that `compile_for.target_device` sets.
 
     Args:
-        reduced: whether to compile the kernel of a smaller call than a training step: a forward pass that saves nothing for a backward
-            pass, or a backward pass without the gradient of the output (no dy).
+        reduced: whether to compile the kernel without the optional tensors: a forward pass that saves nothing for a backward pass, or a
+            backward pass without the gradient of the output (no dy).
 
     Returns:
         Triton's compiled kernel.

@@ -1,11 +1,11 @@
 """Tile configurations of the persistent kernels, and a cost model that ranks them."""
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import product
 from typing import Literal
 
 import torch
@@ -19,14 +19,14 @@ RESERVED_BYTES = 20 * 1024
 """Bytes of shared memory left for operands on their way to the tensor cores and for layout conversions of sums."""
 
 MAX_INNER = 512
-"""Elements of the inner side that a program loads at once, at most: registers don't hold more."""
+"""Maximum number of elements of the inner side that a program loads at once: registers don't hold more."""
 
 PREFETCH_BYTES = 32 * 1024
-"""Bytes of operands that are prefetched, at most: 32 to 64 registers of a thread."""
+"""Maximum number of bytes of operands that are prefetched: 32 to 64 registers of a thread."""
 
 MAX_UNROLLED_FMA = 2**14
-"""FMAs of a thread in a step without tensor cores, at most: they are all unrolled, and a quarter of them takes the compiler 12 s, three
-times as many take minutes."""
+"""Maximum number of FMAs of a thread in a step without tensor cores: they are all unrolled. The compiler takes 12 s for a quarter of them,
+and minutes for three times as many."""
 
 TENSOR_CORE_RATE = {True: 2.9e12, False: 1.8e12}
 """FMAs per second of one multiprocessor by warpgroup instructions (True: 766 TFLOP/s on 132 of them) and by warp instructions (False)."""
@@ -44,7 +44,7 @@ COST = {
 bench.harness.fit_cost_model`."""
 
 MAX_REGISTERS = 255
-"""Registers of a thread, at most: more are spilled."""
+"""Maximum number of registers of a thread: more are spilled."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def enumerate_tilings(work: Pass, chip: Chip) -> Iterator[Tiles]:
     """Yields every configuration that fits: the matrices in shared memory and, if there is a barrier, all programs on the chip at once."""
     widths = [BN for BN in (8, 16, 32, 64, 128, 256) if next_pow2(work.H) >= BN]
     batches = [BB for BB in (16, 32, 64, 128) if next_pow2(work.B) >= BB]
-    for BN, BB, (warps, split), units in product(widths, batches, WARPS_AND_SLICES, (True, False)):
+    for BN, BB, (warps, split), units in itertools.product(widths, batches, WARPS_AND_SLICES, (True, False)):
         if (units and work.stacked > 4) or (split > 1 and BB > 32):
             continue  # more matrices than `unstack` takes, or sums that registers can't hold
         if units and BN * (work.stacked if work.direction == "forward" else 1) < 16:
@@ -191,7 +191,7 @@ class Product:
     warpgroup: bool
 
     @property
-    def steps(self) -> int:
+    def wgmma_count(self) -> int:
         """Warpgroup instructions of a step, each 64 rows by 16 of the inner side."""
         return self.count * max(1, self.rows // 64) * self.inner // 16
 
@@ -225,21 +225,22 @@ def count_costs(work: Pass, chip: Chip, tiles: Tiles) -> dict[str, float]:
         unstack: 1 where a stacked tile is split through shared memory.
         pointwise: elements of a thread times matrices, with the elements that other warps repeat.
     """
-    of, size = product_shape(work, tiles), work.dtype.itemsize
-    k_blocks, row, stored = of.operands * work.k_blocks(tiles), min(work.B, tiles.BB) * work.H * size, tiles.BB * of.inner * size
-    stacked, again = tiles.units_as_rows and work.direction == "forward" and work.stacked > 1, tiles.warps / of.busy_warps
-    single = work.direction == "backward" and tiles.BN == 8 and tiles.split > 1
+    product, size = product_shape(work, tiles), work.dtype.itemsize
+    k_blocks, row, stored = product.operands * work.k_blocks(tiles), min(work.B, tiles.BB) * work.H * size, tiles.BB * product.inner * size
+    stacked, repeat_factor = tiles.units_as_rows and work.direction == "forward" and work.stacked > 1, tiles.warps / product.busy_warps
+    scalar_reads = work.direction == "backward" and tiles.BN == 8 and tiles.split > 1
     if tiles.split > 1:
-        read = work.weight_bytes(tiles) * (not single) + of.operands * stored
+        read = work.weight_bytes(tiles) * (not scalar_reads) + product.operands * stored
     else:
-        read = of.count * tiles.warps * (max(16, of.rows // of.busy_warps) + of.columns) * of.inner * size
-    repeated = 1.0 if tiles.split > 1 or stacked else again
+        read = product.count * tiles.warps * (max(16, product.rows // product.busy_warps) + product.columns) * product.inner * size
+    repeated = 1.0 if tiles.split > 1 or stacked else repeat_factor
     return {
         "step": 1, "load_round": len(work.groups) * -(-k_blocks // len(work.groups) // tiles.prefetch),
-        "l2_read": of.operands * row, "l2_read_all": of.operands * row * tiles.grid(work.B, work.H), "smem_write": of.operands * stored,
-        "k_block": 0 if of.warpgroup else k_blocks, "fence": k_blocks if of.warpgroup else 0, "smem_read": 0 if of.warpgroup else read,
-        "smem_scalar_read": work.weight_bytes(tiles) if single else 0,
-        "mma_chain": 0 if of.warpgroup else of.operands * of.inner / 16 / tiles.split,
+        "l2_read": product.operands * row, "l2_read_all": product.operands * row * tiles.grid(work.B, work.H),
+        "smem_write": product.operands * stored, "k_block": 0 if product.warpgroup else k_blocks,
+        "fence": k_blocks if product.warpgroup else 0, "smem_read": 0 if product.warpgroup else read,
+        "smem_scalar_read": work.weight_bytes(tiles) if scalar_reads else 0,
+        "mma_chain": 0 if product.warpgroup else product.operands * product.inner / 16 / tiles.split,
         "repeated_warps": tiles.warps == 8 and tiles.split == 1, "unstack": stacked,
         "pointwise": sum(work.groups) * max(1, tiles.BB * tiles.BN * repeated / 32 / tiles.warps),
     }  # fmt: skip
@@ -251,9 +252,9 @@ def estimate_seconds(work: Pass, chip: Chip, tiles: Tiles) -> float:
     Adds up the parts of `count_costs`, the products at the rate of the tensor cores, and the barriers (0.52 µs, and 0.06 µs each time
     that the number of programs doubles), times the waves of programs.
     """
-    of, programs = product_shape(work, tiles), tiles.programs(work.H)
-    rate = FMA_RATE if work.no_tensor_cores else TENSOR_CORE_RATE[of.warpgroup]
-    multiply = of.count * max(16, of.rows) * max(8, of.columns) * of.inner * tiles.warps / of.busy_warps / rate
+    product, programs = product_shape(work, tiles), tiles.programs(work.H)
+    rate = FMA_RATE if work.no_tensor_cores else TENSOR_CORE_RATE[product.warpgroup]
+    multiply = product.count * max(16, product.rows) * max(8, product.columns) * product.inner * tiles.warps / product.busy_warps / rate
     barriers = 1 + sum(stage.argument is not None for stage in work.plan.stages)
     barrier = barriers * (0.52e-6 + 0.06e-6 * math.log2(programs)) if programs > 1 else 0.0
     waves = -(-tiles.grid(work.B, work.H) // chip.multiprocessors)
@@ -266,15 +267,17 @@ def estimate_registers(work: Pass, tiles: Tiles) -> float:
     Counts the operands that are prefetched and three blocks more, the fragments of a block, the sums and the pointwise step; with
     warpgroup instructions, registers for each of them.
     """
-    of, lanes, size = product_shape(work, tiles), 32 * tiles.warps, work.dtype.itemsize
-    sums = (of.count if work.direction == "forward" else 1) * of.rows * of.columns * tiles.split / lanes * (tiles.warps / of.busy_warps)
+    product, lanes, size = product_shape(work, tiles), 32 * tiles.warps, work.dtype.itemsize
+    tile_size = product.rows * product.columns
+    sums = (product.count if work.direction == "forward" else 1) * tile_size * tiles.split / lanes * (tiles.warps / product.busy_warps)
     pointwise = sum(work.groups) * max(1, tiles.BB * tiles.BN / lanes) * (4 if work.direction == "backward" else 1)
-    if of.warpgroup:
-        return 92 + 2.5 * of.steps + sums
-    ahead = min(of.operands * work.k_blocks(tiles), tiles.prefetch + 3) * tiles.BB * tiles.BK * tiles.split * size / 4 / lanes
-    side = max(16, of.rows * tiles.split // of.busy_warps) + of.columns
-    fragments = side * min(tiles.BK, 128) * size / 128 / (2 if work.direction == "forward" else 1)
-    return 40 + ahead + fragments + sums + pointwise
+    if product.warpgroup:
+        return 92 + 2.5 * product.wgmma_count + sums
+    blocks = min(product.operands * work.k_blocks(tiles), tiles.prefetch + 3)
+    prefetched_registers = blocks * tiles.BB * tiles.BK * tiles.split * size / 4 / lanes
+    operand_edge = max(16, product.rows * tiles.split // product.busy_warps) + product.columns
+    fragments = operand_edge * min(tiles.BK, 128) * size / 128 / (2 if work.direction == "forward" else 1)
+    return 40 + prefetched_registers + fragments + sums + pointwise
 
 
 @cache

@@ -35,7 +35,7 @@ class TuningEntry:
     """The fastest configuration of a schedule for one pass.
 
     Attributes:
-        step: the fingerprint of the plan.
+        step: the hash of the plan's functions, from `fingerprint`.
         tiles: the tile configuration; None for `stepwise`, which has none, and where no configuration gave right results.
         seconds: of one time step.
         tried: how many configurations were timed.
@@ -117,7 +117,7 @@ def parse_value(kind: Any, given: Any, where: str) -> Any:
 
 @cache
 def fingerprint(plan: Plan) -> str:
-    """Returns a hash of what a step computes: a cell of the same name with other equations has another one."""
+    """Returns the hash of the plan's functions: a cell of the same name with other equations has another one."""
     functions = [plan.step, *(stage.argument for stage in plan.stages if stage.argument)]
     return hashlib.sha256("".join(print_source(f, TRITON) for f in functions).encode()).hexdigest()[:12]
 
@@ -149,7 +149,7 @@ def add_entry(chip: Chip, entry: TuningEntry) -> None:
     entries[(*map(str, key), entry.B)] = entry
     ordered = sorted(entries.values(), key=lambda e: (e.cell, e.dtype, e.tf32, e.H, e.B, e.direction, e.schedule))
     write_entries(table_path(chip), ordered)
-    for cached in (load_table, order_tilings, choose_schedule):
+    for cached in (load_table, order_tilings, persistent_or_stepwise):
         cached.cache_clear()
 
 
@@ -198,7 +198,7 @@ LAUNCH_SECONDS = 2.5e-6
 
 
 @cache
-def choose_schedule(plan: Plan, B: int, H: int, dtype: torch.dtype, tf32: bool, chip: Chip) -> Schedule:
+def persistent_or_stepwise(plan: Plan, B: int, H: int, dtype: torch.dtype, tf32: bool, chip: Chip) -> Schedule:
     """Returns the schedule with the faster training step: by the tuning table if it has both schedules, else by the cost model."""
     total: dict[Schedule, float] = {"persistent": 0.0, "stepwise": 0.0}
     passes = [Pass(plan, direction, B, H, dtype, tf32) for direction in DIRECTIONS]

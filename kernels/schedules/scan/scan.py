@@ -23,17 +23,17 @@ BLOCK = 128
 """Elements of a program, one per thread: a batch of 64 at H = 512 is 256 programs."""
 
 MIN_CHUNK = 64
-"""Steps of a chunk, at least: with fewer, combining the chunks takes longer than running them in sequence."""
+"""Minimum number of steps of a chunk: with fewer, combining the chunks takes longer than running them in sequence."""
 
 PROGRAMS_PER_MULTIPROCESSOR = 4
 """Programs that keep a multiprocessor busy: 512 threads, each with the loads of several steps in flight. An assumption, not measured."""
 
 MAX_STATES = 2
-"""States that a step reads, at most, for time to be split: the map of a chunk has the square of that number of elements."""
+"""Maximum number of states that a step reads for time to be split: the map of a chunk has the square of that number of elements."""
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
-    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
+    """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if plan.stages:
         return f"runs cells without a product in the loop, and {plan.cell.name} has W.{' and W.'.join(dict.fromkeys(plan.recurrent))}"
     if any(leaf.op not in ("state", "term", "vector") for leaf in plan.step.inputs):

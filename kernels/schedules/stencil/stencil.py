@@ -24,19 +24,19 @@ from kernels.schedules.stepwise.pointwise_kernel import jit_function
 
 COMPUTES_PROJECTIONS = False
 MAX_UNITS = 2048
-"""Units of a program that holds the whole grid, at most: 512 threads of 128 registers with four units each. Twice as many spill in the
-adjoint."""
+"""Maximum number of units of a program that holds the whole grid: 512 threads of 128 registers with four units each. Twice as many spill in
+the adjoint."""
 UNITS_PER_PROGRAM = 1024
 """Units of a program that holds a part of a grid. Twice as many spill in the adjoint if the equation is longer than that of a wave.
 Not tuned."""
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
-    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
+    """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if not plan.stencil_inputs:
         return f"is for units that look at their neighbours, and those of {plan.cell.name} don't"
     if plan.stages:
-        return f"knows no matrices in the loop, and {plan.cell.name} has some: use stepwise"
+        return f"does not support matrices in the loop, and {plan.cell.name} has some: use stepwise"
     if dtype != torch.float32:
         return f"computes in float32, not {str(dtype).removeprefix('torch.')}: a wave is a small difference of two states"
     if H > MAX_UNITS and device.type == "cuda" and (most := UNITS_PER_PROGRAM * usable_chip(device.index or 0).multiprocessors) < H:

@@ -19,7 +19,7 @@ from kernels.schedules.stepwise.steps import BackwardSteps, ForwardSteps, Steps
 
 CHUNK = 32
 MAX_IDLE = 64
-"""Idle chunks that are cached, at most; each holds the memory of its steps. Chunks in use are not counted."""
+"""Maximum number of idle chunks that are cached; each holds the memory of its steps. Chunks in use are not counted."""
 
 Chunk = tuple[Steps, Callable[[], None]]
 """The steps, into whose tensors a call copies, and a function that replays their graph."""
@@ -180,7 +180,7 @@ def forward(steps: ForwardSteps) -> int:
             copy(slice_chunk(steps.inputs.hoisted, t), chunk.inputs.hoisted)
             replay()
             if steps.inputs.save_for_backward:
-                for k in steps.inputs.layout.accumulated:
+                for k in steps.inputs.layout.recurrent_buffers:
                     steps.inputs.terms[k][t : t + CHUNK].copy_(chunk.inputs.terms[k])
             copy(chunk.result.arguments, slice_chunk(steps.result.arguments, t))
             for new, old in zip(chunk.result.history, steps.result.history, strict=True):

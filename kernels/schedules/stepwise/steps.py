@@ -82,7 +82,7 @@ class ForwardSteps(Steps):
     def run_step(self, t: int) -> None:
         groups = self.inputs.layout.groups
         for g, group in enumerate(groups):
-            if group.starts_stage:
+            if group.runs_stage_function:
                 time = int(self.inputs.save_for_backward)
                 outputs = [Operand(a, 1, time) for a in self.arguments]
                 self.run_pointwise(group.stage, t, [(k, o, False) for k, o in enumerate(outputs[group.computed :])])
@@ -146,7 +146,7 @@ class BackwardSteps(Steps):
             self.carried[stencil_input.state] += stencil_input.stencil.transposed(d)
         for g in reversed(range(len(groups))):
             torch.mm(self.products[g], self.inputs.weights[g], out=self.d_operands[g])
-            if groups[g].starts_stage:
+            if groups[g].runs_stage_function:
                 count = len(self.function_of_stage(groups[g].stage).outputs)
                 self.run_pointwise(groups[g].stage, t, [[Operand(d)] for d in self.d_computed[groups[g].computed :][:count]])
 

@@ -26,7 +26,7 @@ COMPUTES_PROJECTIONS = False
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
-    """Returns why this schedule can't run a plan on a device, behind the backend's name; None if it can."""
+    """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if cuda_graph is None:
         return "needs triton, which is not installed"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
