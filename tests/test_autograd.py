@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from kernels import RNN
+from kernels.layer.autograd import contiguous_slots
 
 BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])
 
@@ -99,3 +100,8 @@ def test_second_derivatives_eager():
     rnn, x = RNN("gru", D, H, backend="eager"), torch.randn(T, B, D, requires_grad=True)
     torch.autograd.grad(rnn(x)[0].square().sum(), x, create_graph=True)[0].sum().backward()
     assert x.grad.isfinite().all()
+
+
+def test_slots_apart_are_ranges_apart():
+    """Slots of one buffer with another between them, and slots of two buffers."""
+    assert list(contiguous_slots([(0, 0), (0, 1), (0, 3), (1, 4)])) == [(0, 2, 0, 0), (2, 1, 0, 3), (3, 1, 1, 4)]

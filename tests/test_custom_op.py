@@ -99,16 +99,18 @@ def test_a_cell_of_ones_own(monkeypatch):
     assert error(compiled(x)[0], rnn(x)[0]) <= TOLERANCE["two ways", torch.float32]
     name = custom_op.register(rnn.cell)
     assert name.startswith("own#") and custom_op.register(rnn.cell) == name
+    assert custom_op.register(Cell(other_own("gru"))) != "gru", "it is not the built-in one"
     assert custom_op.register(Cell(other_own())) != name  # in another process, which of the two came first is not known
     monkeypatch.setattr(custom_op, "CELLS_BY_NAME", {})
     with pytest.raises(RuntimeError, match="own is not built in: construct RNN"):
         custom_op.find_plan(name, True)
 
 
-def other_own():
+def other_own(name="own"):
     def own(h, x, W):
         return tanh(W.x(x) - W.h(h))
 
+    own.__name__ = name
     return own
 
 
