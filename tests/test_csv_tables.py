@@ -90,16 +90,16 @@ def test_one_table_is_written_four_ways():
         Column("ms", "time", "ms", format_ms, at="a"),
         Column("b, ms", "time", "ms", format_ms, at="b"),
     ]
-    made = Table("Times", columns, [["x<y", Estimate(1e-3, 9e-4, 2e-3, 5), "oom"], ["z", None, 0.25]], across="backend")
-    assert write_markdown(made).splitlines()[-2:] == ["| x&lt;y | 1.00 |     oom |", "| z      |    – |     250 |"]
+    made = Table("Times", columns, [["x<y", Estimate(1e-3, 9e-4, 2e-3, 5), "oom"], ["z", None, 0.1234567891]], across="backend")
+    assert write_markdown(made).splitlines()[-2:] == ["| x&lt;y | 1.00 |     oom |", "| z      |    – |     123 |"]
     assert write_csv(made).splitlines() == [
-        "cell,backend,time_ms,time_low_ms,time_high_ms,time_status", "x<y,a,1.0,0.9,2.0,", "x<y,b,,,,oom", "z,b,250.0,,,",
+        "cell,backend,time_ms,time_low_ms,time_high_ms,time_status", "x<y,a,1.0,0.9,2.0,", "x<y,b,,,,oom", "z,b,123.4567891,,,",
     ]  # fmt: skip
     html = write_html(made, "times", "times.csv")
     assert '<td>x&lt;y</td><td class="n">1.00</td><td class="n">oom</td>' in html and 'href="times.csv"' in html and "\n\n" not in html
     with (terminal := Console(file=io.StringIO(), width=60)).capture() as shown:
         terminal.print(print_table(made))
-    assert [line.split() for line in shown.get().splitlines()[-2:]] == [["x<y", "1.00", "oom"], ["z", "–", "250"]]
+    assert [line.split() for line in shown.get().splitlines()[-2:]] == [["x<y", "1.00", "oom"], ["z", "–", "123"]]
 
 
 def test_sheets_are_written_with_the_numbers_of_every_case_and_older_ones_go(tmp_path):

@@ -7,7 +7,7 @@ import torch
 
 import cells
 from cells import Cell, CellError
-from cells.grammar.functions import FUNCTIONS, log, maximum, where
+from cells.grammar.functions import FUNCTIONS, exp, log, maximum, tanh, where
 from kernels.derive.plan import plan
 from kernels.layer import gradcheck as checks
 from kernels.layer.gradcheck import describe_mismatch, gradcheck, sample_inputs
@@ -55,6 +55,18 @@ def test_wrong_derivatives_do_not(monkeypatch, folder, name):
     with pytest.raises(CellError, match=r"the derived gradient of step is off by .* of what differences say \(File"):
         gradcheck(plan(Cell(bent)))
     assert not list(folder.iterdir()), "what failed is not remembered"
+
+
+def test_a_stage_is_checked_too(monkeypatch):
+    """A wrong derivative of what only the operand of a later product applies."""
+    f = FUNCTIONS["exp"]
+
+    def gated(h, x, W, b):
+        return tanh(W.h(exp(W.r(h))) + W.x(x))
+
+    monkeypatch.setitem(FUNCTIONS, "exp", dataclasses.replace(f, partials=lambda v, y: tuple(1.001 * d for d in f.partials(v, y))))
+    with pytest.raises(CellError, match=r"the derived gradient of stage\d is off"):
+        gradcheck(plan(Cell(gated)))
 
 
 def test_a_gradient_that_is_not_finite():
