@@ -114,8 +114,8 @@ def change_clock(module: ModuleType) -> None:
 
 
 def change_constants(module: ModuleType) -> None:
-    product = module.product_rate
-    module.product_rate = lambda dtype, n, device: product(dtype, 64, device)
+    product = module.measure_product_rate
+    module.measure_product_rate = lambda dtype, n, device: product(dtype, 64, device)
 
 
 def change_launches(module: ModuleType) -> None:
