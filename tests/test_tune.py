@@ -67,7 +67,7 @@ def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
     for entry in entries():
         assert 0 < entry.seconds < 10 and entry.tried == 2, said
         assert entry.tiles in CUTS[:2] if entry.schedule == "persistent" else entry.tiles is None
-    assert all("1 out: ValueError" in line and "spills 8 bytes" in line for line in said[1:])
+    assert all("1 excluded: ValueError" in line and "spills 8 bytes" in line for line in said[1:])
 
 
 def test_it_goes_on_where_it_stopped(gpu):
@@ -93,7 +93,7 @@ def test_a_cut_that_is_wrong_is_out(gpu, monkeypatch, fault):
 
     monkeypatch.setattr(persistent, "forward", broken)
     said, _ = tune.tune_pass(WORK[0], tune.submit_compilations(Pool(), WORK[0], H100, 90, 16), torch.device("cpu"), H100)
-    assert "2 out" in said
+    assert "2 excluded" in said
     assert {e.tiles for e in entries() if e.schedule == "persistent"} == {CUTS[1]}
 
 
