@@ -68,7 +68,7 @@ soak: .venv/.installed-test
 gates: .venv/.installed-test
 	@$(BIN)/python -m pytest -m gates -s $(ARGS)
 
-# Read the machine code of the usual kernels again, after a change to them: once with the newest Triton and once with the oldest.
+# Read the machine code of the suites' and the usual kernels again, after a change to their text: with the newest Triton and with the oldest.
 verdicts: .venv/.installed-test .venv-oldest/.installed
 	@rm -f kernels/verdicts/*.json
 	@for venv in .venv .venv-oldest; do $$venv/bin/python tests/offline_persistent.py verdicts > /dev/null || exit 1; done
