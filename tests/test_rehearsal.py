@@ -42,7 +42,8 @@ def test_both_calls_of_a_campaign(tmp_path):
     codes = {outcome.name: outcome.code for outcome in outcomes}
     said = {step: (there / f"{step.replace(' ', '-')}.log").read_text()[-2000:] for step in codes}
     assert set(codes) == {"failed tests", *(step.name for step in STEPS)}
-    wrong = {name: code for name, code in codes.items() if code and not (name == "tests" and code == OVERDUE)}
+    late = {"tests": (1, OVERDUE)}  # it has the failing test too, if it comes to it in time
+    wrong = {name: code for name, code in codes.items() if code and code not in late.get(name, ())}
     assert wrong == {"smoke": 1, "scans": -6}, [said[name] for name in wrong]
     assert outcomes[begun].name == "failed tests" and f"PASSED {WRONG}" in said["failed tests"]
     assert "0 passes to tune" in said["tune"] and "about to crash" in said["scans"]
