@@ -23,7 +23,7 @@ def bench(monkeypatch, capfd):
 
 
 def stdout(*arguments: str) -> str:
-    """What a command that succeeds prints on stdout."""
+    """Returns the stdout of a command that succeeds."""
     done = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout

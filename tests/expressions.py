@@ -60,7 +60,7 @@ OPERATORS = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div
 
 LEAF = st.sampled_from(LETTERS) | st.sampled_from([-1.0, 0.5, 1.0, 2.0, -3.0])
 SYMPY = ("relu", "positive", "sigmoid", "tanh")
-"""What SymPy knows, or is told here, wherever it is nested."""
+"""The functions that SymPy differentiates, its own and those defined here, at any depth."""
 
 
 def trees(*names: str) -> st.SearchStrategy:

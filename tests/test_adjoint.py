@@ -69,7 +69,7 @@ def operations(*functions: Pointwise) -> int:
 
 @EVERY
 def test_adjoint_of_cells(f):
-    """Every step and every stage: where SymPy is told what a function is, symbolically."""
+    """The adjoint of every step and stage agrees with SymPy's derivative, symbolically if SymPy has the functions."""
     if {n.label for n in walk(f.outputs) if n.op == "call"} <= {*SYMPY, *SYMPY_FUNCTIONS}:
         derivatives_agree(f)
     else:

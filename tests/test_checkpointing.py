@@ -55,7 +55,7 @@ def test_sizes(name, backend, size):
 
 @pytest.mark.parametrize("name", custom.CELLS)
 def test_custom_cells(name):
-    """What a user may write, from peepholes to three stages."""
+    """Cells that users may write, from peepholes to three stages."""
     cell = custom.CELLS[name]
     check(draws(cell, 7, 3, 17 if plan(cell).elementwise_input else 5, 17), "compiled-low", torch.float32)
 

@@ -55,7 +55,7 @@ def test_products_follow(name, size, threads, followed):
 
 
 def test_two_biases_of_one_sum():
-    """What a feed adds is all of them."""
+    """An input projection adds all biases of its sum."""
 
     def two(h, x, W, b, p):
         return tanh(W.h(h) + W.x(x) + b.h + p.h)

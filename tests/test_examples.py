@@ -50,7 +50,7 @@ def test_a_backend_of_a_file_is_one_of_a_run():
 
 
 def test_a_schedule_of_ones_own_is_a_backend_everywhere(bench, tmp_path, monkeypatch):
-    """Of layers, of a run, and of its table, report and plots: it has no row in any list."""
+    """A schedule without a row in any list runs in layers, in a run, and in its table, report and plots."""
     schedule = types.ModuleType("plain")
     vars(schedule).update(runpy.run_path(str(DOCS / "examples" / "schedule.py")))
     monkeypatch.setitem(SCHEDULES, "plain", schedule)

@@ -121,7 +121,7 @@ def test_stale_verdicts_are_ignored(verdicts):
 
 
 def test_the_verdicts_that_are_kept_hold():
-    """Of two Tritons, for the usual kernels and those of the suites. Where this fails, a kernel's text has changed: `make verdicts`."""
+    """The verdicts are those of two Tritons on the current kernels. If this fails, a kernel's text has changed: `make verdicts`."""
     found = [read_verdicts(path) for path in sorted(machine_code.FOLDER.glob("triton-*.json"))]
     assert len(found) >= 2 and {made for made, _ in found} == {machine_code.hash_sources()}, "stale: make verdicts"
     steps = {tuning.fingerprint(plan(cells.load(name))) for name in ("lstm", "gru", "cfn", "minimal")}

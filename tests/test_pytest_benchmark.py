@@ -1,7 +1,7 @@
 """pytest-benchmark's place: `pytest --benchmark-only` runs cell × backend at small sizes through the harness's own cases.
 
 A wrong kernel is not timed, the device is synchronised inside the timed call, and the environment stands in the JSON
-(`--benchmark-json FILE`). Numbers that people quote come from `python -m bench all`, where backends take turns.
+(`--benchmark-json FILE`). Numbers that people quote come from `python -m bench all`, where calls of the backends are interleaved.
 """
 
 import pytest

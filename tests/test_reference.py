@@ -28,7 +28,7 @@ def test_kinks_beyond_rounding_are_errors():
 
 
 def test_decided_is_vanilla_relu():
-    """With the branches of float64 itself, the reference that is told its branches is the reference."""
+    """Given the branches that float64 takes, the reference with fixed branches equals the reference."""
     p = problem(cells.load("vanilla_relu"), 4, 3, 5, 17)
     plain = solve(p, "eager", torch.float64)
     told = solve(Problem(decided(p, plain["y"] > 0, 0.0), True, p.given, p.upstream), "eager", torch.float64)

@@ -1,4 +1,4 @@
-"""Trainings that take turns: each ends where it would have alone."""
+"""Interleaved trainings end where each would have ended alone."""
 
 import dataclasses
 import math

@@ -65,7 +65,7 @@ def test_sixteen_bit(name, dtype):
     [*((name, backend) for name in custom.CELLS for backend in ("compiled", "stepwise")), *((name, "persistent") for name in STAGED)],
 )
 def test_custom_cells(name, backend):
-    """What a user may write, from peepholes to three stages; the persistent kernel takes what has a product in its loop."""
+    """Cells that users may write, from peepholes to three stages; the persistent kernel takes what has a product in its loop."""
     cell = custom.CELLS[name]
     check(draws(cell, 3, 3, 17 if plan(cell).elementwise_input else 5, 17), backend, torch.float32)
 

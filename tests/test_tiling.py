@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import cells
 from bench.harness import fit_cost_model
-from kernels.derive.plan import plan
 from kernels.schedules.persistent.tiling import (
     COST,
     DIRECTIONS,
@@ -19,19 +18,13 @@ from kernels.schedules.persistent.tiling import (
     PREFETCH_BYTES,
     RESERVED_BYTES,
     Chip,
-    Pass,
     Tiles,
     enumerate_tilings,
     estimate_registers,
     estimate_seconds,
     rank_tilings,
 )
-
-HALF = torch.bfloat16
-
-
-def work(cell: str, direction: str = "forward", B: int = 16, H: int = 512, dtype: torch.dtype = HALF) -> Pass:
-    return Pass(plan(cells.load(cell)), direction, B, H, dtype)
+from tests.passes import work
 
 
 @settings(max_examples=60)

@@ -1,4 +1,4 @@
-"""What the persistent kernels use of a GPU that isn't here: no spills, matrices on chip, tensor cores, the barrier in its order."""
+"""Persistent kernels compiled for a GPU that isn't here: no spills, matrices on chip, tensor cores, the barrier in its order."""
 
 import importlib.util
 

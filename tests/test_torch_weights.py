@@ -136,7 +136,7 @@ def test_state_dict_of_another_module():
 
 
 def test_state_dict_of_a_like_module():
-    """What doesn't fit is told, and nothing is left out in silence."""
+    """A module that has no equivalent raises an error, and no option is ignored."""
     with pytest.raises(RuntimeError, match=r"Unexpected key.*bias_ih_l0"):
         RNN("lstm", D, H, bias=False).load_state_dict(nn.LSTM(D, H).state_dict())
     with pytest.raises(RuntimeError, match=r"Missing key.*b_i_l0"):

@@ -8,7 +8,7 @@ __all__ = ["one_thread"]
 
 
 def test_a_live_table_has_those_that_were_last_told_of():
-    """Twenty by turns, of which eight have ended."""
+    """Twenty interleaved trainings, eight of which have ended."""
     shown = training_view.TrainingView("accuracy", None)
     every = [trial(EASY, seed=seed) for seed in range(20)]
     for step, told in ((0, every), (50, every[8:])):

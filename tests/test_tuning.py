@@ -16,12 +16,7 @@ from kernels.schedules.persistent.tiling import (
     rank_tilings,
 )
 from kernels.schedules.persistent.tuning import TableError, TuningEntry
-
-HALF = torch.bfloat16
-
-
-def work(cell: str, direction: str = "forward", B: int = 16, H: int = 512, dtype: torch.dtype = HALF) -> Pass:
-    return Pass(plan(cells.load(cell)), direction, B, H, dtype)
+from tests.passes import HALF, work
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from bench.commands.arguments import BACKENDS, DEVICE, DURATION, SHARD, SIZE, SIZES, Choice, Size
+from bench.commands.arguments import BACKENDS, DEVICE, DURATION, SIZE, SIZES, Choice, Size
 from bench.commands.output_options import output_options
-from bench.commands.run_options import run_options
+from bench.commands.run_options import run_options, shard_option
 from bench.errors import UsageError
 from bench.harness.run import RunOptions, run_experiment
 from bench.harness.settings import DTYPES, MODES, PRECISIONS, Settings
@@ -54,9 +54,7 @@ from bench.render.output_format import OutputFormat
 @click.option("--quick", is_flag=True, help="Use small sizes and few samples, to check that everything works.")
 @click.option("--lean", is_flag=True, help="Measure only the time of whole layers, with few samples: many sizes in little time.")
 @click.option("--timeout", type=DURATION, default="4m", metavar="TIME", help="Time limit of a case's check, and of one call. [4m]")
-@click.option(
-    "--shard", type=SHARD, default=None, metavar="I/N", help="Measure the I-th of N parts of the run; `bench merge` joins them. [all of it]"
-)
+@shard_option
 @click.option("--no-report", is_flag=True, help="Write records only: `bench report` renders them later, here or elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Print the cases without measuring them.")
 @output_options

@@ -1,4 +1,4 @@
-"""Defines the options of every command that measures: --budget, --out and --resume."""
+"""Defines the options of commands that measure: --budget, --out and --resume for all, --shard for those that can be split."""
 
 import functools
 import math
@@ -9,11 +9,16 @@ from typing import Any
 
 import click
 
-from bench.commands.arguments import DURATION
+from bench.commands.arguments import DURATION, SHARD
 from bench.harness.run import RunOptions
 
 BEGAN = time.monotonic()
 """The start of the process on the clock of `time.monotonic`."""
+
+
+shard_option = click.option(
+    "--shard", type=SHARD, metavar="I/N", help="Measure the I-th of N parts of the run; `bench merge` joins them. [all of it]"
+)
 
 
 def run_options(command: Callable[..., None]) -> Callable[..., None]:

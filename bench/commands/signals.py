@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands.arguments import DEVICE, SHARD, SIZE, SIZES, Choice, RenamingCommand, Size, parse_choices, split_list
-from bench.commands.run_options import run_options
+from bench.commands.arguments import DEVICE, SIZE, SIZES, Choice, RenamingCommand, Size, parse_choices, split_list
+from bench.commands.run_options import run_options, shard_option
 from bench.errors import UsageError
 from bench.harness.run import RunOptions, run_experiment
 from bench.harness.settings import DTYPES
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 CELLS = "Cells of `bench list`, by name. [the first eight]"
 INIT = "Initialisations: default, critical and chrono (if a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
-SHARDS = "Measure the I-th of N parts of the run; `bench merge` joins them. [all of it]"
 CHECKPOINT = "Trained weights of one cell instead of an initialisation: a state dict, or a checkpoint of `bench train`."
 
 
@@ -34,7 +33,7 @@ CHECKPOINT = "Trained weights of one cell instead of an initialisation: a state 
 @click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
 @click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
-@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@shard_option
 @run_options
 def gradients(
     cells: str | None, inits: str | None, seq_lens: tuple[int, ...], batch: int, hidden: int, dtypes: tuple[str, ...], seeds: int,
@@ -68,7 +67,7 @@ def gradients(
 @click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
 @click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
-@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@shard_option
 @run_options
 def jacobian(
     cells: str | None, inits: str | None, seq_len: int, hidden: int, dtype: str, seeds: int, checkpoint: Path | None, device: str |
@@ -99,7 +98,7 @@ def jacobian(
 @click.option("--hidden", type=SIZE, default="1024", metavar="H", help="Hidden width at which growth is measured. [1024]")
 @click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many that are not. [40]")
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of matrices and inputs. [0]")
-@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@shard_option
 @run_options
 def theory(cells: str | None, hidden: int, steps: int, seed: int, shard: str | None, options: RunOptions) -> None:
     """Compare mean-field theory with measurement: the growth of a gradient per step, predicted by quadrature and measured in wide cells."""
@@ -120,7 +119,7 @@ def theory(cells: str | None, hidden: int, steps: int, seed: int, shard: str | N
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of starting points and weights. [0]")
 @click.option("--quick", is_flag=True, help="Run the maps with fewer points and steps than the paper.")
 @click.option("--checkpoint", type=Path, metavar="FILE", help=f"{CHECKPOINT} The maps are left out.")
-@click.option("--shard", type=SHARD, metavar="I/N", help=SHARDS)
+@shard_option
 @run_options
 def chaos(
     cells: str | None, inits: str | None, seq_len: int, hidden: int, seed: int, quick: bool, checkpoint: Path | None, shard: str | None,

@@ -130,7 +130,7 @@ def render_run(folder: Path, count: int, experiment: Experiment, options: RunOpt
     The last record counts the time that drawing takes, so it is written between the plots and the report.
     """
     path = folder / "records.jsonl"
-    if options.output_format == "none" or not read_records(path).has_measurements:
+    if options.output_format == "none" or not (measured := read_records(path)).has_measurements:
         write_end(path, count, experiment, options)
         return
     try:
@@ -140,7 +140,7 @@ def render_run(folder: Path, count: int, experiment: Experiment, options: RunOpt
         print_line(f"no report: {missing.name} is not installed here; elsewhere, python -m bench report {folder} renders it")
         return
     try:
-        drawn = run_report.draw_plots(folder, read_records(path))
+        drawn = run_report.draw_plots(folder, measured)
         write_end(path, count, experiment, options)
         records = read_records(path)
         written = run_report.write_page(folder, records, drawn)

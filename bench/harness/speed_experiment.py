@@ -24,14 +24,15 @@ class SpeedExperiment(Experiment):
     def __init__(self, run_settings: Settings, case_limit: float):
         super().__init__(run_settings.suite, run_settings.device, asdict(run_settings))
         self.run_settings, self.case_limit = run_settings, case_limit
-        self.context = ExitStack()
 
     def __enter__(self) -> Self:
-        worker = Worker(self.run_settings, self.case_limit)  # its process takes seconds to start: those in which this one plans
-        self.context.callback(worker.kill)
-        self.units = list_work_units(self.run_settings)
-        tell = self.context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))
-        self.supervisor = Supervisor(worker, tell)
+        with ExitStack() as context:  # kills the worker if planning fails
+            worker = Worker(self.run_settings, self.case_limit)  # its process takes seconds to start: those in which this one plans
+            context.callback(worker.kill)
+            self.units = list_work_units(self.run_settings)
+            tell = context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))
+            self.supervisor = Supervisor(worker, tell)
+            self.context = context.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -78,10 +78,6 @@ class Grid:
         """Returns the names of the columns that identify a row among `longest_rows`."""
         return self.keys if self.has_several_sizes else ("cell",)
 
-    @staticmethod
-    def row_key(row: Row, keys: Sequence[str]) -> list[str]:
-        return [str(getattr(row, key)) for key in keys]
-
     def case_at(self, row: Row, backend: str) -> Case:
         return self.common.model_copy(update={**row._asdict(), "backend": backend})
 

@@ -16,7 +16,6 @@ from bench.render.header import list_contents, list_remarks
 from bench.render.method import define_terms
 from bench.render.table import Table, print_table, write_markdown
 from bench.render.tables import make_failure_table, make_memory_table, make_parameter_table
-from bench.render.terminal import open_console
 from bench.render.wave_report import make_tables
 
 
@@ -30,12 +29,6 @@ def render_tables(tables: Sequence[Table]) -> list[RenderableType]:
     shown = [table for table in tables if table.level and table.rows]
     terms = define_terms("\n\n".join(write_markdown(table, brief=True) for table in shown))
     return [*map(print_table, shown), *([Group("", Text(" ".join(terms), style="dim"))] if terms else [])]
-
-
-def print_tables(tables: Sequence[Table]) -> None:
-    """Prints tables to stdout."""
-    for found in render_tables(tables):
-        open_console().print(found)
 
 
 def list_tables(records: Records) -> Iterator[Table]:
@@ -52,17 +45,12 @@ def list_tables(records: Records) -> Iterator[Table]:
         if grid.common.mode == "training" and grid.common.input_product:
             yield make_memory_table(grid, grid.longest_rows)
     yield make_parameter_table(records.cases)
-    yield from list_study_tables(records)
-    yield from training_report.make_result_tables(records)
-    yield from scaling_report.make_tables(records.scale)
-
-
-def list_study_tables(records: Records) -> Iterator[Table]:
-    """Yields the tables of the signal studies."""
     yield from gradient_report.make_tables(records.gradients)
     yield from jacobian_report.make_tables(records.jacobians)
     yield from theory_report.make_tables(records.theory)
     yield from chaos_report.make_tables(records.maps, records.decays)
+    yield from training_report.make_result_tables(records)
+    yield from scaling_report.make_tables(records.scale)
 
 
 def replace_title(table: Table, task: str) -> Table:

@@ -22,7 +22,7 @@ LEFT_OUT = (
     "test_the_harness", "test_replayed_at_once", "test_no_hang_beside_other_work", "test_as_cudnn_runs_it",
     "test_without_training_it_keeps_nothing",
 )  # fmt: skip
-"""What other steps do as well, what multiplies large matrices, and what asks cuDNN or the allocator, which a torch for CPUs lacks."""
+"""Tests of other steps, of large matrices, and of cuDNN or the allocator, which a torch for CPUs lacks."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,6 @@
 """One time step of the stepwise schedule, forward and backward: one product per group and one launch per pointwise function."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,7 @@ from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
 from kernels.schedules.stepwise.pointwise_kernel import Load, Operand, Store, launch
 
 
-class Steps:
+class Steps(ABC):
     """The tensors of a pass and their addresses, common to both directions. The carried states, or their gradients, are in float32."""
 
     def __init__(self, inputs: PassInputs, result: ForwardResult):
@@ -31,9 +32,9 @@ class Steps:
         """Maps the index of a term with a recurrent product to its group and its position in the group."""
         return {i: (g, k) for g, group in enumerate(self.inputs.layout.groups) for k, i in enumerate(group.terms)}
 
+    @abstractmethod
     def run_step(self, t: int) -> None:
         """Runs time step t."""
-        raise NotImplementedError
 
     def function_of_stage(self, stage: int) -> Pointwise:
         """Returns the pointwise function of a stage, or the step for `last`."""
