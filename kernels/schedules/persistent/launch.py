@@ -12,7 +12,9 @@ from torch import Tensor
 from kernels.derive.adjoint import adjoint
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
+from kernels.schedules.cache_keys import compute_keys
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
+from kernels.schedules.persistent import time_loop
 from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE
 from kernels.schedules.persistent.tiling import Direction, Tiles
 from kernels.schedules.stepwise.pointwise_kernel import jit_function
@@ -32,6 +34,7 @@ class Launch:
     """
 
     def __init__(self, inputs: PassInputs, tiles: Tiles):
+        compute_keys(time_loop)
         self.inputs, self.plan, self.layout = inputs, inputs.plan, inputs.layout
         self.T, self.B, self.H = inputs.shape
         self.tiles = tiles

@@ -16,6 +16,7 @@ from torch import Tensor
 from kernels.derive.adjoint import adjoint
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
+from kernels.schedules.cache_keys import compute_keys
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
 from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE
 from kernels.schedules.persistent.occupancy import count_resident_programs, usable_chip
@@ -68,6 +69,7 @@ class Launch:
     """
 
     def __init__(self, inputs: PassInputs, block: int = 0):
+        compute_keys(stencil_kernels)
         self.inputs, self.plan = inputs, inputs.plan
         T, self.B, H = inputs.shape
         self.device = inputs.states[0].device
