@@ -1,7 +1,7 @@
 """Builds the time loop of a plan as a C++ library: prints its step and adjoint in front of `loop.cpp` and compiles them.
 
-There is one library for each cell and dtype; T, B, D and H are run-time values. A library is stored in the user's cache folder by a
-hash of its source, compiler and processor, so that it is built once on a machine.
+There is one library for each cell and dtype; T, B, D and H are run-time values. The products, which no cell changes, are an object file
+for each dtype. Both are stored in the user's cache folder by a hash of source, compiler and processor: each is built once on a machine.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 REAL = {torch.float32: "float", torch.float64: "double"}
 PROJECTION_CHUNK_STEPS = 8
 """Time steps for which input projections are computed at once, ahead of the loop."""
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC"]
+FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC"]
 
 
 def compiler() -> str | None:
@@ -54,6 +54,11 @@ def cache_folder() -> Path:
     except OSError:
         return Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
     return folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="recurrent-bench-"))
+
+
+def read_headers(dtype: torch.dtype) -> str:
+    """Returns what the loops and the products of a dtype both begin with."""
+    return "\n".join([f"typedef {REAL[dtype]} real;", *((HERE / name).read_text() for name in ("vector.h", "product.h"))])
 
 
 def generate_source(plan: Plan, dtype: torch.dtype) -> str:
@@ -92,9 +97,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
     stencil_inputs = ", ".join(stencil_input(k) for k in range(len(plan.stencil_inputs)))
     stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
     return "\n".join([
-        "#include <cstdint>\n#include <omp.h>\n#include <type_traits>\n#if __has_include(<sys/mman.h>)\n#include <sys/mman.h>\n#endif",
-        f"typedef {REAL[dtype]} real;",
-        (HERE / "vector.h").read_text(),
+        read_headers(dtype),
         "namespace {  // keeps equal names in the libraries of several cells apart",
         f"constexpr int STATES = {len(plan.states)}, TERMS = {len(plan.terms)}, GROUPS = {len(buffer_layout.groups)};",
         f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in buffer_layout.groups)}, PROJECTIONS = {len(buffer_layout.projections)};",
@@ -117,7 +120,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         "template <class Body> static void with_stage(int stage, Body body) {",
         *(f"    if (stage == {k}) body(Stage{k}{{}});" for k, _ in stages),
         "}",
-        *((HERE / name).read_text() for name in ("product.h", "columns.h", "outer.h", "thread.h", "loop.cpp")),
+        *((HERE / name).read_text() for name in ("outer.h", "thread.h", "loop.cpp")),
     ])  # fmt: skip
 
 
@@ -129,6 +132,29 @@ def openmp_flags() -> list[str]:
     return [str(bundled[0]), f"-Wl,-rpath,{bundled[0].parent}"] if bundled else []
 
 
+def build(name: str, suffix: str, text: str, flags: list[str]) -> Path:
+    """Compiles a C++ source, unless the cache folder holds its result, and returns the path of the result.
+
+    Raises:
+        RuntimeError: the compiler failed; the message holds its output.
+    """
+    cxx = compiler()
+    assert cxx is not None
+    machine = [platform.machine(), cpu_flags(), compiler_version(cxx)]
+    key = hashlib.sha256("\0".join([text, cxx, *FLAGS, *flags, *machine]).encode()).hexdigest()[:16]
+    folder = cache_folder()
+    built = folder / f"{name}-{key}{suffix}"
+    if not built.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            source, result = Path(work) / "source.cpp", Path(work) / f"result{suffix}"
+            source.write_text(text)
+            done = subprocess.run([cxx, *FLAGS, str(source), *flags, "-o", str(result)], capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"{cxx} could not build the loop of {name}:\n{done.stderr}")
+            os.replace(result, built)
+    return built
+
+
 @cache
 def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
     """Builds and loads the time loop of a plan.
@@ -136,22 +162,9 @@ def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
     Raises:
         RuntimeError: the compiler failed; the message holds its output.
     """
-    text, cxx = generate_source(plan, dtype), compiler()
-    assert cxx is not None
-    command = [cxx, *FLAGS, *openmp_flags()]
-    machine = [platform.machine(), cpu_flags(), compiler_version(cxx)]
-    key = hashlib.sha256("\0".join([text, *command, *machine]).encode()).hexdigest()[:16]
-    folder = cache_folder()
-    built = folder / f"{plan.cell.name}-{key}.so"
-    if not built.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            path = Path(work) / "loop.cpp"
-            path.write_text(text)
-            done = subprocess.run([cxx, *FLAGS, str(path), *openmp_flags(), "-o", f"{work}/loop.so"], capture_output=True, text=True)
-            if done.returncode:
-                raise RuntimeError(f"{cxx} could not build the loop of {plan.cell.name}:\n{done.stderr}")
-            os.replace(f"{work}/loop.so", built)
-    loaded = ctypes.CDLL(str(built))
+    products = build("products", ".o", read_headers(dtype) + (HERE / "product.cpp").read_text(), ["-c"])
+    flags = ["-shared", str(products), *openmp_flags()]
+    loaded = ctypes.CDLL(str(build(plan.cell.name, ".so", generate_source(plan, dtype), flags)))
     loaded.partial_sums_size.restype = ctypes.c_int64
     return loaded
 

@@ -1,7 +1,7 @@
 // The time loop on a CPU, forward and backward, for any plan. `generate_source` inserts before this file: `real`; STATES, TERMS,
 // PROJECTIONS, GROUPS, COMPUTED, STENCILS, VECTORS, BUFFERS; the tables `slots`, `groups` and `stencil_inputs`; a struct Step, and one
 // for each stage that computes operands, with the function (`evaluate`), its `adjoint` and its `inputs`; with_stage(), which finds a
-// stage by number; and vector.h, product.h, columns.h, outer.h and thread.h.
+// stage by number; and vector.h, product.h, outer.h and thread.h.
 //
 // Each thread runs whole sequences for a block of rows. The matrices are packed once per call. The input projections are computed
 // PROJECTION_CHUNK_STEPS steps ahead of the loop: their rows are still in the cache when the steps read them, and unless they are saved

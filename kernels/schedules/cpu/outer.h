@@ -1,5 +1,5 @@
 // Weight gradients, accumulated while the rows that they are computed from are in the cache. `generate_source` inserts this file after
-// columns.h and before thread.h.
+// the tables of the plan and before thread.h.
 
 // The gradient (N, K) of a weight and, with `has_bias`, the gradient (N) of its bias. The accumulator has the bias as its last column.
 struct WeightGradient {
@@ -42,23 +42,14 @@ struct OuterProducts {
                 real* to = panels + (n - into) * count + r * NR + into;
                 for (int64_t j = 0; j < take; j += VL) store(to + j, load(piece + j, take - j), take - j);
             }
-        const int64_t tall = (depth + MR - 1) / MR;
-        for (int64_t n = 0; n < N; n += NR)
-            for (int64_t i = 0; i < tall; i++) {
-                const int64_t first = i * depth / tall, last = (i + 1) * depth / tall;
-                real* sum = partial_sum + n * depth + first * NR;
-                tiles<MR, true>(int(last - first), count, rows + first, row_stride, panels + n * count, NR, sum, NR, sum, NR, NR);
-            }
+        for (int64_t n = 0; n < N; n += NR) add_outer_products(depth, count, rows, row_stride, panels + n * count, NR, partial_sum + n * depth);
     }
 
     // The same if K fits one register tile: each element of d_output (count, N) is then read once, so it is not copied into panels.
     bool fits_one_tile() const { return depth <= MR; }
     template <class Argument> void add(int64_t count, Argument argument, const real* gradient) {
         gather(count, argument);
-        for (int64_t n = 0; n < N; n += NR) {
-            real* sum = partial_sum + n * depth;
-            tiles<MR, true>(int(depth), count, rows, row_stride, gradient + n, N, sum, NR, sum, NR, NR);
-        }
+        for (int64_t n = 0; n < N; n += NR) add_outer_products(depth, count, rows, row_stride, gradient + n, N, partial_sum + n * depth);
     }
 };
 

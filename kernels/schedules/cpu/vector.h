@@ -1,6 +1,7 @@
-// SIMD vectors of the machine's width, and the functions of the cells on them, without a math library and without branches.
+// SIMD vectors of the machine's width: loads, stores, and the functions of the cells, without a math library and without branches.
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #if defined(__AVX512F__)
 constexpr int BYTES = 64, MR = 12;
@@ -15,6 +16,25 @@ typedef std::conditional_t<sizeof(real) == 4, int32_t, int64_t> integer;
 typedef integer I __attribute__((vector_size(BYTES)));
 
 static inline V splat(real x) { return x - V{}; }
+
+static inline V load(const real* p, int64_t n) {
+    V v = {};
+    if (n >= VL) __builtin_memcpy(&v, p, sizeof(V));
+    else __builtin_memcpy(&v, p, n * sizeof(real));
+    return v;
+}
+
+static inline void store(real* p, V v, int64_t n) {
+    if (n >= VL) __builtin_memcpy(p, &v, sizeof(V));
+    else __builtin_memcpy(p, &v, n * sizeof(real));
+}
+
+// Calls body(j, remaining) for each vector of a row of H elements. `remaining` is a compile-time constant except in the last call.
+template <class Body> static inline void for_each_vector(int64_t H, Body body) {
+    int64_t j = 0;
+    for (; j + VL <= H; j += VL) body(j, std::integral_constant<int64_t, VL>{});
+    if (j < H) body(j, H - j);
+}
 
 static inline real sum_lanes(V x) {  // pairwise
     real y[VL];
