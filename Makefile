@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Runs and tests start many processes: without kept bytecode each would compile every module of the project again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup bench test check faults test-oldest soak gates verdicts lint peers gpu rehearsal
 .NOTPARALLEL:
 setup: .venv/.installed

@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by torch: a thread that waits must not take a core from other tests
+
 import torch
 from torch import Tensor
 

@@ -7,6 +7,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_s
 
 import cells
 from kernels import RNN
+from kernels.layer.packed import packed_schedule
+from kernels.schedules.cpu import compiled
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 from tests.torch_layers import LENGTHS, flat
@@ -20,15 +22,56 @@ RAGGED = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 )
 def test_ragged(name, kind):
     """Each sequence of a batch as if it were alone, both ways, whatever the cell."""
-    rnn = RNN(name, H, H, bidirectional=True).double()
-    sequences = [torch.randn(n, H, dtype=torch.float64) for n in LENGTHS[kind]]
+    compare_with_sequences_alone(RNN(name, H, H, bidirectional=True).double(), LENGTHS[kind])
+
+
+def compare_with_sequences_alone(rnn: RNN, lengths: list[int]) -> None:
+    """Compares outputs, final states and all gradients of a packed batch with those of its sequences one by one."""
+    sequences = [torch.randn(n, rnn.input_size, dtype=torch.float64, requires_grad=True) for n in lengths]
     packed, final = rnn(pack_sequence(sequences, enforce_sorted=False))
     y, counts = pad_packed_sequence(packed)
-    assert counts.tolist() == LENGTHS[kind]
+    assert counts.tolist() == lengths
+    pairs = []
     for b, x in enumerate(sequences):
-        alone = flat(rnn(x))
         mine = [y[: len(x), b], *(s[:, b] for s in flat((y, final))[1:])]
-        assert all(error(m, a) <= TOLERANCE["schedule", torch.float64] for m, a in zip(mine, alone, strict=True))
+        pairs += zip(mine, flat(rnn(x)), [torch.randn_like(m) for m in mine], strict=True)
+    leaves = [*sequences, *rnn.parameters()]
+    grads = [torch.autograd.grad(sum((pair[k] * pair[2]).sum() for pair in pairs), leaves) for k in (0, 1)]
+    for m, a in [*((m, a) for m, a, _ in pairs), *zip(*grads, strict=True)]:
+        assert error(m, a) <= TOLERANCE["schedule", torch.float64]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("name", "D", "H"), [("lstm", 3, 5), ("gru_reset_before", 40, 9), ("minimal_deep", 5, 33), ("qrnn", 20, 17)])
+def test_many_lengths_in_one_loop(name, D, H, threads):
+    """Blocks of sequences, chunks of steps and projections of few columns, each cut by the ends of sequences."""
+    torch.set_num_threads(threads)  # the next test sets it again
+    rnn = RNN(name, D, H, backend="compiled").double()
+    assert packed_schedule(rnn, torch.zeros(1, D).double(), [torch.zeros(1, H)], rnn.weights()) is compiled
+    compare_with_sequences_alone(rnn, [1 + 7 * k % 37 for k in range(70)])
+    compare_with_sequences_alone(rnn, [61, 1, 1])
+
+
+@pytest.mark.parametrize(("name", "backend"), [("lstm", "eager"), ("qrnn", "eager"), ("wave", "eager")])
+def test_a_schedule_that_runs_no_packed_rows(name, backend):
+    """One batch for each distinct length."""
+    compare_with_sequences_alone(RNN(name, H, H, backend=backend).double(), LENGTHS["any order"])
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("lengths", [[3, 0, 7, 0, 1], [0] * 5], ids=str)
+def test_an_empty_sequence_keeps_its_initial_states(lengths, batch_first):
+    rnn = RNN("lstm", D, H, num_layers=2, bidirectional=True, batch_first=batch_first).double()
+    x, states = torch.randn(T, B, D).double(), tuple(torch.randn(4, B, H).double().requires_grad_() for _ in range(2))
+    y, final = rnn(x.transpose(0, 1) if batch_first else x, states, lengths)
+    y = y.transpose(0, 1) if batch_first else y
+    for b, n in enumerate(lengths):
+        assert not y[n:, b].any()
+        wanted = flat(rnn(x[:n, b], tuple(s[:, b] for s in states))) if n else [x[:0, b], *(s[:, b] for s in states)]
+        for mine, alone in zip([y[:n, b] if n else x[:0, b], *(s[:, b] for s in final)], wanted, strict=True):
+            assert error(mine, alone) <= TOLERANCE["schedule", torch.float64]
+    (y.sum() + sum(s.sum() for s in final)).backward()
+    assert all(torch.equal(s.grad[:, b], torch.ones(4, H)) for s in states for b, n in enumerate(lengths) if not n)
 
 
 @RAGGED
@@ -52,7 +95,7 @@ def test_lengths(lengths, batch_first, memory):
 
 
 BAD = {
-    "none of a sequence": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[7, 0, 1, 1, 1]),
+    "less than none": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[7, -1, 1, 1, 1]),
     "longer than the batch": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[8, 1, 1, 1, 1]),
     "of another batch": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[1, 1]),
     "parts of steps": lambda rnn: rnn(torch.zeros(T, B, D), lengths=[2.5, 1, 1, 1, 1]),

@@ -14,6 +14,10 @@ from torch import Tensor
 from kernels.derive.buffers import Layout, layout
 from kernels.derive.plan import Plan
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
+from kernels.schedules.packed_steps import PackedSteps
+
+Steps = int | PackedSteps
+"""The number of time steps T of a batch, or the steps of packed rows."""
 
 
 def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
@@ -22,10 +26,11 @@ def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
 
 
 class Recurrence(torch.autograd.Function):
-    """Runs one direction of a (bi)directional layer, forward and backward pass: `Recurrence.apply(plan, schedule, keep, T, *tensors)`.
+    """Runs one direction of a (bi)directional layer, forward and backward pass: `Recurrence.apply(plan, schedule, keep, steps, *tensors)`.
 
     Args:
         keep: whether to save what a backward pass needs.
+        steps: T; or the steps of packed rows, whose tensors have (N, 1) in the place of (T, B).
         tensors: for each input projection its input (T, B, K), or None if the input is also a hoisted tensor of the step, which follows
             below; its weight (G·H, K); its bias (G·H) or None. If the weight is None, the input is the projected rows (T, B, G·H); only
             callers outside `RNN` pass None here. Then the other hoisted tensors (T, B, H), the vectors (H), the weights of the product
@@ -36,15 +41,15 @@ class Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, T: int, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        inputs = make_pass_inputs(plan, schedule, keep, T, tensors)
+    def forward(ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, steps: Steps, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        inputs = make_pass_inputs(plan, schedule, keep, steps, tensors)
         result: ForwardResult = schedule.forward(inputs)
         if keep:
             ctx.set_materialize_grads(False)
-            ctx.plan, ctx.schedule = plan, schedule
+            ctx.plan, ctx.schedule, ctx.steps = plan, schedule, steps
             ctx.counts = len(tensors), len(inputs.terms), len(result.history)
             ctx.save_for_backward(*tensors, *inputs.terms, *result.history, *result.arguments)
-        return result.history[0], *(h[-1].clone() for h in result.history)
+        return result.history[0], *inputs.final_states(result)
 
     jvp = staticmethod(refuse_forward_mode)
 
@@ -54,7 +59,8 @@ class Recurrence(torch.autograd.Function):
         take = iter(ctx.saved_tensors)
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
         result = ForwardResult(history, list(take))
-        gradients_of_tensors = differentiate(ctx.plan, ctx.schedule, tensors, terms, result, dy, d_final, ctx.needs_input_grad[4:])
+        needs = ctx.needs_input_grad[4:]
+        gradients_of_tensors = differentiate(ctx.plan, ctx.schedule, ctx.steps, tensors, terms, result, dy, d_final, needs)
         return None, None, None, None, *gradients_of_tensors
 
 
@@ -67,7 +73,7 @@ def refuse_double_backward(*upstream: Tensor | None) -> None:
 
 
 def make_pass_inputs(
-    plan: Plan, schedule: ModuleType, keep: bool, T: int, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None,
+    plan: Plan, schedule: ModuleType, keep: bool, steps: Steps, tensors: Sequence[Tensor | None], history: list[Tensor] | None = None,
     recompute: bool = True,
 ) -> PassInputs:  # fmt: skip
     """Makes the inputs of a forward pass: computes the input projections, unless the schedule does, and allocates what is saved.
@@ -81,13 +87,15 @@ def make_pass_inputs(
     buffer_layout = layout(plan)
     projections, values, vectors, weights, states = unflatten(plan, buffer_layout, tensors)
     B, H = states[0].shape
+    T, packed = (steps, None) if isinstance(steps, int) else (steps.T, steps)
+    rows = (T, B) if packed is None else (packed.N, 1)
     hoisted: list[Any] = []
     for k, (projection, (v, W, bias)) in enumerate(zip(buffer_layout.projections, projections, strict=True)):
         if W is None or not schedule.COMPUTES_PROJECTIONS:
-            hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(T, B, -1, H))
+            hoisted.append((v.contiguous() if W is None else F.linear(v, W, bias)).view(*rows, -1, H))
         else:
             recompute_in_backward = recompute and v.shape[-1] <= schedule.RECOMPUTE_COLUMNS and k not in buffer_layout.recurrent_buffers
-            hoisted.append(v.new_empty(T, B, len(projection.terms), H) if keep and not recompute_in_backward else None)
+            hoisted.append(v.new_empty(*rows, len(projection.terms), H) if keep and not recompute_in_backward else None)
     hoisted += [v.contiguous().unsqueeze(2) for v in values]
     terms: list[Any] = list(hoisted) if keep else []
     for k, (projection, (_, W, _)) in enumerate(zip(buffer_layout.projections, projections, strict=True)):
@@ -99,13 +107,13 @@ def make_pass_inputs(
                 terms[k] = hoisted[k] = terms[k].clone()
     if buffer_layout.recurrent_only:
         hoisted.append(None)
-        terms += [states[0].new_empty(T, B, len(buffer_layout.recurrent_only), H)] if keep else []
+        terms += [states[0].new_empty(*rows, len(buffer_layout.recurrent_only), H)] if keep else []
     projections = [(v.contiguous(), W if schedule.COMPUTES_PROJECTIONS else None, bias) for v, W, bias in projections]
-    return PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history)
+    return PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history, packed=packed)
 
 
 def differentiate(
-    plan: Plan, schedule: ModuleType, tensors: Sequence[Tensor | None], terms: list[Tensor], result: ForwardResult,
+    plan: Plan, schedule: ModuleType, steps: Steps, tensors: Sequence[Tensor | None], terms: list[Tensor], result: ForwardResult,
     dy: Tensor | None, d_final: Sequence[Tensor | None], needs: Sequence[bool],
 ) -> list[Tensor | None]:  # fmt: skip
     """Computes the gradients of the tensors of `Recurrence`.
@@ -125,7 +133,8 @@ def differentiate(
     flags = iter(needs)
     needs_grad: Products[bool] = Products([(next(flags), next(flags), next(flags)) for _ in projections], [])
     needs_grad.weights = list(flags)[len(values) + len(vectors) :][: len(weights)]
-    inputs = PassInputs(plan, len(result.history[0]), projections, [], terms, vectors, weights, states, needs_grad=needs_grad)
+    T, packed = (steps, None) if isinstance(steps, int) else (steps.T, steps)
+    inputs = PassInputs(plan, T, projections, [], terms, vectors, weights, states, needs_grad=needs_grad, packed=packed)
     d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
     dy = None if dy is None else dy.contiguous()
     gradients: Gradients = schedule.backward(inputs, result, dy, d_states)
@@ -166,19 +175,21 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
 
 
 def weight_gradient(g: int, inputs: PassInputs, result: ForwardResult, d_terms: list[Tensor]) -> Tensor:
-    """Computes the gradient (P·H, H) of a group's weight: a product over all T·B rows for each range of contiguous slots."""
-    T, B, H = inputs.shape
+    """Computes the gradient (P·H, H) of a group's weight: a product over all rows for each range of contiguous slots."""
+    _, B, H = inputs.shape
     buffer_layout = inputs.layout
     group = buffer_layout.groups[g]
     d_weight = d_terms[0].new_empty(len(group.terms) * H, H)
     for first, count, buffer, slot in contiguous_slots([buffer_layout.slots[i] for i in group.terms]):
-        d = d_terms[buffer].view(T * B, -1)[:, slot * H : (slot + count) * H]
+        d = d_terms[buffer].flatten(0, 1).flatten(1)[:, slot * H : (slot + count) * H]
         out = d_weight[first * H : (first + count) * H]
         if group.computed >= 0:
             torch.mm(d.t(), result.arguments[group.computed].flatten(0, 1), out=out)
         else:
             torch.mm(d[:B].t(), inputs.states[group.state], out=out)
-            out.addmm_(d[B:].t(), result.history[group.state][:-1].flatten(0, 1))
+            history = result.history[group.state]
+            before = history[:-1].flatten(0, 1) if inputs.packed is None else history.squeeze(1)[inputs.packed.previous]
+            out.addmm_(d[B:].t(), before)
     return d_weight
 
 

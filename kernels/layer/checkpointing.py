@@ -163,7 +163,7 @@ def chunk_vjp(
     needs = [t is not None and t.requires_grad for t in tensors]
     tensors += [align(b[0]) for b in before]
     terms, arguments = recompute_terms(ctx.plan, tensors, before)
-    gradients = differentiate(ctx.plan, ctx.schedule, tensors, terms, ForwardResult(after, arguments), dy, d_last, needs)
+    gradients = differentiate(ctx.plan, ctx.schedule, len(after[0]), tensors, terms, ForwardResult(after, arguments), dy, d_last, needs)
     ends = [(t, d) for t, d in zip(tensors, gradients, strict=True) if t is not None and t.requires_grad]
     leaves = [leaf for leaf in given if leaf.requires_grad]
     found: Sequence[Tensor | None] = [None] * len(leaves)

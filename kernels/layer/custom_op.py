@@ -121,7 +121,7 @@ def recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present:
     y, *others = result.history
     others = [h.clone() if shares_memory(h, [y]) else h for h in others]
     kept = [term.clone() if shares_memory(term, tensors) else term for term in inputs.terms] + others + result.arguments
-    return y, [h[-1].clone() for h in result.history], kept if keep else []
+    return y, inputs.final_states(result), kept if keep else []
 
 
 def require_schedule(plan: Plan, backend: str, state: Tensor) -> ModuleType:
@@ -173,7 +173,7 @@ def recurrence_backward(
     schedule = require_schedule(plan, backend, y[0])
     take = iter(needs)
     wanted = [here and next(take) for here in present]
-    found = differentiate(plan, schedule, insert_nones(present, tensors), list(terms), result, dy, d_final, wanted)
+    found = differentiate(plan, schedule, len(y), insert_nones(present, tensors), list(terms), result, dy, d_final, wanted)
     return [d.clone() if d._is_view() else d for d, want in zip(found, wanted, strict=True) if want and d is not None]
 
 

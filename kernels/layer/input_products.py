@@ -19,6 +19,7 @@ from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Term, addends
 from kernels.layer.autograd import Recurrence
+from kernels.schedules.packed_steps import PackedSteps
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg,
@@ -26,7 +27,13 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
 
 
 def apply(
-    plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
+    plan: Plan,
+    schedule: ModuleType,
+    x: Tensor,
+    states: Sequence[Tensor],
+    parameters: Mapping[str, Tensor],
+    before: Tensor | None = None,
+    packed: PackedSteps | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Applies one layer to a sequence with a schedule, as `Cell.unroll` does; differentiable in all tensors.
 
@@ -35,14 +42,17 @@ def apply(
         states: the initial states, (B, H) each.
         parameters: the trainable parameters by name ("W.z", "b.u").
         before: prev(x) in the first step, (B, D). Default: 0
+        packed: the steps of packed rows; x is then (N, 1, D), and so is y. Default: x is a batch
 
     Returns:
         y (T, B, H), and the final states (B, H).
     """
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
-        tensors = [t if t is None else align(t) for t in (*recurrence_operands(plan, x, states[0].shape[1], parameters, before), *states)]
+        tensors = [
+            t if t is None else align(t) for t in (*recurrence_operands(plan, x, states[0].shape[1], parameters, before, packed), *states)
+        ]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
+        y, *final = Recurrence.apply(plan, schedule, keep, packed or len(x), *tensors)
     return y, tuple(final)
 
 
@@ -53,7 +63,7 @@ def align(tensor: Tensor) -> Tensor:
 
 
 def recurrence_operands(
-    plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None
+    plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None, packed: PackedSteps | None = None
 ) -> list[Tensor | None]:
     """Returns the flat tensor arguments of `Recurrence.apply`, without the initial states.
 
@@ -62,9 +72,10 @@ def recurrence_operands(
         H: the hidden size.
         parameters: the trainable parameters by name.
         before: prev(x) in the first step, (B, D). Default: 0
+        packed: the steps of packed rows; x is then (N, 1, D). Default: x is a batch
     """
     buffer_layout = layout(plan)
-    values = GraphEvaluator(bind_inputs(plan, x, before), parameters)
+    values = GraphEvaluator(bind_inputs(plan, x, before, packed), parameters)
 
     def bias(term: Term) -> Tensor | None:
         found = [values[n] for n in addends(term.hoisted) if n.op in ("b", "p")]
@@ -88,12 +99,12 @@ def recurrence_operands(
     return tensors
 
 
-def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None) -> dict[Node, Tensor]:
+def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None, packed: PackedSteps | None = None) -> dict[Node, Tensor]:
     """Maps the nodes of x and, if the cell uses it, prev(x) to tensors (T, B, D); prev(x) begins with `before` (B, D) or 0."""
     given = {plan.graph.leaf("x", "x", "D"): x}
     if plan.uses_prev:
-        first = torch.zeros_like(x[:1]) if before is None else before.unsqueeze(0)
-        given[plan.graph.leaf("before", "x_before", "D")] = torch.cat([first, x[:-1]])
+        first = torch.zeros_like(x[: 1 if packed is None else packed.B]) if before is None else before.unsqueeze(0 if packed is None else 1)
+        given[plan.graph.leaf("before", "x_before", "D")] = torch.cat([first, x[:-1] if packed is None else x[packed.previous]])
     return given
 
 

@@ -3,19 +3,20 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from types import ModuleType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 import cells
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
 from kernels.layer import checkpointing, custom_op, input_products, measured_layers, packed, select, torch_operator
-from kernels.layer.inputs import Hidden, batched_input, packed_input, previous_input
+from kernels.layer.inputs import Hidden, batched_input, previous_input
 
 MEMORY = ("full", "low")
 
@@ -54,7 +55,8 @@ class RNN(nn.Module):
         * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
         * **hx**: the initial states, each (num_layers · directions, B, H), or (num_layers · directions, H) without a batch: a tensor for
           a cell with one state, a tuple for several. Default: the cell's own start, zero for most cells.
-        * **lengths**: (B), the lengths of the sequences of a padded batch, in any order. Nothing is computed past a sequence's end.
+        * **lengths**: (B), the lengths of the sequences of a padded batch, in any order. A sequence may be empty (0).
+          Nothing is computed past a sequence's end.
         * **before**: (B, D), the value of prev(x) in the first step, for a single layer in one direction. Default: 0
 
     Outputs: output, h_n
@@ -191,47 +193,20 @@ class RNN(nn.Module):
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
             raise ValueError("`before` can't be used with `lengths` or a PackedSequence")
         if lengths is not None:
-            return self._forward_padded(input, hx, lengths)
+            return packed.forward_padded(self, input, hx, lengths)
         if isinstance(input, PackedSequence):
-            return self._forward_packed(input, hx)
+            return packed.forward_packed(self, input, hx)
         x, states, batched = batched_input(self, input, hx)
         first = None if before is None else previous_input(self, before, x, batched)
-        run_layer = self._run_layer if first is None else partial(self._run_layer, before=first)
-        y, finals = self._run_layers(x, states, run_layer, lambda rows: rows.flip(0))
+        run_layer = self.run_layer if first is None else partial(self.run_layer, before=first)
+        y, finals = self.run_layers(x, states, run_layer, lambda rows: rows.flip(0))
         if not batched:
             y, finals = y.squeeze(1), tuple(s.squeeze(1) for s in finals)
         elif self.batch_first:
             y = y.transpose(0, 1)
         return y, finals if len(finals) > 1 else finals[0]
 
-    def _forward_packed(self, input: PackedSequence, hx: Hidden | None) -> tuple[PackedSequence, Hidden]:
-        data, sizes, order, back = input
-        x, states = packed_input(self, input, hx)
-        counts = sizes.tolist()
-        place = packed.reversal_index(counts, data.device) if self.bidirectional else None
-
-        def run_layer(rows: Tensor, initial: Sequence[Tensor], weights: Mapping[str, Tensor]) -> Result:
-            return packed.apply(lambda x, states, before: self._run_layer(x, states, weights, before), rows, counts, initial)
-
-        y, finals = self._run_layers(x, [s if order is None else s[:, order] for s in states], run_layer, lambda rows: rows[place])
-        finals = finals if back is None else tuple(s[:, back] for s in finals)
-        return PackedSequence(y, sizes, order, back), finals if len(finals) > 1 else finals[0]
-
-    def _forward_padded(self, input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int]) -> tuple[Tensor, Hidden]:
-        if not isinstance(input, Tensor) or input.dim() != 3:
-            raise ValueError("`lengths` needs a padded 3-D input: a PackedSequence already contains its lengths")
-        T, B = input.shape[:2] if not self.batch_first else input.shape[1::-1]
-        given = torch.as_tensor(lengths).cpu()
-        if given.shape == (B,) == (0,) or not T:
-            return self.forward(input, hx)  # nothing to pack: B = 0 gives an empty result, T = 0 raises
-        other = given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
-        if given.shape != (B,) or other or (counts := given.to(torch.int64)).gt(T).any():
-            raise ValueError(f"lengths are {B} whole numbers up to {T}, one for each sequence of this batch: got {given.tolist()}")
-        short = pack_padded_sequence(input, counts, self.batch_first, enforce_sorted=False)
-        y, final = self._forward_packed(short, hx)
-        return pad_packed_sequence(y, self.batch_first, total_length=T)[0], final
-
-    def _run_layers(
+    def run_layers(
         self, x: Tensor, states: Sequence[Tensor], run_layer: Layer, reverse: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs all layers and returns the outputs and the final states (num_layers · directions, B, H).
@@ -252,23 +227,31 @@ class RNN(nn.Module):
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
-    def _run_layer(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
+    def run_layer(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
         """Runs one layer in one direction: x (T, B, D), states (B, H) each, and prev(x) in the first step, `before` (B, D)."""
         if self.uses_torch_operator(x, states, weights):
             return torch_operator.apply(self.cell, x, states, weights)
-        low, backend = self.memory == "low", self.backend
-        if backend == "torch" and self.cell.torch_equivalent:
-            backend = "auto"  # torch's operator has no memory="low" and takes no empty batch
+        low, backend = self.memory == "low", self._fused_backend
         if torch.compiler.is_compiling() and backend != "eager":
             return custom_op.apply(self._registered_name, self.bias, backend, x, states, weights, before)
-        B, H = states[0].shape
-        runs_schedule = B > 0 and backend != "eager"  # torch.compile traces an eager loop, and can't trace `self.plan`
-        schedule = select.select_schedule(backend, self.plan, x.dtype, x.device, B, H) if runs_schedule else None
+        schedule = self.select_schedule(x, states)
         if schedule is None:
             return (checkpointing.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
         if torch._C._are_functorch_transforms_active():  # their tensors have no memory for a kernel to read
             raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
         return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, weights, before)
+
+    @property
+    def _fused_backend(self) -> str:
+        """Returns the backend of a call that torch's operator can't take, as it has no memory="low" and takes no empty batch."""
+        return "auto" if self.backend == "torch" and self.cell.torch_equivalent else self.backend
+
+    def select_schedule(self, x: Tensor, states: Sequence[Tensor]) -> ModuleType | None:
+        """Returns the schedule that runs a layer, or None for the eager loop."""
+        B, H = states[0].shape
+        if B == 0 or self.backend == "eager":  # torch.compile traces an eager loop, and can't trace `self.plan`
+            return None
+        return select.select_schedule(self._fused_backend, self.plan, x.dtype, x.device, B, H)
 
     def uses_torch_operator(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
         """Returns whether torch's operator runs a layer: if it is the backend, or if "auto" has measured it to be faster.

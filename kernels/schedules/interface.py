@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kernels.derive.buffers import Layout, layout
 from kernels.derive.plan import Plan
+from kernels.schedules.packed_steps import PackedSteps
 
 Item = TypeVar("Item")
 
@@ -49,6 +50,7 @@ class PassInputs:
         states: the initial states, (B, H) each.
         history: where to write each state after every time step, (T, B, H); None: the schedule allocates what it needs.
         needs_grad: in a backward pass, the products whose gradients the schedule may compute itself.
+        packed: the steps of packed rows, only for a schedule that runs them. (N, 1) then stands for (T, B) everywhere, N rows in all.
     """
 
     plan: Plan
@@ -61,6 +63,7 @@ class PassInputs:
     states: list[Tensor]
     history: list[Tensor] | None = None
     needs_grad: Products[bool] | None = None
+    packed: PackedSteps | None = None
 
     @property
     def save_for_backward(self) -> bool:
@@ -83,13 +86,24 @@ class PassInputs:
         B, H = self.states[0].shape
         return self.T, B, H
 
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Returns the dimensions of the rows of all steps: (T, B), or (N, 1) if they are packed."""
+        return (self.T, len(self.states[0])) if self.packed is None else (self.packed.N, 1)
+
     def allocate_result(self) -> "ForwardResult":
         """Allocates the tensors that a forward pass fills."""
-        T, B, H = self.shape
-        lengths = [T if self.keep_all_states or s == 0 else 1 for s in range(len(self.states))]
+        _, B, H = self.shape
+        rows = [self.rows if self.keep_all_states or s == 0 else (1, B) for s in range(len(self.states))]
         computed = sum(group.computed >= 0 for group in self.layout.groups) if self.save_for_backward else 0
         empty = self.states[0].new_empty
-        return ForwardResult(self.history or [empty(n, B, H) for n in lengths], [empty(T, B, H) for _ in range(computed)])
+        return ForwardResult(self.history or [empty(*n, H) for n in rows], [empty(*self.rows, H) for _ in range(computed)])
+
+    def final_states(self, result: "ForwardResult") -> list[Tensor]:
+        """Returns copies of the final states (B, H), each after the last step of its own sequence."""
+        if self.packed is None:
+            return [h[-1].clone() for h in result.history]
+        return [h.squeeze(1)[self.packed.last] if len(h) == self.packed.N else h[0].clone() for h in result.history]
 
 
 @dataclass

@@ -1,10 +1,12 @@
 """Runs a whole sequence on a CPU in one call of the C++ loop, which also computes the input projections and their gradients.
 
-It runs any plan in float32 and float64.
+It runs any plan in float32 and float64, and packed rows in the order that they are in.
 """
 
 import ctypes
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -12,10 +14,14 @@ from torch import Tensor
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
+from kernels.schedules.packed_steps import PackedSteps
 
 MIN_GRADIENT_CHUNK_ROWS = 128
 """Minimum number of rows of a thread's chunk of steps in the backward pass: a weight gradient is read and written once a chunk."""
 COMPUTES_PROJECTIONS = True
+RUNS_PACKED = True
+MAX_BLOCK_ROWS = 32
+"""Maximum number of sequences that a thread runs at once."""
 RECOMPUTE_COLUMNS = 32
 """Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
@@ -34,11 +40,11 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
 class PassArguments(ctypes.Structure):
     """`struct PassArguments` of thread.h, with its fields in the same order."""
 
-    SIZES = ("T", "B", "H", "rows_per_block", "threads", "max_offset", "chunk_steps")
+    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks")
     TABLES = (
-        "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors", "weights", "initial",
-        "history", "stride", "arguments", "offsets", "taps", "transposed_taps", "d_inputs", "d_projection_weights", "d_projection_bias",
-        "d_weights", "partial_sums",
+        "row_starts", "block_starts", "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors",
+        "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps", "d_inputs", "d_projection_weights",
+        "d_projection_bias", "d_weights", "partial_sums",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -49,17 +55,21 @@ def pointer_array(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_voi
 
 
 def make_pass_arguments(inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None]) -> PassArguments:
-    """Makes the arguments of a pass. Rows are distributed in blocks of at most 32, at least one block for every thread."""
+    """Makes the arguments of a pass."""
     T, B, H = inputs.shape
     threads = min(torch.get_num_threads(), B)
-    rounds = -(-B // (32 * threads))
-    rows_per_block = -(-B // (threads * rounds))
-    strides = [B * H if len(h) == T else 0 for h in result.history]
+    row_starts = sequence_starts(T, B) if inputs.packed is None else inputs.packed.starts
+    block_starts = split_sequences(B, threads) if inputs.packed is None else split_by_length(inputs.packed, threads)
+    rows_per_block = int(block_starts.diff().max())
+    keeps = [len(h) == inputs.rows[0] for h in result.history]
     offsets = [n.stencil.offsets(H) for n in inputs.plan.stencil_inputs]
     max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
-    arguments = PassArguments(T, B, H, rows_per_block, threads, max_offset, max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block))
+    chunk_steps = max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block)
+    arguments = PassArguments(T, H, rows_per_block, threads, max_offset, chunk_steps, len(block_starts) - 1)
     projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
-    arguments.tables = {  # an attribute, so that the arrays live as long as this object
+    arguments.starts = row_starts, block_starts  # an attribute, like `tables`, so that they live as long as this object
+    arguments.row_starts, arguments.block_starts = row_starts.data_ptr(), block_starts.data_ptr()
+    arguments.tables = {
         "inputs": pointer_array([v for v, _, _ in inputs.projections]),
         "projection_sizes": (ctypes.c_int64 * (len(inputs.projections) + 1))(*(v.shape[-1] for v, _, _ in inputs.projections)),
         "projection_weights": pointer_array([W for _, W, _ in inputs.projections]),
@@ -70,7 +80,7 @@ def make_pass_arguments(inputs: PassInputs, result: ForwardResult, products: Pro
         "weights": pointer_array(inputs.weights),
         "initial": pointer_array(inputs.states),
         "history": pointer_array(result.history),
-        "stride": (ctypes.c_int64 * len(strides))(*strides),
+        "keeps": (ctypes.c_int64 * len(keeps))(*keeps),
         "arguments": pointer_array(result.arguments) if inputs.save_for_backward else None,
         "offsets": (ctypes.c_int64 * (sum(map(len, offsets)) + 1))(*(k for neighbours in offsets for k in neighbours)),
         "taps": pointer_array([n.stencil.weights(inputs.states[0]) for n in inputs.plan.stencil_inputs]),
@@ -85,6 +95,27 @@ def make_pass_arguments(inputs: PassInputs, result: ForwardResult, products: Pro
     return arguments
 
 
+@lru_cache(maxsize=64)
+def sequence_starts(T: int, B: int) -> Tensor:
+    """Returns the first row of each step of a batch, and the number of all rows: (T + 1)."""
+    return torch.arange(T + 1, device="cpu") * B
+
+
+@lru_cache(maxsize=64)
+def split_sequences(B: int, threads: int) -> Tensor:
+    """Returns the first sequence of each block, and B. There are at most MAX_BLOCK_ROWS in a block, and blocks for every thread."""
+    blocks = threads * -(-B // (MAX_BLOCK_ROWS * threads))
+    return torch.arange(blocks + 1, device="cpu") * B // blocks
+
+
+def split_by_length(packed: PackedSteps, threads: int) -> Tensor:
+    """Returns the first sequence of each block, and B, for sequences of decreasing length: the blocks have about equally many rows."""
+    blocks = threads * -(-packed.B // (MAX_BLOCK_ROWS * threads))
+    middles = packed.lengths.cumsum(0) - packed.lengths / 2
+    ends = torch.arange(1, blocks, device="cpu") * packed.N / blocks
+    return torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
+
+
 def forward(inputs: PassInputs) -> ForwardResult:
     """Runs the forward pass: one call of the C++ loop, which also computes the input projections."""
     result = inputs.allocate_result()
@@ -94,7 +125,6 @@ def forward(inputs: PassInputs) -> ForwardResult:
 
 def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
     """Runs the backward pass: one call of the C++ loop, which computes the weight gradients too if `fuses_weight_gradients`."""
-    T, B, H = inputs.shape
     fused = fuses_weight_gradients(inputs)
     products = allocate_gradients(inputs) if fused else no_gradients(inputs)
     arguments = make_pass_arguments(inputs, result, products)
@@ -105,8 +135,9 @@ def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_fin
     values = range(len(inputs.projections), len(inputs.projections) + len(inputs.layout.elementwise_terms))
     precomputed = [k for k, (_, W, _) in enumerate(inputs.projections) if W is None]
     returned = [not fused or k in values or k in precomputed for k in range(len(inputs.layout.widths))]
-    d_terms = [partial_sums.new_empty(T, B, width, H) if out else None for width, out in zip(inputs.layout.widths, returned, strict=True)]
-    d_vectors = [v.new_zeros(-(-B // arguments.rows_per_block), H) for v in inputs.vectors]
+    shapes = [(*inputs.rows, width, inputs.shape[2]) for width in inputs.layout.widths]
+    d_terms = [partial_sums.new_empty(shape) if out else None for shape, out in zip(shapes, returned, strict=True)]
+    d_vectors = [v.new_zeros(arguments.blocks, v.shape[0]) for v in inputs.vectors]
     library.backward(
         ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
         pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
@@ -120,10 +151,10 @@ def fuses_weight_gradients(inputs: PassInputs) -> bool:
     It does if every thread has rows, and more rows than a matrix has columns. Otherwise the threads' partial sums of a weight gradient
     would be larger than the tensors that they are computed from.
     """
-    T, B, H = inputs.shape
+    _, B, H = inputs.shape
     threads = torch.get_num_threads()
     columns = max([H, *(v.shape[-1] for v, _, _ in inputs.projections)])
-    return inputs.needs_grad is not None and threads <= B and threads * columns <= T * B
+    return inputs.needs_grad is not None and threads <= B and threads * columns <= math.prod(inputs.rows)
 
 
 def no_gradients(inputs: PassInputs) -> Products[Tensor | None]:

@@ -12,11 +12,11 @@
 
 extern "C" void forward(const PassArguments* pass) {
     const PassArguments& c = *pass;
-    const int64_t H = c.H, blocks = (c.B + c.rows_per_block - 1) / c.rows_per_block;
+    const int64_t H = c.H, total_rows = c.row_starts[c.T];
     real *packed[GROUPS + 1], *packed_projections[PROJECTIONS + 1];
-    for (int s = 0; s < STATES; s++) advise_huge_pages(c.history[s], c.stride[s] * c.T * sizeof(real));
+    for (int s = 0; s < STATES; s++) advise_huge_pages(c.history[s], c.keeps[s] * total_rows * H * sizeof(real));
     for (int f = 0; f < PROJECTIONS; f++)
-        if (c.projection_weights[f] && c.hoisted[f]) advise_huge_pages(c.hoisted[f], c.T * c.B * widths[f] * H * sizeof(real));
+        if (c.projection_weights[f] && c.hoisted[f]) advise_huge_pages(c.hoisted[f], total_rows * widths[f] * H * sizeof(real));
     for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(c.group_width(g), NR) * H];
     for (int f = 0; f < PROJECTIONS; f++)
         packed_projections[f] = c.projection_weights[f] ? new real[round_up(widths[f] * H, NR) * c.projection_sizes[f]] : nullptr;
@@ -76,16 +76,18 @@ extern "C" void forward(const PassArguments* pass) {
         };
 
 #pragma omp for schedule(static)
-        for (int64_t block = 0; block < blocks; block++) {
-            const int64_t first = block * c.B / blocks, rows = (block + 1) * c.B / blocks - first;
+        for (int64_t block = 0; block < c.blocks; block++) {
+            const int64_t first = c.block_starts[block], last = c.block_starts[block + 1];
             for (int64_t t = 0; t < c.T; t++) {
-                if (t % PROJECTION_CHUNK_STEPS == 0) projection_rows.compute(packed_projections, t, first, rows);
+                const int64_t rows = c.count_rows(t, first, last);
+                if (!rows) break;
+                if (t % PROJECTION_CHUNK_STEPS == 0) projection_rows.compute(packed_projections, t, first, last);
                 for (int g = 0; g < GROUPS; g++) {
                     const Group& group = groups[g];
                     if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
                         pointwise(stage, t, first, rows, [&](int k, int64_t m, real** copy) {
                             const int n = group.computed + k;
-                            *copy = c.arguments ? c.arguments[n] + (t * c.B + first + m) * H : nullptr;
+                            *copy = c.arguments ? c.arguments[n] + (c.row_starts[t] + first + m) * H : nullptr;
                             return arguments + (n * c.rows_per_block + m) * H;
                         });
                     });
@@ -102,16 +104,18 @@ extern "C" void forward(const PassArguments* pass) {
     for (int f = 0; f < PROJECTIONS; f++) delete[] packed_projections[f];
 }
 
+// A sequence may end before the others: the sequences are sorted by length, longest first, and step t has rows of those that reach it.
+//
 // dy: (T, B, H) or null. d_states: (B, H) each; the gradients of the final states on entry, and of the initial states on return.
 // d_buffers: the gradients of the terms, (T, B, G, H) each, null for a buffer that is not returned. d_vectors: (blocks, H) each, a partial
 // sum for every block of rows.
 extern "C" void backward(const PassArguments* pass, const real* dy, real** d_states, real** d_buffers, real** d_vectors) {
     const PassArguments& c = *pass;
-    const int64_t H = c.H, blocks = (c.B + c.rows_per_block - 1) / c.rows_per_block;
+    const int64_t H = c.H, total_rows = c.row_starts[c.T];
     real *packed[GROUPS + 1], *transposed_projections[PROJECTIONS + 1], *packed_projections[PROJECTIONS + 1];
-    for (int b = 0; b < BUFFERS; b++) advise_huge_pages(d_buffers[b], c.T * c.B * widths[b] * H * sizeof(real));
+    for (int b = 0; b < BUFFERS; b++) advise_huge_pages(d_buffers[b], total_rows * widths[b] * H * sizeof(real));
     for (int f = 0; f < PROJECTIONS; f++) {
-        advise_huge_pages(c.d_inputs[f], c.T * c.B * c.projection_sizes[f] * sizeof(real));
+        advise_huge_pages(c.d_inputs[f], total_rows * c.projection_sizes[f] * sizeof(real));
         transposed_projections[f] = d_buffers[f] ? nullptr : new real[round_up(c.projection_sizes[f], NR) * widths[f] * H];
         packed_projections[f] = c.terms[f] ? nullptr : new real[round_up(widths[f] * H, NR) * c.projection_sizes[f]];
     }
@@ -189,15 +193,16 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
         };
 
 #pragma omp for schedule(static)
-        for (int64_t block = 0; block < blocks; block++) {
-            const int64_t first = block * c.B / blocks, rows = (block + 1) * c.B / blocks - first;
+        for (int64_t block = 0; block < c.blocks; block++) {
+            const int64_t first = c.block_starts[block], last = c.block_starts[block + 1];
             for (int s = 0; s < STATES; s++)
-                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(d_state(s, m), d_states[s] + (first + m) * H, H * sizeof(real));
-            for (int64_t t = c.T - 1; t >= 0; t--) {
+                for (int64_t m = 0; m < last - first; m++) __builtin_memcpy(d_state(s, m), d_states[s] + (first + m) * H, H * sizeof(real));
+            for (int64_t t = c.T - 1; t >= 0; t--) {  // a sequence that has ended at t keeps the gradient of its final states until its last step
+                const int64_t rows = c.count_rows(t, first, last);
                 if (t == c.T - 1 || (t + 1) % c.chunk_steps == 0)
-                    projection_rows.compute(packed_projections, t / c.chunk_steps * c.chunk_steps, first, rows);
+                    projection_rows.compute(packed_projections, t / c.chunk_steps * c.chunk_steps, first, last);
                 adjoint(Step{}, t, first, rows, [&](int s, int64_t m, const real** second) {
-                    *second = s == 0 && dy ? dy + (t * c.B + first + m) * H : nullptr;
+                    *second = s == 0 && dy ? dy + (c.row_starts[t] + first + m) * H : nullptr;
                     return d_state(s, m);
                 });
                 for (int g = GROUPS - 1; g >= 0; g--) {
@@ -213,7 +218,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                     });
                 }
                 if (t % c.chunk_steps) continue;
-                term_gradients.add_weight_gradients(transposed_projections, t, first, rows);
+                term_gradients.add_weight_gradients(transposed_projections, t, first, last);
                 for (int v = 0; v < VECTORS; v++)
                     for_each_vector(H, [&](int64_t j, auto remaining) {
                         real *sum = d_vector + v * H + j, *total = d_vectors[v] + block * H + j;
@@ -222,7 +227,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                     });
             }
             for (int s = 0; s < STATES; s++)
-                for (int64_t m = 0; m < rows; m++) __builtin_memcpy(d_states[s] + (first + m) * H, d_state(s, m), H * sizeof(real));
+                for (int64_t m = 0; m < last - first; m++) __builtin_memcpy(d_states[s] + (first + m) * H, d_state(s, m), H * sizeof(real));
         }
         for (int p = 0; p < PROJECTIONS + GROUPS; p++)
             if (c.weight_gradient(p).gradient)

@@ -2,7 +2,10 @@
 // loop.cpp.
 
 struct PassArguments {  // of a forward or backward pass, in the order of `PassArguments` in compiled.py
-    int64_t T, B, H, rows_per_block, threads, max_offset, chunk_steps;
+    int64_t T, H, rows_per_block, threads, max_offset, chunk_steps, blocks;
+    const int64_t* row_starts;       // (T + 1): the first row of each step in every tensor with rows (T, B, ·), and their number. Step t has
+                                     // the rows of the first row_starts[t + 1] - row_starts[t] sequences
+    const int64_t* block_starts;     // (blocks + 1): the first sequence of each block, and B
     const real** inputs;             // the input of each projection, (T, B, K)
     const int64_t* projection_sizes; // its K
     const real** projection_weights; // its weight (G·H, K); null if `hoisted` holds the projected rows
@@ -13,7 +16,7 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
     const real** weights;   // (P·H, H) for each group
     const real** initial;   // (B, H) for each state
     real** history;         // the states after each step
-    const int64_t* stride;  // elements between time steps in `history`: B·H, or 0 if only the last step is kept
+    const int64_t* keeps;   // whether `history` has the states after every step (1), or only the last (0)
     real** arguments;       // (T, B, H) for each computed argument, or null
     const int64_t* offsets; // the neighbours of all stencils, concatenated; their absolute values are at most `max_offset`
     const real **taps, **transposed_taps; // the weights (taps, H) of each stencil and of its transpose
@@ -32,11 +35,24 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
     }
     int64_t partial_sums_size() const { return partial_sums_offset(PROJECTIONS + GROUPS); }  // elements of a thread's partial sums
     real* term(real** of, int i, int64_t t, int64_t row) const {
-        return of[slots[i].buffer] + ((t * B + row) * slots[i].width + slots[i].slot) * H;
+        return of[slots[i].buffer] + ((row_starts[t] + row) * slots[i].width + slots[i].slot) * H;
     }
     const real* previous_state(int s, int64_t t, int64_t row) const { return t ? after(s, t - 1, row) : initial[s] + row * H; }
-    real* after(int s, int64_t t, int64_t row) const { return history[s] + t * stride[s] + row * H; }
+    real* after(int s, int64_t t, int64_t row) const { return history[s] + (keeps[s] * row_starts[t] + row) * H; }
+    int64_t count_sequences(int64_t t) const { return row_starts[t + 1] - row_starts[t]; }  // at step t
+    int64_t count_rows(int64_t t, int64_t first, int64_t last) const {  // of the block of sequences [first, last) at step t
+        const int64_t count = count_sequences(t);
+        return count < first ? 0 : (count < last ? count : last) - first;
+    }
 };
+
+// Calls body(t, steps, rows) for each run of steps in [t, end) in which the block [first, last) has equally many rows, equally far apart.
+template <class Body> static void for_each_rectangle(const PassArguments& c, int64_t t, int64_t end, int64_t first, int64_t last, Body body) {
+    for (int64_t steps; t < end; t += steps) {
+        for (steps = 1; t + steps < end && c.count_sequences(t + steps) == c.count_sequences(t);) steps++;
+        if (const int64_t rows = c.count_rows(t, first, last)) body(t, steps, rows);
+    }
+}
 
 struct Scratch {  // one thread's recurrent products of a step, or their gradients: the groups side by side
     int64_t width = 0, column[TERMS], start[GROUPS + 1];
@@ -63,14 +79,15 @@ struct ProjectionRows {  // computes projections for `chunk_steps` steps; a thre
             local[f] = kept && kept[f] ? nullptr : new real[chunk_steps * c.rows_per_block * widths[f] * c.H];
     }
     ~ProjectionRows() { for (int f = 0; f < PROJECTIONS; f++) delete[] local[f]; }
-    void compute(real** packed, int64_t t, int64_t first, int64_t rows) const {
-        for (int f = 0; f < PROJECTIONS; f++) {
-            if (!packed[f]) continue;
-            const int64_t K = c.projection_sizes[f], N = widths[f] * c.H, times = c.T - t < chunk_steps ? c.T - t : chunk_steps;
-            real* out = local[f] ? local[f] : kept[f] + (t * c.B + first) * N;
-            const Strides strides = {c.B * K, 0, (local[f] ? c.rows_per_block : c.B) * N};
-            product(rows, N, K, c.inputs[f] + (t * c.B + first) * K, K, packed[f], c.projection_bias[f], 0, out, N, times, strides);
-        }
+    void compute(real** packed, int64_t t, int64_t first, int64_t last) const {
+        const int64_t end = c.T - t < chunk_steps ? c.T : t + chunk_steps;
+        for (int f = 0; f < PROJECTIONS; f++)
+            if (packed[f]) for_each_rectangle(c, t, end, first, last, [&](int64_t t, int64_t times, int64_t rows) {
+                const int64_t K = c.projection_sizes[f], N = widths[f] * c.H, row = c.row_starts[t] + first;
+                real* out = local[f] ? local[f] + t % chunk_steps * c.rows_per_block * N : kept[f] + row * N;
+                const Strides strides = {c.count_sequences(t) * K, 0, (local[f] ? c.rows_per_block : c.count_sequences(t)) * N};
+                product(rows, N, K, c.inputs[f] + row * K, K, packed[f], c.projection_bias[f], 0, out, N, times, strides);
+            });
     }
     const real* at(int i, int64_t t, int64_t first, int64_t m) const {
         const Slot s = slots[i];
@@ -84,10 +101,12 @@ struct TermGradients {  // the gradients of the terms: a thread's buffer of one 
     const PassArguments& c;
     real** const buffers;
     real* local[BUFFERS + 1];
+    struct Row { int64_t t, m; }* rows;  // the step and the row in the block of each row of a chunk
     OuterProducts outer[PROJECTIONS + GROUPS + 1];
     TermGradients(const PassArguments& c, real** buffers, real* partial_sums) : c(c), buffers(buffers) {
         for (int b = 0; b < BUFFERS; b++)
             local[b] = buffers[b] ? nullptr : new real[c.chunk_steps * c.rows_per_block * widths[b] * c.H + NR]();
+        rows = new Row[c.chunk_steps * c.rows_per_block];
         for (int p = 0; p < PROJECTIONS + GROUPS; p++)
             if (c.weight_gradient(p).gradient)
                 outer[p].allocate(c.weight_gradient(p), c.chunk_steps * c.rows_per_block, partial_sums + c.partial_sums_offset(p));
@@ -95,6 +114,7 @@ struct TermGradients {  // the gradients of the terms: a thread's buffer of one 
     ~TermGradients() {
         for (int b = 0; b < BUFFERS; b++) delete[] local[b];
         for (OuterProducts& o : outer) o.release();
+        delete[] rows;
     }
     real* at(int i, int64_t t, int64_t first, int64_t m) const {
         const Slot s = slots[i];
@@ -102,40 +122,51 @@ struct TermGradients {  // the gradients of the terms: a thread's buffer of one 
         return local[s.buffer] + ((t % c.chunk_steps * c.rows_per_block + m) * s.width + s.slot) * c.H;
     }
     // Computes the gradients of the inputs, and accumulates those of the weights, from the chunk that begins at t.
-    void add_weight_gradients(real** transposed_projections, int64_t t, int64_t first, int64_t rows) {
-        const int64_t times = c.T - t < c.chunk_steps ? c.T - t : c.chunk_steps;
-        for (int f = 0; f < PROJECTIONS; f++) {
-            const int64_t K = c.projection_sizes[f], N = widths[f] * c.H, stride = c.B * K;
-            real* to = value_buffers[f] < 0 ? c.d_inputs[f] : buffers[value_buffers[f]];
-            if (!local[f] || !to) continue;
-            to += (t * c.B + first) * K;
-            const bool overwrite = value_buffers[f] < 0;
-            const real* weight = transposed_projections[f];
-            if (has_few_columns(K))
-                for (int64_t i = 0; i < times; i++)
-                    narrow_product(rows, N, K, local[f] + i * c.rows_per_block * N, weight, overwrite, to + i * stride);
-            else
-                product(rows, K, N, local[f], N, weight, overwrite ? nullptr : to, K, to, K, times, {c.rows_per_block * N, stride, stride});
-        }
+    void add_weight_gradients(real** transposed_projections, int64_t t, int64_t first, int64_t last) {
+        const int64_t end = c.T - t < c.chunk_steps ? c.T : t + c.chunk_steps;
+        for (int f = 0; f < PROJECTIONS; f++)
+            for_each_rectangle(c, t, end, first, last, [&](int64_t t, int64_t times, int64_t rows) {
+                add_input_gradients(f, transposed_projections[f], t, times, first, rows);
+            });
+        int64_t count = 0;
+        for (int64_t s = t; s < end; s++)
+            for (int64_t m = 0; m < c.count_rows(s, first, last); m++) rows[count++] = {s, m};
         for (int p = 0; p < PROJECTIONS + GROUPS; p++) {
             if (!outer[p].partial_sum) continue;
             auto argument = [&](int64_t r) -> const real* {
-                const int64_t at = t + r / rows, row = first + r % rows;
-                if (p < PROJECTIONS) return c.inputs[p] + (at * c.B + row) * c.projection_sizes[p];
+                const int64_t t = rows[r].t, row = first + rows[r].m;
+                if (p < PROJECTIONS) return c.inputs[p] + (c.row_starts[t] + row) * c.projection_sizes[p];
                 const Group& group = groups[p - PROJECTIONS];
-                return group.computed < 0 ? c.previous_state(group.state, at, row) : c.arguments[group.computed] + (at * c.B + row) * c.H;
+                if (group.computed < 0) return c.previous_state(group.state, t, row);
+                return c.arguments[group.computed] + (c.row_starts[t] + row) * c.H;
             };
             if (p < PROJECTIONS && outer[p].fits_one_tile()) {
-                const int64_t N = widths[p] * c.H;
-                for (int64_t i = 0; i < times; i++)
-                    outer[p].add(rows, [&](int64_t r) { return argument(i * rows + r); }, local[p] + i * c.rows_per_block * N);
+                for (int64_t r = 0, here; r < count; r += here) {  // step by step, whose rows are side by side
+                    for (here = 1; r + here < count && rows[r + here].t == rows[r].t;) here++;
+                    outer[p].add(here, [&](int64_t k) { return argument(r + k); }, local_row(p, rows[r]));
+                }
                 continue;
             }
-            outer[p].add(times * rows, c.H, argument, [&](int64_t k, int64_t r) -> const real* {
-                if (p < PROJECTIONS) return local[p] + ((r / rows * c.rows_per_block + r % rows) * widths[p] + k) * c.H;
-                return at(groups[p - PROJECTIONS].terms[k], t + r / rows, first, r % rows);
+            outer[p].add(count, c.H, argument, [&](int64_t k, int64_t r) -> const real* {
+                if (p < PROJECTIONS) return local_row(p, rows[r]) + k * c.H;
+                return at(groups[p - PROJECTIONS].terms[k], rows[r].t, first, rows[r].m);
             });
         }
+    }
+    real* local_row(int b, Row row) const {
+        return local[b] + (row.t % c.chunk_steps * c.rows_per_block + row.m) * widths[b] * c.H;
+    }
+    void add_input_gradients(int f, const real* weight, int64_t t, int64_t times, int64_t first, int64_t rows) const {
+        const int64_t K = c.projection_sizes[f], N = widths[f] * c.H, stride = c.count_sequences(t) * K, local_stride = c.rows_per_block * N;
+        const bool overwrite = value_buffers[f] < 0;
+        real* to = overwrite ? c.d_inputs[f] : buffers[value_buffers[f]];
+        if (!local[f] || !to) return;
+        to += (c.row_starts[t] + first) * K;
+        const real* from = local_row(f, {t, 0});
+        if (has_few_columns(K))
+            for (int64_t i = 0; i < times; i++) narrow_product(rows, N, K, from + i * local_stride, weight, overwrite, to + i * stride);
+        else
+            product(rows, K, N, from, N, weight, overwrite ? nullptr : to, K, to, K, times, {local_stride, stride, stride});
     }
 };
 
