@@ -28,6 +28,7 @@ from bench.render.console import draw_screenshot
 from bench.render.formatting import count_noun
 from bench.render.header import count_statuses, list_remarks
 from bench.render.markdown import escape, fence
+from bench.render.mean_speeds import compute_mean_speeds, describe_mean
 from bench.render.method import define_terms, describe_method
 from bench.render.numerics_table import make_numerics_table, make_repeat_table
 from bench.render.plot_placement import place_plots
@@ -173,7 +174,7 @@ def list_speed_parts(grid: Grid, records: Records) -> list[Part]:
     shorter = [row for row in grid.rows if row not in grid.longest_rows]
     return [
         speed_tables.make_times_table(grid),
-        "\n".join(map(speed_tables.describe_mean, speed_tables.compute_mean_speeds(grid))),
+        "\n".join(map(describe_mean, compute_mean_speeds(grid))),
         speed_tables.make_gru_table(grid, grid.longest_rows),
         speed_tables.make_gru_table(grid, shorter, "Against torch.nn's gru at the shorter T"),
         speed_tables.make_sgemm_table(grid, here),
