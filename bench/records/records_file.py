@@ -23,7 +23,7 @@ from bench.records.case_record import FAILURES, CaseRecord
 from bench.records.chaos_record import DecayRecord, MapRecord
 from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord
-from bench.records.run_record import End, Run
+from bench.records.run_record import End, Plan, Run
 from bench.records.scale_record import ScaleRecord
 from bench.records.schema import SCHEMA, upgrade_line
 from bench.records.theory_record import TheoryRecord
@@ -41,7 +41,7 @@ class RecordError(ValueError):
 
 Record = (
     Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord
-    | ScaleRecord | End
+    | ScaleRecord | Plan | End
 )  # fmt: skip
 Line = TypeVar("Line", bound=Model)
 _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
@@ -58,6 +58,7 @@ class Records(Model):
     theory: list[TheoryRecord] = Field(default_factory=list)
     maps: list[MapRecord] = Field(default_factory=list)
     decays: list[DecayRecord] = Field(default_factory=list)
+    plans: list[Plan] = Field(default_factory=list)
     ends: list[End] = Field(default_factory=list)
     training: list[Annotated[TrainingRecord, AfterValidator(check_training)]] = Field(default_factory=list)
     learned: list[LearnedRecord] = Field(default_factory=list)
@@ -139,7 +140,7 @@ def read_records(path: Path) -> Records:
 
     return Records(
         run=lines[0], cases=kept, gradients=select(GradientRecord), jacobians=select(JacobianRecord), theory=select(TheoryRecord),
-        maps=select(MapRecord), decays=select(DecayRecord), ends=select(End),
+        maps=select(MapRecord), decays=select(DecayRecord), plans=select(Plan), ends=select(End),
         training=list({line.trial.key: line for line in select(TrainingRecord)}.values()),
         learned=list({line.trial.key: line for line in select(LearnedRecord)}.values()),
         scale=list({line.key: line for line in select(ScaleRecord)}.values()),

@@ -9,10 +9,9 @@ from typing import Literal
 
 from bench.records import Records, find_records, read_records
 from bench.render.case_grid import HOST, Grid, build_grids
-from bench.render.claims import claim_run
 from bench.render.formatting import MODES, NONE, count_noun, format_factor, format_interval
+from bench.render.headline import write_headline
 from bench.render.mean_speeds import PEERS, MeanSpeed, Peer, choose_mean, compute_mean_speeds
-from bench.render.speed_claims import claim_speed
 
 Kind = Literal["speed", "learning", "scaling", "signals"]
 
@@ -53,8 +52,8 @@ class Published:
 
     @property
     def headline(self) -> str:
-        """Returns one or two sentences as markdown."""
-        return claim_speed(self.grids) if self.kind == "speed" else claim_run(self.records)
+        """Returns a few sentences as markdown."""
+        return write_headline(self.records, self.grids)
 
     def find_means(self, mode: str, peer: Peer) -> list[MeanSpeed]:
         """Returns for each dtype the mean speedup of the backend with the most cases, the fastest among equals, including the input
