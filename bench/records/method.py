@@ -62,7 +62,8 @@ METHODS = {
   states it is added at every step.""",
     "scale": """\
 - Data-parallel training: steps with DistributedDataParallel, timed on the slowest rank. Strong scaling: all ranks share the batch of a
-  single rank. Weak scaling: each rank has as many sequences as a single rank. Deviation: the largest relative error of losses and gradients
-  against one process with the whole batch. The ranks of one machine share its memory and, if there are more ranks than cores, its cores.""",
+  single rank. Weak scaling: each rank has as many sequences as a single rank. Deviation: the largest relative error of losses and
+  gradients against one process with the whole batch. The ranks of one machine share its memory and, if there are more ranks than cores,
+  its cores.""",
 }
 """How a kind of records is measured, as markdown. The kinds are those of `Records`, and "waves" are cases."""

@@ -27,8 +27,8 @@ TERMS = {
     "nats per step": "Nats per step: the slope of the logarithm of a norm over lag. The norm vanishes where it is negative.",
     "(host, µs|launches|J) per step": "Per step: per time step of the whole batch.",
     r"as fast as torch\.nn's|is shown to|has the best|in the fewest steps|changes? least": (
-        "Headline: its intervals are corrected for the number of cells or backends that are compared in it, so they can be wider than in the "
-        "tables. Where the first interval overlaps with another, none is called the best."
+        "Headline: its intervals are corrected for the number of cells or backends that are compared in it, so they can be wider than in "
+        "the tables. Where the first interval overlaps with another, none is called the best."
     ),
     "no ratio": "No ratio: the work or the numerics of the two cases differ.",
     "[Cc]old, ms": "Cold: the caches were overwritten before each call.",

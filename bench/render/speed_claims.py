@@ -4,11 +4,13 @@ For each dtype of the first task that is compared with torch.nn: the same cells 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from bench.analysis.summary import is_timed
+from bench.records import CaseRecord
 from bench.render.case_grid import Grid
 from bench.render.formatting import count_noun, describe_size, describe_task, format_factor, format_interval, format_number
-from bench.render.mean_speeds import MeanSpeed, choose_mean, compute_mean_speeds
+from bench.render.mean_speeds import EQUAL, MeanSpeed, choose_mean, compute_mean_speeds
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
 
@@ -28,16 +30,25 @@ def claim_grid(grid: Grid) -> Iterator[str]:
     means = compute_mean_speeds(grid)
     same = [mean for mean in means if mean.peer == "same"]
     if chosen := choose_mean(same):
-        yield claim_mean(grid, chosen, same, "torch.nn's own cells")
-    parameters = [mean for mean in means if mean.peer == "parameters"]
-    width = [mean for mean in means if mean.peer == "width"]
-    if chosen := choose_mean(parameters):
-        beside = next((mean for mean in width if mean.backend == chosen.backend), None)
-        said = claim_mean(grid, chosen, parameters, "torch.nn's GRU of equal parameters", "Cells that torch.nn lacks: ")
+        yield claim_mean(grid, chosen, same, f"torch.nn's own {list_cells(chosen)}")
+    parameters, width = ([mean for mean in means if mean.peer == peer] for peer in ("parameters", "width"))
+    chosen = choose_mean(parameters)
+    equal = [record for record, *_ in chosen.compared] if chosen else []
+    if chosen:
+        beside = next(filter(None, (select_cases(m, equal, inside=True) for m in width if m.backend == chosen.backend)), None)
+        said = claim_mean(grid, chosen, parameters, "torch.nn's GRU of equal parameters", f"{list_cells(chosen)}, which torch.nn lacks: ")
         yield f"{said[:-1]}; {compare_width(beside)}." if beside else said
-    elif chosen := choose_mean(width):
+    rest = choose_mean(width)
+    if rest and (others := select_cases(rest, equal, inside=False) if not chosen or rest.backend == chosen.backend else None):
         setting = f"{describe_size(grid.common)}, {describe_task(grid.common).lower()}"
-        yield f"Cells that torch.nn lacks were not compared at equal parameters; {chosen.backend}, {compare_width(chosen)}, {setting}."
+        lacking = f"{list_cells(others)}, which torch.nn lacks: not compared at equal parameters"
+        yield f"{lacking}; {others.backend} {VERBS[others.mode]} {compare_width(others)}, {setting}."
+
+
+def select_cases(mean: MeanSpeed, records: Sequence[CaseRecord], inside: bool) -> MeanSpeed | None:
+    """Returns a mean over those of its cases that are among records, or are not; None if there are none."""
+    kept = tuple(found for found in mean.compared if (found[0] in records) == inside)
+    return replace(mean, compared=kept) if kept else None
 
 
 def claim_mean(grid: Grid, mean: MeanSpeed, others: Sequence[MeanSpeed], peer: str, subject: str = "") -> str:
@@ -60,14 +71,14 @@ def claim_mean(grid: Grid, mean: MeanSpeed, others: Sequence[MeanSpeed], peer: s
     if mean.is_faster:
         return f"{subject}**{known}**, {setting}{loop}."
     if not any(other.counts["faster"] for other in others):
-        lead = f"No time is significantly faster than {peer}"
+        lead = f"No {mean.dtype} {mean.mode} time is significantly faster than {peer}"
     elif mean.is_above:
         lead = f"Faster in {mean.counts['faster']} of {count_noun(mean.cases, 'case')}, not in most"
     elif any(other.is_above for other in others):
         above = " and ".join(other.backend for other in others if other.is_above)
-        lead = f"Faster than {peer} on average, but with fewer cases: {above}"
+        lead = f"In {mean.dtype} {mean.mode}, on average only {above} is faster than {peer}"
     else:
-        lead = f"No backend is significantly faster on average than {peer}"
+        lead = f"In {mean.dtype} {mean.mode}, no backend is significantly faster on average than {peer}"
     return f"{subject}**{lead}:** {known}, {setting}{loop}."
 
 
@@ -75,8 +86,7 @@ def describe_cases(mean: MeanSpeed) -> str:
     """Returns over which cases a mean is taken, and their range."""
     ratios = [speed.ratio.value for *_, speed in mean.compared]
     if len(ratios) == 1:
-        record = mean.compared[0][0]
-        return f"`{record.case.cell}` T={record.case.T}"
+        return f"one case, T={mean.compared[0][0].case.T}"
     return f"the geometric mean of {count_noun(len(ratios), 'case')} from {format_factor(min(ratios))} to {format_factor(max(ratios))}"
 
 
@@ -85,9 +95,14 @@ def count_cases(mean: MeanSpeed) -> list[tuple[object, ...]]:
     return sorted((r.case.cell, r.case.T, r.case.B, r.case.D, r.case.H) for r, *_ in mean.compared if is_timed(r))
 
 
+def list_cells(mean: MeanSpeed) -> str:
+    """Returns the names of a mean's cells."""
+    return ", ".join(dict.fromkeys(record.case.cell for record, *_ in mean.compared))
+
+
 def compare_width(mean: MeanSpeed) -> str:
     """Returns the mean speedup over the GRU of equal width, and how many times as many parameters that has."""
     ratio = mean.size_ratio
-    size = f", which has {format_number(ratio)} times as many parameters," if ratio and abs(ratio - 1) > 0.1 else ""
-    cases = count_noun(mean.cases, "case")
-    return f"against its GRU of equal H{size} {format_factor(mean.value)}{format_interval(mean.ratio)} ({cases})"
+    size = f", which has {format_number(ratio)} times as many parameters" if ratio and abs(ratio - 1) > EQUAL else ""
+    known = f"{format_factor(mean.value)}{format_interval(mean.ratio)}"
+    return f"{known} as fast as its GRU of equal H{size} ({count_noun(mean.cases, 'case')})"
