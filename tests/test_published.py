@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import app
-from bench.records import DecayRecord, Records, ScaleRecord, TheoryRecord
+from bench.records import DecayRecord, Plan, Records, ScaleRecord, TheoryRecord
 from bench.render import run_report
 from bench.render.index import render_index
 from bench.render.published import Published, read_published
@@ -59,11 +59,16 @@ def test_a_row_for_each(runs):
 
 def test_what_git_does_not_know_is_not_published(tmp_path, capsys):
     publish(tmp_path)
+    with (tmp_path / "2026-01-first" / "records.jsonl").open("a") as stream:
+        stream.write(Plan(unit="case", count=999).model_dump_json() + "\n")
     for command in (["init", "-q"], ["add", "2026-01-first"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
     assert [run.name for run in read_published(tmp_path)] == ["2026-01-first"]
     app(["publish", "--reports", str(tmp_path), "--index"], standalone_mode=False)
     said = capsys.readouterr().err
+    count = len(RUNS["2026-01-first"].cases)
+    assert f"2026-01-first is unfinished: {count} of 999 planned cases, and marked so\n" in said
+    assert f"**Unfinished: {count} of 999 planned cases.** " in (tmp_path / "README.md").read_text()
     assert said.count("left out: ") == len(RUNS) - 1 and "wrote " in said and "README.md: 1 run\n" in said
 
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from bench.records import Environment, Plan, Record, Records, write_record
-from bench.records.method import METHODS
+from bench.records.methods import METHODS
 
 Unit = TypeVar("Unit")
 

@@ -8,7 +8,7 @@ import torch
 from bench.harness.experiment import Experiment, OpenRun
 from bench.harness.training_view import show_trainings
 from bench.records import Plan
-from bench.records.method import METHODS
+from bench.records.methods import METHODS
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.studies.training.learning_rate_search import SEED
 from bench.studies.training.task import Task

@@ -76,7 +76,7 @@ class Run(Model):
         started: The start in UTC, ISO 8601.
         command: The command that repeats the run.
         settings: The settings, which must be the same on --resume.
-        method: How each kind of records is measured, as markdown; {} in schemas 1 to 4 (see `bench.records.method`).
+        method: How each kind of records is measured, as markdown; {} in schemas 1 to 4 (see `bench.records.methods`).
     """
 
     kind: Literal["run"] = "run"

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.analysis.summary import is_timed
 from bench.analysis.verdict import measure_noise
 from bench.records import Case, CaseRecord, Environment, Records
-from bench.records.method import METHODS
+from bench.records.methods import METHODS
 from bench.render import (
     chaos_report,
     csv_tables,
