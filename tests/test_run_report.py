@@ -7,6 +7,7 @@ import pytest
 
 from bench.analysis.summary import CaseIndex, find_peers
 from bench.records import Constants, LowerBound, Records, read_records
+from bench.records.methods import METHODS
 from bench.render import run_report
 from bench.render.markdown import escape, pipe_table
 from tests.records import ENVIRONMENT, RUN, case, detailed, gradient, records, timed, whole
@@ -274,3 +275,14 @@ def test_peers_are_found_without_a_search_through_all_cases():
     asked = [find_peers(index, record.case) for record in whole().cases if record.case.cell == "minimal"]
     assert sum(bool(found.parameters) for found in asked) > 10 and "stand_ins" in vars(index)
     assert {found.parameters.case.H for found in asked if found.parameters} == {155}
+
+
+def test_how_a_run_was_measured_is_in_its_record():
+    """A later program says the same of it; of a run that doesn't say, what its schema meant."""
+    cases = (timed(case(), *[1.0] * 6), timed(case(backend="vendor"), *[2.0] * 6))
+    told = records(*cases).model_copy(
+        update={"run": RUN.model_copy(update={"method": {"cases": "- By a sundial.", "scale": "- Not here."}})}
+    )
+    text = run_report.render_report(told, [])
+    assert "- By a sundial." in text and "Not here" not in text and METHODS["cases"] not in text
+    assert METHODS["cases"] in run_report.render_report(records(*cases), [])

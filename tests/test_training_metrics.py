@@ -126,3 +126,14 @@ def test_a_run_of_everything_has_its_trainings_too():
     text = run_report.render_report(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
     assert "## Recommend, at equal hidden width" in text
     assert len(console.list_renderables(whole())) == 2 and len(training_report.make_result_tables(whole())[0].rows) == 3
+
+
+def test_expected_baselines_of_old_records_are_not_measured_ones(tmp_path):
+    """What schema 4 calls the baseline "always 1" is 1/6, the expected error over all numbers."""
+    old = record("gru", baselines={"always 1": 1 / 6, "item transitions": 0.06})
+    run = RUN.model_copy(update={"schema_version": 4})
+    (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in (run, old)))
+    (found,) = read_records(tmp_path).training
+    assert (found.baselines, found.expected) == ({"item transitions": 0.06}, {"always 1": 1 / 6})
+    text = run_report.render_report(read_records(tmp_path), [])
+    assert "Expected without a recurrent layer, not measured on the test data: always 1 0.167." in text
