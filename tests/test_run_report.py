@@ -280,9 +280,8 @@ def test_peers_are_found_without_a_search_through_all_cases():
 def test_how_a_run_was_measured_is_in_its_record():
     """A later program says the same of it; of a run that doesn't say, what its schema meant."""
     cases = (timed(case(), *[1.0] * 6), timed(case(backend="vendor"), *[2.0] * 6))
-    told = records(*cases).model_copy(
-        update={"run": RUN.model_copy(update={"method": {"cases": "- By a sundial.", "scale": "- Not here."}})}
-    )
+    run = RUN.model_copy(update={"method": {"cases": "- By a sundial.", "scale": "- Not here."}})
+    told = records(*cases).model_copy(update={"run": run})
     text = run_report.render_report(told, [])
     assert "- By a sundial." in text and "Not here" not in text and METHODS["cases"] not in text
     assert METHODS["cases"] in run_report.render_report(records(*cases), [])
