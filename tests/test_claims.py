@@ -119,6 +119,11 @@ def test_a_layer_with_a_large_error_is_in_no_headline():
     assert "gru has" not in said and "not every seed ended with a finite value: gru" in said
 
 
+def test_a_training_that_ran_out_of_time_has_no_place():
+    said = claim(trained({"gru": (0.9, 0.9, 0.91)}, end="time") + trained({"lstm": (0.2, 0.2, 0.21)}))
+    assert "has the best" not in said and said.endswith("not every seed was trained to its end: gru.")
+
+
 @pytest.mark.parametrize("draw", range(60))
 def test_random_trainings(draw):
     """Whatever the finals: a best cell is apart from every other, and what is better than a baseline is so in the mean."""

@@ -74,13 +74,16 @@ def claim_order(title: str, cells: Cells, finite: Cells) -> str:
     """
     first, better, lost = next(iter(cells.values()))[0], find_better(finite), [cell for cell in cells if cell not in finite]
     name, limit = find_baseline(finite)
+    late = [cell for cell, trials in cells.items() if any(record.end == "time" for record in trials)]
     if first.target is not None and any(record.end == "target" for trials in cells.values() for record in trials):
         parts = [claim_steps(title, cells, first.target)]
     else:
         goal = common_quality([record for trials in cells.values() for record in trials])
-        parts = [claim_finals(title, finite) if finite else f"{title}no cell is ranked", claim_soonest(cells, goal)]
+        whole = {cell: trials for cell, trials in finite.items() if cell not in late}
+        parts = [claim_finals(title, whole) if whole else f"{title}no cell is ranked", claim_soonest(cells, goal)]
     parts += [f"better than the baseline {name}, {format_number(limit)}: {', '.join(better)}"] if better else []
     parts += [f"not every seed ended with a finite value: {', '.join(lost)}"] if lost else []
+    parts += [f"not every seed was trained to its end: {', '.join(late)}"] if late else []
     return "; ".join(filter(None, parts)) + "."
 
 
