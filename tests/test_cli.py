@@ -151,7 +151,7 @@ def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
     ("spoil", "says"),
     [
         (lambda text: text[:-40], "cut short"),
-        (lambda text: text.replace('"schema_version":4', '"schema_version":7', 1), "schema 7"),
+        (lambda text: text.replace('"schema_version":5', '"schema_version":7', 1), "schema 7"),
         (lambda text: "\n".join(text.split("\n")[1:]), "line 1 is not a run"),
         (lambda text: text.replace('"status":"ok"', '"status":"fine"', 1), "status"),
         (lambda text: "", "line 1 is not a run"),

@@ -33,7 +33,7 @@ def test_one_picture_behind_the_headline_and_the_others_in_their_sections(found)
     names = ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg", "unknown.svg"]
     parts = run_report.render_report(found, names).split("\n\n")
     at = {name: next(k for k, part in enumerate(parts) if f"({name})" in part) for name in names}
-    assert parts[1].startswith("**`minimal` (compiled) trains") and (at["speeds.svg"], at["unknown.svg"]) == (2, 3)
+    assert parts[1].startswith("**compiled trains") and (at["speeds.svg"], at["unknown.svg"]) == (2, 3)
     assert (
         "95% interval" in parts[2] and parts[at["memory.svg"] - 2] == "## Memory" and parts[at["gradients.svg"] - 2] == "## Gradient norms"
     )

@@ -10,11 +10,12 @@ from bench.measure import conditions, energy
 from bench.measure.backends import Unsupported, Workload, build_workload
 from bench.measure.cache_flush import Flush
 from bench.measure.clock import time_once
-from bench.measure.gate import compute_error, find_tolerance, select_batch_tensor
+from bench.measure.gate import compute_error, select_batch_tensor
 from bench.measure.launches import NoGraph, capture_graph, count_launches
 from bench.measure.numerics import describe_numerics
 from bench.measure.problem import make_problem
 from bench.records import Case
+from bench.records.tolerance import find_tolerance
 
 pytestmark = [
     pytest.mark.gpu,

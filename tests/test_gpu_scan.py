@@ -12,6 +12,7 @@ from bench.measure import problem as measured
 from bench.measure.backends import build_workload
 from bench.measure.scan_peers import SCANS
 from bench.measure.torch_flags import set_precision
+from bench.records.tolerance import find_tolerance
 from kernels import RNN
 from kernels.derive.plan import plan
 from tests import custom
@@ -105,6 +106,6 @@ def test_peers(peer, name, size):
         pytest.importorskip(SCANS[peer].module)
     set_precision("ieee")
     errors, wrong = gate.compare_answer(
-        asked(name, size), build_workload(peer, asked(name, size)).answer(), gate.find_tolerance("float32", "ieee")
+        asked(name, size), build_workload(peer, asked(name, size)).answer(), find_tolerance("float32", "ieee")
     )
     assert not wrong, f"{wrong}: {errors}"

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.analysis.completeness import describe_unfinished
 from bench.cli import app
 from bench.commands.arguments import parse_shard
 from bench.errors import UsageError
@@ -14,7 +15,7 @@ from bench.harness.experiment import select_shard
 from bench.harness.jobs import list_work_units
 from bench.harness.merge_shards import iterate_records, merge_records
 from bench.harness.settings import Settings
-from bench.records import FAILURES, JacobianRecord, Records, ScaleRecord, Spectrum, read_records, write_record
+from bench.records import FAILURES, End, JacobianRecord, Plan, Records, ScaleRecord, Spectrum, read_records, write_record
 from tests.records import case, records, timed, whole
 
 
@@ -166,3 +167,20 @@ def test_measured_in_shards(tmp_path):
     assert {c.case: c.status for c in found.cases} == {c.case: c.status for c in merged.cases}
     assert {(g.cell, g.T) for g in found.gradients} == {(g.cell, g.T) for g in merged.gradients} and len(merged.ends) == 2
     assert not [c for c in merged.cases if c.status in FAILURES]
+
+
+@pytest.mark.parametrize(("ends", "shards", "says"), [
+    ((1, 1), ("1/2", "2/2"), ""),
+    ((1, 0), ("1/2", "2/2"), "unfinished: 2 of 2 planned cases"),
+    ((1, 1), ("1/3", "2/3"), "unfinished: 2 of 2 planned cases; without shard 3/3"),
+])  # fmt: skip
+def test_a_merged_run_is_unfinished_where_a_shard_is(ends, shards, says, tmp_path):
+    def part(T: int, ended: int, shard: str) -> Records:
+        found = of(records(timed(case(T=T), 1.0)), shard)
+        return found.model_copy(update={"plans": [Plan(unit="case", count=1)], "ends": [End(wall=1.0, spent={})] * ended})
+
+    merged = merge_records([(shard, part(T, ended, shard)) for T, (ended, shard) in enumerate(zip(ends, shards, strict=True), start=1)])
+    with (tmp_path / "records.jsonl").open("wb", buffering=0) as stream:
+        for line in merged.lines:
+            write_record(stream, line)
+    assert describe_unfinished(read_records(tmp_path)) == says

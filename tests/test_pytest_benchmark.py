@@ -11,6 +11,7 @@ import cells
 from bench.measure import gate
 from bench.measure.backends import Unsupported, build_workload
 from bench.measure.problem import make_problem
+from bench.records.tolerance import find_tolerance
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BACKENDS = ("eager", "compiled", "vendor") if DEVICE == "cpu" else ("eager", "stepwise", "vendor")
@@ -26,7 +27,7 @@ def test_speed(benchmark, cell, backend, mode):
         work = build_workload(backend, given)
     except Unsupported as reason:
         pytest.skip(str(reason))
-    errors, wrong = gate.compare_answer(given, work.answer(), gate.find_tolerance("float32", "ieee"))
+    errors, wrong = gate.compare_answer(given, work.answer(), find_tolerance("float32", "ieee"))
     assert not wrong, wrong
     call = work.train if mode == "training" else work.infer
     benchmark.group = f"{mode} {cell}"

@@ -48,7 +48,8 @@ def test_a_suite_from_end_to_end(bench, tiny, tmp_path):
     }
     assert set(found.values()) == {"ok", "unsupported"} and not read_records(tmp_path / "run").gradients
     table = (tmp_path / "run" / "report.md").read_text()
-    assert "| cell    |   T |   B |   H |" in table and "the geometric mean of 3 cases" in table
+    assert "| cell    |   T |   B |   H |" in table and "the geometric mean of 2 cases" in table
+    assert "nfinished" not in table
     assert re.search(r"^cell +T +B +H +vendor +compiled", out, re.M)
 
 
@@ -68,6 +69,7 @@ def test_a_budget_leaves_out_and_resume_goes_on(bench, tiny, tmp_path, monkeypat
     assert Counter(outcomes(tmp_path / "cut").values())["skipped"] == 15 and "15 skipped" in out
     text = (tmp_path / "cut" / "report.md").read_text()
     assert "left out: the budget was spent" in text and "minimal" in text
+    assert re.search(r"\n\*\*Unfinished: \d+ of \d+ planned cases\.\*\* ", text) and "unfinished: " in out
     monkeypatch.setattr(runner.Runner, "time_group", honest)
     first = (tmp_path / "cut" / "records.jsonl").read_bytes()
     assert bench(*tiny, "--resume", "--out", tmp_path / "cut")[0] == 0

@@ -31,7 +31,7 @@ def test_always_one_has_the_mean_squared_error_of_the_baseline():
     task = Adding(T=2)
     _, y = task.held_out("test")
     off = ((y - 1) ** 2).mean().item()
-    assert off == pytest.approx(task.baselines()["always 1"], rel=0.15)  # of 1000 draws: one deviation is 0.04 of it
+    assert off == pytest.approx(task.baselines()["best constant answer"], rel=0.15)  # of 1000 draws: one deviation is 0.04 of it
 
 
 def test_masked_marks_where_exactly_one_bit_is_set():

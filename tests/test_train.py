@@ -61,7 +61,12 @@ def test_the_verb_writes_records_and_a_report_and_goes_on(tmp_path, known_machin
     assert [r.trial.cell for r in records.training] == ["minimal", "gru"] and len(records.learned) == 2
     text = (out / "report.md").read_text()
     assert text.startswith("# Recurrent cells learn: adding")
-    assert "always 1 0.167" in text and "## What drives a unit's update" in text and "python -m bench" in text
+    assert (
+        "Task adding: The adding problem." in text
+        and "best constant answer 0.1" in text
+        and "## What drives a unit's update" in text
+        and "python -m bench" in text
+    )
     assert "2 trainings" in bench("report", out).stdout and bench("report", out, "--md").stdout.startswith("# Recurrent cells learn")
     more = bench("train", "adding", *TINY, "--seq-lens", 6, "--seeds", 2, "--out", out, "--resume")
     assert more.exit_code == 0, more.exception

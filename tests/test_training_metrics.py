@@ -78,14 +78,14 @@ def test_what_diverged_is_no_better_than_the_worst():
 
 def test_the_report_says_who_failed_and_what_the_paper_had():
     text = run_report.render_report(whole(), ["training.svg"])
-    assert "Without a recurrent layer: most popular 0.0500, item transitions 0.0600." in text
+    assert "Without a recurrent layer, on the test data: most popular 0.0500, item transitions 0.0600." in text
     assert "No better than the baselines: vanilla." in text
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| ")]
     found = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows if len(row) == 13 and "of 3" in row[5]}
     assert found["minimal"][3] == "3 of 3" and found["vanilla"][3] == "0 of 3"
     assert (found["gru"][-2:], found["minimal"][-1], found["vanilla"][-2:]) == (["46.0", "46"], "30", ["–", "–"])
     assert found["minimal"][-2] == "33.3"  # at 0.09: the whole of its 30 against nine tenths of the gru's 46
-    assert "70.0% |" in text and "u 0.55" in text and "0.0990 [0.0965, 0.101]" in text
+    assert "70.0% |" in text and "u 0.55" in text and "0.0990 [0.0965, 0.102]" in text
 
 
 def test_the_plots_are_drawn_and_are_the_same_each_time(tmp_path):
@@ -126,3 +126,14 @@ def test_a_run_of_everything_has_its_trainings_too():
     text = run_report.render_report(Records(run=RUN, cases=[], gradients=[], training=[record("gru")]), [])
     assert "## Recommend, at equal hidden width" in text
     assert len(console.list_renderables(whole())) == 2 and len(training_report.make_result_tables(whole())[0].rows) == 3
+
+
+def test_expected_baselines_of_old_records_are_not_measured_ones(tmp_path):
+    """What schema 4 calls the baseline "always 1" is 1/6, the expected error over all numbers."""
+    old = record("gru", baselines={"always 1": 1 / 6, "item transitions": 0.06})
+    run = RUN.model_copy(update={"schema_version": 4})
+    (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in (run, old)))
+    (found,) = read_records(tmp_path).training
+    assert (found.baselines, found.expected) == ({"item transitions": 0.06}, {"always 1": 1 / 6})
+    text = run_report.render_report(read_records(tmp_path), [])
+    assert "Expected without a recurrent layer, not measured on the test data: always 1 0.167." in text

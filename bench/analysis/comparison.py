@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import geometric_mean, mean, median
+from statistics import mean, median
 from typing import Literal
 
-from bench.analysis.median_ci import ratio_ci
+from bench.analysis.mean_ci import mean_of_ratios
+from bench.analysis.median_ci import Estimate, ratio_ci
 from bench.analysis.summary import is_comparable, is_timed
 from bench.analysis.verdict import Speed, Verdict, is_throttled, judge, measure_noise
 from bench.errors import UsageError
@@ -112,9 +113,9 @@ class Comparison:
         return [pair for pair in self.pairs if pair.changed]
 
     @property
-    def geomean(self) -> float | None:
+    def geomean(self) -> Estimate | None:
         """Returns the geometric mean of the speeds, or None."""
-        return geometric_mean(speed.ratio.value for _, speed in self.compared) if self.compared else None
+        return mean_of_ratios(speed.ratio for _, speed in self.compared) if self.compared else None
 
     def count(self, verdict: Verdict) -> int:
         return sum(speed.verdict == verdict for _, speed in self.compared)

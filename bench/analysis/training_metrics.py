@@ -1,7 +1,7 @@
 """Computes the metrics of trainings: the quality of each cell over its seeds, and its time to a common quality.
 
-A mean over seeds has a 95% interval by Student's t. Times use the geometric mean, with the interval from their logarithms. A single seed
-has no interval.
+A mean over seeds has a 95% interval by Student's t, which stays between the values that the metric can have. Times use the geometric mean,
+with the interval from their logarithms. A single seed has no interval.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 from typing import TypeVar
 
-from bench.analysis.mean_ci import geometric_mean_ci
+from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
 from bench.analysis.median_ci import Estimate
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
 
@@ -28,10 +28,47 @@ def is_better(record: TrainingRecord, value: float, than: float) -> bool:
     return value > than if record.higher else value < than
 
 
+def quality_ci(records: Sequence[TrainingRecord], looks: int = 1) -> Estimate:
+    """Returns the mean final value of a cell's trainings.
+
+    Args:
+        records: The trainings of a cell.
+        looks: The number of cells that are looked at together.
+    """
+    return metric_ci([record.final for record in records], looks, share=records[0].higher)
+
+
+def metric_ci(values: Sequence[float], looks: int = 1, share: bool = False) -> Estimate:
+    """Returns the mean of a metric over seeds. Its interval stays positive if no value is negative, and up to 1 for a share.
+
+    Args:
+        values: The values.
+        looks: The number of means that are looked at together.
+        share: The metric is a share if all values are at most 1.
+    """
+    low = 0.0 if min(values) >= 0 else -math.inf
+    return mean_ci(values, looks, low, 1.0 if share and low == 0 and max(values) <= 1 else math.inf)
+
+
+def steps_ci(records: Sequence[TrainingRecord], level: float, looks: int = 1) -> Estimate:
+    """Returns the geometric mean of the steps to a level, which every training reaches, over seeds. A level is reached between two
+    evaluations, so the interval begins with that of the evaluations before.
+
+    Args:
+        records: The trainings of a cell.
+        level: The level.
+        looks: The number of cells that are looked at together.
+    """
+    after = [point for record in records if (point := first_reaching(record, level))]
+    before = [max((p.step for p in record.curve if p.step < point.step), default=0) for record, point in zip(records, after, strict=True)]
+    found = geometric_mean_ci([point.step for point in after], looks)
+    return Estimate(found.value, geometric_mean_ci([max(1, step) for step in before], looks).low, found.high, found.n)
+
+
 def beats_baselines(records: Sequence[TrainingRecord]) -> bool:
-    """Returns whether the median of a cell's final values is better than every baseline."""
-    middle = median(record.final for record in records)
-    return math.isfinite(middle) and all(is_better(records[0], middle, value) for value in records[0].baselines.values())
+    """Returns whether the median of a cell's final values is better than every baseline, measured or expected."""
+    middle, first = median(record.final for record in records), records[0]
+    return math.isfinite(middle) and all(is_better(first, middle, v) for v in (*first.baselines.values(), *first.expected.values()))
 
 
 def sort_by_seed(records: Iterable[Line]) -> list[Line]:
@@ -58,7 +95,8 @@ def common_quality(records: Sequence[TrainingRecord]) -> float | None:
 
 def first_reaching(record: TrainingRecord, level: float) -> Point | None:
     """Returns the first evaluation that is at least as good as a level, or None."""
-    return next((p for p in record.curve if (p.value >= level if record.higher else p.value <= level)), None)
+    curve = record.curve if record.end != "incorrect" else []
+    return next((p for p in curve if (p.value >= level if record.higher else p.value <= level)), None)
 
 
 def compare_times(

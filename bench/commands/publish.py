@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 def publish(reports: Path, out: Path, index_only: bool) -> None:
     """Write a static site of all published runs, and their index as README.md in the folder of the runs. Records are compressed with
     gzip. Neither torch nor triton is needed; without torch, the pages of cells lack the source derived from them."""
+    from bench.analysis.completeness import describe_unfinished
     from bench.records.records_file import compress_records
     from bench.render import index
     from bench.render.formatting import count_noun
@@ -29,6 +30,9 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     if not reports.is_dir():
         raise UsageError(f"--reports {reports} is no folder: name the one that the runs are in")
     runs = read_published(reports)
+    for run in runs:
+        if unfinished := describe_unfinished(run.records):
+            click.echo(f"{run.name} is {unfinished}, and marked so", err=True)
     for folder in (folder for folder in list_folders(reports) if not is_tracked(folder)):
         click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
     try:

@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from bench.records import Environment, Record, Records, write_record
+from bench.records import Environment, Plan, Record, Records, write_record
+from bench.records.methods import METHODS
 
 Unit = TypeVar("Unit")
 
@@ -59,6 +60,8 @@ class Experiment(AbstractContextManager["Experiment"], ABC):
 
     Attributes:
         launcher: The words in front of `-m bench` in the command that repeats the run.
+        plan: What the run is to measure, known before `measure`.
+        method: How it measures, for the record.
         spent: Seconds by activity, if the experiment counts them.
         left_out: Lines about what was not measured for lack of time.
         failed: Lines about what couldn't be measured.
@@ -66,6 +69,8 @@ class Experiment(AbstractContextManager["Experiment"], ABC):
     """
 
     launcher: tuple[str, ...] = ("python",)
+    plan: Plan | None = None
+    method: dict[str, str] = METHODS
 
     def __init__(self, name: str, device: str, settings: dict[str, Any]):
         self.name, self.device, self.settings = name, device, settings

@@ -59,8 +59,21 @@ def merge_records(parts: Sequence[tuple[str, Records]]) -> Merged:
             merged.twice.append(f"{describe(line)}: in {before} and {name}")
             why = find_disagreement(known, line)
             merged.disagreements += [f"{describe(line)}: {why[0]} in {before}, {why[1]} in {name}"] if why else []
-    merged.lines += [end for _, records in parts for end in records.ends]
+    merged.lines += merge_ends([records for _, records in parts], ", ".join(merged.missing))
     return merged
+
+
+def merge_ends(parts: Sequence[Records], missing: str) -> list[Record]:
+    """Returns the plan and the ends of a merged run. It is unfinished if a shard is, so it has no end then.
+
+    Args:
+        parts: The records of each run.
+        missing: The names of the shards that are missing.
+    """
+    shards = {str(records.run.settings.get("shard")): records.plans[-1] for records in parts if records.plans}
+    plans = [plan.model_copy(update={"count": sum(p.count for p in shards.values()), "missing": missing}) for plan in shards.values()]
+    ended = all(records.ends for records in parts)
+    return [*plans[:1], *(end for records in parts for end in records.ends if ended)]
 
 
 def check_same_run(first: str, one: Records, second: str, other: Records) -> None:

@@ -76,6 +76,8 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> None:
                         check_resumable(path, before.run, to_json(experiment.settings), here)
                     else:
                         write_record(stream, describe_run(experiment, started, here))
+                    if experiment.plan and (before.plans[-1:] if before else []) != [experiment.plan]:
+                        write_record(stream, experiment.plan)
                     experiment.measure(run)
                 except KeyboardInterrupt:
                     experiment.interrupt(run)
@@ -116,7 +118,9 @@ def describe_run(experiment: Experiment, started: datetime.datetime, here: Envir
     """Returns the first record of a run."""
     command = shlex.join([*experiment.launcher, "-m", "bench", *sys.argv[1:]])
     known, stamp = to_json(experiment.settings), started.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Run(started=stamp, command=command, seed=experiment.settings.get("seed", 0), environment=here, settings=known)
+    return Run(
+        started=stamp, command=command, seed=experiment.settings.get("seed", 0), environment=here, settings=known, method=experiment.method
+    )
 
 
 def to_json(settings: dict[str, Any]) -> dict[str, Any]:
@@ -158,9 +162,9 @@ def import_renderers() -> None:
 
 
 def write_end(path: Path, count: int, experiment: Experiment, options: RunOptions) -> None:
-    """Writes the last record, seconds by activity, if something was measured and the experiment counts them."""
-    if count and experiment.spent:
+    """Writes the last record, with seconds by activity if the experiment counts them, if something was measured or the run has none."""
+    if count or not read_records(path).ends:
         wall = time.monotonic() - options.began
-        spent = {**experiment.spent, "overhead": wall - sum(experiment.spent.values())}
+        spent = {**experiment.spent, "overhead": wall - sum(experiment.spent.values())} if experiment.spent else {}
         with FileIO(path, "a") as stream:
             write_record(stream, End(wall=wall, spent=spent))

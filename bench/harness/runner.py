@@ -23,6 +23,7 @@ from bench.measure.launches import NoGraph, capture_graph, count_launches
 from bench.measure.problem import Answer, Problem, make_problem
 from bench.measure.stopwatch import Stopwatch
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
+from bench.records.tolerance import find_tolerance
 from bench.studies.signals import gradient_norms
 from cells import load
 
@@ -171,7 +172,7 @@ class Runner:
 
     def recheck(self, entry: CheckedCase, before: list[torch.Tensor]) -> str:
         """Returns the reason why a case is no longer correct, or ""."""
-        stood, allowed = torch_flags.read_flags(), gate.find_tolerance(entry.case.dtype, entry.case.precision)
+        stood, allowed = torch_flags.read_flags(), find_tolerance(entry.case.dtype, entry.case.precision)
         try:
             wrong = gate.recheck_after_timing(entry.work, entry.call, before, allowed)
             if not wrong and entry.case.mode == "training":
@@ -249,7 +250,7 @@ class Runner:
             work = build_workload(case.backend, given, case.input_product)
             answer = work.answer()
             seconds = time.perf_counter() - begin
-            allowed = gate.find_tolerance(case.dtype, case.precision)
+            allowed = find_tolerance(case.dtype, case.precision)
             errors, wrong = gate.compare_answer(given, answer, allowed)
             wrong = wrong or gate.check_inference(given, work.infer(), allowed) or gate.check_inputs_unchanged(given, work)
             if wrong:

@@ -13,6 +13,7 @@ import torch.distributed as dist
 
 from bench.harness.experiment import Experiment, OpenRun, RunStopped
 from bench.harness.progress import print_line
+from bench.records import Plan
 from bench.records.scale_record import ScaleRecord, Scaling
 from bench.studies.scaling.data_parallel_step import ScalingCase, measure_scaling
 from bench.studies.scaling.ranks import Ranks, rank_counts
@@ -35,6 +36,7 @@ class ScalingExperiment(Experiment):
         super().__init__("scale", ranks.device.type, settings)
         self.launcher = ("torchrun", "--nproc-per-node", str(ranks.world))
         self.steps = [(case, scaling, count) for case in cases for scaling in SCALINGS for count in rank_counts(ranks.world)]
+        self.plan = Plan(unit="measurement", count=len(self.steps))
         self.ranks, self.now = ranks, "starting"
         signal.signal(signal.SIGTERM, self.on_sigterm)
 

@@ -6,6 +6,7 @@ from typing import Any
 from bench.harness.experiment import Experiment, OpenRun, RunStopped, select_shard
 from bench.harness.progress import show_progress
 from bench.measure.failure import first_line, is_out_of_memory
+from bench.records import Plan
 from bench.studies.signals.piece import Piece
 from bench.studies.signals.single_thread import one_thread
 
@@ -23,6 +24,7 @@ class SignalExperiment(Experiment):
     def __init__(self, name: str, pieces: Sequence[Piece], settings: dict[str, Any], shard: str = ""):
         super().__init__(name, settings["device"], settings | ({"shard": shard} if shard else {}))
         self.pieces = select_shard(shard, pieces)
+        self.plan = Plan(unit="measurement", count=len(self.pieces))
 
     def measure(self, run: OpenRun) -> None:
         left = self.pieces[run.before.dynamics_count if run.before else 0 :]

@@ -10,7 +10,7 @@ from bench.harness.progress import show_progress
 from bench.harness.settings import Settings
 from bench.harness.supervisor import Supervisor
 from bench.harness.worker import Worker
-from bench.records import Environment
+from bench.records import Environment, Plan
 
 
 class SpeedExperiment(Experiment):
@@ -30,6 +30,8 @@ class SpeedExperiment(Experiment):
             worker = Worker(self.run_settings, self.case_limit)  # its process takes seconds to start: those in which this one plans
             context.callback(worker.kill)
             self.units = list_work_units(self.run_settings)
+            cases = {case for unit in self.units if unit.kind in ("check", "timing group") for case in unit.cases}
+            self.plan = Plan(unit="case", count=len(cases))
             tell = context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))
             self.supervisor = Supervisor(worker, tell)
             self.context = context.pop_all()

@@ -23,8 +23,9 @@ from bench.harness.suites import SUITES
 from bench.measure.clock import Contestant, Rule, interleave
 from bench.measure.environment import find_version
 from bench.measure.failure import is_gpu_lost
-from bench.measure.gate import compute_error, find_tolerance
+from bench.measure.gate import compute_error
 from bench.measure.problem import DTYPES
+from bench.records.tolerance import find_tolerance
 from kernels.derive.plan import plan
 from kernels.schedules import compile_for
 from kernels.schedules.interface import ForwardResult, PassInputs

@@ -20,9 +20,6 @@ from bench.records import Errors
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.plan import plan
 
-TOLERANCE = {
-    ("float64", "ieee"): 1e-10, ("float32", "ieee"): 5e-5, ("float32", "tf32"): 1e-2, ("float16", "ieee"): 2e-2, ("bfloat16", "ieee"): 1e-1,
-}  # fmt: skip
 KINK = 16
 MOMENT = 0.002
 """Seconds to wait for the threads of a CPU."""
@@ -30,11 +27,6 @@ MOMENT = 0.002
 STEPS = 64
 """The number of time steps that are kept for the check after the timing, always with the last one. In a recurrence an error persists, and
 all steps of all cases would not fit on a GPU."""
-
-
-def find_tolerance(dtype: str, precision: str) -> float:
-    """Returns the largest allowed error for a dtype and a precision of float32 products."""
-    return TOLERANCE[dtype, precision if dtype == "float32" else "ieee"]
 
 
 def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:

@@ -16,17 +16,18 @@ from io import FileIO
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from bench.records.base_record import Model
 from bench.records.case_record import FAILURES, CaseRecord
 from bench.records.chaos_record import DecayRecord, MapRecord
 from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord
-from bench.records.run_record import End, Run
+from bench.records.run_record import End, Plan, Run
 from bench.records.scale_record import ScaleRecord
 from bench.records.schema import SCHEMA, upgrade_line
 from bench.records.theory_record import TheoryRecord
+from bench.records.tolerance import check_case, check_scaling, check_training
 from bench.records.training_record import LearnedRecord, TrainingRecord
 
 FILE, GZIPPED = "records.jsonl", "records.jsonl.gz"
@@ -40,7 +41,7 @@ class RecordError(ValueError):
 
 Record = (
     Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord
-    | ScaleRecord | End
+    | ScaleRecord | Plan | End
 )  # fmt: skip
 Line = TypeVar("Line", bound=Model)
 _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
@@ -48,19 +49,20 @@ _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="
 
 class Records(Model):
     """The content of a records file. If a case was measured again, the last record counts, but failures stay. If a training was resumed,
-    the last record counts."""
+    the last record counts. A measurement whose error exceeds its tolerance is incorrect, whatever its line says."""
 
     run: Run
-    cases: list[CaseRecord]
+    cases: list[Annotated[CaseRecord, AfterValidator(check_case)]]
     gradients: list[GradientRecord]
     jacobians: list[JacobianRecord] = Field(default_factory=list)
     theory: list[TheoryRecord] = Field(default_factory=list)
     maps: list[MapRecord] = Field(default_factory=list)
     decays: list[DecayRecord] = Field(default_factory=list)
+    plans: list[Plan] = Field(default_factory=list)
     ends: list[End] = Field(default_factory=list)
-    training: list[TrainingRecord] = Field(default_factory=list)
+    training: list[Annotated[TrainingRecord, AfterValidator(check_training)]] = Field(default_factory=list)
     learned: list[LearnedRecord] = Field(default_factory=list)
-    scale: list[ScaleRecord] = Field(default_factory=list)
+    scale: list[Annotated[ScaleRecord, AfterValidator(check_scaling)]] = Field(default_factory=list)
 
     @property
     def dynamics_count(self) -> int:
@@ -138,7 +140,7 @@ def read_records(path: Path) -> Records:
 
     return Records(
         run=lines[0], cases=kept, gradients=select(GradientRecord), jacobians=select(JacobianRecord), theory=select(TheoryRecord),
-        maps=select(MapRecord), decays=select(DecayRecord), ends=select(End),
+        maps=select(MapRecord), decays=select(DecayRecord), plans=select(Plan), ends=select(End),
         training=list({line.trial.key: line for line in select(TrainingRecord)}.values()),
         learned=list({line.trial.key: line for line in select(LearnedRecord)}.values()),
         scale=list({line.key: line for line in select(ScaleRecord)}.values()),

@@ -76,6 +76,7 @@ class Run(Model):
         started: The start in UTC, ISO 8601.
         command: The command that repeats the run.
         settings: The settings, which must be the same on --resume.
+        method: How each kind of records is measured, as markdown; {} in schemas 1 to 4 (see `bench.records.methods`).
     """
 
     kind: Literal["run"] = "run"
@@ -85,10 +86,26 @@ class Run(Model):
     seed: int
     environment: Environment
     settings: dict[str, Any] = Field(default_factory=dict)
+    method: dict[str, str] = Field(default_factory=dict)
+
+
+class Plan(Model):
+    """What a run is to measure: its second line, and another one where --resume adds to it.
+
+    Attributes:
+        unit: What is counted.
+        count: The number of units.
+        missing: The shards that a merged run lacks.
+    """
+
+    kind: Literal["plan"] = "plan"
+    unit: Literal["case", "training", "measurement"]
+    count: NonNegativeInt
+    missing: str = ""
 
 
 class End(Model):
-    """The last line of a run, or of a part of it that --resume added.
+    """The last line of a run, or of a part of it that --resume added. A run that was killed has none.
 
     Attributes:
         wall: Seconds of wall time.

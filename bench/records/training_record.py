@@ -6,9 +6,9 @@ from pydantic import Field
 
 from bench.records.base_record import Model
 
-End = Literal["target", "stopped", "steps", "time", "diverged"]
+End = Literal["target", "stopped", "steps", "time", "diverged", "incorrect"]
 """Why a training ended: its target was reached, no improvement in several evaluations, all steps done, no time left, or a non-finite loss
-or gradient."""
+or gradient. "incorrect" is not written: it is read where the error of a layer exceeds its tolerance."""
 
 
 class Point(Model):
@@ -70,7 +70,8 @@ class TrainingRecord(Model):
         paused: Seconds that the process was stopped during steps. No other number includes them.
         clipped: The number of steps whose gradient norm exceeded the limit.
         largest: The largest gradient norm.
-        baselines: The metric of methods without a recurrent layer, by name.
+        baselines: The metric of methods without a recurrent layer on the test data, by name.
+        expected: Their expected metric, in records of schemas 1 to 4 that did not measure it on the test data.
         search: The best validation value by learning rate, after a search.
     """
 
@@ -93,6 +94,7 @@ class TrainingRecord(Model):
     clipped: int
     largest: float
     baselines: dict[str, float] = Field(default_factory=dict)
+    expected: dict[str, float] = Field(default_factory=dict)
     extras: dict[str, float] = Field(default_factory=dict)
     search: dict[str, float] = Field(default_factory=dict)
     sizes: dict[str, Any] = Field(default_factory=dict)

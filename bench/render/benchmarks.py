@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from bench.analysis.completeness import describe_unfinished
 from bench.analysis.median_ci import FENCE
 from bench.analysis.summary import is_timed
 from bench.records import Case, CaseRecord, Records
@@ -23,8 +24,8 @@ def build_document(records: Records) -> dict[str, Any]:
 
     Returns:
         machine_info, commit_info and, in "benchmarks", the timed cases. Further keys have what the format lacks: "untimed" has the other
-            cases with status and reason, "gradients" and "dynamics" the records of signal studies, "ends" the wall time by activity, "then"
-            the state of the machine.
+            cases with status and reason, "gradients" and "dynamics" the records of signal studies, "unfinished" what is
+            missing, "ends" the wall time by activity, "then" the state of the machine.
     """
     run = records.run
     return {
@@ -36,6 +37,7 @@ def build_document(records: Records) -> dict[str, Any]:
         "dynamics": {kind: [record.model_dump() for record in getattr(records, kind)] for kind in DYNAMICS if getattr(records, kind)},
         "run": run.model_dump(include={"command", "seed", "settings", "schema_version"}),
         "then": run.environment.model_dump(include=PASSING),
+        "unfinished": describe_unfinished(records),
         "ends": [end.model_dump() for end in records.ends],
         "datetime": run.started,
         "version": VERSION,

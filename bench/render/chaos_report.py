@@ -15,14 +15,8 @@ from bench.render.gradient_report import format_growth
 from bench.render.plots import add_legend, cell_style, cycle_color, label_decades, new_figure, save_figure, set_titles, styled
 from bench.render.table import CELL, INIT, Column, Table, make_word_column
 
-MAPS_METHOD = """\
-- Chaotic maps: the largest Lyapunov exponent of the two maps of Laurent & von Brecht (2017), in nats per step, for each seed the mean
-  over starting points and steps. Copies: that many points start within ±ε of one point. Extent: the diagonal of the box around them after
-  so many steps; chaos spreads them over the whole attractor."""
-DECAY_METHOD = """\
-- Without input: trajectories start at standard normal states and run for T steps without input. The table has ‖h‖/√H and the distance of
-  two trajectories over √H after T steps, and the largest Lyapunov exponent from step T/2 on: its mean over trajectories ± half the width of
-  the 95% interval. CFN goes to 0 for all weights, MinimalRNN to tanh(b_z)."""
+ANALYSIS = """\
+- A Lyapunov exponent without input is the mean over trajectories ± half the width of its 95% interval."""
 
 IMAGE = 128
 """Pixels along a side of the image of an attractor."""

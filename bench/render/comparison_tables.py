@@ -8,13 +8,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from bench.analysis.comparison import Comparison, Pair, RunSet
+from bench.analysis.completeness import describe_unfinished
 from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import is_timed, median_time
 from bench.analysis.verdict import Verdict
 from bench.records import Case, CaseRecord
 from bench.render.case_rows import list_speed_fields
 from bench.render.export import write_format
-from bench.render.formatting import NONE, count_noun, format_factor, format_ms, format_speed_interval, label_cell
+from bench.render.formatting import NONE, count_noun, format_factor, format_interval, format_ms, format_speed_interval, label_cell
 from bench.render.header import describe_margin
 from bench.render.markdown import escape
 from bench.render.method import VERDICTS
@@ -80,16 +81,22 @@ def list_warnings(comparison: Comparison) -> list[str]:
     return [f"CAUTION: A and B differ in {unlike}. The ratios do not measure the code alone."] if unlike else []
 
 
+def describe_end(side: RunSet) -> str:
+    """Returns which runs of a side are unfinished, after a comma."""
+    return "".join(f", {found}" for run in side.runs if (found := describe_unfinished(run)))
+
+
 def summarize(comparison: Comparison) -> list[str]:
     sides = (("A", comparison.a), ("B", comparison.b))
     verdicts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in ("slower", "faster", "tie", "ambiguous"))
     cases, mean = count_noun(len(comparison.compared), "case"), comparison.geomean
-    speed = f"B is {format_factor(mean)} as fast as A (geometric mean of {cases})." if mean else "No case has a time in both runs."
+    known = f"{format_factor(mean.value)}{format_interval(mean)}" if mean else ""
+    speed = f"B is {known} as fast as A (geometric mean of {cases})." if mean else "No case has a time in both runs."
     silent = sum(not pair.speed and not pair.changed for pair in comparison.pairs)
     _, shared = select_columns(comparison)
     same = f"; {silent} without a time in either run, with the same status" if silent else ""
     return [
-        *(f"{name}: {side.name}, commit {side.commit}, {count_noun(len(side.runs), 'run')}" for name, side in sides),
+        *(f"{name}: {side.name}, commit {side.commit}, {count_noun(len(side.runs), 'run')}{describe_end(side)}" for name, side in sides),
         *(["A and B are the same records: there is nothing to compare."] if comparison.a.runs == comparison.b.runs else []),
         f"{cases} compared: {verdicts}. {speed}",
         f"{count_noun(len(comparison.changed), 'case')} not compared{same}. {describe_margin(comparison.margin)}",
@@ -134,9 +141,10 @@ def build_document(comparison: Comparison) -> dict[str, Any]:
     def describe(side: RunSet) -> dict[str, Any]:
         return {"name": side.name, "commit": side.commit, "runs": len(side.runs), "margin": side.margin}
 
+    mean = comparison.geomean
     return {
         "a": describe(comparison.a), "b": describe(comparison.b), "unlike": comparison.unlike, "margin": comparison.margin,
-        "geomean": comparison.geomean, "compared": len(comparison.compared), "cases": [make_pair_row(pair) for pair in comparison.pairs],
+        "geomean": mean and mean.value, "compared": len(comparison.compared), "cases": [make_pair_row(pair) for pair in comparison.pairs],
     }  # fmt: skip
 
 

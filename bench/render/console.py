@@ -8,6 +8,7 @@ from io import StringIO
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from bench.analysis.completeness import describe_unfinished
 from bench.records import FAILURES, Records
 from bench.render import chaos_report, gradient_report, jacobian_report, scaling_report, speed_tables, theory_report, training_report
 from bench.render.case_grid import build_grids
@@ -72,5 +73,7 @@ def make_header(records: Records) -> Text:
     here = records.run.environment
     failed = any(record.status in FAILURES for record in records.cases)
     text = Text(f"{here.device}, {count_noun(here.threads, 'thread')}, torch {here.torch}\n")
+    if unfinished := describe_unfinished(records):
+        text.append(f"{unfinished}\n", style="bold red")
     text.append(list_contents(records), style="bold red" if failed else "bold")
     return text.append("".join(f"\n{remark}" for remark in list_remarks(records)))

@@ -67,9 +67,12 @@ def format_ratio(value: float) -> str:
 
 def format_speed_interval(speed: Speed) -> str:
     """Returns a ratio of speeds with its 95% interval."""
-    ratio = speed.ratio
-    interval = f" [{format_ratio(ratio.low)}, {format_ratio(ratio.high)}]" if ratio.bounded else f" ({count_noun(ratio.n, 'sample')})"
-    return format_speed(speed) + interval
+    return format_speed(speed) + (format_interval(speed.ratio) or f" ({count_noun(speed.ratio.n, 'sample')})")
+
+
+def format_interval(ratio: Estimate) -> str:
+    """Returns the interval of a ratio of speeds as " [1.20, 1.40]"; "" if it has none."""
+    return f" [{format_ratio(ratio.low)}, {format_ratio(ratio.high)}]" if ratio.bounded else ""
 
 
 def explain_no_ratio(record: CaseRecord, peer: CaseRecord | None) -> str:

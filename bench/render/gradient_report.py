@@ -19,14 +19,12 @@ from bench.render.table import BACKEND, CELL, INIT, Column, Table, make_word_col
 LOST = 0.5
 """A gradient counts as lost if its error exceeds this share of its norm."""
 
-METHOD = """\
-- Gradient norms: ‖∂L/∂s‖ along standard normal inputs, where s holds all states of a cell and s₀ the initial ones. Nats per step: the
-  least-squares slope of the norm's logarithm over lag, at the longest T, down to the smallest normal number of the dtype, with the 95%
-  interval of its mean over seeds (Student's t). The gradient vanishes where it is below 0 and explodes where it is above. Norms over
-  several seeds are geometric means. In "over lag", █ is the largest norm of the table, ▁ the smallest one or eight decades less, · zero.
-- Error against float64: the distance between the gradient of the states and the one that the same numbers give in float64, divided by the
-  norm of the latter, at the longest T; the median over seeds. A gradient underflows where its norm is below the smallest normal number of
-  the dtype."""
+ANALYSIS = """\
+- Nats per step: the least-squares slope of the norm's logarithm over lag, at the longest T, down to the smallest normal number of the
+  dtype, with the 95% interval of its mean over seeds (Student's t). The gradient vanishes where it is below 0 and explodes where it is
+  above. Norms over several seeds are geometric means. In "over lag", █ is the largest norm of the table, ▁ the smallest one or eight
+  decades less, · zero. Errors are medians over seeds at the longest T. A gradient underflows where its norm is below the smallest normal
+  number of the dtype."""
 BLOCKS = "▁▂▃▄▅▆▇█"
 DECADES = 8
 POINTS = 14

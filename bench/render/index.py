@@ -11,9 +11,9 @@ ABOUT = """\
 # Published runs
 
 `python -m bench publish` writes this page from the records beside it, the newest run first. A ratio is the geometric mean of the speedups
-over a run's cases including the input projection, of the backend with the most cases. A cell that torch.nn lacks is compared with its
-GRU of equal hidden width. The brackets name the backend, the number of cases and, before a †, in how many of them torch.nn was host-bound:
-the CPU issued the work more slowly than the GPU executed it."""
+over a run's cases including the input projection, of the backend with the most cases, with its 95% interval. A cell that torch.nn lacks is
+compared with its GRU, of as many parameters and of equal hidden width H. The brackets name the backend, the number of cases and, before a
+†, in how many of them torch.nn was host-bound: the CPU issued the work more slowly than the GPU executed it."""
 
 
 def write_index(reports: Path, runs: Sequence[Published]) -> Path:

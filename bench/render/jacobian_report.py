@@ -15,10 +15,9 @@ from bench.render.gradient_report import name_growth
 from bench.render.plots import MARKERS, add_legend, cycle_color, label_bottom, label_decades, make_axes, save_figure, set_titles, styled
 from bench.render.table import CELL, INIT, Column, Table
 
-METHOD = """\
-- Jacobians: the singular values σ along a sequence of standard normal inputs, of ∂s_T/∂s_{T-k} (s holds all states of the cell), of
-  ∂h_T/∂x_{T-k}, and of ∂h_T/∂z_{T-k} for a cell that uses x only through one value z, such as MinimalRNN's z = Φ(x). Growth: the
-  least-squares slope of ln √(mean σ²) over lag in nats per step, with the 95% interval of its mean over seeds (Student's t)."""
+ANALYSIS = """\
+- Growth of a Jacobian: the least-squares slope of ln √(mean σ²) over lag in nats per step, with the 95% interval of its mean over seeds
+  (Student's t)."""
 ROUNDING = 1e-14
 """Singular values below this share of the largest are rounding errors of float64 and are not drawn."""
 FLOOR = 1e-12

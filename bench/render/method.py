@@ -1,4 +1,4 @@
-"""Explains a report: the terms that occur in it, each once, and how a run was measured."""
+"""Explains a report: the terms that occur in it, each once, and how its numbers are computed."""
 
 import re
 
@@ -26,6 +26,10 @@ TERMS = {
     ),
     "nats per step": "Nats per step: the slope of the logarithm of a norm over lag. The norm vanishes where it is negative.",
     "(host, µs|launches|J) per step": "Per step: per time step of the whole batch.",
+    r"as fast as torch\.nn's|is shown to|has the best|in the fewest steps|changes? least": (
+        "Headline: its intervals are corrected for the number of cells or backends that are compared in it, so they can be wider than in "
+        "the tables. Where the first interval overlaps with another, none is called the best."
+    ),
     "no ratio": "No ratio: the work or the numerics of the two cases differ.",
     "[Cc]old, ms": "Cold: the caches were overwritten before each call.",
     "outliers": "Outliers lie more than 1.5 interquartile ranges outside the quartiles (Tukey's fences). They stay in the median.",
@@ -35,34 +39,18 @@ TERMS = {
     ),
 }
 """Definitions of terms, each by the pattern that finds the term in a text."""
-METHOD = """\
-- Before a backend is timed at a size, its outputs, final states and all gradients at that size are compared with the equations in
-  float64. The error of a tensor is max|Δ| / max|reference|. A backend whose error is too large gets the status "incorrect" and no time.
-- "verified": Triton's interpreter ran the kernel on the CPU at a small size, and it passed this check. The status says nothing about
-  speed.
-- After a warm-up, the backends of one {together} are interleaved: each gets one call per round, in a new random order each round, with
-  the garbage collector off. A call is timed until its work on the device ends. A GPU is kept busy for about 2 ms before each call, so
-  that the host runs ahead of it as in a training loop. A time is host-bound ({mark}) if the host takes longer than this head start, and
-  the excess is more than {host} of the time: the CPU set that time, and one CUDA graph of the call would shorten it. Inputs, initial
-  states, weights and upstream gradients are random tensors in memory.
-- Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
-  all trainable parameters.
+ANALYSIS = """\
+- A time is host-bound ({mark}) if the host takes longer than its head start on a GPU, and the excess is more than {host} of the time: the
+  CPU set that time, and one CUDA graph of the call would shorten it.
 - A time is the median of its samples, outliers included. A speedup is the median of the ratio of two times over the rounds in which both
-  were timed. Intervals are 95% percentile bootstrap intervals of the median. With fewer than five samples there is none.
-- Some cases are measured twice under two names (A/A). The largest difference between the medians of such a pair is the noise floor of the
-  run. The margin is the noise floor, but at least {noise}. A speedup is *ambiguous* (?) if a GPU throttled its clock or there are fewer
-  than five rounds; *faster* or *slower* if its median is outside the margin and its interval excludes 1; a *tie* (≈) if its median is
-  inside the margin and its interval within {widest} of 1; otherwise ambiguous. Cases whose work or numerics differ are never compared.
+  were timed. Intervals are 95% percentile bootstrap intervals of the median. With fewer than five samples there is none. The interval of
+  a mean speedup reaches from the mean of its cases' low ends to that of their high ends.
+- The largest difference between the medians of an A/A pair is the noise floor of the run. The margin is the noise floor, but at least
+  {noise}. A speedup is *ambiguous* (?) if a GPU throttled its clock or there are fewer than five rounds; *faster* or *slower* if its
+  median is outside the margin and its interval excludes 1; a *tie* (≈) if its median is inside the margin and its interval within
+  {widest} of 1; otherwise ambiguous. Cases whose work or numerics differ are never compared.
 - The share of sgemm is the flop/s of the case divided by those of torch's own float32 product of large matrices, measured in the same
   run. Training counts as three times the forward flops.
-- The hardware lower bound of a case is the longest of three times. They can overlap, so they are not added. Products: the flops of the
-  matrix products at the peak rate of the dtype. Memory: the inputs of the case read once and its outputs written once, in training also
-  all states written and read and the input read again, at the rate of a copy; as many bytes as all caches hold are free in each pass.
-  Barriers, on a GPU: a grid-wide barrier or a load from L2, whichever takes longer, between any two stages, among the fewest
-  multiprocessors whose shared memory and registers hold the recurrent matrices; no time if one multiprocessor holds them. Elementwise
-  operations are not counted. The constants (see Environment) are the fastest of several measurements at the start of the run.
-- Memory is measured in separate passes, in MiB (2^20 bytes). Saved: what autograd keeps between forward and backward, each storage
-  counted once, without weights and inputs. Peak: the highest allocation during a step minus the allocation before it.
 - All numbers here are computed from the raw samples in the records; `python -m bench report` renders them again."""
 
 
@@ -71,7 +59,6 @@ def define_terms(text: str) -> list[str]:
     return [meaning for pattern, meaning in TERMS.items() if re.search(pattern, text)]
 
 
-def describe_method(together: str) -> str:
-    """Returns how a run was measured. `together` names what the interleaved cases share: "T" or "size"."""
-    known = {"together": together, "noise": f"{NOISE:.0%}", "widest": f"{WIDEST:.0%}", "host": f"{HOST_SHARE:.0%}", "mark": HOST}
-    return METHOD.format(**known)
+def describe_analysis() -> str:
+    """Returns how the numbers of a report are computed from timed cases."""
+    return ANALYSIS.format(noise=f"{NOISE:.0%}", widest=f"{WIDEST:.0%}", host=f"{HOST_SHARE:.0%}", mark=HOST)

@@ -9,12 +9,10 @@ from typing import Literal
 
 from bench.records import Records, find_records, read_records
 from bench.render.case_grid import HOST, Grid, build_grids
-from bench.render.claims import claim_run
-from bench.render.formatting import MODES, NONE, count_noun, format_factor
-from bench.render.speed_claims import NOT_IN_HEADLINE, claim_speed
-from bench.render.speed_tables import MeanSpeed, compute_mean_speeds
+from bench.render.formatting import MODES, NONE, count_noun, format_factor, format_interval
+from bench.render.headline import write_headline
+from bench.render.mean_speeds import PEERS, MeanSpeed, Peer, choose_mean, compute_mean_speeds
 
-PEERS = {"same": "× torch.nn", "gru": "× torch.nn's GRU"}
 Kind = Literal["speed", "learning", "scaling", "signals"]
 
 
@@ -54,19 +52,15 @@ class Published:
 
     @property
     def headline(self) -> str:
-        """Returns one or two sentences as markdown."""
-        return claim_speed(self.grids) if self.kind == "speed" else claim_run(self.records)
+        """Returns a few sentences as markdown."""
+        return write_headline(self.records, self.grids)
 
-    @cached_property
-    def ratios(self) -> tuple[MeanSpeed, ...]:
-        """Returns the mean speedups of all backends except baselines, in all modes, including the input projection."""
-        grids = [grid for grid in self.grids if grid.common.input_product]
-        return tuple(ratio for grid in grids for ratio in compute_mean_speeds(grid) if ratio.backend not in NOT_IN_HEADLINE)
-
-    def find_best(self, mode: str, peer: str) -> MeanSpeed | None:
-        """Returns the mean speedup of the backend with the most cases (the fastest among equals), or None."""
-        found = [ratio for ratio in self.ratios if (ratio.mode, ratio.peer) == (mode, peer)]
-        return max(found, key=lambda ratio: (ratio.cases, ratio.value), default=None)
+    def find_means(self, mode: str, peer: Peer) -> list[MeanSpeed]:
+        """Returns for each dtype the mean speedup of the backend with the most cases, the fastest among equals, including the input
+        projection."""
+        grids = [grid for grid in self.grids if grid.common.input_product and grid.common.mode == mode]
+        means = ([mean for mean in compute_mean_speeds(grid) if mean.peer == peer] for grid in grids)
+        return [mean for found in means if (mean := choose_mean(found))]
 
 
 def read_published(reports: Path) -> list[Published]:
@@ -94,16 +88,22 @@ def is_tracked(folder: Path) -> bool:
     return bool(answer.stdout) or "not a git repository" in answer.stderr
 
 
-def format_mean_speed(ratio: MeanSpeed | None) -> str:
-    """Returns "1.46× (compiled, 12)", or with three host-bound peers "1.46× (persistent, 12, 3 †)"."""
-    if not ratio:
-        return ""
-    return f"{format_factor(ratio.value)} ({ratio.backend}, {ratio.cases}{f', {ratio.host_bound} {HOST}' if ratio.host_bound else ''})"
+def format_means(means: Sequence[MeanSpeed]) -> str:
+    """Returns "1.46× [1.40, 1.54] (compiled, 12)", or with three host-bound peers "1.46× [1.40, 1.54] (persistent, 12, 3 †)", for each
+    dtype."""
+
+    def format_mean(mean: MeanSpeed) -> str:
+        host = f", {mean.host_bound} {HOST}" if mean.host_bound else ""
+        dtype = f"{mean.dtype} " if len(means) > 1 else ""
+        return f"{dtype}{format_factor(mean.value)}{format_interval(mean.ratio)} ({mean.backend}, {mean.cases}{host})"
+
+    return "; ".join(map(format_mean, means)) or NONE
 
 
 def tabulate_ratios(runs: Sequence[Published]) -> tuple[list[str], list[list[str]]]:
-    """Returns the headers and the rows of the mean speedups of runs, for all modes in which any run has one."""
-    modes = [mode for mode in MODES if any(ratio.mode == mode for run in runs for ratio in run.ratios)]
-    keys = [(mode, peer) for mode in modes for peer in PEERS]
-    headers = [f"{MODES[mode].lower()} {PEERS[peer]}" for mode, peer in keys]
-    return headers, [[format_mean_speed(run.find_best(*key)) or NONE for key in keys] for run in runs]
+    """Returns the headers and the rows of the mean speedups of runs, for all modes and peers that any run has."""
+    keys: list[tuple[str, Peer]] = [(mode, peer) for mode in MODES for peer in PEERS]
+    found = {key: [run.find_means(*key) for run in runs] for key in keys}
+    kept = [key for key in keys if any(found[key])]
+    headers = [f"{MODES[mode].lower()} × {PEERS[peer]}" for mode, peer in kept]
+    return headers, [[format_means(found[key][k]) for key in kept] for k in range(len(runs))]

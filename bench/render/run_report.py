@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.analysis.summary import is_timed
 from bench.analysis.verdict import measure_noise
 from bench.records import Case, CaseRecord, Environment, Records
+from bench.records.methods import METHODS
 from bench.render import (
     chaos_report,
     csv_tables,
@@ -23,25 +24,24 @@ from bench.render import (
 )
 from bench.render.all_cases import make_case_table
 from bench.render.case_grid import Grid, build_grids
-from bench.render.claims import claim_run
 from bench.render.console import draw_screenshot
 from bench.render.formatting import count_noun
 from bench.render.header import count_statuses, list_remarks
+from bench.render.headline import write_headline
 from bench.render.markdown import escape, fence
-from bench.render.method import define_terms, describe_method
+from bench.render.mean_speeds import compute_mean_speeds, describe_mean
+from bench.render.method import define_terms, describe_analysis
 from bench.render.numerics_table import make_numerics_table, make_repeat_table
 from bench.render.plot_placement import place_plots
-from bench.render.speed_claims import claim_speed
 from bench.render.table import Table, make_heading, write_table
 
 Part = Table | str
 """A table, or words as markdown."""
-METHODS: tuple[tuple[str, str], ...] = (
-    ("gradients", gradient_report.METHOD), ("jacobians", jacobian_report.METHOD), ("theory", theory_report.METHOD),
-    ("maps", chaos_report.MAPS_METHOD), ("decays", chaos_report.DECAY_METHOD), ("training", training_report.METHOD),
-    ("scale", scaling_report.METHOD),
-)  # fmt: skip
-"""The description of how each kind of records is measured."""
+ANALYSES = {
+    "gradients": gradient_report.ANALYSIS, "jacobians": jacobian_report.ANALYSIS, "theory": theory_report.ANALYSIS,
+    "decays": chaos_report.ANALYSIS, "training": training_report.ANALYSIS, "scale": scaling_report.ANALYSIS,
+}  # fmt: skip
+"""How the numbers of each kind of records are computed; how they were measured is in the records."""
 
 
 def write_report(folder: Path, records: Records) -> list[Path]:
@@ -107,11 +107,10 @@ def list_parts(records: Records) -> list[Part]:
     trained = is_training_run(records)
     studied = any((records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale))
     timing = bool(records.cases) or not (studied or trained)
-    said = claim_speed(laid) if timing else claim_run(records)
     topics = ", ".join(dict.fromkeys(record.trial.task for record in records.training))
     parts: list[Part] = [
         f"# Recurrent cells learn: {topics}" if trained else f"# Recurrent cells on {escape(here.device)}",
-        said,
+        write_headline(records, laid),
         f"{count_statuses(records.cases)}." if timing else "",
         describe_machine(here),
         *([] if trained else list_remarks(records)),
@@ -132,19 +131,17 @@ def list_parts(records: Records) -> list[Part]:
         tables.make_environment_table(here),
     ]
     kept = [part for part in parts if (part.rows or (part.level == 3 and part.caption) if isinstance(part, Table) else part)]
-    return [*kept, *describe_terms(kept, records, laid if timing else None), *describe_reproduction(records)]
+    return [*kept, *describe_terms(kept, records, timing), *describe_reproduction(records)]
 
 
-def describe_terms(parts: Sequence[Part], records: Records, laid: Sequence[Grid] | None) -> list[Part]:
-    """Returns the section of terms and methods. `laid` is None for a run without timings."""
-    terms = define_terms(join_parts(parts, []))
-    together = "size" if any(grid.has_several_sizes for grid in laid or ()) else "T"
-    methods = [
-        *([describe_method(together)] if laid is not None else []),
-        *([wave_report.METHOD] if wave_report.make_tables(records.cases) else []),
-        *(method for kind, method in METHODS if getattr(records, kind)),
-    ]
-    return ["## Method and terms", "\n".join([*(f"- {term}" for term in terms), *methods])]
+def describe_terms(parts: Sequence[Part], records: Records, timing: bool) -> list[Part]:
+    """Returns the section of terms and methods: how the run was measured, in the words of its record, and what is computed from that."""
+    known = records.run.method or METHODS
+    kinds = [*(["cases"] if timing else []), *(["waves"] if wave_report.make_tables(records.cases) else [])]
+    kinds += [kind for kind in known if kind not in ("cases", "waves") and getattr(records, kind, True)]
+    methods = [known[kind] for kind in kinds if kind in known]
+    analyses = [*([describe_analysis()] if timing else []), *(text for kind, text in ANALYSES.items() if getattr(records, kind))]
+    return ["## Method and terms", "\n".join([*(f"- {term}" for term in define_terms(join_parts(parts, []))), *methods, *analyses])]
 
 
 def describe_reproduction(records: Records) -> list[Part]:
@@ -173,7 +170,7 @@ def list_speed_parts(grid: Grid, records: Records) -> list[Part]:
     shorter = [row for row in grid.rows if row not in grid.longest_rows]
     return [
         speed_tables.make_times_table(grid),
-        "\n".join(map(speed_tables.describe_mean, speed_tables.compute_mean_speeds(grid))),
+        "\n".join(map(describe_mean, compute_mean_speeds(grid))),
         speed_tables.make_gru_table(grid, grid.longest_rows),
         speed_tables.make_gru_table(grid, shorter, "Against torch.nn's gru at the shorter T"),
         speed_tables.make_sgemm_table(grid, here),

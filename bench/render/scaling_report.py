@@ -10,12 +10,9 @@ from bench.render.formatting import format_ms
 from bench.render.plots import add_legend, cell_style, new_figure, save_figure, set_titles, styled
 from bench.render.table import CELL, Column, Table, make_word_column
 
-METHOD = """\
-- Data-parallel training: steps with DistributedDataParallel, timed on the slowest rank. Strong scaling: all ranks share the batch of a
-  single rank. Weak scaling: each rank has as many sequences as a single rank. Efficiency: sequences per second and rank, divided by those
-  of one rank, with its 95% interval. Gradient exchange: the share of a step that disappears when the same step, interleaved with it,
-  sends no gradients. Deviation: the largest relative error of losses and gradients against one process with the whole batch. The ranks of
-  one machine share its memory and, if there are more ranks than cores, its cores."""
+ANALYSIS = """\
+- Efficiency: sequences per second and rank, divided by those of one rank, with its 95% interval. Gradient exchange: the share of a step
+  that disappears when the same step, interleaved with it, sends no gradients."""
 
 
 def find_efficiency(record: ScaleRecord, records: Sequence[ScaleRecord]) -> Estimate | None:

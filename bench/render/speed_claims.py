@@ -1,77 +1,108 @@
-"""Writes the headline of a run with timed cases: its best speedup over torch.nn."""
+"""Writes the headline of a run with timed cases: the mean speedups over torch.nn, by the rules of docs/method.md.
 
-from collections import Counter
-from collections.abc import Sequence
-from statistics import geometric_mean
+For each dtype of the first task that is compared with torch.nn: the same cells first, then the cells that torch.nn lacks.
+"""
 
-from bench.analysis.summary import find_peers, is_host_bound
-from bench.analysis.verdict import Speed
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from bench.analysis.summary import is_timed
 from bench.records import CaseRecord
 from bench.render.case_grid import Grid
-from bench.render.formatting import count_noun, describe_size, describe_task, format_factor, format_speed_interval
+from bench.render.formatting import count_noun, describe_size, describe_task, format_factor, format_interval, format_number
+from bench.render.mean_speeds import EQUAL, MeanSpeed, choose_mean, compute_mean_speeds
 
 VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
-NOT_IN_HEADLINE = ("vendor", "eager", "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
-"""Backends that serve as baselines; no headline is about them."""
 
 
 def claim_speed(laid: Sequence[Grid]) -> str:
-    """Returns the headline of a run as markdown.
-
-    It is the speedup over torch.nn whose interval starts highest, of the first task and the longest T that have one. A run with several
-    sizes has the mean over all.
-    """
+    """Returns the headline of a run as markdown."""
+    task, parts = None, list[str]()
     for grid in laid:
-        for T in reversed(grid.lengths):
-            found = list_claims(grid, T)
-            if found:
-                return claim_mean(grid) if grid.has_several_sizes else claim_best(grid, T, *max(found, key=rank_claim))
-    return "**No case was compared with torch.nn.**"
+        if task in (None, (grid.common.mode, grid.common.input_product)) and (found := list(claim_grid(grid))):
+            task = grid.common.mode, grid.common.input_product
+            parts += found
+    return " ".join(parts) or "**No case was compared with torch.nn.**"
 
 
-def rank_claim(pair: tuple[CaseRecord, Speed]) -> tuple[bool, float, float]:
-    """Returns the sort key of a claim: significantly faster first, then the lower end of the interval."""
-    _, speed = pair
-    return speed.verdict == "faster", speed.ratio.low, speed.ratio.value
+def claim_grid(grid: Grid) -> Iterator[str]:
+    """Yields a sentence about the cells that torch.nn has, and one about those that it lacks."""
+    means = compute_mean_speeds(grid)
+    same = [mean for mean in means if mean.peer == "same"]
+    if chosen := choose_mean(same):
+        yield claim_mean(grid, chosen, same, f"torch.nn's own {list_cells(chosen)}")
+    parameters, width = ([mean for mean in means if mean.peer == peer] for peer in ("parameters", "width"))
+    chosen = choose_mean(parameters)
+    equal = [record for record, *_ in chosen.compared] if chosen else []
+    if chosen:
+        beside = next(filter(None, (select_cases(m, equal, inside=True) for m in width if m.backend == chosen.backend)), None)
+        said = claim_mean(grid, chosen, parameters, "torch.nn's GRU of equal parameters", f"{list_cells(chosen)}, which torch.nn lacks: ")
+        yield f"{said[:-1]}; {compare_width(beside)}." if beside else said
+    rest = choose_mean(width)
+    if rest and (others := select_cases(rest, equal, inside=False) if not chosen or rest.backend == chosen.backend else None):
+        setting = f"{describe_size(grid.common)}, {describe_task(grid.common).lower()}"
+        lacking = f"{list_cells(others)}, which torch.nn lacks: not compared at equal parameters"
+        yield f"{lacking}; {others.backend} {VERBS[others.mode]} {compare_width(others)}, {setting}."
 
 
-def list_claims(grid: Grid, T: int) -> list[tuple[CaseRecord, Speed]]:
-    """Returns the cases at a T that are compared with torch.nn, and their speeds."""
-    found = [record for row in grid.rows if row.T == T for record in grid.timed_records(row).values()]
-    return [(r, speed) for r in found if r.case.backend not in NOT_IN_HEADLINE and (speed := grid.find_speed(r))]
+def select_cases(mean: MeanSpeed, records: Sequence[CaseRecord], inside: bool) -> MeanSpeed | None:
+    """Returns a mean over those of its cases that are among records, or are not; None if there are none."""
+    kept = tuple(found for found in mean.compared if (found[0] in records) == inside)
+    return replace(mean, compared=kept) if kept else None
 
 
-def claim_mean(grid: Grid) -> str:
-    """Returns a sentence about the backend with the most cases, the fastest by geometric mean among equals.
+def claim_mean(grid: Grid, mean: MeanSpeed, others: Sequence[MeanSpeed], peer: str, subject: str = "") -> str:
+    """Returns a sentence about the mean speedup of a backend. If no backend is significantly faster, the sentence says so first.
 
-    It claims a speedup if the mean is outside the noise and most cases are significantly faster.
+    Args:
+        grid: The grid.
+        mean: The mean speedup.
+        others: Those of all backends over the same kind of peer.
+        peer: Names the peer.
+        subject: Names the cells, if they aren't those of torch.nn.
     """
-    speeds: dict[str, list[Speed]] = {}
-    for record, speed in (pair for T in grid.lengths for pair in list_claims(grid, T)):
-        speeds.setdefault(record.case.backend, []).append(speed)
-    means = {backend: geometric_mean(speed.ratio.value for speed in found) for backend, found in speeds.items()}
-    backend = max(means, key=lambda name: (len(speeds[name]), means[name]))
-    ratios = [speed.ratio.value for speed in speeds[backend]]
-    counts = Counter(speed.verdict for speed in speeds[backend])
-    known = f"{backend} {VERBS[grid.common.mode]} {format_factor(means[backend])} as fast as torch.nn"
-    spread = f"the geometric mean of {count_noun(len(ratios), 'case')} from {format_factor(min(ratios))} to {format_factor(max(ratios))}"
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-    claims = (record for T in grid.lengths for record, _ in list_claims(grid, T) if record.case.backend == backend)
-    bound = sum(bool(peer and is_host_bound(peer)) for peer in (find_peers(grid.cases, record.case).first for record in claims))
-    host = f"; in {bound} of them torch.nn's time is host-bound" if bound else ""
-    setting = f"{spread} ({verdicts}{host}), {describe_size(grid.common)}, {describe_task(grid.common).lower()}"
-    faster = means[backend] > 1 + grid.noise.margin and 2 * counts["faster"] > len(ratios)
-    return f"**{known}**, {setting}." if faster else f"**Not significantly faster than torch.nn here:** {known}, {setting}."
+    known = f"{mean.backend} {VERBS[mean.mode]} {format_factor(mean.value)}{format_interval(mean.ratio)} as fast as {peer}"
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(mean.counts.items()))
+    host = f"; in {mean.host_bound} of them torch.nn's time is host-bound" if mean.host_bound else ""
+    chosen = f", chosen of {mean.looks} backends" if mean.looks > 1 else ""
+    setting = f"{describe_cases(mean)} ({verdicts}{host}){chosen}, {describe_size(grid.common)}, {describe_task(grid.common).lower()}"
+    eager = next((m for m in others if m.backend == "eager" and count_cases(m) == count_cases(mean)), None) if subject else None
+    loop = f"; the same cells in a Python loop {format_factor(eager.value)}{format_interval(eager.ratio)}" if eager else ""
+    if mean.is_faster:
+        return f"{subject}**{known}**, {setting}{loop}."
+    if not any(other.counts["faster"] for other in others):
+        lead = f"No {mean.dtype} {mean.mode} time is significantly faster than {peer}"
+    elif mean.is_above:
+        lead = f"Faster in {mean.counts['faster']} of {count_noun(mean.cases, 'case')}, not in most"
+    elif any(other.is_above for other in others):
+        above = " and ".join(other.backend for other in others if other.is_above)
+        lead = f"In {mean.dtype} {mean.mode}, on average only {above} is faster than {peer}"
+    else:
+        lead = f"In {mean.dtype} {mean.mode}, no backend is significantly faster on average than {peer}"
+    return f"{subject}**{lead}:** {known}, {setting}{loop}."
 
 
-def claim_best(grid: Grid, T: int, record: CaseRecord, speed: Speed) -> str:
-    """Returns a sentence about one case. If it is not significantly faster, the sentence says that no backend is."""
-    case = record.case
-    peers = find_peers(grid.cases, case)
-    peer = f"torch.nn's own `{case.cell}`" if peers.same else "torch.nn's GRU at equal hidden size"
-    if peers.first and is_host_bound(peers.first):
-        peer += ", whose time is host-bound"
-    known = f"`{case.cell}` ({case.backend}) {VERBS[case.mode]} {format_speed_interval(speed)} as fast as {peer}"
-    setting = f"T={T} {describe_size(case)}, {describe_task(case).lower()}"
-    weak = f"**No backend is significantly faster than torch.nn here:** at best {known}, {setting}."
-    return f"**{known}**, {setting}." if speed.verdict == "faster" else weak
+def describe_cases(mean: MeanSpeed) -> str:
+    """Returns over which cases a mean is taken, and their range."""
+    ratios = [speed.ratio.value for *_, speed in mean.compared]
+    if len(ratios) == 1:
+        return f"one case, T={mean.compared[0][0].case.T}"
+    return f"the geometric mean of {count_noun(len(ratios), 'case')} from {format_factor(min(ratios))} to {format_factor(max(ratios))}"
+
+
+def count_cases(mean: MeanSpeed) -> list[tuple[object, ...]]:
+    """Returns what identifies the cases of a mean, whatever their backend."""
+    return sorted((r.case.cell, r.case.T, r.case.B, r.case.D, r.case.H) for r, *_ in mean.compared if is_timed(r))
+
+
+def list_cells(mean: MeanSpeed) -> str:
+    """Returns the names of a mean's cells."""
+    return ", ".join(dict.fromkeys(record.case.cell for record, *_ in mean.compared))
+
+
+def compare_width(mean: MeanSpeed) -> str:
+    """Returns the mean speedup over the GRU of equal width, and how many times as many parameters that has."""
+    ratio = mean.size_ratio
+    size = f", which has {format_number(ratio)} times as many parameters" if ratio and abs(ratio - 1) > EQUAL else ""
+    known = f"{format_factor(mean.value)}{format_interval(mean.ratio)}"
+    return f"{known} as fast as its GRU of equal H{size} ({count_noun(mean.cases, 'case')})"

@@ -1,9 +1,6 @@
 """Builds the tables of times and speeds, for all writers."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from statistics import geometric_mean
+from collections.abc import Sequence
 from typing import Any
 
 from bench.analysis import roofline
@@ -12,11 +9,9 @@ from bench.records import CaseRecord, Environment
 from bench.render.case_grid import FASTEST, HOST, TIED, Grid, Row
 from bench.render.formatting import (
     OTHER,
-    count_noun,
     describe_size,
     describe_task,
     explain_no_ratio,
-    format_factor,
     format_lower_bound,
     format_ms,
     format_number,
@@ -88,47 +83,6 @@ def find_mark(rank: str | None) -> str:
 
 def join_words(*words: str) -> str:
     return " ".join(filter(None, words))
-
-
-@dataclass(frozen=True)
-class MeanSpeed:
-    """The geometric mean of a backend's speedups in a mode.
-
-    Attributes:
-        peer: What it is compared with: the "same" cell of torch.nn or its "gru".
-        value: The mean.
-        cases: The number of cases.
-        host_bound: The number of cases in which torch.nn's time is host-bound.
-    """
-
-    mode: str
-    backend: str
-    peer: str
-    value: float
-    cases: int
-    host_bound: int = 0
-
-
-def compute_mean_speeds(grid: Grid) -> Iterator[MeanSpeed]:
-    """Yields the mean speedup of every backend over each kind of peer."""
-    for backend in grid.backends:
-        found: dict[str, list[float]] = {}
-        bound = Counter[str]()
-        for row in grid.rows:
-            record = grid.timed_records(row).get(backend)
-            if record and (speed := grid.find_speed(record)):
-                peers = grid.find_peers(row)
-                peer = "same" if peers.same else "gru"
-                found.setdefault(peer, []).append(speed.ratio.value)
-                bound[peer] += bool(peers.first and is_host_bound(peers.first))
-        yield from (MeanSpeed(grid.common.mode, backend, peer, geometric_mean(v), len(v), bound[peer]) for peer, v in found.items())
-
-
-def describe_mean(mean: MeanSpeed) -> str:
-    """Returns a mean speedup as a line of a report."""
-    peer = "torch.nn's own cell" if mean.peer == "same" else "torch.nn's gru of equal H"
-    over = count_noun(mean.cases, "case") + (f", in {mean.host_bound} of them torch.nn is host-bound" if mean.host_bound else "")
-    return f"- {mean.backend}: {format_factor(mean.value)} the speed of {peer} (geometric mean of {over})"
 
 
 def make_gru_table(grid: Grid, chosen: Sequence[Row], title: str = "") -> Table:

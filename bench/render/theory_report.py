@@ -14,18 +14,20 @@ from bench.render.plots import add_legend, cell_style, cycle_color, new_figure, 
 from bench.render.svg import MUTED
 from bench.render.table import CELL, Column, Table
 
-METHOD = """\
-- Mean-field theory: χ is the factor by which the mean square of a perturbation of all states grows in one step. Predicted: by quadrature,
-  for matrices of variance σ²/N that are drawn anew for every step. Measured: in the equations of the cell at width N with such weights, ±
-  half the width of the 95% interval over steps. Tied weights stay the same in every step; the theory makes no claim about them. ξ = −1/ln
-  χ is the time scale in steps."""
+ANALYSIS = """\
+- χ is measured with the 95% interval of its mean over steps, on a logarithmic scale. ξ = −1/ln χ is the time scale in steps."""
 
 
 def find_growth(logs: Sequence[float]) -> Estimate:
     """Returns the mean growth per step with its 95% interval, from its logarithms."""
     found = mean_ci(logs)
-    growth = math.exp(found.value)
-    return Estimate(growth, growth - growth * found.half_width, growth + growth * found.half_width, found.n)
+    low, value, high = (math.exp(end) for end in (found.low, found.value, found.high))
+    return Estimate(value, low, high, found.n)
+
+
+def format_growth(found: Estimate) -> str:
+    """Returns a growth with its interval, if it has one."""
+    return f"{found.value:.4f}" + (f" [{found.low:.4f}, {found.high:.4f}]" if found.bounded else "")
 
 
 GIVEN = {"σ_w": "sigma_w", "σ_v": "sigma_v", "μ": "mu", "σ_Φ": "sigma_phi"}
@@ -46,7 +48,7 @@ def make_tables(records: Sequence[TheoryRecord]) -> list[Table]:
         CELL,
         *(Column(header, name, "", "{:g}".format) for header, name in GIVEN.items()),
         Column("q", "q", "", "{:.4f}".format), Column("χ predicted", "chi_predicted", "", "{:.4f}".format),
-        Column("χ measured", "chi_measured", "", lambda found: f"{found.value:.4f} ± {found.half_width:.4f}"),
+        Column("χ measured", "chi_measured", "", format_growth),
         Column("deviation", "deviation", "percent", "{:+.2%}".format), Column("χ with tied weights", "chi_tied", "", "{:.4f}".format),
         Column("ξ", "xi", "", format_number),
     ]  # fmt: skip

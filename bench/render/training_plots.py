@@ -26,9 +26,9 @@ def draw(records: Records, folder: Path) -> list[Path]:
     """Draws training*.svg, examples.svg, field.svg, learned.svg and noise.svg into a folder, as far as the run has them."""
     written = []
     found = group_trainings(records.training)
-    for k, (key, group) in enumerate(found.items()):
+    for k, group in enumerate(found):
         if any(len(record.curve) > 1 for record in group):
-            written.append(draw_curves(group, title_group(key), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
+            written.append(draw_curves(group, title_group(group), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
     if len({record.trial.examples for record in records.training}) > 1:
         written.append(draw_examples(records.training, folder / "examples.svg"))
     seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())

@@ -6,9 +6,18 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
+from bench.analysis.mean_ci import geometric_mean_ci
 from bench.analysis.median_ci import Estimate
-from bench.analysis.training_metrics import beats_baselines, common_quality, compare_times, first_reaching, group_by_cell, sort_by_seed
+from bench.analysis.training_metrics import (
+    beats_baselines,
+    common_quality,
+    compare_times,
+    first_reaching,
+    group_by_cell,
+    metric_ci,
+    quality_ci,
+    sort_by_seed,
+)
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
 from bench.render.formatting import count_noun, format_count, format_number
@@ -18,8 +27,11 @@ PAPER = {"gru": 46, "cfn": 36, "minimal": 30}
 """The training hours of the three cells of Chen (2017), on the task THEIRS."""
 THEIRS = "recommend"
 HEADINGS = {"hidden": "at equal hidden width", "parameters": "at equal parameters of the recurrent layer"}
+EQUAL = 0.1
+"""The largest relative difference of parameter counts that are called equal: a width is a whole number."""
 ENDS = {
     "target": "target reached", "stopped": "no improvement", "steps": "all steps done", "time": "out of time", "diverged": "diverged",
+    "incorrect": "the error of the layer exceeds its tolerance",
 }  # fmt: skip
 CELL = (
     Column("cell", "cell", words=True), Column("H", "H"), Column("recurrent parameters", "recurrent_parameters", "", format_count),
@@ -27,35 +39,28 @@ CELL = (
 )  # fmt: skip
 STEPS_OR_SECONDS: tuple[tuple[str, Callable[[Point], float]], ...] = (("steps", lambda p: p.step), ("seconds", lambda p: p.seconds))
 
-METHOD = """\
-- For one seed, every cell gets the same data in the same order, the same optimiser (Adam; a sparse embedding uses its sparse form), the
-  same limit of 1 on the gradient's norm, and the same search: if a task has several learning rates, each is tried with a separate seed,
-  and the best one on the validation data is used for all seeds.
-- The trainings of one seed are interleaved between evaluations, in random order, so that changes of the machine affect all of them alike.
-- Before a layer is trained, its outputs and gradients are compared with its equations in float64, on the data of the task. The table has
-  the largest error. A layer whose error is too large is not trained.
-- The curve is of validation data. The final value is of test data, by the model of the best evaluation. Seconds are the time of training
-  including data but without evaluations; a step during which the process was stopped counts as the median of the steps since the last
-  evaluation. "No improvement": several evaluations brought nothing better. "Diverged": the loss or a gradient was not finite.
-- A mean over seeds has a 95% interval by Student's t. A ratio of times is the geometric mean over pairs with the same seed. The common
-  quality is the target of the task or, without a target, what every seed of every cell that beats the baselines reaches.
-- What drives a unit's update: the first-order variance of its next state, divided among its own states, those of all other units, and the
-  input, as if these varied independently; the mean over units, sequences and steps of validation data.
-- Robustness to noise: the noise is normal, and its standard deviation is the given multiple of that of the inputs or of the outputs. On
-  states it is added at every step."""
+ANALYSIS = """\
+- A mean over seeds has a 95% interval by Student's t, on a logarithmic scale where values are positive, on a logistic one where they are
+  shares. A ratio of times is the geometric mean over pairs with the same seed. The common quality is the target of the task or, without a
+  target, what every seed of every cell that beats the baselines reaches."""
 
 
-def group_trainings(records: Sequence[TrainingRecord]) -> dict[tuple[str, str, int], list[TrainingRecord]]:
+def group_trainings(records: Sequence[TrainingRecord]) -> list[list[TrainingRecord]]:
     """Groups records that are compared: same task and size, and the same quantity held equal."""
     found: dict[tuple[str, str, int], list[TrainingRecord]] = {}
     for record in sorted(records, key=lambda r: (r.trial.examples, r.trial.equal)):
         found.setdefault((record.trial.task, record.trial.equal, record.trial.examples), []).append(record)
-    return found
+    return list(found.values())
 
 
-def title_group(key: tuple[str, str, int]) -> str:
-    task, equal, examples = key
-    return f"{task}{f' with {examples:,} examples' if examples else ''}, {HEADINGS[equal]}"
+def title_group(records: Sequence[TrainingRecord]) -> str:
+    """Returns the task of a group, and what its cells have in common; what they don't, if the records differ by more than EQUAL."""
+    first = records[0].trial
+    values = [record.recurrent if first.equal == "parameters" else record.trial.H for record in records]
+    shared = HEADINGS[first.equal]
+    if max(values) > (1 + EQUAL) * min(values):
+        shared = f"{shared.replace(' equal', ' unequal')} ({min(values):,} to {max(values):,})"
+    return f"{first.task}{f' with {first.examples:,} examples' if first.examples else ''}, {shared}"
 
 
 def format_mean(value: Estimate) -> str:
@@ -72,17 +77,17 @@ def list_key(records: Sequence[TrainingRecord]) -> list[Any]:
     return [first.trial.cell, first.trial.H, first.recurrent, rate]
 
 
-def make_result_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
+def make_result_table(records: Sequence[TrainingRecord]) -> Table:
     """Returns the table of each cell's quality."""
     first = records[0]
     extras = list(dict.fromkeys(name for record in records for name in record.extras))
     rows = []
     for found in group_by_cell(records).values():
-        more = [mean_ci(known) if (known := [r.extras[name] for r in found if name in r.extras]) else None for name in extras]
+        more = [metric_ci(known) if (known := [r.extras[name] for r in found if name in r.extras]) else None for name in extras]
         clipped = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
         ends = Counter(record.end for record in found)
         rows.append([
-            *list_key(found), mean_ci([r.final for r in found]), *more, median(r.steps for r in found), median(r.seconds for r in found),
+            *list_key(found), quality_ci(found), *more, median(r.steps for r in found), median(r.seconds for r in found),
             ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped, found[0].backend,
             max(r.error for r in found),
         ])  # fmt: skip
@@ -96,10 +101,11 @@ def make_result_table(key: tuple[str, str, int], records: Sequence[TrainingRecor
     ]  # fmt: skip
     seeds = count_noun(len({record.trial.seed for record in records}), "seed")
     sizes = " ".join(f"{name}={value}" for name, value in first.sizes.items())
-    without = ", ".join(f"{name} {format_number(value)}" for name, value in first.baselines.items())
+    without, expected = (", ".join(f"{n} {format_number(v)}" for n, v in known.items()) for known in (first.baselines, first.expected))
     caption = f"{seeds}; {sizes}. {'Higher' if first.higher else 'Lower'} is better."
-    caption += f" Without a recurrent layer: {without}." if without else ""
-    title = title_group(key)
+    caption += f" Without a recurrent layer, on the test data: {without}." if without else ""
+    caption += f" Expected without a recurrent layer, not measured on the test data: {expected}." if expected else ""
+    title = title_group(records)
     return Table(f"{title[0].upper()}{title[1:]}", columns, rows, caption)
 
 
@@ -108,9 +114,9 @@ def name_field(words: str) -> str:
     return "_".join("".join(c if c.isalnum() else " " for c in words).split())
 
 
-def make_quality_table(key: tuple[str, str, int], records: Sequence[TrainingRecord]) -> Table:
+def make_quality_table(records: Sequence[TrainingRecord]) -> Table:
     """Returns the table of each cell's time to a common quality, also relative to the gru; without rows if no cell beats the baselines."""
-    cells, goal, title = group_by_cell(records), common_quality(records), f"Time to quality: {title_group(key)}"
+    cells, goal, title = group_by_cell(records), common_quality(records), f"Time to quality: {title_group(records)}"
     if goal is None:
         return Table(title, CELL, [], "No cell beats the baselines, so there is no common quality to reach.", level=3)
     gru, papers = cells.get("gru", []), records[0].trial.task == THEIRS
@@ -164,8 +170,8 @@ def make_noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
 def make_tables(records: Records) -> list[Table | str]:
     """Returns all tables of a run's trainings."""
     parts: list[Table | str] = []
-    for key, found in group_trainings(records.training).items():
-        parts += [make_result_table(key, found), make_quality_table(key, found)]
+    for found in group_trainings(records.training):
+        parts += [make_result_table(found), make_quality_table(found)]
     largest = max((r.trial.examples for r in records.learned), default=0)
     seen = [r for r in sort_by_seed(records.learned) if r.trial.examples in (0, largest)]
     return [*parts, *([make_drive_table(seen), make_noise_table(seen, records.training[0].metric)] if seen else [])]
@@ -173,4 +179,4 @@ def make_tables(records: Records) -> list[Table | str]:
 
 def make_result_tables(records: Records) -> list[Table]:
     """Returns the tables of each cell's quality, for a terminal."""
-    return [make_result_table(key, group) for key, group in group_trainings(records.training).items()]
+    return [make_result_table(group) for group in group_trainings(records.training)]

@@ -9,10 +9,6 @@ from bench.render.formatting import MODES, explain_no_ratio, format_number, form
 from bench.render.table import BACKEND, CELL, SIZES, Column, Table, make_word_column
 from bench.render.tables import ERRORS, list_case, list_errors
 
-METHOD = """\
-- Waves: a cell update is one point of the grid, of one sequence, in one time step. A call has T·B·H of them. Its time includes the input
-  projection. torch.nn has no layer for waves, so they are compared with a loop over torch's conv2d, as wavetorch runs them."""
-
 
 def make_tables(cases: Sequence[CaseRecord]) -> list[Table]:
     """Returns the table of waves, or [] if none were timed."""

@@ -12,7 +12,7 @@ from bench.analysis.history import Timeline, build_timelines
 from bench.records import find_records
 from bench.records.records_file import compress_records
 from bench.render import csv_tables, history_plot, length_plots, run_report, svg
-from bench.render.formatting import NONE, format_factor
+from bench.render.formatting import NONE, format_factor, format_interval
 from bench.render.markdown import fold
 from bench.render.plot_placement import HEADS, PLACES
 from bench.render.published import Published, tabulate_ratios
@@ -108,9 +108,10 @@ def write_pair_page(site: Site, older: Published, newer: Published) -> Entry | N
     found = compare(a, b)
     address = f"compare/{older.name}--{newer.name}.html"
     headers, rows = compare_cases(found)
+    mean = f"{format_factor(found.geomean.value)}{format_interval(found.geomean)}" if found.geomean else NONE
     site.write_page(
         address, "pair.html", f"{newer.name} against {older.name}", a=older, b=newer, found=found, headers=headers, rows=rows,
-        verdicts=count_verdicts(found), mean=format_factor(found.geomean) if found.geomean else NONE,
+        verdicts=count_verdicts(found), mean=mean,
     )  # fmt: skip
     return Entry(older.name, newer.name, address.removeprefix("compare/"), count_verdicts(found), found.unlike)
 

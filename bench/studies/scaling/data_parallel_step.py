@@ -10,14 +10,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bench.measure import gate
 from bench.records.scale_record import ScaleRecord, Scaling
+from bench.records.tolerance import DATA_PARALLEL
 from bench.studies.scaling.ranks import Ranks
 from kernels import RNN
 
 STEPS, RATE = 4, 0.1
 """The number of gradient descent steps that are checked, and their learning rate."""
-
-WORST = 1e-4
-"""The largest relative error of losses and gradients. A different order of float32 sums causes far smaller errors."""
 
 SECONDS, FEWEST, MOST = 2.0, 10, 200
 """The seconds for which steps are timed, and the least and largest number of steps."""
@@ -87,8 +85,8 @@ def measure_scaling(work: ScalingCase, scaling: Scaling, count: int, ranks: Rank
     loss_error = gate.compute_error(shares.cpu() / count, torch.tensor(right, dtype=torch.float64))
     gradient_error = max(gate.compute_error(a, b) for a, b in zip(gradients, exact, strict=True))
     errors = {"loss_error": ranks.max_over_ranks(loss_error, count), "gradient_error": ranks.max_over_ranks(gradient_error, count)}
-    if not max(errors.values()) <= WORST:
-        reason = f"one process with the whole batch differs by more than {WORST:g}"
+    if not max(errors.values()) <= DATA_PARALLEL:
+        reason = f"one process with the whole batch differs by more than {DATA_PARALLEL:g}"
         return record.model_copy(update=errors | {"status": "incorrect", "reason": reason})
     step, alone = time_steps(model, mine, count, ranks)
     return record.model_copy(update=errors | {"step": step, "alone": alone})

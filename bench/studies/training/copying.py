@@ -12,7 +12,7 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.studies.training.task import Batch, Split, Supervised, make_rng, to_tensors
+from bench.studies.training.task import CONSTANT, Batch, Split, Supervised, constant_accuracy, make_rng, to_tensors
 
 SYMBOLS, RECALLED = 8, 10
 BLANK, MARK = SYMBOLS, SYMBOLS + 1
@@ -69,7 +69,7 @@ class Copying(Supervised):
         return recalled.double().mean().item()
 
     def baselines(self) -> dict[str, float]:
-        return {"chance": 1 / SYMBOLS}
+        return {CONSTANT: constant_accuracy(self.held_out("test")[1][-RECALLED:])}
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"lag": self.T}

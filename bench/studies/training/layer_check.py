@@ -5,6 +5,7 @@ from torch import Tensor
 
 from bench.measure import gate
 from bench.measure.backends import pack_states
+from bench.records.tolerance import find_tolerance
 from kernels import RNN
 from kernels.layer.select import select_schedule
 
@@ -46,7 +47,7 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     schedule = select_schedule(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
     backend = "eager" if schedule is None else schedule.__name__.rpartition(".")[2]
     backend = "torch" if rnn.uses_torch_operator(x, initial, weights) else backend
-    allowed = gate.find_tolerance(str(y.dtype).removeprefix("torch."), "ieee")
+    allowed = find_tolerance(str(y.dtype).removeprefix("torch."), "ieee")
     if not error <= allowed:
         raise WrongResult(
             f"{rnn.cell.name} ({backend}) is off by {error:.1e} of the largest before it is trained, allowed is {allowed:.0e}"

@@ -15,7 +15,19 @@ from torch import Tensor, nn
 
 from bench.records.training_record import Plane
 from bench.studies.training.synthetic_vowels import FORMANTS, RATE, synthesize_vowel
-from bench.studies.training.task import Batch, Reader, Split, Supervised, accuracy, device_of, make_rng, shuffled_indices, to_tensors
+from bench.studies.training.task import (
+    CONSTANT,
+    Batch,
+    Reader,
+    Split,
+    Supervised,
+    accuracy,
+    constant_accuracy,
+    device_of,
+    make_rng,
+    shuffled_indices,
+    to_tensors,
+)
 from cells.grammar.grid import Grid
 from cells.grammar.stencil import squarest_shape
 from kernels import RNN
@@ -118,7 +130,7 @@ class Vowels(Supervised):
         return accuracy(output, y)
 
     def baselines(self) -> dict[str, float]:
-        return {"chance": 1 / len(VOWELS)}
+        return {CONSTANT: constant_accuracy(self.held_out("test")[1])}
 
     def extras(self, model: nn.Module) -> dict[str, float]:
         """Returns the confidence: the mean share of the correct vowel in the test sequences."""

@@ -1,0 +1,69 @@
+"""Describes how each kind of measurement is made. A run writes these texts into its first line, and its report repeats them from there.
+
+Records of schemas 1 to 4 have none: they were measured as `METHODS` says. What measures in another way from schema 5 on has a text of its
+own, beside its code, and this one stays.
+"""
+
+METHODS = {
+    "cases": """\
+- Before a backend is timed at a size, its outputs, final states and all gradients at that size are compared with the equations in
+  float64. The error of a tensor is max|Δ| / max|reference|. A backend whose error is too large gets the status "incorrect" and no time.
+- "verified": Triton's interpreter ran the kernel on the CPU at a small size, and it passed this check. The status says nothing about
+  speed.
+- After a warm-up, the backends of one T, or of one size in a suite, are interleaved: each gets one call per round, in a new random order
+  each round, with the garbage collector off. A call is timed until its work on the device ends. A GPU is kept busy for about 2 ms before
+  each call, so that the host runs ahead of it as in a training loop. Inputs, initial states, weights and upstream gradients are random
+  tensors in memory.
+- Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
+  all trainable parameters.
+- Some cases are measured twice under two names (A/A).
+- The hardware lower bound of a case is the longest of three times. They can overlap, so they are not added. Products: the flops of the
+  matrix products at the peak rate of the dtype. Memory: the inputs of the case read once and its outputs written once, in training also
+  all states written and read and the input read again, at the rate of a copy; as many bytes as all caches hold are free in each pass.
+  Barriers, on a GPU: a grid-wide barrier or a load from L2, whichever takes longer, between any two stages, among the fewest
+  multiprocessors whose shared memory and registers hold the recurrent matrices; no time if one multiprocessor holds them. Elementwise
+  operations are not counted. The constants (see Environment) are the fastest of several measurements at the start of the run.
+- Memory is measured in separate passes, in MiB (2^20 bytes). Saved: what autograd keeps between forward and backward, each storage
+  counted once, without weights and inputs. Peak: the highest allocation during a step minus the allocation before it.""",
+    "waves": """\
+- Waves: a cell update is one point of the grid, of one sequence, in one time step. A call has T·B·H of them. Its time includes the input
+  projection. torch.nn has no layer for waves, so they are compared with a loop over torch's conv2d, as wavetorch runs them.""",
+    "gradients": """\
+- Gradient norms: ‖∂L/∂s‖ along standard normal inputs, where s holds all states of a cell and s₀ the initial ones. Error against float64:
+  the distance between the gradient of the states and the one that the same numbers give in float64, divided by the norm of the latter.""",
+    "jacobians": """\
+- Jacobians: the singular values σ along a sequence of standard normal inputs, of ∂s_T/∂s_{T-k} (s holds all states of the cell), of
+  ∂h_T/∂x_{T-k}, and of ∂h_T/∂z_{T-k} for a cell that uses x only through one value z, such as MinimalRNN's z = Φ(x).""",
+    "theory": """\
+- Mean-field theory: χ is the factor by which the mean square of a perturbation of all states grows in one step. Predicted: by quadrature,
+  for matrices of variance σ²/N that are drawn anew for every step. Measured: in the equations of the cell at width N with such weights.
+  Tied weights stay the same in every step; the theory makes no claim about them.""",
+    "maps": """\
+- Chaotic maps: the largest Lyapunov exponent of the two maps of Laurent & von Brecht (2017), in nats per step, for each seed the mean
+  over starting points and steps. Copies: that many points start within ±ε of one point. Extent: the diagonal of the box around them after
+  so many steps; chaos spreads them over the whole attractor.""",
+    "decays": """\
+- Without input: trajectories start at standard normal states and run for T steps without input. The table has ‖h‖/√H and the distance of
+  two trajectories over √H after T steps, and the largest Lyapunov exponent from step T/2 on. CFN goes to 0 for all weights, MinimalRNN to
+  tanh(b_z).""",
+    "training": """\
+- For one seed, every cell gets the same data in the same order, the same optimiser (Adam; a sparse embedding uses its sparse form), the
+  same limit of 1 on the gradient's norm, and the same search: if a task has several learning rates, each is tried with a separate seed,
+  and the best one on the validation data is used for all seeds.
+- The trainings of one seed are interleaved between evaluations, in random order, so that changes of the machine affect all of them alike.
+- Before a layer is trained, its outputs and gradients are compared with its equations in float64, on the data of the task. The table has
+  the largest error. A layer whose error is too large is not trained.
+- The curve is of validation data. The final value is of test data, by the model of the best evaluation. Seconds are the time of training
+  including data but without evaluations; a step during which the process was stopped counts as the median of the steps since the last
+  evaluation. "No improvement": several evaluations brought nothing better. "Diverged": the loss or a gradient was not finite.
+- What drives a unit's update: the first-order variance of its next state, divided among its own states, those of all other units, and the
+  input, as if these varied independently; the mean over units, sequences and steps of validation data.
+- Robustness to noise: the noise is normal, and its standard deviation is the given multiple of that of the inputs or of the outputs. On
+  states it is added at every step.""",
+    "scale": """\
+- Data-parallel training: steps with DistributedDataParallel, timed on the slowest rank. Strong scaling: all ranks share the batch of a
+  single rank. Weak scaling: each rank has as many sequences as a single rank. Deviation: the largest relative error of losses and
+  gradients against one process with the whole batch. The ranks of one machine share its memory and, if there are more ranks than cores,
+  its cores.""",
+}
+"""How a kind of records is measured, as markdown. The kinds are those of `Records`, and "waves" are cases."""
