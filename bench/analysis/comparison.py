@@ -18,7 +18,7 @@ SAME = (
     "driver", "compiler", "torchrecurrent", "packages",
 )  # fmt: skip
 """The fields of the environment that must agree if a ratio is to measure the code."""
-CHOICE = ("cells", "backends", "seq_lens", "modes", "shard")
+CHOICE = ("cells", "backends", "seq_lens", "batch", "hidden", "input", "modes", "shard", "against")
 """Settings that only select cases. A case of only one run is listed."""
 
 

@@ -32,7 +32,7 @@ from bench.records import Case, CaseRecord, Records
 VERSIONS = ("python", "torch", "triton", "cuda", "cudnn", "driver", "compiler", "torchrecurrent", "packages")
 MACHINE = tuple(name for name in SAME if name not in VERSIONS)
 """The fields that two runs of one machine share."""
-PASSING = (*CHOICE, "thorough")
+PASSING = (*CHOICE, "thorough", "samples")
 """Settings that only select cases or the number of calls."""
 REFERENCES = ("eager", "torchrecurrent")
 FALSE = 0.05

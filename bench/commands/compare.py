@@ -4,11 +4,12 @@ from typing import Any
 
 import click
 
+from bench.commands.command import Command
 from bench.commands.output_options import output_options
 from bench.render.output_format import OutputFormat
 
 
-class SplitCommand(click.Command):
+class SplitCommand(Command):
     """A click command that stores the arguments after "--" in `context.meta["rest"]`; they belong to another command."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:

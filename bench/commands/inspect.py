@@ -2,8 +2,10 @@
 
 import click
 
+from bench.commands.command import command
 
-@click.command("list")
+
+@command("list")
 def list_cells() -> None:
     """List the cells: their states, products, parameters, torch.nn equivalents and papers."""
     from bench.commands import cell_report as show
@@ -11,7 +13,7 @@ def list_cells() -> None:
     show.print_cells()
 
 
-@click.command()
+@command()
 @click.argument("cell")
 def show(cell: str) -> None:
     """Show a cell, by name or as FILE.py:NAME: its equations, its plan, its parameters, and the functions derived from it."""
@@ -21,7 +23,7 @@ def show(cell: str) -> None:
     show.print_cell(parse_cell(cell))
 
 
-@click.command()
+@command()
 def doctor() -> None:
     """List what this machine can run, and what is missing."""
     from bench.commands import machine_report as doctor

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from bench.commands.command import command
 from bench.commands.output_options import output_options
 from bench.errors import UsageError
 from bench.render.output_format import OutputFormat
 
 
-@click.command()
+@command()
 @click.argument("path", type=Path)
 @click.option("--out", type=Path, metavar="FOLDER", help="The folder of report.md and its plots. [that of the records]")
 @output_options

@@ -20,6 +20,7 @@ from bench.render.markdown import escape
 from bench.render.method import VERDICTS
 from bench.render.output_format import OutputFormat
 from bench.render.table import BACKEND, CELL, SIZES, Column, Table, make_word_column, print_table, write_markdown
+from bench.render.warnings import list_comparison_warnings
 
 PLACES: tuple[tuple[Column, Callable[[Case], Any]], ...] = (
     (CELL, label_cell),
@@ -57,7 +58,7 @@ def write_comparison(comparison: Comparison, output_format: OutputFormat) -> Non
 
 def list_blocks(comparison: Comparison) -> Iterator[RenderableType]:
     """Yields the parts of a comparison for a terminal."""
-    yield from (Text(part, style="bold red") for part in list_warnings(comparison))
+    yield from (Text(part, style="bold red") for part in list_comparison_warnings(comparison))
     yield from map(Text, summarize(comparison))
     yield from map(print_table, comparison_tables(comparison))
     yield Text(CAPTION, style="dim")
@@ -66,18 +67,12 @@ def list_blocks(comparison: Comparison) -> Iterator[RenderableType]:
 def render_comparison(comparison: Comparison) -> str:
     parts = [
         f"# {escape(comparison.b.name)} against {escape(comparison.a.name)}",
-        *(f"**{escape(part)}**" for part in list_warnings(comparison)),
+        *(f"**{escape(part)}**" for part in list_comparison_warnings(comparison)),
         *(escape(line) for line in summarize(comparison)),
         *map(write_markdown, comparison_tables(comparison)),
         CAPTION,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def list_warnings(comparison: Comparison) -> list[str]:
-    """Returns a warning if machines or settings differ."""
-    unlike = ", ".join(comparison.unlike)
-    return [f"CAUTION: A and B differ in {unlike}. The ratios do not measure the code alone."] if unlike else []
 
 
 def summarize(comparison: Comparison) -> list[str]:
