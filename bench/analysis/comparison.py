@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import geometric_mean, mean, median
 from typing import Literal
@@ -86,9 +86,38 @@ class Pair:
 
     @property
     def changed(self) -> bool:
-        """Returns whether the pair has no speed and the two statuses differ."""
-        alike = self.a and self.b and self.a.status == self.b.status and not is_timed(self.a) and not is_timed(self.b)
-        return not self.speed and not alike
+        """Returns whether both runs have the case, without a speed and with different statuses or different work."""
+        return bool(self.a and self.b and not self.speed and (self.a.status != self.b.status or is_timed(self.a)))
+
+    @property
+    def slower(self) -> bool:
+        """Returns whether the case became slower, or lost its time."""
+        lost = self.a is not None and is_timed(self.a) and not (self.b and is_timed(self.b))
+        return self.speed.verdict == "slower" if self.speed else lost
+
+
+@dataclass(frozen=True)
+class View:
+    """The pairs of a comparison that are listed; counts and means are of all.
+
+    Attributes:
+        one_sided: Also those of one run only.
+        only_changed: Only those whose speed or status changed.
+        only_slower: Only those that became slower or lost their time.
+    """
+
+    one_sided: bool = False
+    only_changed: bool = False
+    only_slower: bool = False
+
+    def lists(self, pair: Pair) -> bool:
+        if not (pair.a and pair.b):
+            return self.one_sided and (pair.slower or not self.only_slower)
+        moved = pair.changed or (pair.speed is not None and pair.speed.verdict in ("faster", "slower"))
+        return (pair.slower or not self.only_slower) and (moved or not self.only_changed)
+
+
+IN_BOTH = View()
 
 
 @dataclass(frozen=True)
@@ -110,6 +139,24 @@ class Comparison:
     @property
     def changed(self) -> list[Pair]:
         return [pair for pair in self.pairs if pair.changed]
+
+    @property
+    def one_sided(self) -> list[Pair]:
+        """Returns the pairs of which one run has no case."""
+        return [pair for pair in self.pairs if not (pair.a and pair.b)]
+
+    def select(self, cells: Sequence[str], backends: Sequence[str]) -> "Comparison":
+        """Returns the comparison of some cells and backends alone; () stands for all.
+
+        Raises:
+            UsageError: No case is of a given cell or backend.
+        """
+        for flag, known, names in (("--cells", {p.case.cell for p in self.pairs}, cells),
+                                   ("--backends", {p.case.backend for p in self.pairs}, backends)):  # fmt: skip
+            if missing := [name for name in names if name not in known]:
+                raise UsageError(f"{flag}: neither run has {missing[0]}: there are {', '.join(sorted(known))}")
+        kept = (p for p in self.pairs if p.case.cell in (cells or (p.case.cell,)) and p.case.backend in (backends or (p.case.backend,)))
+        return replace(self, pairs=tuple(kept))
 
     @property
     def geomean(self) -> float | None:
@@ -178,13 +225,17 @@ class Threshold:
         return Threshold(found[1], float(found[2]) / 100)  # type: ignore[arg-type]
 
     def list_violations(self, comparison: Comparison) -> list[str]:
-        """Returns one line for each case that is significantly slower by more than the threshold, or that lost its time in B."""
-        return [line for pair in comparison.pairs if (line := self.explain_violation(pair))]
+        """Returns one line for each case that is significantly slower by more than the threshold, or that lost its time in B, and one for
+        all that B lacks."""
+        found = [line for pair in comparison.pairs if pair.b and (line := self.explain_violation(pair))]
+        gone = sum(pair.slower for pair in comparison.one_sided)
+        lacks = f"B lacks {gone} of A's cases that had a time: --all lists them, --cells and --backends choose"
+        return found + ([lacks] if gone else [])
 
     def explain_violation(self, pair: Pair) -> str:
         name = f"{pair.case.cell} {pair.case.backend} {pair.case.mode} T={pair.case.T}"
         if pair.a and is_timed(pair.a) and not (pair.b and is_timed(pair.b)):
-            return f"{name}: had a time, now {pair.b.status if pair.b else 'not there'}"
+            return f"{name}: had a time, now {pair.b.status if pair.b else 'absent'}"
         if pair.a and pair.b and pair.speed and pair.speed.verdict == "slower":
             of = STATISTICS[self.statistic]
             share = of(pair.b.samples) / of(pair.a.samples) - 1
