@@ -1,16 +1,22 @@
 """Implements `python -m bench list`, `show` and `doctor`, which describe the cells and this machine."""
 
+import json
+from typing import Any
+
 import click
 
 from bench.commands.command import command
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Write the same to stdout as JSON.")
+
 
 @command("list")
-def list_cells() -> None:
+@json_option
+def list_cells(as_json: bool) -> None:
     """List the cells: their states, products, parameters, torch.nn equivalents and papers."""
     from bench.commands import cell_report as show
 
-    show.print_cells()
+    write_json(show.describe_cells()) if as_json else show.print_cells()
 
 
 @command()
@@ -24,8 +30,13 @@ def show(cell: str) -> None:
 
 
 @command()
-def doctor() -> None:
+@json_option
+def doctor(as_json: bool) -> None:
     """List what this machine can run, and what is missing."""
     from bench.commands import machine_report as doctor
 
-    doctor.print_machine_report()
+    write_json(doctor.describe_machine()) if as_json else doctor.print_machine_report()
+
+
+def write_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2))
