@@ -41,7 +41,7 @@ def write_run(records: Records, output_format: OutputFormat) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python would write the rest of the old buffer again at exit
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  Python would write the rest of the old buffer again at exit
         raise UsageError(f"stdout can't be written ({error.strerror}): redirect it elsewhere") from None
 
 
