@@ -1,9 +1,11 @@
 """Defines the command line, `python -m bench COMMAND`. Invalid arguments give a one-line error on stderr and exit code 2."""
 
+import _thread
 import io
 import os
 import signal
 import sys
+import threading
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -130,7 +132,7 @@ def raise_on_signals() -> None:
 
     def send_again(swallowed: "sys.UnraisableHookArgs") -> None:
         if isinstance(swallowed.exc_value, KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            threading.Timer(0.01, _thread.interrupt_main).start()  # sent here, it would be swallowed with this function
         else:
             sys.__unraisablehook__(swallowed)
 

@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 
 from bench.harness import runner
-from bench.harness.progress import show_progress
 from bench.harness.suites import SUITES, Shape
 from bench.measure import environment
 from bench.records import read_records
@@ -145,11 +144,3 @@ def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypat
     code, _, err = bench(*tiny, "--out", tmp_path / "run")
     assert code == 0 and "matplotlib is not installed here" in err and f"python -m bench report {tmp_path / 'run'}" in err
     assert outcomes(tmp_path / "run")
-
-
-def test_progress_without_rich(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    with show_progress(2) as tell:
-        tell("timing", 0)
-        tell("lstm", 1)
-    assert capsys.readouterr().err == "lstm\n"
