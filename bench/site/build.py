@@ -19,7 +19,7 @@ from bench.render.published import Published, tabulate_ratios
 from bench.render.table import Table, write_html
 from bench.site import handbook
 from bench.site.equations import Source, render_equations
-from bench.site.page_tables import Entry, compare_cases, count_verdicts, list_histories, list_regressions, list_speeds
+from bench.site.page_tables import Entry, compare_cases, count_verdicts, list_histories, list_like_for_like, list_regressions, list_speeds
 from bench.site.pictures import make_figure
 from bench.site.report_page import read_report
 from bench.site.site_folder import Site, empty_folder
@@ -70,6 +70,7 @@ def write_front_page(site: Site, runs: Sequence[Published], lines: Sequence[Time
     drawn = newest.folder / "speeds.svg" if newest else None
     site.write_page(
         "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
+        likes=list_like_for_like(runs),
         picture=make_figure(drawn) if drawn and drawn.is_file() else Markup(""),
         gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
         regressions=list_regressions(lines), cells=cells,
@@ -96,7 +97,9 @@ def write_run_page(site: Site, run: Published) -> None:
         made = write_html(table, name, f"{run.name}/tables/{name}.csv")
         return made if table.level else fold(table.title, made)
 
-    made = read_report(run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name)
+    made = read_report(
+        run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name, folded=run.kind == "speed"
+    )
     site.write_page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 
 
