@@ -43,6 +43,12 @@ CAPTION = (
 )
 
 
+RELATIVE = (
+    "The machines differ, so a speed is that relative to torch.nn's: A's time, divided by torch.nn's in the same round, divided by B's. "
+    "Cases that torch.nn lacks, and torch.nn's own, are left out."
+)
+
+
 def write_comparison(comparison: Comparison, output_format: OutputFormat, view: View = IN_BOTH) -> None:
     """Writes a comparison to stdout.
 
@@ -82,7 +88,8 @@ def summarize(comparison: Comparison, view: View) -> list[str]:
     verdicts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in ("slower", "faster", "tie", "ambiguous"))
     cases, mean = count_noun(len(comparison.compared), "case"), comparison.geomean
     speed = f"B is {format_factor(mean)} as fast as A (geometric mean of {cases})." if mean else "No case has a time in both runs."
-    silent = sum(bool(pair.a and pair.b and not pair.speed and not pair.changed) for pair in comparison.pairs)
+    kinds = ((pair.speed, pair.changed, pair.is_unrelated) for pair in comparison.pairs if pair.a and pair.b)
+    silent = sum(not any(kind) for kind in kinds)
     _, shared = select_columns(comparison, view)
     same = f"; {silent} without a time in either run, with the same status" if silent else ""
     return [
@@ -90,6 +97,7 @@ def summarize(comparison: Comparison, view: View) -> list[str]:
         *(["A and B are the same records: there is nothing to compare."] if comparison.a.runs == comparison.b.runs else []),
         f"{cases} compared: {verdicts}. {speed}",
         f"{count_noun(len(comparison.changed), 'case')} in both not compared{same}. {describe_margin(comparison.margin)}",
+        RELATIVE if comparison.relative else "",
         count_one_sided(comparison),
         f"All cases: {shared}." if shared else "",
     ]
@@ -146,6 +154,7 @@ def build_document(comparison: Comparison, view: View) -> dict[str, Any]:
     return {
         "a": describe(comparison.a), "b": describe(comparison.b), "unlike": comparison.unlike, "margin": comparison.margin,
         "geomean": comparison.geomean, "compared": len(comparison.compared), "only_in_one": len(comparison.one_sided),
+        "relative_to_vendor": comparison.relative,
         "cases": list_pair_rows(comparison, view),
     }  # fmt: skip
 

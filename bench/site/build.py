@@ -12,6 +12,7 @@ from bench.analysis.history import Timeline, build_timelines
 from bench.records import find_records
 from bench.records.records_file import compress_records
 from bench.render import csv_tables, history_plot, length_plots, run_report, svg
+from bench.render.comparison_tables import RELATIVE
 from bench.render.formatting import NONE, format_factor
 from bench.render.markdown import fold
 from bench.render.plot_placement import HEADS, PLACES
@@ -113,7 +114,8 @@ def write_pair_page(site: Site, older: Published, newer: Published) -> Entry | N
     headers, rows = compare_cases(found)
     site.write_page(
         address, "pair.html", f"{newer.name} against {older.name}", a=older, b=newer, found=found, headers=headers, rows=rows,
-        verdicts=count_verdicts(found), mean=format_factor(found.geomean) if found.geomean else NONE,
+        relative=RELATIVE * found.relative, alone=len(found.one_sided), verdicts=count_verdicts(found),
+        mean=format_factor(found.geomean) if found.geomean else NONE,
     )  # fmt: skip
     return Entry(older.name, newer.name, address.removeprefix("compare/"), count_verdicts(found), found.unlike)
 
