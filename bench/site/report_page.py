@@ -51,18 +51,18 @@ def read_report(report: str, pictures: Mapping[str, Markup], folder: str, folded
             name += "-"
         taken.add(name)
         token.attrSet("id", name)
+    sections = [(str(token.attrGet("id")), read_words(after)) for token, after in heads if token.tag == "h2"]
     prepared = place_pictures(tokens[3:], pictures)
     prepared = fold_sections(prepared) if folded else prepared
     reader.add_render_rule("image", make_image_rule(folder))
     reader.add_render_rule("fence", render_code)
     body = reader.renderer.render(prepared, reader.options, {})
-    sections = [(str(token.attrGet("id")), read_words(after)) for token, after in heads if token.tag == "h2"]
     return Article(read_words(tokens[1]), Markup(body), sections)
 
 
 def fold_sections(tokens: Sequence[Token]) -> list[Token]:
-    """Returns the tokens with each section behind its heading, but for the first: there each plot and each section of its own is. A link
-    to a section opens it, because its address is inside."""
+    """Returns the tokens with each section folded behind its heading. Of the first, only the plots and the sections inside it are folded.
+    A link to a section opens it, because its address is inside."""
     found, opened, seen, address = list[Token](), False, 0, ""
 
     def add(html: str) -> None:
