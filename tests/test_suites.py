@@ -17,7 +17,7 @@ from tests.command_line import bench
 
 __all__ = ["bench"]
 
-ASKED = Settings(cells.names(), ("stepwise", "persistent", "vendor"), (), 0, 0, 0, "", "ieee", "cuda", 0, False)
+ASKED = Settings(cells.names(), ("stepwise", "persistent", "vendor"), (), (), (), 0, "", "ieee", "cuda", 0, False)
 
 
 def suite(name: str, **changes: object) -> Settings:
