@@ -144,3 +144,16 @@ def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypat
     code, _, err = bench(*tiny, "--out", tmp_path / "run")
     assert code == 0 and "matplotlib is not installed here" in err and f"python -m bench report {tmp_path / 'run'}" in err
     assert outcomes(tmp_path / "run")
+
+
+def test_a_run_has_a_name_and_as_many_samples_as_asked_for(bench, tmp_path, monkeypatch):
+    """Its folder's name ends with its own."""
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
+    monkeypatch.chdir(tmp_path)
+    quick = ("all", "--quick", "--cells", "vanilla", "--backends", "vendor", "--seq-lens", "2", "--batch", "2,3", "--device", "cpu")
+    assert bench(*quick, "--samples", "7", "--name", "mine")[0] == 0
+    (folder,) = (tmp_path / "reports").iterdir()
+    found = read_records(folder)
+    assert folder.name.endswith("-mine") and found.run.name == "mine"
+    assert {(r.case.B, len(r.samples)) for r in found.cases if r.status == "ok"} == {(2, 7), (3, 7)}
+    assert [(g.T, g.B) for g in found.gradients] == [(2, 2)]
