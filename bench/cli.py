@@ -1,7 +1,16 @@
 """Defines the command line, `python -m bench COMMAND`. Invalid arguments give a one-line error on stderr and exit code 2."""
 
+import _thread
+import io
 import os
+import signal
 import sys
+import threading
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
@@ -21,7 +30,41 @@ from bench.errors import UsageError
 from bench.records import RecordError
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Interrupted(click.ClickException):
+    """SIGINT or SIGTERM ended the command."""
+
+    exit_code = 130
+
+
+class App(click.Group):
+    """The group of all commands, which turns an interruption into one line and the exit code 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+        except Exception:
+            if INTERRUPTIONS:  # a library has made another error of it, as imports do
+                raise Interrupted("interrupted") from None
+            raise
+
+
+def print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Prints the version of this source tree or, without its pyproject.toml, of the installed package."""
+    if not wanted or context.resilient_parsing:
+        return
+    source = Path(__file__).parents[1] / "pyproject.toml"
+    try:
+        version = tomllib.loads(source.read_text(encoding="utf-8"))["project"]["version"] if source.is_file() else metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        version = "of an unknown version"
+    click.echo(f"{PACKAGE} {version}")
+    context.exit()
+
+
+@click.group(cls=App, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Show the version and exit.")
 @click.pass_context
 def app(context: click.Context) -> None:
     """Measure recurrent cells, fused from their equations, against torch.nn and cuDNN."""
@@ -36,6 +79,8 @@ for command in (
     app.add_command(command)
 
 
+PACKAGE = "recurrent-bench"
+
 QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR", "TEARDOWN_CUPTI": "1"}
 """Settings of torch's profiler, which counts memory and launches. Without them it writes to stderr between progress lines and, on a GPU,
 keeps tracing launches after it has ended."""
@@ -48,23 +93,50 @@ def main() -> None:
         SystemExit: Always. The exit code is 0, or 2 for invalid arguments, 130 after an interruption, or the command's own.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that isn't UTF-8 gets "?" for what it lacks
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except (UsageError, RecordError) as error:
         code = print_error(str(error))
     except click.ClickException as error:
-        code = print_error(error.format_message())
+        code = print_error(error.format_message(), error.exit_code if isinstance(error, Interrupted) else 2)
     except click.Abort:
-        code = 130
+        code = print_error("interrupted", 130)
     sys.exit(code or 0)
 
 
 LONGEST = 480
 
 
-def print_error(message: str) -> int:
-    """Prints an error as one line, shortened to LONGEST characters, and returns the exit code 2."""
+def print_error(message: str, code: int = 2) -> int:
+    """Prints an error as one line, shortened to LONGEST characters, and returns the exit code."""
     words = " ".join("".join(c if c.isprintable() else " " for c in message).split())
     shown = words if len(words) <= LONGEST else f"{words[: LONGEST // 2]} … {words[-LONGEST // 2 :]}"
     click.echo(f"bench: {shown}", err=True)
-    return 2
+    return code
+
+
+INTERRUPTIONS: list[int] = []
+"""The signals that have asked this process to end."""
+
+
+def raise_on_signals() -> None:
+    """Makes SIGINT and SIGTERM raise KeyboardInterrupt from now on, unless they are ignored. One that Python swallows, because it came in
+    a destructor or a callback, is sent again."""
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        INTERRUPTIONS.append(number)
+        raise KeyboardInterrupt
+
+    def send_again(swallowed: "sys.UnraisableHookArgs") -> None:
+        if isinstance(swallowed.exc_value, KeyboardInterrupt):
+            threading.Timer(0.01, _thread.interrupt_main).start()  # sent here, it would be swallowed with this function
+        else:
+            sys.__unraisablehook__(swallowed)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    sys.unraisablehook = send_again

@@ -123,9 +123,10 @@ def threads() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A folder for temporary files, and so for locks, of each process that runs tests: two may run a benchmark at once."""
+    """A folder for temporary files, and one for locks, of each process that runs tests: two may run a benchmark at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(tmp_path_factory.getbasetemp()))
+        for name in ("TMPDIR", "RECURRENT_BENCH_LOCKS"):
+            patch.setenv(name, str(tmp_path_factory.getbasetemp()))
         patch.setattr(tempfile, "tempdir", None)
         yield
 

@@ -28,6 +28,7 @@ RENDERING = [
 """What turns records into a report."""
 ACROSS = (
     "architecture", "browser", "cuda_driver", "docs_code", "equation_properties", "examples", "golden", "gpu", "host_bound", "imports",
+    "interruption",
     "links", "low_memory", "names", "oldest_versions", "papers", "planted", "printed_source", "pytest_benchmark", "recompilation",
     "reference", "rehearsal", "tasks", "torch_func", "torch_nn", "tutorial", "wave_benchmark", "wheel", "wrong_cells", "wrong_waves",
 )  # fmt: skip

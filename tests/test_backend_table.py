@@ -8,18 +8,19 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bench.commands.arguments import RenamingCommand, Size, parse_backends
+from bench.commands.arguments import Size, parse_backends
+from bench.commands.command import Command
 from bench.errors import UsageError
 from bench.records import RecordError, read_records
-from bench.records.backend_table import COLUMNS, LOW, NAMES, ROWS, choose_look, find_backend, list_defaults, translate_name
+from bench.records.backend_table import COLUMNS, LOW, NAMES, choose_look, find_backend, list_defaults, translate_name
 from bench.records.schema import upgrade_line
 from kernels.layer import select
 from tests.records import detailed, lines
 
 
 def test_no_two_backends_look_alike():
-    """Nor one that has no row, and one of a user's."""
-    names = (*(row.name for row in ROWS), "plainly", "mine.py:fast", *(f"new{k}" for k in range(40)))
+    """Nor with low memory, nor one that has no row, and one of a user's."""
+    names = (*COLUMNS, "plainly", "plainly-low", "mine.py:fast", *(f"new{k}" for k in range(40)))
     assert len({choose_look(name, names) for name in names}) == len(names)
 
 
@@ -44,7 +45,7 @@ def test_a_schedule_without_a_row_is_taken(monkeypatch):
 
 
 def test_a_renamed_option_is_taken_with_a_warning():
-    @click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
+    @click.command(cls=Command, renamed={"--length": "--seq-lens"})
     @click.option("--seq-lens", "seq_len", type=Size(least=2))
     def command(seq_len: int) -> None:
         click.echo(seq_len)

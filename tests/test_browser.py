@@ -81,6 +81,26 @@ def test_it_loads_and_fits_a_phone(page, site, address):
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+@pytest.mark.parametrize("name", ["2026-01-first", "2026-04-gpu"])
+def test_a_speed_run_has_three_screens(page, site, name):
+    """Of 1280×800; a link to a section that is folded opens it."""
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{site}/runs/{name}.html")
+    assert page.evaluate("document.documentElement.scrollHeight") <= 3 * 800
+    table = page.locator("#table-environment")
+    assert not table.is_visible()
+    page.locator(".contents a", has_text="Environment").click()
+    assert table.is_visible() and page.locator("#table-environment th").first.inner_text().startswith("property")
+
+
+def test_numbers_of_the_front_page_are_in_view(page, site):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.goto(f"{site}/index.html")
+    for table in ("likes", "runs"):
+        places = page.locator(f"#table-{table} td.n").evaluate_all("all => all.map(cell => cell.getBoundingClientRect().right)")
+        assert places and max(places) <= 1280
+
+
 def faults(page: Page, **options: object) -> dict[str, list[str]]:
     """What axe finds that is serious, by its rule: the elements."""
     found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False, **options}).response["violations"]

@@ -9,7 +9,7 @@ def test_equal_parameter_counts():
     H = matched_width("minimal", 256, 256)
     ours, theirs = 256 * 256 * 3 + 2 * 256, 3 * (256 * H + H * H) + 4 * H
     assert abs(ours - theirs) < 0.01 * ours
-    settings = Settings(("minimal",), ("vendor",), (4,), 2, 256, 256, "float32", "ieee", "cpu", 0, True)
+    settings = Settings(("minimal",), ("vendor",), (4,), (2,), (256,), 256, "float32", "ieee", "cpu", 0, True)
     cases = timing_groups(settings)[0].cases
     assert (
         Case(

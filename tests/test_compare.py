@@ -62,9 +62,9 @@ def test_nothing_is_dropped():
     a.cases[0] = timed(case("gru"), *TIMES, numerics=work)
     found = compare(RunSet("a", (a,)), RunSet("b", (b,)))
     assert {pair.case.cell: pair.why for pair in found.changed} == {
-        "gru": "different work or numerics", "lstm": "no time in B", "cfn": "only in A", "vanilla": "no time in A and B",
-        "minimal_deep": "only in B",
+        "gru": "different work or numerics", "lstm": "no time in B", "vanilla": "no time in A and B",
     }  # fmt: skip
+    assert {pair.case.cell: pair.why for pair in found.one_sided} == {"cfn": "only in A", "minimal_deep": "only in B"}
     assert found.geomean is None and len(found.pairs) == 6
 
 
@@ -133,8 +133,9 @@ def test_each_statistic_is_its_own():
 def test_a_time_that_is_lost_breaks_any_threshold():
     gone = compare(RunSet("a", (run(gru=1, lstm=1, cfn=1),)), RunSet("b", (records(*run(gru=1).cases, timed(case("lstm"), status="oom")),)))
     assert Threshold.parse("median:900%").list_violations(gone) == [
-        "lstm compiled training T=128: had a time, now oom", "cfn compiled training T=128: had a time, now not there",
-    ]  # fmt: skip
+        "lstm compiled training T=128: had a time, now oom",
+        "B lacks 1 of A's cases that had a time: --all lists them, --cells and --backends choose",
+    ]
 
 
 def kept(path: Path, found: Records) -> Path:
@@ -155,6 +156,42 @@ def test_from_the_command_line(bench, tmp_path):
     assert bench("compare", b, a, "--fail-slower", "median:5%")[0] == 0
     code, out, _ = bench("compare", a, a)
     assert code == 0 and "the same records: there is nothing to compare" in out and "Ties: 2 cases" in out
+
+
+def test_what_one_run_lacks_is_a_count(bench, tmp_path):
+    """A subset against a whole run: what is in both is listed, the rest with --all, in every format."""
+    both = run(gru=1, lstm=1, cfn=1, vanilla=1)
+    more = [timed(case("minimal", T=T), *TIMES) for T in range(1, 61)]
+    a, b = kept(tmp_path / "a", records(*both.cases, *more)), kept(tmp_path / "b", run(gru=1.2, lstm=0.8, cfn=1, vanilla=1))
+    out = bench("compare", a, b)[1]
+    assert "60 cases only in A: --all lists them." in out and "minimal" not in out and out.count("\n") < 40
+    assert bench("compare", a, b, "--all")[1].count("only in A") == 61
+    assert [len(json.loads(bench("compare", a, b, "--json", *more)[1])["cases"]) for more in ((), ("--all",))] == [4, 64]
+    code, _, err = bench("compare", a, b, "--fail-slower", "median:5%", "--csv")
+    assert code == 1 and err.splitlines() == [
+        "gru compiled training T=128: 20.0% slower by its median",
+        "B lacks 60 of A's cases that had a time: --all lists them, --cells and --backends choose",
+    ]
+
+
+@pytest.mark.parametrize(("given", "listed"), [
+    (("--only-changed",), {"gru", "lstm", "vanilla"}), (("--only-slower",), {"gru", "vanilla"}), (("--cells", "lstm,cfn"), {"lstm", "cfn"}),
+    (("--cells", "gru", "--cells", "cfn", "--only-changed"), {"gru"}), (("--backends", "eager"), {"minimal"}),
+    (("--all", "--only-slower"), {"gru", "vanilla", "ugrnn"}),
+])  # fmt: skip
+def test_filters(bench, tmp_path, given, listed):
+    same, gone = timed(case("minimal", "eager"), *TIMES), timed(case("ugrnn"), *TIMES)
+    a = kept(tmp_path / "a", records(*run(gru=1, lstm=1, cfn=1, vanilla=1).cases, same, gone))
+    b = kept(tmp_path / "b", records(*run(gru=1.2, lstm=0.8, cfn=1).cases, timed(case("vanilla"), status="oom"), same))
+    code, out, _ = bench("compare", a, b, "--json", *given)
+    assert code == 0 and {row["cell"] for row in json.loads(out)["cases"]} == listed
+    assert bench("compare", a, b, *given)[0] == 0
+
+
+def test_a_filter_that_chooses_nothing(bench, tmp_path):
+    a = kept(tmp_path / "a", run(gru=1))
+    code, out, err = bench("compare", a, a, "--cells", "gur")
+    assert (code, out, err) == (2, "", "bench: --cells: neither run has gur: there are gru\n")
 
 
 def test_unlike_is_refused_or_said_aloud(bench, tmp_path):

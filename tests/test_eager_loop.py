@@ -15,7 +15,7 @@ from tests import custom
 
 OWN = [f"{custom.__file__}:{name}" for name in custom.ELEMENTWISE]
 TAKEN = [name for name in cells.names() if eager_loop.has_eager_loop(plan(cells.load(name)))] + OWN
-SETTINGS = Settings(("mingru", "sru", "lstm", "wave"), ("eager",), (4,), 2, 8, 8, "float64", "ieee", "cpu", 0, False)
+SETTINGS = Settings(("mingru", "sru", "lstm", "wave"), ("eager",), (4,), (2,), (8,), 8, "float64", "ieee", "cpu", 0, False)
 
 
 def test_which():

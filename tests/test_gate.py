@@ -106,7 +106,7 @@ def test_a_scalar_whose_gradient_is_zero_by_accident():
 
 def measured(records):
     """What a run of one group leaves, added to `records`."""
-    settings = Settings(("vanilla",), ("eager", "compiled"), (3,), 2, 4, 4, "float32", "ieee", "cpu", 0, True)
+    settings = Settings(("vanilla",), ("eager", "compiled"), (3,), (2,), (4,), 4, "float32", "ieee", "cpu", 0, True)
     (group,) = timing_groups(settings)
     runner.Runner(settings, records.append, lambda *_: None).run_unit(WorkUnit("timing group", group.name, group.cases))
 

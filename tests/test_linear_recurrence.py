@@ -19,7 +19,7 @@ from tests import custom
 TAKEN = ["mingru", "minlstm", "qrnn", f"{custom.__file__}:decaying"]
 """Of a state that is the output, and of one that isn't."""
 
-SETTINGS = Settings(("mingru", "sru", "lstm"), ("associative",), (4,), 2, 8, 8, "float64", "ieee", "cpu", 0, False)
+SETTINGS = Settings(("mingru", "sru", "lstm"), ("associative",), (4,), (2,), (8,), 8, "float64", "ieee", "cpu", 0, False)
 
 
 def late(h, c, x, W, b):

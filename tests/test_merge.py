@@ -33,14 +33,14 @@ def test_shards_are_all_of_a_run(count, units):
 
 
 def test_a_shard_of_settings():
-    known = {"batch": 2, "hidden": 3, "input": 3, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
+    known = {"batch": (2,), "hidden": (3,), "input": 3, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
     every = [list_work_units(Settings(("gru",), ("vendor",), (2, 3, 4), shard=shard, **known)) for shard in ("", "1/2", "2/2")]
     assert sorted(map(str, every[0])) == sorted(map(str, every[1] + every[2])) and every[1] and every[2]
 
 
 def test_a_size_that_a_cell_cannot_have():
     """Its cases say why: there are no gradient norms to fail for it."""
-    known = {"batch": 2, "hidden": 6, "input": 5, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
+    known = {"batch": (2,), "hidden": (6,), "input": 5, "dtype": "float32", "precision": "ieee", "device": "cpu", "seed": 0, "quick": True}
     planned = list_work_units(Settings(("gru", "slstm", "sru"), ("compiled",), (2,), **known))
     assert [job.name for job in planned if job.kind == "gradients"] == ["gradient norms of gru T=2"]
     assert {case.cell for job in planned if job.kind == "timing group" for case in job.cases} == {"gru", "slstm", "sru"}

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bench.cli import app
 from bench.records import DecayRecord, Plan, Records, ScaleRecord, TheoryRecord
@@ -105,3 +106,21 @@ def test_studies_of_signals_have_a_headline_each():
         "**Mean-field theory predicts a perturbation's growth with an error of 2.00% in the median, 10.00% at most** (3 predictions). "
         "**Without input, a small difference is shown to grow in gru (critical)** (3 cases studied)."
     )
+
+
+def test_one_bad_folder_stops_nothing(tmp_path, capsys):
+    """Empty records, records that are none, other records beside them, and a plot that is none."""
+    reports = publish(tmp_path / "reports")
+    for name, words in (("2026-07-empty", ""), ("2026-07-notes", "# Notes\n"), ("2026-07-old", '{"kind": "run", "schema_version": 99}\n')):
+        (reports / name).mkdir()
+        (reports / name / "records.jsonl").write_text(words)
+    (reports / "2026-01-first" / "records.jsonl.gz").write_bytes(b"something else")
+    (reports / "2026-02-slower" / "speeds.svg").write_text("<svg")
+    done = CliRunner().invoke(app, ["publish", "--reports", str(reports), "--out", str(tmp_path / "site")], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert [done.stderr.count(f"left out: {reports / name}") for name in ("2026-07-empty", "2026-07-notes", "2026-07-old")] == [1, 1, 1]
+    assert "not compressed: " in done.stderr and (reports / "2026-01-first" / "records.jsonl").exists()
+    assert (reports / "README.md").read_text() == render_index(read_published(reports)) and "2026-07" not in (
+        reports / "README.md"
+    ).read_text()
+    assert "speeds.svg is no plot" in (tmp_path / "site" / "runs" / "2026-02-slower.html").read_text()

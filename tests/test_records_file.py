@@ -4,6 +4,7 @@ What still reads is rendered in every form, so that nothing that passes the read
 """
 
 import copy
+import gzip
 import json
 import sys
 import warnings
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.analysis.comparison import RunSet, compare
-from bench.records import CaseRecord, RecordError, read_records
+from bench.records import CaseRecord, RecordError, Records, read_records, truncate_partial_line
 from bench.records.records_file import compress_records
 from bench.render import comparison_tables, export, run_report
 from tests.command_line import bench
@@ -57,7 +58,7 @@ def answer(bench, capfd, tmp_path):
                 said = err
         else:
             said = ""
-            for form in ("", "json", "csv", "md"):
+            for form in ("", "json", "csv", "md", "latex"):
                 export.write_run(found, form)
             if {r.case for r in found.cases} & {r.case for r in detailed().cases}:
                 comparison_tables.write_comparison(compare(RunSet("good", (read_records(good),)), RunSet("bad", (found,))), "")
@@ -186,3 +187,54 @@ def test_of_a_case_measured_again_the_last_record_counts_and_failures_stay(tmp_p
     (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines))
     found = [(r.case, r.status, len(r.samples)) for r in read_records(tmp_path).cases]
     assert sorted(found, key=str) == sorted([(a, "ok", 2), (b, "failed", 3), (b, "ok", 5), (c, "failed", 6)], key=str)
+
+
+@pytest.mark.parametrize("write", [
+    lambda data: b"\xef\xbb\xbf" + data, lambda data: data.replace(b"\n", b"\r\n"),
+    lambda data: data.splitlines(keepends=True)[0] + b"\xef\xbb\xbf" + data.split(b"\n", 1)[1],
+])  # fmt: skip
+def test_what_editors_add_is_read(tmp_path, write):
+    """A byte order mark in front of the file or of a line, and other ends of lines."""
+    (tmp_path / "records.jsonl").write_bytes(write(GOOD))
+    assert read_records(tmp_path).model_dump_json() == Records.model_dump_json(read_good(tmp_path))
+
+
+def read_good(folder: Path) -> Records:
+    (folder / "good.jsonl").write_bytes(GOOD)
+    return read_records(folder / "good.jsonl")
+
+
+@pytest.mark.parametrize("data", [
+    b"# Report\n\ntext\n", b"\xff\xfe{\x00}\x00", b'{"a": 1}\n', b"[" * 100_000, GOOD.replace(b"}\n{", b"}{", 1), GOOD[:-40],
+    b"\n" + GOOD, GOOD.replace(b"\n", b"\n\n", 2), b"",
+])  # fmt: skip
+def test_no_advice_loses_data(answer, data):
+    said = answer(data)
+    assert said and not any(word in said for word in ("delete", "remove", "overwrite"))
+
+
+@pytest.mark.parametrize(("end", "left"), [
+    (LINES[-1][:-9], b"".join(LINES[:-1])), (LINES[-1].rstrip(b"\n"), GOOD), (b"", b"".join(LINES[:-1])),
+])  # fmt: skip
+def test_only_an_incomplete_line_is_cut_off(tmp_path, end, left):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b"".join(LINES[:-1]) + end)
+    truncate_partial_line(path)
+    assert path.read_bytes() == left
+
+
+@pytest.mark.parametrize("data", [b"notes without an end", b"# Notes\n\nmore of them", b"{}\n{"])
+def test_a_file_that_is_no_records_is_not_cut(tmp_path, data):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(RecordError, match=r"Nothing was changed|line 1"):
+        truncate_partial_line(path)
+    assert path.read_bytes() == data
+
+
+def test_two_files_of_different_records_stay(tmp_path):
+    (tmp_path / "records.jsonl").write_bytes(GOOD)
+    (tmp_path / "records.jsonl.gz").write_bytes(gzip.compress(b"".join(LINES[:3])))
+    with pytest.raises(RecordError, match="hold different records"):
+        compress_records(tmp_path)
+    assert (tmp_path / "records.jsonl").read_bytes() == GOOD and read_records(tmp_path / "records.jsonl.gz").cases

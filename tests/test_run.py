@@ -9,7 +9,6 @@ from collections import Counter
 import pytest
 
 from bench.harness import runner
-from bench.harness.progress import show_progress
 from bench.harness.suites import SUITES, Shape
 from bench.measure import environment
 from bench.records import read_records
@@ -149,9 +148,14 @@ def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypat
     assert outcomes(tmp_path / "run")
 
 
-def test_progress_without_rich(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    with show_progress(2) as tell:
-        tell("timing", 0)
-        tell("lstm", 1)
-    assert capsys.readouterr().err == "lstm\n"
+def test_a_run_has_a_name_and_as_many_samples_as_asked_for(bench, tmp_path, monkeypatch):
+    """Its folder's name ends with its own."""
+    monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
+    monkeypatch.chdir(tmp_path)
+    quick = ("all", "--quick", "--cells", "vanilla", "--backends", "vendor", "--seq-lens", "2", "--batch", "2,3", "--device", "cpu")
+    assert bench(*quick, "--samples", "7", "--name", "mine")[0] == 0
+    (folder,) = (tmp_path / "reports").iterdir()
+    found = read_records(folder)
+    assert folder.name.endswith("-mine") and found.run.name == "mine"
+    assert {(r.case.B, len(r.samples)) for r in found.cases if r.status == "ok"} == {(2, 7), (3, 7)}
+    assert [(g.T, g.B) for g in found.gradients] == [(2, 2)]

@@ -142,7 +142,7 @@ def test_a_coefficient_without_a_logarithm(packages, name):
 def test_known_by_name():
     """On a GPU unasked, for the cells that they take; on a CPU for whoever asks, to be told why not."""
     assert set(PACKAGES) < set(BACKENDS) and set(PACKAGES) < set(list_defaults("cuda")) and not set(PACKAGES) & set(list_defaults("cpu"))
-    settings = Settings(("mingru", "sru", "lstm"), tuple(PACKAGES), (4,), 2, 8, 8, "float32", "ieee", "cuda", 0, False)
+    settings = Settings(("mingru", "sru", "lstm"), tuple(PACKAGES), (4,), (2,), (8,), 8, "float32", "ieee", "cuda", 0, False)
     assert {(cell, name) for cell in settings.cells for name in PACKAGES if is_planned(settings, cell, name, True)} == {
         ("mingru", name) for name in PACKAGES
     }

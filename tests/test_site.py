@@ -117,7 +117,7 @@ def test_what_is_unlike_or_slower_is_said(site):
     assert "gru, compiled: training including the input projection, T=16" in history and "0.80× [0.79, 0.81]" in history.replace(
         "<strong>", ""
     )
-    assert "no history of this machine yet" in history
+    assert history.count("No history yet, for lack of two runs that can be compared: NVIDIA H100") == 1 and history.count("<h2") == 2
 
 
 def test_a_cell_has_its_equations_its_source_and_what_is_derived(site):
@@ -220,3 +220,20 @@ def test_what_a_record_holds_is_no_markup(tmp_path):
     run = records.run.model_copy(update={"environment": here, "command": f"bench\n```\n{hostile}", "settings": {"more": hostile}})
     build_site([Published(tmp_path, records.model_copy(update={"run": run}))], [], {}, tmp_path / "out", lambda words: None)
     assert [path.name for path in pages(tmp_path / "out") if hostile in path.read_text()] == []
+
+
+def test_the_same_cell_comes_first_on_the_front_page(site):
+    """Before the newest run: each cell that torch.nn has, on each machine, and no cell that it lacks."""
+    text = (site / "index.html").read_text()
+    first = text[text.index('<table id="table-likes"') : text.index('<h2 id="newest">')]
+    assert first.count("cells/gru.html") == 3 and first.count("cells/lstm.html") == 1 and "minimal" not in first
+    assert re.search(r'<td class="n">\d\.\d\d× \(\d\.\d\d to \d\.\d\d, 2 cases\)</td>', first)
+
+
+def test_a_speed_run_folds_all_but_its_first_table(site):
+    """A learning run folds none of its sections; what is folded is reached from the list of sections."""
+    speed, learning = ((site / "runs" / f"{name}.html").read_text() for name in ("2026-01-first", "2026-05-learning"))
+    folds = speed.index('<details class="section">')
+    assert '<h2 id="training-including-the-input-projection">' in speed[:folds] and speed.count('<details class="section">') > 8
+    assert speed[folds:].count("<h2>") == speed.count("<h2") - 1 and '<div id="environment"></div>' in speed[folds:]
+    assert speed.count("<details") == speed.count("</details>") and '<details class="section">' not in learning

@@ -22,7 +22,7 @@ def test_a_worker_is_killed_if_planning_fails(monkeypatch):
 
     monkeypatch.setattr(speed_experiment, "Worker", Started)
     monkeypatch.setattr(speed_experiment, "list_work_units", fail)
-    settings = Settings(("vanilla",), ("eager",), (2,), 1, 1, 1, "float32", "ieee", "cpu", 0, True)
+    settings = Settings(("vanilla",), ("eager",), (2,), (1,), (1,), 1, "float32", "ieee", "cpu", 0, True)
     with pytest.raises(ValueError, match="no plan"), SpeedExperiment(settings, 60.0):
         pass
     assert len(killed) == 1

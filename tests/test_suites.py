@@ -17,7 +17,7 @@ from tests.command_line import bench
 
 __all__ = ["bench"]
 
-ASKED = Settings(cells.names(), ("stepwise", "persistent", "vendor"), (), 0, 0, 0, "", "ieee", "cuda", 0, False)
+ASKED = Settings(cells.names(), ("stepwise", "persistent", "vendor"), (), (), (), 0, "", "ieee", "cuda", 0, False)
 
 
 def suite(name: str, **changes: object) -> Settings:
@@ -110,5 +110,5 @@ def test_scans_run_their_own_cells_beside_every_peer(bench):
 
 
 def test_names_of_groups_without_a_suite_are_their_length():
-    settings = dataclasses.replace(ASKED, seq_lens=(4, 16), batch=2, hidden=8, input=8, dtype="float32")
+    settings = dataclasses.replace(ASKED, seq_lens=(4, 16), batch=(2,), hidden=(8,), input=8, dtype="float32")
     assert [group.name for group in timing_groups(settings)] == ["T=4", "T=16"]

@@ -218,7 +218,7 @@ def test_killed_in_the_middle_of_a_line_and_resumed(tmp_path):
 
 
 def test_interrupted_while_it_starts_a_process_says_nothing():
-    worker = Worker(Settings(("vanilla",), ("eager",), (2,), 1, 1, 1, "float32", "ieee", "cpu", 0, True), 60.0)
+    worker = Worker(Settings(("vanilla",), ("eager",), (2,), (1,), (1,), 1, "float32", "ieee", "cpu", 0, True), 60.0)
     for _ in range(10):
         os.kill(worker.process.pid, signal.SIGINT)
         worker.process.join(0.2)

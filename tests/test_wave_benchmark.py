@@ -20,7 +20,7 @@ from bench.render.all_cases import make_case_table
 from bench.render.table import write_markdown, write_table
 from tests.records import ENVIRONMENT, case, timed
 
-ASKED = Settings(("wave", "minimal"), list_defaults("cpu"), (16,), 4, 36, 36, "float32", "ieee", "cpu", 0, False)
+ASKED = Settings(("wave", "minimal"), list_defaults("cpu"), (16,), (4,), (36,), 36, "float32", "ieee", "cpu", 0, False)
 
 
 def test_which_rows_there_are():

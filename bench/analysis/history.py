@@ -23,16 +23,14 @@ from statistics import median
 
 from scipy import stats
 
-from bench.analysis.comparison import CHOICE, SAME
+from bench.analysis.comparison import CHOICE, MACHINE, VERSIONS
 from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
-from bench.analysis.summary import CaseIndex, find_peers, is_comparable, is_timed
+from bench.analysis.relative_times import ratios_by_round
+from bench.analysis.summary import CaseIndex
 from bench.analysis.verdict import Speed, is_throttled, judge, measure_noise, relative_difference
 from bench.records import Case, CaseRecord, Records
 
-VERSIONS = ("python", "torch", "triton", "cuda", "cudnn", "driver", "compiler", "torchrecurrent", "packages")
-MACHINE = tuple(name for name in SAME if name not in VERSIONS)
-"""The fields that two runs of one machine share."""
-PASSING = (*CHOICE, "thorough")
+PASSING = (*CHOICE, "thorough", "samples")
 """Settings that only select cases or the number of calls."""
 REFERENCES = ("eager", "torchrecurrent")
 FALSE = 0.05
@@ -159,15 +157,6 @@ def describe_machine(run: Records) -> tuple[object, ...]:
     """Returns the machine, settings and seed that compared runs share."""
     settings = {name: value for name, value in run.run.settings.items() if name not in PASSING}
     return *(getattr(run.run.environment, name) for name in MACHINE), str(sorted(settings.items())), run.run.seed
-
-
-def ratios_by_round(record: CaseRecord, table: CaseIndex) -> tuple[float, ...]:
-    """Returns the speedups over the vendor's case by round; () without such a case."""
-    peer = find_peers(table, record.case).first if record.case.backend != "vendor" and is_timed(record) else None
-    if not peer or not is_comparable(record, peer):
-        return ()
-    theirs = dict(zip(peer.rounds, peer.samples, strict=False))
-    return tuple(theirs[number] / taken for number, taken in zip(record.rounds, record.samples, strict=False) if number in theirs)
 
 
 def find_changes(points: Sequence[Point], floors: Floors, level: float) -> Iterator[Change]:

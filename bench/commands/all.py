@@ -5,7 +5,8 @@ from typing import Any
 
 import click
 
-from bench.commands.arguments import BACKENDS, DEVICE, DURATION, SIZE, SIZES, Choice, Size
+from bench.commands.arguments import BACKEND, BACKENDS, DEVICE, DURATION, SIZE, SIZES, Choice, Size
+from bench.commands.command import command, list_option
 from bench.commands.output_options import output_options
 from bench.commands.run_options import run_options, shard_option
 from bench.errors import UsageError
@@ -16,23 +17,30 @@ from bench.records import Mode
 from bench.records.backend_table import LOW, NAMES, find_backend, list_defaults
 from bench.render.output_format import OutputFormat
 
+RANGES = ": 64,128, or 64..1024 by doubling, or 64..256:64 in steps."
 
-@click.command("all")
-@click.option("--cells", metavar="A,B", help="Cells of `bench list`, all, or your own as FILE.py:NAME. [the first eight]")
-@click.option(
+
+@command("all")
+@list_option("--cells", metavar="A,B", help="Cells of `bench list`, all, or your own as FILE.py:NAME. [the first eight]")
+@list_option(
     "--backends",
     type=BACKENDS,
     metavar="A,B",
     help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU]",
 )
-@click.option("--seq-lens", type=SIZES, metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
-@click.option("--batch", type=SIZE, metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
-@click.option("--hidden", type=SIZE, metavar="H", help="Hidden width. [256; on a GPU 512]")
+@list_option(
+    "--seq-lens",
+    type=SIZES,
+    metavar="T,T",
+    help=f"Sequence lengths T{RANGES} [4,16,48; on a GPU 128,512,2048]",
+)
+@list_option("--batch", type=SIZES, metavar="B,B", help="Sequences in a batch, as --seq-lens. [32; on a GPU 64]")
+@list_option("--hidden", type=SIZES, metavar="H,H", help="Hidden widths, as --seq-lens. [256; on a GPU 512]")
 @click.option("--input", type=SIZE, metavar="D", help="Input width. [that of --hidden]")
 @click.option(
     "--suite", type=Choice(SUITES, "suite"), default=None, metavar="NAME", help=f"A suite of cells and sizes: {', '.join(SUITES)}."
 )
-@click.option(
+@list_option(
     "--modes",
     type=Choice(MODES, "mode", several=True),
     metavar="A,B",
@@ -54,16 +62,18 @@ from bench.render.output_format import OutputFormat
 @click.option("--quick", is_flag=True, help="Use small sizes and few samples, to check that everything works.")
 @click.option("--lean", is_flag=True, help="Measure only the time of whole layers, with few samples: many sizes in little time.")
 @click.option("--timeout", type=DURATION, default="4m", metavar="TIME", help="Time limit of a case's check, and of one call. [4m]")
+@click.option("--samples", type=SIZE, metavar="N", help="Samples of each case. [until its interval is narrow enough]")
+@click.option("--against", type=BACKEND, metavar="NAME", help="A backend that the report compares all others with, beside torch.nn. [none]")
 @shard_option
 @click.option("--no-report", is_flag=True, help="Write records only: `bench report` renders them later, here or elsewhere.")
 @click.option("--dry-run", is_flag=True, help="Print the cases without measuring them.")
 @output_options
 @run_options
 def run_all(
-    cells: str | None, backends: tuple[str, ...] | None, seq_lens: tuple[int, ...] | None, batch: int | None, hidden: int | None,
-    input: int | None, suite: str | None, modes: tuple[Mode, ...] | None, dtype: str | None, precision: str, device: str | None, seed: int,
-    thorough: bool, quick: bool, lean: bool, timeout: float, shard: str | None, no_report: bool, dry_run: bool, output_format: OutputFormat,
-    options: RunOptions,
+    cells: str | None, backends: tuple[str, ...] | None, seq_lens: tuple[int, ...] | None, batch: tuple[int, ...] | None,
+    hidden: tuple[int, ...] | None, input: int | None, suite: str | None, modes: tuple[Mode, ...] | None, dtype: str | None,
+    precision: str, device: str | None, seed: int, thorough: bool, quick: bool, lean: bool, samples: int | None, against: str | None,
+    timeout: float, shard: str | None, no_report: bool, dry_run: bool, output_format: OutputFormat, options: RunOptions,
 ) -> None:  # fmt: skip
     """Measure throughput, memory, parameters and gradient norms of cells over sequence lengths. Write records and a report."""
     from bench.harness.device import resolve_device
@@ -75,15 +85,18 @@ def run_all(
     from bench.commands.cell_arguments import check_sizes, parse_cells
 
     chosen = parse_cells(cells) if cells is not None or not suite else tuple(dict.fromkeys(shape.cell for shape in SUITES[suite]))
+    named = backends if backends is not None else default_backends(kind, suite or "", chosen)
     known: dict[str, Any] = {
         "cells": chosen,
-        "backends": backends if backends is not None else default_backends(kind, suite or "", chosen),
+        "backends": tuple(dict.fromkeys((*named, *([against] if against else [])))),
         "precision": precision,
         "device": kind,
         "seed": seed,
         "quick": quick,
         "thorough": thorough or (gpu and not lean),
         "lean": lean,
+        "samples": samples or 0,
+        "against": against or "",
         "shard": shard or "",
     }
     if lean and thorough:
@@ -95,19 +108,19 @@ def run_all(
             raise UsageError(f"--suite {suite} has sizes and modes of its own: leave out {' '.join(given)}")
         if not (gpu or quick):
             raise UsageError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
-        settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=dtype or ("" if gpu else "float32"), suite=suite, **known)
+        settings = Settings(seq_lens=(), batch=(), hidden=(), input=0, dtype=dtype or ("" if gpu else "float32"), suite=suite, **known)
     else:
-        width = 32 if quick else 512 if gpu else 256
         settings = Settings(
             seq_lens=seq_lens or ((4, 8) if quick else (128, 512, 2048) if gpu else (4, 16, 48)),
-            batch=batch or (4 if quick else 64 if gpu else 32),
-            hidden=hidden or width,
-            input=input or hidden or width,
+            batch=batch or ((4,) if quick else (64,) if gpu else (32,)),
+            hidden=hidden or ((32,) if quick else (512,) if gpu else (256,)),
+            input=input or 0,
             dtype=dtype or "float32",
             modes=tuple(mode for mode in MODES if mode in modes) if modes else MODES if gpu else MODES[:2],
             **known,
         )
-        check_sizes(settings.cells, settings.input, settings.hidden)
+        for H in settings.hidden:
+            check_sizes(settings.cells, settings.input or H, H)
     if settings.precision == "tf32" and not gpu:
         raise UsageError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
     if suite and quick:

@@ -1,4 +1,4 @@
-"""Parses the arguments of commands: click's parameter types, and a command whose renamed options keep working.
+"""Parses the arguments of commands, as parameter types of click.
 
 Every invalid argument raises a UsageError of one line that names the option and the fix.
 """
@@ -79,6 +79,14 @@ def parse_backends(text: str, flag: str = "--backends") -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def parse_backend(text: str, flag: str) -> str:
+    """Returns a single backend, as `parse_backends` accepts it. Raises UsageError for none or several."""
+    names = parse_backends(text, flag)
+    if len(names) != 1:
+        raise UsageError(f"{flag} takes one backend, not {text!r}: name one of them")
+    return names[0]
+
+
 def list_added_schedules() -> tuple[str, ...]:
     """Returns the schedules of kernels/ that have no row in the backend table, with and without low memory."""
     from kernels.layer.select import SCHEDULES  # takes seconds, which only an unknown name costs
@@ -111,9 +119,35 @@ def split_list(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
+MANY = 1000
+"""The most values of a range."""
+
+
 def parse_sizes(text: str, flag: str) -> tuple[int, ...]:
-    """Returns the positive integers of a comma-separated list in increasing order, or raises UsageError."""
-    return tuple(sorted({parse_size(part, flag) for part in text.split(",")}))
+    """Returns positive integers in increasing order, each once.
+
+    Args:
+        text: A comma-separated list of integers and ranges: 64..1024 doubles from 64 up to 1024, 64..256:64 counts in steps of 64.
+        flag: The option, for error messages.
+
+    Raises:
+        UsageError: A part is neither, a range is empty, or it has more than MANY values.
+    """
+    return tuple(sorted({size for part in text.split(",") for size in parse_range(part, flag)}))
+
+
+def parse_range(text: str, flag: str) -> list[int]:
+    """Returns the integers of a range, or the only one of a text without "..". Raises UsageError as `parse_sizes` does."""
+    start, dots, rest = text.partition("..")
+    if not dots:
+        return [parse_size(text, flag)]
+    end, colon, step = rest.partition(":")
+    first, last, by = parse_size(start, flag), parse_size(end, flag), parse_size(step, flag) if colon else 0
+    if first > last:
+        raise UsageError(f"{flag} {text} is empty: {flag} {last}..{first}{colon}{step} begins with the smaller number")
+    if by and (last - first) // by >= MANY:
+        raise UsageError(f"{flag} {text} has more than {MANY} values: take larger steps")
+    return list(range(first, last + 1, by)) if by else [first << k for k in range((last // first).bit_length())]
 
 
 def parse_size(text: str, flag: str, least: int = 1) -> int:
@@ -143,6 +177,13 @@ def parse_shard(text: str, flag: str) -> str:
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
         raise UsageError(f"{flag} takes one part of several, not {text!r}: {flag} 1/2 here and {flag} 2/2 elsewhere")
     return f"{int(found[1])}/{int(found[2])}"
+
+
+def parse_name(text: str, flag: str) -> str:
+    """Returns a name that can be part of a folder's. Raises UsageError for another text."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", text):
+        raise UsageError(f"{flag} takes at most 80 letters, digits, dots, dashes and underscores, not {text!r}: for example {flag} new")
+    return text
 
 
 def parse_duration(text: str, flag: str) -> float:
@@ -218,28 +259,5 @@ class Choice(click.ParamType):  # type: ignore[type-arg]  # which older versions
 
 
 SIZE, SIZES, DURATION = Size(), ParsedType(parse_sizes), ParsedType(parse_duration)
-SHARD, RATES, BACKENDS = ParsedType(parse_shard), ParsedType(parse_rates), ParsedType(parse_backends)
+SHARD, RATES, BACKENDS, BACKEND, NAME = map(ParsedType, (parse_shard, parse_rates, parse_backends, parse_backend, parse_name))
 DEVICE = Choice(("cpu", "cuda"), "device")
-
-
-class RenamingCommand(click.Command):
-    """A click command whose options keep their former names for one version, with a warning.
-
-    Args:
-        renamed: The current name of an option by its former name.
-    """
-
-    def __init__(self, *args: Any, renamed: dict[str, str] | None = None, **known: Any):
-        super().__init__(*args, **known)
-        self.renamed = renamed or {}
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [self.rename(argument) for argument in args])
-
-    def rename(self, argument: str) -> str:
-        """Returns an argument with the current name of its option."""
-        flag, equals, value = argument.partition("=")
-        if flag not in self.renamed:
-            return argument
-        click.echo(f"bench: {flag} is called {self.renamed[flag]} now; the old name works for one more version", err=True)
-        return f"{self.renamed[flag]}{equals}{value}"

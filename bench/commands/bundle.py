@@ -5,14 +5,15 @@ from pathlib import Path
 
 import click
 
-from bench.commands.arguments import SIZE, Choice, RenamingCommand, split_list
+from bench.commands.arguments import SIZE, Choice, split_list
+from bench.commands.command import command, list_option
 from bench.errors import UsageError
 from bench.harness.suites import SUITES
 
 
-@click.command(cls=RenamingCommand, renamed={"--cuts": "--tilings", "--there": "--installed", "--also": "--packages"})
+@command(renamed={"--cuts": "--tilings", "--there": "--installed", "--also": "--packages"})
 @click.option("--out", type=Path, metavar="FILE.tar.gz", help="The bundle to write. [none: kernels are compiled into the cache only]")
-@click.option(
+@list_option(
     "--suite",
     type=Choice(SUITES, "suite", several=True),
     metavar="A,B",
@@ -23,8 +24,8 @@ from bench.harness.suites import SUITES
 )
 @click.option("--list", "listed", type=Path, metavar="FILE", help="Pack the kernels in this list of JSON lines instead of those of suites.")
 @click.option("--arch", type=SIZE, default="90", metavar="N", help="Compute capability of the GPU. [90, an H100]")
-@click.option("--installed", default="", metavar="A,B", help="Packages that the other machine has. [those of a usual image with torch]")
-@click.option("--packages", default="", metavar="A,B", help="Further packages whose wheels are packed, such as pytest for the GPU tests.")
+@list_option("--installed", default="", metavar="A,B", help="Packages that the other machine has. [those of a usual image with torch]")
+@list_option("--packages", default="", metavar="A,B", help="Further packages whose wheels are packed, such as pytest for the GPU tests.")
 @click.option("--no-wheels", is_flag=True, help="Pack no wheels.")
 @click.option(
     "--cache", type=Path, metavar="FOLDER", help="The folder of the kernels, here and on the other machine. [/tmp/recurrent-bench-cache]"

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.commands.arguments import SIZE
+from bench.commands.command import command
+from bench.commands.run_options import wait_option
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.analysis.verdict import Verdict
 
 
-@click.command()
+@command()
 @click.option("--runs", type=SIZE, default="100", metavar="N", help="The number of comparisons. [100]")
 @click.option("--slowdown", default="5%", metavar="N%", help="The planted slowdown. [5%]")
-def calibrate(runs: int, slowdown: str) -> None:
+@wait_option
+def calibrate(runs: int, slowdown: str, wait: bool) -> None:
     """Check the verdicts on this machine: time the same steps under several names, and a planted slowdown. Exit with code 1 if the
     verdicts are wrong too often."""
     found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)%", slowdown.strip())
@@ -32,7 +35,7 @@ def calibrate(runs: int, slowdown: str) -> None:
     from bench.harness.progress import show_progress
     from bench.render.terminal import open_console
 
-    with lock_device(kind), show_progress(runs) as tell:
+    with lock_device(kind, wait), show_progress(runs) as tell:
         result = calibration.calibrate(torch.device(kind), runs, float(found[1]) / 100, tell)
     out = open_console()
     asked: tuple[tuple[str, Counter[Verdict], Verdict], ...] = (

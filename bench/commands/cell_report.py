@@ -3,6 +3,7 @@
 import inspect
 import sys
 import textwrap
+from typing import Any
 
 from rich.syntax import Syntax
 from rich.table import Column, Table
@@ -27,14 +28,23 @@ def print_cells() -> None:
     Columns: states, products in the loop, stages, parameters, the equivalent module of torch.nn, and the paper.
     """
     table = Table(Column("cell", no_wrap=True), "states", "products\nin the loop", "stages", "parameters", "torch.nn", "paper", box=None)
-    for name in (*cells.SEED, *(name for name in cells.names() if name not in cells.SEED)):
-        cell = cells.load(name)
-        p = plan(cell)
-        table.add_row(
-            name, " ".join(cell.states), str(len(p.recurrent)), str(len(p.stages)), format_formula(parameter_count(p)),
-            cell.torch_equivalent.module if cell.torch_equivalent else "–", cell.paper, end_section=name == cells.SEED[-1],
-        )  # fmt: skip
+    for found in describe_cells():
+        last = found["cell"] == cells.SEED[-1]
+        table.add_row(*(" ".join(v) if isinstance(v, list) else "–" if v is None else str(v) for v in found.values()), end_section=last)
     open_console().print(table)
+
+
+def describe_cells() -> list[dict[str, Any]]:
+    """Returns all cells as plain data, the default ones first."""
+    found = []
+    for name in (*cells.SEED, *(name for name in cells.names() if name not in cells.SEED)):
+        cell, p = cells.load(name), plan(cells.load(name))
+        found.append({
+            "cell": name, "states": list(cell.states), "products_in_loop": len(p.recurrent), "stages": len(p.stages),
+            "parameters": format_formula(parameter_count(p)), "torch_nn": cell.torch_equivalent.module if cell.torch_equivalent else None,
+            "paper": cell.paper,
+        })  # fmt: skip
+    return found
 
 
 def print_cell(name: str) -> None:

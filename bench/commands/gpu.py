@@ -5,7 +5,9 @@ from pathlib import Path
 
 import click
 
-from bench.commands.arguments import DURATION, SIZE, Choice, RenamingCommand
+from bench.commands.arguments import DURATION, SIZE, Choice
+from bench.commands.command import command, list_option
+from bench.commands.run_options import wait_option
 from bench.errors import UsageError
 from bench.harness.settings import DTYPES
 from bench.harness.suites import SUITES
@@ -13,8 +15,8 @@ from bench.harness.suites import SUITES
 KEEP = "Time nothing; store from a run which whole layers torch ran faster, for backend auto. May be given several times."
 
 
-@click.command(cls=RenamingCommand, renamed={"--cuts": "--tilings"})
-@click.option(
+@command(renamed={"--cuts": "--tilings"})
+@list_option(
     "--suite",
     type=Choice(SUITES, "suite", several=True),
     metavar="A,B",
@@ -32,7 +34,10 @@ KEEP = "Time nothing; store from a run which whole layers torch ran faster, for 
 )
 @click.option("--out", type=Path, metavar="FOLDER", help="A folder for a copy of the table and for all measured times. [none]")
 @click.option("--layers", "runs", type=Path, multiple=True, metavar="RUN", help=f"{KEEP} [no run]")
-def tune(suite: tuple[str, ...] | None, budget: float, dtype: str | None, tilings: int, out: Path | None, runs: tuple[Path, ...]) -> None:
+@wait_option
+def tune(
+    suite: tuple[str, ...] | None, budget: float, dtype: str | None, tilings: int, out: Path | None, runs: tuple[Path, ...], wait: bool
+) -> None:  # fmt: skip
     """Time tile configurations of the persistent kernels on a GPU and store the fastest in kernels/tuned/. Rerun to resume."""
     if runs:
         keep_layers(runs, out)
@@ -45,7 +50,7 @@ def tune(suite: tuple[str, ...] | None, budget: float, dtype: str | None, tiling
         raise UsageError("tuning needs a GPU, and torch finds none here: `bench doctor` says more")
     from bench.harness import tune
 
-    with lock_device("cuda"):
+    with lock_device("cuda", wait):
         tune.tune_passes(budget, print_line, tune.suite_passes(suite or tuple(SUITES), dtype or ""), tilings, out)
 
 
@@ -58,7 +63,7 @@ def keep_layers(runs: tuple[Path, ...], out: Path | None) -> None:
         print_line(line)
 
 
-@click.command()
+@command()
 @click.option("--budget", type=DURATION, default="25m", metavar="TIME", help="Time limit of the campaign: 90s, 8m, 1h. [25m]")
 @click.option(
     "--call",

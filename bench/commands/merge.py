@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
+from bench.commands.command import command
 from bench.commands.output_options import output_options
 from bench.errors import UsageError
 from bench.harness.device import make_folder
 from bench.render.output_format import OutputFormat
 
 
-@click.command()
+@command()
 @click.argument("paths", metavar="RUN RUN …", nargs=-1, type=Path)
 @click.option("--out", type=Path, required=True, metavar="FOLDER", help="A new folder for the merged run.")
 @output_options

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from bench.commands.command import command
 from bench.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 
 
-@click.command()
+@command()
 @click.option("--reports", type=Path, default=ROOT / "reports", metavar="FOLDER", help="The folder of the runs. [reports]")
 @click.option(
     "--out", type=Path, default=Path("site"), metavar="FOLDER", help="The folder of the site; an older site there is replaced. [site]"
@@ -19,29 +20,35 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     """Write a static site of all published runs, and their index as README.md in the folder of the runs. Records are compressed with
     gzip. Neither torch nor triton is needed; without torch, the pages of cells lack the source derived from them."""
     from bench.analysis.completeness import describe_unfinished
+    from bench.records import RecordError
     from bench.records.records_file import compress_records
     from bench.render import index
     from bench.render.formatting import count_noun
-    from bench.render.published import is_tracked, list_folders, read_published
+    from bench.render.published import read_published
 
     if not index_only:  # before anything is written: what it needs may be missing
         from bench.site.build import build_site
         from bench.site.equations import read_sources
     if not reports.is_dir():
         raise UsageError(f"--reports {reports} is no folder: name the one that the runs are in")
-    runs = read_published(reports)
+
+    def tell(words: str) -> None:
+        click.echo(words, err=True)
+
+    runs = read_published(reports, tell)
     for run in runs:
         if unfinished := describe_unfinished(run.records):
-            click.echo(f"{run.name} is {unfinished}, and marked so", err=True)
-    for folder in (folder for folder in list_folders(reports) if not is_tracked(folder)):
-        click.echo(f"left out: {folder}, which git does not know: git add {folder} publishes it", err=True)
+            tell(f"{run.name} is {unfinished}, and marked so")
     try:
         for run in runs:
-            compress_records(run.folder)
+            try:
+                compress_records(run.folder)
+            except RecordError as error:
+                tell(f"not compressed: {error}")
         click.echo(f"wrote {index.write_index(reports, runs)}: {count_noun(len(runs), 'run')}", err=True)
         if not index_only:
             cells = read_sources(ROOT / "cells")
-            pages = build_site(runs, cells, describe_cells([cell.name for cell in cells]), out, lambda words: click.echo(words, err=True))
+            pages = build_site(runs, cells, describe_cells([cell.name for cell in cells]), out, tell)
             click.echo(f"wrote {len(pages)} pages: open {out / 'index.html'}", err=True)
     except OSError as error:
         raise UsageError(f"{error.filename or out} can't be written ({error.strerror}): name another with --out") from None

@@ -4,14 +4,15 @@ import math
 
 import click
 
-from bench.commands.arguments import SIZE, RenamingCommand, parse_choices
+from bench.commands.arguments import SIZE, parse_choices
+from bench.commands.command import command, list_option
 from bench.commands.run_options import run_options
 from bench.errors import UsageError
 from bench.harness.run import RunOptions, run_experiment
 
 
-@click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
-@click.option("--cells", default="gru,minimal", metavar="A,B", help="Cells, by name. [gru,minimal]")
+@command(renamed={"--length": "--seq-lens"})
+@list_option("--cells", default="gru,minimal", metavar="A,B", help="Cells, by name. [gru,minimal]")
 @click.option("--seq-lens", "seq_len", type=SIZE, default="128", metavar="T", help="Sequence length T. [128]")
 @click.option(
     "--batch", type=SIZE, default="64", metavar="B", help="Sequences: for all ranks together in strong scaling, for each in weak. [64]"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.commands.arguments import DEVICE, SIZE, SIZES, Choice, RenamingCommand, Size, parse_choices, split_list
+from bench.commands.arguments import DEVICE, SIZE, SIZES, Choice, Size, parse_choices, split_list
+from bench.commands.command import command, list_option
 from bench.commands.run_options import run_options, shard_option
 from bench.errors import UsageError
 from bench.harness.run import RunOptions, run_experiment
@@ -20,13 +21,13 @@ INIT = "Initialisations: default, critical and chrono (if a cell has one), norma
 CHECKPOINT = "Trained weights of one cell instead of an initialisation: a state dict, or a checkpoint of `bench train`."
 
 
-@click.command(cls=RenamingCommand, renamed={"--dtypes": "--dtype"})
-@click.option("--cells", metavar="A,B", help=CELLS)
-@click.option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
-@click.option("--seq-lens", type=SIZES, default="64,512,4096", metavar="T,T", help="Sequence lengths T. [64,512,4096]")
+@command(renamed={"--dtypes": "--dtype"})
+@list_option("--cells", metavar="A,B", help=CELLS)
+@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
+@list_option("--seq-lens", type=SIZES, default="64,512,4096", metavar="T,T", help="Sequence lengths T. [64,512,4096]")
 @click.option("--batch", type=SIZE, default="8", metavar="B", help="Sequences in a batch. [8]")
 @click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width, and that of the input. [64]")
-@click.option(
+@list_option(
     "--dtype", "dtypes", type=Choice(DTYPES, "dtype", several=True), default="float32,bfloat16", metavar="A,B",
     help=f"Of {', '.join(DTYPES)}. [float32,bfloat16]",
 )  # fmt: skip
@@ -58,9 +59,9 @@ def gradients(
     run_experiment(SignalExperiment("gradients", pieces, settings, shard or ""), options)
 
 
-@click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
-@click.option("--cells", metavar="A,B", help=CELLS)
-@click.option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
+@command(renamed={"--length": "--seq-lens"})
+@list_option("--cells", metavar="A,B", help=CELLS)
+@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
 @click.option("--seq-lens", "seq_len", type=SIZE, default="256", metavar="T", help="Sequence length T. [256]")
 @click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width, and that of the input. [64]")
 @click.option("--dtype", type=Choice(DTYPES, "dtype"), default="float64", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float64]")
@@ -93,8 +94,8 @@ def jacobian(
     run_experiment(SignalExperiment("jacobian", pieces, settings, shard or ""), options)
 
 
-@click.command(cls=RenamingCommand, renamed={"--width": "--hidden"})
-@click.option("--cells", metavar="A,B", help="Any of vanilla, minimal, gru_reset_before, gru, lstm. [all of these]")
+@command(renamed={"--width": "--hidden"})
+@list_option("--cells", metavar="A,B", help="Any of vanilla, minimal, gru_reset_before, gru, lstm. [all of these]")
 @click.option("--hidden", type=SIZE, default="1024", metavar="H", help="Hidden width at which growth is measured. [1024]")
 @click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many that are not. [40]")
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of matrices and inputs. [0]")
@@ -111,9 +112,9 @@ def theory(cells: str | None, hidden: int, steps: int, seed: int, shard: str | N
     run_experiment(SignalExperiment("theory", signal_plan.theory_pieces(names, N, count, number), settings, shard or ""), options)
 
 
-@click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
-@click.option("--cells", metavar="A,B", help=CELLS)
-@click.option("--init", "inits", metavar="A,B", help=INIT.format("default,normal:5"))
+@command(renamed={"--length": "--seq-lens"})
+@list_option("--cells", metavar="A,B", help=CELLS)
+@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,normal:5"))
 @click.option("--seq-lens", "seq_len", type=Size(least=2), default="2000", metavar="T", help="Steps without input. [2000]")
 @click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width. [64]")
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of starting points and weights. [0]")

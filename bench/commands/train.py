@@ -5,16 +5,17 @@ from typing import Any
 
 import click
 
-from bench.commands.arguments import DEVICE, RATES, SIZE, Choice, RenamingCommand, Size, parse_choices
+from bench.commands.arguments import DEVICE, RATES, SIZE, Choice, Size, parse_choices
+from bench.commands.command import command, list_option
 from bench.commands.run_options import run_options
 from bench.errors import UsageError
 from bench.harness.run import RunOptions, run_experiment
 from bench.studies.training import TASKS, load_task
 
 
-@click.command(cls=RenamingCommand, renamed={"--length": "--seq-lens"})
+@command(renamed={"--length": "--seq-lens"})
 @click.argument("task", type=Choice(TASKS, "task"), metavar="TASK")
-@click.option("--cells", default="", metavar="A,B", help="Cells, by name. [those of the task]")
+@list_option("--cells", default="", metavar="A,B", help="Cells, by name. [those of the task]")
 @click.option("--seeds", type=SIZE, default="1", metavar="N", help="Number of seeds for each cell. [1]")
 @click.option(
     "--equal",
@@ -37,7 +38,7 @@ from bench.studies.training import TASKS, load_task
     help="Steps of a sequence: adding, masked, copy (lag), counting (N), clicks, vowels. [the task's]",
 )
 @click.option("--steps", type=SIZE, metavar="N", help="Largest number of training steps. [the task's]")
-@click.option("--rates", type=RATES, metavar="A,B", help="Learning rates of Adam; of several, a search takes the best. [the task's]")
+@list_option("--rates", type=RATES, metavar="A,B", help="Learning rates of Adam; of several, a search takes the best. [the task's]")
 @click.option("--data", type=Path, metavar="FILE", help="For recommend: a ratings.dat. [a synthetic click stream]")
 @click.option(
     "--items",

@@ -92,7 +92,7 @@ OUTCOMES = "steps.jsonl"
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Appends an outcome to the file in a campaign's folder."""
-    with (folder / OUTCOMES).open("a") as stream:
+    with (folder / OUTCOMES).open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(asdict(outcome)) + "\n")
 
 
@@ -181,7 +181,7 @@ def run_campaign(folder: Path, seconds: float, steps: Sequence[Step], tell: Tell
         begin = time.monotonic()
         code: int | None = None
         try:
-            with (folder / step.log).open("a") as log:
+            with (folder / step.log).open("a", encoding="utf-8") as log:
                 code = run_command(step.command(folder.resolve(), limit), limit, log)
             why = "" if not code else "was stopped" if code == OVERDUE else f"ended with exit code {code}"
         except OSError as error:

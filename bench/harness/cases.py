@@ -43,8 +43,8 @@ def timing_groups(settings: Settings) -> list[WorkUnit]:
 def list_shapes(settings: Settings) -> list[Shape]:
     """Returns the shapes of a run, each once: those of the settings, or those of the suite in the dtypes of the settings."""
     if not settings.suite:
-        size = (settings.batch, settings.input, settings.hidden, settings.dtype)
-        return [Shape(cell, T, *size, settings.modes) for T in settings.seq_lens for cell in settings.cells]
+        sizes = [(T, B, settings.input or H, H) for T in settings.seq_lens for B in settings.batch for H in settings.hidden]
+        return [Shape(cell, *size, settings.dtype, settings.modes) for size in sizes for cell in settings.cells]
     chosen = [shape for shape in SUITES[settings.suite] if shape.cell in settings.cells]
     if settings.dtype:
         chosen = [replace(shape, dtype=settings.dtype) for shape in chosen]
@@ -60,7 +60,7 @@ def vendor_cell(cell: str) -> str:
 def name_group(settings: Settings, members: Sequence[Shape]) -> str:
     """Returns a group's name in words, for progress lines."""
     first = members[0]
-    if not settings.suite:
+    if not settings.suite and len(settings.batch) == len(settings.hidden) == 1:
         return f"T={first.T}"
     widths = f"H={first.H}" if first.D == first.H else f"D={first.D} H={first.H}"
     return f"{', '.join(shape.cell for shape in members)} T={first.T} B={first.B} {widths} {first.dtype}"

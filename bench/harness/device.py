@@ -1,5 +1,6 @@
 """Resolves the device of a run and makes the folder of its results."""
 
+import contextlib
 import datetime
 import os
 import platform
@@ -70,27 +71,53 @@ def make_folder(out: Path | None, default: Path, resume: bool | None = None) -> 
     """Makes and returns the folder of a run.
 
     Args:
-        out: The folder, which must be new or empty; None for `default`.
+        out: The folder, as `check_folder` accepts it; None for `default`.
         default: The default folder; if it exists, a number is appended to its name.
         resume: `out` may hold a run. None if the command has no --resume.
 
     Raises:
         UsageError: The folder exists or can't be written, or there is no folder to resume.
     """
-    if resume and out is None:
-        raise UsageError("--resume continues a run: name its folder with --out")
+    check_folder(out, resume)
     chosen = out or default
-    if out is None:
-        tries = (default.with_name(f"{default.name}-{n}") for n in range(2, 10_000))
-        chosen = default if not default.exists() else next(path for path in tries if not path.exists())
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())) and not (resume and (out / "records.jsonl").exists()):
-        hint = "it holds no records.jsonl to resume" if resume else "nothing was overwritten"
-        hint += "; --resume continues a run" if resume is False else ""
-        raise UsageError(f"--out {out} exists already: name a new folder, {hint}")
+    if out is None and default.exists():
+        chosen = next(path for n in range(2, 10_000) if not (path := default.with_name(f"{default.name}-{n}")).exists())
     try:
         chosen.mkdir(parents=True, exist_ok=True)
-        probe = chosen / "records.jsonl"
-        probe.touch()
+        (chosen / "records.jsonl").touch()
     except OSError as error:
         raise UsageError(f"--out {chosen} can't be written ({error.strerror}): name a folder that can") from None
     return chosen
+
+
+def check_folder(out: Path | None, resume: bool | None = None) -> None:
+    """Checks the folder of a run before it is made. A run that ended before its first record leaves none, or an empty file of records in
+    it, which is no run.
+
+    Args:
+        out: The folder, which must be new or empty; None for a default one.
+        resume: `out` may hold a run. None if the command has no --resume.
+
+    Raises:
+        UsageError: The folder holds something, or there is no folder to resume.
+    """
+    if out is None:
+        if resume:
+            raise UsageError("--resume continues a run: name its folder with --out")
+        return
+    records = out / "records.jsonl"
+    if not out.exists() or (out.is_dir() and all(path == records and not path.stat().st_size for path in out.iterdir())):
+        return
+    if not (resume and records.exists()):
+        hint = "it holds no records.jsonl to resume" if resume else "nothing was overwritten"
+        hint += "; --resume continues a run" if resume is False else ""
+        raise UsageError(f"--out {out} exists already: name a new folder, {hint}")
+
+
+def remove_empty(folder: Path) -> None:
+    """Removes the folder of a run that recorded nothing, with its empty file of records; a folder that holds more stays."""
+    records = folder / "records.jsonl"
+    with contextlib.suppress(OSError):
+        if not records.stat().st_size:
+            records.unlink()
+            folder.rmdir()

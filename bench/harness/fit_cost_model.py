@@ -37,7 +37,7 @@ def read_timings(path: Path) -> Timings:
         path: A tilings.jsonl of `bench tune`.
     """
     found: Timings = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row["tiles"]:
             name = PassKey(row["cell"], row["direction"], row["B"], row["H"], row["dtype"], row.get("tf32", False))

@@ -53,9 +53,13 @@ def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:
 
 
 def gradient_shapes(settings: Settings) -> list[Shape]:
-    """Returns the shapes whose gradient norms are measured, without those that a cell can't have. A suite measures speed only and has
-    none."""
-    fitting = (shape for shape in list_shapes(settings) if not settings.suite and not make_shape_problem(settings, shape).size_error)
+    """Returns the shapes whose gradient norms are measured, without those that a cell can't have: those of the first B and H, since a
+    report has a norm for each cell and T. A suite measures speed only and has none."""
+    if settings.suite:
+        return []
+    first = settings.batch[0], settings.hidden[0]
+    shown = (shape for shape in list_shapes(settings) if first == (shape.B, shape.H))
+    fitting = (shape for shape in shown if not make_shape_problem(settings, shape).size_error)
     return sorted(fitting, key=lambda shape: settings.cells.index(shape.cell))
 
 

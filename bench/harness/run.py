@@ -13,19 +13,20 @@ import shlex
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
-from bench.harness.device import make_run_folder
+from bench.harness.device import check_folder, make_run_folder, remove_empty
 from bench.harness.device_lock import lock_device
 from bench.harness.experiment import Experiment, OpenRun, RunStopped
 from bench.harness.progress import print_line
 from bench.records import End, Environment, Records, Run, read_records, truncate_partial_line, write_record
 from bench.records.resume import check_resumable
 from bench.render.output_format import OutputFormat
+from bench.render.warnings import list_machine_warnings
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class RunOptions:
         budget: The seconds after which no new work starts.
         output_format: The format of the data written to stdout at the end.
         began: The start of the run on the clock of `time.monotonic`.
+        wait: Wait for another run that measures on the device, instead of being refused.
+        name: The name of the run; "" for that of the experiment.
     """
 
     out: Path | None = None
@@ -45,6 +48,8 @@ class RunOptions:
     budget: float = math.inf
     output_format: OutputFormat = ""
     began: float = field(default_factory=time.monotonic)
+    wait: bool = False
+    name: str = ""
 
 
 def run_experiment(experiment: Experiment, options: RunOptions) -> None:
@@ -58,11 +63,37 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> None:
         UsageError: The folder can't be written, or it holds a run with other settings.
         SystemExit: The run was interrupted (130), or something failed (1).
     """
+    check_folder(options.out, options.resume)
+    asked = time.monotonic()
+    with lock_device(experiment.device, options.wait):
+        options = replace(options, began=options.began + time.monotonic() - asked)
+        folder = make_run_folder(options.out, experiment.device, options.name or experiment.name, resume=options.resume)
+        try:
+            count, end, code = measure(experiment, options, folder)
+        finally:
+            remove_empty(folder)
+    for line in experiment.failed:
+        print_line(f"left out: {line}")
+    for line in experiment.left_out:
+        print_line(f"left out for lack of time, {line}")
+    if end:
+        print_line(f"{end}: {count} records are in {folder / 'records.jsonl'}")
+    if end or experiment.left_out:
+        print_line(f"--out {folder} --resume continues")
+    if code or experiment.exit_code:
+        raise SystemExit(code or experiment.exit_code)
+
+
+def measure(experiment: Experiment, options: RunOptions, folder: Path) -> tuple[int, str, int]:
+    """Measures an experiment into its folder and renders it.
+
+    Returns:
+        The number of new records, why the run ended early ("" if it didn't), and the exit code.
+    """
     started, until = datetime.datetime.now(datetime.UTC), time.monotonic() + options.budget
-    folder = make_run_folder(options.out, experiment.device, experiment.name, resume=options.resume)
     path, count, end, code = folder / "records.jsonl", 0, "", 0
     try:
-        with lock_device(experiment.device), experiment:
+        with experiment:
             before = read_earlier(path)
             with FileIO(path, "a") as stream:
                 run = OpenRun(folder, stream, before, until)
@@ -70,12 +101,12 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> None:
                     here = experiment.read_environment()
                     if options.output_format != "none":
                         threading.Thread(target=import_renderers, daemon=True).start()  # before anything is timed
-                    if here.other_processes:
-                        print_line(f"{here.other_processes} other processes use this GPU and may slow down what is timed")
+                    for warning in list_machine_warnings(here):
+                        print_line(warning)
                     if before:
                         check_resumable(path, before.run, to_json(experiment.settings), here)
                     else:
-                        write_record(stream, describe_run(experiment, started, here))
+                        write_record(stream, describe_run(experiment, options.name, started, here))
                     if experiment.plan and (before.plans[-1:] if before else []) != [experiment.plan]:
                         write_record(stream, experiment.plan)
                     experiment.measure(run)
@@ -87,40 +118,33 @@ def run_experiment(experiment: Experiment, options: RunOptions) -> None:
                 finally:
                     count = run.count
         if path.stat().st_size == 0:
-            path.unlink()
-            print_line(f"{end}: nothing was measured yet")
+            print_line(f"bench: {end}: nothing was measured yet")
             raise SystemExit(code)
         if not end:
             print_line(f"{count} records in {path}")
         render_run(folder, count, experiment, options, tables=not end)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
-    for line in experiment.failed:
-        print_line(f"left out: {line}")
-    for line in experiment.left_out:
-        print_line(f"left out for lack of time, {line}")
-    if end:
-        print_line(f"{end}: {count} records are in {path}")
-    if end or experiment.left_out:
-        print_line(f"--out {folder} --resume continues")
-    if code or experiment.exit_code:
-        raise SystemExit(code or experiment.exit_code)
+    return count, end, code
 
 
 def read_earlier(path: Path) -> Records | None:
     """Returns the records of the run that is resumed, without a partial last line; None for a new run."""
+    if not path.stat().st_size:
+        return None
     if truncate_partial_line(path):
         print_line(f"{path}: its last line was cut short when the run ended, and is left out")
-    return read_records(path) if path.stat().st_size else None
+    return read_records(path)
 
 
-def describe_run(experiment: Experiment, started: datetime.datetime, here: Environment) -> Run:
+def describe_run(experiment: Experiment, name: str, started: datetime.datetime, here: Environment) -> Run:
     """Returns the first record of a run."""
     command = shlex.join([*experiment.launcher, "-m", "bench", *sys.argv[1:]])
     known, stamp = to_json(experiment.settings), started.strftime("%Y-%m-%dT%H:%M:%SZ")
     return Run(
-        started=stamp, command=command, seed=experiment.settings.get("seed", 0), environment=here, settings=known, method=experiment.method
-    )
+        started=stamp, command=command, name=name, seed=experiment.settings.get("seed", 0), environment=here, settings=known,
+        method=experiment.method,
+    )  # fmt: skip
 
 
 def to_json(settings: dict[str, Any]) -> dict[str, Any]:

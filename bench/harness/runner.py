@@ -71,7 +71,7 @@ class Runner:
     def __init__(self, settings: Settings, emit: Emit, tell: Tell):
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
-        self.rule = clock.choose_rule(self.device, settings.quick, settings.lean, settings.thorough)
+        self.rule = clock.choose_rule(self.device, settings.quick, settings.lean, settings.thorough, settings.samples)
         self.flush: Flush | None = None
         self.watch = Stopwatch()
         self.at: OnCase = lambda case, checking: None

@@ -18,9 +18,9 @@ class Settings:
         cells: The names of the cells.
         backends: The names of the backends.
         seq_lens: Sequence lengths T; empty for a suite.
-        batch: Sequences in a batch, B; 0 for a suite.
-        hidden: Hidden width H; 0 for a suite.
-        input: Input width D; 0 for a suite.
+        batch: Sequences in a batch, B, in increasing order; empty for a suite.
+        hidden: Hidden widths H in increasing order; empty for a suite.
+        input: Input width D; 0 for that of H, or of the suite.
         dtype: The data type; "" for those of a suite.
         precision: The precision of float32 products, "ieee" or "tf32".
         device: "cpu" or "cuda".
@@ -31,13 +31,15 @@ class Settings:
         thorough: More samples, times with cold caches and, where available, energy.
         shard: The part of the run to measure: "2/3" is the second of three, "" is all of it.
         lean: Only the time of whole layers, with few samples.
+        samples: The samples of each case; 0 for as many as the rule of the device asks for.
+        against: A backend that the report also compares with; "" for none.
     """
 
     cells: tuple[str, ...]
     backends: tuple[str, ...]
     seq_lens: tuple[int, ...]
-    batch: int
-    hidden: int
+    batch: tuple[int, ...]
+    hidden: tuple[int, ...]
     input: int
     dtype: str
     precision: str
@@ -49,3 +51,5 @@ class Settings:
     thorough: bool = False
     shard: str = ""
     lean: bool = False
+    samples: int = 0
+    against: str = ""

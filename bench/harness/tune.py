@@ -128,7 +128,7 @@ def tune_passes(budget: float, tell: Tell, chosen: Iterable[PassKey], tried: int
 def append_timings(out: Path, name: PassKey, gpu: Chip, steps: dict[Tiles | None, float]) -> None:
     """Appends the seconds per step of every tile configuration to tilings.jsonl, null being `stepwise`, and copies the table."""
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "tilings.jsonl").open("a") as stream:
+    with (out / "tilings.jsonl").open("a", encoding="utf-8") as stream:
         for tiles, took in steps.items():
             model = estimate_seconds(name.work, gpu, tiles) if tiles else None
             line = {**asdict(name), "tiles": tiles and asdict(tiles), "seconds": took, "model": model, "triton": find_version("triton")}

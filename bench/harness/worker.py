@@ -227,6 +227,8 @@ def worker_loop(settings: Settings, pipe: Connection, say: Callable[[Message], N
 
 
 def raise_interrupt(*_: object) -> None:
+    """Raises KeyboardInterrupt at the first signal only: what is finished is still being checked and sent when the parent sends its own."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -89,8 +89,11 @@ THOROUGH = Rule(fewest=20, most=100, seconds=0.5, target=0.01)
 RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
 
 
-def choose_rule(device: torch.device, quick: bool, lean: bool, thorough: bool) -> Rule:
-    """Returns the sampling rule of a run. QUICK and LEAN apply on every device, THOROUGH on a CPU only: a GPU always has its own rule."""
+def choose_rule(device: torch.device, quick: bool, lean: bool, thorough: bool, samples: int = 0) -> Rule:
+    """Returns the sampling rule of a run. If `samples` isn't 0, every contestant has as many. Otherwise QUICK and LEAN apply on every
+    device, THOROUGH on a CPU only: a GPU always has its own rule."""
+    if samples:
+        return Rule(fewest=samples, most=samples)
     if quick or lean:
         return QUICK if quick else LEAN
     return THOROUGH if thorough and device.type == "cpu" else RULES[device.type]

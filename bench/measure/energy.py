@@ -106,4 +106,4 @@ class Packages:
 
 
 def read_number(path: Path) -> int:
-    return int(path.read_text())
+    return int(path.read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from bench.measure import conditions, device_constants
+from bench.measure.cpu_state import read_cpu_state
 from bench.measure.scan_peers import SCANS
 from bench.measure.source_commit import read_recorded_commit
 from bench.records import Environment
@@ -34,7 +35,7 @@ def read_environment(device: torch.device, rates: bool = True) -> Environment:
         driver=find_driver_version() if cuda else "", compiler=find_compiler_version(), torchrecurrent=find_version("torchrecurrent"),
         packages={name: found for name in sorted({scan.package for scan in SCANS.values()}) if name and (found := find_version(name))},
         commit=commit, dirty=dirty,
-        other_processes=len(conditions.list_other_processes(device)),
+        other_processes=len(conditions.list_other_processes(device)), **read_cpu_state(),
         constants=device_constants.measure_constants(device) if rates else None,
     )  # fmt: skip
 
@@ -49,7 +50,7 @@ def find_version(package: str) -> str:
 
 def find_processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -21,7 +21,7 @@ class Commit:
     sources: str
 
     def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self)) + "\n")
+        path.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
 
 
 def digest_sources(root: Path = ROOT) -> str:
@@ -35,7 +35,7 @@ def digest_sources(root: Path = ROOT) -> str:
 def read_recorded_commit() -> tuple[str, bool]:
     """Returns the commit in the file that `VARIABLE` names, and whether this tree differs from it; ("", False) without a file."""
     try:
-        found = Commit(**json.loads(Path(os.environ[VARIABLE]).read_text()))
+        found = Commit(**json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8")))
     except (KeyError, OSError, ValueError, TypeError):
         return "", False
     return found.commit, found.dirty or found.sources != digest_sources()

@@ -90,18 +90,23 @@ NAMES = (*(row.name for row in ROWS if row.kind != "peer"), *LOW_NAMES, *(row.na
 COLUMNS = tuple(name for row in ROWS for name in ((row.name, row.name + LOW) if row.kind == "schedule" else (row.name,)))
 """The order of a table's columns."""
 
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
-MARKS = "XosD^vP*hpd<>H"
-SPARE = tuple(look for look in product(reversed(COLOURS), MARKS) if look not in {(row.colour, row.mark) for row in ROWS})
-"""Colours and marks for backends without a row."""
-
-OLD_NAMES = {"resident": "persistent"}
-"""Former names of backends. Records of earlier versions have them, and --backends accepts them with a warning."""
-
 
 def strip_low(backend: str) -> str:
     """Returns the name of a backend without the suffix for low memory."""
     return backend.removesuffix(LOW)
+
+
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#882255", "#999933")
+MARKS = "XosD^vP*hpd<>H"
+LOOKS = {row.name: (row.colour, row.mark) for row in ROWS}
+"""Colour and mark of each backend. A schedule with low memory keeps its colour and has a mark of its own."""
+for name in LOW_NAMES:
+    LOOKS[name] = next(look for mark in MARKS if (look := (TABLE[strip_low(name)].colour, mark)) not in LOOKS.values())
+SPARE = tuple(look for look in product(reversed(COLOURS), MARKS) if look not in LOOKS.values())
+"""Colours and marks for backends without a row."""
+
+OLD_NAMES = {"resident": "persistent"}
+"""Former names of backends. Records of earlier versions have them, and --backends accepts them with a warning."""
 
 
 def translate_name(backend: str) -> str:
@@ -128,8 +133,7 @@ def order_backend(backend: str) -> tuple[int, str]:
 
 def choose_look(backend: str, others: Iterable[str] = ()) -> tuple[str, str]:
     """Returns the colour and the mark of a backend in a plot with `others`. A backend without a row gets a spare pair that no other has."""
-    name = strip_low(backend)
-    if name in TABLE:
-        return TABLE[name].colour, TABLE[name].mark
-    new = sorted({strip_low(other) for other in (backend, *others)} - TABLE.keys())
-    return SPARE[new.index(name) % len(SPARE)]
+    if backend in LOOKS:
+        return LOOKS[backend]
+    new = sorted({backend, *others} - LOOKS.keys())
+    return SPARE[new.index(backend) % len(SPARE)]

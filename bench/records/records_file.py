@@ -91,12 +91,26 @@ def write_record(stream: FileIO, line: Record) -> None:
 
 
 def truncate_partial_line(path: Path) -> bool:
-    """Removes an incomplete last line, which a killed process may leave. Returns whether there was one."""
+    """Removes an incomplete last line, which a killed process may leave. Returns whether there was one.
+
+    A last line that is whole but for its end gets one. A file of anything but records stays as it is.
+
+    Raises:
+        RecordError: The lines before can't be read.
+    """
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
-    if whole < len(data):
+    if whole == len(data):
+        return False
+    try:
+        json.loads(data[whole:])
+    except ValueError:
+        read_records(path, data[:whole])
         os.truncate(path, whole)
-    return whole < len(data)
+        return True
+    with path.open("ab") as stream:
+        stream.write(b"\n")
+    return False
 
 
 def find_records(folder: Path) -> Path | None:
@@ -105,8 +119,14 @@ def find_records(folder: Path) -> Path | None:
 
 
 def compress_records(folder: Path) -> Path:
-    """Replaces the records of a folder by a gzipped file with reproducible bytes. Returns its path."""
+    """Replaces the records of a folder by a gzipped file with reproducible bytes. Returns its path.
+
+    Raises:
+        RecordError: The folder has other records in such a file, which would be lost.
+    """
     plain, packed = folder / FILE, folder / GZIPPED
+    if plain.is_file() and packed.is_file() and _unzip(packed.read_bytes()) != plain.read_bytes():
+        raise RecordError(f"{folder}: {FILE} and {GZIPPED} hold different records: move one of them to another folder")
     if plain.is_file():
         part = folder / f"{GZIPPED}.part"
         part.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
@@ -115,22 +135,30 @@ def compress_records(folder: Path) -> Path:
     return packed
 
 
-def read_records(path: Path) -> Records:
+def _unzip(data: bytes) -> bytes | None:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+def read_records(path: Path, content: bytes | None = None) -> Records:
     """Reads a records file, plain or gzipped, or the one in a folder.
 
     Args:
         path: The file or its folder.
+        content: The bytes of the file, if they are read already.
 
     Raises:
         RecordError: A line is incomplete or of an unknown schema, or the file can't be read.
     """
     path = (find_records(path) or path / FILE) if path.is_dir() else path
     try:
-        lines = list(_parse(path))
+        lines = list(_parse(path, path.read_bytes() if content is None else content))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise RecordError(f"{path}: can't be read ({error})") from None
     if not lines or not isinstance(lines[0], Run):
-        raise RecordError(f"{path}: line 1 is not a run: is this a records.jsonl that `bench all` wrote?")
+        raise RecordError(f"{path}: line 1 is not a run: {NO_RECORDS}")
     cases = {(line.case, line.status in FAILURES): line for line in lines if isinstance(line, CaseRecord)}
     measured = {case for (case, _), line in cases.items() if line.status != "skipped"}
     kept = [line for line in cases.values() if line.status != "skipped" or line.case not in measured]
@@ -147,18 +175,27 @@ def read_records(path: Path) -> Records:
     )  # fmt: skip
 
 
-def _parse(path: Path) -> Iterator[Record]:
-    data = path.read_bytes()
+NO_RECORDS = "is this a records.jsonl that `bench all` wrote? Nothing was changed"
+BROKEN = "the others can be read from a copy of the file without it"
+"""Advice that loses nothing: a line that can't be read here may be whole elsewhere, or hold two records."""
+BOM = "\ufeff"
+"""A byte order mark, which some editors put in front of a file, and `cat` of such files in front of a line."""
+
+
+def _parse(path: Path, data: bytes) -> Iterator[Record]:
     text = (gzip.decompress(data) if data.startswith(MAGIC) else data).decode()
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
     schema = SCHEMA
     for number, text in enumerate(lines.split("\n") if lines else [], start=1):
+        text = text.removeprefix(BOM)
         try:
             raw = json.loads(text, parse_int=_integer)
         except OverflowError:
             raise RecordError(f"{path}: line {number} holds a number that is too large to be a measurement") from None
         except (ValueError, RecursionError):
-            raise RecordError(f"{path}: line {number} is cut short or not JSON: delete that line to read the rest") from None
+            if number == 1:
+                raise RecordError(f"{path}: line 1 is not a run: {NO_RECORDS}") from None
+            raise RecordError(f"{path}: line {number} is cut short or not JSON: {BROKEN}") from None
         version = raw.get("schema_version", SCHEMA) if isinstance(raw, dict) else None
         if version not in range(1, SCHEMA + 1):
             raise RecordError(f"{path}: line {number} has schema {json.dumps(version)[:20]}, this version reads up to {SCHEMA}")
@@ -169,7 +206,7 @@ def _parse(path: Path) -> Iterator[Record]:
                 text = json.dumps(upgrade_line(raw))
             yield _LINE.validate_json(text)  # unlike Python, it rejects half of a surrogate pair
         except RecursionError:
-            raise RecordError(f"{path}: line {number} is nested too deeply: delete that line to read the rest") from None
+            raise RecordError(f"{path}: line {number} is nested too deeply: {BROKEN}") from None
         except ValidationError as error:
             first = error.errors()[0]
             fault = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -38,6 +38,12 @@ class Environment(Model):
     Attributes:
         packages: The versions of the installed scan packages, by name.
         other_processes: The number of other processes on the GPU at the start, as far as NVML reports them.
+        cpus: The number of CPUs of the machine that are online; `cores` of them may be used.
+        load: The CPUs that other processes kept busy just before the run; None if the system doesn't say.
+        load_average: The system's own load average over a minute.
+        governor: What sets the CPUs' clock, such as "performance"; "" if unknown, as for the following ones.
+        turbo: "on" or "off": whether clocks may exceed the nominal one.
+        smt: "on" or "off": whether two CPUs share a core.
         sgemm_flops: For records without `constants`: flop/s of torch's float32 product of (4096, 1024) and (1024, 1024).
     """
 
@@ -60,6 +66,12 @@ class Environment(Model):
     commit: str = ""
     dirty: bool = False
     other_processes: int = 0
+    cpus: int | None = None
+    load: float | None = None
+    load_average: float | None = None
+    governor: str = ""
+    turbo: Literal["", "on", "off"] = ""
+    smt: Literal["", "on", "off"] = ""
     sgemm_flops: float = 0.0
     constants: Constants | None = None
 
@@ -75,6 +87,7 @@ class Run(Model):
     Attributes:
         started: The start in UTC, ISO 8601.
         command: The command that repeats the run.
+        name: The name that --name gave it.
         settings: The settings, which must be the same on --resume.
         method: How each kind of records is measured, as markdown; {} in schemas 1 to 4 (see `bench.records.methods`).
     """
@@ -83,6 +96,7 @@ class Run(Model):
     schema_version: int = SCHEMA
     started: str
     command: str
+    name: Name = ""
     seed: int
     environment: Environment
     settings: dict[str, Any] = Field(default_factory=dict)

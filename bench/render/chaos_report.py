@@ -95,7 +95,7 @@ def draw_attractors(maps: Sequence[MapRecord], path: Path) -> list[Path]:
         above.imshow(make_image(x, y), extent=(*find_limits(x), *find_limits(y)), aspect="auto", origin="lower", interpolation="none")
         above.set(title=record.name, xlabel="h₁", ylabel="h₂")
         known = [(t, d) for t, d in zip(record.times, record.distance, strict=False) if d > 0]
-        line = below.plot([t for t, _ in known], [d for _, d in known], color=cycle_color(2))
+        line = below.plot([t for t, _ in known], [d for _, d in known], color=cycle_color(2), label="two copies")
         set_titles(line, [f"{record.name}: {format_power(known[-1][1])} after {known[-1][0]:,} steps"])
         below.set(yscale="log", xlabel="steps", ylabel="distance of two")
         label_decades(below)

@@ -1,13 +1,13 @@
 """Renders the comparison of two runs for a terminal and in the formats of `bench.render.output_format`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from bench.analysis.comparison import Comparison, Pair, RunSet
+from bench.analysis.comparison import IN_BOTH, Comparison, Pair, RunSet, View
 from bench.analysis.completeness import describe_unfinished
 from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import is_timed, median_time
@@ -21,6 +21,7 @@ from bench.render.markdown import escape
 from bench.render.method import VERDICTS
 from bench.render.output_format import OutputFormat
 from bench.render.table import BACKEND, CELL, SIZES, Column, Table, make_word_column, print_table, write_markdown
+from bench.render.warnings import list_comparison_warnings
 
 PLACES: tuple[tuple[Column, Callable[[Case], Any]], ...] = (
     (CELL, label_cell),
@@ -43,42 +44,44 @@ CAPTION = (
 )
 
 
-def write_comparison(comparison: Comparison, output_format: OutputFormat) -> None:
+RELATIVE = (
+    "The machines differ, so a speed is that relative to torch.nn's: A's time, divided by torch.nn's in the same round, divided by B's. "
+    "Cases that torch.nn lacks, and torch.nn's own, are left out."
+)
+
+
+def write_comparison(comparison: Comparison, output_format: OutputFormat, view: View = IN_BOTH) -> None:
     """Writes a comparison to stdout.
 
     Args:
         comparison: The comparison.
         output_format: The format; "" prints tables.
+        view: The pairs that are listed.
     """
+    tables = list(comparison_tables(comparison, view))
     write_format(
-        output_format, lambda: build_document(comparison), lambda: [make_pair_row(pair) for pair in comparison.pairs],
-        lambda: render_comparison(comparison), lambda: list_blocks(comparison),
+        output_format, lambda: build_document(comparison, view), lambda: list_pair_rows(comparison, view),
+        lambda: render_comparison(comparison, tables, view), lambda: tables, lambda: list_blocks(comparison, tables, view),
     )  # fmt: skip
 
 
-def list_blocks(comparison: Comparison) -> Iterator[RenderableType]:
+def list_blocks(comparison: Comparison, tables: Sequence[Table], view: View) -> Iterator[RenderableType]:
     """Yields the parts of a comparison for a terminal."""
-    yield from (Text(part, style="bold red") for part in list_warnings(comparison))
-    yield from map(Text, summarize(comparison))
-    yield from map(print_table, comparison_tables(comparison))
+    yield from (Text(part, style="bold red") for part in list_comparison_warnings(comparison))
+    yield from map(Text, summarize(comparison, view))
+    yield from map(print_table, tables)
     yield Text(CAPTION, style="dim")
 
 
-def render_comparison(comparison: Comparison) -> str:
+def render_comparison(comparison: Comparison, tables: Sequence[Table], view: View) -> str:
     parts = [
         f"# {escape(comparison.b.name)} against {escape(comparison.a.name)}",
-        *(f"**{escape(part)}**" for part in list_warnings(comparison)),
-        *(escape(line) for line in summarize(comparison)),
-        *map(write_markdown, comparison_tables(comparison)),
+        *(f"**{escape(part)}**" for part in list_comparison_warnings(comparison)),
+        *(escape(line) for line in summarize(comparison, view)),
+        *map(write_markdown, tables),
         CAPTION,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def list_warnings(comparison: Comparison) -> list[str]:
-    """Returns a warning if machines or settings differ."""
-    unlike = ", ".join(comparison.unlike)
-    return [f"CAUTION: A and B differ in {unlike}. The ratios do not measure the code alone."] if unlike else []
 
 
 def describe_end(side: RunSet) -> str:
@@ -86,41 +89,51 @@ def describe_end(side: RunSet) -> str:
     return "".join(f", {found}" for run in side.runs if (found := describe_unfinished(run)))
 
 
-def summarize(comparison: Comparison) -> list[str]:
+def summarize(comparison: Comparison, view: View) -> list[str]:
     sides = (("A", comparison.a), ("B", comparison.b))
     verdicts = ", ".join(f"{comparison.count(verdict)} {verdict}" for verdict in ("slower", "faster", "tie", "ambiguous"))
     cases, mean = count_noun(len(comparison.compared), "case"), comparison.geomean
     known = f"{format_factor(mean.value)}{format_interval(mean)}" if mean else ""
     speed = f"B is {known} as fast as A (geometric mean of {cases})." if mean else "No case has a time in both runs."
-    silent = sum(not pair.speed and not pair.changed for pair in comparison.pairs)
-    _, shared = select_columns(comparison)
+    kinds = ((pair.speed, pair.changed, pair.is_unrelated) for pair in comparison.pairs if pair.a and pair.b)
+    silent = sum(not any(kind) for kind in kinds)
+    _, shared = select_columns(comparison, view)
     same = f"; {silent} without a time in either run, with the same status" if silent else ""
     return [
         *(f"{name}: {side.name}, commit {side.commit}, {count_noun(len(side.runs), 'run')}{describe_end(side)}" for name, side in sides),
         *(["A and B are the same records: there is nothing to compare."] if comparison.a.runs == comparison.b.runs else []),
         f"{cases} compared: {verdicts}. {speed}",
-        f"{count_noun(len(comparison.changed), 'case')} not compared{same}. {describe_margin(comparison.margin)}",
+        f"{count_noun(len(comparison.changed), 'case')} in both not compared{same}. {describe_margin(comparison.margin)}",
+        RELATIVE if comparison.relative else "",
+        count_one_sided(comparison),
         f"All cases: {shared}." if shared else "",
     ]
 
 
-def select_columns(comparison: Comparison) -> tuple[list[tuple[Column, Callable[[Case], Any]]], str]:
+def count_one_sided(comparison: Comparison) -> str:
+    """Returns how many cases only one of the runs has; "" for none."""
+    counts = [(sum(pair.why == f"only in {side}" for pair in comparison.one_sided), side) for side in ("A", "B")]
+    found = ", ".join(f"{count_noun(count, 'case')} only in {side}" for count, side in counts if count)
+    return f"{found}: --all lists them." if found else ""
+
+
+def select_columns(comparison: Comparison, view: View) -> tuple[list[tuple[Column, Callable[[Case], Any]]], str]:
     """Returns the columns in which cases differ, and a text of what all cases share."""
-    shared = {column.name: {str(entry(p.case)) for p in comparison.pairs if p.speed or p.changed} for column, entry in PLACES[2:]}
+    listed = [pair for pair in comparison.pairs if pair.speed or view.lists(pair)]
+    shared = {column.name: {str(entry(pair.case)) for pair in listed} for column, entry in PLACES[2:]}
     kept = [(column, entry) for column, entry in PLACES if len(shared.get(column.name, ())) != 1]
     return kept, ", ".join(f"{name} {values.pop()}" for name, values in shared.items() if len(values) == 1)
 
 
-def comparison_tables(comparison: Comparison) -> Iterator[Table]:
+def comparison_tables(comparison: Comparison, view: View) -> Iterator[Table]:
     """Yields a table for each verdict, and one for cases without a verdict."""
-    kept, _ = select_columns(comparison)
+    kept, _ = select_columns(comparison, view)
     names = [column for column, _ in kept]
     for verdict, title in TITLES.items():
-        if found := [(pair, speed) for pair, speed in comparison.compared if speed.verdict == verdict]:
+        if found := [(pair, speed) for pair, speed in comparison.compared if speed.verdict == verdict and view.lists(pair)]:
             rows = [[*(of(pair.case) for _, of in kept), find_time(pair.a), find_time(pair.b), speed] for pair, speed in found]
             yield Table(f"{title}: {count_noun(len(rows), 'case')}", [*names, *SPEEDS], rows)
-    if comparison.changed:
-        pairs = comparison.changed
+    if pairs := [pair for pair in (*comparison.changed, *comparison.one_sided) if view.lists(pair)]:
         rows = [[*(of(p.case) for _, of in kept), describe_status(p.a), describe_status(p.b), p.why] for p in pairs]
         yield Table(f"Not compared: {count_noun(len(rows), 'case')}", [*names, *CHANGES], rows)
 
@@ -137,14 +150,20 @@ def describe_status(record: CaseRecord | None) -> str:
     return f"{record.status}: {record.reason}" if record.reason else record.status
 
 
-def build_document(comparison: Comparison) -> dict[str, Any]:
+def list_pair_rows(comparison: Comparison, view: View) -> list[dict[str, Any]]:
+    return [make_pair_row(pair) for pair in comparison.pairs if view.lists(pair)]
+
+
+def build_document(comparison: Comparison, view: View) -> dict[str, Any]:
     def describe(side: RunSet) -> dict[str, Any]:
         return {"name": side.name, "commit": side.commit, "runs": len(side.runs), "margin": side.margin}
 
     mean = comparison.geomean
     return {
         "a": describe(comparison.a), "b": describe(comparison.b), "unlike": comparison.unlike, "margin": comparison.margin,
-        "geomean": mean and mean.value, "compared": len(comparison.compared), "cases": [make_pair_row(pair) for pair in comparison.pairs],
+        "geomean": mean and mean.value, "compared": len(comparison.compared), "only_in_one": len(comparison.one_sided),
+        "relative_to_vendor": comparison.relative,
+        "cases": list_pair_rows(comparison, view),
     }  # fmt: skip
 
 

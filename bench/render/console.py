@@ -11,6 +11,7 @@ from rich.text import Text
 from bench.analysis.completeness import describe_unfinished
 from bench.records import FAILURES, Records
 from bench.render import chaos_report, gradient_report, jacobian_report, scaling_report, speed_tables, theory_report, training_report
+from bench.render.against_table import make_against_table
 from bench.render.case_grid import build_grids
 from bench.render.formatting import count_noun, describe_task
 from bench.render.header import list_contents, list_remarks
@@ -37,6 +38,8 @@ def list_tables(records: Records) -> Iterator[Table]:
     laid, here = build_grids(records.cases), records.run.environment
     yield make_failure_table(records.cases)
     yield from map(speed_tables.make_times_table, laid)
+    for grid in laid:
+        yield replace_title(make_against_table(grid, records.run.settings.get("against", "")), describe_task(grid.common).lower())
     for grid in laid:
         yield replace_title(speed_tables.make_gru_table(grid, grid.longest_rows), describe_task(grid.common).lower())
     bounds = ((grid, speed_tables.make_bound_table(grid, here)) for grid in laid)

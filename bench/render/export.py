@@ -10,11 +10,11 @@ from rich.console import RenderableType
 
 from bench.errors import UsageError
 from bench.records import Records
-from bench.render import benchmarks, run_report
+from bench.render import benchmarks, latex, run_report
 from bench.render.case_rows import list_case_rows
 from bench.render.console import list_renderables
 from bench.render.output_format import OutputFormat
-from bench.render.table import write_rows
+from bench.render.table import Table, write_rows
 from bench.render.terminal import open_console
 
 
@@ -34,19 +34,20 @@ def write_run(records: Records, output_format: OutputFormat) -> None:
     try:
         write_format(
             output_format, lambda: benchmarks.build_document(records), lambda: list_case_rows(records),
-            lambda: run_report.render_report(records), lambda: list_renderables(records),
+            lambda: run_report.render_report(records), lambda: [part for part in run_report.list_parts(records) if isinstance(part, Table)],
+            lambda: list_renderables(records),
         )  # fmt: skip
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  Python would write the rest of the old buffer again at exit
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  Python would write the rest of the old buffer again at exit
         raise UsageError(f"stdout can't be written ({error.strerror}): redirect it elsewhere") from None
 
 
 def write_format(
     output_format: OutputFormat, data: Callable[[], Any], rows: Callable[[], Sequence[dict[str, Any]]], page: Callable[[], str],
-    blocks: Callable[[], Iterable[RenderableType]],
+    tables: Callable[[], Iterable[Table]], blocks: Callable[[], Iterable[RenderableType]],
 ) -> None:  # fmt: skip
     """Writes to stdout in one format, and builds only what the format needs.
 
@@ -55,10 +56,15 @@ def write_format(
         data: Returns the document for "json".
         rows: Returns the rows for "csv".
         page: Returns the text for "md".
+        tables: Returns the tables for "latex".
         blocks: Returns what a terminal prints for "".
     """
     if output_format:
-        sys.stdout.write(to_json(data()) if output_format == "json" else write_rows(rows()) if output_format == "csv" else page())
+        makers: dict[str, Callable[[], str]] = {
+            "json": lambda: to_json(data()), "csv": lambda: write_rows(rows()), "md": page,
+            "latex": lambda: latex.write_document(tables()),
+        }  # fmt: skip
+        sys.stdout.write(makers[output_format]())
     else:
         out = open_console()
         for block in blocks():

@@ -12,7 +12,7 @@ from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import SMALLEST, fit_growth, is_representable
 from bench.records import GradientRecord
 from bench.render.formatting import format_count, format_power, list_seeds
-from bench.render.plots import add_legend, cell_style, cycle_color, label_decades, new_figure, save_figure, set_titles, styled
+from bench.render.plots import add_legend, cell_style, cycle_color, draw_rule, label_decades, new_figure, save_figure, set_titles, styled
 from bench.render.svg import MUTED
 from bench.render.table import BACKEND, CELL, INIT, Column, Table, make_word_column
 
@@ -34,8 +34,6 @@ SHOWN = (1, 16, 128)
 """The lags whose errors the table shows, if they are known."""
 LOOKS = {"": "-", "dotted": ":", "dashed": "--", "dash-dotted": "-."}
 """The line styles of the dtypes, in order."""
-EACH = 64
-"""The largest T whose lags are drawn on a linear scale."""
 Key = tuple[str, str, str]
 
 
@@ -196,35 +194,36 @@ def draw(records: Sequence[GradientRecord], folder: Path) -> list[Path]:
         above, below = axes[0, inits.index(init)], axes[-1, inits.index(init)]
         place, first, name = (cells.index(cell), dtypes.index(dtype)), group[0], f"{cell}, {init}, {dtype}"
         norms = [(k, v) for k, v in zip(first.steps, first.by_lag, strict=False) if is_representable(dtype, v)]
-        draw_line(above, norms, place, T > EACH, name, cell)
+        draw_line(above, norms, place, name, cell)
         if first.errors:
             errors = zip(first.steps, find_median_errors(group), strict=False)
-            draw_line(below, [(k, v) for k, v in errors if 0 < v < ENDLESS], place, T > EACH, name)
+            draw_line(below, [(k, v) for k, v in errors if 0 < v < ENDLESS], place, name)
     for init, column in zip(inits, axes.T, strict=True):
         column[0].set_title("" if inits == ["default"] else init)
-        column[-1].set_xlabel("lag k: steps back from the last" + (" (0 at the left edge)" if T > EACH else ""))
+        column[-1].set_xlabel("lag k: steps back from the last")
     for axis in axes.flat:
-        axis.set(yscale="log", xscale="log" if T > EACH else "linear")
+        axis.set_yscale("log")
         label_decades(axis)
     axes[0, 0].set_ylabel("mean over sequences of ‖∂L/∂s‖ at T - k")
     if compared:
         axes[1, 0].set_ylabel("error against float64")
         for axis in axes[1]:
-            axis.axhline(LOST, color=MUTED, linewidth=1)
+            draw_rule(axis, LOST, "all digits lost above")
+    for dtype, look in zip(dtypes, LOOKS.values(), strict=False) if len(dtypes) > 1 else ():
+        axes[0, 0].plot([], [], color=MUTED, linestyle=look, label=dtype)
     add_legend(figure, axes[0])
     others = "".join(f", {look} {dtype}" for look, dtype in zip([*LOOKS][1:], dtypes[1:], strict=False))
-    types, error = f" in {dtypes[0]}{others}" if others else "", "; below, its error, lost above the grey line" if compared else ""
+    types, error = f" in {dtypes[0]}{others}" if others else "", "; below, its error, lost above the dotted line" if compared else ""
     return [save_figure(figure, f"Gradient norm over lag, T={T}{types}{error}. {records[0].loss}", folder / "gradients.svg")]
 
 
-def draw_line(axis: Axes, known: Sequence[tuple[int, float]], place: tuple[int, int], far: bool, name: str, label: str = "_") -> None:
+def draw_line(axis: Axes, known: Sequence[tuple[int, float]], place: tuple[int, int], name: str, label: str = "_") -> None:
     """Draws values over lag. Only the line of the first dtype has marks.
 
     Args:
         axis: The axis.
         known: Pairs of lag and value.
         place: The indices of the cell and of the dtype.
-        far: Whether the scale of lags is logarithmic.
         name: The start of the titles of its marks.
         label: Its name in the legend.
     """
@@ -232,7 +231,7 @@ def draw_line(axis: Axes, known: Sequence[tuple[int, float]], place: tuple[int, 
     apart = max(1, len(known) // 12)
     marks = {} if dtype else {"marker": cell_style(cell)["marker"], "markevery": (cell % apart, apart)}
     shown = axis.plot(
-        [max(lag, 0.5) if far else lag for lag, _ in known], [v for _, v in known],
+        [lag for lag, _ in known], [v for _, v in known],
         color=cycle_color(cell), linestyle=list(LOOKS.values())[dtype % len(LOOKS)], label="_" if dtype else label, **marks,
     )  # fmt: skip
     marked = known[-1:] if dtype else known[cell % apart :: apart]

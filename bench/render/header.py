@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from typing import get_args
 
 from bench.analysis.summary import overhead_share, sum_spent
-from bench.analysis.verdict import NOISE, WIDEST, is_throttled, measure_noise
+from bench.analysis.verdict import NOISE, measure_noise
 from bench.records import FAILURES, CaseRecord, Records, Status
 from bench.render.formatting import count_noun
+from bench.render.warnings import list_warnings
 
 
 def list_remarks(records: Records) -> list[str]:
-    """Returns a sentence each about a missing GPU, the noise, throttled clocks and the wall time, if it applies."""
-    found = (remark_on_gpu(records), remark_on_noise(records.cases), remark_on_throttling(records.cases), remark_on_wall_time(records))
+    """Returns a sentence each about a missing GPU, the noise and the wall time, and the warnings about the run."""
+    found = (remark_on_gpu(records), remark_on_noise(records.cases), *list_warnings(records), remark_on_wall_time(records))
     return [remark for remark in found if remark]
 
 
@@ -58,15 +59,8 @@ def remark_on_noise(cases: Sequence[CaseRecord]) -> str:
 
 
 def describe_margin(share: float) -> str:
-    """Returns what the margin of a run means, and a warning if it is too wide."""
-    noisy = " That is too much to detect a difference of 10%: reduce the load of the machine and measure again." if share > WIDEST else ""
-    return f"Differences within {share:.1%} count as noise.{noisy}"
-
-
-def remark_on_throttling(cases: Sequence[CaseRecord]) -> str:
-    found = [record for record in cases if is_throttled(record)]
-    words = sorted({word for record in found for reading in record.readings for word in reading.throttled})
-    return f"The GPU throttled its clock ({', '.join(words)}) in {count_noun(len(found), 'case')}: no verdict there." if found else ""
+    """Returns what the margin of a run means."""
+    return f"Differences within {share:.1%} count as noise."
 
 
 def remark_on_wall_time(records: Records) -> str:

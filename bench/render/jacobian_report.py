@@ -77,10 +77,10 @@ def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
     floor = FLOOR * min(top, 1.0)
     for axis, ((cell, init), record) in zip(axes.flat, shown.items(), strict=False):
         draw_panel(axis, record, floor)
-        axis.set(title=cell if init == "default" else f"{cell}, {init}", xscale="log", yscale="log")
+        axis.set(title=cell if init == "default" else f"{cell}, {init}", yscale="log")
         label_decades(axis)
     axes[0, 0].set_ylim(bottom=floor, top=10 * top)
-    label_bottom(axes, len(shown), "lag k (0 at the left edge)")
+    label_bottom(axes, len(shown), "lag k")
     add_legend(figure, axes.flat, loc="outside lower center", ncols=5)
     first = next(iter(shown.values()))
     title = f"Singular values σ of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
@@ -88,7 +88,7 @@ def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
 
 
 def draw_panel(axis: Axes, record: JacobianRecord, floor: float) -> None:
-    lags = [max(lag, 0.5) for lag, values in zip(record.lags, record.state.values, strict=True) if values]
+    lags = [lag for lag, values in zip(record.lags, record.state.values, strict=True) if values]
     kept = [[v for v in values if v > ROUNDING * values[0]] or [0.0] for values in record.state.values if values]
     quantiles = np.array([np.quantile(values, (0, 0.25, 0.5, 0.75, 1)) for values in kept]).T
     least, lower, middle, upper, most = np.maximum(quantiles, floor)
@@ -97,7 +97,7 @@ def draw_panel(axis: Axes, record: JacobianRecord, floor: float) -> None:
     looks = (("∂s/∂s", record.state, "-"), ("∂h/∂x", record.input, ":"), ("∂h/∂z", record.latent, "--"))
     for k, (name, found, line) in enumerate(looks, 2):
         if found:
-            known = [(max(lag, 0.5), math.sqrt(v)) for lag, v in zip(record.lags, found.mean_square, strict=False) if v > floor**2]
+            known = [(lag, math.sqrt(v)) for lag, v in zip(record.lags, found.mean_square, strict=False) if v > floor**2]
             look: Any = {"color": cycle_color(k), "marker": MARKERS[k - 2], "markersize": 3, "label": f"√(mean σ²) of {name}"}
             shown = axis.plot(*zip(*known, strict=True), line, **look)
             set_titles(shown, [f"{record.cell}, {name}, lag {lag:g}: {format_power(v)}" for lag, v in known])

@@ -2,5 +2,5 @@
 
 from typing import Literal
 
-OutputFormat = Literal["", "json", "csv", "md", "none"]
+OutputFormat = Literal["", "json", "csv", "md", "latex", "none"]
 """"" prints tables to a terminal; "none" writes nothing, and no report either."""

@@ -127,8 +127,8 @@ def cycle_color(k: int) -> str:
 
 
 def cell_style(k: int) -> dict[str, Any]:
-    """Returns the colour and marker of the k-th cell."""
-    return {"color": cycle_color(k), "marker": MARKERS[k % (len(COLOURS) - 1)]}
+    """Returns the colour and marker of the k-th cell. No two of the first hundred share both."""
+    return {"color": cycle_color(k), "marker": MARKERS[(k + k // (len(COLOURS) - 1)) % len(MARKERS)]}
 
 
 def choose_style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
@@ -141,6 +141,13 @@ def choose_style(backend: str, others: Iterable[str] = ()) -> dict[str, Any]:
     color, marker = choose_look(backend, set(others) - {VENDOR_GRU})
     low = backend.endswith(LOW)
     return {"color": color, "marker": marker, "linestyle": ":" if low else "-", "fillstyle": "none" if low else "full"}
+
+
+def draw_rule(axis: Axes, height: float, words: str) -> None:
+    """Draws a dotted line across an axis at a height, with words at its right end."""
+    axis.axhline(height, color=MUTED, linewidth=1, linestyle=":")
+    place: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "xytext": (-2, 2)}
+    axis.annotate(words, (1, height), ha="right", color=MUTED, **place)
 
 
 def label_decades(axis: Axes) -> None:

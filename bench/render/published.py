@@ -1,13 +1,13 @@
 """Published runs: their kind, headline and mean speedups."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from bench.records import Records, find_records, read_records
+from bench.records import RecordError, Records, find_records, read_records
 from bench.render.case_grid import HOST, Grid, build_grids
 from bench.render.formatting import MODES, NONE, count_noun, format_factor, format_interval
 from bench.render.headline import write_headline
@@ -63,13 +63,23 @@ class Published:
         return [mean for found in means if (mean := choose_mean(found))]
 
 
-def read_published(reports: Path) -> list[Published]:
-    """Reads the runs in a folder, the newest first. In a git checkout only tracked runs count, so `git add` publishes a new run.
+def read_published(reports: Path, tell: Callable[[str], None] = lambda words: None) -> list[Published]:
+    """Reads the runs in a folder, the newest first, without those that can't be read. In a git checkout only tracked runs count, so
+    `git add` publishes a new run.
 
-    Raises:
-        RecordError: The records of a run can't be read.
+    Args:
+        reports: The folder of the runs.
+        tell: Called with a line about each folder that is left out.
     """
-    found = [Published(folder, read_records(folder)) for folder in list_folders(reports) if is_tracked(folder)]
+    found = []
+    for folder in list_folders(reports):
+        if not is_tracked(folder):
+            tell(f"left out: {folder}, which git does not know: git add {folder} publishes it")
+            continue
+        try:
+            found.append(Published(folder, read_records(folder)))
+        except RecordError as error:
+            tell(f"left out: {error}")
     return sorted(found, key=lambda run: (run.records.run.started, run.name), reverse=True)
 
 

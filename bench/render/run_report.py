@@ -22,6 +22,7 @@ from bench.render import (
     training_report,
     wave_report,
 )
+from bench.render.against_table import make_against_table
 from bench.render.all_cases import make_case_table
 from bench.render.case_grid import Grid, build_grids
 from bench.render.console import draw_screenshot
@@ -170,6 +171,7 @@ def list_speed_parts(grid: Grid, records: Records) -> list[Part]:
     shorter = [row for row in grid.rows if row not in grid.longest_rows]
     return [
         speed_tables.make_times_table(grid),
+        make_against_table(grid, records.run.settings.get("against", "")),
         "\n".join(map(describe_mean, compute_mean_speeds(grid))),
         speed_tables.make_gru_table(grid, grid.longest_rows),
         speed_tables.make_gru_table(grid, shorter, "Against torch.nn's gru at the shorter T"),

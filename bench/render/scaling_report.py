@@ -7,7 +7,7 @@ from typing import Any
 from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
 from bench.records import ScaleRecord
 from bench.render.formatting import format_ms
-from bench.render.plots import add_legend, cell_style, new_figure, save_figure, set_titles, styled
+from bench.render.plots import add_legend, cell_style, draw_rule, new_figure, save_figure, set_titles, styled
 from bench.render.table import CELL, Column, Table, make_word_column
 
 ANALYSIS = """\
@@ -72,6 +72,7 @@ def draw(records: Sequence[ScaleRecord], folder: Path) -> list[Path]:
         ours = [(record.ranks, e.value) for record, e in known if (record.cell, record.scaling) == key]
         line = axis.plot(*zip(*ours, strict=True), "-" if key[1] == "strong" else "--", label=" ".join(key), **cell_style(k))
         set_titles(line, [f"{' '.join(key)}, {n} ranks: {e:.0%}" for n, e in ours])
+    draw_rule(axis, 1.0, "all ranks at full speed")
     axis.set_xscale("log", base=2)
     ticks = sorted({record.ranks for record, _ in known})
     axis.set(xlabel="ranks", ylabel="efficiency", ylim=(0, None), xticks=ticks, xticklabels=ticks)

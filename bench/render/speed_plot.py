@@ -58,6 +58,7 @@ def draw_speeds(grid: Grid, found: dict[Row, list[tuple[CaseRecord, Speed]]], pa
         marks = axis.plot([s.ratio.value for *_, s in shown], [y for y, *_ in shown], **look)
         set_titles(marks, [f"{name_row(grid, row)}, {backend}: {format_speed_interval(s)}, {s.verdict}" for _, row, s in shown])
     axis.axvline(1, color=MUTED, linewidth=1)
+    axis.text(1, len(rows) - 0.35, "torch.nn", ha="center", va="bottom", color=MUTED)
     axis.set_yticks(range(len(rows)), [name_row(grid, row) for row in rows])
     axis.set(xscale="log", ylim=(-0.6, len(rows) - 0.4), xlabel="times as fast as torch.nn (log scale); bars are 95% intervals")
     low, high = axis.get_xlim()

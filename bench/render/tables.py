@@ -1,6 +1,6 @@
 """Builds the tables of cases other than times and speeds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bench.analysis.summary import is_timed
@@ -101,17 +101,27 @@ def join_unique(names: Iterable[str]) -> str:
     return ("; " if any("," in name for name in found) else ", ").join(found)
 
 
+CPU_ROWS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("cpus", "CPUs of the machine", str), ("load", "CPUs that other processes kept busy at the start", "{:.2f}".format),
+    ("load_average", "load average over a minute", "{:.2f}".format), ("governor", "governor of the CPUs' clock", str),
+    ("turbo", "turbo", str), ("smt", "two CPUs on a core (SMT)", str),
+)  # fmt: skip
+"""The state of the CPUs, which older records don't have."""
+CPU_STATE = [name for name, *_ in CPU_ROWS]
+
+
 def make_environment_table(here: Environment) -> Table:
     """Returns the table of the environment of a run."""
-    given = here.model_dump(exclude={"device_kind", "sgemm_flops", "constants", "memory_bytes", "dirty", "packages"})
+    given = here.model_dump(exclude={"device_kind", "sgemm_flops", "constants", "memory_bytes", "dirty", "packages", *CPU_STATE})
     rows = [[name.replace("_", " "), str(value) or "none"] for name, value in given.items()]
     rows += [[name, version] for name, version in here.packages.items()]
     rows += [
         ["memory", f"{here.memory_bytes / 2**30:.1f} GiB" if here.memory_bytes else "not known"],
         ["uncommitted changes", "yes" if here.dirty else "no"],
+        *([words, show(value)] for (name, words, show) in CPU_ROWS if (value := getattr(here, name)) not in (None, "")),
         *list_constants(here),
     ]
-    return Table("Environment", [Column("", "what", words=True), Column("", "value", words=True)], rows)
+    return Table("Environment", [make_word_column("what", "property"), make_word_column("value")], rows)
 
 
 def list_constants(here: Environment) -> list[list[str]]:

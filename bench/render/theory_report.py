@@ -70,8 +70,9 @@ def draw(records: Sequence[TheoryRecord], folder: Path) -> list[Path]:
                 look = {"linestyle": "none", "markerfacecolor": face, "label": cell if weights == "untied" else "_", **cell_style(k)}
                 line = axis.plot([x for x, *_ in points], [y for _, y, _ in points], **look)
                 set_titles(line, [f"{cell}, {weights}, σ_w={r.w:g}, σ_v={r.v:g}: {y:.4f}, predicted {x:.4f}" for x, y, r in points])
-    axis.axline((0, 0), slope=1, color=MUTED, linewidth=1)
-    axis.set(xlabel="ln χ predicted, nats per step", ylabel="ln χ measured (hollow: tied weights)")
+    axis.axline((0, 0), slope=1, color=MUTED, linewidth=1, label="as predicted")
+    axis.plot([], [], "o", color=MUTED, markerfacecolor="none", label="hollow: tied weights")
+    axis.set(xlabel="ln χ predicted, nats per step", ylabel="ln χ measured")
     add_legend(figure, [axis])
     return [
         save_figure(figure, "Growth of a perturbation's mean square, measured over predicted by mean-field theory", folder / "theory.svg")

@@ -11,8 +11,7 @@ from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.formatting import format_number
-from bench.render.plots import MARKERS, add_legend, cell_style, cycle_color, new_figure, save_figure, set_titles, styled
-from bench.render.svg import MUTED
+from bench.render.plots import MARKERS, add_legend, cell_style, cycle_color, draw_rule, new_figure, save_figure, set_titles, styled
 from bench.render.training_report import group_trainings, title_group
 
 LIGHT, DARK = "#fefefe", "#010101"
@@ -48,14 +47,14 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
             values = [point.value for point in record.curve]
             for axis, attribute in zip(axes, ("seconds", "step"), strict=True):
                 x = [getattr(point, attribute) for point in record.curve]
-                look = {"marker": MARKERS[k % 8], "markersize": 3.5, "markevery": [-1]}
+                look = {"marker": cell_style(k)["marker"], "markersize": 3.5, "markevery": [-1]}
                 line = axis.plot(x, values, color=cycle_color(k), label=cell if n == 0 else "_", linewidth=1, **look)
                 reached = f"{format_number(values[-1])} after {format_number(x[-1])} {attribute.rstrip('s')}s"
                 set_titles(line, [f"{cell}, seed {record.trial.seed}: {reached}"])
     for axis, label in zip(axes, ("seconds of training", "steps"), strict=True):
         axis.set_xlabel(label)
-        for value in records[0].baselines.values():
-            axis.axhline(value, color=MUTED, linestyle=":")
+        for name, value in records[0].baselines.items():
+            draw_rule(axis, value, name)
     if not records[0].higher:
         axes[0].set_yscale("log")
         axes[0].yaxis.set_major_formatter("{x:g}")
@@ -90,7 +89,8 @@ def draw_learned(records: Sequence[LearnedRecord], path: Path) -> Path:
     for column, record in enumerate(records):
         units, gates, shares = axes[:, column]
         for k, unit in enumerate(record.trajectories[:UNITS]):
-            set_titles(units.plot(unit, color=cycle_color(k), linewidth=1), [f"{record.trial.cell}, unit {k + 1} of those shown"])
+            line = units.plot(unit, color=cycle_color(k), linewidth=1, label=f"unit {k + 1}")
+            set_titles(line, [f"{record.trial.cell}, unit {k + 1} of those shown"])
         for k, gate in enumerate(record.gates):
             gates.fill_between(range(len(gate.low)), gate.low, gate.high, color=cycle_color(k), alpha=0.2, linewidth=0)
             line = gates.plot(gate.middle, color=cycle_color(k), linewidth=1, label=gate.name)
@@ -101,6 +101,8 @@ def draw_learned(records: Sequence[LearnedRecord], path: Path) -> Path:
             gates.text(0.5, 0.5, "no gates", ha="center", transform=gates.transAxes)
         gates.set(ylim=(0, 1), xlabel="step")
         units.set_title(record.trial.cell)
+        if column == 0 and record.trajectories:
+            units.legend(fontsize=7, ncols=2)
         stack_shares(shares, record)
     for row, label in enumerate(("output of some units", "gate: 10, 50, 90%", "")):
         axes[row, 0].set_ylabel(label)

@@ -12,6 +12,7 @@ from bench.analysis.history import Timeline, build_timelines
 from bench.records import find_records
 from bench.records.records_file import compress_records
 from bench.render import csv_tables, history_plot, length_plots, run_report, svg
+from bench.render.comparison_tables import RELATIVE
 from bench.render.formatting import NONE, format_factor, format_interval
 from bench.render.markdown import fold
 from bench.render.plot_placement import HEADS, PLACES
@@ -19,7 +20,7 @@ from bench.render.published import Published, tabulate_ratios
 from bench.render.table import Table, write_html
 from bench.site import handbook
 from bench.site.equations import Source, render_equations
-from bench.site.page_tables import Entry, compare_cases, count_verdicts, list_histories, list_regressions, list_speeds
+from bench.site.page_tables import Entry, compare_cases, count_verdicts, list_histories, list_like_for_like, list_regressions, list_speeds
 from bench.site.pictures import make_figure
 from bench.site.report_page import read_report
 from bench.site.site_folder import Site, empty_folder
@@ -70,6 +71,7 @@ def write_front_page(site: Site, runs: Sequence[Published], lines: Sequence[Time
     drawn = newest.folder / "speeds.svg" if newest else None
     site.write_page(
         "index.html", "index.html", "Recurrent cells, fused from their equations, measured", newest=newest, rows=rows, columns=columns,
+        likes=list_like_for_like(runs),
         picture=make_figure(drawn) if drawn and drawn.is_file() else Markup(""),
         gpu=any(r.records.run.environment.device_kind != "cpu" for r in runs),
         regressions=list_regressions(lines), cells=cells,
@@ -96,7 +98,9 @@ def write_run_page(site: Site, run: Published) -> None:
         made = write_html(table, name, f"{run.name}/tables/{name}.csv")
         return made if table.level else fold(table.title, made)
 
-    made = read_report(run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name)
+    made = read_report(
+        run_report.join_parts(parts, [f"{name}.svg" for name in pictures], html), pictures, run.name, folded=run.kind == "speed"
+    )
     site.write_page(f"runs/{run.name}.html", "run.html", f"{made.title}, {run.day}", run=run, article=made)
 
 
@@ -111,7 +115,7 @@ def write_pair_page(site: Site, older: Published, newer: Published) -> Entry | N
     mean = f"{format_factor(found.geomean.value)}{format_interval(found.geomean)}" if found.geomean else NONE
     site.write_page(
         address, "pair.html", f"{newer.name} against {older.name}", a=older, b=newer, found=found, headers=headers, rows=rows,
-        verdicts=count_verdicts(found), mean=mean,
+        relative=RELATIVE * found.relative, alone=len(found.one_sided), verdicts=count_verdicts(found), mean=mean,
     )  # fmt: skip
     return Entry(older.name, newer.name, address.removeprefix("compare/"), count_verdicts(found), found.unlike)
 

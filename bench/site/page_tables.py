@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 
 from bench.analysis.comparison import Comparison, Pair
 from bench.analysis.history import Change, Series, Timeline
+from bench.records.backend_table import find_backend
 from bench.render.case_grid import Grid
 from bench.render.comparison_tables import PLACES, SPEEDS, describe_status, find_time
-from bench.render.formatting import NONE, count_noun, describe_size, describe_task, format_factor, format_speed_interval
+from bench.render.formatting import NONE, count_noun, describe_size, describe_task, format_factor, format_ratio, format_speed_interval
 from bench.render.published import Published
 
 
@@ -72,6 +74,31 @@ def list_histories(line: Timeline) -> list[list[str]]:
         where = series.case
         rows.append([where.cell, where.backend, describe_task(where).lower(), str(where.T), *values, told or "no change"])
     return rows
+
+
+def list_like_for_like(runs: Sequence[Published]) -> list[tuple[Published, str, str, str, str]]:
+    """Returns a row per cell that torch.nn has and schedule of this project, of each machine's newest run that compares them: run, cell,
+    backend, and the speedups in training and inference over torch.nn's own cell, the mean and the range over the cases."""
+    rows, machines = list[tuple[Published, str, str, str, str]](), set[str]()
+    for run in runs:
+        found: dict[tuple[str, str], dict[str, list[float]]] = {}
+        for grid in (grid for grid in run.grids if grid.common.input_product and run.machine not in machines):
+            for row in (row for row in grid.rows if grid.find_peers(row).same):
+                for backend, record in grid.timed_records(row).items():
+                    if find_backend(backend).kind == "schedule" and (speed := grid.find_speed(record)):
+                        found.setdefault((row.cell, backend), {}).setdefault(grid.common.mode, []).append(speed.ratio.value)
+        if found:
+            machines.add(run.machine)
+        for (cell, backend), modes in sorted(found.items()):
+            rows.append((run, cell, backend, format_mean(modes.get("training", [])), format_mean(modes.get("inference", []))))
+    return rows
+
+
+def format_mean(ratios: Sequence[float]) -> str:
+    """Returns the geometric mean of ratios with their range and number."""
+    if len(ratios) < 2:
+        return format_factor(ratios[0]) if ratios else NONE
+    return f"{format_factor(geometric_mean(ratios))} ({format_ratio(min(ratios))} to {format_ratio(max(ratios))}, {len(ratios)} cases)"
 
 
 def list_speeds(grid: Grid, cell: str, run: Published) -> list[tuple[Published, str, int, str, str, str]]:

@@ -32,13 +32,14 @@ def render_sentence(markdown: str) -> Markup:
     return Markup(MarkdownIt("commonmark").renderInline(markdown))
 
 
-def read_report(report: str, pictures: Mapping[str, Markup], folder: str) -> Article:
+def read_report(report: str, pictures: Mapping[str, Markup], folder: str, folded: bool = False) -> Article:
     """Returns a report as HTML.
 
     Args:
         report: Markdown whose tables are HTML already.
         pictures: Replacements of images by name.
         folder: The address of all other files that the report names.
+        folded: Fold all sections but the first, and of the first all but its text and its table.
     """
     reader = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = reader.parse(report)
@@ -50,12 +51,47 @@ def read_report(report: str, pictures: Mapping[str, Markup], folder: str) -> Art
             name += "-"
         taken.add(name)
         token.attrSet("id", name)
-    prepared = [*place_pictures(tokens[3:], pictures)]
+    sections = [(str(token.attrGet("id")), read_words(after)) for token, after in heads if token.tag == "h2"]
+    prepared = place_pictures(tokens[3:], pictures)
+    prepared = fold_sections(prepared) if folded else prepared
     reader.add_render_rule("image", make_image_rule(folder))
     reader.add_render_rule("fence", render_code)
     body = reader.renderer.render(prepared, reader.options, {})
-    sections = [(str(token.attrGet("id")), read_words(after)) for token, after in heads if token.tag == "h2"]
     return Article(read_words(tokens[1]), Markup(body), sections)
+
+
+def fold_sections(tokens: Sequence[Token]) -> list[Token]:
+    """Returns the tokens with each section folded behind its heading. Of the first, only the plots and the sections inside it are folded.
+    A link to a section opens it, because its address is inside."""
+    found, opened, seen, address = list[Token](), False, 0, ""
+
+    def add(html: str) -> None:
+        found.append(Token("html_block", "", 0, content=html))
+
+    for token in tokens:
+        if token.type == "heading_open" and token.tag in ("h2", "h3"):
+            seen += token.tag == "h2"
+            folds = seen > 1 if token.tag == "h2" else seen == 1
+            if opened and (folds or token.tag == "h2"):
+                add("</details>")
+                opened = False
+            if folds:
+                address, token.attrs = str(token.attrGet("id")), {}
+                add('<details class="section"><summary>')
+                found.append(token)
+                opened = True
+                continue
+        elif token.type == "heading_close" and opened and found[-2].type == "heading_open" and found[-3].content.endswith("<summary>"):
+            found.append(token)
+            add(f'</summary><div id="{address}"></div>')
+            continue
+        elif token.type == "html_block" and token.content.startswith('<figure class="picture"') and seen == 1 and not opened:
+            add(f'<details class="section"><summary>Plot over T</summary>{token.content}</details>')
+            continue
+        found.append(token)
+    if opened:
+        add("</details>")
+    return found
 
 
 def place_pictures(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> list[Token]:

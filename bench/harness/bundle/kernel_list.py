@@ -96,7 +96,7 @@ def read_list(path: Path) -> list[KernelWork]:
         UsageError: The file can't be read, or has an invalid line.
     """
     try:
-        return parse_lines(path.read_text())
+        return parse_lines(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--list {path} can't be read ({error.strerror})") from None
     except ValueError as error:

@@ -50,7 +50,7 @@ class Search:
             try:
                 self.found = json.loads(self.path.read_text(encoding="utf-8"))
             except ValueError:
-                raise UsageError(f"{self.path} is no JSON: delete it, and --resume searches again") from None
+                raise UsageError(f"{self.path} is no JSON: move it away, and --resume searches again") from None
 
     @property
     def path(self) -> Path:

@@ -219,7 +219,7 @@ class Training:
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             why = f"it has no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
             raise UsageError(
-                f"{self.path} is no checkpoint of this training ({why}): delete it, and --resume begins that training again"
+                f"{self.path} is no checkpoint of this training ({why}): move it away, and --resume begins that training again"
             ) from None
 
     def load_state(self, content: dict[str, Any]) -> None:

@@ -45,4 +45,4 @@ def load_file(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         first = str(error).partition("\n")[0]
-        raise UsageError(f"{path} is no checkpoint ({first}): delete it, and --resume begins that training again") from None
+        raise UsageError(f"{path} is no checkpoint ({first}): move it away, and --resume begins that training again") from None

@@ -172,7 +172,7 @@ def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
 def cpu_flags() -> str:
     """Returns the feature flags of the processor, which `-march=native` depends on."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")

@@ -1,0 +1,27 @@
+"""Terminals that aren't UTF-8: every command prints what they have, and a mark for the rest."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.records import lines, whole
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("environ", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}])
+@pytest.mark.parametrize(
+    "arguments", [("report", "{run}"), ("report", "{run}", "--md"), ("compare", "{run}", "{run}"), ("show", "minimal")]
+)
+def test_nothing_ends_in_a_traceback(tmp_path, environ, arguments):
+    """Files are UTF-8 wherever they are written."""
+    (tmp_path / "records.jsonl").write_text(lines(whole()), encoding="utf-8")
+    command = [sys.executable, "-m", "bench", *(word.format(run=tmp_path) for word in arguments)]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | environ, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"?" in done.stdout
+    if arguments[0] == "report":
+        assert "×" in (tmp_path / "report.md").read_text(encoding="utf-8")
