@@ -163,4 +163,4 @@ def write_end(path: Path, count: int, experiment: Experiment, options: RunOption
         wall = time.monotonic() - options.began
         spent = {**experiment.spent, "overhead": wall - sum(experiment.spent.values())}
         with FileIO(path, "a") as stream:
-            write_record(stream, End(wall=wall, spent=spent))
+            write_record(stream, End(wall=wall, spent=spent, constants=experiment.constants))
