@@ -20,6 +20,7 @@ def test_a_processor(here):
     assert here.products["float32"] > here.products["float64"]
     assert 1e8 < here.copy_rate < 1e13
     assert here.cache is None or 2**15 < here.cache < 2**34
+    assert all(here.first_level < size and 1e8 < rate < 1e13 for size, rate in here.reads.items())
 
 
 def test_what_only_a_gpu_has_is_not_there(here):
@@ -39,6 +40,15 @@ def test_rates_count_what_was_done(monkeypatch):
     assert (calls[0].shape, calls[0].dtype) == ((10, 10), torch.float64)
     assert device_constants.measure_copy_rate(1000, CPU) == 4000
     assert calls[1].sum() == 1000
+    monkeypatch.setattr(device_constants, "measure_product_rate", lambda dtype, n, device: n % 1000)
+    assert device_constants.measure_fastest_product(torch.float64, CPU) == 536
+
+
+def test_reads_count_the_difference_of_two_matrices(monkeypatch):
+    """1 s a call and 1 µs for each row of 500 numbers: 2000 bytes in 1 µs."""
+    rows = lambda call: call.args[0].shape[0]  # noqa: E731
+    monkeypatch.setattr(device_constants, "time_fastest", lambda call, device, samples: 1 + 1e-6 * rows(call))
+    assert device_constants.measure_read_rate(10**6, CPU) == pytest.approx(2e9)
 
 
 def test_caches_are_counted_once(tmp_path, monkeypatch):
@@ -53,6 +63,7 @@ def test_caches_are_counted_once(tmp_path, monkeypatch):
                 (folder / name).write_text(f"{value}\n")
     monkeypatch.setattr(device_constants, "CACHES", tmp_path)
     assert device_constants.count_cache_bytes() == 2 * 32 * 2**10 + 8 * 2**20
+    assert device_constants.list_cache_levels({1}) == {1: 32 * 2**10, 3: 8 * 2**20}, "those of the processors that may be used"
     (tmp_path / "cpu1" / "cache" / "index2" / "size").write_text("many\n")
     assert device_constants.count_cache_bytes() is None
     monkeypatch.setattr(device_constants, "CACHES", tmp_path / "nowhere")

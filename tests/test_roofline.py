@@ -7,9 +7,9 @@ import pytest
 import cells
 from bench.analysis.roofline import bound_call, product_kind, sync_seconds, times_lower_bound
 from bench.measure.lower_bound import compute_lower_bound, derive_formulas
-from bench.records import Constants, LowerBound, Mode
+from bench.records import Constants, End, LowerBound, Mode
 from kernels.derive.plan import plan
-from tests.records import ENVIRONMENT, case, timed
+from tests.records import ENVIRONMENT, RUN, case, timed
 
 GPU = Constants(
     products={"float32": 5e13, "tf32": 4e14, "bfloat16": 7e14}, copy_rate=3e12, cache=5 * 10**7, chip=484 * 2**10,
@@ -146,3 +146,26 @@ def test_times_of_light():
     assert times_lower_bound(timed(case(), lower_bound=asked), ENVIRONMENT) is None
     nothing = asked.model_copy(update={"hoisted": 0})
     assert times_lower_bound(timed(case(), 1.0, lower_bound=nothing), ENVIRONMENT) is None
+
+
+def test_a_processor_reads_the_matrices_in_every_step_from_the_cache_that_they_fit():
+    """10 steps forward and 9 back: the gradient of the initial state isn't asked for."""
+    here = CPU.model_copy(update={"cache": 2**25, "first_level": 2**16, "reads": {2**20: 1e11, 2**25: 2e10}})
+    asked = LowerBound(hoisted=1, recurrent=1, bytes=1, resident_bytes=10**6, grid_syncs=1)
+    one = case(T=10, B=1)
+    assert bound_call(one, asked, here).memory == pytest.approx(19 * 1e6 / 1e11)
+    assert bound_call(one.model_copy(update={"mode": "inference"}), asked, here).memory == pytest.approx(10 * 1e6 / 1e11)
+    assert bound_call(one, asked.model_copy(update={"resident_bytes": 2**16}), here).memory == 0, "the first level is as fast as products"
+    larger = asked.model_copy(update={"resident_bytes": 2**26})
+    assert bound_call(one, larger, here).memory == pytest.approx(19 * 2**26 / 2e10)
+    assert bound_call(one, larger, here.model_copy(update={"reads": {}})).memory == 0
+
+
+def test_rates_measured_at_the_end_count_where_they_are_faster():
+    later = GPU.model_copy(update={"products": {"float32": 6e13, "tf32": 3e14}, "copy_rate": 1e12, "barriers": {1: 6e-7}, "l2": 4e-7})
+    joined = GPU.join(later)
+    assert joined.products == {"float32": 6e13, "tf32": 4e14, "bfloat16": 7e14}
+    assert (joined.copy_rate, joined.barriers[1], joined.barriers[2], joined.l2) == (3e12, 6e-7, 8e-7, 3e-7)
+    run = RUN.model_copy(update={"environment": ENVIRONMENT.model_copy(update={"constants": GPU})})
+    ends = [End(wall=1, spent={}), End(wall=1, spent={}, constants=later)]
+    assert run.join_constants(ends).environment.constants == joined

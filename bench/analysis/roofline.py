@@ -2,7 +2,8 @@
 (`bench.measure.lower_bound`) and the peak rates of the device (`records.Constants`).
 
     products = (hoisted + recurrent flops) / rate of the dtype
-    memory   = (bytes - capacity of all caches, once per pass) / copy rate
+    memory   = max((bytes - capacity of all caches, once per pass) / copy rate,
+                   matrices · steps / rate of reads from the cache level that they fit)     on a CPU
     barriers = grid_syncs · max(barrier among n, load from L2)     on a GPU; n = the fewest multiprocessors that hold the matrices
     seconds  = max(products, memory, barriers)
 
@@ -13,11 +14,16 @@ sent together with the flag of the barrier.
 Caches. Data in a cache at the start of a pass need not be read, and data there at its end need not be written yet. Sizes that fit are not
 counted at all, nor is any memory traffic if the capacity is unknown.
 
+Matrices. A CPU reads the recurrent matrices in every step, for a batch of one and for a larger one, from a cache if they fit. The level is
+the smallest that holds them; the rate of the last level counts for larger ones. The first level is as fast as the products are, so it has
+no rate of its own, and neither have matrices that fit it.
+
 Barriers. If the shared memory and registers of one multiprocessor hold all recurrent matrices, sequences run without a barrier. A CPU has
 none either, because each thread runs its own sequences. The model assumes that a matrix on chip stays there: just above the limit, reading
 the rest again in every step may be faster than the barrier. The barrier is that of the persistent kernels.
 
-A time below its bound means that the model is wrong, or that the device was faster than when it was measured.
+A time below its bound is an error of the bound: the model is wrong, or the device was faster than when it was measured (at the beginning of
+the run and at its end; the faster of both counts). Reports say so.
 """
 
 from dataclasses import dataclass
@@ -56,7 +62,17 @@ def bound_call(case: Case, demand: LowerBound, constants: Constants) -> BoundSec
         return None
     passes = 2 if case.mode == "training" else 1
     moved = 0 if constants.cache is None else max(0, demand.bytes - passes * constants.cache)
-    return BoundSeconds(flops / rate, moved / constants.copy_rate, demand.grid_syncs * sync_seconds(demand.resident_bytes, constants))
+    memory = max(moved / constants.copy_rate, read_seconds(case, demand.resident_bytes, constants))
+    return BoundSeconds(flops / rate, memory, demand.grid_syncs * sync_seconds(demand.resident_bytes, constants))
+
+
+def read_seconds(case: Case, held: int, constants: Constants) -> float:
+    """Returns the seconds of reading `held` bytes of recurrent matrices in every step from the caches; 0 if they fit the first level."""
+    if held <= constants.first_level or not constants.reads:
+        return 0.0
+    steps = {"inference": case.T, "backward": case.T - 1, "training": 2 * case.T - 1}[case.mode]
+    fitting = [size for size in constants.reads if size >= held] or [max(constants.reads)]
+    return steps * held / constants.reads[min(fitting)]
 
 
 def product_kind(case: Case) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from bench.records import Environment, Plan, Record, Records, write_record
+from bench.records import Constants, Environment, Plan, Record, Records, write_record
 from bench.records.methods import METHODS
 
 Unit = TypeVar("Unit")
@@ -63,6 +63,7 @@ class Experiment(AbstractContextManager["Experiment"], ABC):
         plan: What the run is to measure, known before `measure`.
         method: How it measures, for the record.
         spent: Seconds by activity, if the experiment counts them.
+        constants: The peak rates of the device at the end, if the experiment measures them again.
         left_out: Lines about what was not measured for lack of time.
         failed: Lines about what couldn't be measured.
         exit_code: The exit code of a completed run.
@@ -75,6 +76,7 @@ class Experiment(AbstractContextManager["Experiment"], ABC):
     def __init__(self, name: str, device: str, settings: dict[str, Any]):
         self.name, self.device, self.settings = name, device, settings
         self.spent: dict[str, float] = {}
+        self.constants: Constants | None = None
         self.left_out: list[str] = []
         self.failed: list[str] = []
         self.exit_code = 0

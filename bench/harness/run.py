@@ -191,4 +191,4 @@ def write_end(path: Path, count: int, experiment: Experiment, options: RunOption
         wall = time.monotonic() - options.began
         spent = {**experiment.spent, "overhead": wall - sum(experiment.spent.values())} if experiment.spent else {}
         with FileIO(path, "a") as stream:
-            write_record(stream, End(wall=wall, spent=spent))
+            write_record(stream, End(wall=wall, spent=spent, constants=experiment.constants))

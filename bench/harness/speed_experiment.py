@@ -1,5 +1,6 @@
 """Defines the experiment of `bench all`, whose cases a worker process measures."""
 
+import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Self
@@ -46,6 +47,8 @@ class SpeedExperiment(Experiment):
     def measure(self, run: OpenRun) -> None:
         try:
             self.supervisor.run_units(self.units, run.emit, run.before, run.until)
+            if run.count and time.monotonic() < run.until:
+                self.constants = self.supervisor.read_machine().constants
         finally:
             skipped = self.supervisor.skipped
             cases, names = sum(len(unit.cases) for unit in skipped), "; ".join(unit.name for unit in skipped)

@@ -1,5 +1,6 @@
 """The inputs that all backends of a cell and size get, and the float64 answer that they are compared with."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,19 +94,28 @@ class Problem:
     @cached_property
     def answer(self) -> Answer:
         """Returns the float64 reference for exactly the numbers that the backends get."""
-        return self.reference(0.0)
+        return self.reference()
 
-    def reference(self, shift: float) -> Answer:
-        """Returns the float64 reference with `shift` added to every bias."""
-        weights = {k: v.double() + (shift if k.startswith("b.") else 0.0) for k, v in self.weights.items()}
-        leaves = [self.x.double(), *(s.double() for s in self.states), *weights.values()]
+    def reference(
+        self, mode: AbstractContextManager[object] | None = None, shift: float = 0.0, dtype: torch.dtype = torch.float64
+    ) -> Answer:
+        """Returns the answer of the equations, step by step.
+
+        Args:
+            mode: A context that the cell runs in.
+            shift: A part by which every weight is larger.
+            dtype: The dtype of all tensors.
+        """
+        weights = {k: v.to(dtype, copy=True) * (1 + shift) for k, v in self.weights.items()}
+        leaves = [self.x.to(dtype, copy=True), *(s.to(dtype, copy=True) for s in self.states), *weights.values()]
         for leaf in leaves:
             leaf.requires_grad_()
         x, *rest = leaves
         states, learned = rest[: len(self.states)], rest[len(self.states) :]
-        y, final = self.cell.unroll(x, states, dict(zip(weights, learned, strict=True)))
+        with mode or nullcontext():
+            y, final = self.cell.unroll(x, states, dict(zip(weights, learned, strict=True)))
         outputs = [y, *final]
-        upstream = [self.dy.double(), *(d.double() for d in self.d_final)]
+        upstream = [self.dy.to(dtype), *(d.to(dtype) for d in self.d_final)]
         gradients = torch.autograd.grad(outputs, leaves, upstream, allow_unused=True, materialize_grads=True)
         names = ["x", *(f"{s}_0" for s in self.cell.states), *weights]
         return Answer([o.detach() for o in outputs], dict(zip(names, gradients, strict=True)))

@@ -64,12 +64,15 @@ class Memory(Model):
 
     Attributes:
         weights: The size of all weights.
-        saved: Tensors saved between forward and backward pass, counted once per storage, without weights and inputs.
-        peak: The highest allocation during the call minus the allocation before it.
+        saved: Tensors saved between forward and backward pass, counted once per storage, without weights and inputs: what of them lies in
+            memory if `saved_allocated` is known and on a CPU, else what was allocated.
+        saved_allocated: The bytes that were allocated for them, touched or not; None in older records.
+        peak: The highest allocation during the call minus the allocation before it. Memory that is never touched counts.
     """
 
     weights: NonNegativeInt
     saved: NonNegativeInt
+    saved_allocated: NonNegativeInt | None = None
     peak: NonNegativeInt
 
 

@@ -17,12 +17,6 @@ METHODS = {
 - Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
   all trainable parameters.
 - Some cases are measured twice under two names (A/A).
-- The hardware lower bound of a case is the longest of three times. They can overlap, so they are not added. Products: the flops of the
-  matrix products at the peak rate of the dtype. Memory: the inputs of the case read once and its outputs written once, in training also
-  all states written and read and the input read again, at the rate of a copy; as many bytes as all caches hold are free in each pass.
-  Barriers, on a GPU: a grid-wide barrier or a load from L2, whichever takes longer, between any two stages, among the fewest
-  multiprocessors whose shared memory and registers hold the recurrent matrices; no time if one multiprocessor holds them. Elementwise
-  operations are not counted. The constants (see Environment) are the fastest of several measurements at the start of the run.
 - Memory is measured in separate passes, in MiB (2^20 bytes). Saved: what autograd keeps between forward and backward, each storage
   counted once, without weights and inputs. Peak: the highest allocation during a step minus the allocation before it.""",
     "waves": """\

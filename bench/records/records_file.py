@@ -166,9 +166,10 @@ def read_records(path: Path, content: bytes | None = None) -> Records:
     def select(kind: type[Line]) -> list[Line]:
         return [line for line in lines if isinstance(line, kind)]
 
+    ends = select(End)
     return Records(
-        run=lines[0], cases=kept, gradients=select(GradientRecord), jacobians=select(JacobianRecord), theory=select(TheoryRecord),
-        maps=select(MapRecord), decays=select(DecayRecord), plans=select(Plan), ends=select(End),
+        run=lines[0].join_constants(ends), cases=kept, gradients=select(GradientRecord), jacobians=select(JacobianRecord),
+        theory=select(TheoryRecord), maps=select(MapRecord), decays=select(DecayRecord), plans=select(Plan), ends=ends,
         training=list({line.trial.key: line for line in select(TrainingRecord)}.values()),
         learned=list({line.trial.key: line for line in select(LearnedRecord)}.values()),
         scale=list({line.key: line for line in select(ScaleRecord)}.values()),

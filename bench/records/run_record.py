@@ -1,5 +1,6 @@
 """The environment and settings of a run (the first line of its records), and its end."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -9,12 +10,14 @@ from bench.records.schema import SCHEMA
 
 
 class Constants(Model):
-    """The peak rates of a device, measured in the run: the fastest of several measurements. None means not measured.
+    """The peak rates of a device, measured in the run: the fastest of several measurements. None or empty means not measured.
 
     Attributes:
-        products: Flop/s of a large square matrix product by dtype; "tf32" is float32 with TF32.
+        products: Flop/s of the fastest of several square matrix products by dtype; "tf32" is float32 with TF32.
         copy_rate: Bytes/s, read and written, of a copy that exceeds all caches.
         cache: The capacity of all caches in bytes (not measured).
+        first_level: The capacity of the first level of the caches in bytes (not measured).
+        reads: On a CPU, bytes/s at which a matrix is read that fits a level of the caches, from the second on, by the level's capacity.
         chip: The bytes of shared memory and registers of a GPU's multiprocessor (not measured).
         barriers: Seconds of a grid-wide barrier of the persistent kernels, by number of programs.
         l2: Seconds of a load from L2 that another load waits for.
@@ -25,11 +28,22 @@ class Constants(Model):
     products: dict[str, PositiveFloat]
     copy_rate: PositiveFloat
     cache: NonNegativeInt | None = None
+    first_level: NonNegativeInt = 0
+    reads: dict[PositiveInt, PositiveFloat] = Field(default_factory=dict)
     chip: PositiveInt | None = None
     barriers: dict[PositiveInt, Seconds] = Field(default_factory=dict)
     l2: Seconds | None = None
     launch: Seconds | None = None
     product_launch: Seconds | None = None
+
+    def join(self, later: "Constants") -> "Constants":
+        """Returns these constants with the higher of both rates and the shorter of both times."""
+        products = {name: max(rate, later.products.get(name, rate)) for name, rate in self.products.items()}
+        reads = {size: max(rate, later.reads.get(size, rate)) for size, rate in self.reads.items()}
+        barriers = {programs: min(seconds, later.barriers.get(programs, seconds)) for programs, seconds in self.barriers.items()}
+        l2 = min(filter(None, (self.l2, later.l2)), default=None)
+        rates = {"products": products, "reads": reads, "copy_rate": max(self.copy_rate, later.copy_rate)}
+        return self.model_copy(update=rates | {"barriers": barriers, "l2": l2})
 
 
 class Environment(Model):
@@ -102,6 +116,13 @@ class Run(Model):
     settings: dict[str, Any] = Field(default_factory=dict)
     method: dict[str, str] = Field(default_factory=dict)
 
+    def join_constants(self, ends: "Sequence[End]") -> "Run":
+        """Returns the run with the fastest of the rates that were measured when it began and when it or a part of it ended."""
+        constants = self.environment.constants
+        for end in ends:
+            constants = constants.join(end.constants) if constants and end.constants else constants
+        return self.model_copy(update={"environment": self.environment.model_copy(update={"constants": constants})})
+
 
 class Plan(Model):
     """What a run is to measure: its second line, and another one where --resume adds to it.
@@ -125,8 +146,10 @@ class End(Model):
         wall: Seconds of wall time.
         spent: Seconds by activity: "gates" (builds, the float64 reference and all checks), "timing", "memory", "gradients", "constants",
             "dynamics" and "learning" (the previews), and the remaining "overhead" (planning, starting processes, rendering).
+        constants: The peak rates of the device, measured again.
     """
 
     kind: Literal["end"] = "end"
     wall: Seconds
     spent: dict[str, Seconds]
+    constants: Constants | None = None

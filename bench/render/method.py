@@ -22,7 +22,8 @@ TERMS = {
     ),
     "× hardware lower bound": "× hardware lower bound: a time divided by a time that nothing can beat on this machine. Set by: its limit.",
     rf"{BELOW}\d": (
-        f"{BELOW} marks a time below the lower bound: the model is wrong there, or the machine ran faster than when it was measured."
+        f"{BELOW} marks a time below the lower bound, an error of the bound: its model is wrong there, or the machine ran faster than when "
+        "it was measured."
     ),
     "nats per step": "Nats per step: the slope of the logarithm of a norm over lag. The norm vanishes where it is negative.",
     "(host, µs|launches|J) per step": "Per step: per time step of the whole batch.",
@@ -51,6 +52,13 @@ ANALYSIS = """\
   {widest} of 1; otherwise ambiguous. Cases whose work or numerics differ are never compared.
 - The share of sgemm is the flop/s of the case divided by those of torch's own float32 product of large matrices, measured in the same
   run. Training counts as three times the forward flops.
+- The hardware lower bound of a case is the longest of three times. They can overlap, so they are not added. Products: the flops of the
+  matrix products at the peak rate of the dtype. Memory: the inputs of the case read once and its outputs written once, in training also
+  all states written and read and the input read again, at the rate of a copy; as many bytes as all caches hold are free in each pass. On
+  a CPU also the recurrent matrices, read in every step from the smallest level of the caches that holds them, beyond the first.
+  Barriers, on a GPU: a grid-wide barrier or a load from L2, whichever takes longer, between any two stages, among the fewest
+  multiprocessors whose shared memory and registers hold the recurrent matrices; no time if one multiprocessor holds them. Elementwise
+  operations are not counted. The constants (see Environment) are the fastest of several measurements at the start and the end of the run.
 - All numbers here are computed from the raw samples in the records; `python -m bench report` renders them again."""
 
 
