@@ -25,7 +25,7 @@ from scipy import stats
 
 from bench.analysis.comparison import CHOICE, SAME
 from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
-from bench.analysis.summary import CaseIndex, find_peers, is_comparable, is_timed
+from bench.analysis.summary import CaseIndex, find_peers, speedups_by_build
 from bench.analysis.verdict import Speed, is_throttled, judge, measure_noise, relative_difference
 from bench.records import Case, CaseRecord, Records
 
@@ -44,7 +44,7 @@ Floors = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Point:
-    """A case in a run. `ratios` are its speedups over the vendor's case by round."""
+    """A case in a run. `ratios` are its speedups over the vendor's case by build."""
 
     run: str
     records: Records
@@ -124,7 +124,7 @@ class Timeline:
         for name, run in self.runs:
             table, margin = CaseIndex.from_records(run.cases), measure_noise(run.cases).margin
             for case, record in table.items():
-                if not case.aa_repeat and (pairs := ratios_by_round(record, table)):
+                if not case.aa_repeat and (pairs := ratios_to_vendor(record, table)):
                     found.setdefault(case, []).append(Point(name, run, record, pairs, margin))
         return {case: tuple(points) for case, points in found.items() if len(points) > 1}
 
@@ -161,13 +161,10 @@ def describe_machine(run: Records) -> tuple[object, ...]:
     return *(getattr(run.run.environment, name) for name in MACHINE), str(sorted(settings.items())), run.run.seed
 
 
-def ratios_by_round(record: CaseRecord, table: CaseIndex) -> tuple[float, ...]:
-    """Returns the speedups over the vendor's case by round; () without such a case."""
-    peer = find_peers(table, record.case).first if record.case.backend != "vendor" and is_timed(record) else None
-    if not peer or not is_comparable(record, peer):
-        return ()
-    theirs = dict(zip(peer.rounds, peer.samples, strict=False))
-    return tuple(theirs[number] / taken for number, taken in zip(record.rounds, record.samples, strict=False) if number in theirs)
+def ratios_to_vendor(record: CaseRecord, table: CaseIndex) -> tuple[float, ...]:
+    """Returns the speedups over the vendor's case by build; () without such a case."""
+    peer = find_peers(table, record.case).first if record.case.backend != "vendor" else None
+    return speedups_by_build(record, peer) if peer else ()
 
 
 def find_changes(points: Sequence[Point], floors: Floors, level: float) -> Iterator[Change]:

@@ -4,12 +4,15 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Self
 
+import torch
+
 from bench.harness.experiment import Experiment, OpenRun
 from bench.harness.jobs import list_work_units
 from bench.harness.progress import show_progress
 from bench.harness.settings import Settings
 from bench.harness.supervisor import Supervisor
 from bench.harness.worker import Worker
+from bench.measure.clock import choose_rule
 from bench.records import Environment
 
 
@@ -31,7 +34,9 @@ class SpeedExperiment(Experiment):
             context.callback(worker.kill)
             self.units = list_work_units(self.run_settings)
             tell = context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))
-            self.supervisor = Supervisor(worker, tell)
+            given = self.run_settings
+            rule = choose_rule(torch.device(given.device), given.quick, given.lean, given.thorough)
+            self.supervisor = Supervisor(worker, tell, rule.builds)
             self.context = context.pop_all()
         return self
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from bench.records.backend_table import translate_name
 
-SCHEMA = 4
+SCHEMA = 5
 """2: A/A repeats, stop reasons, numerics, GPU conditions, wall time by activity. 3: versions of packages. 4: the backend `persistent`, and
-the names below. All older versions are read."""
+the names below. 5: several builds of a case. All older versions are read."""
 
 CASE_NAMES = {"stands_for": "matched_params_of", "control": "aa_repeat"}
 RECORD_NAMES = {"demand": "lower_bound", "work": "numerics"}
@@ -20,7 +20,7 @@ def rename_fields(fields: Any, names: dict[str, str]) -> Any:
 
 
 def upgrade_line(line: dict[str, Any]) -> dict[str, Any]:
-    """Returns a line of schema 1, 2 or 3 in schema 4. Malformed fields stay, for the validation to report."""
+    """Returns a line of schema 1, 2 or 3 with the names of schema 4. Malformed fields stay, for the validation to report."""
     line = dict(line)
     if line.get("kind") == "case":
         line = rename_fields(line, RECORD_NAMES)
