@@ -16,6 +16,10 @@ from bench.records import Mode
 from bench.records.backend_table import LOW, NAMES, find_backend, list_defaults
 from bench.render.output_format import OutputFormat
 
+SLOW_UP_TO = 16
+"""The longest T of a run without --seq-lens and --backends, on a CPU, at which backends that step in Python are measured: at T=256 they would
+take half of its time."""
+
 
 @click.command("all")
 @click.option("--cells", metavar="A,B", help="Cells of `bench list`, all, or your own as FILE.py:NAME. [the first eight]")
@@ -23,11 +27,11 @@ from bench.render.output_format import OutputFormat
     "--backends",
     type=BACKENDS,
     metavar="A,B",
-    help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU]",
+    help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU; on a CPU those that step in Python up to T={SLOW_UP_TO}]",
 )
-@click.option("--seq-lens", type=SIZES, metavar="T,T", help="Sequence lengths T. [4,16,48; on a GPU 128,512,2048]")
-@click.option("--batch", type=SIZE, metavar="B", help="Sequences in a batch. [32; on a GPU 64]")
-@click.option("--hidden", type=SIZE, metavar="H", help="Hidden width. [256; on a GPU 512]")
+@click.option("--seq-lens", type=SIZES, metavar="T,T", help="Sequence lengths T. [16,64,256; on a GPU 128,512,2048]")
+@click.option("--batch", type=SIZE, metavar="B", help="Sequences in a batch. [16; on a GPU 64]")
+@click.option("--hidden", type=SIZE, metavar="H", help="Hidden width. [128; on a GPU 512]")
 @click.option("--input", type=SIZE, metavar="D", help="Input width. [that of --hidden]")
 @click.option(
     "--suite", type=Choice(SUITES, "suite"), default=None, metavar="NAME", help=f"A suite of cells and sizes: {', '.join(SUITES)}."
@@ -97,13 +101,14 @@ def run_all(
             raise UsageError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
         settings = Settings(seq_lens=(), batch=0, hidden=0, input=0, dtype=dtype or ("" if gpu else "float32"), suite=suite, **known)
     else:
-        width = 32 if quick else 512 if gpu else 256
+        width = 32 if quick else 512 if gpu else 128
         settings = Settings(
-            seq_lens=seq_lens or ((4, 8) if quick else (128, 512, 2048) if gpu else (4, 16, 48)),
-            batch=batch or (4 if quick else 64 if gpu else 32),
+            seq_lens=seq_lens or ((4, 8) if quick else (128, 512, 2048) if gpu else (16, 64, 256)),
+            batch=batch or (4 if quick else 64 if gpu else 16),
             hidden=hidden or width,
             input=input or hidden or width,
             dtype=dtype or "float32",
+            slow_up_to=0 if gpu or seq_lens or backends is not None else SLOW_UP_TO,
             modes=tuple(mode for mode in MODES if mode in modes) if modes else MODES if gpu else MODES[:2],
             **known,
         )

@@ -31,6 +31,7 @@ class Settings:
         thorough: More samples, times with cold caches and, where available, energy.
         shard: The part of the run to measure: "2/3" is the second of three, "" is all of it.
         lean: Only the time of whole layers, with few samples.
+        slow_up_to: The longest T at which backends that step in Python are measured; 0 for all.
     """
 
     cells: tuple[str, ...]
@@ -49,3 +50,4 @@ class Settings:
     thorough: bool = False
     shard: str = ""
     lean: bool = False
+    slow_up_to: int = 0

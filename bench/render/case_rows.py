@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.analysis.median_ci import find_outliers
 from bench.analysis.summary import CaseIndex, find_peers, is_timed, median_time
-from bench.analysis.verdict import Speed, compare_cases, measure_noise
+from bench.analysis.verdict import Noise, Speed, compare_cases, measure_noise
 from bench.records import CaseRecord, Records
 
 
@@ -15,10 +15,10 @@ def list_case_rows(records: Records) -> list[dict[str, Any]]:
     """Returns a row per case, including A/A repeats."""
     cases = CaseIndex.from_records(records.cases)
     noise = measure_noise(records.cases)
-    return [make_case_row(record, cases, margin) for record in records.cases]
+    return [make_case_row(record, cases, noise) for record in records.cases]
 
 
-def make_case_row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[str, Any]:
+def make_case_row(record: CaseRecord, cases: CaseIndex, noise: Noise) -> dict[str, Any]:
     case, known = record.case, is_timed(record)
     peer = find_peers(cases, case).first if known and case.backend != "vendor" and not case.aa_repeat else None
     t = median_time(record) if known else None
