@@ -17,8 +17,8 @@ from bench.records.backend_table import LOW, NAMES, find_backend, list_defaults
 from bench.render.output_format import OutputFormat
 
 SLOW_UP_TO = 16
-"""The longest T of a run without --seq-lens and --backends, on a CPU, at which backends that step in Python are measured: at T=256 they would
-take half of its time."""
+"""The longest T of a run without --seq-lens and --backends, on a CPU, at which backends that step in Python are measured: at T=256 they
+would take half of its time."""
 
 
 @click.command("all")
@@ -27,7 +27,8 @@ take half of its time."""
     "--backends",
     type=BACKENDS,
     metavar="A,B",
-    help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU; on a CPU those that step in Python up to T={SLOW_UP_TO}]",
+    help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU; eager and "
+    f"torchrecurrent, which step in Python, up to T={SLOW_UP_TO} on a CPU]",
 )
 @click.option("--seq-lens", type=SIZES, metavar="T,T", help="Sequence lengths T. [16,64,256; on a GPU 128,512,2048]")
 @click.option("--batch", type=SIZE, metavar="B", help="Sequences in a batch. [16; on a GPU 64]")

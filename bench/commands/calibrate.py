@@ -78,10 +78,8 @@ def print_simulations(out: "Console", kind: str, runs: int) -> None:
     out.print(f"  {'noise':<42} {'call':>6} {'samples':>7} {'covered':>8} {'wrong':>6} {'unclear':>7} {'found':>6}", highlight=False)
     for done in simulate_kinds(rule, runs):
         result = done.found
-        shares = (
-            count / result.comparisons
-            for count in (result.covered, result.wrong, result.same["ambiguous"] + result.same["unstable"], result.found)
-        )
-        covered, wrong, unclear, power = (f"{share:.1%}" for share in shares)
+        unclear = result.same["ambiguous"] + result.same["unstable"]
+        counts = (result.covered, result.wrong, unclear, result.found)
+        covered, wrong, unsure, power = (f"{count / result.comparisons:.1%}" for count in counts)
         call = f"{1e3 * done.seconds:.0f} ms"
-        out.print(f"  {done.kind:<42} {call:>6} {done.samples:>7} {covered:>8} {wrong:>6} {unclear:>7} {power:>6}", highlight=False)
+        out.print(f"  {done.kind:<42} {call:>6} {done.samples:>7} {covered:>8} {wrong:>6} {unsure:>7} {power:>6}", highlight=False)

@@ -113,8 +113,8 @@ def calibrate(device: torch.device, runs: int, percent: float, tell: Callable[[s
 def make_settings(device: torch.device, seed: int) -> Settings:
     """Returns the settings of a run of a calibration: those of `bench all`, with the cell and the sizes of this module."""
     return Settings(
-        cells=("vanilla",), backends=(), seq_lens=LENGTHS, batch=B, hidden=H, input=H, dtype="float32", precision="ieee", device=device.type,
-        seed=seed, quick=False, modes=("inference",),
+        cells=("vanilla",), backends=(), seq_lens=LENGTHS, batch=B, hidden=H, input=H, dtype="float32", precision="ieee",
+        device=device.type, seed=seed, quick=False, modes=("inference",),
     )  # fmt: skip
 
 
@@ -138,8 +138,8 @@ def list_cases(T: int, percent: float) -> tuple[Case, ...]:
     plain = Case(
         cell="vanilla", backend=name_backend("plain"), mode="inference", T=T, B=B, D=H, H=H, dtype="float32", precision="ieee"
     )  # fmt: skip
-    others = ({"aa_repeat": True}, *({"backend": name_backend(name)} for name in ("same", f"{planted_slowdown.PREFIX}{percent:g}")))
-    return plain, *(plain.model_copy(update=other) for other in others)
+    other = (plain.model_copy(update={"backend": name_backend(name)}) for name in ("same", f"{planted_slowdown.PREFIX}{percent:g}"))
+    return plain, plain.model_copy(update={"aa_repeat": True}), *other
 
 
 def name_backend(name: str) -> str:

@@ -29,8 +29,8 @@ def list_work_units(settings: Settings) -> list[WorkUnit]:
 def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:
     """Returns what remains of a work unit when a run is resumed.
 
-    If a case of a timing group is missing, or was interrupted, the whole group is timed again, because its cases are compared round by round. Cases that
-    crashed their process or timed out are excluded.
+    If a case of a timing group is missing, or was interrupted, the whole group is timed again, because its cases are compared round by
+    round. Cases that crashed their process or timed out are excluded.
 
     Args:
         unit: The work unit.
