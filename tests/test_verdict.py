@@ -90,7 +90,7 @@ def test_a_throttled_case_has_no_verdict():
     slow, fast = timed(case(), *[2.0] * 6), timed(case(backend="vendor"), *[1.0] * 6)
     assert compare_cases(slow, fast, Noise()).verdict == "slower"
     hot = fast.model_copy(update={"readings": [Reading(clock=1e9), Reading(clock=9e8, throttled=["thermal"])]})
-    assert compare_cases(slow, hot, NOISE).verdict == compare_cases(hot, slow, Noise()).verdict == "ambiguous"
+    assert compare_cases(slow, hot, Noise()).verdict == compare_cases(hot, slow, Noise()).verdict == "ambiguous"
     cool = fast.model_copy(update={"readings": [Reading(clock=1e9)]})
     assert compare_cases(slow, cool, Noise()).verdict == "slower"
 
@@ -134,7 +134,7 @@ def test_where_times_and_ratio_contradict_each_other_the_row_is_unstable():
 
 
 def test_noise_that_lasts_widens_the_interval():
-    fast, slow = timed(case(), *[1.0, 1.01] * 5), timed(case(backend="vendor"), *[1.05, 1.06] * 5)
+    fast, slow = timed(case(), *[1.0, 1.01] * 5), timed(case(backend="vendor"), *[1.05, 1.05] * 5)
     assert compare_cases(fast, slow, Noise()).verdict == "faster"
     assert compare_cases(fast, slow, Noise(widening=9)).verdict == "ambiguous"
 
@@ -143,9 +143,9 @@ def test_a_speed_is_that_of_builds():
     """Calls of one build are alike: a hundred of them count once."""
     builds = [build for build in range(6) for _ in range(50)]
     rounds, draw = list(range(50)) * 6, np.random.default_rng(0)
-    times = [1 + 0.1 * (build % 2) + 0.001 * draw.random() for build in builds]
+    times = [0.97 + 0.1 * (build % 2) + 0.001 * draw.random() for build in builds]
     found = compare_cases(
         timed(case(), *times, rounds=rounds, builds=builds),
         timed(case(backend="vendor"), *[1.0] * 300, rounds=rounds, builds=builds), Noise(),
     )  # fmt: skip
-    assert found.ratio.n == 6 and found.ratio.low < 0.92 and found.ratio.high > 0.99 and found.verdict == "ambiguous"
+    assert found.ratio.n == 6 and found.ratio.low < 0.94 and found.ratio.high > 1.02 and found.verdict == "tie"

@@ -7,7 +7,7 @@ number, the builds, the intervals and the verdicts come from the functions that 
 import gc
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -131,29 +131,34 @@ class Simulation:
 
 def simulate_kinds(rule: Rule, runs: int, seconds: tuple[float, ...] = (0.001, 0.03)) -> Iterator[Simulation]:
     """Yields the verdicts on each kind of noise, for calls of each duration."""
-    gc.collect()
-    gc.freeze()  # each build collects garbage, of which there is none from before
+    for kind in KINDS:
+        for taken in seconds:
+            draw, found = random.Random(f"{kind} {taken}"), Calibration()
+            for _ in range(runs):
+                records = simulate_run(KINDS[kind](draw), rule, taken, draw)
+                found.add_run(records)
+            yield Simulation(kind, taken, len(records[0].samples), found)
+
+
+def simulate_run(noise: Noise, rule: Rule, seconds: float, draw: random.Random) -> list[CaseRecord]:
+    """Returns the records of a run: at each size, plain work, its A/A repeat, the same work, and slower work."""
+    gc.freeze()  # every build collects garbage first, which takes longer than to simulate it
     try:
-        for kind in KINDS:
-            for taken in seconds:
-                draw, found = random.Random(f"{kind} {taken}"), Calibration()
-                for _ in range(runs):
-                    records = list(simulate_run(KINDS[kind](draw), rule, taken, draw))
-                    found.add_run(records)
-                yield Simulation(kind, taken, len(records[0].samples), found)
+        return [record for T in LENGTHS for record in simulate_group(list_cases(T, PERCENT), noise, rule, seconds, draw)]
     finally:
         gc.unfreeze()
 
 
-def simulate_run(noise: Noise, rule: Rule, seconds: float, draw: random.Random) -> Iterator[CaseRecord]:
-    """Yields the records of a run: at each size, plain work, its A/A repeat, the same work, and slower work."""
-    for T in LENGTHS:
-        builds: dict[Case, list[CaseRecord]] = {case: [] for case in list_cases(T, PERCENT)}
-        for build in range(rule.builds):
-            calls = {case: Contestant(partial(simulate_call, noise, case, build, seconds)) for case in builds}
-            for case, samples in interleave(calls, rule, draw.randrange(2**32), CPU, ignore_turn, raise_error, read_clock).items():
-                builds[case].append(make_record(case, build, samples))
-        yield from map(join_builds, builds.values())
+def simulate_group(
+    cases: Sequence[Case], noise: Noise, rule: Rule, seconds: float, draw: random.Random
+) -> Iterator[CaseRecord]:  # fmt: skip
+    """Yields the records of a timing group."""
+    builds: dict[Case, list[CaseRecord]] = {case: [] for case in cases}
+    for build in range(rule.builds):
+        calls = {case: Contestant(partial(simulate_call, noise, case, build, seconds)) for case in builds}
+        for case, samples in interleave(calls, rule, draw.randrange(2**32), CPU, ignore_turn, raise_error, read_clock).items():
+            builds[case].append(make_record(case, build, samples))
+    yield from map(join_builds, builds.values())
 
 
 def simulate_call(noise: Noise, case: Case, build: int, seconds: float) -> float:
