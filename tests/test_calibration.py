@@ -7,7 +7,7 @@ import torch
 
 from bench.harness import calibration, planted_slowdown
 from bench.harness.calibration import LENGTHS, Calibration, bound_share, list_cases
-from bench.harness.noise_simulation import by_build, independent, simulate_run
+from bench.harness.noise_simulation import independent, simulate_run
 from bench.harness.supervisor import Supervisor
 from bench.measure.backends import load_user_backend
 from bench.measure.clock import LEAN, RULES, choose_rule
@@ -20,10 +20,10 @@ __all__ = ["bench"]
 CPU = torch.device("cpu")
 
 
-def simulated(share: float, runs: int, kind=independent) -> Calibration:
+def simulated(share: float, runs: int) -> Calibration:
     draw, found = random.Random(3), Calibration()
     for _ in range(runs):
-        found.add_run(simulate_run(kind(draw, share), LEAN, 0.001, draw))
+        found.add_run(simulate_run(independent(draw, share), LEAN, 0.001, draw))
     return found
 
 
@@ -85,7 +85,7 @@ def test_a_size_has_plain_work_its_repeat_and_two_others():
 
 @pytest.mark.parametrize("share, runs, code, word", [(0.01, 25, 0, "passed"), (0.5, 5, 1, "not passed"), (0.01, 1, 1, "inconclusive")])
 def test_its_command(bench, monkeypatch, share, runs, code, word):
-    monkeypatch.setattr(calibration, "calibrate", lambda device, runs, percent, tell: simulated(share, runs, by_build))
+    monkeypatch.setattr(calibration, "calibrate", lambda device, runs, percent, tell: simulated(share, runs))
     ended, out, _ = bench("calibrate", "--runs", str(runs), "--slowdown", "5%")
     assert ended == code and f"{word}: wanted are at most 5% wrong and at least 80% found" in out and "5% more time steps: " in out
     assert bench("calibrate", "--slowdown", "much")[0] == 2

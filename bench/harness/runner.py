@@ -10,18 +10,16 @@ from typing import Any, Protocol
 
 import torch
 
+from bench.harness.extra_measurements import measure_extras
 from bench.harness.jobs import case_label, check_key
 from bench.harness.outcome import make_case_record
 from bench.harness.settings import Settings
 from bench.harness.work_unit import PREVIEWS, Checked, WorkUnit
 from bench.measure import clock, cudnn_algorithm, environment, gate, memory, numerics, torch_flags
 from bench.measure.backends import Unsupported, Workload, build_workload
-from bench.measure.cache_flush import Flush
-from bench.measure.clock import Contestant, Interrupted, Samples, interleave, time_calls
-from bench.measure.energy import measure_energy
+from bench.measure.clock import Interrupted, Samples, interleave
 from bench.measure.failure import describe_error, is_gpu_lost, is_out_of_memory
 from bench.measure.fingerprint import explain_difference, take_fingerprint
-from bench.measure.launches import NoGraph, capture_graph, count_launches
 from bench.measure.problem import Answer, Problem, make_problem
 from bench.measure.stopwatch import Stopwatch
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
@@ -32,14 +30,8 @@ Emit = Callable[[Record | Environment | Checked], None]
 Tell = Callable[[str, int], None]
 """A function of what runs now, and the number of pieces of work finished since the last call."""
 
-EXTRA_SAMPLES = 5
-"""The number of samples of measurements other than the time."""
-
 PADDING = 2**20
 """The most bytes that are allocated, and not used, before a build, so that its buffers lie elsewhere than those of the build before."""
-
-ENERGY_SECONDS = 0.5
-"""The seconds of calls over which energy is measured."""
 
 
 class OnCase(Protocol):
@@ -76,7 +68,6 @@ class Runner:
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
         self.rule = clock.choose_rule(self.device, settings.quick, settings.lean, settings.thorough)
-        self.flush: Flush | None = None
         self.watch = Stopwatch()
         self.build = 0
         self.at: OnCase = lambda case, checking: None
@@ -84,7 +75,7 @@ class Runner:
 
     def run_unit(self, unit: WorkUnit, at: OnCase = lambda case, checking: None) -> None:
         """Runs a unit; calls `at` with each case before it runs. Raises WorkerUnusable if this process must be replaced."""
-        self.at = at
+        self.at, self.build = at, unit.build
         if unit.kind == "machine":
             with self.watch.time_activity("constants"):
                 self.emit(environment.read_environment(self.device))
@@ -130,7 +121,6 @@ class Runner:
     def time_group(self, unit: WorkUnit) -> None:
         """Builds the cases of a group and times them interleaved. In the first build they are checked before and after; in a later one
         their results are compared with those of the first."""
-        self.build = unit.build
         draw = random.Random(f"{self.settings.seed} {unit.build}")
         self.padding = torch.empty(draw.randrange(PADDING), dtype=torch.uint8, device=self.device)
         with self.watch.time_activity("gates"):
@@ -141,13 +131,12 @@ class Runner:
                 try:
                     before[case] = gate.copy_outputs(entry.work, entry.call())
                     wrong = self.compare_with_first(unit, case, before[case])
+                    failed = self.case_record(case, "incorrect", wrong) if wrong else None
                 except Exception as error:
+                    failed = self.failure_record(case, error)
+                if failed:
                     before.pop(case, None)
-                    self.emit(self.failure_record(case, error))
-                else:
-                    if wrong:
-                        before.pop(case)
-                        self.emit(self.case_record(case, "incorrect", wrong))
+                    self.emit(failed)
             contestants = {case: entries[case].work.make_contestant(case.mode) for case in before}
 
         def on_error(case: Case, error: Exception) -> None:
@@ -188,7 +177,7 @@ class Runner:
                 self.emit(self.case_record(case, "incorrect", wrong, entry.errors))
                 return
             with self.watch.time_activity("timing"):
-                found = self.extra_measurements(entry) if extras else {}
+                found = measure_extras(entry.work, case.mode, self.settings, self.device) if extras else {}
         except Exception as error:
             self.emit(self.failure_record(case, error))
         else:
@@ -206,24 +195,6 @@ class Runner:
         finally:
             changed = torch_flags.restore_flags(stood)
         return wrong or changed
-
-    def extra_measurements(self, entry: CheckedCase) -> dict[str, Any]:
-        """Returns fields of a record: times with cold caches and energy if asked for; on a GPU also the time as one graph, and the
-        launches."""
-        work, mode, found = entry.work, entry.case.mode, dict[str, Any]()
-        if self.settings.lean:
-            return found
-        if self.settings.thorough:
-            self.flush = self.flush or Flush(self.device)
-            found["cold"] = time_calls(work.make_contestant(mode), self.device, EXTRA_SAMPLES, self.flush)
-            found["energy"] = measure_energy(entry.call, self.device, ENERGY_SECONDS) if mode != "backward" else None
-        if self.device.type == "cuda" and mode != "backward":
-            try:
-                found["graph"] = time_calls(Contestant(capture_graph(entry.call, self.device)), self.device, EXTRA_SAMPLES)
-            except NoGraph as reason:
-                found["no_graph"] = str(reason)
-            found["launches"] = count_launches(entry.call, self.device)
-        return found
 
     def checked_cases(self, unit: WorkUnit, order: Sequence[Case]) -> Iterator[tuple[Case, CheckedCase]]:
         """Yields the cases that can run and are correct, built in an order. The modes of a case share its check and its memory
