@@ -27,6 +27,9 @@ class Inline:
             raise
         yield from [*said, UnitDone(runner.watch.take_seconds())]
 
+    def renew(self) -> None:
+        pass
+
     def drain(self) -> Iterator[Message]:
         return iter(())
 

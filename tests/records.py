@@ -154,7 +154,7 @@ def outcome(case: Case) -> CaseRecord:
     per_step = VENDOR[case.cell] * (case.H / H) ** 2 if case.backend == "vendor" else gates / SPEED[case.backend]
     typical = per_step * case.T * (1 if case.mode == "training" else 0.4) / 1e3
     draw = np.random.default_rng([case.T, len(case.cell), len(case.backend)])
-    count = 5 if typical > 0.05 else 20
+    count = 9 if typical > 0.05 else 20
     known = counts(case)
     memory = Memory(weights=4 * known["parameters"], saved=case.T * B * H * 12, peak=case.T * B * H * 4 * len(case.backend))
     errors = Errors(output=3e-7, gradient=2.2e-6, worst="W.uh")

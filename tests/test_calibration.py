@@ -1,69 +1,91 @@
-"""Calibration on a clock of our own: quiet it passes, noisy it doesn't, and where nothing is planted nothing is found."""
+"""Calibration by simulated runs: it judges as a run does, a quiet machine passes, a noisy one doesn't, and three comparisons can't tell."""
 
-import math
 import random
 
 import pytest
 import torch
 
-from bench.harness import calibration
-from bench.measure import clock
+from bench.harness import calibration, planted_slowdown
+from bench.harness.calibration import LENGTHS, Calibration, bound_share, list_cases
+from bench.harness.noise_simulation import independent, simulate_run
+from bench.harness.supervisor import Supervisor
+from bench.measure.backends import load_user_backend
+from bench.measure.clock import LEAN, RULES, choose_rule
+from bench.measure.problem import make_problem
 from tests.command_line import bench
+from tests.inline import Inline
 
 __all__ = ["bench"]
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def noisy(monkeypatch):
-    """Makes a step take a microsecond, and each call off by a share of itself."""
-    now, draw = [0.0], random.Random(3)
-    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
-
-    def make(share: float) -> None:
-        def steps(device):
-            def run(count: int) -> None:
-                now[0] += 1e-6 * count * math.exp(draw.gauss(0, share))
-
-            return run
-
-        monkeypatch.setattr(calibration, "make_steps", steps)
-
-    return make
-
-
-def calibrate(runs: int, slowdown: float) -> calibration.Calibration:
-    told: list[str] = []
-    found = calibration.calibrate(CPU, runs, slowdown, lambda words, finished: told.append(words))
-    assert found.runs == len(told) == runs and found.slowed.total() == runs
+def simulated(share: float, runs: int) -> Calibration:
+    draw, found = random.Random(3), Calibration()
+    for _ in range(runs):
+        found.add_run(simulate_run(independent(draw, share), LEAN, 0.001, draw))
     return found
 
 
-def test_a_quiet_machine_passes_and_a_noisy_one_does_not(noisy):
-    noisy(0.02)
-    quiet = calibrate(12, 0.05)
-    assert quiet.passed and quiet.same["tie"] == 12 and quiet.slowed["slower"] >= 11 and 0 < quiet.floor < 0.02
-    noisy(0.30)
-    loud = calibrate(5, 0.05)
-    assert not loud.passed and loud.floor > quiet.floor
+def test_a_quiet_machine_passes_and_a_noisy_one_does_not():
+    quiet = simulated(0.01, 25)
+    assert quiet.conclusion == "passed" and quiet.comparisons == 75 and 0 < quiet.floor < 0.03
+    loud = simulated(0.30, 10)
+    assert loud.conclusion == "not passed" and loud.floor > quiet.floor
 
 
-def test_where_nothing_is_planted_nothing_is_found(noisy):
-    noisy(0.02)
-    assert calibrate(4, 0.0).slowed["tie"] == 4
+def test_three_comparisons_conclude_nothing():
+    few = simulated(0.005, 1)
+    assert few.comparisons == few.found == 3 and few.wrong == 0 and few.conclusion == "inconclusive"
+    assert simulated(0.005, 19).conclusion == "inconclusive", "57 without an error: the share may be 5.1%"
+    assert simulated(0.005, 20).conclusion == "passed"
 
 
-def test_threads_are_as_they_were(noisy):
-    before = torch.get_num_threads()
-    noisy(0.02)
-    calibrate(1, 0.05)
-    assert torch.get_num_threads() == before
+def test_bounds_are_those_of_clopper_and_pearson():
+    assert bound_share(0, 59)[1] == pytest.approx(1 - 0.05 ** (1 / 59)) and bound_share(0, 59)[0] == 0
+    low, high = bound_share(10, 10)
+    assert low == pytest.approx(0.05**0.1) and high == 1
 
 
-@pytest.mark.parametrize("share, code, word", [(0.01, 0, "passed"), (0.5, 1, "not passed")])
-def test_its_verb(bench, noisy, share, code, word):
-    noisy(share)
-    ended, out, _ = bench("calibrate", "--runs", "5", "--slowdown", "5%")
-    assert ended == code and f"{word}: wanted are 99% ties and 95% slowdowns found" in out and "5% more time steps: " in out
+def test_wrong_verdicts_do_not_pass():
+    wrong = Calibration()
+    wrong.same.update(tie=80, faster=20)
+    wrong.slowed.update(slower=100)
+    assert wrong.conclusion == "not passed" and wrong.wrong == 20
+
+
+def test_it_is_measured_as_a_run_is(monkeypatch):
+    """The same worker, rule and number of builds; only the sizes are smaller here."""
+    monkeypatch.setattr(calibration, "Worker", Inline)
+    monkeypatch.setattr(calibration, "LENGTHS", (2,))
+    monkeypatch.setattr(calibration, "H", 4)
+    seen, honest = [], Supervisor.__init__
+    monkeypatch.setattr(
+        Supervisor, "__init__", lambda self, worker, tell, builds: (seen.append(builds), honest(self, worker, tell, builds))[1]
+    )
+    found = calibration.calibrate(CPU, 1, 50.0, lambda words, finished: None)
+    assert seen == [choose_rule(CPU, False, False, False).builds] == [RULES["cpu"].builds] and found.comparisons == 1
+
+
+def test_the_slowdown_has_more_steps_and_the_same_result():
+    problem = make_problem("vanilla", 40, 2, 4, 4, "float32", "cpu", 0)
+    plain, slowed = (load_user_backend(f"{planted_slowdown.__file__}:{name}")(problem) for name in ("plain", "slowed_5"))
+    steps, honest = [], problem.cell.unroll
+    object.__setattr__(problem.cell, "unroll", lambda x, *rest: (steps.append(len(x)), honest(x, *rest))[1])
+    try:
+        assert torch.equal(plain.infer(), slowed.infer()) and steps == [40, 2, 40]
+    finally:
+        object.__delattr__(problem.cell, "unroll")
+
+
+def test_a_size_has_plain_work_its_repeat_and_two_others():
+    names = [(case.backend.rpartition(":")[2], case.aa_repeat) for case in list_cases(LENGTHS[0], 5.0)]
+    assert names == [("plain", False), ("plain", True), ("same", False), ("slowed_5", False)]
+
+
+@pytest.mark.parametrize("share, runs, code, word", [(0.01, 25, 0, "passed"), (0.5, 5, 1, "not passed"), (0.01, 1, 1, "inconclusive")])
+def test_its_command(bench, monkeypatch, share, runs, code, word):
+    monkeypatch.setattr(calibration, "calibrate", lambda device, runs, percent, tell: simulated(share, runs))
+    ended, out, _ = bench("calibrate", "--runs", str(runs), "--slowdown", "5%")
+    assert ended == code and f"{word}: wanted are at most 5% wrong and at least 80% found" in out and "5% more time steps: " in out
     assert bench("calibrate", "--slowdown", "much")[0] == 2

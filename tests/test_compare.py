@@ -120,7 +120,7 @@ def test_thresholds(text, factor, broken):
 
 
 def test_each_statistic_is_its_own():
-    b = records(timed(case(), *[1.2] * 4, 5.0, 1.0, 1.2))
+    b = records(timed(case(), *[1.2] * 7, 5.0, 1.0, 1.2))
     found = compare(RunSet("a", (run(gru=1),)), RunSet("b", (b,)))
     assert [bool(Threshold.parse(text).list_violations(found)) for text in ("min:5%", "median:21%", "median:19%", "mean:50%")] == [
         False,

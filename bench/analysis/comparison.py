@@ -10,10 +10,11 @@ from typing import Literal
 from bench.analysis.mean_ci import mean_of_ratios
 from bench.analysis.median_ci import Estimate, ratio_ci
 from bench.analysis.relative_times import relate_to_vendor
-from bench.analysis.summary import is_comparable, is_timed
+from bench.analysis.summary import is_comparable, is_timed, times_by_build
 from bench.analysis.verdict import Speed, Verdict, is_throttled, judge, measure_noise
 from bench.errors import UsageError
 from bench.records import FAILURES, Case, CaseRecord, Records
+from bench.records.case_record import join_builds
 
 MACHINE = ("device", "device_kind", "processor", "cores", "threads", "system")
 VERSIONS = ("python", "torch", "triton", "cuda", "cudnn", "driver", "compiler", "torchrecurrent", "packages")
@@ -65,9 +66,10 @@ def pool_samples(records: Sequence[CaseRecord]) -> CaseRecord:
     worst = min(records, key=lambda record: (record.status not in FAILURES, is_timed(record)))
     if not is_timed(worst):
         return worst
-    samples = [sample for record in records for sample in record.samples]
-    readings = [reading for record in records for reading in record.readings]
-    return worst.model_copy(update={"samples": samples, "rounds": list(range(len(samples))), "readings": readings})
+    places = [(number, build) for number, record in enumerate(records) for build, rounds in record.by_build.items() for _ in rounds]
+    numbers = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    joined = join_builds(records)
+    return joined.model_copy(update={"rounds": list(range(len(joined.samples))), "builds": [numbers[place] for place in places]})
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def judge_pair(a: CaseRecord | None, b: CaseRecord | None, margin: float) -> Spe
     """Returns A's time divided by B's, or None if one has no time or they differ in what they do."""
     if not (a and b and is_timed(a) and is_timed(b) and is_comparable(a, b)):
         return None
-    found = ratio_ci(tuple(a.samples), tuple(b.samples))
+    found = ratio_ci(times_by_build(a), times_by_build(b))
     return Speed(found, judge(found, margin, is_throttled(a) or is_throttled(b)))
 
 

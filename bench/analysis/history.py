@@ -25,7 +25,7 @@ from scipy import stats
 
 from bench.analysis.comparison import CHOICE, MACHINE, VERSIONS
 from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
-from bench.analysis.relative_times import ratios_by_round
+from bench.analysis.relative_times import ratios_to_vendor
 from bench.analysis.summary import CaseIndex
 from bench.analysis.verdict import Speed, is_throttled, judge, measure_noise, relative_difference
 from bench.records import Case, CaseRecord, Records
@@ -42,7 +42,7 @@ Floors = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Point:
-    """A case in a run. `ratios` are its speedups over the vendor's case by round."""
+    """A case in a run. `ratios` are its speedups over the vendor's case by build."""
 
     run: str
     records: Records
@@ -122,7 +122,7 @@ class Timeline:
         for name, run in self.runs:
             table, margin = CaseIndex.from_records(run.cases), measure_noise(run.cases).margin
             for case, record in table.items():
-                if not case.aa_repeat and (pairs := ratios_by_round(record, table)):
+                if not case.aa_repeat and (pairs := ratios_to_vendor(record, table)):
                     found.setdefault(case, []).append(Point(name, run, record, pairs, margin))
         return {case: tuple(points) for case, points in found.items() if len(points) > 1}
 

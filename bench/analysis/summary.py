@@ -22,9 +22,14 @@ def is_timed(record: CaseRecord) -> bool:
     return record.status == "ok" and bool(record.samples) and min(record.samples) > 0
 
 
+def times_by_build(record: CaseRecord) -> tuple[float, ...]:
+    """Returns the median seconds per call of each build of a timed case."""
+    return tuple(median(seconds.values()) for seconds in record.by_build.values())
+
+
 def median_time(record: CaseRecord) -> Estimate:
-    """Returns the median seconds per call of a timed case."""
-    return median_ci(tuple(record.samples))
+    """Returns the seconds per call of a timed case: the median of its builds."""
+    return median_ci(times_by_build(record))
 
 
 def is_host_bound(record: CaseRecord) -> bool:
@@ -76,16 +81,23 @@ def is_comparable(record: CaseRecord, peer: CaseRecord) -> bool:
     return not (record.numerics and peer.numerics) or record.numerics.comparable == peer.numerics.comparable
 
 
-def speedup_ci(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
-    """Returns the speedup of a case over its peer: the median over the rounds that both were timed in.
+def speedups_by_build(record: CaseRecord, peer: CaseRecord) -> tuple[float, ...]:
+    """Returns the speedup of a case over its peer in each build: the median over the rounds that both were timed in. Returns () if there
+    is no such round, or if the two are not comparable."""
+    if not (record.rounds and peer.rounds and is_timed(record) and is_timed(peer) and is_comparable(record, peer)):
+        return ()
+    theirs = peer.by_build
+    shared = (
+        [theirs[build][number] / taken for number, taken in mine.items() if number in theirs[build]]
+        for build, mine in record.by_build.items()
+        if build in theirs
+    )
+    return tuple(median(ratios) for ratios in shared if ratios)
 
-    Returns None if there is no such round, or if the two are not comparable.
-    """
-    theirs = dict(zip(peer.rounds, peer.samples, strict=False))
-    pairs = zip(record.rounds, record.samples, strict=False)
-    if not (is_timed(record) and is_timed(peer) and is_comparable(record, peer)):
-        return None
-    ratios = tuple(theirs[number] / taken for number, taken in pairs if number in theirs)
+
+def speedup_ci(record: CaseRecord, peer: CaseRecord) -> Estimate | None:
+    """Returns the speedup of a case over its peer, the median over the builds, or None if there is none (`speedups_by_build`)."""
+    ratios = speedups_by_build(record, peer)
     return median_ci(ratios) if ratios else None
 
 

@@ -1,4 +1,4 @@
-"""Judges a ratio of speeds as faster, slower, tie or ambiguous, given the noise of the run."""
+"""Judges a ratio of speeds as faster, slower, tie, ambiguous or unstable, given the noise of the run."""
 
 import math
 from collections.abc import Iterable
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.analysis.median_ci import FEWEST, Estimate
-from bench.analysis.summary import speedup_ci
+from bench.analysis.persistence import widening_factor
+from bench.analysis.summary import is_timed, median_time, speedup_ci, times_by_build
 from bench.records import CaseRecord
 
-Verdict = Literal["faster", "slower", "tie", "ambiguous"]
+Verdict = Literal["faster", "slower", "tie", "ambiguous", "unstable"]
 
 NOISE = 0.02
 """The smallest margin of a run. A few A/A pairs can agree by chance, while the memory layout of code and data alone changes the time of a
@@ -56,17 +57,32 @@ def is_throttled(record: CaseRecord) -> bool:
     return any(reading.throttled for reading in record.readings)
 
 
-def compare_cases(record: CaseRecord, peer: CaseRecord, margin: float) -> Speed | None:
-    """Returns the speed of a case relative to a peer of the same run, or None if there is none (`summary.speedup_ci`)."""
+def compare_cases(record: CaseRecord, peer: CaseRecord, noise: "Noise") -> Speed | None:
+    """Returns the speed of a case relative to a peer of the same run, or None if there is none (`summary.speedup_ci`).
+
+    The speed is paired by build, while a table has the times of both cases as well. It is "unstable" if the ratio of those two times lies
+    outside its interval: what slowed the machine then has not slowed both alike.
+    """
     ratio = speedup_ci(record, peer)
-    return Speed(ratio, judge(ratio, margin, is_throttled(record) or is_throttled(peer))) if ratio else None
+    if ratio is None:
+        return None
+    ratio = ratio.widen(noise.widening)
+    if ratio.bounded and not ratio.low <= median_time(peer).value / median_time(record).value <= ratio.high:
+        return Speed(ratio, "unstable")
+    return Speed(ratio, judge(ratio, noise.margin, is_throttled(record) or is_throttled(peer)))
 
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of a run: its A/A pairs, each with a repeated case and the ratio to the original."""
+    """The noise of a run.
+
+    Attributes:
+        pairs: Its A/A pairs, each with a repeated case and the ratio to the original.
+        widening: The factor by which intervals of ratios are widened, since the noise of a case lasts across builds.
+    """
 
     pairs: tuple[tuple[CaseRecord, Estimate], ...] = ()
+    widening: float = 1.0
 
     @property
     def floor(self) -> float:
@@ -80,9 +96,14 @@ class Noise:
 
 
 def measure_noise(cases: Iterable[CaseRecord]) -> Noise:
-    """Returns the A/A pairs of a run that were timed in the same rounds."""
+    """Returns the A/A pairs of a run that were timed in the same rounds, and how long its noise lasts."""
     known = {record.case: record for record in cases}
     controls = (record for record in known.values() if record.case.aa_repeat)
     twins = ((record, known.get(record.case.model_copy(update={"aa_repeat": False}))) for record in controls)
     ratios = ((record, speedup_ci(record, twin) if twin else None) for record, twin in twins)
-    return Noise(tuple((record, ratio) for record, ratio in ratios if ratio))
+    groups: dict[tuple[object, ...], list[tuple[float, ...]]] = {}
+    for record in known.values():
+        if record.builds and is_timed(record):
+            times, case = times_by_build(record), record.case
+            groups.setdefault((case.T, case.B, case.D, case.dtype, len(times)), []).append(times)
+    return Noise(tuple((record, ratio) for record, ratio in ratios if ratio), widening_factor(groups.values()))

@@ -1,26 +1,30 @@
-"""Checks the verdicts on a machine: times the same work under several names, and a planted slowdown.
+"""Checks the verdicts on a machine: times the same work under several names, and a planted slowdown, as a run does.
 
-The work runs on one thread, takes about a millisecond and is repeated about two hundred times. Such work has little noise of its own, so
-a wrong verdict comes from the benchmark or from the machine.
+The contestants are the cases of a run: its worker processes build them anew as often, its rule says how many calls are timed, and its code
+judges them. A run of a calibration has three sizes. At each it compares the same work twice, and work with more steps once.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
-import torch.nn.functional as F
+from scipy.special import betaincinv
 
 from bench.analysis.verdict import Verdict, compare_cases, measure_noise
-from bench.measure.clock import Contestant, Rule, Samples, interleave
+from bench.harness import planted_slowdown
+from bench.harness.settings import Settings
+from bench.harness.supervisor import Supervisor
+from bench.harness.work_unit import WorkUnit
+from bench.harness.worker import Worker
+from bench.measure.clock import choose_rule
 from bench.records import Case, CaseRecord
 
-T, B, H = 100, 8, 128
-ROUNDS = 201
-RULE = Rule(fewest=ROUNDS, most=ROUNDS, seconds=float("inf"), target=0.0)
-TIES, FOUND = 0.99, 0.95
-"""The required shares of A/A comparisons that end as ties, and of planted slowdowns that are found."""
+LENGTHS, B, H = (60, 80, 100), 8, 128
+FALSE, FOUND = 0.05, 0.80
+"""The largest share of the same work that may be called faster or slower, and the smallest share of slowdowns to be found."""
+LIMIT = 60.0
+"""The seconds that a check or a call may take."""
 
 
 @dataclass
@@ -30,82 +34,113 @@ class Calibration:
     Attributes:
         same: The verdicts on identical work, by count.
         slowed: The verdicts on work with a planted slowdown, by count.
-        floor: The largest noise floor of a comparison, as a fraction.
+        covered: The intervals of identical work that contain 1.
+        floor: The largest noise floor of a run, as a fraction.
     """
 
     same: Counter[Verdict] = field(default_factory=Counter)
     slowed: Counter[Verdict] = field(default_factory=Counter)
+    covered: int = 0
     floor: float = 0.0
 
     @property
-    def runs(self) -> int:
-        """Returns the number of comparisons."""
+    def comparisons(self) -> int:
+        """Returns the number of comparisons of the same work, which is that of slowdowns."""
         return self.same.total()
 
     @property
-    def passed(self) -> bool:
-        """Returns whether the shares of correct verdicts reach TIES and FOUND."""
-        return self.same["tie"] >= TIES * self.runs and self.slowed["slower"] >= FOUND * self.runs
+    def wrong(self) -> int:
+        """Returns how often the same work was called faster or slower."""
+        return self.same["faster"] + self.same["slower"]
+
+    @property
+    def found(self) -> int:
+        """Returns how many slowdowns were found."""
+        return self.slowed["slower"]
+
+    @property
+    def conclusion(self) -> str:
+        """Returns "passed" or "not passed" if the 95% bounds of both shares (Clopper & Pearson 1934) allow it, else "inconclusive"."""
+        (wrong_low, wrong_high), (found_low, found_high) = (bound_share(count, self.comparisons) for count in (self.wrong, self.found))
+        if wrong_high <= FALSE and found_low >= FOUND:
+            return "passed"
+        return "not passed" if wrong_low > FALSE or found_high < FOUND else "inconclusive"
+
+    def add_run(self, records: Iterable[CaseRecord]) -> None:
+        """Counts the verdicts of a run: at each size, on the same work and on slower work, both relative to plain work."""
+        known = {record.case: record for record in records}
+        noise = measure_noise(known.values())
+        self.floor = max(self.floor, noise.floor)
+        for case, record in known.items():
+            name = case.backend.rpartition(":")[2]
+            speed = compare_cases(record, known[case.model_copy(update={"backend": name_backend("plain")})], noise)
+            if name == "plain" or speed is None:
+                continue
+            tally = self.same if name == "same" else self.slowed
+            tally[speed.verdict] += 1
+            self.covered += name == "same" and speed.ratio.low <= 1 <= speed.ratio.high
 
 
-def calibrate(device: torch.device, runs: int, slowdown: float, tell: Callable[[str, int], None]) -> Calibration:
+def bound_share(count: int, total: int) -> tuple[float, float]:
+    """Returns the lower and the upper 95% bound of a probability, of which `count` of `total` trials are a sample."""
+    low = float(betaincinv(count, total - count + 1, 0.05)) if count else 0.0
+    return low, float(betaincinv(count + 1, total - count, 0.95)) if count < total else 1.0
+
+
+def calibrate(device: torch.device, runs: int, percent: float, tell: Callable[[str, int], None]) -> Calibration:
     """Times copies of the same work, and slower ones, and returns the verdicts.
-
-    In every run, four contestants are interleaved: the work, its A/A repeat, the work once more, and the work with more time steps.
 
     Args:
         device: The device to time on.
-        runs: The number of comparisons.
-        slowdown: The additional share of time steps; 0.05 is 5%.
+        runs: The number of runs, each with a comparison at each of LENGTHS.
+        percent: The additional time steps, in percent.
         tell: Called with a line of progress and 1 after every run.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        found = Calibration()
-        for number in range(runs):
-            time_copies(device, number, slowdown, found)
-            tell(f"{found.same['tie']} ties, {found.slowed['slower']} slowdowns found", 1)
-        return found
-    finally:
-        torch.set_num_threads(threads)
+    found = Calibration()
+    for seed in range(runs):
+        settings = make_settings(device, seed)
+        worker = Worker(settings, LIMIT)
+        try:
+            rule = choose_rule(device, settings.quick, settings.lean, settings.thorough)
+            supervisor = Supervisor(worker, lambda words, finished: None, rule.builds)
+            found.add_run(measure_run(supervisor, percent))
+        finally:
+            worker.kill()
+        tell(f"{found.wrong} of {found.comparisons} wrong, {found.found} slowdowns found", 1)
+    return found
 
 
-def time_copies(device: torch.device, seed: int, slowdown: float, found: Calibration) -> None:
-    """Times the four contestants once and adds the verdicts to `found`."""
-    lengths = {"plain": T, "aa_repeat": T, "same": T, "slowed": round(T * (1 + slowdown))}
-    run = make_steps(device)
-    run(T)
-    turns = {name: Contestant(partial(run, length)) for name, length in lengths.items()}
-    taken = interleave(turns, RULE, seed, device, lambda name: None, raise_error)
-    records = {name: make_record(taken[name], lengths[name], name == "aa_repeat") for name in lengths}
-    twice = measure_noise([records["plain"], records["aa_repeat"]])
-    found.floor = max(found.floor, twice.floor)
-    for tally, name in ((found.same, "same"), (found.slowed, "slowed")):
-        speed = compare_cases(records[name], records["plain"], twice.margin)
-        tally[speed.verdict if speed else "ambiguous"] += 1
+def make_settings(device: torch.device, seed: int) -> Settings:
+    """Returns the settings of a run of a calibration: those of `bench all`, with the cell and the sizes of this module."""
+    return Settings(
+        cells=("vanilla",), backends=(), seq_lens=LENGTHS, batch=(B,), hidden=(H,), input=H, dtype="float32", precision="ieee",
+        device=device.type, seed=seed, quick=False, modes=("inference",),
+    )  # fmt: skip
 
 
-def make_steps(device: torch.device) -> Callable[[int], object]:
-    """Returns a function that runs a number of steps of a vanilla RNN; every step takes the same time."""
-    weight, start = torch.randn(H, H, device=device) / H**0.5, torch.randn(B, H, device=device)
+def measure_run(supervisor: Supervisor, percent: float) -> list[CaseRecord]:
+    """Returns the records of a run.
 
-    def run(count: int) -> object:
-        h = start
-        with torch.no_grad():
-            for _ in range(count):
-                h = torch.tanh(F.linear(h, weight))
-        return h
-
-    return run
-
-
-def raise_error(name: str, error: Exception) -> None:
-    raise error
+    Raises:
+        RuntimeError: A case could not be timed.
+    """
+    records: list[CaseRecord] = []
+    for T in LENGTHS:
+        supervisor.run_unit(WorkUnit("timing group", f"T={T}", list_cases(T, percent)), records.append)
+    for record in records:
+        if record.status != "ok":
+            raise RuntimeError(f"{record.case.backend} ended as {record.status}: {record.reason}")
+    return records
 
 
-def make_record(samples: Samples, length: int, aa_repeat: bool) -> CaseRecord:
-    case = Case(
-        cell="vanilla", backend="eager", mode="inference", T=length, B=B, D=H, H=H, dtype="float32", precision="ieee", aa_repeat=aa_repeat
-    )
-    return CaseRecord(case=case, status="ok", samples=samples.seconds, rounds=samples.rounds)
+def list_cases(T: int, percent: float) -> tuple[Case, ...]:
+    """Returns the cases of a size: plain work, its A/A repeat, the same work, and work with more steps."""
+    plain = Case(
+        cell="vanilla", backend=name_backend("plain"), mode="inference", T=T, B=B, D=H, H=H, dtype="float32", precision="ieee"
+    )  # fmt: skip
+    other = (plain.model_copy(update={"backend": name_backend(name)}) for name in ("same", f"{planted_slowdown.PREFIX}{percent:g}"))
+    return plain, plain.model_copy(update={"aa_repeat": True}), *other
+
+
+def name_backend(name: str) -> str:
+    return f"{planted_slowdown.__file__}:{name}"

@@ -29,8 +29,8 @@ def list_work_units(settings: Settings) -> list[WorkUnit]:
 def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:
     """Returns what remains of a work unit when a run is resumed.
 
-    If a case of a timing group is missing, the whole group is timed again, because its cases are compared round by round. Cases that
-    crashed their process or timed out are excluded.
+    If a case of a timing group is missing, or was interrupted, the whole group is timed again, because its cases are compared round by
+    round. Cases that crashed their process or timed out are excluded.
 
     Args:
         unit: The work unit.
@@ -46,7 +46,7 @@ def remaining_work(unit: WorkUnit, before: Records | None) -> WorkUnit | None:
         return None if {(case.cell, case.T) for case in unit.cases} <= known else unit
     if unit.kind in PREVIEWS:
         return None if (before.maps if unit.kind == "dynamics" else before.training) else unit
-    had = {record.case: record.status for record in before.cases}
+    had = {record.case: "skipped" if record.stopped == "interrupted" else record.status for record in before.cases}
     if all(had.get(case, "skipped") != "skipped" for case in unit.cases):
         return None
     return unit.remove_cases([case for case, status in had.items() if status in ("crashed", "timeout")])

@@ -5,8 +5,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bench.analysis.comparison import list_differences
-from bench.analysis.median_ci import median_ci
-from bench.analysis.summary import is_timed
+from bench.analysis.summary import is_timed, median_time
 from bench.errors import UsageError
 from bench.records import CaseRecord, Record, Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
@@ -134,7 +133,7 @@ def find_disagreement(one: Record, other: Record) -> tuple[str, str] | None:
     if one.status != other.status:
         return one.status, other.status
     if is_timed(one) and is_timed(other):
-        a, b = median_ci(tuple(one.samples)), median_ci(tuple(other.samples))
+        a, b = median_time(one), median_time(other)
         if a.high < b.low or b.high < a.low:
             return f"{a.value * 1e3:.3g} ms", f"{b.value * 1e3:.3g} ms"
     return None

@@ -1,25 +1,25 @@
 """Runs the work units of a run: checks every case against float64, times the cases of a group interleaved, and emits each complete
 record."""
 
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
 import torch
 
+from bench.harness.extra_measurements import measure_extras
 from bench.harness.jobs import case_label, check_key
 from bench.harness.outcome import make_case_record
 from bench.harness.settings import Settings
-from bench.harness.work_unit import PREVIEWS, WorkUnit
+from bench.harness.work_unit import PREVIEWS, Checked, WorkUnit
 from bench.measure import clock, cudnn_algorithm, environment, gate, memory, numerics, torch_flags
 from bench.measure.backends import Unsupported, Workload, build_workload
-from bench.measure.cache_flush import Flush
-from bench.measure.clock import Contestant, Interrupted, Samples, interleave, time_calls
-from bench.measure.energy import measure_energy
+from bench.measure.clock import Interrupted, Samples, interleave
 from bench.measure.failure import describe_error, is_gpu_lost, is_out_of_memory
-from bench.measure.launches import NoGraph, capture_graph, count_launches
+from bench.measure.fingerprint import explain_difference, take_fingerprint
 from bench.measure.problem import Answer, Problem, make_problem
 from bench.measure.stopwatch import Stopwatch
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
@@ -27,15 +27,12 @@ from bench.records.tolerance import find_tolerance
 from bench.studies.signals import gradient_norms
 from cells import load
 
-Emit = Callable[[Record | Environment], None]
+Emit = Callable[[Record | Environment | Checked], None]
 Tell = Callable[[str, int], None]
 """A function of what runs now, and the number of pieces of work finished since the last call."""
 
-EXTRA_SAMPLES = 5
-"""The number of samples of measurements other than the time."""
-
-ENERGY_SECONDS = 0.5
-"""The seconds of calls over which energy is measured."""
+PADDING = 2**20
+"""The most bytes that are allocated, and not used, before a build, so that its buffers lie elsewhere than those of the build before."""
 
 
 class OnCase(Protocol):
@@ -72,14 +69,14 @@ class Runner:
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
         self.rule = clock.choose_rule(self.device, settings.quick, settings.lean, settings.thorough, settings.samples)
-        self.flush: Flush | None = None
         self.watch = Stopwatch()
+        self.build = 0
         self.at: OnCase = lambda case, checking: None
         torch_flags.set_precision(settings.precision)
 
     def run_unit(self, unit: WorkUnit, at: OnCase = lambda case, checking: None) -> None:
         """Runs a unit; calls `at` with each case before it runs. Raises WorkerUnusable if this process must be replaced."""
-        self.at = at
+        self.at, self.build = at, unit.build
         if unit.kind == "machine":
             with self.watch.time_activity("constants"):
                 self.emit(environment.read_environment(self.device))
@@ -123,48 +120,65 @@ class Runner:
             self.emit(found)
 
     def time_group(self, unit: WorkUnit) -> None:
-        """Checks the cases of a group, times them interleaved, and checks them again."""
+        """Builds the cases of a group and times them interleaved. In the first build they are checked before and after; in a later one
+        their results are compared with those of the first."""
+        draw = random.Random(f"{self.settings.seed} {unit.build}")
+        self.padding = torch.empty(draw.randrange(PADDING), dtype=torch.uint8, device=self.device)
         with self.watch.time_activity("gates"):
-            entries = dict(self.checked_cases(unit))
+            entries = dict(self.checked_cases(unit, draw.sample(unit.cases, len(unit.cases))))
             before: dict[Case, list[torch.Tensor]] = {}
             for case, entry in entries.items():
                 self.at(case, False)
                 try:
                     before[case] = gate.copy_outputs(entry.work, entry.call())
+                    wrong = self.compare_with_first(unit, case, before[case])
+                    failed = self.case_record(case, "incorrect", wrong) if wrong else None
                 except Exception as error:
-                    self.emit(self.failure_record(case, error))
+                    failed = self.failure_record(case, error)
+                if failed:
+                    before.pop(case, None)
+                    self.emit(failed)
             contestants = {case: entries[case].work.make_contestant(case.mode) for case in before}
 
         def on_error(case: Case, error: Exception) -> None:
             self.tell(f"timing {unit.name}: {case_label(case)} failed", 1)
             self.emit(self.failure_record(case, error))
 
-        self.tell(f"timing {unit.name}", 0)
-        on_call = partial(self.at, checking=False)
+        self.tell(f"timing {unit.name}: build {unit.build + 1} of {self.rule.builds}", 0)
+        on_call, seed = partial(self.at, checking=False), self.settings.seed * self.rule.builds + unit.build
         try:
             with self.watch.time_activity("timing"):
-                taken = interleave(contestants, self.rule, self.settings.seed, self.device, on_call, on_error)
+                taken = interleave(contestants, self.rule, seed, self.device, on_call, on_error)
         except Interrupted as cut:
             for case, samples in cut.taken.items():
-                self.finish_case(entries[case], samples, before[case])
+                self.finish_case(entries[case], samples, before[case], extras=False)
             self.at(cut.key, False)  # if the parent did not interrupt, this case's call did
             raise
         for case, samples in taken.items():
-            self.tell(f"checking {unit.name} again: {case_label(case)}", 1)
-            self.finish_case(entries[case], samples, before.pop(case), extras=True)
+            if not unit.build:
+                self.tell(f"checking {unit.name} again: {case_label(case)}", 1)
+            self.finish_case(entries[case], samples, before.pop(case), extras=not unit.build)
 
-    def finish_case(self, entry: CheckedCase, samples: Samples, before: list[torch.Tensor], extras: bool = False) -> None:
-        """Checks a timed case again, takes its extra measurements if asked for, and emits its record."""
+    def compare_with_first(self, unit: WorkUnit, case: Case, result: list[torch.Tensor]) -> str:
+        """Emits the fingerprint of a result in the first build; in a later one, returns how it differs from that, or ""."""
+        found = take_fingerprint(result)
+        if unit.build:
+            return explain_difference(found, unit.fingerprints[case], find_tolerance(case.dtype, case.precision))
+        self.emit(Checked(case, found))
+        return ""
+
+    def finish_case(self, entry: CheckedCase, samples: Samples, before: list[torch.Tensor], extras: bool) -> None:
+        """Checks a timed case again in the first build, takes its extra measurements if asked for, and emits its record."""
         case = entry.case
         self.at(case, False)
         try:
             with self.watch.time_activity("gates"):
-                wrong = self.recheck(entry, before)
+                wrong = "" if self.build else self.recheck(entry, before)
             if wrong:
                 self.emit(self.case_record(case, "incorrect", wrong, entry.errors))
                 return
             with self.watch.time_activity("timing"):
-                found = self.extra_measurements(entry) if extras else {}
+                found = measure_extras(entry.work, case.mode, self.settings, self.device) if extras else {}
         except Exception as error:
             self.emit(self.failure_record(case, error))
         else:
@@ -183,30 +197,14 @@ class Runner:
             changed = torch_flags.restore_flags(stood)
         return wrong or changed
 
-    def extra_measurements(self, entry: CheckedCase) -> dict[str, Any]:
-        """Returns fields of a record: times with cold caches and energy if asked for; on a GPU also the time as one graph, and the
-        launches."""
-        work, mode, found = entry.work, entry.case.mode, dict[str, Any]()
-        if self.settings.lean:
-            return found
-        if self.settings.thorough:
-            self.flush = self.flush or Flush(self.device)
-            found["cold"] = time_calls(work.make_contestant(mode), self.device, EXTRA_SAMPLES, self.flush)
-            found["energy"] = measure_energy(entry.call, self.device, ENERGY_SECONDS) if mode != "backward" else None
-        if self.device.type == "cuda" and mode != "backward":
-            try:
-                found["graph"] = time_calls(Contestant(capture_graph(entry.call, self.device)), self.device, EXTRA_SAMPLES)
-            except NoGraph as reason:
-                found["no_graph"] = str(reason)
-            found["launches"] = count_launches(entry.call, self.device)
-        return found
-
-    def checked_cases(self, unit: WorkUnit) -> Iterator[tuple[Case, CheckedCase]]:
-        """Yields the cases that can run and are correct. The modes of a case share its check and its memory measurement."""
+    def checked_cases(self, unit: WorkUnit, order: Sequence[Case]) -> Iterator[tuple[Case, CheckedCase]]:
+        """Yields the cases that can run and are correct, built in an order. The modes of a case share its check and its memory
+        measurement."""
         problems: dict[tuple[str, int, int, int, int], Problem] = {}
         known: dict[tuple[object, ...], CheckedCase | CaseRecord] = {}
-        for case in unit.cases:
-            self.tell(f"checking {unit.name}: {case_label(case)}", 1)  # a failure here is due to the case before
+        for case in order:
+            if not unit.build:
+                self.tell(f"checking {unit.name}: {case_label(case)}", 1)  # a failure here is due to the case before
             self.at(case, True)
             key = (case.cell, case.T, case.B, case.D, case.H)
             if key not in problems:
@@ -232,7 +230,7 @@ class Runner:
     def build_and_check(self, case: Case, given: Problem) -> CheckedCase | CaseRecord:
         """Builds and checks a case; changed global flags of torch are restored and count as a failure."""
         stood = torch_flags.read_flags()
-        found = self.build_and_compare(case, given)
+        found = self.build_again(case, given) if self.build else self.build_and_compare(case, given)
         changed = torch_flags.restore_flags(stood)
         return self.case_record(case, "failed", changed) if changed and isinstance(found, CheckedCase) else found
 
@@ -264,6 +262,13 @@ class Runner:
         except Exception as error:
             return self.failure_record(case, error)
 
+    def build_again(self, case: Case, given: Problem) -> CheckedCase | CaseRecord:
+        """Builds a case that was checked in an earlier build."""
+        try:
+            return CheckedCase(case, build_workload(case.backend, given, case.input_product), Errors(output=0.0), 0.0, None, Answer([], {}))
+        except Exception as error:
+            return self.failure_record(case, error)
+
     def failure_record(self, case: Case, error: Exception) -> CaseRecord:
         """Returns the record of a case that raised. Raises WorkerUnusable if the GPU is lost."""
         if is_gpu_lost(self.device):
@@ -275,6 +280,7 @@ class Runner:
         self.emit(
             self.case_record(
                 entry.case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, stopped=taken.stopped,
+                builds=[self.build] * len(taken.seconds),
                 host=taken.host, readings=taken.readings, memory=entry.memory, build_seconds=entry.build_seconds,
                 numerics=numerics.describe_numerics(entry.case, entry.work), **extras,
             )

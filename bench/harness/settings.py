@@ -33,6 +33,7 @@ class Settings:
         lean: Only the time of whole layers, with few samples.
         samples: The samples of each case; 0 for as many as the rule of the device asks for.
         against: A backend that the report also compares with; "" for none.
+        slow_up_to: The longest T at which backends that step in Python are measured; 0 for all.
     """
 
     cells: tuple[str, ...]
@@ -53,3 +54,4 @@ class Settings:
     lean: bool = False
     samples: int = 0
     against: str = ""
+    slow_up_to: int = 0

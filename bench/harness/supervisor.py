@@ -3,14 +3,17 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from bench.harness.experiment import RunStopped
 from bench.harness.jobs import remaining_work
 from bench.harness.outcome import make_case_record
-from bench.harness.work_unit import PREVIEWS, WorkUnit
+from bench.harness.work_unit import PREVIEWS, Checked, WorkUnit
 from bench.harness.worker import Progress, UnitDone, Worker, WorkerDied, WorkerFailed
+from bench.measure.fingerprint import Fingerprint
 from bench.records import Case, CaseRecord, Environment, Record, Records
+from bench.records.case_record import join_builds
 
 TRIES = 3
 """The number of processes that may die in a row without a current case; then the machine is at fault."""
@@ -26,6 +29,7 @@ class Supervisor:
     Args:
         worker: The worker process.
         tell: Receives what runs now, "" if unchanged, and the number of finished pieces.
+        builds: How often the cases of a timing group are built anew and timed.
 
     Attributes:
         spent: Seconds by activity.
@@ -33,8 +37,10 @@ class Supervisor:
         failed: Lines about failed units that have no cases.
     """
 
-    def __init__(self, worker: Worker, tell: Callable[[str, int], None]):
-        self.worker, self.tell = worker, tell
+    def __init__(self, worker: Worker, tell: Callable[[str, int], None], builds: int = 1):
+        self.worker, self.tell, self.builds = worker, tell, builds
+        self.timed: dict[Case, list[CaseRecord]] = {}
+        self.fingerprints: dict[Case, Fingerprint] = {}
         self.spent: dict[str, float] = {}
         self.timing = False
         self.skipped: list[WorkUnit] = []
@@ -71,15 +77,26 @@ class Supervisor:
             emit(make_case_record(case, "skipped", "left out: the budget was spent"))
 
     def run_unit(self, unit: WorkUnit, emit: Callable[[Any], None]) -> None:
-        """Runs a unit until all its cases have a record.
+        """Runs a unit until all its cases have a record: a timing group once for each build, in a new process where that is feasible."""
+        self.timed, self.fingerprints = {}, {}
+        for build in range(self.builds if unit.kind == "timing group" else 1):
+            if build:
+                self.worker.renew()
+            unit = self.run_build(replace(unit, build=build, fingerprints=self.fingerprints), emit)
+            if not unit.cases:
+                break
+        self.emit_timed(emit)
 
-        A case that ends its process, or exceeds its time, is recorded. The unit then runs again without this case and without those that
+    def run_build(self, unit: WorkUnit, emit: Callable[[Any], None]) -> WorkUnit:
+        """Runs one build of a unit, and returns the unit without the cases that failed.
+
+        A case that ends its process, or exceeds its time, is recorded. The build then runs again without this case and without those that
         have failed.
         """
         deaths, failed = 0, list[Case]()
 
         def keep(line: Any) -> None:
-            emit(line)
+            self.keep(line, emit)
             if isinstance(line, CaseRecord) and line.status != "ok":
                 failed.append(line.case)
 
@@ -87,17 +104,38 @@ class Supervisor:
             try:
                 for message in self.worker.run_unit(unit):
                     self.on_message(message, keep)
-                return
+                return unit.remove_cases(failed)
             except WorkerDied as end:
                 deaths = 0 if end.cases else deaths + 1
                 for case in end.cases:
-                    emit(make_case_record(case, "timeout" if end.late else "crashed", str(end)))
+                    self.keep(make_case_record(case, "timeout" if end.late else "crashed", str(end)), emit)
                 unit = unit.remove_cases([*end.cases, *failed])
                 if unit.kind in PREVIEWS:
                     self.failed.append(f"{unit.name}: {end}")
-                    return
+                    break
                 if deaths == TRIES:
+                    self.emit_timed(emit)
                     raise NoWorker(f"{unit.name}: {end}, {TRIES} times in a row, before a case was begun") from None
+        return unit
+
+    def keep(self, line: Any, emit: Callable[[Any], None]) -> None:
+        """Keeps the times of a case until all builds are timed, and emits any other record. A build that runs again counts once, a case
+        that fails in a later build has failed."""
+        if isinstance(line, Checked):
+            self.fingerprints[line.case] = line.fingerprint
+        elif isinstance(line, CaseRecord) and line.status == "ok":
+            before = [record for record in self.timed.get(line.case, []) if record.builds != line.builds]
+            self.timed[line.case] = [*before, line]
+        else:
+            if isinstance(line, CaseRecord):
+                self.timed.pop(line.case, None)
+            emit(line)
+
+    def emit_timed(self, emit: Callable[[Any], None], **changes: Any) -> None:
+        """Emits the records of the timed cases, each with the samples of all its builds."""
+        for records in self.timed.values():
+            emit(join_builds(records).model_copy(update=changes))
+        self.timed = {}
 
     def on_message(self, message: Any, emit: Callable[[Any], None]) -> None:
         """Handles a message of the process; None means that there was none."""
@@ -120,4 +158,5 @@ class Supervisor:
         """
         for message in self.worker.drain():
             if not isinstance(message, (Progress, UnitDone, WorkerFailed, Environment)):
-                emit(message)
+                self.keep(message, emit)
+        self.emit_timed(emit, stopped="interrupted")

@@ -1,9 +1,10 @@
 """Defines the work unit: the amount of work that the worker process gets at a time."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from bench.measure.fingerprint import Fingerprint
 from bench.records import Case
 
 Kind = Literal["machine", "check", "gradients", "dynamics", "learning", "timing group"]
@@ -20,11 +21,15 @@ class WorkUnit:
             norms of a case, "dynamics" and "learning" preview a study, and "timing group" times its cases interleaved.
         name: A line for progress.
         cases: The cases; none for "machine" and previews.
+        build: The build that is timed, from 0: the cases of a timing group are built anew several times.
+        fingerprints: The results of the first build, by case.
     """
 
     kind: Kind
     name: str
     cases: tuple[Case, ...] = ()
+    build: int = 0
+    fingerprints: Mapping[Case, Fingerprint] = field(default_factory=dict)
 
     @property
     def pieces(self) -> int:
@@ -38,3 +43,11 @@ class WorkUnit:
             cases: The cases to remove.
         """
         return replace(self, cases=tuple(case for case in self.cases if case not in cases))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A message: a case passed its checks in the first build, and its result is this."""
+
+    case: Case
+    fingerprint: Fingerprint

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.harness.jobs import check_key
 from bench.harness.settings import Settings
-from bench.harness.work_unit import WorkUnit
+from bench.harness.work_unit import Checked, WorkUnit
 from bench.records import Case, Environment, Record
 
 POLL_SECONDS = 0.5
@@ -62,7 +62,7 @@ class WorkerFailed:
     fault: bool = False
 
 
-Message = Progress | UnitDone | WorkerFailed | Record | Environment
+Message = Progress | UnitDone | WorkerFailed | Checked | Record | Environment
 
 
 class WorkerDied(Exception):
@@ -92,7 +92,8 @@ class Worker:
 
     def start(self) -> None:
         """Starts the process."""
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["bench.harness.runner"])  # torch is imported once; no thread runs, and no GPU is touched
         self.pipe, theirs = context.Pipe()
         self.mark = context.RawArray("d", [-1.0, time.monotonic(), 0.0])
         self.process = context.Process(target=worker_main, args=(self.settings, theirs, self.mark), daemon=True)
@@ -103,6 +104,13 @@ class Worker:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         theirs.close()
+
+    def renew(self) -> None:
+        """Replaces the process before the next build: code and data then lie elsewhere. On a GPU it stays, since a new one would load
+        all kernels again."""
+        if self.settings.device == "cpu":
+            self.kill()
+            self.start()
 
     def run_unit(self, unit: WorkUnit) -> Iterator[Message | None]:
         """Yields the messages of the process until the unit is done, and None from time to time while there are none. The process waits

@@ -1,17 +1,13 @@
 """Times calls: the calls of one size are interleaved in random order until each has enough samples."""
 
 import gc
-import math
 import random
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from statistics import median
 from typing import Any, TypeVar
 
 import torch
-from scipy.special import bdtr
 
 from bench.measure.conditions import read_conditions
 from bench.records import Reading, Stop
@@ -44,59 +40,43 @@ class Samples:
     readings: list[Reading] = field(default_factory=list)
     stopped: Stop = ""
 
-    @property
-    def ci_half_width(self) -> float:
-        """Returns half the width of the median's 95% interval, divided by the median; infinity below six samples.
-
-        The interval is that of order statistics, which needs no resampling (Conover 1999, Practical Nonparametric Statistics, §3.2).
-        """
-        ordered, n = sorted(self.seconds), len(self.seconds)
-        rank = _rank(n)
-        return (ordered[n - rank] - ordered[rank - 1]) / (2 * median(ordered)) if rank else math.inf
-
-
-@cache
-def _rank(n: int) -> int:
-    """Returns r such that the r-th smallest and r-th largest of n samples enclose the median with probability 95%; 0 if no r does."""
-    return next((r for r in range(n) if bdtr(r, n, 0.5) >= 0.025), 0)
-
 
 @dataclass(frozen=True)
 class Rule:
-    """Decides when a contestant has enough samples.
+    """Decides how often a contestant is built anew, and how many calls of each build are timed.
 
-    It stops after at least `fewest` samples, when the median is known to ± `target` of itself, `seconds` were spent, or there are `most`.
+    Attributes:
+        fewest: The fewest calls of a build.
+        most: The most calls of a build.
+        seconds: The seconds of calls after which a build has enough.
+        builds: The number of builds. It is fixed, since an interval over builds is right only if their number doesn't depend on them.
     """
 
-    fewest: int = 5
-    most: int = 50
-    seconds: float = 0.05
-    target: float = 0.02
+    fewest: int = 1
+    most: int = 8
+    seconds: float = 0.01
+    builds: int = 9
 
     def find_stop_reason(self, samples: Samples) -> Stop:
-        """Returns "precise", "time" or "count" if sampling ends, or "" if it continues."""
+        """Returns "time" or "count" if a build has enough samples, or "" if it continues."""
         n = len(samples.seconds)
         if n < self.fewest:
             return ""
-        if samples.ci_half_width <= self.target:
-            return "precise"
         return "time" if sum(samples.seconds) >= self.seconds else "count" if n >= self.most else ""
 
 
-LEAN = Rule(fewest=10, most=20, seconds=0.1, target=0.005)
-QUICK = Rule(fewest=3, most=5, seconds=0.1)
-THOROUGH = Rule(fewest=20, most=100, seconds=0.5, target=0.01)
-RULES = {"cpu": Rule(fewest=5, most=50, seconds=0.05, target=0.02), "cuda": Rule(fewest=10, most=100, seconds=0.25, target=0.005)}
+LEAN = Rule(most=3, builds=6)
+QUICK = Rule(most=3, builds=2)
+THOROUGH = Rule(fewest=3, most=12, seconds=0.05, builds=12)
+RULES = {"cpu": Rule(), "cuda": Rule(fewest=2, most=12, seconds=0.03)}
 
 
 def choose_rule(device: torch.device, quick: bool, lean: bool, thorough: bool, samples: int = 0) -> Rule:
-    """Returns the sampling rule of a run. If `samples` isn't 0, every contestant has as many. Otherwise QUICK and LEAN apply on every
-    device, THOROUGH on a CPU only: a GPU always has its own rule."""
-    if samples:
-        return Rule(fewest=samples, most=samples)
-    if quick or lean:
-        return QUICK if quick else LEAN
-    return THOROUGH if thorough and device.type == "cpu" else RULES[device.type]
+    """Returns the sampling rule of a run. QUICK and LEAN apply on every device, THOROUGH on a CPU only: a GPU has its own rule. If
+    `samples` isn't 0, every build has as many calls."""
+    slow = THOROUGH if thorough and device.type == "cpu" else RULES[device.type]
+    rule = QUICK if quick else LEAN if lean else slow
+    return Rule(fewest=samples, most=samples, builds=rule.builds) if samples else rule
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -108,67 +88,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, taken: Mapping[Any, Samples], key: Any):
         super().__init__()
         self.taken, self.key = taken, key
-
-
-def interleave(
-    contestants: Mapping[Key, Contestant], rule: Rule, seed: int, device: torch.device,
-    on_turn: Callable[[Key], None], on_error: Callable[[Key, Exception], None],
-) -> dict[Key, Samples]:  # fmt: skip
-    """Times every contestant: one call per round, in an order drawn anew for each round. The garbage collector is off meanwhile.
-
-    Args:
-        contestants: The calls, by key.
-        rule: Decides when a contestant has enough samples.
-        seed: Seeds the order of the calls.
-        device: The device that the calls run on.
-        on_turn: Called with a key before its call, outside the timed window.
-        on_error: Called with the key and the error of a contestant that raised. It takes no further part.
-
-    Returns:
-        The samples of every contestant that did not raise.
-
-    Raises:
-        Interrupted: Ctrl-C was pressed; it replaces KeyboardInterrupt.
-    """
-    taken: dict[Key, Samples] = {key: Samples() for key in contestants}
-    waiting = list(contestants)
-    order = random.Random(seed)
-    number = 0
-    gc.collect()
-    gc.disable()
-    try:
-        while waiting:
-            for key in order.sample(waiting, len(waiting)):
-                on_turn(key)
-                try:
-                    take_sample(contestants[key], device, number, taken[key])
-                except Exception as error:
-                    waiting.remove(key)
-                    del taken[key]
-                    on_error(key, error)
-                    continue
-                taken[key].stopped = rule.find_stop_reason(taken[key])
-                if taken[key].stopped:
-                    waiting.remove(key)
-            number += 1
-    except KeyboardInterrupt:
-        for other in waiting:
-            taken[other].stopped = "interrupted"
-        raise Interrupted({key: samples for key, samples in taken.items() if len(samples.seconds) >= rule.fewest}, key) from None
-    finally:
-        gc.enable()
-    return taken
-
-
-def take_sample(contestant: Contestant, device: torch.device, number: int, taken: Samples) -> None:
-    """Times one call and, on a GPU, reads its state afterwards."""
-    contestant.setup()
-    spent, host = time_once(contestant.call, device)
-    taken.seconds.append(spent)
-    taken.rounds.append(number)
-    if device.type == "cuda":
-        taken.host.append(host)
-        taken.readings += filter(None, [read_conditions(device)])
 
 
 def time_once(call: Callable[[], object], device: torch.device) -> tuple[float, float]:
@@ -193,6 +112,72 @@ def time_once(call: Callable[[], object], device: torch.device) -> tuple[float, 
     call()
     spent = time.perf_counter() - begin
     return spent, spent
+
+
+Timer = Callable[[Callable[[], object], torch.device], tuple[float, float]]
+
+
+def interleave(
+    contestants: Mapping[Key, Contestant], rule: Rule, seed: int, device: torch.device,
+    on_turn: Callable[[Key], None], on_error: Callable[[Key, Exception], None], timer: Timer = time_once,
+) -> dict[Key, Samples]:  # fmt: skip
+    """Times every contestant of one build: one call per round, in an order drawn anew for each round. The garbage collector is off
+    meanwhile.
+
+    Args:
+        contestants: The calls, by key.
+        rule: Decides when a contestant has enough samples.
+        seed: Seeds the order of the calls.
+        device: The device that the calls run on.
+        on_turn: Called with a key before its call, outside the timed window.
+        on_error: Called with the key and the error of a contestant that raised. It takes no further part.
+        timer: Times a call. A simulation has its own.
+
+    Returns:
+        The samples of every contestant that did not raise.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed; it replaces KeyboardInterrupt.
+    """
+    taken: dict[Key, Samples] = {key: Samples() for key in contestants}
+    waiting = list(contestants)
+    order = random.Random(seed)
+    number = 0
+    gc.collect()
+    gc.disable()
+    try:
+        while waiting:
+            for key in order.sample(waiting, len(waiting)):
+                on_turn(key)
+                try:
+                    take_sample(contestants[key], device, number, taken[key], timer)
+                except Exception as error:
+                    waiting.remove(key)
+                    del taken[key]
+                    on_error(key, error)
+                    continue
+                taken[key].stopped = rule.find_stop_reason(taken[key])
+                if taken[key].stopped:
+                    waiting.remove(key)
+            number += 1
+    except KeyboardInterrupt:
+        for other in waiting:
+            taken[other].stopped = "interrupted"
+        raise Interrupted({key: samples for key, samples in taken.items() if len(samples.seconds) >= rule.fewest}, key) from None
+    finally:
+        gc.enable()
+    return taken
+
+
+def take_sample(contestant: Contestant, device: torch.device, number: int, taken: Samples, timer: Timer) -> None:
+    """Times one call and, on a GPU, reads its state afterwards."""
+    contestant.setup()
+    spent, host = timer(contestant.call, device)
+    taken.seconds.append(spent)
+    taken.rounds.append(number)
+    if device.type == "cuda":
+        taken.host.append(host)
+        taken.readings += filter(None, [read_conditions(device)])
 
 
 def time_fastest(call: Callable[[], object], device: torch.device, samples: int) -> float:

@@ -1,5 +1,6 @@
 """A case to measure, and its outcome."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt
@@ -10,7 +11,7 @@ Status = Literal["ok", "verified", "unsupported", "incorrect", "oom", "timeout",
 FAILURES = ("incorrect", "oom", "timeout", "crashed", "failed")
 Mode = Literal["training", "inference", "backward"]
 Stop = Literal["", "precise", "time", "count", "interrupted"]
-"""Why sampling ended: the interval of the median was narrow enough ("precise"), or the allowed time or number of samples was used up."""
+"""Why sampling ended: the allowed time or number of calls was used up or, up to schema 4, the median's interval was narrow ("precise")."""
 
 
 class Case(Model):
@@ -156,7 +157,8 @@ class CaseRecord(Model):
         reason: Why the status is not "ok"; for "verified", where and at which size the case was checked.
         errors: The errors against float64.
         samples: Seconds per call, in the order measured.
-        rounds: The interleaved round of each sample.
+        rounds: The interleaved round of each sample; they begin anew in each build.
+        builds: The build that each sample belongs to. Up to schema 4 a case was built once, and this is empty.
         stopped: Why sampling ended.
         cold: Seconds of calls with overwritten caches.
         host: On a GPU, the seconds until each call returned to the host.
@@ -183,6 +185,7 @@ class CaseRecord(Model):
     errors: Errors | None = None
     samples: list[Seconds] = Field(default_factory=list)
     rounds: list[int] = Field(default_factory=list)
+    builds: list[int] = Field(default_factory=list)
     stopped: Stop = ""
     cold: list[Seconds] = Field(default_factory=list)
     host: list[Seconds] = Field(default_factory=list)
@@ -200,3 +203,22 @@ class CaseRecord(Model):
     unit: str = ""
     lower_bound: LowerBound | None = None
     numerics: Numerics | None = None
+
+    @property
+    def by_build(self) -> dict[int, dict[int, float]]:
+        """Returns the seconds by build and round. Without builds every call counts as one."""
+        rounds = self.rounds or list(range(len(self.samples)))
+        found: dict[int, dict[int, float]] = {}
+        for build, number, seconds in zip(self.builds or rounds, rounds, self.samples, strict=False):
+            found.setdefault(build, {})[number] = seconds
+        return found
+
+
+def join_builds(records: Sequence[CaseRecord]) -> CaseRecord:
+    """Joins the records of one case, which differ in their builds. All that is measured once is that of the first."""
+    joined = {name: [value for record in records for value in getattr(record, name)] for name in SAMPLED}
+    return records[0].model_copy(update=joined)
+
+
+SAMPLED = ("samples", "rounds", "builds", "host", "readings")
+"""The fields of a record that have a value for each sample."""

@@ -1,24 +1,26 @@
 """Describes how each kind of measurement is made. A run writes these texts into its first line, and its report repeats them from there.
 
-Records of schemas 1 to 4 have none: they were measured as `METHODS` says. What measures in another way from schema 5 on has a text of its
-own, beside its code, and this one stays.
+Records of schemas 1 to 4 have none: they were measured as EARLIER says.
 """
 
 METHODS = {
     "cases": """\
 - Before a backend is timed at a size, its outputs, final states and all gradients at that size are compared with the equations in
-  float64. The error of a tensor is max|Δ| / max|reference|. A backend whose error is too large gets the status "incorrect" and no time.
+  float64, with the branches that the backend took at kinks. The error of a tensor is max|Δ| / max|reference|. A backend whose error is too
+  large gets the status "incorrect" and no time.
 - "verified": Triton's interpreter ran the kernel on the CPU at a small size, and it passed this check. The status says nothing about
   speed.
-- After a warm-up, the backends of one T, or of one size in a suite, are interleaved: each gets one call per round, in a new random order
-  each round, with the garbage collector off. A call is timed until its work on the device ends. A GPU is kept busy for about 2 ms before
-  each call, so that the host runs ahead of it as in a training loop. Inputs, initial states, weights and upstream gradients are random
-  tensors in memory.
+- A case is built anew several times, on a CPU in a new process, and each build is timed. After a warm-up, the backends of one T, or of one
+  size in a suite, are interleaved: each gets one call per round, in a new random order each round, with the garbage collector off. A call
+  is timed until its work on the device ends. A GPU is kept busy for about 2 ms before each call, so that the host runs ahead of it as in
+  a training loop. Inputs, initial states, weights and upstream gradients are random tensors in memory.
 - Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
   all trainable parameters.
 - Some cases are measured twice under two names (A/A).
+- The constants (see Environment) are the fastest of several measurements at the start and the end of the run.
 - Memory is measured in separate passes, in MiB (2^20 bytes). Saved: what autograd keeps between forward and backward, each storage
-  counted once, without weights and inputs. Peak: the highest allocation during a step minus the allocation before it.""",
+  counted once, without weights and inputs; on a CPU under Linux, what of it lies in memory. Peak: the highest allocation during a step
+  minus the allocation before it.""",
     "waves": """\
 - Waves: a cell update is one point of the grid, of one sequence, in one time step. A call has T·B·H of them. Its time includes the input
   projection. torch.nn has no layer for waves, so they are compared with a loop over torch's conv2d, as wavetorch runs them.""",
@@ -61,3 +63,21 @@ METHODS = {
   its cores.""",
 }
 """How a kind of records is measured, as markdown. The kinds are those of `Records`, and "waves" are cases."""
+
+EARLIER = METHODS | {
+    "cases": """\
+- Before a backend is timed at a size, its outputs, final states and all gradients at that size are compared with the equations in
+  float64. The error of a tensor is max|Δ| / max|reference|. A backend whose error is too large gets the status "incorrect" and no time.
+- "verified": Triton's interpreter ran the kernel on the CPU at a small size, and it passed this check. The status says nothing about
+  speed.
+- After a warm-up, the backends of one T, or of one size in a suite, are interleaved: each gets one call per round, in a new random order
+  each round, with the garbage collector off. A call is timed until its work on the device ends. A GPU is kept busy for about 2 ms before
+  each call, so that the host runs ahead of it as in a training loop. Inputs, initial states, weights and upstream gradients are random
+  tensors in memory.
+- Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
+  all trainable parameters.
+- Some cases are measured twice under two names (A/A).
+- Memory is measured in separate passes, in MiB (2^20 bytes). Saved: what autograd keeps between forward and backward, each storage
+  counted once, without weights and inputs. Peak: the highest allocation during a step minus the allocation before it."""
+}
+"""The same for schemas 1 to 4."""

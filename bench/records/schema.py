@@ -6,8 +6,8 @@ from bench.records.backend_table import translate_name
 
 SCHEMA = 5
 """2: A/A repeats, stop reasons, numerics, GPU conditions, wall time by activity. 3: versions of packages. 4: the backend `persistent`, and
-the names below. 5: what was planned, an end for every kind of run, how it was measured, baselines measured on the test data. All older
-versions are read."""
+the names below. 5: several builds of a case, what was planned, an end for every kind of run, how it was measured, baselines measured on the
+test data. All older versions are read."""
 
 CASE_NAMES = {"stands_for": "matched_params_of", "control": "aa_repeat"}
 RECORD_NAMES = {"demand": "lower_bound", "work": "numerics"}

@@ -114,7 +114,7 @@ class Grid:
         return peer is not None and not is_comparable(record, peer)
 
     def compare_with(self, record: CaseRecord, peer: CaseRecord | None) -> Speed | None:
-        return compare_cases(record, peer, self.noise.margin) if peer else None
+        return compare_cases(record, peer, self.noise) if peer else None
 
     def mark_fastest(self, row: Row) -> dict[str, str]:
         """Returns marks by backend: the fastest one by its median, and those that are not significantly slower; {} if there is nothing to

@@ -7,18 +7,18 @@ from typing import Any
 
 from bench.analysis.median_ci import find_outliers
 from bench.analysis.summary import CaseIndex, find_peers, is_timed, median_time
-from bench.analysis.verdict import Speed, compare_cases, measure_noise
+from bench.analysis.verdict import Noise, Speed, compare_cases, measure_noise
 from bench.records import CaseRecord, Records
 
 
 def list_case_rows(records: Records) -> list[dict[str, Any]]:
     """Returns a row per case, including A/A repeats."""
     cases = CaseIndex.from_records(records.cases)
-    margin = measure_noise(records.cases).margin
-    return [make_case_row(record, cases, margin) for record in records.cases]
+    noise = measure_noise(records.cases)
+    return [make_case_row(record, cases, noise) for record in records.cases]
 
 
-def make_case_row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[str, Any]:
+def make_case_row(record: CaseRecord, cases: CaseIndex, noise: Noise) -> dict[str, Any]:
     case, known = record.case, is_timed(record)
     peer = find_peers(cases, case).first if known and case.backend != "vendor" and not case.aa_repeat else None
     t = median_time(record) if known else None
@@ -29,7 +29,7 @@ def make_case_row(record: CaseRecord, cases: CaseIndex, margin: float) -> dict[s
         "samples": len(record.samples), "outliers": len(find_outliers(record.samples)), "stopped": record.stopped,
         "median_s": t and t.value, "low_s": t.low if t and t.bounded else None, "high_s": t.high if t and t.bounded else None,
         "peer": f"{peer.case.backend} {peer.case.cell}" if peer else "",
-        **list_speed_fields(compare_cases(record, peer, margin) if peer else None),
+        **list_speed_fields(compare_cases(record, peer, noise) if peer else None),
         "output_error": errors and errors.output, "gradient_error": errors and errors.gradient, "worst_gradient": errors and errors.worst,
         "cold_s": find_median(record.cold), "graph_s": find_median(record.graph), "host_s": find_median(record.host),
         "launches": record.launches, "energy_j": record.energy,

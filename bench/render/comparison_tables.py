@@ -32,7 +32,7 @@ PLACES: tuple[tuple[Column, Callable[[Case], Any]], ...] = (
     (make_word_column("precision"), lambda case: case.precision),
 )
 """The columns that describe a case."""
-TITLES: dict[Verdict, str] = {"slower": "Slower", "faster": "Faster", "ambiguous": "Inconclusive", "tie": "Ties"}
+TITLES: dict[Verdict, str] = {"slower": "Slower", "faster": "Faster", "ambiguous": "Inconclusive", "tie": "Ties", "unstable": "Unstable"}
 SPEEDS = (
     Column("A, ms", "a_time", "ms", format_ms), Column("B, ms", "b_time", "ms", format_ms),
     Column("B's speed", "speedup", "", format_speed_interval),

@@ -12,7 +12,8 @@ MIB = 2**20
 NONE = "–"
 OTHER = "no ratio"
 BELOW = "!"
-SIGNS: dict[Verdict, str] = {"faster": "", "slower": "", "tie": "≈", "ambiguous": "?"}
+SIGNS: dict[Verdict, str] = {"faster": "", "slower": "", "tie": "≈", "ambiguous": "?", "unstable": ""}
+UNSTABLE = "unstable"
 MODES = {"training": "Training", "inference": "Inference", "backward": "Backward pass"}
 
 
@@ -48,8 +49,8 @@ def format_mib(count: float) -> str:
 
 
 def format_speed(speed: Speed) -> str:
-    """Returns a ratio of speeds, with ≈ for a tie and ? for an inconclusive result."""
-    return f"{SIGNS[speed.verdict]}{format_factor(speed.ratio.value)}"
+    """Returns a ratio of speeds, with ≈ for a tie and ? for an inconclusive result; UNSTABLE if the times of the two contradict it."""
+    return UNSTABLE if speed.verdict == "unstable" else f"{SIGNS[speed.verdict]}{format_factor(speed.ratio.value)}"
 
 
 def format_factor(value: float) -> str:
@@ -67,7 +68,9 @@ def format_ratio(value: float) -> str:
 
 def format_speed_interval(speed: Speed) -> str:
     """Returns a ratio of speeds with its 95% interval."""
-    return format_speed(speed) + (format_interval(speed.ratio) or f" ({count_noun(speed.ratio.n, 'sample')})")
+    if speed.verdict == "unstable":
+        return UNSTABLE
+    return format_speed(speed) + (format_interval(speed.ratio) or f" ({count_noun(speed.ratio.n, 'build')})")
 
 
 def format_interval(ratio: Estimate) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+from bench.analysis.median_ci import FEWEST
 from bench.analysis.summary import HOST_SHARE
 from bench.analysis.verdict import NOISE, WIDEST
 from bench.render.case_grid import FASTEST, HOST, TIED
@@ -14,6 +15,7 @@ TERMS = {
     r"±\d": "± is half the width of the 95% interval.",
     f"[{FASTEST}{TIED}]": f"{FASTEST} marks the fastest backend of a row, {TIED} a backend that is not significantly slower.",
     r"[≈?]\d": f"{VERDICTS}.",
+    r"\bunstable\b": "Unstable: the ratio of the two times contradicts the ratio of paired calls, so neither is shown as a speedup.",
     HOST: f"{HOST} marks a host-bound time: the CPU issued the work more slowly than the GPU executed it.",
     r"[×\d] gru\b": 'A cell that torch.nn lacks is compared with torch.nn\'s gru of the same H: "gru" follows its speedup.',
     r"gru_reset_before": (
@@ -43,13 +45,16 @@ TERMS = {
 ANALYSIS = """\
 - A time is host-bound ({mark}) if the host takes longer than its head start on a GPU, and the excess is more than {host} of the time: the
   CPU set that time, and one CUDA graph of the call would shorten it.
-- A time is the median of its samples, outliers included. A speedup is the median of the ratio of two times over the rounds in which both
-  were timed. Intervals are 95% percentile bootstrap intervals of the median. With fewer than five samples there is none. The interval of
-  a mean speedup reaches from the mean of its cases' low ends to that of their high ends.
+- A time is the median over the builds of the median of a build's calls, outliers included. A speedup is the median over the builds of the
+  median ratio over the rounds in which both cases were timed. Intervals are 95% intervals of order statistics over the builds; with fewer
+  than {fewest} there is none. That of a speedup is widened if the times of neighbouring builds resemble each other. Runs up to schema 4
+  built a case once: there every call counts as a build, and what a build adds is in no interval. The interval of a mean speedup reaches
+  from the mean of its cases' low ends to that of their high ends.
 - The largest difference between the medians of an A/A pair is the noise floor of the run. The margin is the noise floor, but at least
-  {noise}. A speedup is *ambiguous* (?) if a GPU throttled its clock or there are fewer than five rounds; *faster* or *slower* if its
-  median is outside the margin and its interval excludes 1; a *tie* (≈) if its median is inside the margin and its interval within
-  {widest} of 1; otherwise ambiguous. Cases whose work or numerics differ are never compared.
+  {noise}. A speedup is *unstable* if the ratio of the two times lies outside its interval; *ambiguous* (?) if a GPU throttled its clock or
+  there are fewer than {fewest} builds; *faster* or *slower* if its median is outside the margin and its interval excludes 1; a *tie* (≈) if
+  its median is inside the margin and its interval within {widest} of 1; otherwise ambiguous. Cases whose work or numerics differ are never
+  compared.
 - The share of sgemm is the flop/s of the case divided by those of torch's own float32 product of large matrices, measured in the same
   run. Training counts as three times the forward flops.
 - The hardware lower bound of a case is the longest of three times. They can overlap, so they are not added. Products: the flops of the
@@ -69,4 +74,4 @@ def define_terms(text: str) -> list[str]:
 
 def describe_analysis() -> str:
     """Returns how the numbers of a report are computed from timed cases."""
-    return ANALYSIS.format(noise=f"{NOISE:.0%}", widest=f"{WIDEST:.0%}", host=f"{HOST_SHARE:.0%}", mark=HOST)
+    return ANALYSIS.format(noise=f"{NOISE:.0%}", widest=f"{WIDEST:.0%}", host=f"{HOST_SHARE:.0%}", mark=HOST, fewest=FEWEST)

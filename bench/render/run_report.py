@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.analysis.summary import is_timed
 from bench.analysis.verdict import measure_noise
 from bench.records import Case, CaseRecord, Environment, Records
-from bench.records.methods import METHODS
+from bench.records.methods import EARLIER
 from bench.render import (
     chaos_report,
     csv_tables,
@@ -137,7 +137,7 @@ def list_parts(records: Records) -> list[Part]:
 
 def describe_terms(parts: Sequence[Part], records: Records, timing: bool) -> list[Part]:
     """Returns the section of terms and methods: how the run was measured, in the words of its record, and what is computed from that."""
-    known = records.run.method or METHODS
+    known = records.run.method or EARLIER
     kinds = [*(["cases"] if timing else []), *(["waves"] if wave_report.make_tables(records.cases) else [])]
     kinds += [kind for kind in known if kind not in ("cases", "waves") and getattr(records, kind, True)]
     methods = [known[kind] for kind in kinds if kind in known]

@@ -13,12 +13,12 @@ from bench.render.tables import ERRORS, list_case, list_errors
 def make_tables(cases: Sequence[CaseRecord]) -> list[Table]:
     """Returns the table of waves, or [] if none were timed."""
     found = [r for r in cases if r.unit and is_timed(r) and r.case.input_product and not r.case.aa_repeat]
-    margin = measure_noise(cases).margin
+    noise = measure_noise(cases)
     rows = []
     for record in sorted(found, key=lambda r: (r.case.cell, list(MODES).index(r.case.mode), r.case.T, r.case.H, r.case.backend)):
         case = record.case
         peer = next((r for r in found if r.case == case.model_copy(update={"backend": "conv2d"})), None)
-        speed = compare_cases(record, peer, margin) if peer and peer is not record else None
+        speed = compare_cases(record, peer, noise) if peer and peer is not record else None
         against = speed or (None if peer is record else explain_no_ratio(record, peer))
         cell, backend, *sizes = list_case(record)
         rows.append([cell, backend, MODES[case.mode], *sizes, updates_per_second(record) or 0.0, against, list_errors(record)[0]])
