@@ -18,6 +18,7 @@ from bench.measure.problem import Answer, Problem
 from bench.measure.scan_peers import SCANS
 from bench.measure.torchrecurrent_cells import PEERS
 from bench.records import Mode
+from cells.grammar.torch_equivalent import KEYS
 from kernels import RNN
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
@@ -136,7 +137,11 @@ def load_user_backend(name: str) -> Callable[[Problem], Workload]:
 def build_rnn(backend: str, problem: Problem) -> Workload:
     """Builds `kernels.RNN` on one of its schedules (with low memory if the name ends in "-low"), or the eager reference."""
     rnn = make_layer(backend, problem)
-    return wrap(problem, lambda x, states, _: unpack_result(rnn(x, pack_states(states))), rnn.weights())
+    tensors = rnn.tensors()
+    return Workload(
+        problem, lambda inputs, states: unpack_result(rnn(inputs[0], pack_states(states))), [requires_grad_copy(problem.x)],
+        list(tensors.values()), lambda gradients: rnn.gradients_of_weights(dict(zip(tensors, gradients, strict=True))),
+    )  # fmt: skip
 
 
 def wrap(problem: Problem, forward: Forward, weights: dict[str, Tensor]) -> Workload:
@@ -156,9 +161,7 @@ def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None)
     chosen: dict[str, Any] = {"backend": name, "memory": memory or "full", "device": problem.device, "dtype": dtype or problem.dtype}
     rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
     rnn.exclude_torch_operator = True
-    with torch.no_grad():
-        for name, parameter in rnn.weights().items():
-            parameter.copy_(problem.weights[name])
+    rnn.set_weights(problem.weights)
     return rnn
 
 
@@ -206,8 +209,11 @@ def build_vendor(problem: Problem) -> Workload:
         raise Unsupported("torch.nn has no such cell")
     module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)
     flatten_weights(module)
-    twin.write(problem.weights, module)
-    names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
+    module.load_state_dict({f"{key}_l0": value for key, value in twin.pack(problem.weights).items()})
+
+    def name_gradients(gradients: list[Tensor]) -> dict[str, Tensor]:
+        packed = dict(zip(KEYS, gradients, strict=True))
+        return {name: twin.rows_of(name, packed)[0] for name in problem.weights}
 
     def forward(inputs: list[Tensor], states: list[Tensor]) -> Result:
         module.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
@@ -215,7 +221,7 @@ def build_vendor(problem: Problem) -> Workload:
 
     return Workload(
         problem, forward, [requires_grad_copy(problem.x)],
-        list(module.parameters()), lambda gradients: twin.split(dict(zip(names, gradients, strict=True))),
+        list(module.parameters()), name_gradients,
     )  # fmt: skip
 
 

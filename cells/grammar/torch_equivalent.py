@@ -32,8 +32,8 @@ class TorchEquivalent:
         """Makes the torch module; `arguments` are further ones of its constructor."""
         return getattr(nn, self.module)(input_size, hidden_size, **self.options, **arguments)
 
-    def shapes(self, D: int, H: int, bias: bool) -> dict[str, tuple[int, ...]]:
-        """Returns the shapes of a layer's tensors by torch's names, in torch's order, for an input of width D."""
+    def shapes(self, D: Any, H: Any, bias: bool) -> dict[str, tuple[Any, ...]]:
+        """Returns the shapes of a layer's tensors by torch's names, in torch's order, for an input of width D; numbers or symbols."""
         G = len(self.gates) * H
         return dict(zip(KEYS[: 4 if bias else 2], ((G, D), (G, H), (G,), (G,)), strict=False))
 
@@ -64,8 +64,14 @@ class TorchEquivalent:
                 second.zero_()
 
     def pack(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Returns the equations' parameters of a layer as torch's new tensors; those without a bias "b.…" as two."""
+        """Returns the equations' parameters of a layer as torch's tensors, which are new; without a bias "b.…" there are two.
+
+        Raises:
+            ValueError: a parameter doesn't have the rows of the others.
+        """
         first = weights[f"W.{self.gates[0]}x"]
+        if any(len(value) != len(first) for value in weights.values()):
+            raise ValueError(f"every gate has {len(first)} rows: got { {name: len(value) for name, value in weights.items()} }")
         shapes = self.shapes(first.shape[1], len(first), any(name.startswith("b.") for name in weights))
         packed = {key: first.new_zeros(shape) for key, shape in shapes.items()}
         for name, value in weights.items():

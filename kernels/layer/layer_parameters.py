@@ -156,7 +156,8 @@ class LayerParameters(nn.Module):
         if "_keys" not in state:  # pickled by an earlier version
             self._name_parameters()
             self._rename_former(self._parameters, "")
-            self._parameters = {name: value if isinstance(value, nn.Parameter) else nn.Parameter(value) for name, value in self._parameters.items()}
+            for name, value in self._parameters.items():
+                self._parameters[name] = value if value is None or type(value) is nn.Parameter else nn.Parameter(value)
         self.flatten_parameters()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -173,7 +174,8 @@ class LayerParameters(nn.Module):
             if not all(key in given for key in old.values()):
                 continue  # loading reports what is missing and what is unexpected
             values = {name: given.pop(key) for name, key in old.items()}
-            given |= {prefix + self._keys[name] + suffix: value for name, value in (equivalent.pack(values) if equivalent else values).items()}
+            values = equivalent.pack(values) if equivalent else values
+            given |= {prefix + self._keys[name] + suffix: value for name, value in values.items()}
             found = True
         if found:
             names = f"{former[self._names[0]]}_l0, now {next(iter(self._keys.values()))}_l0"

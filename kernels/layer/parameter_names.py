@@ -1,7 +1,8 @@
 """The names of a layer's parameters, made of their names in the equations.
 
-A matrix `W.uh` is `weight_uh` and a bias `b.u` is `bias_u`, each with the suffix of its layer and direction behind it, `_l0`. A vector `p.c`
-or a scalar `s.c` is called by what it does: `weight_c` if it multiplies or divides what depends on a state or an input, else `bias_c`.
+A matrix `W.uh` is `weight_uh` and a bias `b.u` is `bias_u`, each with the suffix of its layer and direction behind it, `_l0`. A vector
+`p.c` or a scalar `s.c` is called by what it does: `weight_c` if it multiplies or divides what depends on a state or an input, else
+`bias_c`.
 """
 
 from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import TransformType, peek_interpreter_stack
+from torch._C._functorch import TransformType, get_interpreter_stack
 
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import TorchEquivalent
@@ -22,14 +22,16 @@ def unsupported_reason(cell: Cell) -> str | None:
 
 
 def must_run() -> bool:
-    """Returns whether torch's operator, and no fused loop, can run here: in torch.jit.trace, and in grad or jacrev of torch.func."""
-    if torch.jit.is_tracing():
+    """Returns whether torch's operator, and no fused loop, can run here: in torch.jit.trace, and in grad or vjp of torch.func."""
+    if torch._C._is_tracing():
         return True
-    return torch._C._are_functorch_transforms_active() and peek_interpreter_stack().key() == TransformType.Grad
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    return all(level.key() == TransformType.Grad for level in get_interpreter_stack() or ())  # it has no rule for vmap and jvp
 
 
 def apply(
-    cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: None = None
+    cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction by torch's operator, as `Cell.unroll` does; differentiable as far as torch's operator is.
 
