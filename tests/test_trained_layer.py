@@ -107,6 +107,10 @@ def test_a_trained_layer_of_any_cell(cell, tmp_path):
 
 def test_another_cells_checkpoint_is_refused(tmp_path):
     torch.save(RNN("gru", 2, 3).state_dict(), tmp_path / "gru.pt")
-    for cell, said in (("lstm", "whose shapes are not those of a lstm"), ("vanilla", "not those"), ("cfn", "no .*weight_theta_h.*: is it a cfn")):
+    for cell, said in (
+        ("lstm", "whose shapes are not those of a lstm"),
+        ("vanilla", "not those"),
+        ("cfn", "no .*weight_theta_h.*: is it a cfn"),
+    ):
         with pytest.raises(UsageError, match=said):
             stdout("gradients", "--cells", cell, "--checkpoint", tmp_path / "gru.pt", "--out", tmp_path / "run")

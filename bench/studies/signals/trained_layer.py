@@ -27,7 +27,6 @@ from kernels.derive.cost_formulas import parameter_sizes
 from kernels.derive.plan import plan
 from kernels.layer.parameter_names import former_names, name_parameters
 
-
 ANOTHER = "--checkpoint {path} holds a layer whose shapes are not those of a {cell}: is its first layer another cell?"
 
 
