@@ -16,7 +16,15 @@ from tests.tolerances import TOLERANCE
 from tests.torch_layers import KINDS
 
 T, B, D, H = 5, 3, 4, 6
-OTHERS = ("minimal", "cfn", "lstm_peephole", "slstm", "qrnn", "minimal_deep")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """What is this small is slower in two, and far slower where others compute at the same time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def steps(layer: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> list[float]:
@@ -26,7 +34,7 @@ def steps(layer: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: 
         generator = torch.Generator().manual_seed(step)
         x = torch.randn(T, B, D, generator=generator, dtype=torch.float64).to(next(layer.parameters()).dtype)
         optimizer.zero_grad()
-        loss = (layer(x)[0] - 0.3).square().sum()
+        loss = (layer(x)[0] - 0.3).square().mean()
         loss.backward()
         found += [loss.item(), clip_grad_norm_(layer.parameters(), 1.0).item()]
         optimizer.step()
@@ -38,7 +46,7 @@ def steps(layer: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: 
 def test_a_hundred_steps_are_those_of_torch_nn(kind, dtype, allowed):
     """Losses and norms, while each goes on with the other's weights and optimizer half way."""
     made = []
-    for make in (lambda: KINDS[kind](D, H, 2, dtype=dtype), lambda: RNN(kind, D, H, 2, dtype=dtype)):
+    for make in (lambda: KINDS[kind](D, H, dtype=dtype), lambda: RNN(kind, D, H, dtype=dtype)):
         torch.manual_seed(0)
         layer = make()
         made.append((layer, torch.optim.Adam(layer.parameters(), 1e-2)))
@@ -52,16 +60,16 @@ def test_a_hundred_steps_are_those_of_torch_nn(kind, dtype, allowed):
         assert all(abs(a - b) <= allowed * max(1, abs(a)) for a, b in zip(theirs, ours, strict=True))
 
 
-@pytest.mark.parametrize("name", [*KINDS, *OTHERS])
-def test_no_matrices_are_joined_in_a_call(name):
-    rnn, x = RNN(name, 8, 8, backend="compiled"), torch.randn(T, B, 8)
-    rnn(x)
-    seen = []
-    with torch.no_grad(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profile:
-        rnn(x)
-    for event in profile.events():
-        seen += [shapes for shapes in [event.input_shapes] if event.name == "aten::cat" and 8 in (event.input_shapes[0][:1] or [8])]
-    assert not seen or name in ("slstm", "qrnn"), seen
+@pytest.mark.parametrize("name", [*KINDS, "minimal", "minimal_deep", "lstm_peephole", "ligru"])
+def test_a_call_joins_nothing(name, monkeypatch):
+    """Neither at first nor after a step of an optimizer, a copy or a move."""
+    rnn, x = RNN(name, D, H, backend="compiled"), torch.randn(T, B, D)
+    optimizer = torch.optim.SGD(rnn.parameters(), 0.1)
+    monkeypatch.delattr(torch, "cat")
+    rnn(x)[0].sum().backward()
+    optimizer.step()
+    for layer in (rnn, copy.deepcopy(rnn), copy.deepcopy(rnn).double().float(), pickle.loads(pickle.dumps(rnn))):
+        layer(x)
 
 
 CHANGES = {
@@ -162,6 +170,7 @@ def test_to_import_in_torchs_place(mine, theirs):
     assert [*rnn.state_dict()] == [*theirs(D, H, 2, True, True, bidirectional=True).state_dict()]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("memory", ["full", "low"])
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_where_no_fused_loop_runs_torchs_operator_does(kind, memory):
@@ -172,7 +181,4 @@ def test_where_no_fused_loop_runs_torchs_operator_does(kind, memory):
     rnn.load_state_dict(theirs.state_dict())
     traced = torch.jit.trace(rnn, x, check_trace=False)
     assert kind in str(traced.inlined_graph) and torch.equal(traced(x)[0], theirs(x)[0])
-    half = x.half(), theirs.half()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert torch.equal(rnn.half()(half[0])[0], half[1](half[0])[0])
+    assert torch.equal(rnn.half()(x.half())[0], theirs.half()(x.half())[0])

@@ -46,5 +46,5 @@ def test_twin_reads_what_it_packs(name, bias):
 
 
 def test_gates_of_other_widths_are_refused():
-    with pytest.raises(ValueError, match="every gate has 5 rows: got .*'b.i': 4"):
+    with pytest.raises(ValueError, match=r"every gate has 5 rows: got .*'b.i': 4"):
         cells.load("lstm").torch_equivalent.pack({"W.ix": torch.zeros(5, 3), "b.i": torch.zeros(4)})
