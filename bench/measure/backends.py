@@ -18,7 +18,6 @@ from bench.measure.problem import Answer, Problem
 from bench.measure.scan_peers import SCANS
 from bench.measure.torchrecurrent_cells import PEERS
 from bench.records import Mode
-from cells.grammar.torch_equivalent import KEYS
 from kernels import RNN
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
@@ -137,18 +136,18 @@ def load_user_backend(name: str) -> Callable[[Problem], Workload]:
 def build_rnn(backend: str, problem: Problem) -> Workload:
     """Builds `kernels.RNN` on one of its schedules (with low memory if the name ends in "-low"), or the eager reference."""
     rnn = make_layer(backend, problem)
-    tensors = rnn.tensors()
-    return Workload(
-        problem, lambda inputs, states: unpack_result(rnn(inputs[0], pack_states(states))), [requires_grad_copy(problem.x)],
-        list(tensors.values()), lambda gradients: rnn.gradients_of_weights(dict(zip(tensors, gradients, strict=True))),
-    )  # fmt: skip
+    return wrap(problem, lambda x, states, _: unpack_result(rnn(x, pack_states(states))), rnn.tensors(), rnn.gradients_of_weights)
 
 
-def wrap(problem: Problem, forward: Forward, weights: dict[str, Tensor]) -> Workload:
-    """Returns the workload of `forward(x, states, weights)`, whose trainable tensors are `weights`."""
+def wrap(
+    problem: Problem, forward: Forward, weights: dict[str, Tensor],
+    name_gradients: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> Workload:  # fmt: skip
+    """Returns the workload of `forward(x, states, weights)`, whose trainable tensors are `weights`; `name_gradients` maps theirs to the
+    cell's."""
     return Workload(
         problem, lambda inputs, states: forward(inputs[0], states, weights), [requires_grad_copy(problem.x)],
-        list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
+        list(weights.values()), lambda gradients: name_gradients(dict(zip(weights, gradients, strict=True))),
     )  # fmt: skip
 
 
@@ -211,18 +210,12 @@ def build_vendor(problem: Problem) -> Workload:
     flatten_weights(module)
     module.load_state_dict({f"{key}_l0": value for key, value in twin.pack(problem.weights).items()})
 
-    def name_gradients(gradients: list[Tensor]) -> dict[str, Tensor]:
-        packed = dict(zip(KEYS, gradients, strict=True))
-        return {name: twin.rows_of(name, packed)[0] for name in problem.weights}
-
-    def forward(inputs: list[Tensor], states: list[Tensor]) -> Result:
+    def forward(x: Tensor, states: Sequence[Tensor], _: Mapping[str, Tensor]) -> Result:
         module.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
-        return unpack_result(module(inputs[0], pack_states(states)))
+        return unpack_result(module(x, pack_states(states)))
 
-    return Workload(
-        problem, forward, [requires_grad_copy(problem.x)],
-        list(module.parameters()), name_gradients,
-    )  # fmt: skip
+    tensors: dict[str, Tensor] = {name.removesuffix("_l0"): parameter for name, parameter in module.named_parameters()}
+    return wrap(problem, forward, tensors, lambda packed: {name: twin.rows_of(name, packed)[0] for name in problem.weights})
 
 
 def flatten_weights(module: nn.RNNBase) -> None:

@@ -20,7 +20,7 @@ from kernels.derive.plan_types import Term, addends
 class NamedParameters(dict[str, Tensor]):
     """Parameters by their names in the equations."""
 
-    def join(self, names: Sequence[str]) -> Tensor:
+    def concat(self, names: Sequence[str]) -> Tensor:
         """Returns the named matrices (n, K), block-diagonal ones in full, or vectors, one after another; differentiable.
 
         Copies nothing if there is one, or if they lie behind each other in memory.
@@ -32,9 +32,9 @@ class NamedParameters(dict[str, Tensor]):
             return torch.cat(parts)
         return AdjacentParts.apply(*parts) if torch.is_grad_enabled() else AdjacentParts.view(parts)
 
-    def join_biases(self, terms: Sequence[Sequence[str]]) -> Tensor | None:
+    def concat_biases(self, terms: Sequence[Sequence[str]]) -> Tensor | None:
         """Returns the sums of the vectors named for each term, one after another, 0 for a term without; None if all are."""
-        return self.join([names[0] for names in terms]) if all(len(names) == 1 for names in terms) else join_sums(self, terms)
+        return self.concat([names[0] for names in terms]) if all(len(names) == 1 for names in terms) else concat_sums(self, terms)
 
 
 class TorchParameters:
@@ -46,14 +46,14 @@ class TorchParameters:
     def __getitem__(self, name: str) -> Tensor:
         return self.equivalent.read(name, self.tensors)
 
-    def join(self, names: Sequence[str]) -> Tensor:
+    def concat(self, names: Sequence[str]) -> Tensor:
         """Returns the matrices one after another: torch's own tensor if they are those of all gates in torch's order."""
         for key, side in (("weight_ih", "x"), ("weight_hh", "h")):
             if [*names] == [f"W.{gate}{side}" for gate in self.equivalent.gates]:
                 return self.tensors[key]
         return torch.cat([self[name] for name in names])
 
-    def join_biases(self, terms: Sequence[Sequence[str]]) -> Tensor | None:
+    def concat_biases(self, terms: Sequence[Sequence[str]]) -> Tensor | None:
         """Returns the biases of all gates, one after another; here torch's two are added, once. None if there are none.
 
         The second one is left out for gates whose `b.<gate>h` the equations use elsewhere, as those of a GRU's candidate.
@@ -61,7 +61,7 @@ class TorchParameters:
         gates = self.equivalent.gates
         added = sum(names == [f"b.{gate}"] for names, gate in zip(terms, gates, strict=False))
         if [*terms] != [*([f"b.{gate}"] for gate in gates[:added]), *([f"b.{gate}x"] for gate in gates[added:])]:
-            return join_sums(self, terms)
+            return concat_sums(self, terms)
         bias, second = self.tensors["bias_ih"], self.tensors["bias_hh"]
         if added == len(gates):
             return bias + second
@@ -69,7 +69,7 @@ class TorchParameters:
         return bias + F.pad(second[:-rest], (0, rest))
 
 
-def join_sums(parameters: NamedParameters | TorchParameters, terms: Sequence[Sequence[str]]) -> Tensor | None:
+def concat_sums(parameters: NamedParameters | TorchParameters, terms: Sequence[Sequence[str]]) -> Tensor | None:
     """Returns the sums of the vectors named for each term, one after another, 0 for a term without; None if all are."""
     sums = [sum((parameters[name] for name in names[1:]), parameters[names[0]]) if names else None for names in terms]
     some = next((s for s in sums if s is not None), None)
@@ -134,7 +134,7 @@ def flatten(tensors: Sequence[Tensor], spare: int = 0) -> None:
         tensor.data = part.view(tensor.shape).copy_(tensor.data)
 
 
-def joined_runs(plan: Plan) -> list[list[str]]:
+def operand_groups(plan: Plan) -> list[list[str]]:
     """Returns the names of the parameters that a call joins: matrices of one operand, and the biases of one projection."""
     buffer_layout = layout(plan)
     runs = [[f"W.{plan.terms[i].matrix}" for i in group.terms] for group in buffer_layout.groups]

@@ -42,13 +42,13 @@ def apply(
 
 
 def unroll(
-    run: Callable[..., Result], cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
+    layer: Callable[..., Result], cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
     before: Tensor | None = None,
 ) -> Result:  # fmt: skip
     """Runs a layer with activation checkpointing chunk by chunk, by `Cell.unroll` or torch's operator; differentiable as they are."""
     outputs = []
     for part in x.split(CHUNK):
-        y, states = checkpoint(run, cell, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
+        y, states = checkpoint(layer, cell, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
         outputs.append(y)
         before = part[-1]
     return torch.cat(outputs), tuple(states)

@@ -71,13 +71,13 @@ def recurrence_operands(
         terms = [plan.terms[i] for i in projection.terms]
         tensors += [
             None if projection.operand_index >= 0 else values[projection.operand],
-            bound.join([f"W.{term.projection.label}" for term in terms if term.projection is not None]),
-            bound.join_biases([bias_names(term) for term in terms]),
+            bound.concat([f"W.{term.projection.label}" for term in terms if term.projection is not None]),
+            bound.concat_biases([bias_names(term) for term in terms]),
         ]
     T, B = x.shape[:2]
     tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in buffer_layout.elementwise_terms]
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
-    tensors += [bound.join([f"W.{plan.terms[i].matrix}" for i in group.terms]) for group in buffer_layout.groups]
+    tensors += [bound.concat([f"W.{plan.terms[i].matrix}" for i in group.terms]) for group in buffer_layout.groups]
     return tensors
 
 

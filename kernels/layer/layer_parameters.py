@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
-from kernels.layer.bound_parameters import flatten, joined_runs
+from kernels.layer.bound_parameters import flatten, operand_groups
 from kernels.layer.parameter_names import former_names, name_parameters
 
 
@@ -141,7 +141,7 @@ class LayerParameters(nn.Module):
         for suffix in self.suffixes():
             tensors = self.tensors(suffix)
             if not self.cell.torch_equivalent:
-                for run in joined_runs(self.plan):
+                for run in operand_groups(self.plan):
                     flatten([tensors[name] for name in run])
             elif tensors["weight_ih"].is_cuda:
                 flatten([*tensors.values()], 0 if self.bias else 2 * len(tensors["weight_ih"]))

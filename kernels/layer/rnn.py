@@ -216,9 +216,9 @@ class RNN(LayerParameters):
         schedule = select.select_schedule(backend, self.plan, x.dtype, x.device, B, H) if runs_schedule else None
         if schedule is None:
             by_torch = runs_schedule and self.cell.torch_equivalent is not None
-            run = torch_operator.apply if by_torch else Cell.unroll
+            unroll: Callable[..., Result] = torch_operator.apply if by_torch else Cell.unroll
             given = tensors if by_torch else self.read_weights(tensors)
-            return (partial(checkpointing.unroll, run) if low else run)(self.cell, x, states, given, before)
+            return (partial(checkpointing.unroll, unroll) if low else unroll)(self.cell, x, states, given, before)
         if torch._C._are_functorch_transforms_active():  # their tensors have no memory for a kernel to read
             raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
         return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, tensors, before)
