@@ -74,7 +74,7 @@ def unroller(problem: Problem, backend: str) -> Callable[..., tuple[Tensor, tupl
     """How a backend runs a problem; with low memory where its name ends in "-low"."""
     name, _, low = backend.partition("-")
     if name == "eager":
-        return partial(checkpointing.unroll, problem.cell) if low else problem.cell.unroll
+        return partial(checkpointing.unroll, Cell.unroll, problem.cell) if low else problem.cell.unroll
     return partial(checkpointing.apply if low else apply, plan(problem.cell, problem.bias), SCHEDULES[name])
 
 

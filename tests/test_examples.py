@@ -40,6 +40,27 @@ def test_pages_show_the_files(request):
     assert shown == set(EXAMPLES)
 
 
+def test_a_training_goes_on_from_torchs_checkpoint(tmp_path):
+    """Unchanged but for the import, and by either layer from the checkpoint of the other: the same losses."""
+    text = (DOCS / "examples" / "resume.py").read_text()
+    train = []
+    for source in (text.replace("from kernels import LSTM", "from torch.nn import LSTM"), text):
+        train.append(names := {"__name__": "resume"})
+        exec(source, names)
+    threads = torch.get_num_threads()
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)
+    try:
+        right = train[0]["train"](8)
+        for begin, end in (train, train[::-1]):
+            path = tmp_path / f"{begin is train[0]}.pt"
+            found = begin["train"](4, path) + end["train"](8, path)
+            assert all(abs(a - b) < 1e-5 for a, b in zip(found, right, strict=True))
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(threads)
+
+
 def test_a_backend_of_a_file_is_one_of_a_run():
     problem = Problem("lstm", cells.load("lstm"), 3, 2, 4, 5, torch.float32, torch.device("cpu"), seed=0)
     mine, reference = (

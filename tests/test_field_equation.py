@@ -34,9 +34,9 @@ def waves(equation, h: float, dt: float, steps: int, start: tuple[torch.Tensor, 
     N = len(start[0])
     layer = RNN(second_order(equation, Grid((N,), h=h), dt), 1, N, dtype=T64, backend="eager")
     with torch.no_grad():
-        layer.W_source_l0.zero_()
+        layer.weight_source_l0.zero_()
         for name, value in values.items():
-            getattr(layer, f"p_{name}_l0").fill_(value)
+            getattr(layer, f"weight_{name}_l0").fill_(value)
         y, _ = layer(torch.zeros(steps, 1, 1, dtype=T64), tuple(s.view(1, 1, N) for s in start))
     return y[:, 0]
 

@@ -147,12 +147,12 @@ def test_prev_takes_x_alone():
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_scalars(bias):
-    """Single numbers, which `bias=False` leaves, named as all else is."""
+    """Single numbers, which `bias=False` leaves, named by what they do."""
     found = custom.CELLS["scaled"]
     rnn = RNN(found, 3, 5, bias=bias)
     names = {key for key, shape in found.shapes(3, 5, bias).items() if shape == (1,)}
     assert names == {f"s.{name}" for name in ("a", "h", "x", "c", "d", "y", "next", "q")}
-    assert {f"{key.replace('.', '_')}_l0" for key in names} <= set(rnn.state_dict())
+    assert {key for key in rnn.state_dict() if rnn.state_dict()[key].shape == (1,)} == {f"{rnn._keys[key]}_l0" for key in names}
     assert all(rnn.weights()[key].item() == 1 for key in names), "a scalar starts at 1"
     assert parameter_count(plan(found, bias)) == 2 * D * H + H**2 + H + (H if bias else 0) + 8
 
@@ -179,11 +179,11 @@ def test_slstm_starts_as_its_authors_have_it(backend, memory):
     """m_1 = ĩ_1 where n is 0: also for a first ĩ that exp rounds to nothing, which from m = 0 would divide 0 by 0."""
     rnn = RNN("slstm", 3, 8, backend=backend, memory=memory)
     with torch.no_grad():
-        rnn.b_i_l0.fill_(-200.0)
+        rnn.bias_i_l0.fill_(-200.0)
     x = torch.randn(1, 2, 3)
     y, (_, _, n, m) = rnn(x)
     y.sum().backward()
-    assert torch.allclose(m[0], x[0] @ rnn.W_ix_l0.T - 200.0) and (n == 1).all()
+    assert torch.allclose(m[0], x[0] @ rnn.weight_ix_l0.T - 200.0) and (n == 1).all()
     assert y.isfinite().all() and all(p.grad is None or p.grad.isfinite().all() for p in rnn.parameters())
     from_zero, _ = rnn(x, tuple(torch.zeros(1, 2, 8) for _ in "hcnm"))
     assert from_zero.isnan().all()

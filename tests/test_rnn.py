@@ -70,11 +70,10 @@ def test_zero_states_are_the_default(name):
 
 @EVERY
 def test_state_dict(name):
-    """Named by cell, layer and direction; what is saved loads, into whichever dtype."""
+    """Named by layer and direction; what is saved loads, into whichever dtype."""
     options = {"num_layers": 2, "bidirectional": True}
     rnn, other = RNN(name, D, H, **options), RNN(name, D, H, dtype=torch.float64, **options)
-    learned = rnn.cell.shapes(D, H)
-    assert set(rnn.state_dict()) == {k.replace(".", "_") + s for k in learned for s in ("_l0", "_l0_reverse", "_l1", "_l1_reverse")}
+    assert set(rnn.state_dict()) == {name + s for name in rnn._keys.values() for s in ("_l0", "_l0_reverse", "_l1", "_l1_reverse")}
     file = io.BytesIO()
     torch.save(rnn.state_dict(), file)
     file.seek(0)
@@ -108,7 +107,7 @@ def test_own_cell():
         return tanh(W.x(x) + W.h(h) + b.h)
 
     rnn, twin = RNN(mine, D, H), RNN("vanilla", D, H)
-    twin.load_state_dict({"W_hx_l0": rnn.W_x_l0, "W_hh_l0": rnn.W_h_l0, "b_h_l0": rnn.b_h_l0})
+    twin.set_weights({"W.hx": rnn.weight_x_l0, "W.hh": rnn.weight_h_l0, "b.h": rnn.bias_h_l0})
     x = torch.randn(T, B, D)
     assert torch.equal(rnn(x)[0], twin(x)[0])
     assert repr(rnn) == f"RNN(mine, {D}, {H})"
@@ -134,10 +133,10 @@ def test_own_cell_that_is_none():
 def test_initialisation_is_the_cells():
     """As torch.nn's by default, as the paper says where it does, and again on reset_parameters."""
     rnn = RNN("cfn", D, H, num_layers=2)
-    assert all((p == 1).all() for n, p in rnn.named_parameters() if n.startswith("b_theta"))
-    before = rnn.W_x_l1.clone()
+    assert all((p == 1).all() for n, p in rnn.named_parameters() if n.startswith("bias_theta"))
+    before = rnn.weight_x_l1.clone()
     rnn.reset_parameters()
-    assert not torch.equal(rnn.W_x_l1, before) and rnn.W_x_l1.abs().max() <= 0.07
+    assert not torch.equal(rnn.weight_x_l1, before) and rnn.weight_x_l1.abs().max() <= 0.07
 
 
 @BACKENDS
@@ -167,11 +166,11 @@ def test_only_a_final_state(backend):
 def test_frozen_weights(backend):
     """A frozen layer gets no gradient and passes one on."""
     rnn = RNN("gru", D, H, num_layers=2, backend=backend)
-    for p in rnn.weights("_l1").values():
+    for p in rnn.tensors("_l1").values():
         p.requires_grad_(False)
     rnn(torch.randn(T, B, D))[0].sum().backward()
-    assert all(p.grad is None for p in rnn.weights("_l1").values())
-    assert all(p.grad.any() for p in rnn.weights("_l0").values())
+    assert all(p.grad is None for p in rnn.tensors("_l1").values())
+    assert all(p.grad.any() for p in rnn.tensors("_l0").values())
 
 
 @pytest.mark.parametrize("name", ["minimal", "gru", "lstm"])

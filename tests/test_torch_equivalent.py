@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import cells
-from cells.grammar.torch_equivalent import TorchEquivalent
 from tests.reference import agree, problem, solve
 from tests.tolerances import TOLERANCE
 
@@ -18,38 +17,34 @@ def test_torch(name, bias):
     p = problem(cells.load(name), 6, 3, 5, 7, dtype=torch.float64, bias=bias)
     twin, states = p.cell.torch_equivalent, p.cell.states
     module = twin.build(5, 7, bias=bias, dtype=torch.float64)
-    p = p.with_given(**{key: value for key, value in twin.read(module).items() if key in p.weights})
+    packed = {key.removesuffix("_l0"): value.detach() for key, value in module.named_parameters()}
+    p = p.with_given(**{name: twin.read(name, packed) for name in p.weights})
     x = p.given["x"].clone().requires_grad_()
     initial = [p.given[s][None].clone().requires_grad_() for s in states]
     y, final = module(x, tuple(initial) if len(states) > 1 else initial[0])
     final = final if len(states) > 1 else (final,)
     upstream = [p.upstream["y"], *(p.upstream[f"final {s}"][None] for s in states)]
     dx, *rest = torch.autograd.grad([y, *final], [x, *initial, *module.parameters()], upstream)
-    packed = {key.removesuffix("_l0"): d for (key, _), d in zip(module.named_parameters(), rest[len(states) :], strict=True)}
+    packed = dict(zip(packed, rest[len(states) :], strict=True))
     expected = {"y": y.detach(), **{f"final {s}": v.detach()[0] for s, v in zip(states, final, strict=True)}, "d x": dx}
     expected |= {f"d {s}": d[0] for s, d in zip(states, rest, strict=False)}
-    expected |= {f"d {key}": d for key, d in twin.split(packed).items() if key in p.weights}
+    expected |= {f"d {name}": twin.rows_of(name, packed)[0] for name in p.weights}
     agree([solve(p, "eager", torch.float64)], [expected], TOLERANCE["torch.nn gradients", torch.float64])
 
 
 @pytest.mark.parametrize("name", TWINS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_twin_writes_what_it_reads(name, bias):
-    """Weights written to a module and read back are the same, in whichever layer and direction."""
+def test_twin_reads_what_it_packs(name, bias):
+    """Weights written into torch's tensors and read back are the same, and are torch's in name and shape."""
     found = cells.load(name)
-    weights = {key: torch.randn(shape) for key, shape in found.shapes(10, 5, bias).items()}
-    module = found.torch_equivalent.build(3, 5, num_layers=2, bidirectional=True, bias=bias)
-    found.torch_equivalent.write(weights, module, "_l1_reverse")
-    read = found.torch_equivalent.read(module, "_l1_reverse")
-    assert all(torch.equal(read[key], weights[key]) for key in weights)
+    weights = {key: torch.randn(shape) for key, shape in found.shapes(3, 5, bias).items()}
+    packed = found.torch_equivalent.pack(weights)
+    module = found.torch_equivalent.build(3, 5, bias=bias)
+    assert [(f"{key}_l0", t.shape) for key, t in packed.items()] == [(key, t.shape) for key, t in module.named_parameters()]
+    assert all(torch.equal(found.torch_equivalent.read(key, packed), weights[key]) for key in weights)
+    assert found.torch_equivalent.mode == module.mode
 
 
-def test_twin_refuses():
-    """Another module, another nonlinearity, and projections, which the cells don't have."""
-    twin = cells.load("vanilla").torch_equivalent
-    with pytest.raises(TypeError, match=r"expected nn\.RNN"):
-        twin.read(torch.nn.GRU(3, 5))
-    with pytest.raises(TypeError, match="nonlinearity"):
-        twin.read(torch.nn.RNN(3, 5, nonlinearity="relu"))
-    with pytest.raises(ValueError, match="proj_size"):
-        TorchEquivalent("LSTM", tuple("ifgo")).read(torch.nn.LSTM(3, 5, proj_size=2))
+def test_gates_of_other_widths_are_refused():
+    with pytest.raises(ValueError, match=r"every gate has 5 rows: got .*'b.i': 4"):
+        cells.load("lstm").torch_equivalent.pack({"W.ix": torch.zeros(5, 3), "b.i": torch.zeros(4)})

@@ -3,9 +3,13 @@
 import copy
 import io
 import pickle
+from functools import partial
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from kernels import RNN, from_torch
 from tests.reference import error
@@ -83,3 +87,107 @@ def test_copies():
     saved.seek(0)
     for other in (copy.deepcopy(rnn), pickle.loads(pickle.dumps(rnn)), torch.load(saved, weights_only=False)):
         assert torch.equal(other(x)[0], rnn(x)[0])
+
+
+def pruned(rnn: nn.Module) -> list[torch.Tensor]:
+    prune.l1_unstructured(rnn, "weight_hh_l0", 0.5)
+    return flat(rnn(torch.randn(T, B, D)))
+
+
+def dropped(rnn: nn.Module) -> list[torch.Tensor]:
+    """In training, in evaluation, and after a change of the rate."""
+    x, found = torch.randn(T, B, D), []
+    for rate in (0.5, 1.0, 0.0):
+        rnn.dropout = rate
+        found += [*flat(rnn.train()(x)), *flat(rnn.eval()(x))]
+    return found
+
+
+def retained(rnn: nn.Module) -> list[torch.Tensor]:
+    y = rnn(torch.randn(T, B, D))[0].sum()
+    return [g for _ in range(2) for g in torch.autograd.grad(y, list(rnn.parameters()), retain_graph=True)]
+
+
+def unequal(rnn: nn.Module) -> list[torch.Tensor]:
+    """A packed batch in any order, forwards and back."""
+    x = pad_sequence([torch.randn(n, D) for n in (3, T, 1)])
+    y, final = rnn(pack_padded_sequence(x, [3, T, 1], enforce_sorted=False))
+    return [pad_packed_sequence(y)[0], *flat((y, final))[1:]]
+
+
+def in_weight_norm(rnn: nn.Module) -> list[torch.Tensor]:
+    parametrizations.weight_norm(parametrizations.weight_norm(rnn, "weight_hh_l0"), "weight_ih_l0")
+    y = flat(rnn(torch.randn(T, B, D)))
+    return [*y, *torch.autograd.grad(y[0].sum(), list(rnn.parameters()))]
+
+
+def copied(rnn: nn.Module) -> list[torch.Tensor]:
+    """Pickled, copied, saved and loaded."""
+    other = pickle.loads(pickle.dumps(copy.deepcopy(rnn)))
+    other.load_state_dict({key: value * 0.5 for key, value in rnn.state_dict().items()})
+    return flat(other(torch.randn(T, B, D)))
+
+
+def strided(rnn: nn.Module) -> list[torch.Tensor]:
+    """Inputs, states and upstream gradients that aren't contiguous."""
+    x = torch.randn(B, D, T).permute(2, 0, 1).requires_grad_()
+    states = [torch.randn(B, 2, H).transpose(0, 1) for _ in range(1 + (rnn.mode == "LSTM"))]
+    y = flat(rnn(x, tuple(states) if len(states) > 1 else states[0]))
+    return [*y, *torch.autograd.grad(y[0], [x, *rnn.parameters()], torch.randn(B, H, T).permute(2, 0, 1))]
+
+
+def by_name(rnn: nn.Module) -> list[torch.Tensor]:
+    """Loops over names that initialize, as users write them."""
+    for name, parameter in rnn.named_parameters():
+        nn.init.orthogonal_(parameter) if "weight_hh" in name else nn.init.xavier_uniform_(parameter) if "weight" in name else None
+        if "bias" in name:
+            parameter.data.fill_(0)
+            parameter.data[len(parameter) // 4 : len(parameter) // 2] = 1
+    return flat(rnn(torch.randn(T, B, D)))
+
+
+TORCHS_OWN = {
+    "pruned": pruned, "dropped": dropped, "retained": retained, "unequal": unequal, "in weight norm": in_weight_norm, "copied": copied,
+    "strided": strided, "by name": by_name,
+    "no sequences": lambda rnn: flat(rnn(torch.randn(T, 0, D))),
+    "no steps": lambda rnn: rnn(torch.randn(0, B, D)),
+    "four dimensions": lambda rnn: rnn(torch.randn(1, T, B, D)),
+    "another width": lambda rnn: rnn(torch.randn(T, B, D + 1)),
+    "another dtype": lambda rnn: rnn(torch.randn(T, B, D).double()),
+    "states of another width": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 2, B, H + 1)),
+    "states of another batch": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 2, B + 1, H)),
+    "states of too few layers": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 1, B, H)),
+    "states without a batch": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 2, H)),
+    "one sequence": lambda rnn: flat(rnn(torch.randn(T, D), hidden(rnn, 2, H))),
+}  # fmt: skip
+"""What torch's tests of its recurrent modules check (test/test_nn.py and test/nn), each on a module of two layers; what a check raises is
+compared by type. Those of a GPU, of proj_size and of quantized modules are left out: docs/replace.md."""
+
+
+def hidden(rnn: nn.Module, *shape: int) -> object:
+    made = tuple(torch.randn(shape) for _ in range(1 + (rnn.mode == "LSTM")))
+    return made if len(made) > 1 else made[0]
+
+
+def outcome(check, make) -> object:
+    torch.manual_seed(1)
+    rnn = make(D, H, num_layers=2)
+    try:
+        return check(rnn)
+    except (RuntimeError, ValueError, TypeError) as error:
+        return type(error)
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout")
+@pytest.mark.parametrize("check", TORCHS_OWN)
+@pytest.mark.parametrize("kind", KINDS)
+def test_torchs_own_tests(kind, check):
+    right, found = (outcome(TORCHS_OWN[check], make) for make in (KINDS[kind], partial(RNN, kind)))
+    if isinstance(right, type):
+        assert found is right
+        return
+    assert len(found) == len(right)
+    assert all(
+        a.shape == b.shape and (not b.numel() or error(a, b) <= TOLERANCE["torch.nn gradients", b.dtype])
+        for a, b in zip(found, right, strict=True)
+    )

@@ -63,27 +63,12 @@ def test_every_dtype(kind, dtype, alone):
     alike(results(from_torch(theirs, "torch"), x), results(theirs, x), "schedule")
 
 
-@pytest.mark.parametrize("biased", [True, False])
-@EVERY
-def test_one_buffer(kind, biased):
-    """W_ih, W_hh, b_ih, b_hh one after another from its begin, as cuDNN has them, whose two biases have their place in any case."""
-    rnn = RNN(kind, D, H, bias=biased)
-    tensors = torch_operator.join_weights(rnn.cell.torch_equivalent, rnn.weights(), biased)
-    G = len(rnn.cell.torch_equivalent.gates)
-    shapes = [(G * H, D), (G * H, H), (G * H,), (G * H,)][: len(tensors)]
-    assert [tuple(t.shape) for t in tensors] == shapes and len(tensors) == (4 if biased else 2)
-    assert len({t.untyped_storage().data_ptr() for t in tensors}) == 1 and all(t.is_contiguous() for t in tensors)
-    assert [t.storage_offset() for t in tensors] == [0, G * H * D, G * H * (D + H), G * H * (D + H + 1)][: len(tensors)]
-    whole = torch.tensor(tensors[0].untyped_storage().tolist(), dtype=torch.uint8).view(torch.float32)
-    assert len(whole) == G * H * (D + H + 2) and (biased or not whole[G * H * (D + H) :].any())
-
-
 @pytest.mark.parametrize("grads, wanted, trains", [(True, True, True), (True, False, False), (False, True, False)])
 @pytest.mark.parametrize("leaf", ["x", "state", "weight"])
 def test_what_training_is(leaf, grads, wanted, trains, monkeypatch):
     """cuDNN keeps what a backward pass takes where there can be one, and there alone."""
     rnn, x, h = RNN("gru", D, H, backend="torch").requires_grad_(False), torch.randn(T, B, D), torch.randn(1, B, H)
-    {"x": x, "state": h, "weight": rnn.b_nh_l0}[leaf].requires_grad_(wanted)
+    {"x": x, "state": h, "weight": rnn.bias_hh_l0}[leaf].requires_grad_(wanted)
     seen, run = [], torch.gru
     monkeypatch.setattr(torch, "gru", lambda *arguments: (seen.append(arguments[6]), run(*arguments))[1])
     with torch.set_grad_enabled(grads):

@@ -71,7 +71,7 @@ def test_a_trained_layer_without_input(tmp_path):
     assert found.decays == [chaos.measure_autonomous(rnn, found.decays[0].init, 40, signal_plan.TRAJECTORIES, 0)] and not found.maps
     assert found.decays[0].norm[-1] != chaos.measure_decay(rnn.cell, "default", 40, signal_plan.TRAJECTORIES, 4, 0).norm[-1]
     assert re.search("gru +model.pt", printed) and "silence.svg" in (tmp_path / "run" / "report.md").read_text()
-    rnn.weights()["b.r"].data += 1
+    rnn.bias_ih_l0.data += 1
     torch.save(rnn.state_dict(), tmp_path / "model.pt")
     with pytest.raises(UsageError, match=r"measured with checkpoint model\.pt"):
         stdout("chaos", *arguments, "--out", tmp_path / "run", "--resume")
@@ -107,5 +107,10 @@ def test_a_trained_layer_of_any_cell(cell, tmp_path):
 
 def test_another_cells_checkpoint_is_refused(tmp_path):
     torch.save(RNN("gru", 2, 3).state_dict(), tmp_path / "gru.pt")
-    with pytest.raises(UsageError, match=r"has no W\.ffh|has no .*W\.fh.*: is it a lstm"):
-        stdout("gradients", "--cells", "lstm", "--checkpoint", tmp_path / "gru.pt", "--out", tmp_path / "run")
+    for cell, said in (
+        ("lstm", "whose shapes are not those of a lstm"),
+        ("vanilla", "not those"),
+        ("cfn", "no .*weight_theta_h.*: is it a cfn"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            stdout("gradients", "--cells", cell, "--checkpoint", tmp_path / "gru.pt", "--out", tmp_path / "run")

@@ -71,4 +71,4 @@ def test_what_is_measured(folder, bench, monkeypatch):
 
 def test_all_of_the_grammar(folder):
     layer = RNN("gated.py:gated", 3, 8)
-    assert layer.W_fh_l0.shape == (4, 2, 2) and layer.s_scale_l0.shape == (1,) and (layer.b_f_l0 == 1).all()
+    assert layer.weight_fh_l0.shape == (4, 2, 2) and layer.weight_scale_l0.shape == (1,) and (layer.bias_f_l0 == 1).all()

@@ -47,7 +47,7 @@ def test_the_data_are_the_same_for_all():
 def test_only_the_speeds_are_learned():
     model = Probes("wave", 144)
     source = model.rnn.weights()["W.source"].view(12, 12)
-    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["rnn.p_c_l0"]
+    assert [name for name, p in model.named_parameters() if p.requires_grad] == ["rnn.weight_c_l0"]
     assert source.sum() == 1 and source[model.source] == 1
     assert model.units == [row * 12 + column for row, column in model.probes]
     assert not model.rnn.weights()["p.b"].view(12, 12)[2:-2, 2:-2].any()

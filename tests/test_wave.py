@@ -17,14 +17,14 @@ def free(grid: Grid, damping: float = 0.0, **options) -> RNN:
     """A layer of waves in float64 whose speeds differ from point to point, with one damping everywhere and nothing at the sources."""
     layer = RNN(damped_wave(grid, **options), 1, math.prod(grid.shape), dtype=T64, backend="eager")
     with torch.no_grad():
-        layer.p_c_l0.normal_()
-        layer.p_b_l0.fill_(damping)
-        layer.W_source_l0.zero_()
+        layer.weight_c_l0.normal_()
+        layer.weight_b_l0.fill_(damping)
+        layer.weight_source_l0.zero_()
     return layer
 
 
 def speeds(layer: RNN) -> torch.Tensor:
-    return 0.5 + 0.5 * layer.p_c_l0.detach().sigmoid()
+    return 0.5 + 0.5 * layer.weight_c_l0.detach().sigmoid()
 
 
 @pytest.mark.parametrize(("shape", "backend"), [((12, 10), "compiled"), ((30,), "eager")], ids=str)
@@ -82,5 +82,5 @@ def test_what_the_error_prevents(dt, largest, monkeypatch):
     """Waves grow beyond the largest step, and not at it; 1.88 a step is what the linear algebra of a 10×10 grid says at 0.75."""
     monkeypatch.setattr(Grid, "check_step", lambda *_: None)
     layer = free(Grid((10, 10)), dt=dt)
-    layer.p_c_l0.data.fill_(100.0)  # the fastest
+    layer.weight_c_l0.data.fill_(100.0)  # the fastest
     assert torch.linalg.eigvals(jacobian(layer)).abs().max().item() == pytest.approx(largest, abs=5e-3)

@@ -53,22 +53,7 @@ def results(
     generator = torch.Generator().manual_seed(5)
     loss = sum((o * torch.randn(o.shape, generator=generator, dtype=o.dtype)).sum() for o in outputs)
     leaves = [x] + [s for hx in rest for s in ([hx] if isinstance(hx, Tensor) else hx)]
-    layer.zero_grad()
-    return outputs, list(torch.autograd.grad(loss, leaves, retain_graph=True)) + by_torch(layer, loss)
-
-
-def by_torch(layer: nn.Module, loss: Tensor) -> list[Tensor]:
-    """The gradients of all parameters, in torch's packing, its two biases' gradients being the same."""
-    grads = dict(zip((n for n, _ in layer.named_parameters()), torch.autograd.grad(loss, list(layer.parameters())), strict=True))
-    if isinstance(layer, nn.RNNBase):
-        return [g for n, g in grads.items() if not n.startswith("bias_ih")]
-    joined = []
-    for suffix in (s for k in range(layer.num_layers) for s in layer.suffixes(k)):
-        sides = [("W", "x"), ("W", "h")] + ([("b", "h")] if layer.bias else [])
-        for kind, side in sides:
-            named = [grads.get(f"{kind}_{g}{side}{suffix}", grads.get(f"{kind}_{g}{suffix}")) for g in layer.cell.torch_equivalent.gates]
-            joined.append(torch.cat(named))
-    return joined
+    return outputs, list(torch.autograd.grad(loss, [*leaves, *layer.parameters()]))
 
 
 def alike(one: tuple[list[Tensor], list[Tensor]], other: tuple[list[Tensor], list[Tensor]]) -> None:

@@ -14,7 +14,7 @@ from bench.measure.lower_bound import derive_formulas
 from bench.render.terminal import open_console
 from cells.grammar.parameters import LETTERS
 from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
-from kernels.derive.cost_formulas import elements_moved, flop_counts, parameter_count, parameter_sizes
+from kernels.derive.cost_formulas import elements_moved, flop_counts, layer_parameter_count, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
 from kernels.derive.plan import Plan, plan
 
@@ -161,6 +161,8 @@ def parameter_table(p: Plan) -> Table:
         table.add_row(key, format_formula(size), find_owner(p, key))
     table.add_section()
     table.add_row("all", format_formula(parameter_count(p)), "")
+    if p.cell.torch_equivalent:
+        table.add_row("in a layer, with torch's second biases", format_formula(layer_parameter_count(p)), "")
     return table
 
 

@@ -136,14 +136,18 @@ def load_user_backend(name: str) -> Callable[[Problem], Workload]:
 def build_rnn(backend: str, problem: Problem) -> Workload:
     """Builds `kernels.RNN` on one of its schedules (with low memory if the name ends in "-low"), or the eager reference."""
     rnn = make_layer(backend, problem)
-    return wrap(problem, lambda x, states, _: unpack_result(rnn(x, pack_states(states))), rnn.weights())
+    return wrap(problem, lambda x, states, _: unpack_result(rnn(x, pack_states(states))), rnn.tensors(), rnn.gradients_of_weights)
 
 
-def wrap(problem: Problem, forward: Forward, weights: dict[str, Tensor]) -> Workload:
-    """Returns the workload of `forward(x, states, weights)`, whose trainable tensors are `weights`."""
+def wrap(
+    problem: Problem, forward: Forward, weights: dict[str, Tensor],
+    name_gradients: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> Workload:  # fmt: skip
+    """Returns the workload of `forward(x, states, weights)`, whose trainable tensors are `weights`; `name_gradients` maps theirs to the
+    cell's."""
     return Workload(
         problem, lambda inputs, states: forward(inputs[0], states, weights), [requires_grad_copy(problem.x)],
-        list(weights.values()), lambda gradients: dict(zip(weights, gradients, strict=True)),
+        list(weights.values()), lambda gradients: name_gradients(dict(zip(weights, gradients, strict=True))),
     )  # fmt: skip
 
 
@@ -156,9 +160,7 @@ def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None)
     chosen: dict[str, Any] = {"backend": name, "memory": memory or "full", "device": problem.device, "dtype": dtype or problem.dtype}
     rnn = RNN(problem.cell, problem.D, problem.H, **chosen)
     rnn.exclude_torch_operator = True
-    with torch.no_grad():
-        for name, parameter in rnn.weights().items():
-            parameter.copy_(problem.weights[name])
+    rnn.set_weights(problem.weights)
     return rnn
 
 
@@ -206,17 +208,14 @@ def build_vendor(problem: Problem) -> Workload:
         raise Unsupported("torch.nn has no such cell")
     module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)
     flatten_weights(module)
-    twin.write(problem.weights, module)
-    names = [name.removesuffix("_l0") for name, _ in module.named_parameters()]
+    module.load_state_dict({f"{key}_l0": value for key, value in twin.pack(problem.weights).items()})
 
-    def forward(inputs: list[Tensor], states: list[Tensor]) -> Result:
+    def forward(x: Tensor, states: Sequence[Tensor], _: Mapping[str, Tensor]) -> Result:
         module.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
-        return unpack_result(module(inputs[0], pack_states(states)))
+        return unpack_result(module(x, pack_states(states)))
 
-    return Workload(
-        problem, forward, [requires_grad_copy(problem.x)],
-        list(module.parameters()), lambda gradients: twin.split(dict(zip(names, gradients, strict=True))),
-    )  # fmt: skip
+    tensors: dict[str, Tensor] = {name.removesuffix("_l0"): parameter for name, parameter in module.named_parameters()}
+    return wrap(problem, forward, tensors, lambda packed: {name: twin.rows_of(name, packed)[0] for name in problem.weights})
 
 
 def flatten_weights(module: nn.RNNBase) -> None:

@@ -22,7 +22,7 @@ from cells import load
 from kernels.derive.cost_formulas import parameter_sizes
 from kernels.derive.plan import plan
 from kernels.layer.checkpointing import CHUNK
-from kernels.layer.select import SCHEDULES
+from kernels.layer.select import SCHEDULES, backend_names
 
 UNKNOWN = "not documented"
 SIXTEEN = ("float16", "bfloat16")
@@ -49,13 +49,13 @@ def is_tf32_allowed(backend: str) -> bool:
 
 
 def count_biases(case: Case, backend: str) -> int:
-    """Returns the number of bias vectors per gate; with a precomputed input projection, those left in the loop. A GRU that resets after its
-    product has one more in its candidate, as in its equation."""
+    """Returns the number of bias vectors per gate, two in a layer of torch.nn's cells, ours or torch's; with a precomputed input
+    projection, those left in the loop. A GRU that resets after its product has one more in its candidate, as in its equation."""
     if not any(name.startswith("b.") for name in parameter_sizes(plan(load(case.cell)))):
         return 0
     if not case.input_product:
         return int(any(node.op == "b" for node in plan(load(case.cell)).vector_values))
-    return 2 if backend == "vendor" else 1
+    return 2 if load(case.cell).torch_equivalent and (backend == "vendor" or backend in backend_names()) else 1
 
 
 def find_accumulator(backend: str, dtype: str, gpu: bool) -> str:

@@ -169,8 +169,9 @@ class CaseRecord(Model):
         energy: Joules per call.
         build_seconds: Seconds for compilation and warm-up.
         memory: The memory of a training step.
-        parameters: The number of trainable parameters.
+        parameters: The number of trainable parameters of the equations.
         formula: That number as a formula in D and H.
+        layer_parameters: The number of a layer, which for a cell of torch.nn has torch's second biases too; 0 in older records.
         flops: The flops of one forward step of one sequence.
         algorithm: The algorithm that cuDNN is expected to use, for cases of the vendor.
         unit: The unit of speed for each of the B·H updates of a step, if the cell has one: "cell update" for waves.
@@ -198,6 +199,7 @@ class CaseRecord(Model):
     memory: Memory | None = None
     parameters: NonNegativeInt = 0
     formula: str = ""
+    layer_parameters: NonNegativeInt = 0
     flops: NonNegativeInt = 0
     algorithm: str = ""
     unit: str = ""

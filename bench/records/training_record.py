@@ -62,8 +62,9 @@ class TrainingRecord(Model):
         higher: Whether higher is better.
         target: The value at which the training stops.
         D: The input width of the recurrent layer.
-        parameters: The number of parameters of the model.
-        recurrent: The number of parameters of the recurrent layer.
+        parameters: The number of parameters of the model, its recurrent layer counted by its equations.
+        recurrent: The number of parameters of the recurrent layer's equations.
+        layer: The number of parameters of the layer itself, which has torch's second biases for a cell of torch.nn; 0 in older records.
         backend: The backend that ran.
         error: The largest error of outputs and gradients against float64, checked before the training.
         final: The metric on the test data, by the model of the best evaluation.
@@ -83,6 +84,7 @@ class TrainingRecord(Model):
     D: int
     parameters: int
     recurrent: int
+    layer: int = 0
     backend: str
     error: float
     curve: list[Point]

@@ -35,7 +35,8 @@ def make_case_row(record: CaseRecord, cases: CaseIndex, noise: Noise) -> dict[st
         "launches": record.launches, "energy_j": record.energy,
         "throttled": " ".join(sorted({word for reading in record.readings for word in reading.throttled})),
         "build_s": record.build_seconds, "weights_bytes": memory and memory.weights, "saved_bytes": memory and memory.saved,
-        "peak_bytes": memory and memory.peak, "parameters": record.parameters, "flops_per_step": record.flops,
+        "peak_bytes": memory and memory.peak, "parameters": record.parameters, "layer_parameters": record.layer_parameters or None,
+        "flops_per_step": record.flops,
         "expected_algorithm": record.algorithm,
     }  # fmt: skip
 

@@ -51,10 +51,17 @@ def make_parameter_table(cases: Sequence[CaseRecord]) -> Table:
     real = (r for r in cases if r.parameters and r.status != "verified" and not r.case.aa_repeat)
     known = {(r.case.matched_params_of, r.case.cell, r.case.D, r.case.H): r for r in real}
     ordered = sorted(known.values(), key=lambda r: (r.case.matched_params_of, r.case.cell))
-    rows = [[label_cell(r.case), r.formula, r.case.D, r.case.H, r.parameters, r.flops] for r in ordered]
-    counts = (Column(name.replace("_", " "), name, "", format_count) for name in ("parameters", "flops_per_step"))
-    columns = [CELL, make_word_column("formula"), *SIZES[2:], *counts]
-    return Table("Parameters", columns, rows, "Flops per step: one forward step of one sequence.")
+    counts = ["parameters", "layer_parameters", "flops"]
+    if not any(r.layer_parameters for r in ordered):  # older records
+        counts.remove("layer_parameters")
+    rows = [[label_cell(r.case), r.formula, r.case.D, r.case.H, *(getattr(r, name) for name in counts)] for r in ordered]
+    heads = {"parameters": "parameters", "layer_parameters": "in a layer", "flops": "flops per step"}
+    columns = [CELL, make_word_column("formula"), *SIZES[2:]]
+    columns += [Column(heads[name], name.replace("flops", "flops_per_step"), "", format_count) for name in counts]
+    caption = "Flops per step: one forward step of one sequence."
+    if "layer_parameters" in counts:
+        caption += " Parameters are those of the equations; a layer of a cell of torch.nn has torch's second biases too."
+    return Table("Parameters", columns, rows, caption)
 
 
 def make_verified_table(cases: Sequence[CaseRecord]) -> Table:

@@ -81,18 +81,20 @@ def make_result_table(records: Sequence[TrainingRecord]) -> Table:
     """Returns the table of each cell's quality."""
     first = records[0]
     extras = list(dict.fromkeys(name for record in records for name in record.extras))
+    in_layer = [Column("in the layer", "layer_parameters", "", format_count)] if any(record.layer for record in records) else []
     rows = []
     for found in group_by_cell(records).values():
         more = [metric_ci(known) if (known := [r.extras[name] for r in found if name in r.extras]) else None for name in extras]
         clipped = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
         ends = Counter(record.end for record in found)
         rows.append([
-            *list_key(found), quality_ci(found), *more, median(r.steps for r in found), median(r.seconds for r in found),
+            *list_key(found), *([found[0].layer] if in_layer else []), quality_ci(found), *more, median(r.steps for r in found),
+            median(r.seconds for r in found),
             ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped, found[0].backend,
             max(r.error for r in found),
         ])  # fmt: skip
     columns = [
-        *CELL, Column(f"{first.metric} (test)", f"test_{name_field(first.metric)}", "", format_mean),
+        *CELL, *in_layer, Column(f"{first.metric} (test)", f"test_{name_field(first.metric)}", "", format_mean),
         *(Column(name, name_field(name), "", format_mean) for name in extras),
         Column("steps", "steps", "", format_number), Column("seconds", "seconds", "", format_number),
         make_word_column("stopped_because", "stopped because"),

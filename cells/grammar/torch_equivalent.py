@@ -1,7 +1,7 @@
-"""The torch.nn module that computes the same equations as a cell, and the conversion of weights between them.
+"""The torch.nn module that computes the same equations as a cell, and where it keeps the cell's parameters.
 
 torch packs the gates of a layer into `weight_ih`, `weight_hh`, `bias_ih` and `bias_hh`. A cell with a torch equivalent names them by
-gate: `W.<gate>x` and `W.<gate>h`, and either one bias `b.<gate>` (the sum of torch's two) or `b.<gate>x` and `b.<gate>h`.
+gate: `W.<gate>x` and `W.<gate>h`, and either one bias `b.<gate>`, the sum of torch's two, or `b.<gate>x` and `b.<gate>h`.
 """
 
 from collections.abc import Mapping
@@ -23,60 +23,57 @@ class TorchEquivalent:
     gates: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def mode(self) -> str:
+        """Returns the `mode` of the module: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"."""
+        return "_".join([self.module, *self.options.values()]).upper()
+
     def build(self, input_size: int, hidden_size: int, **arguments: Any) -> nn.RNNBase:
         """Makes the torch module; `arguments` are further ones of its constructor."""
         return getattr(nn, self.module)(input_size, hidden_size, **self.options, **arguments)
 
-    def read(self, module: nn.RNNBase, suffix: str = "_l0") -> dict[str, Tensor]:
-        """Returns copies of a layer's weights by the cell's names; `suffix` is torch's, "_l0" or "_l1_reverse".
+    def shapes(self, D: Any, H: Any, bias: bool) -> dict[str, tuple[Any, ...]]:
+        """Returns the shapes of a layer's tensors by torch's names, in torch's order, for an input of width D; numbers or symbols."""
+        G = len(self.gates) * H
+        return dict(zip(KEYS[: 4 if bias else 2], ((G, D), (G, H), (G,), (G,)), strict=False))
+
+    def rows_of(self, name: str, packed: Mapping[str, Tensor]) -> list[Tensor]:
+        """Returns views of what torch adds up to a parameter of the equations: rows of one of its tensors, or of both biases.
+
+        Args:
+            name: the name in the equations ("W.ix", "b.i").
+            packed: a layer's tensors, or their gradients, by torch's names.
+        """
+        kind, label = name.split(".")
+        gate, sides = (label, "xh") if kind == "b" and label in self.gates else (label[:-1], label[-1])
+        first = self.gates.index(gate)
+        tensors = [packed[("weight" if kind == "W" else "bias") + ("_ih" if side == "x" else "_hh")] for side in sides]
+        return [t.unflatten(0, (len(self.gates), -1))[first] for t in tensors]
+
+    def read(self, name: str, packed: Mapping[str, Tensor]) -> Tensor:
+        """Returns a parameter of the equations: a view, or the sum of torch's two biases. Differentiable."""
+        rows = self.rows_of(name, packed)
+        return rows[0] if len(rows) == 1 else rows[0] + rows[1]
+
+    def write(self, name: str, value: Tensor, packed: Mapping[str, Tensor]) -> None:
+        """Copies a value to where `read` finds it. Of torch's two biases the first gets it, and the second becomes 0."""
+        with torch.no_grad():
+            rows = self.rows_of(name, packed)
+            rows[0].copy_(value)
+            for second in rows[1:]:
+                second.zero_()
+
+    def pack(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns the equations' parameters of a layer as torch's tensors, which are new; without a bias "b.…" there are two.
 
         Raises:
-            TypeError: it is another module.
-            ValueError: the module has a `proj_size`.
+            ValueError: a parameter doesn't have the rows of the others.
         """
-        if type(module).__name__ != self.module or any(getattr(module, k) != v for k, v in self.options.items()):
-            raise TypeError(f"expected nn.{self.module} with {dict(self.options)}, got {module}")
-        if getattr(module, "proj_size", 0):
-            raise ValueError("proj_size is not supported: the cells' states have one width, hidden_size")
-        return self.merge_biases({key: getattr(module, key + suffix).detach().clone() for key in KEYS[: 4 if module.bias else 2]})
-
-    def merge_biases(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Splits torch's packed tensors of a layer by gate, and adds the sum of both biases of a gate."""
-        weights = self.split(packed)
-        if "bias_ih" in packed:
-            weights |= {f"b.{g}": weights[f"b.{g}x"] + weights[f"b.{g}h"] for g in self.gates}
-        return weights
-
-    def split(self, packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Splits torch's packed tensors of a layer, or their gradients, by gate; a merged bias has the gradient of either."""
-        split: dict[str, Tensor] = {}
-        for key, kind, side in (("weight_ih", "W", "x"), ("weight_hh", "W", "h"), ("bias_hh", "b", "h"), ("bias_ih", "b", "x")):
-            if key in packed:
-                for g, part in zip(self.gates, packed[key].chunk(len(self.gates)), strict=True):
-                    split[f"{kind}.{g}{side}"] = part
-                    if kind == "b":
-                        split[f"b.{g}"] = part
-        return split
-
-    def pack(self, weights: Mapping[str, Tensor], bias: bool = True) -> dict[str, list[Tensor]]:
-        """Returns a layer's weights by torch's names, a list by gate for each, to concatenate. A merged bias goes to `bias_ih`."""
-
-        def biased(g: str, side: str) -> Tensor:
-            merged = weights.get(f"b.{g}")
-            if merged is None:
-                return weights[f"b.{g}{side}"]
-            return merged if side == "x" else torch.zeros_like(merged)
-
-        packed = {
-            "weight_ih": [weights[f"W.{g}x"] for g in self.gates],
-            "weight_hh": [weights[f"W.{g}h"] for g in self.gates],
-        }
-        if bias:
-            packed |= {"bias_ih": [biased(g, "x") for g in self.gates], "bias_hh": [biased(g, "h") for g in self.gates]}
+        first = weights[f"W.{self.gates[0]}x"]
+        if any(len(value) != len(first) for value in weights.values()):
+            raise ValueError(f"every gate has {len(first)} rows: got { {name: len(value) for name, value in weights.items()} }")
+        shapes = self.shapes(first.shape[1], len(first), any(name.startswith("b.") for name in weights))
+        packed = {key: first.new_zeros(shape) for key, shape in shapes.items()}
+        for name, value in weights.items():
+            self.write(name, value, packed)
         return packed
-
-    def write(self, weights: Mapping[str, Tensor], module: nn.RNNBase, suffix: str = "_l0") -> None:
-        """Copies a layer's weights into a module: the inverse of `read`."""
-        with torch.no_grad():
-            for key, values in self.pack(weights, module.bias).items():
-                getattr(module, key + suffix).copy_(torch.cat(values))

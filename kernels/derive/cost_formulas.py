@@ -30,6 +30,16 @@ def parameter_count(plan: Plan) -> sympy.Expr:
 
 
 @cache
+def layer_parameter_count(plan: Plan) -> sympy.Expr:
+    """Returns the number of parameters of a layer: those of the cell, and the second biases that torch.nn's cells have in a layer."""
+    equivalent = plan.cell.torch_equivalent
+    if equivalent is None:
+        return parameter_count(plan)
+    shapes = equivalent.shapes(D, H, plan.bias).values()
+    return sympy.expand(sum((sympy.Mul(*shape) for shape in shapes), sympy.Integer(0)))
+
+
+@cache
 def flop_counts(plan: Plan) -> dict[str, sympy.Expr]:
     """Counts the operations of a forward pass per time step and sequence.
 

@@ -5,7 +5,7 @@ terms from the input and the states by large products (`recompute_terms`): no ti
 first states on to the chunk before it. The gradients of the parameters are summed in at least float32.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -41,11 +41,14 @@ def apply(
     return y, tuple(final)
 
 
-def unroll(cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
-    """Runs `cell.unroll` with activation checkpointing chunk by chunk; it can be differentiated twice."""
+def unroll(
+    layer: Callable[..., Result], cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
+    before: Tensor | None = None,
+) -> Result:  # fmt: skip
+    """Runs a layer with activation checkpointing chunk by chunk, by `Cell.unroll` or torch's operator; differentiable as they are."""
     outputs = []
     for part in x.split(CHUNK):
-        y, states = checkpoint(cell.unroll, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
+        y, states = checkpoint(layer, cell, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
         outputs.append(y)
         before = part[-1]
     return torch.cat(outputs), tuple(states)

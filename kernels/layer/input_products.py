@@ -17,8 +17,8 @@ from cells.grammar.functions import FUNCTIONS
 from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
-from kernels.derive.plan_types import Term, addends
 from kernels.layer.autograd import Recurrence
+from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, block_diag_matrix
 from kernels.schedules.packed_steps import PackedSteps
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
@@ -40,7 +40,7 @@ def apply(
     Args:
         x: the input, (T, B, D).
         states: the initial states, (B, H) each.
-        parameters: the trainable parameters by name ("W.z", "b.u").
+        parameters: the trainable parameters by name ("W.z", "b.u"), or torch's tensors of a layer by theirs ("weight_ih").
         before: prev(x) in the first step, (B, D). Default: 0
         packed: the steps of packed rows; x is then (N, 1, D), and so is y. Default: x is a batch
 
@@ -70,32 +70,25 @@ def recurrence_operands(
     Args:
         x: the input, (T, B, D).
         H: the hidden size.
-        parameters: the trainable parameters by name.
+        parameters: as in `apply`.
         before: prev(x) in the first step, (B, D). Default: 0
         packed: the steps of packed rows; x is then (N, 1, D). Default: x is a batch
     """
     buffer_layout = layout(plan)
-    values = GraphEvaluator(bind_inputs(plan, x, before, packed), parameters)
-
-    def bias(term: Term) -> Tensor | None:
-        found = [values[n] for n in addends(term.hoisted) if n.op in ("b", "p")]
-        return sum(found[1:], found[0]) if found else None
-
+    bound = bind(plan, parameters)
+    values = GraphEvaluator(bind_inputs(plan, x, before, packed), bound)
     tensors: list[Tensor | None] = []
     for projection in buffer_layout.projections:
         terms = [plan.terms[i] for i in projection.terms]
-        matrices = [t.projection.label for t in terms if t.projection is not None]
         tensors += [
             None if projection.operand_index >= 0 else values[projection.operand],
-            concat([block_diag_matrix(parameters[f"W.{m}"]) for m in matrices]),
+            bound.concat([f"W.{term.projection.label}" for term in terms if term.projection is not None]),
+            bound.concat_biases([bias_names(term) for term in terms]),
         ]
-        biases = [bias(t) for t in terms]
-        some = next((b for b in biases if b is not None), None)
-        tensors.append(None if some is None else concat([torch.zeros_like(some) if b is None else b for b in biases]))
     T, B = x.shape[:2]
     tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in buffer_layout.elementwise_terms]
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
-    tensors += [concat([block_diag_matrix(parameters[f"W.{plan.terms[i].matrix}"]) for i in group.terms]) for group in buffer_layout.groups]
+    tensors += [bound.concat([f"W.{plan.terms[i].matrix}" for i in group.terms]) for group in buffer_layout.groups]
     return tensors
 
 
@@ -108,11 +101,6 @@ def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None, packed: Pac
     return given
 
 
-def block_diag_matrix(weight: Tensor) -> Tensor:
-    """Returns a weight (H, K) as it is, and block-diagonal weights (heads, n, n) as the matrix (H, H)."""
-    return weight if weight.dim() == 2 else torch.block_diag(*weight)
-
-
 class GraphEvaluator:
     """Evaluates nodes of a graph, each once: `values[node]` is its tensor.
 
@@ -123,7 +111,7 @@ class GraphEvaluator:
         parameters: the trainable parameters by name.
     """
 
-    def __init__(self, given: Mapping[Node, Tensor], parameters: Mapping[str, Tensor]):
+    def __init__(self, given: Mapping[Node, Tensor], parameters: Mapping[str, Tensor] | TorchParameters):
         self.done: dict[Node, Any] = dict(given)
         self.parameters = parameters
 
@@ -149,8 +137,3 @@ class GraphEvaluator:
         if node.op == "call":
             return FUNCTIONS[node.label](*(self[a] for a in node.args))
         return ARITHMETIC[node.op](*(self[a] for a in node.args))
-
-
-def concat(parts: list[Tensor]) -> Tensor:
-    """Concatenates tensors along the first dimension; one tensor is not copied."""
-    return parts[0] if len(parts) == 1 else torch.cat(parts)

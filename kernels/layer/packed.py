@@ -71,20 +71,20 @@ def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps) -> tuple
         y (N, directions · H), and the final states in the shape of the initial ones.
     """
 
-    def run_layer(rows: Tensor, initial: States, weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
-        schedule = packed_schedule(rnn, rows, initial, weights)
+    def run_layer(rows: Tensor, initial: States, tensors: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        schedule = packed_schedule(rnn, rows, initial, tensors)
         if schedule is None:
-            return apply(lambda x, states, before: rnn.run_layer(x, states, weights, before), rows, steps.counts.tolist(), initial)
-        y, ends = input_products.apply(rnn.plan, schedule, rows.unsqueeze(1), initial, weights, packed=steps)
+            return apply(lambda x, states, before: rnn.run_layer(x, states, tensors, before), rows, steps.counts.tolist(), initial)
+        y, ends = input_products.apply(rnn.plan, schedule, rows.unsqueeze(1), initial, tensors, packed=steps)
         return y.squeeze(1), ends
 
     return rnn.run_layers(x, states, run_layer, lambda rows: rows[steps.reversal])
 
 
-def packed_schedule(rnn: "RNN", x: Tensor, states: States, weights: Mapping[str, Tensor]) -> ModuleType | None:
+def packed_schedule(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tensor]) -> ModuleType | None:
     """Returns the schedule of a layer if it runs packed rows, in one loop whatever the lengths; else None."""
     traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if traced or rnn.memory == "low" or rnn.uses_torch_operator(x, states, weights):
+    if traced or rnn.memory == "low" or rnn.uses_torch_operator(x, states, tensors):
         return None
     schedule = rnn.select_schedule(x, states)
     return schedule if getattr(schedule, "RUNS_PACKED", False) else None

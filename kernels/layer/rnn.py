@@ -8,21 +8,20 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 import cells
 from cells.grammar.cell import Cell
-from cells.grammar.torch_equivalent import KEYS
-from kernels.derive.plan import Plan, plan
 from kernels.layer import checkpointing, custom_op, input_products, measured_layers, packed, select, torch_operator
 from kernels.layer.inputs import Hidden, batched_input, previous_input
+from kernels.layer.layer_parameters import LayerParameters
 
 MEMORY = ("full", "low")
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
-"""Maps x, the initial states (B, H) and the parameters by name to the outputs and the final states."""
+"""Maps x, the initial states (B, H) and the parameters, `LayerParameters.tensors`, to the outputs and the final states."""
 
 
 @cache
@@ -31,7 +30,7 @@ def _make_cell(step: Callable[..., Any]) -> Cell:
     return Cell(step)
 
 
-class RNN(nn.Module):
+class RNN(LayerParameters):
     r"""Applies a multi-layer recurrent cell to a sequence, with the arguments, shapes and state dict of nn.LSTM.
 
     Args:
@@ -64,8 +63,9 @@ class RNN(nn.Module):
         * **h_n**: the final states, in the shape of `hx`, each after the last step of its own sequence.
 
     Attributes:
-        W_ih_l0, …: the parameters. `W.ih` of the cell is `W_ih_l0` in the first layer, and `W_ih_l0_reverse` in its reverse direction.
-            A cell with the equations of an nn.RNN, nn.LSTM or nn.GRU also loads the state dict of that module.
+        weight_ih_l0, …: the parameters. Those of "lstm", "gru", "vanilla" and "vanilla_relu" are torch's: names, shapes, both biases,
+            order and initial values. For other cells `W.uh` of the equations is `weight_uh_l0` in the first layer and
+            `weight_uh_l0_reverse` in its reverse direction, and `b.u` is `bias_u_l0` (`kernels.layer.parameter_names`).
         cell: the `Cell`.
         plan: its plan, shared by all layers of the cell.
 
@@ -129,61 +129,11 @@ class RNN(nn.Module):
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
         if self.plan.elementwise_input and bidirectional and num_layers > 1:
             raise ValueError(f"{self.cell.name} uses x unit by unit: no layer can follow a bidirectional one, which is twice as wide")
-        self._names = tuple(self.cell.shapes(input_size, hidden_size, bias))
-        for layer in range(num_layers):
-            width = input_size if layer == 0 else hidden_size * self.directions
-            for suffix in self.suffixes(layer):
-                for name, shape in self.cell.shapes(width, hidden_size, bias).items():
-                    empty = torch.empty(shape, device=device, dtype=dtype)
-                    self.register_parameter(name.replace(".", "_") + suffix, nn.Parameter(empty))
-        self.reset_parameters()
+        self.make_parameters(device, dtype)
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         self._registered_name = custom_op.register(self.cell)  # another process may have pickled the layer
-
-    @property
-    def plan(self) -> Plan:
-        """Returns the cell's plan, which is made once and shared by all layers of the cell."""
-        return plan(self.cell, self.bias)
-
-    @property
-    def directions(self) -> int:
-        """Returns 2 if the layer is bidirectional, else 1."""
-        return 2 if self.bidirectional else 1
-
-    def suffixes(self, layer: int) -> list[str]:
-        """Returns the suffixes of a layer's parameter names: "_l0" and, if it is bidirectional, "_l0_reverse"."""
-        return [f"_l{layer}", f"_l{layer}_reverse"][: self.directions]
-
-    def weights(self, suffix: str = "_l0") -> dict[str, Tensor]:
-        """Returns all parameters of a layer, weights and biases, by their names in the equations ("W.ih", "b.i").
-
-        Args:
-            suffix: a layer and direction, one of `suffixes`: "_l0" or "_l1_reverse". Default: "_l0"
-        """
-        return {name: getattr(self, name.replace(".", "_") + suffix) for name in self._names}
-
-    def flatten_parameters(self) -> None:
-        """Does nothing; exists because nn.LSTM has it. No schedule needs its weights in one buffer."""
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Loads the state dict of the equivalent nn.LSTM, nn.GRU or nn.RNN too."""
-        equivalent = self.cell.torch_equivalent
-        for layer in range(self.num_layers if equivalent else 0):
-            for suffix in self.suffixes(layer):
-                present = {key: prefix + key + suffix for key in KEYS if prefix + key + suffix in state_dict}
-                used = KEYS if self.bias and len(present) == len(KEYS) else KEYS[:2]  # super() reports unexpected keys
-                if equivalent and {*used} <= {*present} and all(len(state_dict[present[key]]) % len(equivalent.gates) == 0 for key in used):
-                    found = equivalent.merge_biases({key: state_dict.pop(present[key]) for key in used})
-                    state_dict |= {prefix + name.replace(".", "_") + suffix: found[name] for name in self._names if name in found}
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
-    def reset_parameters(self) -> None:
-        """Initializes the parameters as the cell's paper does; otherwise as torch.nn does, from U(-1/√H, 1/√H)."""
-        for layer in range(self.num_layers):
-            for suffix in self.suffixes(layer):
-                self.cell.initialise(self.weights(suffix))
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None,
@@ -221,25 +171,28 @@ class RNN(nn.Module):
                 x = F.dropout(x, self.dropout, self.training)
             outputs = []
             for direction, suffix in enumerate(self.suffixes(layer)):
-                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], self.weights(suffix))
+                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], self.tensors(suffix))
                 outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
-    def run_layer(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
+    def run_layer(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
         """Runs one layer in one direction: x (T, B, D), states (B, H) each, and prev(x) in the first step, `before` (B, D)."""
-        if self.uses_torch_operator(x, states, weights):
-            return torch_operator.apply(self.cell, x, states, weights)
+        if self.uses_torch_operator(x, states, tensors):
+            return torch_operator.apply(self.cell, x, states, tensors)
         low, backend = self.memory == "low", self._fused_backend
         if torch.compiler.is_compiling() and backend != "eager":
-            return custom_op.apply(self._registered_name, self.bias, backend, x, states, weights, before)
+            return custom_op.apply(self._registered_name, self.bias, backend, x, states, tensors, before)
         schedule = self.select_schedule(x, states)
         if schedule is None:
-            return (checkpointing.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
+            by_torch = len(states[0]) > 0 and backend != "eager" and self.cell.torch_equivalent is not None
+            unroll: Callable[..., Result] = torch_operator.apply if by_torch else Cell.unroll
+            given = tensors if by_torch else self.read_weights(tensors)
+            return (partial(checkpointing.unroll, unroll) if low else unroll)(self.cell, x, states, given, before)
         if torch._C._are_functorch_transforms_active():  # their tensors have no memory for a kernel to read
             raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
-        return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, weights, before)
+        return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, tensors, before)
 
     @property
     def _fused_backend(self) -> str:
@@ -253,18 +206,24 @@ class RNN(nn.Module):
             return None
         return select.select_schedule(self._fused_backend, self.plan, x.dtype, x.device, B, H)
 
-    def uses_torch_operator(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-        """Returns whether torch's operator runs a layer: if it is the backend, or if "auto" has measured it to be faster.
+    def uses_torch_operator(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> bool:
+        """Returns whether torch's operator is to run a layer: if it is the backend, if "auto" has measured it to be faster, or where
+        torch.jit.trace or torch.func lets no fused loop run.
 
         Measurements are not used in a graph, which is for any sizes.
         """
-        if self.cell.torch_equivalent is None or self.memory == "low":
+        if self.cell.torch_equivalent is None:
+            return False
+        compiling = torch.compiler.is_compiling()
+        if not compiling and self.backend != "eager" and torch_operator.must_run():
+            return len(states[0]) > 0
+        if self.memory == "low":
             return False
         if self.backend == "torch":
             return len(states[0]) > 0
-        if self.backend != "auto" or self.exclude_torch_operator or torch.compiler.is_compiling():
+        if self.backend != "auto" or self.exclude_torch_operator or compiling:
             return False
-        return measured_layers.prefers_torch(self.plan, x, states, weights)
+        return measured_layers.prefers_torch(self.plan, x, states, tensors)
 
     def extra_repr(self) -> str:
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"

@@ -43,7 +43,7 @@ def resolve_name(backend: str) -> str:
 
 
 def select_schedule(backend: str, plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> ModuleType | None:
-    """Returns the schedule that runs a plan, None for the eager reference.
+    """Returns the schedule that runs a plan, None for the eager reference, or torch's own operator for a cell that torch has.
 
     Warns once for each reason why the backend asked for, or a CPU's default, can't run.
 
@@ -62,7 +62,8 @@ def select_schedule(backend: str, plan: Plan, dtype: torch.dtype, device: torch.
     if reason is None:
         return schedule
     if backend != "auto" or "compiler" in reason:
-        _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs as the eager reference instead, which is slow")
+        instead = "by torch's own operator instead" if plan.cell.torch_equivalent else "as the eager reference instead, which is slow"
+        _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs {instead}")
     return None
 
 

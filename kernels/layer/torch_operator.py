@@ -1,8 +1,6 @@
 """Runs a layer by torch's own operator instead of a derived loop, on a GPU by cuDNN, for the cells that torch.nn has.
 
-cuDNN takes all weights of a layer in one buffer, in the layout of nn.LSTM's `flatten_parameters`: W_ih, W_hh, b_ih, b_hh, each gate by
-gate. A layer here has one weight per gate. They are concatenated into such a buffer in every call, and autograd splits its gradient.
-The copy takes some thousandths of the time of a long sequence.
+It takes the layer's parameters as they are. cuDNN wants them in one buffer: `LayerParameters.flatten_parameters`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack
 
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import TorchEquivalent
@@ -22,26 +21,36 @@ def unsupported_reason(cell: Cell) -> str | None:
     return None if cell.torch_equivalent else f"runs the cells of torch.nn, which has no {cell.name}"
 
 
-def apply(cell: Cell, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+def must_run() -> bool:
+    """Returns whether torch's operator, and no fused loop, can run here: in torch.jit.trace, and in grad or vjp of torch.func."""
+    if torch._C._is_tracing():
+        return True
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    return all(level.key() == TransformType.Grad for level in get_interpreter_stack() or ())  # it has no rule for vmap and jvp
+
+
+def apply(
+    cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Runs one layer in one direction by torch's operator, as `Cell.unroll` does; differentiable as far as torch's operator is.
 
     Args:
         cell: a cell with a `torch_equivalent`.
         x: the input, (T, B, D).
         states: the initial states, (B, H) each.
-        weights: the parameters by name ("W.ix", "b.i").
+        tensors: the parameters by torch's names, in torch's order.
+        before: not used: none of these cells has prev(x).
 
     Returns:
         y (T, B, H), and the final states (B, H).
     """
     equivalent = cell.torch_equivalent
     assert equivalent is not None
-    biased = any(name.startswith("b.") for name in weights)
-    trains = needs_gradients(x, states, weights)
     initial = [state.unsqueeze(0).contiguous() for state in states]
+    given = [*tensors.values()], len(tensors) == 4, 1, 0.0, needs_gradients(x, states, tensors), False, False
     with torch.autocast(x.device.type, enabled=False) if is_autocast_on(x.device.type) else nullcontext():
-        hidden: Any = initial if len(initial) > 1 else initial[0]
-        y, *final = find_operator(equivalent)(x, hidden, join_weights(equivalent, weights, biased), biased, 1, 0.0, trains, False, False)
+        y, *final = find_operator(equivalent)(x, initial if len(initial) > 1 else initial[0], *given)
     return y, tuple(state.squeeze(0) for state in final)
 
 
@@ -52,14 +61,4 @@ def needs_gradients(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, T
 
 def find_operator(equivalent: TorchEquivalent) -> Any:
     """Returns torch.lstm, torch.gru, torch.rnn_tanh or torch.rnn_relu."""
-    return getattr(torch, "_".join([equivalent.module.lower(), *equivalent.options.values()]))
-
-
-def join_weights(equivalent: TorchEquivalent, weights: Mapping[str, Tensor], biased: bool) -> list[Tensor]:
-    """Returns a layer's tensors as torch packs them, views into one buffer. Without biases it ends in zeros for cuDNN's two biases."""
-    packed = equivalent.pack(weights, biased)
-    gates = [part for parts in packed.values() for part in parts]
-    spare = [] if biased else [gates[-1].new_zeros(2 * len(equivalent.gates) * len(gates[-1]))]
-    sizes = [sum(part.numel() for part in parts) for parts in packed.values()]
-    pieces = torch.cat([part.flatten() for part in (*gates, *spare)]).split([*sizes, *(len(s) for s in spare)])
-    return [piece.view(-1, *parts[0].shape[1:]) for piece, parts in zip(pieces, packed.values(), strict=False)]
+    return getattr(torch, equivalent.mode.lower())

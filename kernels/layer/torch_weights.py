@@ -16,7 +16,10 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
 
     Raises:
         TypeError: no cell computes what `module` does.
+        ValueError: the module has a `proj_size`.
     """
+    if getattr(module, "proj_size", 0):
+        raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
     for name in cells.names():
         equivalent = cells.load(name).torch_equivalent
         if (
@@ -32,13 +35,8 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> RNN:
         name, module.input_size, module.hidden_size, module.num_layers, module.bias, module.batch_first,
         module.dropout, module.bidirectional, backend=backend, device=weight.device, dtype=weight.dtype,
     )  # fmt: skip
-    with torch.no_grad():
-        for layer in range(rnn.num_layers):
-            for suffix in rnn.suffixes(layer):
-                values = equivalent.read(module, suffix)
-                for key, parameter in rnn.weights(suffix).items():
-                    parameter.copy_(values[key])
-    return rnn.train(module.training)
+    copy_parameters(module, rnn)
+    return rnn
 
 
 def to_torch(rnn: RNN) -> nn.RNNBase:
@@ -55,7 +53,13 @@ def to_torch(rnn: RNN) -> nn.RNNBase:
         rnn.input_size, rnn.hidden_size, num_layers=rnn.num_layers, bias=rnn.bias, batch_first=rnn.batch_first,
         dropout=rnn.dropout, bidirectional=rnn.bidirectional, device=weight.device, dtype=weight.dtype,
     )  # fmt: skip
-    for layer in range(rnn.num_layers):
-        for suffix in rnn.suffixes(layer):
-            equivalent.write(rnn.weights(suffix), module, suffix)
-    return module.train(rnn.training)
+    copy_parameters(rnn, module)
+    return module
+
+
+def copy_parameters(source: nn.Module, target: nn.Module) -> None:
+    """Copies every parameter of a layer from one of the same names, whatever computes it there, and the training mode."""
+    with torch.no_grad():
+        for name, parameter in target.named_parameters():
+            parameter.copy_(getattr(source, name))
+    target.train(source.training)

@@ -32,9 +32,8 @@ class ChaoticMap:
     def make_layer(self, backend: str = "auto", device: str = "cpu") -> RNN:
         """Returns the map as a float64 layer; the weights of its one input are zero."""
         rnn = RNN(self.cell, 1, 2, bias=False, backend=backend, device=device, dtype=torch.float64)
-        with torch.no_grad():
-            for name, value in rnn.weights().items():
-                value.copy_(torch.tensor(self.weights[name], dtype=value.dtype)) if name in self.weights else value.zero_()
+        zeros = {name: torch.zeros_like(value) for name, value in rnn.weights().items()}
+        rnn.set_weights(zeros | {name: torch.tensor(matrix, dtype=torch.float64) for name, matrix in self.weights.items()})
         return rnn
 
     def draw_states(self, starts: int, generator: torch.Generator) -> list[Tensor]:

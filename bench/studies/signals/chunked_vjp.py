@@ -68,7 +68,7 @@ class ChunkedVJP:
                     [s.clone() for s in unpack_result(self.rnn(x[begin:end], pack_states(begun[-1]), before=self.previous_input(begin)))[1]]
                 )
         gradients, scale = self.upstream, x.new_zeros(x.shape[1], 1)
-        learned = {} if self.unit else self.rnn.weights()
+        learned = {} if self.unit else self.rnn.tensors()
         later = torch.zeros_like(x[0])  # of the gradient of a stretch's last input, what the stretch after it passes on
         for (begin, end), states, lag in zip(reversed(stretches), reversed(begun), self.lags, strict=False):
             if self.unit:
@@ -86,7 +86,8 @@ class ChunkedVJP:
             gradients, rest = known[: len(leaves)], known[len(leaves) :]
             link.input = rest[0][-1] + later if rest else None
             later = rest[1] if len(given) == 2 else later
-            for name, g in zip(learned, rest[len(given) :], strict=True):
+            named = {} if self.unit else self.rnn.gradients_of_weights(dict(zip(learned, rest[len(given) :], strict=True)))
+            for name, g in named.items():
                 self.weights[name] = self.weights.get(name, 0) + g.double()
             yield link
         if self.unit:

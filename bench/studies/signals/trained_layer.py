@@ -21,9 +21,13 @@ from bench.studies.signals.jacobians import measure_jacobians
 from bench.studies.signals.piece import Piece
 from bench.studies.signals.signal_plan import TRAJECTORIES, make_study_problem, measure_with_errors
 from cells.grammar.errors import CellError
+from cells.grammar.torch_equivalent import KEYS
 from kernels import RNN
 from kernels.derive.cost_formulas import parameter_sizes
 from kernels.derive.plan import plan
+from kernels.layer.parameter_names import former_names, name_parameters
+
+ANOTHER = "--checkpoint {path} holds a layer whose shapes are not those of a {cell}: is its first layer another cell?"
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,7 @@ class TrainedLayer:
     def autonomous_pieces(self, T: int, seed: int) -> Sequence[Piece]:
         """Returns the piece of `bench chaos` for this layer: T steps without input, from states drawn from `seed`."""
         rnn = RNN(self.cell, self.D, self.H, dtype=torch.float64)
-        with torch.no_grad():
-            for key, value in rnn.weights().items():
-                value.copy_(self.weights[key])
+        rnn.set_weights(self.weights)
         return [(f"{self.cell} {self.name} without input", partial(chaos.measure_autonomous, rnn, self.name, T, TRAJECTORIES, seed))]
 
 
@@ -114,19 +116,28 @@ def read_weights(path: Path, cell: str) -> dict[str, Tensor]:
         saved = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UsageError(f"--checkpoint {path} can't be read ({describe_error(error)}): name a state dict torch.save wrote") from None
-    wanted = {name: f"{name.replace('.', '_')}_l0" for name in parameter_sizes(plan(cells.load(cell)))}
+    names, equivalent = [*parameter_sizes(plan(cells.load(cell)))], cells.load(cell).torch_equivalent
+    today = {key: key for key in KEYS} if equivalent else name_parameters(plan(cells.load(cell)), names)
     layers: dict[str, dict[str, Tensor]] = {}
     for key, value in flatten(saved).items():
         module, _, last = key.rpartition(".")
         layers.setdefault(module, {})[last] = value
-    whole = [module for module, values in layers.items() if set(wanted.values()) <= set(values)]
+    whole = [
+        (module, {name: values[f"{key}_l0"] for name, key in named.items()})
+        for named in (today, former_names(names)) for module, values in layers.items() if all(f"{k}_l0" in values for k in named.values())
+    ]  # fmt: skip
     if not whole:
         there = {key for values in layers.values() for key in values}
-        missing = ", ".join(sorted(name for name, key in wanted.items() if key not in there)) or "layer with all of its values"
+        missing = ", ".join(sorted(key for key in today.values() if f"{key}_l0" not in there)) or "layer with all of its values"
         raise UsageError(f"--checkpoint {path} has no {missing}: is it a {cell}?")
     if len(whole) > 1:
-        raise UsageError(f"--checkpoint {path} holds {' and '.join(whole)}: save the state dict of one {cell}")
-    return {name: layers[whole[0]][key] for name, key in wanted.items()}
+        raise UsageError(f"--checkpoint {path} holds {' and '.join(module for module, _ in whole)}: save the state dict of one {cell}")
+    _, values = whole[0]
+    if equivalent is None or "weight_ih" not in values:
+        return values
+    if any(len(value) % len(equivalent.gates) for value in values.values()):
+        raise UsageError(ANOTHER.format(path=path, cell=cell))
+    return {name: equivalent.read(name, values) for name in names}
 
 
 def find_sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[int, int]:
@@ -137,7 +148,7 @@ def find_sizes(cell: str, weights: Mapping[str, Tensor], path: Path) -> tuple[in
         with contextlib.suppress(CellError):  # where a cell uses x unit by unit, and D isn't H, or its heads can't share H
             if cells.load(cell).shapes(D, H) == found:
                 return D, H
-    raise UsageError(f"--checkpoint {path} holds a layer whose shapes are not those of a {cell}: is its first layer another cell?")
+    raise UsageError(ANOTHER.format(path=path, cell=cell))
 
 
 def flatten(saved: object) -> dict[str, Tensor]:

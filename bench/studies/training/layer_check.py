@@ -30,9 +30,9 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
         WrongResult: The error exceeds the tolerance.
     """
     x = x[:STEPS, :SEQUENCES].detach()
-    weights = rnn.weights()
+    tensors = rnn.tensors()
     upstream = torch.cos(torch.arange(x.shape[0] * x.shape[1] * rnn.hidden_size, device=x.device).view(*x.shape[:2], -1))
-    exact = {name: value.detach().double().requires_grad_() for name, value in weights.items()}
+    exact = {name: value.detach().double().requires_grad_() for name, value in rnn.weights().items()}
     x_exact, x = x.double().requires_grad_(), x.clone().requires_grad_()
     generator = torch.Generator().manual_seed(0)
     normal = [torch.randn(x.shape[1], rnn.hidden_size, generator=generator).to(x) for _ in rnn.cell.states]
@@ -40,13 +40,14 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     initial = [rnn.cell.random_state(name, n) for name, n in zip(rnn.cell.states, normal, strict=True)]
     y_exact, _ = rnn.cell.unroll(x_exact, [s.double() for s in initial], exact)
     y, _ = rnn(x, pack_states(initial))
-    learned = [name for name, value in weights.items() if value.requires_grad]
-    wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *(exact[name] for name in learned)], upstream.double())]
-    found = [y, *torch.autograd.grad(y, [x, *(weights[name] for name in learned)], upstream.to(y.dtype))]
-    error = max(gate.compute_error(value, reference) for value, reference in zip(found, wanted, strict=True))
+    learned = {name: value for name, value in tensors.items() if value.requires_grad}
+    dx, *gradients = torch.autograd.grad(y, [x, *learned.values()], upstream.to(y.dtype))
+    found = rnn.gradients_of_weights(dict(zip(learned, gradients, strict=True)))
+    wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *(exact[name] for name in found)], upstream.double())]
+    error = max(gate.compute_error(value, reference) for value, reference in zip([y, dx, *found.values()], wanted, strict=True))
     schedule = select_schedule(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
-    backend = "eager" if schedule is None else schedule.__name__.rpartition(".")[2]
-    backend = "torch" if rnn.uses_torch_operator(x, initial, weights) else backend
+    backend = schedule.__name__.rpartition(".")[2] if schedule else "torch" if rnn.cell.torch_equivalent else "eager"
+    backend = rnn.backend if rnn.backend == "eager" else "torch" if rnn.uses_torch_operator(x, initial, tensors) else backend
     allowed = find_tolerance(str(y.dtype).removeprefix("torch."), "ieee")
     if not error <= allowed:
         raise WrongResult(

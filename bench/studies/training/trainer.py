@@ -247,9 +247,12 @@ class Training:
         if self.best:
             self.model.load_state_dict(self.best)
         self.model.eval()
+        recurrent = sum(value.numel() for value in self.rnn.weights().values() if value.requires_grad)
+        layer = count_parameters(self.rnn)
         return TrainingRecord(
             trial=self.trial, metric=self.task.metric, higher=self.task.higher, target=self.task.target, D=self.task.D,
-            parameters=count_parameters(self.model), recurrent=count_parameters(self.rnn), backend=self.backend, error=self.error,
+            parameters=count_parameters(self.model) - layer + recurrent, recurrent=recurrent, layer=layer,
+            backend=self.backend, error=self.error,
             curve=self.curve, final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds,
             paused=self.paused, clipped=self.clipped, largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
         )  # fmt: skip

@@ -51,9 +51,9 @@ def analyze_units(task: Task, model: nn.Module, trial: Trial) -> LearnedRecord:
 def run_states(rnn: RNN, x: Tensor) -> States:
     """Returns every state (T + 1, B, H) along a sequence, the initial one first."""
     path: list[States] = [tuple(rnn.cell.initial(x, x.shape[1], rnn.hidden_size))]
-    before = None
+    weights, before = rnn.weights(), None
     for x_t in x.split(1):
-        path.append(rnn.cell.unroll(x_t, path[-1], rnn.weights(), before)[1])
+        path.append(rnn.cell.unroll(x_t, path[-1], weights, before)[1])
         before = x_t[0]
     return tuple(torch.stack(s) for s in zip(*path, strict=True))
 

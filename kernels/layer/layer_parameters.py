@@ -1,0 +1,183 @@
+"""The parameters of an `RNN`: what they are called, how they start, how they are saved, loaded, moved and copied.
+
+A layer of one of torch.nn's cells has exactly the parameters of nn.LSTM, nn.GRU or nn.RNN, both biases included: two where the equations
+have one. A layer of another cell has those of its equations.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cells.grammar.cell import Cell
+from cells.grammar.torch_equivalent import KEYS
+from kernels.derive.plan import Plan, plan
+from kernels.layer.bound_parameters import flatten, operand_groups
+from kernels.layer.parameter_names import former_names, name_parameters
+
+
+class LayerParameters(nn.Module):
+    """The parameters of all layers and directions of a cell."""
+
+    cell: Cell
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    bidirectional: bool
+    proj_size = 0
+    """For code that reads nn.LSTM's: there is no projection."""
+
+    def make_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
+        """Registers and initializes the parameters."""
+        self._name_parameters()
+        for layer in range(self.num_layers):
+            width = self.input_size if layer == 0 else self.hidden_size * self.directions
+            shapes = (self.cell.torch_equivalent or self.cell).shapes(width, self.hidden_size, self.bias)
+            for suffix in self.suffixes(layer):
+                for name, shape in shapes.items():
+                    self.register_parameter(self._keys[name] + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
+        self.flatten_parameters()
+        self.reset_parameters()
+
+    def _name_parameters(self) -> None:
+        self._names = tuple(self.cell.shapes(self.input_size, self.hidden_size, self.bias))
+        keys = KEYS[: 4 if self.bias else 2]
+        self._keys = {key: key for key in keys} if self.cell.torch_equivalent else name_parameters(self.plan, self._names)
+
+    @property
+    def plan(self) -> Plan:
+        """Returns the cell's plan, which is made once and shared by all layers of the cell."""
+        return plan(self.cell, self.bias)
+
+    @property
+    def mode(self) -> str:
+        """Returns nn.LSTM's `mode`: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"; the name of a cell that torch.nn lacks."""
+        return self.cell.torch_equivalent.mode if self.cell.torch_equivalent else self.cell.name
+
+    @property
+    def directions(self) -> int:
+        """Returns 2 if the layer is bidirectional, else 1."""
+        return 2 if self.bidirectional else 1
+
+    def suffixes(self, layer: int | None = None) -> list[str]:
+        """Returns the suffixes of a layer's parameter names, "_l0" and, if it is bidirectional, "_l0_reverse"; by default of all layers."""
+        layers = range(self.num_layers) if layer is None else [layer]
+        return [suffix for k in layers for suffix in [f"_l{k}", f"_l{k}_reverse"][: self.directions]]
+
+    def tensors(self, suffix: str = "_l0") -> dict[str, Tensor]:
+        """Returns the parameters of a layer and direction, by torch's names ("weight_ih") if it is a cell of torch.nn, else by their
+        names in the equations ("W.uh")."""
+        return {name: getattr(self, key + suffix) for name, key in self._keys.items()}
+
+    def weights(self, suffix: str = "_l0") -> dict[str, Tensor]:
+        """Returns all parameters of a layer, weights and biases, by their names in the equations ("W.ih", "b.i").
+
+        For a cell of torch.nn they are views of torch's tensors, and sums of its two biases; `set_weights` changes them.
+
+        Args:
+            suffix: a layer and direction, one of `suffixes`: "_l0" or "_l1_reverse". Default: "_l0"
+        """
+        return self.read_weights(self.tensors(suffix))
+
+    def read_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns a layer's parameters by their names in the equations, from its `tensors`."""
+        equivalent = self.cell.torch_equivalent
+        return {name: equivalent.read(name, tensors) for name in self._names} if equivalent else dict(tensors)
+
+    def set_weights(self, values: Mapping[str, Tensor], suffix: str = "_l0") -> None:
+        """Copies values into parameters of a layer, by their names in the equations. Of torch's two biases the second becomes 0.
+
+        Args:
+            values: the values, of all parameters or some.
+            suffix: a layer and direction, one of `suffixes`. Default: "_l0"
+        """
+        tensors, equivalent = self.tensors(suffix), self.cell.torch_equivalent
+        for name, value in values.items():
+            if equivalent:
+                equivalent.write(name, value, tensors)
+            else:
+                with torch.no_grad():
+                    tensors[name].copy_(value)
+
+    def gradients_of_weights(self, gradients: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Returns a layer's gradients by the names in the equations, from those of its `tensors` by theirs."""
+        equivalent = self.cell.torch_equivalent
+        return {name: equivalent.rows_of(name, gradients)[0] for name in self._names} if equivalent else dict(gradients)
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """Returns the parameters as nn.LSTM's `all_weights` does: a list for each layer and direction."""
+        return [[*self.tensors(suffix).values()] for suffix in self.suffixes()]
+
+    @property
+    def _flat_weights(self) -> list[Tensor]:
+        return [weight for weights in self.all_weights for weight in weights]
+
+    @property
+    def _flat_weights_names(self) -> list[str]:
+        return [key + suffix for suffix in self.suffixes() for key in self._keys.values()]
+
+    def reset_parameters(self) -> None:
+        """Initializes the parameters as the cell's paper does; otherwise as torch.nn does, from U(-1/√H, 1/√H)."""
+        for suffix in self.suffixes():
+            if self.cell.torch_equivalent is None:
+                self.cell.initialise(self.tensors(suffix))
+                continue
+            bound = 1 / math.sqrt(self.hidden_size)
+            for tensor in self.tensors(suffix).values():
+                nn.init.uniform_(tensor, -bound, bound)
+            ruled = {name for name in self._names if name in self.cell.init or name[0] in self.cell.init}
+            values = {name: value.detach().clone() for name, value in self.weights(suffix).items() if name in ruled}
+            self.cell.initialise(values)
+            self.set_weights(values, suffix)
+
+    def flatten_parameters(self) -> None:
+        """Moves parameters that are used together into one buffer, where they aren't in one: as cuDNN takes them, for a cell of torch.nn
+        on a GPU, and matrices with a common operand otherwise. Moving, loading and copying a layer does this too."""
+        for suffix in self.suffixes():
+            tensors = self.tensors(suffix)
+            if not self.cell.torch_equivalent:
+                for run in operand_groups(self.plan):
+                    flatten([tensors[name] for name in run])
+            elif tensors["weight_ih"].is_cuda:
+                flatten([*tensors.values()], 0 if self.bias else 2 * len(tensors["weight_ih"]))
+
+    def _apply(self, *arguments: Any, **options: Any) -> Any:
+        applied = super()._apply(*arguments, **options)
+        self.flatten_parameters()
+        return applied
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        if "_keys" not in state:  # pickled by an earlier version
+            self._name_parameters()
+            self._rename_former(self._parameters, "")
+            for name, value in self._parameters.items():
+                self._parameters[name] = value if value is None or type(value) is nn.Parameter else nn.Parameter(value)
+        self.flatten_parameters()
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Loads the state dict of an earlier version of this project too, and says so."""
+        self._rename_former(state_dict, prefix)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _rename_former(self, given: dict[str, Any], prefix: str) -> None:
+        """Replaces parameters under their former names ("W_uh_l0") in a state dict, and warns if there are any."""
+        equivalent, former = self.cell.torch_equivalent, former_names(self._names)
+        found = False
+        for suffix in self.suffixes():
+            old = {name: prefix + key + suffix for name, key in former.items()}
+            if not all(key in given for key in old.values()):
+                continue  # loading reports what is missing and what is unexpected
+            values = {name: given.pop(key) for name, key in old.items()}
+            values = equivalent.pack(values) if equivalent else values
+            given |= {prefix + self._keys[name] + suffix: value for name, value in values.items()}
+            found = True
+        if found:
+            names = f"{former[self._names[0]]}_l0, now {next(iter(self._keys.values()))}_l0"
+            again = ", and start its optimizer anew: torch's parameters are others" if equivalent else ""
+            warnings.warn(f"loaded {self.cell.name} by its former names ({names}, …): save it again{again}", FutureWarning, stacklevel=2)
