@@ -101,7 +101,15 @@ def make_pass_inputs(
         hoisted.append(None)
         terms += [states[0].new_empty(T, B, len(buffer_layout.recurrent_only), H)] if keep else []
     projections = [(v.contiguous(), W if schedule.COMPUTES_PROJECTIONS else None, bias) for v, W, bias in projections]
-    return PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history)
+    inputs = PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history)
+    inputs.check()
+    return inputs
+
+
+def align(tensor: Tensor) -> Tensor:
+    """Returns the tensor contiguous and aligned to 16 bytes, as Triton assumes when it compiles."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.data_ptr() % 16 == 0 and not tensor.is_neg() else tensor.resolve_neg().clone()
 
 
 def differentiate(
@@ -126,8 +134,11 @@ def differentiate(
     needs_grad: Products[bool] = Products([(next(flags), next(flags), next(flags)) for _ in projections], [])
     needs_grad.weights = list(flags)[len(values) + len(vectors) :][: len(weights)]
     inputs = PassInputs(plan, len(result.history[0]), projections, [], terms, vectors, weights, states, needs_grad=needs_grad)
-    d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
-    dy = None if dy is None else dy.contiguous()
+    d_states = [torch.zeros_like(s) if d is None else align(d) for s, d in zip(states, d_final, strict=True)]
+    dy = None if dy is None else align(dy)
+    T, B, H = inputs.shape
+    saved = [("a saved state or operand", t, (T, B, H)) for t in (*result.history, *result.arguments)]
+    inputs.check(*saved, ("the gradient of the output", dy, (T, B, H)), *(("the gradient of a state", d, (B, H)) for d in d_states))
     gradients: Gradients = schedule.backward(inputs, result, dy, d_states)
 
     d_values = [d.squeeze(2) for d in gradients.terms[len(projections) : len(projections) + len(values)]]

@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from cells.grammar.cell import Cell
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import differentiate, make_pass_inputs, refuse_double_backward, refuse_forward_mode
-from kernels.layer.input_products import align, recurrence_operands
+from kernels.layer.autograd import align, differentiate, make_pass_inputs, refuse_double_backward, refuse_forward_mode
+from kernels.layer.input_products import recurrence_operands
 from kernels.layer.recompute import recompute_terms
 from kernels.schedules.interface import ForwardResult
 
@@ -78,7 +78,7 @@ class ChunkedRecurrence(torch.autograd.Function):
             chunk_has_previous, part = chunk_rows(plan, x, first + has_previous)
             history = [h[first : first + CHUNK] if len(h) == T else h[: len(part) - chunk_has_previous] for h in kept]
             tensors = [
-                *recurrence_operands(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None),
+                *align_all(recurrence_operands(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None)),
                 *states,
             ]
             schedule.forward(make_pass_inputs(plan, schedule, False, len(part) - chunk_has_previous, tensors, history))
@@ -157,9 +157,8 @@ def chunk_vjp(
         saved_tensors_hooks(return_tensor, return_tensor),
     ):  # saved tensors are freed on return, so the hooks of a caller are bypassed
         parameters = dict(zip(ctx.names, values, strict=True))
-        tensors = recurrence_operands(
-            ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, x[0] if chunk_has_previous else None
-        )
+        first = x[0] if chunk_has_previous else None
+        tensors = align_all(recurrence_operands(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, first))
     needs = [t is not None and t.requires_grad for t in tensors]
     tensors += [align(b[0]) for b in before]
     terms, arguments = recompute_terms(ctx.plan, tensors, before)
@@ -171,6 +170,11 @@ def chunk_vjp(
         found = torch.autograd.grad([t for t, _ in ends], leaves, [d for _, d in ends], allow_unused=True)
     take = iter(found)
     return [next(take) if leaf.requires_grad else None for leaf in given], gradients[len(needs) :]
+
+
+def align_all(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Returns the tensors, each as `align` does."""
+    return [None if t is None else align(t) for t in tensors]
 
 
 def return_tensor(tensor: Tensor) -> Tensor:

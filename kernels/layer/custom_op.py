@@ -18,8 +18,8 @@ from cells.grammar.cell import Cell
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import select
-from kernels.layer.autograd import differentiate, make_pass_inputs
-from kernels.layer.input_products import align, recurrence_operands
+from kernels.layer.autograd import align, differentiate, make_pass_inputs
+from kernels.layer.input_products import recurrence_operands
 from kernels.layer.inputs import NO_STEPS
 from kernels.schedules.interface import ForwardResult
 

@@ -18,7 +18,7 @@ from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Term, addends
-from kernels.layer.autograd import Recurrence
+from kernels.layer.autograd import Recurrence, align
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg,
@@ -44,12 +44,6 @@ def apply(
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
     return y, tuple(final)
-
-
-def align(tensor: Tensor) -> Tensor:
-    """Returns the tensor contiguous and aligned to 16 bytes, as Triton assumes when it compiles."""
-    tensor = tensor.contiguous()
-    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
 def recurrence_operands(

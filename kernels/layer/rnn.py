@@ -15,7 +15,7 @@ from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
 from kernels.layer import checkpointing, custom_op, input_products, measured_layers, packed, select, torch_operator
-from kernels.layer.inputs import Hidden, batched_input, packed_input, previous_input
+from kernels.layer.inputs import Hidden, batched_input, check_weights, packed_input, previous_input
 
 MEMORY = ("full", "low")
 
@@ -28,6 +28,12 @@ Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
 def _make_cell(step: Callable[..., Any]) -> Cell:
     """Makes a cell of a function: the same cell for the same function, so that its plan and its kernels are made once."""
     return Cell(step)
+
+
+@cache
+def parameter_shapes(cell: Cell, D: int, H: int, bias: bool) -> Mapping[str, tuple[int, ...]]:
+    """Returns the shapes of a layer's parameters, as `Cell.shapes` does."""
+    return cell.shapes(D, H, bias)
 
 
 class RNN(nn.Module):
@@ -246,7 +252,10 @@ class RNN(nn.Module):
                 x = F.dropout(x, self.dropout, self.training)
             outputs = []
             for direction, suffix in enumerate(self.suffixes(layer)):
-                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], self.weights(suffix))
+                weights = self.weights(suffix)
+                if not torch.compiler.is_compiling():  # a graph checks the tensors that reach its operator
+                    check_weights(weights, parameter_shapes(self.cell, x.shape[-1], self.hidden_size, self.bias), suffix, x)
+                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], weights)
                 outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
