@@ -13,12 +13,8 @@ from torch import Tensor
 
 from kernels.derive.buffers import Layout, layout
 from kernels.derive.plan import Plan
+from kernels.layer import equations
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
-
-
-def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
-    """Raises RuntimeError: no forward-mode derivative is implemented."""
-    raise RuntimeError("a schedule has no derivative in forward mode: use backend='eager'")
 
 
 class Recurrence(torch.autograd.Function):
@@ -46,24 +42,31 @@ class Recurrence(torch.autograd.Function):
             ctx.save_for_backward(*tensors, *inputs.terms, *result.history, *result.arguments)
         return result.history[0], *(h[-1].clone() for h in result.history)
 
-    jvp = staticmethod(refuse_forward_mode)
-
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
-        refuse_double_backward(dy, *d_final)
         take = iter(ctx.saved_tensors)
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
+        if needs_equations(dy, *d_final):
+            return None, None, None, None, *differentiate_equations(ctx.plan, len(history[0]), tensors, ctx.needs_input_grad[4:], dy, d_final)
         result = ForwardResult(history, list(take))
         gradients_of_tensors = differentiate(ctx.plan, ctx.schedule, tensors, terms, result, dy, d_final, ctx.needs_input_grad[4:])
         return None, None, None, None, *gradients_of_tensors
 
 
-def refuse_double_backward(*upstream: Tensor | None) -> None:
-    """Raises RuntimeError if a backward pass is itself differentiated, or is called with batched gradients."""
-    if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in upstream):
-        raise RuntimeError("a schedule computes one gradient at a time: with is_grads_batched=True or vectorize=True use backend='eager'")
-    if torch.is_grad_enabled():
-        raise RuntimeError("a schedule has no second derivative: with create_graph=True use backend='eager'")
+def needs_equations(*upstream: Tensor | None) -> bool:
+    """Returns whether a backward pass is itself differentiated, or is called with batched gradients: a schedule can do neither."""
+    return torch.is_grad_enabled() or any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in upstream)
+
+
+def differentiate_equations(
+    plan: Plan, T: int, tensors: Sequence[Tensor | None], needs: Sequence[bool], dy: Tensor | None, d_final: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Computes what `differentiate` does by the equations, from the tensors of the forward pass alone."""
+
+    def function(*tensors: Tensor | None) -> equations.Result:
+        return equations.unroll(plan, T, unflatten(plan, layout(plan), tensors))
+
+    return equations.vjp(plan.cell.name, function, tensors, needs, (dy, *d_final))
 
 
 def make_pass_inputs(

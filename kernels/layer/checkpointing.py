@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from cells.grammar.cell import Cell
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import align, differentiate, make_pass_inputs, refuse_double_backward, refuse_forward_mode
+from kernels.layer import equations
+from kernels.layer.autograd import align, differentiate, make_pass_inputs, needs_equations
 from kernels.layer.input_products import recurrence_operands
 from kernels.layer.recompute import recompute_terms
 from kernels.schedules.interface import ForwardResult
@@ -89,13 +90,19 @@ class ChunkedRecurrence(torch.autograd.Function):
             ctx.save_for_backward(x, *given, *kept)
         return kept[0], *states
 
-    jvp = staticmethod(refuse_forward_mode)
-
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_states: Tensor | None) -> tuple[Any, ...]:
-        refuse_double_backward(dy, *d_states)
-        x, *saved = (t.detach() for t in ctx.saved_tensors)
         count, states = len(ctx.names), len(d_states)
+        if needs_equations(dy, *d_states):
+
+            def function(x: Tensor, *given: Tensor) -> Result:
+                before = x[0] if ctx.has_previous else None
+                return ctx.plan.cell.unroll(x[ctx.has_previous :], given[count:], dict(zip(ctx.names, given, strict=False)), before)
+
+            tensors = ctx.saved_tensors[: 1 + count + states]
+            upstream = (dy, *d_states)
+            return None, None, None, None, None, *equations.vjp(ctx.plan.cell.name, function, tensors, ctx.needs_input_grad[5:], upstream)
+        x, *saved = (t.detach() for t in ctx.saved_tensors)
         values, initial, history = saved[:count], saved[count : count + states], saved[count + states :]
         needs_x, *needs = ctx.needs_input_grad[5 : 6 + count]
         parameters = [value.requires_grad_(need) for value, need in zip(values, needs, strict=True)]

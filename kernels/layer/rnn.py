@@ -14,7 +14,7 @@ import cells
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
-from kernels.layer import checkpointing, custom_op, input_products, measured_layers, packed, select, torch_operator
+from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, packed, select, torch_operator
 from kernels.layer.inputs import Hidden, batched_input, check_weights, packed_input, previous_input
 
 MEMORY = ("full", "low")
@@ -268,15 +268,16 @@ class RNN(nn.Module):
         low, backend = self.memory == "low", self.backend
         if backend == "torch" and self.cell.torch_equivalent:
             backend = "auto"  # torch's operator has no memory="low" and takes no empty batch
-        if torch.compiler.is_compiling() and backend != "eager":
+        if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
             return custom_op.apply(self._registered_name, self.bias, backend, x, states, weights, before)
         B, H = states[0].shape
         runs_schedule = B > 0 and backend != "eager"  # torch.compile traces an eager loop, and can't trace `self.plan`
         schedule = select.select_schedule(backend, self.plan, x.dtype, x.device, B, H) if runs_schedule else None
         if schedule is None:
             return (checkpointing.unroll if low else Cell.unroll)(self.cell, x, states, weights, before)
-        if torch._C._are_functorch_transforms_active():  # their tensors have no memory for a kernel to read
-            raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
+        if reason := equations.reason_for_equations((x, *states, *weights.values())):
+            equations.warn_once(self.cell.name, reason)
+            return Cell.unroll(self.cell, x, states, weights, before)
         return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, weights, before)
 
     def uses_torch_operator(self, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
