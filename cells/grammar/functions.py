@@ -140,10 +140,11 @@ UNIT_BY_UNIT = (
     "a cell is written for one unit of one sequence, so it has no dimension to index, reshape, or take a mean, sum or norm over: only a "
     "matrix combines units, as W.name(h), which can learn a mean"
 )
-COMBINING = (
-    "mean sum norm var std max min amax amin prod argmax softmax log_softmax cumsum layer_norm dropout shape size view reshape T mT t dim "
-    "ndim transpose permute chunk split cat stack unsqueeze squeeze flatten expand roll flip item tolist numpy dot numel"
-).split()
+COMBINING = {
+    "mean", "sum", "norm", "var", "std", "max", "min", "amax", "amin", "prod", "argmax", "softmax", "log_softmax", "cumsum",
+    "layer_norm", "dropout", "shape", "size", "view", "reshape", "T", "mT", "t", "dim", "ndim", "transpose", "permute", "chunk",
+    "split", "cat", "stack", "unsqueeze", "squeeze", "flatten", "expand", "roll", "flip", "item", "tolist", "numpy", "dot", "numel",
+}  # fmt: skip
 """Methods and functions of torch that have no meaning for one unit."""
 
 INSTEAD = {

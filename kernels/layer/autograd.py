@@ -37,7 +37,7 @@ class Recurrence(torch.autograd.Function):
         result: ForwardResult = schedule.forward(inputs)
         if keep:
             ctx.set_materialize_grads(False)
-            ctx.plan, ctx.schedule = plan, schedule
+            ctx.plan, ctx.schedule, ctx.versions = plan, schedule, None  # the versions of what it doesn't save, if the caller watches it
             ctx.counts = len(tensors), len(inputs.terms), len(result.history)
             ctx.save_for_backward(*tensors, *inputs.terms, *result.history, *result.arguments)
         return result.history[0], *(h[-1].clone() for h in result.history)
@@ -45,9 +45,17 @@ class Recurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
         take = iter(ctx.saved_tensors)
+        if ctx.versions is not None:
+            ctx.versions.check()
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
         if needs_equations(dy, *d_final):
-            return None, None, None, None, *differentiate_equations(ctx.plan, len(history[0]), tensors, ctx.needs_input_grad[4:], dy, d_final)
+            return (
+                None,
+                None,
+                None,
+                None,
+                *differentiate_equations(ctx.plan, len(history[0]), tensors, ctx.needs_input_grad[4:], dy, d_final),
+            )
         result = ForwardResult(history, list(take))
         gradients_of_tensors = differentiate(ctx.plan, ctx.schedule, tensors, terms, result, dy, d_final, ctx.needs_input_grad[4:])
         return None, None, None, None, *gradients_of_tensors

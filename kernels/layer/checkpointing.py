@@ -5,7 +5,7 @@ terms from the input and the states by large products (`recompute_terms`): no ti
 first states on to the chunk before it. The gradients of the parameters are summed in at least float32.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +20,7 @@ from kernels.layer import equations
 from kernels.layer.autograd import align, differentiate, make_pass_inputs, needs_equations
 from kernels.layer.input_products import recurrence_operands
 from kernels.layer.recompute import recompute_terms
+from kernels.layer.versions import Versions, name_tensors
 from kernels.schedules.interface import ForwardResult
 
 CHUNK = 128
@@ -44,9 +45,18 @@ def apply(
 
 def unroll(cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
     """Runs `cell.unroll` with activation checkpointing chunk by chunk; it can be differentiated twice."""
-    outputs = []
+    outputs: list[Tensor] = []
+    run: Callable[..., Result] = cell.unroll
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # checkpoint doesn't notice that what it was given has changed
+        versions = Versions(cell.name, name_tensors(x, dict(zip(cell.states, states, strict=True)), parameters, before))
+
+        def run_unchanged(*given: Any) -> Result:
+            versions.check()
+            return cell.unroll(*given)
+
+        run = run_unchanged
     for part in x.split(CHUNK):
-        y, states = checkpoint(cell.unroll, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
+        y, states = checkpoint(run, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
         outputs.append(y)
         before = part[-1]
     return torch.cat(outputs), tuple(states)
@@ -100,8 +110,8 @@ class ChunkedRecurrence(torch.autograd.Function):
                 return ctx.plan.cell.unroll(x[ctx.has_previous :], given[count:], dict(zip(ctx.names, given, strict=False)), before)
 
             tensors = ctx.saved_tensors[: 1 + count + states]
-            upstream = (dy, *d_states)
-            return None, None, None, None, None, *equations.vjp(ctx.plan.cell.name, function, tensors, ctx.needs_input_grad[5:], upstream)
+            all_found = equations.vjp(ctx.plan.cell.name, function, tensors, ctx.needs_input_grad[5:], (dy, *d_states))
+            return None, None, None, None, None, *all_found
         x, *saved = (t.detach() for t in ctx.saved_tensors)
         values, initial, history = saved[:count], saved[count : count + states], saved[count + states :]
         needs_x, *needs = ctx.needs_input_grad[5 : 6 + count]

@@ -58,7 +58,9 @@ def vjp(
         upstream: the gradients of the output and of the final states, None for zero.
     """
     create_graph = torch.is_grad_enabled()
-    warn_once(cell, "for a second derivative (create_graph=True)" if create_graph else "for batched gradients (is_grads_batched, vectorize)")
+    warn_once(
+        cell, "for a second derivative (create_graph=True)" if create_graph else "for batched gradients (is_grads_batched, vectorize)"
+    )
     with torch.enable_grad():
         # A view of each, so that a gradient stops there and doesn't go on to another one that depends on it.
         leaves = [t if t is None or not need else t.view_as(t) if create_graph else t.detach().requires_grad_()
@@ -67,7 +69,9 @@ def vjp(
         ends = [(out, d) for out, d in zip((y, *final), upstream, strict=True) if d is not None and out.requires_grad]
         wanted = [t for t, need in zip(leaves, needs, strict=True) if t is not None and need]
         outputs, gradients = ([end[k] for end in ends] for k in (0, 1))
-        found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=create_graph, allow_unused=True) if ends else [None] * len(wanted))
+        found = iter(
+            torch.autograd.grad(outputs, wanted, gradients, create_graph=create_graph, allow_unused=True) if ends else [None] * len(wanted)
+        )
     return [next(found) if t is not None and need else None for t, need in zip(leaves, needs, strict=True)]
 
 

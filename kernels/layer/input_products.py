@@ -19,6 +19,7 @@ from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Term, addends
 from kernels.layer.autograd import Recurrence, align
+from kernels.layer.versions import Versions, name_tensors
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg,
@@ -43,6 +44,9 @@ def apply(
         tensors = [t if t is None else align(t) for t in (*recurrence_operands(plan, x, states[0].shape[1], parameters, before), *states)]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, len(x), *tensors)
+        if y.grad_fn is not None:
+            saved, read = {id(t) for t in tensors}, name_tensors(x, dict(zip(plan.cell.states, states, strict=True)), parameters, before)
+            y.grad_fn.versions = Versions(plan.cell.name, {name: t for name, t in read.items() if id(t) not in saved})
     return y, tuple(final)
 
 

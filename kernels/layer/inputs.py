@@ -146,5 +146,7 @@ def previous_input(rnn: "RNN", before: Tensor, x: Tensor, batched: bool) -> Tens
         raise TypeError(f"before is a {type(before).__name__}: give a tensor, the input of the step before the first")
     before = cast(rnn, before if batched else before.unsqueeze(0))
     if before.shape != x.shape[1:] or before.dtype != x.dtype or before.device != x.device or before.layout != torch.strided:
-        raise RuntimeError(f"Expected before to be {describe(tuple(x.shape[1:]), x.dtype, x.device)}, got {describe_tensor(before)}: convert it")
+        raise RuntimeError(
+            f"Expected before to be {describe(tuple(x.shape[1:]), x.dtype, x.device)}, got {describe_tensor(before)}: convert it"
+        )
     return before

@@ -14,10 +14,8 @@ import cells
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
-from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, packed, select, torch_operator
+from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator
 from kernels.layer.inputs import Hidden, batched_input, check_weights, packed_input, previous_input
-
-MEMORY = ("full", "low")
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
@@ -55,6 +53,7 @@ class RNN(nn.Module):
         memory: "full", or "low". With "low" the forward pass saves only the states, and the backward pass recomputes the rest by large
             products, chunk by chunk; "eager" runs the forward pass a second time. Default: "full"
         device, dtype: the device and dtype of the parameters. Default: torch's
+        nonlinearity: for the cell "vanilla", "tanh" or "relu" as in nn.RNN; "relu" is the cell "vanilla_relu". Default: the cell's own
 
     Inputs: input, hx, lengths, before
         * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
@@ -74,7 +73,7 @@ class RNN(nn.Module):
         plan: its plan, shared by all layers of the cell.
 
     Raises:
-        ValueError, TypeError, RuntimeError: as nn.LSTM does; RuntimeError also for a fused loop inside a transform of torch.func.
+        ValueError, TypeError, RuntimeError: as nn.LSTM does.
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
@@ -106,22 +105,13 @@ class RNN(nn.Module):
         memory: str = "full",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        nonlinearity: str | None = None,
     ):
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if not isinstance(size, int):
-                raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
-            if size <= 0:
-                raise ValueError(f"{name} must be greater than zero")
-        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-            raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
-        if proj_size:
-            raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         backend = select.resolve_name(backend)
-        if backend not in select.backend_names():
-            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.backend_names())}")
-        if memory not in MEMORY:
-            raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
+        options.check_options(sizes, dropout, proj_size, backend, memory)
+        cell = options.choose_nonlinearity(cell, nonlinearity)
         self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _make_cell(cell)
         if dropout and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", UserWarning, stacklevel=2)
@@ -268,6 +258,8 @@ class RNN(nn.Module):
         low, backend = self.memory == "low", self.backend
         if backend == "torch" and self.cell.torch_equivalent:
             backend = "auto"  # torch's operator has no memory="low" and takes no empty batch
+        if select.unrolls_in_graph(backend, x.dtype, x.device):
+            backend = "eager"
         if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
             return custom_op.apply(self._registered_name, self.bias, backend, x, states, weights, before)
         B, H = states[0].shape
