@@ -40,18 +40,17 @@ def packed_input(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[
 
 def check_input(rnn: "RNN", input: Tensor) -> Tensor:
     """Checks that the input (…, D) has the dtype and device of the weights, and returns it."""
-    input, weights = cast(rnn, input), rnn.weights()
-    for name, weight in list(weights.items())[:1]:
-        if isinstance(weight, Tensor) and input.dtype != weight.dtype:
-            raise ValueError(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}, {name}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
-            )
-        if isinstance(weight, Tensor) and input.device != weight.device:
-            raise RuntimeError(
-                f"Input and parameter tensors are not at the same device: {input.device}, {name} at {weight.device}. "
-                f"Move the input, input.to({str(weight.device)!r}), or the module"
-            )
+    input, (name, weight) = cast(rnn, input), first_weight(rnn)
+    if weight is not None and input.dtype != weight.dtype:
+        raise ValueError(
+            f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}, {name}). "
+            f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
+        )
+    if weight is not None and input.device != weight.device:
+        raise RuntimeError(
+            f"Input and parameter tensors are not at the same device: {input.device}, {name} at {weight.device}. "
+            f"Move the input, input.to({str(weight.device)!r}), or the module"
+        )
     if input.size(-1) != rnn.input_size:
         raise RuntimeError(f"input.size(-1) must be equal to input_size. Expected {rnn.input_size}, got {input.size(-1)}")
     return input
@@ -85,8 +84,15 @@ def cast(rnn: "RNN", given: Tensor) -> Tensor:
     """Casts a tensor to the dtype of the weights under autocast, since the loops compute in that dtype."""
     if not given.is_floating_point() or not is_autocast_on(given.device.type):
         return given
-    weight = next(iter(rnn.weights().values()), given)
-    return given.to(weight.dtype) if isinstance(weight, Tensor) else given
+    weight = first_weight(rnn)[1]
+    return given if weight is None else given.to(weight.dtype)
+
+
+def first_weight(rnn: "RNN") -> tuple[str, Tensor | None]:
+    """Returns the name of the first weight, and the weight; None if the cell has none, or it is no tensor."""
+    name = next((name.replace(".", "_") + "_l0" for name in rnn._names), "")
+    weight = getattr(rnn, name) if name else None
+    return name, weight if isinstance(weight, Tensor) else None
 
 
 def is_autocast_on(kind: str) -> bool:
