@@ -41,6 +41,14 @@ def test_bad_input(bad):
         BAD[bad](RNN("gru", D, H))
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_script_and_fx_name_a_way_out():
+    with pytest.raises(RuntimeError, match=r"torch.jit.script can't compile an RNN: use torch.export, torch.jit.trace"):
+        torch.jit.script(nn.Sequential(RNN("gru", D, H)))
+    with pytest.raises(TypeError, match=r"got Proxy: torch.fx needs the layer as a leaf"):
+        torch.fx.symbolic_trace(nn.Sequential(RNN("gru", D, H)))
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_wrong_number_of_states(count):
     with pytest.raises((ValueError, RuntimeError), match=f"lstm has the states h, c: got {count} of 2"):

@@ -20,7 +20,8 @@ NO_STEPS = "Expected sequence length to be larger than 0 in RNN"
 def batched_input(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor], bool]:
     """Returns x as (T, B, D), the states as (num_layers · directions, B, H), and whether the input had a batch dimension."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"expected a tensor or a PackedSequence, got {type(input).__name__}")
+        graph = ": torch.fx needs the layer as a leaf, Tracer.is_leaf_module, or use torch.export" * (type(input).__name__ == "Proxy")
+        raise TypeError(f"expected a tensor or a PackedSequence, got {type(input).__name__}{graph}")
     if input.dim() not in (2, 3):
         raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D instead")
     input = check_input(rnn, input)

@@ -136,6 +136,11 @@ class RNN(nn.Module):
         super().__setstate__(state)
         self._registered_name = custom_op.register(self.cell)  # another process may have pickled the layer
 
+    def __prepare_scriptable__(self) -> Any:
+        raise RuntimeError(
+            "torch.jit.script can't compile an RNN: use torch.export, torch.jit.trace, or to_torch(rnn) for torch.nn's cells"
+        )
+
     @property
     def plan(self) -> Plan:
         """Returns the cell's plan, which is made once and shared by all layers of the cell."""
