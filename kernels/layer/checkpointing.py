@@ -44,7 +44,9 @@ def apply(
 
 
 def unroll(cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
-    """Runs `cell.unroll` with activation checkpointing chunk by chunk; it can be differentiated twice."""
+    """Runs `cell.unroll` with activation checkpointing chunk by chunk, where torch can checkpoint; it can be differentiated twice."""
+    if equations.reason_for_equations((x,)):
+        return cell.unroll(x, states, parameters, before)
     outputs: list[Tensor] = []
     run: Callable[..., Result] = cell.unroll
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # checkpoint doesn't notice that what it was given has changed

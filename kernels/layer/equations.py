@@ -25,7 +25,7 @@ Result = tuple[Tensor, Sequence[Tensor]]
 
 
 def reason_for_equations(tensors: Sequence[Tensor]) -> str | None:
-    """Returns where a call is that no fused loop can run in, None if one can: the tensors have no memory that it could read."""
+    """Returns the reason why no fused loop can run a call, None if one can: in all of these the tensors have no memory that it may read."""
     if torch._C._are_functorch_transforms_active():
         return "inside torch.func (grad, vmap, …)"
     if forward_ad._current_level >= 0:
