@@ -83,10 +83,13 @@ def check_weights(weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
 
 def cast(rnn: "RNN", given: Tensor) -> Tensor:
     """Casts a tensor to the dtype of the weights under autocast, since the loops compute in that dtype."""
-    if not given.is_floating_point() or not is_autocast_on(given.device.type):
-        return given
+    return given.to(weights_dtype(rnn, given)) if given.is_floating_point() and is_autocast_on(given.device.type) else given
+
+
+def weights_dtype(rnn: "RNN", given: Tensor) -> torch.dtype:
+    """Returns the dtype of the weights, that of a given tensor if there are none."""
     weight = first_weight(rnn)[1]
-    return given if weight is None else given.to(weight.dtype)
+    return given.dtype if weight is None else weight.dtype
 
 
 def first_weight(rnn: "RNN") -> tuple[str, Tensor | None]:
@@ -140,7 +143,9 @@ def initial_states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bo
     for name, state in zip(names, given, strict=True):
         if tuple(state.shape) != expected:
             raise RuntimeError(f"Expected hidden size {expected} for {name}, got {list(state.shape)}")
-        if state.dtype != x.dtype or state.device != x.device or state.layout != torch.strided:
+        if state.layout != torch.strided:
+            raise RuntimeError(f"Expected {name} to be dense, got {state.layout}: call .to_dense()")
+        if state.dtype != x.dtype or state.device != x.device:
             raise RuntimeError(f"Expected {name} to be {describe(expected, x.dtype, x.device)}, got {describe_tensor(state)}: convert it")
     return given
 
