@@ -1,5 +1,6 @@
 """The graph of a step: shared nodes, the cell's own names, the order and grouping that the cell wrote."""
 
+import cProfile
 import sys
 
 import pytest
@@ -106,23 +107,20 @@ def test_names_of_one_value():
     assert out.name == "first"
 
 
-def test_trace_leaves_the_profiler_alone():
-    def profiler(*_: object) -> None: ...
-
-    before = sys.getprofile()
-    sys.setprofile(profiler)
+@pytest.mark.parametrize("install", [cProfile.Profile, lambda: None], ids=["cProfile", "a profiler of one's own"])
+def test_trace_leaves_the_profiler_alone(install):
+    """cProfile's is no function, and can't be put back by sys.setprofile."""
+    profile, before = install(), sys.getprofile()
+    profile.enable() if profile else sys.setprofile(lambda *_: None)
+    mine = sys.getprofile()
     try:
-        trace(cells.load("vanilla"))
-        assert sys.getprofile() is profiler
-
-        def failing(h, x):
-            raise KeyError
-
-        with pytest.raises(CellError, match="failing: KeyError"):
-            trace(Cell(failing))
-        assert sys.getprofile() is profiler
+        _, (out,) = trace(cells.load("vanilla"))
+        still = sys.getprofile()
     finally:
-        sys.setprofile(before)
+        profile.disable() if profile else sys.setprofile(before)
+    assert still is mine is not None and out.name == ""
+    _, (update, *_) = trace(cells.load("lstm"))
+    assert {"i", "f", "g", "o"} <= {n.name for n in walk([update])}
 
 
 def test_bias_is_zero_without():

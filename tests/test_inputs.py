@@ -27,6 +27,7 @@ BAD = {
     "hidden of more layers": lambda rnn: rnn(sequence(T, B, D), sequence(2, B, H)),
     "hidden without layers": lambda rnn: rnn(sequence(T, B, D), sequence(B, H)),
     "batched hidden": lambda rnn: rnn(sequence(T, D), sequence(1, 1, H)),
+    "hidden without a batch": lambda rnn: rnn(sequence(T, B, D), sequence(1, H)),
     "hidden of another dtype": lambda rnn: rnn(sequence(T, B, D), sequence(1, B, H, dtype=torch.float64)),
 }
 
@@ -38,6 +39,14 @@ def test_bad_input(bad):
         BAD[bad](nn.GRU(D, H))
     with pytest.raises(type(theirs.value), match=r"."):
         BAD[bad](RNN("gru", D, H))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_script_and_fx_name_a_way_out():
+    with pytest.raises(RuntimeError, match=r"torch.jit.script can't compile an RNN: use torch.export, torch.jit.trace"):
+        torch.jit.script(nn.Sequential(RNN("gru", D, H)))
+    with pytest.raises(TypeError, match=r"got Proxy: torch.fx needs the layer as a leaf"):
+        torch.fx.symbolic_trace(nn.Sequential(RNN("gru", D, H)))
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -56,3 +65,29 @@ def test_not_a_tensor():
     for input in ([[1.0]], None):
         with pytest.raises(TypeError, match=r"expected a tensor or a PackedSequence, got (list|NoneType)"):
             RNN("gru", D, H)(input)
+
+
+def test_states_of_another_number_of_dimensions():
+    for input, state, says in ((sequence(T, B, D), (1, H), "batched 3-D"), (sequence(T, D), (1, B, H), "unbatched 2-D")):
+        with pytest.raises(RuntimeError, match=f"For {says} input, c should also be .-D but got .-D tensor: give it the shape"):
+            RNN("lstm", D, H)(input, (sequence(*((1, B, H) if input.dim() == 3 else (1, H))), sequence(*state)))
+
+
+@pytest.mark.parametrize("hx", [(None, None), (torch.zeros(1, B, H), None), ([1.0], [1.0]), {"h": 1, "c": 2}, 5], ids=repr)
+def test_no_state(hx):
+    with pytest.raises(TypeError, match=r"hx (has a \w+ for [hc]: give a tensor of shape \(1, 3, 6\)|is a \w+: give h and c)"):
+        RNN("lstm", D, H)(sequence(T, B, D), hx)
+
+
+def test_autocast_without_parameters():
+    """Of a cell that has none, and of a layer whose weights are none."""
+
+    def wave(h, x):
+        return h + x / 2
+
+    bare, plain = RNN(wave, D, D), RNN("lstm", D, H)
+    for name, weight in list(plain.named_parameters()):
+        delattr(plain, name)
+        setattr(plain, name, weight.detach())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert bare(sequence(T, B, D))[0].dtype == plain(sequence(T, B, D).bfloat16())[0].dtype == torch.float32

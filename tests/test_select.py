@@ -42,6 +42,16 @@ def test_dtype_that_a_backend_lacks(backend, dtype, reason, fresh_warnings):
     assert y.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sixteen_bit_on_a_cpu(dtype, fresh_warnings):
+    """A module in 16 bit runs as a Python loop, and says so once; torch.compile traces it."""
+    rnn, x = RNN("lstm", D, H).to(dtype), torch.randn(T, B, D).to(dtype)
+    with pytest.warns(RuntimeWarning, match=r"'compiled' computes in float32 or float64.* which is slow: convert the module"):
+        y, _ = rnn(x)
+    torch._dynamo.reset()
+    assert torch.equal(torch.compile(rnn, backend="aot_eager", fullgraph=True)(x)[0], y)
+
+
 def test_stepwise_needs_a_gpu_or_the_interpreter(monkeypatch, fresh_warnings):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.warns(RuntimeWarning, match=r"'stepwise' needs a GPU, not a cpu \(TRITON_INTERPRET=1"):

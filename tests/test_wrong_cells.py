@@ -29,7 +29,7 @@ WRONG = {
         "def mine(h, x, W, b):\n    return np.tanh(W.h(h) + W.x(x))  # here\n",
         "does not support ufuncs.*functions of cells.grammar.functions",
     ),
-    "a method": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)).tanh()  # here\n", r"a value has no \.tanh: write a function"),
+    "a method": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)).tanh()  # here\n", r"a value has no \.tanh: write tanh\(v\)"),
     "unknown": (
         "def mine(h, x, W, b):\n    return swish(W.h(h) + W.x(x))  # here\n",
         "name 'swish' is not defined: import it; the functions of cells.grammar.functions are abs, exp",
@@ -207,8 +207,9 @@ WRONG = {
     ),
     "picks a unit": (
         "def mine(h, x, W, b):\n    return tanh(W.x(x) + h[0])  # here\n",
-        "a value is not subscriptable: a cell is arithmetic",
+        "a value is not subscriptable: .* only a matrix combines units",
     ),
+    "a mean": ("def mine(h, x, W, b):\n    return W.x(x) - W.h(h).mean()  # here\n", "no .mean: .* only a matrix combines units"),
     "divides by zero": ("def mine(h, x, W, b):\n    return h * (1 / 0) + W.x(x)  # here\n", "ZeroDivisionError division by zero"),
     "is no Python": ("def mine(h, x, W, b)\n    return h\n", r"can't be run: SyntaxError"),
     "fails": (

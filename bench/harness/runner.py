@@ -247,8 +247,7 @@ class Runner:
             begin = time.perf_counter()
             work = build_workload(case.backend, given, case.input_product)
             answer = work.answer()
-            seconds = time.perf_counter() - begin
-            allowed = find_tolerance(case.dtype, case.precision)
+            seconds, allowed = time.perf_counter() - begin, find_tolerance(case.dtype, case.precision)
             errors, wrong = gate.compare_answer(given, answer, allowed)
             wrong = wrong or gate.check_inference(given, work.infer(), allowed) or gate.check_inputs_unchanged(given, work)
             if wrong:

@@ -1,17 +1,14 @@
 """Runs the time loop in eager torch with the input projection precomputed, for cells without a matrix product in the loop. The loop of a
 schedule over the same inputs is compared with it."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from cells.grammar.functions import FUNCTIONS
-from kernels.derive.adjoint import PYTHON, print_source
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
+from kernels.layer.equations import compile_pointwise
 
 
 def has_eager_loop(plan: Plan) -> bool:
@@ -37,7 +34,7 @@ def run_eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequenc
     vectors = tensors[count : count + len(plan.vectors)]
     named = {leaf: k for k, leaf in enumerate((*plan.states, *plan.term_leaves, *plan.vectors))}
     order = [named[leaf] for leaf in plan.step.inputs]
-    step = compile_step(plan)
+    step = compile_pointwise(plan.step)
     outputs: list[Tensor] = []
     for rows in zip(*(buffer.unbind() for buffer in buffers), strict=True):
         slots = [row.unbind(1) for row in rows]  # step by step: the gradient of a slice of all steps would be as large as all of them
@@ -45,12 +42,3 @@ def run_eager_loop(plan: Plan, tensors: Sequence[Tensor | None], states: Sequenc
         states = step(*(given[k] for k in order))
         outputs.append(states[0])
     return torch.stack(outputs), tuple(states)
-
-
-@cache
-def compile_step(plan: Plan) -> Callable[..., Any]:
-    """Returns the step of a plan as a Python function of tensors."""
-    space: dict[str, Any] = dict(FUNCTIONS)
-    exec(print_source(plan.step, PYTHON), space)
-    made: Callable[..., Any] = space[plan.step.name]
-    return made

@@ -8,7 +8,7 @@ from typing import Any
 
 from cells.grammar import functions
 from cells.grammar.errors import CellError, cell_error
-from cells.grammar.functions import FUNCTION_NAMES
+from cells.grammar.functions import FUNCTION_NAMES, UNIT_BY_UNIT, suggest
 from cells.grammar.parameters import LETTERS
 
 
@@ -28,7 +28,7 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, CellError):
         return str(error)
     if isinstance(error, AttributeError) and type(error.obj).__name__ == "Node":
-        return f"a value has no .{error.name}: write a function of cells.grammar.functions around it, as tanh(h)"
+        return f"a value has no .{error.name}: {suggest(error.name or '')}"
     if isinstance(error, UnboundLocalError):
         return f"{error}: inside a function a name that is given a value anywhere is its own"
     if isinstance(error, NameError) and error.name in LETTERS:
@@ -40,6 +40,8 @@ def describe_error(error: BaseException) -> str:
     text = f"{type(error).__name__} {error}".strip().replace("'function'", "a matrix")
     text = re.sub(r"'?\bNode\b'?( object)?", "a value", text)
     text = re.sub(r"trace\.<locals>\S*\(\)", "a matrix", text)
+    if re.search("subscriptable|iterable|iterate|unpack|len\\(\\)", text):
+        return f"{text}: {UNIT_BY_UNIT}"
     return f"{text}: a cell is arithmetic on values, functions of cells.grammar.functions, and matrices applied as W.name(v)"
 
 

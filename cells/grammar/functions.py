@@ -10,6 +10,7 @@ computed everywhere: an infinite value in the one that is not selected makes the
 `prev(x)` is the input of the step before. It is 0 in the first step of a call, even if the call continues from the states of another one.
 """
 
+import difflib
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -134,3 +135,30 @@ FUNCTIONS = {
 
 FUNCTION_NAMES = ", ".join(sorted(FUNCTIONS.keys() - {"at_most", "less", "positive"} | {"prev", "silu"}))
 """The names of the functions for error messages, without those that only derivatives and comparisons use."""
+
+UNIT_BY_UNIT = (
+    "a cell is written for one unit of one sequence, so it has no dimension to index, reshape, or take a mean, sum or norm over: only a "
+    "matrix combines units, as W.name(h), which can learn a mean"
+)
+COMBINING = {
+    "mean", "sum", "norm", "var", "std", "max", "min", "amax", "amin", "prod", "argmax", "softmax", "log_softmax", "cumsum",
+    "layer_norm", "dropout", "shape", "size", "view", "reshape", "T", "mT", "t", "dim", "ndim", "transpose", "permute", "chunk",
+    "split", "cat", "stack", "unsqueeze", "squeeze", "flatten", "expand", "roll", "flip", "item", "tolist", "numpy", "dot", "numel",
+}  # fmt: skip
+"""Methods and functions of torch that have no meaning for one unit."""
+
+INSTEAD = {
+    **dict.fromkeys(("clamp", "clip"), "minimum(maximum(v, low), high)"), **dict.fromkeys(("pow", "square"), "v ** 2"),
+    **dict.fromkeys(("matmul", "mm", "linear"), "W.name(v)"), "reciprocal": "1 / v", "rsqrt": "1 / sqrt(v)",
+}  # fmt: skip
+"""What to write instead of other methods and functions of torch."""
+
+
+def suggest(name: str) -> str:
+    """Returns what to write instead of a method or function of torch of that name."""
+    if name in COMBINING:
+        return UNIT_BY_UNIT
+    near = difflib.get_close_matches(name, FUNCTION_NAMES.split(", "), 1, 0.75)
+    if near or name in INSTEAD:
+        return f"write {INSTEAD.get(name) or near[0] + '(v), from cells.grammar.functions'}"
+    return f"the functions of cells.grammar.functions are {FUNCTION_NAMES}"

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partialmethod
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 from torch import Tensor
 
 from cells.grammar.errors import CellError
-from cells.grammar.functions import FUNCTION_NAMES, FUNCTIONS, Function
+from cells.grammar.functions import FUNCTION_NAMES, FUNCTIONS, Function, suggest
 from cells.grammar.parameters import Parameters
 from cells.grammar.stencil import Stencil
 
@@ -152,7 +153,7 @@ class Node:
             raise CellError(
                 "a cell can't contain a tensor: write a learned matrix as W.name(v), a learned vector as p.name, and a constant as a number"
             )
-        raise CellError(f"torch's {function.__name__} can't be derived here: the functions of cells.grammar.functions are {FUNCTION_NAMES}")
+        raise CellError(f"torch's {function.__name__} can't be derived here: {suggest(function.__name__)}")
 
     def apply(self, function: Function, *arguments: Any) -> "Node":
         """Returns the node of `function` applied to `arguments`, or to this node if there are none."""
@@ -209,11 +210,13 @@ class Node:
 
 
 class Graph:
-    """Makes nodes; for the same operation on the same operands it returns the same node."""
+    """Makes nodes; for the same operation on the same operands it returns the same node. While `tracing`, `frame` becomes the call of
+    the function of that code: its local names outlive it."""
 
-    def __init__(self, file: str = "") -> None:
+    def __init__(self, code: CodeType | None = None) -> None:
         self._nodes: dict[tuple[Any, ...], Node] = {}
-        self._file = file
+        self.code = code
+        self.frame: FrameType | None = None
         self.stencils: dict[str, Stencil] = {}
         self.tracing = False
 
@@ -264,11 +267,13 @@ class Graph:
         return self._nodes.setdefault(key, node)
 
     def _line(self) -> int:
-        """Returns the current line of the cell's file, 0 without a file."""
-        frame = sys._getframe(1) if self._file else None
-        while frame is not None and frame.f_code.co_filename != self._file:
+        """Returns the current line of the cell's file, 0 without a file, and notes the call of the cell's function."""
+        line, frame = 0, sys._getframe(1) if self.code else None
+        while self.code and frame and (self.tracing or not line):
+            line = line or (frame.f_lineno if frame.f_code.co_filename == self.code.co_filename else 0)
+            self.frame = frame if self.tracing and frame.f_code is self.code else self.frame
             frame = frame.f_back
-        return frame.f_lineno if frame else 0
+        return line
 
 
 def describe(value: Any) -> str:

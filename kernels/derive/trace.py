@@ -1,7 +1,6 @@
 """Traces a cell's function on symbols. Unsupported code is reported with its line number."""
 
 import math
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,28 +25,20 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
         CellError: the function breaks the grammar; the message ends with its file and line.
     """
     code = getattr(cell.step, "__code__", None)
-    graph = Graph(code.co_filename if code else "")
+    graph = Graph(code)
 
     def vector(kind: str) -> Callable[[str], Node | float]:
         return lambda name: graph.leaf(kind, name, "" if kind == "s" else "H") if bias or kind != "b" else 0.0
 
     learned = {"W": Parameters(lambda name: lambda v: graph.product(name, v)), **{kind: Parameters(vector(kind)) for kind in LETTERS[1:]}}
     states = [graph.leaf("state", name) for name in cell.states]
-    names: dict[str, Any] = {}
-
-    def record_locals(frame: Any, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            names.update(frame.f_locals)
-
-    old_profiler = sys.getprofile()
-    sys.setprofile(record_locals)
     graph.tracing = True
     try:
         with locate_errors(cell.step):
             outputs = cell(states, graph.leaf("x", "x", "D"), learned)
     finally:
         graph.tracing = False
-        sys.setprofile(old_profiler)
+        names, graph.frame = dict(graph.frame.f_locals) if graph.frame else {}, None
     for name, node in names.items():
         if isinstance(node, Node) and not node.name:
             node.name = name

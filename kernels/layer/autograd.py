@@ -13,16 +13,9 @@ from torch import Tensor
 
 from kernels.derive.buffers import Layout, layout
 from kernels.derive.plan import Plan
+from kernels.layer import equations
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
-from kernels.schedules.packed_steps import PackedSteps
-
-Steps = int | PackedSteps
-"""The number of time steps T of a batch, or the steps of packed rows."""
-
-
-def refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
-    """Raises RuntimeError: no forward-mode derivative is implemented."""
-    raise RuntimeError("a schedule has no derivative in forward mode: use backend='eager'")
+from kernels.schedules.packed_steps import Steps
 
 
 class Recurrence(torch.autograd.Function):
@@ -46,30 +39,39 @@ class Recurrence(torch.autograd.Function):
         result: ForwardResult = schedule.forward(inputs)
         if keep:
             ctx.set_materialize_grads(False)
-            ctx.plan, ctx.schedule, ctx.steps = plan, schedule, steps
+            ctx.plan, ctx.schedule, ctx.steps, ctx.versions = plan, schedule, steps, None  # `versions`: of what it doesn't save, if watched
             ctx.counts = len(tensors), len(inputs.terms), len(result.history)
             ctx.save_for_backward(*tensors, *inputs.terms, *result.history, *result.arguments)
         return result.history[0], *inputs.final_states(result)
 
-    jvp = staticmethod(refuse_forward_mode)
-
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_final: Tensor | None) -> tuple[Any, ...]:
-        refuse_double_backward(dy, *d_final)
         take = iter(ctx.saved_tensors)
+        if ctx.versions is not None:
+            ctx.versions.check()
         tensors, terms, history = ([next(take) for _ in range(n)] for n in ctx.counts)
-        result = ForwardResult(history, list(take))
         needs = ctx.needs_input_grad[4:]
+        if needs_equations(dy, *d_final):
+            return None, None, None, None, *differentiate_equations(ctx.plan, ctx.steps, tensors, needs, dy, d_final)
+        result = ForwardResult(history, list(take))
         gradients_of_tensors = differentiate(ctx.plan, ctx.schedule, ctx.steps, tensors, terms, result, dy, d_final, needs)
         return None, None, None, None, *gradients_of_tensors
 
 
-def refuse_double_backward(*upstream: Tensor | None) -> None:
-    """Raises RuntimeError if a backward pass is itself differentiated, or is called with batched gradients."""
-    if any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in upstream):
-        raise RuntimeError("a schedule computes one gradient at a time: with is_grads_batched=True or vectorize=True use backend='eager'")
-    if torch.is_grad_enabled():
-        raise RuntimeError("a schedule has no second derivative: with create_graph=True use backend='eager'")
+def needs_equations(*upstream: Tensor | None) -> bool:
+    """Returns whether a backward pass is itself differentiated, or is called with batched gradients: a schedule can do neither."""
+    return torch.is_grad_enabled() or any(d is not None and torch._C._functorch.is_legacy_batchedtensor(d) for d in upstream)
+
+
+def differentiate_equations(
+    plan: Plan, steps: Steps, tensors: Sequence[Tensor | None], needs: Sequence[bool], dy: Tensor | None, d_final: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Computes what `differentiate` does by the equations, from the tensors of the forward pass alone."""
+
+    def function(*tensors: Tensor | None) -> equations.Result:
+        return equations.unroll(plan, steps, unflatten(plan, layout(plan), tensors))
+
+    return equations.vjp(plan.cell.name, function, tensors, needs, (dy, *d_final))
 
 
 def make_pass_inputs(
@@ -109,7 +111,15 @@ def make_pass_inputs(
         hoisted.append(None)
         terms += [states[0].new_empty(*rows, len(buffer_layout.recurrent_only), H)] if keep else []
     projections = [(v.contiguous(), W if schedule.COMPUTES_PROJECTIONS else None, bias) for v, W, bias in projections]
-    return PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history, packed=packed)
+    inputs = PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history, packed=packed)
+    inputs.check()
+    return inputs
+
+
+def align(tensor: Tensor) -> Tensor:
+    """Returns the tensor contiguous and aligned to 16 bytes, as Triton assumes when it compiles."""
+    tensor = tensor.contiguous()
+    return tensor if tensor.data_ptr() % 16 == 0 and not tensor.is_neg() else tensor.resolve_neg().clone()
 
 
 def differentiate(
@@ -135,8 +145,11 @@ def differentiate(
     needs_grad.weights = list(flags)[len(values) + len(vectors) :][: len(weights)]
     T, packed = (steps, None) if isinstance(steps, int) else (steps.T, steps)
     inputs = PassInputs(plan, T, projections, [], terms, vectors, weights, states, needs_grad=needs_grad, packed=packed)
-    d_states = [torch.zeros_like(s) if d is None else d.contiguous() for s, d in zip(states, d_final, strict=True)]
-    dy = None if dy is None else dy.contiguous()
+    d_states = [torch.zeros_like(s) if d is None else align(d) for s, d in zip(states, d_final, strict=True)]
+    dy = None if dy is None else align(dy)
+    rows, state = (*inputs.rows, inputs.shape[2]), inputs.shape[1:]
+    saved = [("a saved state or operand", t, rows) for t in (*result.history, *result.arguments)]
+    inputs.check(*saved, ("the gradient of the output", dy, rows), *(("the gradient of a state", d, state) for d in d_states))
     gradients: Gradients = schedule.backward(inputs, result, dy, d_states)
 
     d_values = [d.squeeze(2) for d in gradients.terms[len(projections) : len(projections) + len(values)]]

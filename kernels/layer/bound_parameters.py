@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import TorchEquivalent
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
@@ -80,6 +81,14 @@ def bind(plan: Plan, tensors: Mapping[str, Tensor]) -> NamedParameters | TorchPa
     """Returns a layer's parameters by their names in the equations; `tensors` have these names, or torch's four."""
     equivalent = plan.cell.torch_equivalent
     return TorchParameters(equivalent, tensors) if equivalent and "weight_ih" in tensors else NamedParameters(tensors)
+
+
+def read_weights(cell: Cell, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Returns a layer's parameters by their names in the equations, for `Cell.unroll`; `tensors` have these names, or torch's four."""
+    equivalent = cell.torch_equivalent
+    if equivalent is None or "weight_ih" not in tensors:
+        return dict(tensors)
+    return {name: equivalent.read(name, tensors) for name in cell.shapes(1, 1, "bias_ih" in tensors)}
 
 
 def block_diag_matrix(weight: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ first states on to the chunk before it. The gradients of the parameters are summ
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,9 +17,12 @@ from torch.utils.checkpoint import checkpoint
 
 from cells.grammar.cell import Cell
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import differentiate, make_pass_inputs, refuse_double_backward, refuse_forward_mode
-from kernels.layer.input_products import align, recurrence_operands
+from kernels.layer import equations
+from kernels.layer.autograd import align, differentiate, make_pass_inputs, needs_equations
+from kernels.layer.bound_parameters import read_weights
+from kernels.layer.input_products import recurrence_operands
 from kernels.layer.recompute import recompute_terms
+from kernels.layer.versions import Versions, name_tensors
 from kernels.schedules.interface import ForwardResult
 
 CHUNK = 128
@@ -45,10 +49,22 @@ def unroll(
     layer: Callable[..., Result], cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
     before: Tensor | None = None,
 ) -> Result:  # fmt: skip
-    """Runs a layer with activation checkpointing chunk by chunk, by `Cell.unroll` or torch's operator; differentiable as they are."""
-    outputs = []
+    """Runs a layer with activation checkpointing chunk by chunk, by `Cell.unroll` or torch's operator, where torch can checkpoint;
+    differentiable as they are."""
+    if equations.reason_for_equations((x,)):
+        return layer(cell, x, states, parameters, before)
+    outputs: list[Tensor] = []
+    run: Callable[..., Result] = partial(layer, cell)
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # checkpoint doesn't notice that what it was given has changed
+        versions = Versions(cell.name, name_tensors(x, dict(zip(cell.states, states, strict=True)), parameters, before))
+
+        def run_unchanged(*given: Any) -> Result:
+            versions.check()
+            return layer(cell, *given)
+
+        run = run_unchanged
     for part in x.split(CHUNK):
-        y, states = checkpoint(layer, cell, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
+        y, states = checkpoint(run, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
         outputs.append(y)
         before = part[-1]
     return torch.cat(outputs), tuple(states)
@@ -81,7 +97,7 @@ class ChunkedRecurrence(torch.autograd.Function):
             chunk_has_previous, part = chunk_rows(plan, x, first + has_previous)
             history = [h[first : first + CHUNK] if len(h) == T else h[: len(part) - chunk_has_previous] for h in kept]
             tensors = [
-                *recurrence_operands(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None),
+                *align_all(recurrence_operands(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None)),
                 *states,
             ]
             schedule.forward(make_pass_inputs(plan, schedule, False, len(part) - chunk_has_previous, tensors, history))
@@ -92,13 +108,20 @@ class ChunkedRecurrence(torch.autograd.Function):
             ctx.save_for_backward(x, *given, *kept)
         return kept[0], *states
 
-    jvp = staticmethod(refuse_forward_mode)
-
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *d_states: Tensor | None) -> tuple[Any, ...]:
-        refuse_double_backward(dy, *d_states)
-        x, *saved = (t.detach() for t in ctx.saved_tensors)
         count, states = len(ctx.names), len(d_states)
+        if needs_equations(dy, *d_states):
+
+            def function(x: Tensor, *given: Tensor) -> Result:
+                before = x[0] if ctx.has_previous else None
+                weights = read_weights(ctx.plan.cell, dict(zip(ctx.names, given, strict=False)))
+                return ctx.plan.cell.unroll(x[ctx.has_previous :], given[count:], weights, before)
+
+            tensors = ctx.saved_tensors[: 1 + count + states]
+            all_found = equations.vjp(ctx.plan.cell.name, function, tensors, ctx.needs_input_grad[5:], (dy, *d_states))
+            return None, None, None, None, None, *all_found
+        x, *saved = (t.detach() for t in ctx.saved_tensors)
         values, initial, history = saved[:count], saved[count : count + states], saved[count + states :]
         needs_x, *needs = ctx.needs_input_grad[5 : 6 + count]
         parameters = [value.requires_grad_(need) for value, need in zip(values, needs, strict=True)]
@@ -160,9 +183,8 @@ def chunk_vjp(
         saved_tensors_hooks(return_tensor, return_tensor),
     ):  # saved tensors are freed on return, so the hooks of a caller are bypassed
         parameters = dict(zip(ctx.names, values, strict=True))
-        tensors = recurrence_operands(
-            ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, x[0] if chunk_has_previous else None
-        )
+        first = x[0] if chunk_has_previous else None
+        tensors = align_all(recurrence_operands(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, first))
     needs = [t is not None and t.requires_grad for t in tensors]
     tensors += [align(b[0]) for b in before]
     terms, arguments = recompute_terms(ctx.plan, tensors, before)
@@ -174,6 +196,11 @@ def chunk_vjp(
         found = torch.autograd.grad([t for t, _ in ends], leaves, [d for _, d in ends], allow_unused=True)
     take = iter(found)
     return [next(take) if leaf.requires_grad else None for leaf in given], gradients[len(needs) :]
+
+
+def align_all(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Returns the tensors, each as `align` does."""
+    return [None if t is None else align(t) for t in tensors]
 
 
 def return_tensor(tensor: Tensor) -> Tensor:

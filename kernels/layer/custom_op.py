@@ -18,8 +18,9 @@ from cells.grammar.cell import Cell
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import select
-from kernels.layer.autograd import differentiate, make_pass_inputs
-from kernels.layer.input_products import align, recurrence_operands
+from kernels.layer.autograd import align, differentiate, differentiate_equations, make_pass_inputs, needs_equations
+from kernels.layer.bound_parameters import read_weights
+from kernels.layer.input_products import recurrence_operands
 from kernels.layer.inputs import NO_STEPS
 from kernels.schedules.interface import ForwardResult
 
@@ -77,6 +78,10 @@ def layer(
     torch.compiler.allow_in_graph does the same but imports Dynamo.
     """
     with torch.autocast(x.device.type, enabled=False):
+        if torch._C._are_functorch_transforms_active():
+            found = find_plan(cell, bias).cell
+            y, finals = found.unroll(x, states, read_weights(found, dict(zip(names, values, strict=True))), before)
+            return y, list(finals)
         tensors = [
             *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before),
             *states,
@@ -196,6 +201,12 @@ def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
 def backward(ctx: Any, dy: Tensor | None, d_final: Sequence[Tensor | None], _: Any) -> tuple[Any, ...]:
     """Computes the gradients of the tensors of `recurrence`."""
     tensors, (y, *kept) = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    if needs_equations(dy, *d_final):
+        cell, bias, _, present = ctx.operator_arguments
+        take = iter(ctx.needs)
+        needs = [here and next(take) for here in present]
+        gradients = differentiate_equations(find_plan(cell, bias), len(y), insert_nones(present, tensors), needs, dy, d_final)
+        return None, None, None, None, None, None, [d for d, here in zip(gradients, present, strict=True) if here]
     found = iter(recurrence_backward(*ctx.operator_arguments, tensors, y, kept, dy, list(d_final), ctx.needs))
     return None, None, None, None, None, None, [next(found) if need else None for need in ctx.needs]
 

@@ -17,8 +17,9 @@ from cells.grammar.functions import FUNCTIONS
 from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import Recurrence
+from kernels.layer.autograd import Recurrence, align
 from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, block_diag_matrix
+from kernels.layer.versions import Versions, name_tensors
 from kernels.schedules.packed_steps import PackedSteps
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
@@ -53,13 +54,10 @@ def apply(
         ]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, packed or len(x), *tensors)
+        if y.grad_fn is not None:
+            saved, read = {id(t) for t in tensors}, name_tensors(x, dict(zip(plan.cell.states, states, strict=True)), parameters, before)
+            y.grad_fn.versions = Versions(plan.cell.name, {name: t for name, t in read.items() if id(t) not in saved})
     return y, tuple(final)
-
-
-def align(tensor: Tensor) -> Tensor:
-    """Returns the tensor contiguous and aligned to 16 bytes, as Triton assumes when it compiles."""
-    tensor = tensor.contiguous()
-    return tensor if tensor.data_ptr() % 16 == 0 else tensor.clone()
 
 
 def recurrence_operands(

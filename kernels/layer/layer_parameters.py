@@ -7,6 +7,7 @@ have one. A layer of another cell has those of its equations.
 import math
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,8 +16,14 @@ from torch import Tensor, nn
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
-from kernels.layer.bound_parameters import flatten, operand_groups
+from kernels.layer.bound_parameters import flatten, operand_groups, read_weights
 from kernels.layer.parameter_names import former_names, name_parameters
+
+
+@cache
+def find_shapes(cell: Cell, D: int, H: int, bias: bool) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of the tensors that a layer holds, which a call compares with those that it finds."""
+    return (cell.torch_equivalent or cell).shapes(D, H, bias)
 
 
 class LayerParameters(nn.Module):
@@ -36,9 +43,8 @@ class LayerParameters(nn.Module):
         self._name_parameters()
         for layer in range(self.num_layers):
             width = self.input_size if layer == 0 else self.hidden_size * self.directions
-            shapes = (self.cell.torch_equivalent or self.cell).shapes(width, self.hidden_size, self.bias)
             for suffix in self.suffixes(layer):
-                for name, shape in shapes.items():
+                for name, shape in self.tensor_shapes(width).items():
                     self.register_parameter(self._keys[name] + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.flatten_parameters()
         self.reset_parameters()
@@ -68,6 +74,10 @@ class LayerParameters(nn.Module):
         layers = range(self.num_layers) if layer is None else [layer]
         return [suffix for k in layers for suffix in [f"_l{k}", f"_l{k}_reverse"][: self.directions]]
 
+    def tensor_shapes(self, width: int) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of a layer's `tensors` for an input of that width."""
+        return find_shapes(self.cell, width, self.hidden_size, self.bias)
+
     def tensors(self, suffix: str = "_l0") -> dict[str, Tensor]:
         """Returns the parameters of a layer and direction, by torch's names ("weight_ih") if it is a cell of torch.nn, else by their
         names in the equations ("W.uh")."""
@@ -85,8 +95,7 @@ class LayerParameters(nn.Module):
 
     def read_weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns a layer's parameters by their names in the equations, from its `tensors`."""
-        equivalent = self.cell.torch_equivalent
-        return {name: equivalent.read(name, tensors) for name in self._names} if equivalent else dict(tensors)
+        return read_weights(self.cell, tensors)
 
     def set_weights(self, values: Mapping[str, Tensor], suffix: str = "_l0") -> None:
         """Copies values into parameters of a layer, by their names in the equations. Of torch's two biases the second becomes 0.

@@ -13,11 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 import cells
 from cells.grammar.cell import Cell
-from kernels.layer import checkpointing, custom_op, input_products, measured_layers, packed, select, torch_operator
-from kernels.layer.inputs import Hidden, batched_input, previous_input
+from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator
+from kernels.layer.inputs import Hidden, batched_input, check_weights, previous_input
 from kernels.layer.layer_parameters import LayerParameters
-
-MEMORY = ("full", "low")
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
@@ -49,6 +47,7 @@ class RNN(LayerParameters):
         memory: "full", or "low". With "low" the forward pass saves only the states, and the backward pass recomputes the rest by large
             products, chunk by chunk; "eager" runs the forward pass a second time. Default: "full"
         device, dtype: the device and dtype of the parameters. Default: torch's
+        nonlinearity: for the cell "vanilla", "tanh" or "relu" as in nn.RNN; "relu" is the cell "vanilla_relu". Default: the cell's own
 
     Inputs: input, hx, lengths, before
         * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
@@ -70,7 +69,7 @@ class RNN(LayerParameters):
         plan: its plan, shared by all layers of the cell.
 
     Raises:
-        ValueError, TypeError, RuntimeError: as nn.LSTM does; RuntimeError also for a fused loop inside a transform of torch.func.
+        ValueError, TypeError, RuntimeError: as nn.LSTM does.
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
@@ -102,22 +101,13 @@ class RNN(LayerParameters):
         memory: str = "full",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        nonlinearity: str | None = None,
     ):
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if not isinstance(size, int):
-                raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
-            if size <= 0:
-                raise ValueError(f"{name} must be greater than zero")
-        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-            raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
-        if proj_size:
-            raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
+        sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         backend = select.resolve_name(backend)
-        if backend not in select.backend_names():
-            raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.backend_names())}")
-        if memory not in MEMORY:
-            raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
+        options.check_options(sizes, dropout, proj_size, backend, memory)
+        cell = options.choose_nonlinearity(cell, nonlinearity)
         self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _make_cell(cell)
         if dropout and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", UserWarning, stacklevel=2)
@@ -134,6 +124,11 @@ class RNN(LayerParameters):
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         self._registered_name = custom_op.register(self.cell)  # another process may have pickled the layer
+
+    def __prepare_scriptable__(self) -> Any:
+        raise RuntimeError(
+            "torch.jit.script can't compile an RNN: use torch.export, torch.jit.trace, or to_torch(rnn) for torch.nn's cells"
+        )
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None,
@@ -171,7 +166,10 @@ class RNN(LayerParameters):
                 x = F.dropout(x, self.dropout, self.training)
             outputs = []
             for direction, suffix in enumerate(self.suffixes(layer)):
-                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], self.tensors(suffix))
+                tensors = self.tensors(suffix)
+                if not torch.compiler.is_compiling():  # a graph checks the tensors that reach its operator
+                    check_weights(tensors, self.tensor_shapes(x.shape[-1]), self._keys, suffix, x)
+                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], tensors)
                 outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
@@ -182,16 +180,20 @@ class RNN(LayerParameters):
         if self.uses_torch_operator(x, states, tensors):
             return torch_operator.apply(self.cell, x, states, tensors)
         low, backend = self.memory == "low", self._fused_backend
-        if torch.compiler.is_compiling() and backend != "eager":
+        if select.unrolls_in_graph(backend, x.dtype, x.device):
+            backend = "eager"
+        if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
             return custom_op.apply(self._registered_name, self.bias, backend, x, states, tensors, before)
-        schedule = self.select_schedule(x, states)
+        schedule = None if backend == "eager" else self.select_schedule(x, states)
+        reason = None if backend == "eager" else equations.reason_for_equations((x, *states, *tensors.values()))
         if schedule is None:
-            by_torch = len(states[0]) > 0 and backend != "eager" and self.cell.torch_equivalent is not None
+            by_torch = len(states[0]) > 0 and backend != "eager" and self.cell.torch_equivalent is not None and reason is None
             unroll: Callable[..., Result] = torch_operator.apply if by_torch else Cell.unroll
             given = tensors if by_torch else self.read_weights(tensors)
             return (partial(checkpointing.unroll, unroll) if low else unroll)(self.cell, x, states, given, before)
-        if torch._C._are_functorch_transforms_active():  # their tensors have no memory for a kernel to read
-            raise RuntimeError(f"no fused loop runs inside torch.func (grad, vmap, …): make this {self.cell.name} with backend='eager'")
+        if reason:
+            equations.warn_once(self.cell.name, reason)
+            return Cell.unroll(self.cell, x, states, self.read_weights(tensors), before)
         return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, tensors, before)
 
     @property

@@ -7,6 +7,7 @@ and on one device.
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor
 
 from kernels.derive.buffers import Layout, layout
@@ -14,6 +15,21 @@ from kernels.derive.plan import Plan
 from kernels.schedules.packed_steps import PackedSteps
 
 Item = TypeVar("Item")
+
+
+Checked = tuple[str, Tensor | None, tuple[int, ...]]
+"""What a tensor is, for a message; the tensor; and the shape that it must have."""
+
+
+def describe(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> str:
+    """Describes the tensors that are expected, for a message."""
+    return f"{tuple(shape)} in {dtype} on {device}"
+
+
+def describe_tensor(tensor: Tensor) -> str:
+    """Describes a tensor for a message."""
+    sparse = "" if tensor.layout == torch.strided else f" and {tensor.layout}: call .to_dense()"
+    return describe(tuple(tensor.shape), tensor.dtype, tensor.device) + sparse
 
 
 @dataclass
@@ -90,6 +106,36 @@ class PassInputs:
     def rows(self) -> tuple[int, int]:
         """Returns the dimensions of the rows of all steps: (T, B), or (N, 1) if they are packed."""
         return (self.T, len(self.states[0])) if self.packed is None else (self.packed.N, 1)
+
+    def check(self, *others: Checked) -> None:
+        """Raises RuntimeError unless every tensor is as the classes here say: a loop reads and writes memory by these sizes alone.
+
+        Args:
+            others: further tensors that the loop will use, with what they are and their shapes.
+        """
+        (_, B, H), rows = self.shape, self.rows
+        buffer_layout, like = self.layout, self.states[0]
+        checked: list[Checked] = [("an initial state", state, (B, H)) for state in self.states]
+        checked += [("a vector", vector, (H,)) for vector in self.vectors]
+        for group, weight in zip(buffer_layout.groups, self.weights, strict=True):
+            checked.append(("a recurrent weight", weight, (len(group.terms) * H, H)))
+        for projection, (v, W, bias) in zip(buffer_layout.projections, self.projections, strict=True):
+            G = len(projection.terms)
+            checked.append(("an input", v, (*rows, v.shape[-1])))
+            checked += [("an input weight", W, (G * H, v.shape[-1])), ("a bias", bias, (G * H,))] if W is not None else []
+        for name, tensors in (("a hoisted buffer", self.hoisted), ("a saved buffer", self.terms)):
+            checked += [(name, t, (*rows, G, H)) for t, G in zip(tensors, buffer_layout.widths, strict=bool(tensors))]
+        checked += [("a history", h, (*rows, H)) for h in self.history or ()]
+        dtype, device = like.dtype, like.device
+        for name, tensor, shape in (*checked, *others):
+            if tensor is not None and not (
+                tensor.shape == shape and tensor.dtype == dtype and tensor.device == device
+                and tensor.layout == torch.strided and tensor.is_contiguous() and not tensor.is_neg() and tensor.data_ptr()
+            ):  # fmt: skip
+                raise RuntimeError(
+                    f"{self.plan.cell.name}: expected {name} to be {describe(shape, dtype, device)} and contiguous, got "
+                    f"{describe_tensor(tensor)} with strides {tensor.stride()}. A hook or a saved-tensor hook may have changed it"
+                )
 
     def allocate_result(self) -> "ForwardResult":
         """Allocates the tensors that a forward pass fills."""

@@ -63,3 +63,7 @@ class PackedSteps:
         """The index (N) that reverses every sequence: x[index] are the rows of the reversed sequences."""
         t, b = self.steps_and_sequences
         return (self.starts[self.lengths[b] - 1 - t] + b).to(self.device)
+
+
+Steps = int | PackedSteps
+"""The number of time steps T of a batch, or the steps of packed rows."""

@@ -1,0 +1,43 @@
+"""Checks the options of a layer, before it makes its parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kernels.layer import select
+
+MEMORY = ("full", "low")
+NONLINEARITIES = {"tanh": "vanilla", "relu": "vanilla_relu"}
+"""The cells of nn.RNN by its `nonlinearity`."""
+
+
+def check_options(sizes: Mapping[str, Any], dropout: Any, proj_size: int, backend: str, memory: str) -> None:
+    """Raises TypeError or ValueError, as nn.LSTM does, if an option of a layer is invalid.
+
+    Args:
+        sizes: the sizes by the names of their arguments.
+        dropout, proj_size, backend, memory: as in `RNN`.
+    """
+    for name, size in sizes.items():
+        if not isinstance(size, int):
+            raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+        if size <= 0:
+            raise ValueError(f"{name} must be greater than zero")
+    if isinstance(dropout, bool) or not 0 <= dropout <= 1:
+        raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
+    if proj_size:
+        raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
+    if backend not in select.backend_names():
+        raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.backend_names())}")
+    if memory not in MEMORY:
+        raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
+
+
+def choose_nonlinearity(cell: Any, nonlinearity: str | None) -> Any:
+    """Returns the cell with the nonlinearity of nn.RNN; raises ValueError if it has no such choice."""
+    if nonlinearity is None:
+        return cell
+    if cell not in NONLINEARITIES.values():
+        raise ValueError(f"nonlinearity={nonlinearity!r} is for the cell 'vanilla', nn.RNN's: write another cell's into its equations")
+    if nonlinearity not in NONLINEARITIES:
+        raise ValueError(f"nonlinearity is 'tanh' or 'relu', not {nonlinearity!r}: write another one as a cell, a function of h and x")
+    return NONLINEARITIES[nonlinearity]
