@@ -90,6 +90,8 @@ def test_weights_changed_before_the_backward_pass(backend, memory):
     """Each one, as an optimizer's step changes it: an error, as nn.LSTM raises, though a loop joins them and saves what it joined."""
     rnn, x = RNN("lstm", D, H, backend=backend, memory=memory), torch.randn(T, B, D)
     for name, weight in rnn.named_parameters():
+        if backend == "eager" and name.startswith("bias"):
+            continue  # their sum is what the forward pass computed with
         y, _ = rnn(x)
         with torch.no_grad():
             weight.add_(1)

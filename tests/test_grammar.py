@@ -122,7 +122,7 @@ def test_before_is_of_one_layer():
     for options in ({"num_layers": 2}, {"bidirectional": True}):
         with pytest.raises(ValueError, match="before takes a single layer in one direction"):
             RNN("qrnn", 3, 5, **options)(x, before=x[0])
-    with pytest.raises(RuntimeError, match=r"Expected before \(2, 3\) in torch\.float32 on cpu, got \[3\]"):
+    with pytest.raises(RuntimeError, match=r"Expected before to be \(2, 3\) in torch\.float32 on cpu, got \(3,\)"):
         RNN("qrnn", 3, 5)(x, before=x[0, 0])
     with pytest.raises(ValueError, match="`before` can't be used with `lengths`"):
         RNN("qrnn", 3, 5)(x, lengths=[4, 2], before=x[0])

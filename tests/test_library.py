@@ -21,7 +21,7 @@ def test_compiler_that_fails(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(library, "compiler", lambda: str(broken))
-    with pytest.raises(RuntimeError, match="could not build the loop of mine:\nthe compiler is broken"):
+    with pytest.raises(RuntimeError, match="could not build products:\nthe compiler is broken"):
         RNN(mine, D, H, backend="compiled")(torch.randn(T, B, D))
     assert not list(tmp_path.rglob("*.so"))
 

@@ -25,14 +25,6 @@ def short(monkeypatch) -> None:
     monkeypatch.setattr(checkpointing, "CHUNK", 3)
 
 
-@BOTH
-def test_second_derivatives(backend):
-    """A fused schedule has none, and says so."""
-    rnn, x = RNN("gru", 4, 6, backend=backend, memory="low"), torch.randn(7, 2, 4, requires_grad=True)
-    with pytest.raises(RuntimeError, match="no second derivative: with create_graph=True use backend='eager'"):
-        torch.autograd.grad(rnn(x)[0].square().sum(), x, create_graph=True)
-
-
 def test_second_derivatives_eager():
     found = []
     x = torch.randn(7, 2, 4, requires_grad=True)

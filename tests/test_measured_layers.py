@@ -1,4 +1,5 @@
-"""The table of whole layers: what it takes for a call, and what `auto` does by it."""
+"""The table of whole layers: what it takes for a call, and what `auto` does by it."""from kernels.schedules.cpu import compiled
+
 
 import json
 from collections.abc import Iterator
@@ -205,8 +206,9 @@ def test_what_auto_takes(ran):
     assert not ran
 
 
-def test_each_layer_and_direction_for_itself(ran):
-    """Their widths differ, and of a packed batch each rectangle's length and batch."""
+def test_each_layer_and_direction_for_itself(ran, monkeypatch):
+    """Their widths differ, and of a packed batch each rectangle's length and batch, where a schedule runs no packed rows."""
+    monkeypatch.setattr(compiled, "RUNS_PACKED", False)
     measured_layers.add_layers(DEVICE, [measured(D=64, T=48, B=8)])
     rnn = RNN("lstm", 128, 32, num_layers=2, bidirectional=True)
     rnn(torch.randn(48, 8, 128))

@@ -24,12 +24,12 @@ def new(h, x, W, b):
 
 @pytest.fixture
 def builds(monkeypatch, tmp_path) -> list[str]:
-    """The compiler's runs, with an empty cache of what it built before."""
+    """The compiler's runs for a loop, with an empty cache of what it built before."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     run, found = subprocess.run, []
 
     def counted(command, **options):
-        found.extend([command] if "-o" in command else [])
+        found.extend([command] if "-shared" in command else [])
         return run(command, **options)
 
     monkeypatch.setattr(library.subprocess, "run", counted)

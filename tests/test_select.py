@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kernels import RNN
+from kernels import RNN, to_torch
 from kernels.layer import select as backends
 
 T, B, D, H = 5, 3, 4, 6
@@ -44,12 +44,14 @@ def test_dtype_that_a_backend_lacks(backend, dtype, reason, fresh_warnings):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_sixteen_bit_on_a_cpu(dtype, fresh_warnings):
-    """A module in 16 bit runs as a Python loop, and says so once; torch.compile traces it."""
-    rnn, x = RNN("lstm", D, H).to(dtype), torch.randn(T, B, D).to(dtype)
+    """A module in 16 bit runs as a Python loop, and says so once; torch.compile traces it. A cell of torch.nn runs by torch's operator."""
+    rnn, x = RNN("minimal", D, H).to(dtype), torch.randn(T, B, D).to(dtype)
     with pytest.warns(RuntimeWarning, match=r"'compiled' computes in float32 or float64.* which is slow: convert the module"):
         y, _ = rnn(x)
     torch._dynamo.reset()
     assert torch.equal(torch.compile(rnn, backend="aot_eager", fullgraph=True)(x)[0], y)
+    lstm = RNN("lstm", D, H).to(dtype)
+    assert torch.equal(lstm(x)[0], to_torch(lstm)(x)[0])
 
 
 def test_stepwise_needs_a_gpu_or_the_interpreter(monkeypatch, fresh_warnings):

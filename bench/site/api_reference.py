@@ -93,7 +93,7 @@ def read_class(found: griffe.Class) -> Entry:
     code = [f"class {found.name}({bases})" if bases else f"class {found.name}"]
     if "__init__" in found.members and "dataclass" not in found.labels:
         code.append(wrap_signature(found.signature()))
-    functions = {n: m for n, m in found.members.items() if isinstance(m, griffe.Function) or "property" in m.labels}
+    functions = {n: m for n, m in found.all_members.items() if m.is_function or "property" in m.labels}
     if "forward" in functions:
         code.append(format_signature(functions["forward"]))
     shown = [m for n, m in functions.items() if is_public(n, m)]

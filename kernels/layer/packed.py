@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from kernels.layer import input_products
+from kernels.layer import equations, input_products
 from kernels.layer.inputs import Hidden, check_input, initial_states, packed_input
 from kernels.schedules.packed_steps import PackedSteps
 
@@ -83,11 +83,12 @@ def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps) -> tuple
 
 def packed_schedule(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tensor]) -> ModuleType | None:
     """Returns the schedule of a layer if it runs packed rows, in one loop whatever the lengths; else None."""
-    traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    if traced or rnn.memory == "low" or rnn.uses_torch_operator(x, states, tensors):
+    in_graph = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+    if in_graph or rnn.memory == "low" or equations.reason_for_equations((x, *states, *tensors.values())):
         return None
     schedule = rnn.select_schedule(x, states)
-    return schedule if getattr(schedule, "RUNS_PACKED", False) else None
+    runs_packed = getattr(schedule, "RUNS_PACKED", False) and not rnn.uses_torch_operator(x.unsqueeze(1), states, tensors)
+    return schedule if runs_packed else None
 
 
 def apply(layer: LayerFunction, x: Tensor, sizes: Sequence[int], states: States) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -62,7 +62,8 @@ def select_schedule(backend: str, plan: Plan, dtype: torch.dtype, device: torch.
     reason = schedule.unsupported_reason(plan, dtype, device, B, H) if schedule else torch_operator.unsupported_reason(plan.cell)
     if reason is None:
         return schedule
-    if backend != "auto" or device.type == "cpu":
+    by_torch = plan.cell.torch_equivalent is not None and dtype not in REAL
+    if backend != "auto" or (device.type == "cpu" and not by_torch):
         hint = ": convert the module and its input, .float()" if device.type == "cpu" and dtype not in REAL else ""
         instead = "by torch's own operator instead" if plan.cell.torch_equivalent else "as the eager reference instead, which is slow"
         _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs {instead}{hint}")

@@ -121,8 +121,8 @@ class PassInputs:
             checked.append(("a recurrent weight", weight, (len(group.terms) * H, H)))
         for projection, (v, W, bias) in zip(buffer_layout.projections, self.projections, strict=True):
             G = len(projection.terms)
-            checked.append(("an input", v, (*rows, v.shape[-1])))
-            checked += [("an input weight", W, (G * H, v.shape[-1])), ("a bias", bias, (G * H,))] if W is not None else []
+            if W is not None:  # otherwise the loop reads the projected rows, `hoisted`
+                checked += [("an input", v, (*rows, v.shape[-1])), ("an input weight", W, (G * H, v.shape[-1])), ("a bias", bias, (G * H,))]
         for name, tensors in (("a hoisted buffer", self.hoisted), ("a saved buffer", self.terms)):
             checked += [(name, t, (*rows, G, H)) for t, G in zip(tensors, buffer_layout.widths, strict=bool(tensors))]
         checked += [("a history", h, (*rows, H)) for h in self.history or ()]

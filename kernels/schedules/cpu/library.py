@@ -150,7 +150,7 @@ def build(name: str, suffix: str, text: str, flags: list[str]) -> Path:
             source.write_text(text)
             done = subprocess.run([cxx, *FLAGS, str(source), *flags, "-o", str(result)], capture_output=True, text=True)
             if done.returncode:
-                raise RuntimeError(f"{cxx} could not build the loop of {name}:\n{done.stderr}")
+                raise RuntimeError(f"{cxx} could not build {name}:\n{done.stderr}")
             os.replace(result, built)
     return built
 
