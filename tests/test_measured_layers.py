@@ -1,5 +1,4 @@
-"""The table of whole layers: what it takes for a call, and what `auto` does by it."""from kernels.schedules.cpu import compiled
-
+"""The table of whole layers: what it takes for a call, and what `auto` does by it."""
 
 import json
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers, torch_operator
 from kernels.layer.measured_layers import MeasuredLayer, find_device
+from kernels.schedules.cpu import compiled
 from kernels.schedules.persistent import tuning
 
 TABLES = tuning.FOLDER
