@@ -56,8 +56,9 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-MODULES = {name(path): {found.split(".")[0] for found in imports(path)} for path in FILES}
-OURS = {name(path): {found for found in imports(path) if found in {name(p) for p in FILES}} for path in FILES}
+IMPORTED = {name(path): {*imports(path)} for path in FILES}
+MODULES = {module: {found.split(".")[0] for found in imported} for module, imported in IMPORTED.items()}
+OURS = {module: imported & IMPORTED.keys() for module, imported in IMPORTED.items()}
 
 
 def room(module: str) -> str:
