@@ -55,6 +55,7 @@ def made(folder: Path, works: list[dict[str, object]]) -> Path:
     return folder / FOLDER
 
 
+@pytest.mark.gates
 @compiles
 def test_a_real_call_finds_its_kernels_and_its_launchers(tmp_path):
     """An LSTM at H=768 and B=16, whose programs meet, called by Triton's own driver, compiles nothing, and

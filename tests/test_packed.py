@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence
 
-import cells
 from kernels import RNN
 from kernels.layer.packed import packed_schedule
 from kernels.schedules.cpu import compiled
@@ -17,8 +16,12 @@ T, B, D, H = 7, 5, 10, 12
 RAGGED = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 
 
+CELLS = ("gru_reset_before", "minimal_deep", "indrnn", "slstm", "fastgrnn", "wave")
+"""Two stages, no bias of its own, vectors, two states with a start of their own, scalars, and a stencil."""
+
+
 @pytest.mark.parametrize(
-    ("name", "kind"), [(name, kind) for name in cells.names() for kind in (LENGTHS if name in ("lstm", "qrnn") else ["any order"])]
+    ("name", "kind"), [*((name, kind) for name in ("lstm", "qrnn") for kind in LENGTHS), *((name, "any order") for name in CELLS)]
 )
 def test_ragged(name, kind):
     """Each sequence of a batch as if it were alone, both ways, whatever the cell."""

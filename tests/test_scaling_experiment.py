@@ -40,6 +40,7 @@ def test_two_ranks(tmp_path):
     assert (tmp_path / "run" / "scale.svg").exists()
 
 
+@pytest.mark.soak
 def test_a_rank_that_dies(tmp_path):
     """Its end is told with the case, and what was measured before is kept."""
     done = torchrun(*SMALL, "--out", tmp_path / "run", program=("-m", "tests.dying"))

@@ -178,7 +178,7 @@ needs_compiler = pytest.mark.skipif(importlib.util.find_spec("triton") is None, 
 
 
 @needs_compiler
-@pytest.mark.parametrize("names", [("rotating", "sru"), pytest.param((), marks=pytest.mark.gates)], ids=["sample", "all"])
+@pytest.mark.parametrize("names", [("sru",), pytest.param((), marks=pytest.mark.gates)], ids=["sample", "all"])
 def test_no_spills(names):
     """Both directions, and what chunks of time take: every cell on an H100, one on an A100 and a B200 too."""
     for name, found in offline("resources", *names, script="offline_scan.py").items():

@@ -12,9 +12,12 @@ from tests.records import lines, whole
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("environ", [{"PYTHONIOENCODING": "latin-1"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}])
+LATIN = {"PYTHONIOENCODING": "latin-1"}
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+
+
 @pytest.mark.parametrize(
-    "arguments", [("report", "{run}"), ("report", "{run}", "--md"), ("compare", "{run}", "{run}"), ("show", "minimal")]
+    ("environ", "arguments"), [(LATIN, ("report", "{run}")), (ASCII, ("compare", "{run}", "{run}")), (ASCII, ("show", "minimal"))]
 )
 def test_nothing_ends_in_a_traceback(tmp_path, environ, arguments):
     """Files are UTF-8 wherever they are written."""
