@@ -3,6 +3,7 @@
 A suite determines its own order. Any other run starts with the shortest sequences.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -172,8 +173,13 @@ def matched_width(cell: str, d: int, h: int) -> int:
         h: The cell's hidden width.
     """
     wanted = evaluate_formula(parameter_count(plan(cells.load(cell))), d, h)
-    formula = parameter_count(plan(cells.load("gru")))
-    return min(range(1, 2 * h + 2), key=lambda width: abs(evaluate_formula(formula, d, width) - wanted))
+    formula, widths = parameter_count(plan(cells.load("gru"))), range(1, 2 * h + 2)
+
+    def count(width: int) -> int:
+        return evaluate_formula(formula, d, width)
+
+    place = bisect_left(widths, wanted, key=count)  # a formula is evaluated symbolically, in milliseconds
+    return min(widths[max(place - 1, 0) : place + 1], key=lambda width: abs(count(width) - wanted))
 
 
 def evaluate_formula(formula: Expr, d: int, h: int) -> int:
