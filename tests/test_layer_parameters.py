@@ -179,6 +179,6 @@ def test_where_no_fused_loop_runs_torchs_operator_does(kind, memory):
     theirs = KINDS[kind](D, H)
     rnn = RNN(kind, D, H, memory=memory)
     rnn.load_state_dict(theirs.state_dict())
-    traced = torch.jit.trace(rnn, x, check_trace=False)
+    traced = torch.jit.trace(rnn, x)
     assert kind in str(traced.inlined_graph) and torch.equal(traced(x)[0], theirs(x)[0])
     assert torch.equal(rnn.half()(x.half())[0], theirs.half()(x.half())[0])
