@@ -56,7 +56,8 @@ def apply(
 
 def needs_gradients(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
     """Returns whether gradients may be computed: cuDNN saves what a backward pass needs in training mode only. A trace may be trained."""
-    return torch._C._is_tracing() or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *states, *weights.values())))
+    traced = not torch.compiler.is_compiling() and torch._C._is_tracing()
+    return traced or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *states, *weights.values())))
 
 
 def find_operator(equivalent: TorchEquivalent) -> Any:
