@@ -24,10 +24,11 @@ def several():
 def test_rows_of_several_sizes_carry_them():
     records = Records(run=RUN, cases=list(several()), gradients=[])
     made = run_report.render_report(records, [])
-    assert "**persistent trains 2.52× as fast as torch.nn**, the geometric mean of 6 cases from 2.00× to 4.00× (6 faster), float16" in made
+    assert "**persistent trains 2.00× [2.00, 2.00] as fast as torch.nn's own gru, lstm**, the geometric mean of 4 cases" in made
+    assert "**persistent trains 3.00× [3.00, 3.00] as fast as torch.nn's GRU of equal parameters**, the geometric mean of 2 cases" in made
     table = [line.replace(" ", "").split("|")[1:-1] for line in made.splitlines() if line.startswith("| minimal")]
     assert ["minimal", "128", "32", "128", "nosuchcell", "32,000±0(4.00×gru)", "PERSIST_STATIC"] in table
-    assert "torch.nn's gru of the same H" in made and "PERSIST_STATIC" in made and "backends of one size are interleaved" in made
+    assert "torch.nn's gru of the same H" in made and "PERSIST_STATIC" in made and "or of one size in a suite, are interleaved" in made
     assert "T=512" in made.partition("## Not timed")[2] and "T=512" not in made.partition("## Not timed")[0]
     text = shown(records)
     assert re.search(r"^cell +T +B +H +vendor +persistent +cuDNN, expected", text, re.M) and "2 skipped" in text

@@ -168,11 +168,12 @@ def test_a_spoiled_records_file_is_named_with_its_line(bench, tmp_path, spoil, s
 
 
 def test_a_full_disk_loses_nothing(tmp_path):
-    """Files may grow to so many bytes: the run ends with one line, and what was written before reads back."""
+    """Files may grow to so many bytes: the run ends with one line, and what was written before reads back. It fills while the records of
+    a group are written, each of which has the samples of all builds."""
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (14_000, 14_000))
 
     command = [sys.executable, "-B", "-m", "bench", *QUICK, "--backends", "vendor,eager", "--out", str(tmp_path / "full")]
     done = subprocess.run(
@@ -180,7 +181,10 @@ def test_a_full_disk_loses_nothing(tmp_path):
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr and "records before are in it" in done.stderr
-    assert read_records(tmp_path / "full").gradients
+    kept = read_records(tmp_path / "full")
+    timed = [record for record in kept.cases if record.samples]
+    assert len(kept.gradients) == 2 and len(kept.cases) < kept.plans[0].count
+    assert timed and all(set(record.builds) == {0, 1} for record in timed)
 
 
 def test_a_disk_too_full_for_the_report_loses_no_record(bench, tmp_path, monkeypatch):
@@ -231,7 +235,7 @@ def test_a_signal_in_the_middle_of_a_run(tmp_path):
     command = [sys.executable, "-m", "bench", "all", "--device", "cpu", "--out", str(tmp_path / "cut")]
     run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     path = tmp_path / "cut" / "records.jsonl"
-    while not (path.exists() and path.read_text().count("\n") > 3):
+    while not (path.exists() and path.read_text().count("\n") > 4):  # the run, its plan, and three measurements
         assert run.poll() is None, run.communicate()[1]
         time.sleep(0.1)
     run.send_signal(signal.SIGINT)

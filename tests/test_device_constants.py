@@ -42,6 +42,7 @@ def test_rates_count_what_was_done(monkeypatch):
     assert calls[1].sum() == 1000
     monkeypatch.setattr(device_constants, "measure_product_rate", lambda dtype, n, device: n % 1000)
     assert device_constants.measure_fastest_product(torch.float64, CPU) == 536
+    assert device_constants.measure_fastest_product(torch.float64, CPU, quick=True) == 512, "not the largest"
 
 
 def test_reads_count_the_difference_of_two_matrices(monkeypatch):

@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [path for pattern in ("docs/*.md", "reports/*.md", "reports/*/report.md") for path in sorted(ROOT.glob(pattern))]
 OPTIONS = {verb: {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"} for verb, command in app.commands.items()}
+OWN = {option for parameter in app.params for option in parameter.opts}
+"""Those without a verb."""
 WRITTEN = [path for path in PAGES if path.name != "report.md"]
 """Those that no run has written: an older run's command is what it was."""
 
@@ -82,7 +84,7 @@ def unknown(line: str) -> list[str]:
         elif verb not in OPTIONS:
             return []
     before, after, more = rest.partition(" -- ")
-    known = OPTIONS[verb] if verb else set().union(*OPTIONS.values())
+    known = OPTIONS[verb] if verb else set().union(OWN, *OPTIONS.values())
     lost = [option for option in re.findall(r"(?<!\S)--[a-z][\w-]*", before) if option not in known]
     return lost + [option for option in re.findall(r"(?<!\S)--[a-z][\w-]*", more if after else "") if option not in OPTIONS["all"]]
 

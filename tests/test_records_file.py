@@ -120,9 +120,9 @@ def test_lines_in_any_order(answer, order):
         (b"\n\n", "line 1"),
         (b"\x00" * 64, "line 1"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "can't be read"),
-        (b"cell,backend,ms\ngru,vendor,1.2\n", "line 1 is cut short or not JSON"),
-        (b'"cell","backend"\n', "line 1 is cut short or not JSON"),
-        (b"[" * 100_000, "line 1 is cut short or not JSON"),
+        (b"cell,backend,ms\ngru,vendor,1.2\n", "line 1 is not a run"),
+        (b'"cell","backend"\n', "line 1 is not a run"),
+        (b"[" * 100_000, "line 1 is not a run"),
         (b"{}", "line 1"),
         (b"NaN\n", "line 1"),
         (b"1e400\n", "line 1"),
@@ -142,6 +142,7 @@ def test_what_is_said(answer, data, says):
     assert says in answer(data)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in:RuntimeWarning")  # that of an older matplotlib's own arithmetic
 @settings(CALM, max_examples=12)
 @given(
     st.sampled_from(["by_lag", "samples", "peak", "saved"]), st.lists(st.one_of(st.floats(), st.sampled_from([0.0, 1e-300])), max_size=5)
@@ -215,6 +216,7 @@ def test_no_advice_loses_data(answer, data):
 
 @pytest.mark.parametrize(("end", "left"), [
     (LINES[-1][:-9], b"".join(LINES[:-1])), (LINES[-1].rstrip(b"\n"), GOOD), (b"", b"".join(LINES[:-1])),
+    (b"[" * 100_000, b"".join(LINES[:-1])),
 ])  # fmt: skip
 def test_only_an_incomplete_line_is_cut_off(tmp_path, end, left):
     path = tmp_path / "records.jsonl"
@@ -223,8 +225,20 @@ def test_only_an_incomplete_line_is_cut_off(tmp_path, end, left):
     assert path.read_bytes() == left
 
 
-@pytest.mark.parametrize("data", [b"notes without an end", b"# Notes\n\nmore of them", b"{}\n{"])
-def test_a_file_that_is_no_records_is_not_cut(tmp_path, data):
+@pytest.mark.parametrize("length", [0, 1, 12, 14, 40, len(LINES[0]) - 2])
+def test_cut_off_in_its_first_line_it_is_empty(tmp_path, length):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(LINES[0][:length])
+    assert truncate_partial_line(path) == bool(length) and path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("data", [
+    b"notes without an end", b"# Notes\n\nmore of them", b"{}\n{", b'{"a": 1', b'{"kind":"runs","n', b'{"kind":"run","by":"me',
+    b"[" * 100_000, b"12 notes", b" {", b'{"a": 1}', b"[]", GOOD.replace(b"\n", b" "), GOOD.replace(b"\n", b""),
+    GOOD.replace(b"\n", b"\r")[:-9], b"".join(LINES[:2]) + LINES[2].rstrip() + LINES[3][:-9],
+])  # fmt: skip
+def test_what_holds_more_than_a_partial_record_is_not_cut(tmp_path, data):
+    """A file of anything but records, and records that lost the ends of their lines."""
     path = tmp_path / "records.jsonl"
     path.write_bytes(data)
     with pytest.raises(RecordError, match=r"Nothing was changed|line 1"):

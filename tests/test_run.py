@@ -1,5 +1,6 @@
 """A run of a suite, from end to end: its budget, resuming it, and cases that fail."""
 
+import errno
 import json
 import re
 import sys
@@ -25,7 +26,7 @@ def tiny(monkeypatch):
     sizes = (("lstm", 6, 2, 8), ("minimal", 5, 3, 12), ("gru", 5, 3, 12))
     shapes = tuple(Shape(cell, T, B, H, H, "float16") for cell, T, B, H in sizes)
     monkeypatch.setitem(SUITES, "crossover", shapes)
-    monkeypatch.setattr(environment, "read_environment", lambda device: ENVIRONMENT)
+    monkeypatch.setattr(environment, "read_environment", lambda device, quick: ENVIRONMENT)
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     return "all", "--suite", "crossover", "--quick", "--backends", "compiled,vendor", "--device", "cpu"
 
@@ -138,6 +139,15 @@ def test_the_gpu_is_lost_and_the_run_goes_on_without_the_case(bench, tiny, tmp_p
     assert Counter(outcomes(tmp_path / "run").values())["ok"] > 8
 
 
+def test_a_disk_that_is_full_from_the_start(bench, tiny, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bench.harness.run.write_record", fail)
+    code, _, err = bench(*tiny, "--out", tmp_path / "full")
+    assert code == 2 and err.endswith("No space left on device; make room and start again\n") and not (tmp_path / "full").exists()
+
+
 def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for name in ("run_report", "plots", "length_plots"):
@@ -149,7 +159,7 @@ def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypat
 
 
 def test_a_run_has_a_name_and_as_many_samples_as_asked_for(bench, tmp_path, monkeypatch):
-    """Its folder's name ends with its own."""
+    """Its folder's name ends with its own. The samples are those of each build, of which a quick run has two."""
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     monkeypatch.chdir(tmp_path)
     quick = ("all", "--quick", "--cells", "vanilla", "--backends", "vendor", "--seq-lens", "2", "--batch", "2,3", "--device", "cpu")
@@ -157,5 +167,5 @@ def test_a_run_has_a_name_and_as_many_samples_as_asked_for(bench, tmp_path, monk
     (folder,) = (tmp_path / "reports").iterdir()
     found = read_records(folder)
     assert folder.name.endswith("-mine") and found.run.name == "mine"
-    assert {(r.case.B, len(r.samples)) for r in found.cases if r.status == "ok"} == {(2, 7), (3, 7)}
+    assert {(r.case.B, *r.builds) for r in found.cases if r.status == "ok"} == {(2, *[0] * 7, *[1] * 7), (3, *[0] * 7, *[1] * 7)}
     assert [(g.T, g.B) for g in found.gradients] == [(2, 2)]

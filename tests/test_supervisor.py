@@ -8,16 +8,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.harness.cases import timing_groups
 from bench.harness.jobs import remaining_work
+from bench.harness.runner import Runner
 from bench.harness.settings import Settings
 from bench.harness.supervisor import TRIES, NoWorker, Supervisor
-from bench.harness.work_unit import WorkUnit
+from bench.harness.work_unit import Checked, WorkUnit
 from bench.harness.worker import UnitDone, Worker, WorkerDied
-from bench.records import read_records
+from bench.records import CaseRecord, read_records
 from tests.records import case, records, timed
 
 ROOT = Path(__file__).parents[1]
@@ -101,6 +104,50 @@ def test_where_no_process_stays_alive_it_says_how_the_last_one_ended():
     supervisor, found = sit(*[WorkerDied([], "once"), WorkerDied(CASES[:1], "killed")] * (TRIES - 1), "works")
     supervisor.run_units([RACE], found.append, None)
     assert len(found) == 4, "a case that ends its process is no fault of the machine"
+
+
+def test_what_was_timed_stays_when_a_later_build_can_not_be():
+    """A bug, a full disk or the end of all processes: the builds before are written, as those of an interrupted run are."""
+
+    class Fails(Scripted):
+        def renew(self):
+            pass
+
+        def run_unit(self, unit):
+            if unit.build:
+                raise self.turns.pop(0)
+            yield from (timed(case, 1.0).model_copy(update={"builds": [0]}) for case in unit.cases)
+
+    for error, raised in ((RuntimeError("a bug"), RuntimeError), (OSError(28, "full"), OSError), (WorkerDied([], "gone"), NoWorker)):
+        found: list = []
+        supervisor = Supervisor(Fails(*[error] * TRIES), lambda words, finished: None, builds=2)
+        with pytest.raises(raised):
+            supervisor.run_units([RACE], found.append, None)
+        assert [(r.case, r.samples, r.stopped) for r in found] == [(case, [1.0], "interrupted") for case in CASES]
+        assert remaining_work(RACE, records(*found)) == RACE, "and resumed, the group is timed again"
+
+
+@pytest.mark.parametrize("build", [0, 1])
+def test_interrupted_while_timed_cases_are_checked_none_is_lost(monkeypatch, build):
+    settings = Settings(("vanilla",), ("eager", "vendor"), (2,), (1,), (3,), 3, "float32", "ieee", "cpu", 0, True)
+    (group,) = timing_groups(settings)
+    said: list = []
+    runner = Runner(settings, said.append, lambda words, finished: None)
+    runner.run_unit(group)
+    results = {line.case: line.fingerprint for line in said if isinstance(line, Checked)}
+    said.clear()
+    honest, turns = Runner.finish_case, iter([False, True] + [False] * len(group.cases))
+
+    def finish(self, *given, **more):
+        if next(turns):
+            raise KeyboardInterrupt
+        honest(self, *given, **more)
+
+    monkeypatch.setattr(Runner, "finish_case", finish)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run_unit(replace(group, build=build, fingerprints=results))
+    timed_cases = [line.case for line in said if isinstance(line, CaseRecord) and line.samples and set(line.builds) == {build}]
+    assert Counter(timed_cases) == Counter(group.cases)
 
 
 def test_after_the_budget_no_race_is_begun_and_every_case_of_it_is_named():

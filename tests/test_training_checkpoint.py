@@ -43,7 +43,7 @@ def test_a_checkpoint_of_another_program_is_one_line(change, told, tmp_path):
     path = tmp_path / "a.pt"
     Training(EASY, trial(EASY, steps=2), CPU, path).run(quiet)
     torch.save(change(training_checkpoint.load_file(path)), path)
-    message = rf"a\.pt is no checkpoint of this training \(.*{told}.*\): delete it, and --resume begins that training again$"
+    message = rf"a\.pt is no checkpoint of this training \(.*{told}.*\): move it away, and --resume begins that training again$"
     with pytest.raises(UsageError, match=message) as caught:
         Training(EASY, trial(EASY, steps=2), CPU, path)
     assert "\n" not in str(caught.value)

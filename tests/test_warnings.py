@@ -62,7 +62,7 @@ def test_it_is_given_before_anything_is_measured_and_recorded(bench, tmp_path, m
 
     busy = ENVIRONMENT.model_copy(update={"load": 1.5, "cpus": 2})
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
-    monkeypatch.setattr(environment, "read_environment", lambda device: busy)
+    monkeypatch.setattr(environment, "read_environment", lambda device, quick: busy)
     arguments = ("--quick", "--cells", "vanilla", "--backends", "vendor", "--seq-lens", "2", "--device", "cpu")
     code, _, err = bench("all", *arguments, "--out", tmp_path / "run")
     said = err.splitlines()

@@ -15,6 +15,7 @@ from bench.measure.numerics import describe_numerics
 from bench.measure.problem import make_problem
 from bench.records import CaseRecord
 from bench.records.backend_table import list_defaults
+from bench.records.methods import METHODS
 from bench.render import plots, wave_report
 from bench.render.all_cases import make_case_table
 from bench.render.table import write_markdown, write_table
@@ -53,7 +54,7 @@ def test_what_a_report_says_of_waves():
     found = [timed(case("wave", b, **sizes), *[t] * 6, unit="cell update") for b, t in times.items()]
     (made,) = wave_report.make_tables([*found, timed(case("gru"), 1.0)])
     heading, table = write_markdown(made).split("\n\n")
-    assert heading == "## Waves" and "T·B·H" in wave_report.METHOD
+    assert heading == "## Waves" and "T·B·H" in METHODS["waves"]
     rows = {row.split("|")[2].strip(): [cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]}
     assert rows["compiled"][8:10] == ["10.2", "20.0× [20.0, 20.0]"] and rows["conv2d"][9] == "–" and rows["eager"][9].startswith("0.80×")
     assert wave_report.make_tables([timed(case("gru"), 1.0)]) == [] and "gru" not in table

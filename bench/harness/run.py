@@ -124,17 +124,16 @@ def measure(experiment: Experiment, options: RunOptions, folder: Path) -> tuple[
             print_line(f"{count} records in {path}")
         render_run(folder, count, experiment, options, tables=not end)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; the {count} records before are in it, `bench report` renders them") from None
+        kept = f"the {count} records before are in it, `bench report` renders them" if count else "make room and start again"
+        raise UsageError(f"{path}: {error.strerror}; {kept}") from None
     return count, end, code
 
 
 def read_earlier(path: Path) -> Records | None:
-    """Returns the records of the run that is resumed, without a partial last line; None for a new run."""
-    if not path.stat().st_size:
-        return None
+    """Returns the records of the run that is resumed, without a partial last line; None for a new run, or if its first line is partial."""
     if truncate_partial_line(path):
         print_line(f"{path}: its last line was cut short when the run ended, and is left out")
-    return read_records(path)
+    return read_records(path) if path.stat().st_size else None
 
 
 def describe_run(experiment: Experiment, name: str, started: datetime.datetime, here: Environment) -> Run:

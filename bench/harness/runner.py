@@ -1,5 +1,4 @@
-"""Runs the work units of a run: checks every case against float64, times the cases of a group interleaved, and emits each complete
-record."""
+"""Runs work units: checks every case against float64, times the cases of a group interleaved, and emits each complete record."""
 
 import random
 import time
@@ -79,7 +78,7 @@ class Runner:
         self.at, self.build = at, unit.build
         if unit.kind == "machine":
             with self.watch.time_activity("constants"):
-                self.emit(environment.read_environment(self.device))
+                self.emit(environment.read_environment(self.device, quick=self.settings.quick))
         elif unit.kind == "timing group":
             self.time_group(unit)
         elif unit.kind in PREVIEWS:
@@ -146,18 +145,21 @@ class Runner:
 
         self.tell(f"timing {unit.name}: build {unit.build + 1} of {self.rule.builds}", 0)
         on_call, seed = partial(self.at, checking=False), self.settings.seed * self.rule.builds + unit.build
+        taken: dict[Case, Samples] = {}
         try:
             with self.watch.time_activity("timing"):
                 taken = interleave(contestants, self.rule, seed, self.device, on_call, on_error)
-        except Interrupted as cut:
-            for case, samples in cut.taken.items():
+            for case in list(taken):
+                if not unit.build:
+                    self.tell(f"checking {unit.name} again: {case_label(case)}", 1)
+                self.finish_case(entries[case], taken[case], before[case], extras=not unit.build)
+                del taken[case], before[case]
+        except KeyboardInterrupt as cut:
+            left, at_fault = (cut.taken, cut.key) if isinstance(cut, Interrupted) else (taken, next(iter(taken), unit.cases[0]))
+            for case, samples in left.items():
                 self.finish_case(entries[case], samples, before[case], extras=False)
-            self.at(cut.key, False)  # if the parent did not interrupt, this case's call did
+            self.at(at_fault, False)  # if the parent did not interrupt, this case's call did
             raise
-        for case, samples in taken.items():
-            if not unit.build:
-                self.tell(f"checking {unit.name} again: {case_label(case)}", 1)
-            self.finish_case(entries[case], samples, before.pop(case), extras=not unit.build)
 
     def compare_with_first(self, unit: WorkUnit, case: Case, result: list[torch.Tensor]) -> str:
         """Emits the fingerprint of a result in the first build; in a later one, returns how it differs from that, or ""."""
@@ -206,8 +208,7 @@ class Runner:
             if not unit.build:
                 self.tell(f"checking {unit.name}: {case_label(case)}", 1)  # a failure here is due to the case before
             self.at(case, True)
-            key = (case.cell, case.T, case.B, case.D, case.H)
-            if key not in problems:
+            if (key := (case.cell, case.T, case.B, case.D, case.H)) not in problems:
                 problems[key] = self.make_problem(case)
             entry = self.check_or_report(case, problems[key], known)
             if entry:
@@ -218,8 +219,7 @@ class Runner:
     def check_or_report(self, case: Case, given: Problem, known: dict[tuple[object, ...], CheckedCase | CaseRecord]) -> CheckedCase | None:
         """Builds a case and compares it with the reference; if it can't run or is wrong, emits a record. An A/A repeat is built
         separately."""
-        key = check_key(case)
-        if key not in known:
+        if (key := check_key(case)) not in known:
             known[key] = self.build_and_check(case, given)
         found = known[key]
         if isinstance(found, CheckedCase):

@@ -52,7 +52,7 @@ class SpeedExperiment(Experiment):
     def measure(self, run: OpenRun) -> None:
         try:
             self.supervisor.run_units(self.units, run.emit, run.before, run.until)
-            if run.count and time.monotonic() < run.until:
+            if run.count and time.monotonic() < run.until and not self.run_settings.quick:
                 self.constants = self.supervisor.read_machine().constants
         finally:
             skipped = self.supervisor.skipped

@@ -77,15 +77,20 @@ class Supervisor:
             emit(make_case_record(case, "skipped", "left out: the budget was spent"))
 
     def run_unit(self, unit: WorkUnit, emit: Callable[[Any], None]) -> None:
-        """Runs a unit until all its cases have a record: a timing group once for each build, in a new process where that is feasible."""
+        """Runs a unit until all its cases have a record: a timing group once for each build, in a new process where that is feasible. If
+        it can't be completed, emits what was timed."""
         self.timed, self.fingerprints = {}, {}
-        for build in range(self.builds if unit.kind == "timing group" else 1):
-            if build:
-                self.worker.renew()
-            unit = self.run_build(replace(unit, build=build, fingerprints=self.fingerprints), emit)
-            if not unit.cases:
-                break
-        self.emit_timed(emit)
+        try:
+            for build in range(self.builds if unit.kind == "timing group" else 1):
+                if build:
+                    self.worker.renew()
+                unit = self.run_build(replace(unit, build=build, fingerprints=self.fingerprints), emit)
+                if not unit.cases:
+                    break
+            self.emit_timed(emit)
+        except Exception:
+            self.emit_timed(emit, stopped="interrupted")
+            raise
 
     def run_build(self, unit: WorkUnit, emit: Callable[[Any], None]) -> WorkUnit:
         """Runs one build of a unit, and returns the unit without the cases that failed.
@@ -114,7 +119,6 @@ class Supervisor:
                     self.failed.append(f"{unit.name}: {end}")
                     break
                 if deaths == TRIES:
-                    self.emit_timed(emit)
                     raise NoWorker(f"{unit.name}: {end}, {TRIES} times in a row, before a case was begun") from None
         return unit
 
@@ -133,9 +137,9 @@ class Supervisor:
 
     def emit_timed(self, emit: Callable[[Any], None], **changes: Any) -> None:
         """Emits the records of the timed cases, each with the samples of all its builds."""
-        for records in self.timed.values():
-            emit(join_builds(records).model_copy(update=changes))
-        self.timed = {}
+        for case in list(self.timed):
+            emit(join_builds(self.timed[case]).model_copy(update=changes))
+            del self.timed[case]
 
     def on_message(self, message: Any, emit: Callable[[Any], None]) -> None:
         """Handles a message of the process; None means that there was none."""
@@ -156,7 +160,9 @@ class Supervisor:
         Args:
             emit: Receives each record.
         """
-        for message in self.worker.drain():
-            if not isinstance(message, (Progress, UnitDone, WorkerFailed, Environment)):
-                self.keep(message, emit)
-        self.emit_timed(emit, stopped="interrupted")
+        try:
+            for message in self.worker.drain():
+                if not isinstance(message, (Progress, UnitDone, WorkerFailed, Environment)):
+                    self.keep(message, emit)
+        finally:
+            self.emit_timed(emit, stopped="interrupted")

@@ -94,16 +94,17 @@ class Worker:
         """Starts the process."""
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["bench.harness.runner"])  # torch is imported once; no thread runs, and no GPU is touched
-        self.pipe, theirs = context.Pipe()
-        self.mark = context.RawArray("d", [-1.0, time.monotonic(), 0.0])
-        self.process = context.Process(target=worker_main, args=(self.settings, theirs, self.mark), daemon=True)
+        pipe, theirs = context.Pipe()
+        mark = context.RawArray("d", [-1.0, time.monotonic(), 0.0])
+        process = context.Process(target=worker_main, args=(self.settings, theirs, mark), daemon=True)
         resource_tracker.ensure_running()  # if a process start started it, it would unblock SIGINT
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the process inherits, until it can ignore it
         try:
-            self.process.start()
+            process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         theirs.close()
+        self.pipe, self.mark, self.process = pipe, mark, process  # an interrupt before this leaves the former process, which has ended
 
     def renew(self) -> None:
         """Replaces the process before the next build: code and data then lie elsewhere. On a GPU it stays, since a new one would load

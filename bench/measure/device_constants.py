@@ -22,22 +22,27 @@ CACHES = Path("/sys/devices/system/cpu")
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
-def measure_constants(device: torch.device) -> Constants:
-    """Measures the constants of a device. Those that only a GPU has are None or empty on a CPU."""
+def measure_constants(device: torch.device, quick: bool = False) -> Constants:
+    """Measures the constants of a device. Those that only a GPU has are None or empty on a CPU.
+
+    Args:
+        device: The device.
+        quick: Whether to leave out the largest products and, on a CPU, to copy less and to measure products once.
+    """
     if device.type != "cuda":
-        rates = {name: measure_fastest_product(getattr(torch, name), device) for name in ("float32", "float64")}
+        rates = {name: measure_fastest_product(getattr(torch, name), device, quick) for name in ("float32", "float64")}
         cache, levels = count_cache_bytes(), list_cache_levels(usable_processors())
-        copied = measure_copy_rate(max(2**28, 2 * (cache or 0)), device)
-        again = {name: measure_fastest_product(getattr(torch, name), device) for name in rates}  # at another moment
-        rates = {name: max(rate, again[name]) for name, rate in rates.items()}
+        copied = measure_copy_rate(max(2**26 if quick else 2**28, 2 * (cache or 0)), device)
+        for name in () if quick else tuple(rates):  # again, at another moment
+            rates[name] = max(rates[name], measure_fastest_product(getattr(torch, name), device))
         reads = {size: measure_read_rate(size, device) for level, size in levels.items() if level > 1}
         return Constants(products=rates, copy_rate=copied, cache=cache, first_level=levels.get(1, 0), reads=reads)
     here = torch.cuda.get_device_properties(device)
-    rates = {name: measure_fastest_product(getattr(torch, name), device) for name in ("float16", "bfloat16", "float64")}
+    rates = {name: measure_fastest_product(getattr(torch, name), device, quick) for name in ("float16", "bfloat16", "float64")}
     before = torch.backends.cuda.matmul.allow_tf32
     for name, allowed in (("float32", False), ("tf32", True)):
         torch.backends.cuda.matmul.allow_tf32 = allowed
-        rates[name] = measure_fastest_product(torch.float32, device)
+        rates[name] = measure_fastest_product(torch.float32, device, quick)
     torch.backends.cuda.matmul.allow_tf32 = before
     known = Constants(
         products=rates, copy_rate=measure_copy_rate(min(2**31, torch.cuda.mem_get_info(device)[0] // 16), device), cache=here.L2_cache_size,
@@ -53,9 +58,9 @@ def measure_constants(device: torch.device) -> Constants:
     return known.model_copy(update={**found, "launch": launch, "product_launch": product_launch})
 
 
-def measure_fastest_product(dtype: torch.dtype, device: torch.device) -> float:
-    """Returns the flop/s of the fastest of several products."""
-    return max(measure_product_rate(dtype, n, device) for n in WIDTHS[device.type])
+def measure_fastest_product(dtype: torch.dtype, device: torch.device, quick: bool = False) -> float:
+    """Returns the flop/s of the fastest of several products; if `quick`, without the largest."""
+    return max(measure_product_rate(dtype, n, device) for n in WIDTHS[device.type][: -1 if quick else None])
 
 
 def measure_product_rate(dtype: torch.dtype, n: int, device: torch.device) -> float:

@@ -16,12 +16,13 @@ from bench.records import Environment
 from kernels.schedules.cpu.library import compiler
 
 
-def read_environment(device: torch.device, rates: bool = True) -> Environment:
+def read_environment(device: torch.device, rates: bool = True, quick: bool = False) -> Environment:
     """Reads the environment.
 
     Args:
         device: The device of the run.
         rates: Whether to measure the peak rates of the device, which takes seconds.
+        quick: Whether to measure them once and with smaller sizes, which takes less than one.
     """
     cuda = device.type == "cuda"
     commit, dirty = find_commit()
@@ -36,7 +37,7 @@ def read_environment(device: torch.device, rates: bool = True) -> Environment:
         packages={name: found for name in sorted({scan.package for scan in SCANS.values()}) if name and (found := find_version(name))},
         commit=commit, dirty=dirty,
         other_processes=len(conditions.list_other_processes(device)), **read_cpu_state(),
-        constants=device_constants.measure_constants(device) if rates else None,
+        constants=device_constants.measure_constants(device, quick) if rates else None,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile  # that of torch.profiler imports torch's compiler, which takes seconds
 
 from bench.measure.backends import Workload
 from bench.records import Memory
@@ -72,10 +72,10 @@ def measure_peak(call: Callable[[], object], device: torch.device) -> int:
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as trace:  # else torch 2.11 warns
+    with profile(profile_memory=True) as trace:
         call()
     level = highest = 0
-    for event in trace.profiler.kineto_results.events():
+    for event in trace.kineto_results.events():
         if event.name() == "[memory]":
             level += event.nbytes()
             highest = max(highest, level)

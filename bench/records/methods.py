@@ -17,7 +17,7 @@ METHODS = {
 - Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
   all trainable parameters.
 - Some cases are measured twice under two names (A/A).
-- The constants (see Environment) are the fastest of several measurements at the start and the end of the run.
+- The constants (see Environment) are the fastest of several measurements at the start of the run and, without --quick, at its end.
 - Memory is measured in separate passes, in MiB (2^20 bytes). Saved: what autograd keeps between forward and backward, each storage
   counted once, without weights and inputs; on a CPU under Linux, what of it lies in memory. Peak: the highest allocation during a step
   minus the allocation before it.""",
@@ -77,6 +77,7 @@ EARLIER = METHODS | {
 - Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
   all trainable parameters.
 - Some cases are measured twice under two names (A/A).
+- The constants (see Environment) are the fastest of several measurements at the start of the run.
 - Memory is measured in separate passes, in MiB (2^20 bytes). Saved: what autograd keeps between forward and backward, each storage
   counted once, without weights and inputs. Peak: the highest allocation during a step minus the allocation before it."""
 }

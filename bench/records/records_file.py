@@ -33,6 +33,8 @@ from bench.records.training_record import LearnedRecord, TrainingRecord
 FILE, GZIPPED = "records.jsonl", "records.jsonl.gz"
 MAGIC = b"\x1f\x8b"
 """The first bytes of a gzipped file; no line of JSON starts with them."""
+BEGIN = b'{"kind":"run","schema_version":'
+"""The first bytes of a plain file, in every schema."""
 
 
 class RecordError(ValueError):
@@ -87,27 +89,34 @@ def write_record(stream: FileIO, line: Record) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError:
         stream.truncate(end)
+        stream.seek(end)  # or the next record would leave a gap
         raise
 
 
 def truncate_partial_line(path: Path) -> bool:
     """Removes an incomplete last line, which a killed process may leave. Returns whether there was one.
 
-    A last line that is whole but for its end gets one. A file of anything but records stays as it is.
+    A last line that is whole but for its end gets one. If the only line is incomplete, the file is empty afterwards. A file of anything but
+    records stays as it is.
 
     Raises:
-        RecordError: The lines before can't be read.
+        RecordError: The whole lines can't be read, the only line doesn't begin like a run, or the last line holds more than one record.
     """
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
-    if whole == len(data):
+    last = data[whole:]
+    if not last:
         return False
     try:
-        json.loads(data[whole:])
-    except ValueError:
-        read_records(path, data[:whole])
+        json.loads(last)
+    except (ValueError, RecursionError) as error:
+        if whole or not (last.startswith(BEGIN) or BEGIN.startswith(last)):
+            read_records(path, data[:whole])
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            raise RecordError(f"{path}: its last line holds more than one record: give each its own line. Nothing was changed") from None
         os.truncate(path, whole)
         return True
+    read_records(path, data)
     with path.open("ab") as stream:
         stream.write(b"\n")
     return False

@@ -60,10 +60,11 @@ ANALYSIS = """\
 - The hardware lower bound of a case is the longest of three times. They can overlap, so they are not added. Products: the flops of the
   matrix products at the peak rate of the dtype. Memory: the inputs of the case read once and its outputs written once, in training also
   all states written and read and the input read again, at the rate of a copy; as many bytes as all caches hold are free in each pass. On
-  a CPU also the recurrent matrices, read in every step from the smallest level of the caches that holds them, beyond the first.
+  a CPU whose caches were measured also the recurrent matrices, read in every step from the smallest level that holds them, beyond the
+  first.
   Barriers, on a GPU: a grid-wide barrier or a load from L2, whichever takes longer, between any two stages, among the fewest
   multiprocessors whose shared memory and registers hold the recurrent matrices; no time if one multiprocessor holds them. Elementwise
-  operations are not counted. The constants (see Environment) are the fastest of several measurements at the start and the end of the run.
+  operations are not counted.
 - All numbers here are computed from the raw samples in the records; `python -m bench report` renders them again."""
 
 
