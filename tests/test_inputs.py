@@ -41,6 +41,12 @@ def test_bad_input(bad):
         BAD[bad](RNN("gru", D, H))
 
 
+def test_a_state_of_another_dtype_is_told_what_to_do():
+    """Before the loop, whose own check can't say where the tensor came from."""
+    with pytest.raises(RuntimeError, match=r"^Expected .*float64.*: convert it$"):
+        BAD["hidden of another dtype"](RNN("gru", D, H))
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_script_and_fx_name_a_way_out():
     with pytest.raises(RuntimeError, match=r"torch.jit.script can't compile an RNN: use torch.export, torch.jit.trace"):
