@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 import torch
 
 from bench.records.training_record import Point, Trial
@@ -12,15 +11,6 @@ from bench.studies.training.training_plan import TrainingPlan
 
 CPU = torch.device("cpu")
 EASY = Adding(T=10, B=32, H=16, steps=250, every=50, rates=(2e-2,))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """What is this small is slower in two, and far slower where others compute at the same time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def trial(task, cell="minimal", **changes) -> Trial:

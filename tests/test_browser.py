@@ -83,7 +83,7 @@ def test_it_loads_and_fits_a_phone(page, site, address):
 
 @pytest.mark.parametrize("name", ["2026-01-first", "2026-04-gpu"])
 def test_a_speed_run_has_three_screens(page, site, name):
-    """Of 1280×800; a link to a section that is folded opens it."""
+    """A screen has 1280×800 pixels; a link to a section that is folded opens it."""
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(f"{site}/runs/{name}.html")
     assert page.evaluate("document.documentElement.scrollHeight") <= 3 * 800

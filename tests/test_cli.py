@@ -1,13 +1,11 @@
 """The command line as its users meet it: what it prints, its exit codes, and that nothing measured is lost."""
 
 import errno
-import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -229,20 +227,6 @@ def test_interrupted_it_keeps_and_renders_what_it_has(bench, tmp_path, monkeypat
     assert code == 130 and "interrupted" in err and str(tmp_path / "cut" / "records.jsonl") in err
     assert {r.case.T for r in read_records(tmp_path / "cut").cases if r.status == "ok"} == {2}
     assert (tmp_path / "cut" / "report.md").exists()
-
-
-def test_a_signal_in_the_middle_of_a_run(tmp_path):
-    command = [sys.executable, "-m", "bench", "all", "--device", "cpu", "--out", str(tmp_path / "cut")]
-    run = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    path = tmp_path / "cut" / "records.jsonl"
-    while not (path.exists() and path.read_text().count("\n") > 4):  # the run, its plan, and three measurements
-        assert run.poll() is None, run.communicate()[1]
-        time.sleep(0.1)
-    run.send_signal(signal.SIGINT)
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 130 and "Traceback" not in err and "interrupted" in err
-    assert len(read_records(path).cases) + len(read_records(path).gradients) >= 3
-    assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
 def test_a_report_rendered_again_is_the_same_to_the_byte(bench, tmp_path):

@@ -31,7 +31,7 @@ def test_every_repeated_option_adds_up_or_is_refused(bench, name, option):
 
 
 def test_every_option_of_several_values_adds_up():
-    """Those whose hint is a list are lists."""
+    """An option is a list if its hint is one."""
     lists = {(name, option.opts[0]) for name, option in list_options() if "," in (option.metavar or "")}
     assert lists == {(name, option.opts[0]) for name, option in list_options() if isinstance(option, ListOption)} and len(lists) > 15
 
@@ -78,7 +78,7 @@ def test_a_name_is_part_of_a_folder(bench, name):
 
 
 def test_version_and_json():
-    """What `list` and `doctor` print is there as data."""
+    """`list` and `doctor` print the same as JSON."""
     run = CliRunner().invoke
     assert run(cli.app, ["--version"]).stdout == "recurrent-bench 0.1.0\n"
     cells = {cell["cell"]: cell for cell in json.loads(run(cli.app, ["list", "--json"]).stdout)}

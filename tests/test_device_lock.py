@@ -1,4 +1,4 @@
-"""One run of a user measures on a device at a time, wherever its temporary files are, and the refused one is told who does."""
+"""Locks a device for one run of a user, wherever its temporary files are. The error of a second run names the first."""
 
 import os
 import re

@@ -92,7 +92,7 @@ def test_a_scalar_whose_gradient_is_zero_by_accident():
 
 
 def measured(records):
-    """What the first build of one group leaves, added to `records`: without the results that later builds are compared with."""
+    """The messages of the first build of one group are added to `records`: without the results that later builds are compared with."""
 
     def emit(line):
         if not isinstance(line, Checked):

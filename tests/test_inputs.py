@@ -86,7 +86,7 @@ def test_no_state(hx):
 
 
 def test_autocast_without_parameters():
-    """Of a cell that has none, and of a layer whose weights are none."""
+    """A cell has none, or the weights of a layer are no Parameters."""
 
     def wave(h, x):
         return h + x / 2

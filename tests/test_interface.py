@@ -17,11 +17,14 @@ from kernels.layer.autograd import Recurrence
 from kernels.layer.input_products import recurrence_operands
 from kernels.layer.select import SCHEDULES
 from tests.reference import error
+from tests.single_thread import one_thread
 from tests.tolerances import TOLERANCE
+
+__all__ = ["one_thread"]
 
 T, B, D, H = 3, 2, 4, 5
 REFUSED = (RuntimeError, ValueError, TypeError)
-"""What torch.nn raises; NotImplementedError is a RuntimeError."""
+"""Errors that torch.nn raises; NotImplementedError is a RuntimeError."""
 
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
     "in float64": torch.Tensor.double,
@@ -48,15 +51,6 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """These sizes are for one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def same(found: Sequence[Tensor], right: Sequence[Tensor]) -> bool:
     return all(f.shape == r.shape and error(f, r) <= TOLERANCE["schedule", torch.float32] for f, r in zip(found, right, strict=True))
 
@@ -81,7 +75,7 @@ def outputs_and_gradients(layer: RNN, change: Callable[[Tensor], Tensor], which:
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["lstm", "vanilla"]), st.sampled_from([*CHANGES]), st.integers(0, 15), st.booleans())
 def test_any_tensor_of_a_call(name, change, which, low):
-    """Where the equations raise, the loop raises; where it doesn't raise, it computes what they compute."""
+    """The loop raises where the equations do; where it doesn't raise, it computes what they compute."""
     eager, fused = RNN(name, D, H, backend="eager"), RNN(name, D, H, backend="compiled", memory="low" if low else "full")
     fused.load_state_dict(eager.state_dict())
     try:
@@ -115,7 +109,7 @@ def recur(name: str, tensors: Sequence[Tensor | None], hook: Callable[[Tensor], 
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from(["lstm", "gru_reset_before"]), st.sampled_from([*CHANGES]), st.integers(0, 30), st.data())
 def test_any_tensor_of_a_loop(name, change, which, data):
-    """What it is given, what it saved and a hook changed, and the gradient that a hook changed: just before the loop."""
+    """The check covers what it is given, what it saved and a hook changed, and the gradient that a hook changed: just before the loop."""
     right, tensors = recur(name, operands(name)), list(operands(name))
     count, seen, changed = len([t for t in tensors if t is not None]), iter(range(100)), CHANGES[change]
     place = data.draw(st.sampled_from(["given", "saved", "upstream"]))

@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM: one line and exit code 130 whenever they come, and nothing is left but what was measured."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -54,16 +55,18 @@ def test_at_any_moment_it_is_one_line_and_nothing_is_left(tmp_path, wait):
     assert not (tmp_path / "run").exists() or read_records(tmp_path / "run")
 
 
-def test_sigterm_keeps_and_renders_what_was_measured(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_keeps_and_renders_what_was_measured(tmp_path, number):
     run = start(*RUN, "--out", tmp_path / "run")
     path = tmp_path / "run" / "records.jsonl"
     while not (path.exists() and path.read_text().count("\n") > 2):  # the run, its plan, and a measurement
         assert run.poll() is None, run.communicate()[1]
         time.sleep(0.05)
-    run.send_signal(signal.SIGTERM)
+    run.send_signal(number)
     _, err = run.communicate(timeout=60)
     assert run.returncode in ENDED and "Traceback" not in err and "interrupted: " in err and "--resume continues" in err
     assert read_records(path).has_measurements and (tmp_path / "run" / "report.md").exists()
+    assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
 def test_an_interruption_that_a_library_turns_into_another_error_is_one(bench, monkeypatch):

@@ -12,19 +12,13 @@ from torch.nn.utils import clip_grad_norm_
 import cells
 from kernels import GRU, LSTM, RNN
 from tests.reference import error
+from tests.single_thread import one_thread
 from tests.tolerances import TOLERANCE
 from tests.torch_layers import KINDS
 
+__all__ = ["one_thread"]
+
 T, B, D, H = 5, 3, 4, 6
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """What is this small is slower in two, and far slower where others compute at the same time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def steps(layer: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> list[float]:
@@ -143,7 +137,7 @@ def test_a_part_of_a_former_checkpoint_is_missing():
 
 
 def test_rules_of_a_cell_hold_in_torchs_tensors():
-    """Of what they name: the rest starts as in torch.nn."""
+    """An initial value is set for what they name: the rest starts as in torch.nn."""
     cell = cells.load("lstm").with_init({"b.f": 1.0, "W.ih": 0.25})
     torch.manual_seed(0)
     plain = nn.LSTM(D, H)

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from bench.records.training_record import Point, Trial
-from tests.small_trainings import EASY, one_thread, runner
+from tests.single_thread import one_thread
+from tests.small_trainings import EASY, runner
 
 __all__ = ["one_thread"]
 

@@ -14,7 +14,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PAGES += [path for pattern in ("docs/*.md", "reports/*.md", "reports/*/report.md") for path in sorted(ROOT.glob(pattern))]
 OPTIONS = {verb: {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"} for verb, command in app.commands.items()}
 OWN = {option for parameter in app.params for option in parameter.opts}
-"""Those without a verb."""
+"""Options without a verb."""
 WRITTEN = [path for path in PAGES if path.name != "report.md"]
 """Those that no run has written: an older run's command is what it was."""
 

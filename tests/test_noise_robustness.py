@@ -4,7 +4,8 @@ import torch
 
 from bench.studies.training.noise_robustness import NoisyLayer, add_noise
 from kernels import RNN
-from tests.small_trainings import EASY, one_thread
+from tests.single_thread import one_thread
+from tests.small_trainings import EASY
 
 __all__ = ["one_thread"]
 

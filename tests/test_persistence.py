@@ -1,4 +1,4 @@
-"""How long noise lasts: independent builds widen nothing, builds that resemble each other widen the interval until it is right."""
+"""The persistence of noise: independent builds widen nothing, builds that resemble each other widen the interval until it is right."""
 
 import numpy as np
 import pytest

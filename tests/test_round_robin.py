@@ -7,7 +7,8 @@ import numpy as np
 
 from bench.studies.training.round_robin import round_robin
 from bench.studies.training.trainer import Training
-from tests.small_trainings import CPU, EASY, one_thread, quiet, trial
+from tests.single_thread import one_thread
+from tests.small_trainings import CPU, EASY, quiet, trial
 
 __all__ = ["one_thread"]
 

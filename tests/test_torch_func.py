@@ -114,7 +114,7 @@ def test_outside_of_them_all_is_as_before():
 
 
 def test_no_constant_in_a_graph():
-    """What make_fx records reads its input; tensors of a class of their own, as quantized ones, are read by torch's operators."""
+    """A graph that make_fx records reads its input; tensors of a class of their own, as quantized ones, are read by torch's operators."""
     rnn, x = RNN("minimal", H, H), torch.randn(T, B, H)
     graph, other = make_fx(lambda x: rnn(x)[0])(x), torch.randn(T, B, H)
     assert error(graph(other), rnn(other)[0]) <= TOLERANCE["two ways", torch.float32]

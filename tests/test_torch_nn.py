@@ -160,7 +160,7 @@ TORCHS_OWN = {
     "states without a batch": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 2, H)),
     "one sequence": lambda rnn: flat(rnn(torch.randn(T, D), hidden(rnn, 2, H))),
 }  # fmt: skip
-"""What torch's tests of its recurrent modules check (test/test_nn.py and test/nn), each on a module of two layers; what a check raises is
+"""Checks of torch's tests of its recurrent modules (test/test_nn.py and test/nn), each on a module of two layers; what a check raises is
 compared by type. Those of a GPU, of proj_size and of quantized modules are left out: docs/replace.md."""
 
 

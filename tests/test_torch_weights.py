@@ -123,7 +123,7 @@ def test_parameters_are_those_of_torch_nn(kind, options):
 
 
 def test_state_dict_of_another_module():
-    """What has no equivalent raises torch's error, and no option is ignored."""
+    """A module without an equivalent raises torch's error, and no option is ignored."""
     for rnn, module, said in (
         (RNN("lstm", D, H), nn.LSTM(D, H + 1), "size mismatch"),
         (RNN("minimal", D, H), nn.GRU(D, H), "Missing key"),

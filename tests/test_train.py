@@ -9,7 +9,7 @@ from bench.records import read_records
 from bench.studies.training.layer_check import WrongResult
 from bench.studies.training.trainer import Training
 from kernels import RNN
-from tests.small_trainings import one_thread
+from tests.single_thread import one_thread
 
 __all__ = ["one_thread"]
 

@@ -11,7 +11,8 @@ from bench.errors import UsageError
 from bench.studies.training.copying import Copying
 from bench.studies.training.recommend import Recommend
 from bench.studies.training.trainer import Training
-from tests.small_trainings import CPU, EASY, one_thread, quiet, trial
+from tests.single_thread import one_thread
+from tests.small_trainings import CPU, EASY, quiet, trial
 
 __all__ = ["one_thread"]
 

@@ -7,7 +7,8 @@ from bench.errors import UsageError
 from bench.studies.training import training_checkpoint
 from bench.studies.training.learning_rate_search import Search
 from bench.studies.training.trainer import Training
-from tests.small_trainings import CPU, EASY, one_thread, quiet, trial
+from tests.single_thread import one_thread
+from tests.small_trainings import CPU, EASY, quiet, trial
 
 __all__ = ["one_thread"]
 

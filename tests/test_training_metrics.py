@@ -129,7 +129,7 @@ def test_a_run_of_everything_has_its_trainings_too():
 
 
 def test_expected_baselines_of_old_records_are_not_measured_ones(tmp_path):
-    """What schema 4 calls the baseline "always 1" is 1/6, the expected error over all numbers."""
+    """Schema 4's baseline "always 1" is 1/6, the expected error over all numbers."""
     old = record("gru", baselines={"always 1": 1 / 6, "item transitions": 0.06})
     run = RUN.model_copy(update={"schema_version": 4})
     (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in (run, old)))

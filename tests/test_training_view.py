@@ -2,7 +2,8 @@
 
 from bench.harness import training_view
 from bench.records.training_record import Point
-from tests.small_trainings import EASY, one_thread, trial
+from tests.single_thread import one_thread
+from tests.small_trainings import EASY, trial
 
 __all__ = ["one_thread"]
 

@@ -3,7 +3,8 @@
 import dataclasses
 
 from bench.studies.training import trainings as run
-from tests.small_trainings import CPU, EASY, one_thread, runner
+from tests.single_thread import one_thread
+from tests.small_trainings import CPU, EASY, runner
 
 __all__ = ["one_thread"]
 

@@ -7,7 +7,7 @@ from torch import nn
 from bench.studies.training import unit_analysis
 from cells.grammar.functions import prev
 from kernels import RNN
-from tests.small_trainings import one_thread
+from tests.single_thread import one_thread
 
 __all__ = ["one_thread"]
 

@@ -29,10 +29,10 @@ SCALE = 0.005
 ENTRIES, SAMPLED = 64, 2**20
 """The fewest entries of a gradient whose scale is checked, and about the most that are looked at."""
 BRANCHES = 3.0
-"""How many times the error of the equations in the dtype of the problem, or the difference of two answers with random branches, is allowed
+"""The allowed multiple of the error of the equations in the dtype of the problem, or of the difference of two answers with random branches,
 where the branches of a backend can't be found."""
 OWN_ERRORS = 2.0
-"""How many times the error that the equations themselves have in 16 bit is allowed of a scale."""
+"""The allowed multiple, for a scale, of the error that the equations themselves have in 16 bit."""
 DEVIATIONS = 3.0
 """By how many standard deviations a scale must differ from 1."""
 
@@ -103,7 +103,7 @@ def check_scale(problem: Problem, answer: Answer, reference: Answer) -> str:
 
 
 def find_factor(value: Tensor, reference: Tensor, least: float = SCALE) -> float:
-    """Returns the factor between two tensors, 1 if it can't be told from 1: if it is within 1 ± `least`, or its interval includes 1.
+    """Returns the factor between two tensors; 1 if it does not differ significantly from 1: within 1 ± `least`, or an interval around 1.
 
     The factor is the median of the ratios of the entries, weighted by the reference: the projection that has the smallest sum of absolute
     residuals. A few entries, far off because of a branch, hardly move it. Its interval is that of order statistics.

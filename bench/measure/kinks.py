@@ -27,13 +27,13 @@ from bench.measure.problem import Answer, Problem
 
 MOST = 16
 ROUNDINGS = 4
-"""How many times the largest rounding error of a row an argument may be away from a kink."""
+"""An argument is near a kink within this multiple of the largest rounding error of its row."""
 
 SIDE = 1e-13
-"""How far beyond a kink an argument is put in float64, relative to its size or 1."""
+"""The distance beyond a kink at which an argument is put in float64, relative to its size or 1."""
 
 AS_IT_IS, BEYOND, ON_IT = 0, 1, 2
-"""Where an argument is put: nowhere, just on the other side of its kink, or on the kink, where torch has a derivative of its own."""
+"""The places of an argument: as it is, just on the other side of its kink, or on the kink, where torch has a derivative of its own."""
 
 Branches = Mapping[int, Tensor]
 """By the number of the call of a function with a kink, where its arguments are put, int8 (B, H)."""

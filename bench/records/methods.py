@@ -62,7 +62,7 @@ METHODS = {
   gradients against one process with the whole batch. The ranks of one machine share its memory and, if there are more ranks than cores,
   its cores.""",
 }
-"""How a kind of records is measured, as markdown. The kinds are those of `Records`, and "waves" are cases."""
+"""Descriptions of how each kind of records is measured, as markdown. The kinds are those of `Records`, and "waves" are cases."""
 
 EARLIER = METHODS | {
     "cases": """\

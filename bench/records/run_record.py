@@ -125,7 +125,7 @@ class Run(Model):
 
 
 class Plan(Model):
-    """What a run is to measure: its second line, and another one where --resume adds to it.
+    """Counts what a run is to measure. It is the second line of a run; --resume adds another one.
 
     Attributes:
         unit: What is counted.

@@ -19,7 +19,7 @@ Peer = Literal["same", "parameters", "width"]
 PEERS: dict[Peer, str] = {
     "same": "torch.nn's own cell", "parameters": "torch.nn's gru of equal parameters", "width": "torch.nn's gru of equal H",
 }  # fmt: skip
-"""What a case is compared with. "same": the same cell. A cell that torch.nn lacks: its GRU of as many
+"""The peer that a case is compared with. "same": the same cell. A cell that torch.nn lacks: its GRU of as many
 parameters, and that of the same H."""
 BASELINES = ("vendor", "eager", "torchrecurrent", "associative", "accelerated", "fla_chunk", "fla_recurrent", "conv2d")
 """Backends that others are compared with; no headline is about them."""

@@ -42,7 +42,7 @@ ANALYSES = {
     "gradients": gradient_report.ANALYSIS, "jacobians": jacobian_report.ANALYSIS, "theory": theory_report.ANALYSIS,
     "decays": chaos_report.ANALYSIS, "training": training_report.ANALYSIS, "scale": scaling_report.ANALYSIS,
 }  # fmt: skip
-"""How the numbers of each kind of records are computed; how they were measured is in the records."""
+"""Descriptions of how the numbers of each kind of records are computed; how they were measured is in the records."""
 
 
 def write_report(folder: Path, records: Records) -> list[Path]:

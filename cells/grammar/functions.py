@@ -151,7 +151,7 @@ INSTEAD = {
     **dict.fromkeys(("clamp", "clip"), "minimum(maximum(v, low), high)"), **dict.fromkeys(("pow", "square"), "v ** 2"),
     **dict.fromkeys(("matmul", "mm", "linear"), "W.name(v)"), "reciprocal": "1 / v", "rsqrt": "1 / sqrt(v)",
 }  # fmt: skip
-"""What to write instead of other methods and functions of torch."""
+"""Replacements for other methods and functions of torch."""
 
 
 def suggest(name: str) -> str:

@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 
 Checked = tuple[str, Tensor | None, tuple[int, ...]]
-"""What a tensor is, for a message; the tensor; and the shape that it must have."""
+"""A description of a tensor for a message, the tensor, and the shape that it must have."""
 
 
 def describe(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> str:
