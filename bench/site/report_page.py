@@ -101,7 +101,7 @@ def place_pictures(tokens: Sequence[Token], pictures: Mapping[str, Markup]) -> l
         shown = find_lone_image(token)
         plot = None if shown is None else pictures.get(shown)
         if plot is not None:
-            found[-1] = Token("html_block", "", 0, content=plot)
+            found[-1] = Token("html_block", "", 0, content=str(plot))
         elif shown is not None:
             found[-1] = Token("figure_open", "figure", 1)
             found += [token, Token("figure_close", "figure", -1)]
