@@ -67,9 +67,11 @@ test-oldest: .venv-oldest/.installed
 soak: .venv/.installed-test
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
-# What every persistent kernel of the suites would use of an H100: a table, and a failure where one spills.
-gates: .venv/.installed-test
+# What every persistent kernel of the suites would use of an H100, with the newest Triton and with the oldest: a table of each, and a failure
+# where a kernel spills, repeats the pointwise step or chains its loads.
+gates: .venv/.installed-test .venv-oldest/.installed
 	@$(BIN)/python -m pytest -m gates -s $(ARGS)
+	@.venv-oldest/bin/python -m pytest -m gates -s $(ARGS)
 
 # Read the machine code of the suites' and the usual kernels again, after a change to their text: with the newest Triton and with the oldest.
 verdicts: .venv/.installed-test .venv-oldest/.installed
