@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Runs and tests start many processes: without kept bytecode each would compile every module of the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup bench test check faults test-oldest soak gates verdicts lint peers gpu rehearsal
+.PHONY: setup bench test test-full check faults test-oldest soak gates verdicts lint peers gpu rehearsal
 .NOTPARALLEL:
 setup: .venv/.installed
 peers: .venv/.installed-peers
@@ -50,6 +50,10 @@ PYTEST := python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test: .venv/.installed-test .venv/.installed-peers
 	@$(BIN)/$(PYTEST) $(ARGS)
+
+# The same, of each test with many parameters all of them instead of a sample, and C++ as users compile it.
+test-full: .venv/.installed-test .venv/.installed-peers
+	@$(BIN)/$(PYTEST) -m "not soak and not gates and not rehearsal" $(ARGS)
 
 # The inner loop, within a minute: lint, types, the shape of the tree, the derivation, and one cell in each schedule.
 check: lint .venv/.installed-test

@@ -24,6 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from kernels.layer.select import SCHEDULES
+from kernels.schedules.cpu import library
 from kernels.schedules.interface import ForwardResult, PassInputs
 from tests import interpreter
 
@@ -65,6 +66,15 @@ def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return made.fill_(float("nan")) if asker.startswith("kernels.") and made.is_floating_point() else made
 
     return call
+
+
+@pytest.fixture(autouse=True, scope="session")
+def optimised_less(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Loops of this process are compiled in half the time; `make test-full`, and every run that a test starts, has them as users do."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "not full" in request.config.getoption("-m"):
+            patch.setattr(library, "FLAGS", ["-O1" if flag == "-O3" else flag for flag in library.FLAGS])
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -28,9 +28,9 @@ RENDERING = [
 """What turns records into a report."""
 ACROSS = (
     "architecture", "browser", "cuda_driver", "docs_code", "equation_properties", "examples", "golden", "gpu", "host_bound", "imports",
-    "interruption",
-    "links", "low_memory", "names", "oldest_versions", "papers", "planted", "printed_source", "pytest_benchmark", "recompilation",
-    "reference", "rehearsal", "tasks", "torch_func", "torch_nn", "tutorial", "wave_benchmark", "wheel", "wrong_cells", "wrong_waves",
+    "interruption", "links", "low_memory", "names", "oldest_versions", "papers", "planted", "printed_source", "pytest_benchmark",
+    "recompilation", "reference", "rehearsal", "sampling", "tasks", "torch_func", "torch_nn", "tutorial", "wave_benchmark", "wheel",
+    "wrong_cells", "wrong_waves",
 )  # fmt: skip
 """Test files of a property that several modules have together. Every other one is named after the module, or the folder, that it tests."""
 

@@ -66,6 +66,7 @@ def test_a_real_call_finds_its_kernels_and_its_launchers(tmp_path):
     assert json.loads(done.stdout) == {"written": 0, "launched": 6, "warm": 2, "same": True}
 
 
+@pytest.mark.gates
 @compiles
 def test_another_checkout_finds_them_until_a_source_changes(tmp_path):
     unpacked, elsewhere = made(tmp_path, FEW), tmp_path / "elsewhere"

@@ -10,9 +10,10 @@ from kernels.layer.select import SCHEDULES
 from kernels.schedules.interface import PassInputs
 from tests import custom
 from tests.reference import Problem, agree, check, draws, outputs, problem, solve
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
-ALL = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "persistent"])
+ALL = ["eager", "compiled", "stepwise", "persistent"]
 BOTH = pytest.mark.parametrize("backend", ["compiled", "stepwise"])
 
 
@@ -21,7 +22,7 @@ def short(monkeypatch) -> None:
     monkeypatch.setattr(checkpointing, "CHUNK", 3)
 
 
-FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before"])
+FEW = ["minimal", "lstm", "gru_reset_before"]
 SIZES = [(6, 1, 3, 9), (1, 1, 1, 1), (4, 2, 33, 1), (2, 2, 5, 17)]
 """T, B, D, H; chunks are 3 steps long."""
 
@@ -34,8 +35,7 @@ def supported(backend: str, p: Problem) -> None:
             pytest.skip(f"{backend} {reason}")
 
 
-@ALL
-@FEW
+@sample("name, backend", FEW, ALL)
 def test_cells(name, backend):
     """Two chunks and a step more."""
     p = problem(cells.load(name), 7, 3, 5, 17)
@@ -43,9 +43,7 @@ def test_cells(name, backend):
     check([p], f"{backend}-low", torch.float32)
 
 
-@ALL
-@FEW
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@sample("name, backend, size", FEW, ALL, SIZES)
 def test_sizes(name, backend, size):
     """Whole chunks, less than one, one step, one sequence, one unit."""
     found = draws(cells.load(name), *size)
@@ -53,7 +51,7 @@ def test_sizes(name, backend, size):
     check(found, f"{backend}-low", torch.float32)
 
 
-@pytest.mark.parametrize("name", custom.CELLS)
+@sample("name", list(custom.CELLS))
 def test_custom_cells(name):
     """Cells that users may write, from peepholes to three stages."""
     cell = custom.CELLS[name]
@@ -70,13 +68,12 @@ def test_no_bias(name):
     check([problem(custom.CELLS.get(name) or cells.load(name), 7, 2, 5, 17, bias=False)], "compiled-low", torch.float32)
 
 
-@FEW
+@pytest.mark.parametrize("name", FEW)
 def test_float64(name):
     check([problem(cells.load(name), 7, 2, 5, 17, dtype=torch.float64)], "compiled-low", torch.float64)
 
 
-@FEW
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@sample("name, dtype", FEW, [torch.float16, torch.bfloat16])
 def test_sixteen_bit(name, dtype):
     """States are rounded between chunks too."""
     check([problem(cells.load(name), 7, 2, 5, 17, dtype=dtype)], "stepwise-low", dtype)
@@ -92,15 +89,13 @@ def test_gradients_add_up_in_float32(monkeypatch):
     assert found["d b.h"].item() == 264
 
 
-@ALL
-@pytest.mark.parametrize("through", [["y"], ["final h"], ["final c"]], ids=str)
+@sample("backend, through", ALL, [["y"], ["final h"], ["final c"]])
 def test_upstream(backend, through):
     """Gradients that arrive only through the outputs, or only through one final state."""
     check([problem(cells.load("lstm"), 7, 2, 5, 17)], f"{backend}-low", torch.float32, through=through)
 
 
-@FEW
-@pytest.mark.parametrize("part", ["x", "states", "first weight", "recurrent weights", "all but one", "all but x", "all but h"])
+@sample("name, part", FEW, ["x", "states", "first weight", "recurrent weights", "all but one", "all but x", "all but h"])
 def test_frozen(name, part):
     """Whatever takes no gradient gets none, and changes no other."""
     p = problem(cells.load(name), 7, 2, 5, 17)
@@ -122,8 +117,7 @@ def test_strides(name):
     check([Problem(p.cell, p.bias, {**p.given, "x": x}, upstream)], "compiled-low", torch.float32)
 
 
-@ALL
-@pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before", "peephole"])
+@sample("name, backend", ["minimal", "lstm", "gru_reset_before", "peephole"], ALL)
 def test_inference(name, backend):
     """Without gradients the same numbers come out, and none is prepared."""
     p = problem(custom.CELLS.get(name) or cells.load(name), 7, 3, 5, 17)

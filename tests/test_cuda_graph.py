@@ -15,6 +15,7 @@ from kernels.layer.autograd import Recurrence
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.stepwise import cuda_graph
 from tests.reference import agree, check, given_cell, outputs, problem, rows, solve
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 
@@ -35,8 +36,7 @@ def chunks(monkeypatch) -> list[object]:
     return captured
 
 
-@pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before", "peephole", "crossed", "nested", "squashed", "fed", "reused"])
-@pytest.mark.parametrize("T", [3, 7])
+@sample("name, T", ["minimal", "lstm", "gru_reset_before", "peephole", "crossed", "nested", "squashed", "fed", "reused"], [3, 7])
 def test_replay(name, T, chunks):
     """Chunks and the steps that fill none, with and without gradients."""
     p = given_cell(name, T, 2, 5, 12)

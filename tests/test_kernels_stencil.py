@@ -17,6 +17,7 @@ from kernels.layer.select import SCHEDULES
 from kernels.schedules.persistent.tiling import Chip
 from kernels.schedules.stencil import stencil
 from tests.reference import agree, check, draws, problem, solve
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 from tests.waves import CELLS, UPWIND
 
@@ -26,15 +27,14 @@ SIZES = [(1, 1, 3), (4, 3, 1), (9, 2, 5)]
 BACKENDS = ["compiled", "stepwise", "stencil", "compiled-low", "stepwise-low", "stencil-low"]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(("name", "size"), [(name, size) for name in CELLS for size in (SIZES if name == "wave" else SIZES[2:])], ids=str)
-def test_schedules(name, size, backend):
+@sample("case, backend", [(name, size) for name in CELLS for size in (SIZES if name == "wave" else SIZES[2:])], BACKENDS)
+def test_schedules(case, backend):
     """Outputs and all gradients, in float32: a wave at all sizes; interpreted where it is Triton."""
+    name, size = case
     check(draws(CELLS[name], *size, H=plan(CELLS[name]).fixed_width or 35), backend, torch.float32)
 
 
-@pytest.mark.parametrize("H", [1, 2, 17, 33, 100])
-@pytest.mark.parametrize("backend", BACKENDS[:3])
+@sample("H, backend", [1, 2, 17, 33, 100], BACKENDS[:3])
 def test_odd_grids(H, backend):
     check(draws(wave, 3, 2, 3, H), backend, torch.float32)
 

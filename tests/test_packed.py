@@ -9,6 +9,7 @@ from kernels import RNN
 from kernels.layer.packed import packed_schedule
 from kernels.schedules.cpu import compiled
 from tests.reference import error
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 from tests.torch_layers import LENGTHS, flat
 
@@ -20,9 +21,7 @@ CELLS = ("gru_reset_before", "minimal_deep", "indrnn", "slstm", "fastgrnn", "wav
 """Two stages, no bias of its own, vectors, two states with a start of their own, scalars, and a stencil."""
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [*((name, kind) for name in ("lstm", "qrnn") for kind in LENGTHS), *((name, "any order") for name in CELLS)]
-)
+@sample("name, kind", ["lstm", "qrnn", *CELLS], list(LENGTHS))
 def test_ragged(name, kind):
     """Each sequence of a batch as if it were alone, both ways, whatever the cell."""
     compare_with_sequences_alone(RNN(name, H, H, bidirectional=True).double(), LENGTHS[kind])

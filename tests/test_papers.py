@@ -8,6 +8,7 @@ from bench.measure import torchrecurrent_cells
 from kernels.derive.plan import plan
 from tests import papers
 from tests.reference import agree, check, draws, problem, solve
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 PAPERS = {
@@ -58,7 +59,7 @@ PEERS = torchrecurrent_cells.PEERS | {
 """What a benchmark measures against, and torchrecurrent's JANET, which has h beside c: they are given the same start. By default
 its FastGRNN has a gate of tanh, which the paper doesn't; it has no QRNN, SRU, minGRU, minLSTM or sLSTM."""
 
-FAMILY = pytest.mark.parametrize("name", [name for name in cells.names() if name not in cells.SEED])
+FAMILY = [name for name in cells.names() if name not in cells.SEED]
 SIZES = [(5, 1, 3, 17), (3, 9, 7, 40)]
 
 
@@ -110,17 +111,13 @@ def test_torchrecurrent(name):
     agree([{key: found[key] for key in expected}], [expected], TOLERANCE["paper", torch.float64])
 
 
-@FAMILY
-@pytest.mark.parametrize(
-    ("backend", "size"),
-    [*((b, SIZES[0]) for b in ("compiled", "stepwise", "persistent", "scan", "compiled-low")), ("compiled", SIZES[1])],
-    ids=str,
-)
-def test_schedules(name, backend, size):
+@sample("name, backend", FAMILY, ["compiled", "stepwise", "persistent or scan", "compiled-low"])
+def test_schedules(name, backend):
     """In float32 against the equations in float64, interpreted where it is Triton."""
     made = plan(cells.load(name))
-    takes = {"persistent": bool(made.stages), "scan": not made.stages and not made.stencil_inputs}
-    if takes.get(backend, True):
+    if backend == "persistent or scan":
+        backend = "persistent" if made.stages else "stencil" if made.stencil_inputs else "scan"
+    for size in SIZES if backend == "compiled" else SIZES[:1]:
         check(draws(cells.load(name), *sized(name, *size)), backend, torch.float32)
 
 
@@ -129,7 +126,7 @@ def test_compiled_in_double(name):
     check(draws(cells.load(name), *sized(name, 9, 33, 5, 17), dtype=torch.float64), "compiled", torch.float64)
 
 
-@FAMILY
+@pytest.mark.parametrize("name", FAMILY)
 def test_from_nothing(name):
     """From the zero states that a layer starts from: no NaN, over a length at which an exponential would have run away. Their own
     gradients are left out: that of slstm's m is zero there but for rounding."""

@@ -17,6 +17,7 @@ from kernels.schedules.persistent.tiling import Tiles, next_pow2
 from kernels.schedules.stepwise import pointwise_kernel
 from tests import custom, forked
 from tests.reference import check, draws, outputs, problem
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 BOUND = TOLERANCE["schedule", torch.float32]
@@ -25,7 +26,6 @@ FORMS = [(False, 1, 2), (True, 1, 3), (False, 4, 1), (True, 2, 1)]
 SIZES = [(1, 1, 3, 17), (3, 18, 7, 33)]
 """T, B, D, H."""
 
-EVERY = pytest.mark.parametrize("name", cells.SEED)
 interpreted = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs Triton's interpreter")
 
 
@@ -50,12 +50,10 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 
 
 @interpreted
-@pytest.mark.parametrize(
-    ("name", "size"), [(n, s) for n in cells.SEED for s in (SIZES if n in ("lstm", "gru_reset_before") else SIZES[1:])]
-)
-@pytest.mark.parametrize("units, split, flight", FORMS)
-def test_forms(monkeypatch, name, units, split, flight, size):
+@sample("name, size, form", cells.SEED, SIZES, FORMS)
+def test_forms(monkeypatch, name, size, form):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
+    units, split, flight = form
     monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units, split, flight))
     check(draws(cells.load(name), *size), "persistent", torch.float32)
 
@@ -80,8 +78,7 @@ def test_a_call_that_keeps_less_says_so(monkeypatch):
 
 
 @interpreted
-@EVERY
-@pytest.mark.parametrize("units", [False, True])
+@sample("name, units", cells.SEED, [False, True])
 def test_forms_in_float16(monkeypatch, name, units):
     monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units))
     check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "persistent", torch.float16)
@@ -147,18 +144,18 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
 
 
 @interpreted
-@EVERY
-@pytest.mark.parametrize("T, units, dtype", [(1, False, torch.float32), (4, True, torch.float32), (3, True, torch.float16)])
-def test_cells_whose_programs_meet(name, T, units, dtype):
+@sample("name, form", cells.SEED, [(1, False, torch.float32), (4, True, torch.float32), (3, True, torch.float16)])
+def test_cells_whose_programs_meet(name, form):
     """Every cell with two programs, in both orders and precisions."""
+    T, units, dtype = form
     assert at_once(name, T, 3, 29, Tiles(16, 16, 32, 4, units), dtype) < TOLERANCE["schedule", dtype]
 
 
 TOGETHER = [
-    (2, "minimal", False, 1, 60), (2, "lstm", True, 1, 10), (2, "gru_reset_before", True, 2, 10), (4, "vanilla", True, 1, 50),
-    (4, "gru", False, 4, 6), (4, "cfn", True, 1, 8), (8, "minimal", True, 1, 20), (8, "vanilla", True, 2, 24), (8, "nested", False, 1, 6),
+    (2, "minimal", False, 1, 30), (2, "lstm", True, 1, 5), (2, "gru_reset_before", True, 2, 5), (4, "vanilla", True, 1, 16),
+    (4, "gru", False, 4, 4), (4, "cfn", True, 1, 4), (8, "minimal", True, 1, 8), (8, "vanilla", True, 2, 8), (8, "nested", False, 1, 4),
 ]  # fmt: skip
-"""Programs, cell, form, and T: 200 steps forward and 200 backward in `make test`, 26 times as many in `make soak`."""
+"""Programs, cell, form, and T: 84 steps forward and 84 backward in `make test`, 64 times as many in `make soak`."""
 
 
 @interpreted
@@ -171,7 +168,7 @@ def test_programs_that_meet_every_step(programs, cell, units, split, T):
 @pytest.mark.soak
 @pytest.mark.parametrize("programs, cell, units, split, T", TOGETHER)
 def test_programs_that_meet_for_long(programs, cell, units, split, T):
-    assert at_once(cell, 26 * T, 3, programs * 16 - 3, Tiles(16, 16, 64 // split, 4, units, split)) < BOUND
+    assert at_once(cell, 64 * T, 3, programs * 16 - 3, Tiles(16, 16, 64 // split, 4, units, split)) < BOUND
 
 
 @interpreted
@@ -180,8 +177,7 @@ def test_batch_tiles_wait_for_their_own_programs_only():
 
 
 @interpreted
-@pytest.mark.parametrize("cell", ["vanilla", "gru_reset_before"])
-@pytest.mark.parametrize("broken", BROKEN)
+@sample("broken, cell", list(BROKEN), ["vanilla", "gru_reset_before"])
 def test_a_broken_barrier_is_seen(monkeypatch, broken, cell):
     """Four programs, each at its own pace: whoever doesn't wait for all reads NaN where one has not written yet."""
     monkeypatch.setattr(time_loop, "wait", BROKEN[broken])

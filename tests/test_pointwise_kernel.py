@@ -18,6 +18,7 @@ def resources() -> dict[str, list]:
     return offline("resources", *NAMES)
 
 
+@pytest.mark.gates
 @pytest.mark.parametrize("name", NAMES)
 def test_no_spills(name, resources):
     """Forward and adjoint, on an A100, an H100 and a B200."""

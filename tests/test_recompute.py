@@ -1,6 +1,5 @@
 """Terms that are computed again from the states are those that a loop keeps."""
 
-import pytest
 import torch
 
 import cells
@@ -11,10 +10,11 @@ from kernels.layer.recompute import recompute_terms
 from kernels.schedules.cpu import compiled
 from tests import custom
 from tests.reference import error, problem
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 
-@pytest.mark.parametrize("name", [*cells.SEED, *custom.CELLS])
+@sample("name", [*cells.SEED, *custom.CELLS])
 def test_restored_terms(name):
     """They are the ones that a loop keeps, and so are what the computed products are applied to."""
     cell = custom.CELLS.get(name) or cells.load(name)

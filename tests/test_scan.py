@@ -16,6 +16,7 @@ from kernels.schedules.persistent.tiling import Chip
 from tests import custom
 from tests.offline import offline
 from tests.reference import agree, check, draws, leaves, outputs, problem, rows, solve
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 pytest.importorskip("triton")
@@ -30,8 +31,6 @@ AFFINE = {
 SIZES = [(1, 1, 1, 1), (5, 1, 3, 17), (11, 3, 7, 45)]
 """T, B, D, H: the last is more than one program, and no multiple of the steps that are loaded at once."""
 
-EVERY = pytest.mark.parametrize("name", AFFINE)
-CUT = pytest.mark.parametrize("name", [name for name, can in AFFINE.items() if can])
 LAUNCHES = {"mingru": (2, 2), "sru": (1, 1)}
 
 
@@ -54,14 +53,12 @@ def test_these_are_all_that_have_no_product():
     assert {name: is_affine(plan(of(name)).step) for name in AFFINE} == AFFINE
 
 
-@EVERY
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@sample("name, size", list(AFFINE), SIZES)
 def test_cells(name, size):
     check(draws(of(name), *sized(name, *size)), "scan", torch.float32)
 
 
-@CUT
-@pytest.mark.parametrize("count", [2, 5])
+@sample("name, count", [name for name, can in AFFINE.items() if can], [2, 5])
 def test_chunks_of_time(name, count, monkeypatch):
     """Of unequal length, and of a single step; initial states and gradients of the final ones pass through all of them."""
     cut(monkeypatch, count)
@@ -69,24 +66,20 @@ def test_chunks_of_time(name, count, monkeypatch):
         check(draws(of(name), *sized(name, *size)), "scan", torch.float32)
 
 
-@EVERY
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@sample("name, dtype", list(AFFINE), [torch.float16, torch.bfloat16])
 def test_sixteen_bit(name, dtype, monkeypatch):
     """States are carried in float32, from chunk to chunk too."""
     cut(monkeypatch, 2)
     check([problem(of(name), *sized(name, 5, 2, 5, 17), dtype=dtype)], "scan", dtype)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("through", [["y"], ["final h"], ["final c"], ["final h", "final c"]], ids=str)
-@pytest.mark.parametrize("name", ["sru", "rotating", "decaying"])
+@sample("name, through, count", ["sru", "rotating", "decaying"], [["y"], ["final h"], ["final c"], ["final h", "final c"]], [1, 3])
 def test_upstream(name, through, count, monkeypatch):
     cut(monkeypatch, count)
     check([problem(of(name), *sized(name, 7, 2, 5, 17))], "scan", torch.float32, through=through)
 
 
-@pytest.mark.parametrize("count", [1, 3])
-@EVERY
+@sample("name, count", list(AFFINE), [1, 3])
 def test_inference(name, count, monkeypatch):
     """Without gradients less is kept, and the same numbers come out."""
     cut(monkeypatch, count)
@@ -97,7 +90,7 @@ def test_inference(name, count, monkeypatch):
     agree([inferred], [trained], TOLERANCE["two ways", torch.float32])
 
 
-@EVERY
+@sample("name", list(AFFINE))
 def test_low_memory(name, monkeypatch):
     monkeypatch.setattr(checkpointing, "CHUNK", 4)
     cut(monkeypatch, 2)

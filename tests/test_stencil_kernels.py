@@ -87,6 +87,7 @@ def test_as_many_sequences_as_there_is_room_for(monkeypatch):
     assert launched[3][0] == 5 and launched[3][2:] == (0, False)
 
 
+@pytest.mark.gates
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 def test_no_spills():
     found = offline(script="offline_stencil.py")
