@@ -1,9 +1,16 @@
 """A folder of published runs, for the tests of their index and their site: one machine three times, a GPU, and a run of trainings."""
 
+import os
 from pathlib import Path
+
+import pytest
+from filelock import FileLock
 
 from bench.records import CaseRecord, Records
 from bench.render import run_report
+from bench.render.published import read_published
+from bench.site.build import build_site
+from bench.site.equations import read_sources
 from tests.records import RUN, detailed, lines, whole
 from tests.test_training_metrics import whole as trainings
 
@@ -47,3 +54,26 @@ def publish(reports: Path) -> Path:
         (reports / name / "records.jsonl").write_text(text)
         run_report.draw_plots(reports / name, found)
     return reports
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of published runs, written once for all processes that run tests; nothing may write into it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(shared / "publications.lock"):
+        if not (shared / "publications").exists():
+            publish(shared / "writing").rename(shared / "publications")
+    return shared / "publications"
+
+
+@pytest.fixture(scope="session")
+def built(reports: Path) -> Path:
+    """Their site, built once for all processes that run tests."""
+    with FileLock(reports.with_name("site.lock")):
+        if not (out := reports.with_name("site")).exists():
+            cells = read_sources(Path(__file__).parents[1] / "cells")
+            made = reports.with_name("building")
+            build_site(read_published(reports), cells, {"gru": "def step(a, b): return a < b"}, made, lambda words: None)
+            made.rename(out)
+    return out

@@ -12,10 +12,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from bench.render.published import read_published
-from bench.site.build import build_site
 from bench.site.equations import read_sources
-from tests.publications import publish
+from tests.publications import built, reports
+from tests.sampling import sample
+
+__all__ = ["built", "reports"]
 
 REQUIRED = os.environ.get("CHROMIUM") == "required"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -36,11 +37,9 @@ LOOKED_AT = (
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> str:
-    out = tmp_path_factory.mktemp("site") / "out"
-    build_site(read_published(publish(tmp_path_factory.mktemp("reports"))), read_sources(ROOT / "cells"), {}, out, lambda words: None)
-    return out.as_uri()
+@pytest.fixture
+def site(built) -> str:
+    return built.as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def rows(page: Page, table: str) -> list[list[str]]:
     )
 
 
-@pytest.mark.parametrize("address", PAGES)
+@sample("address", PAGES)
 def test_it_loads_and_fits_a_phone(page, site, address):
     """Without a word on the console; nothing but what scrolls by itself is wider than a phone."""
     page.set_viewport_size(PHONE)
@@ -107,7 +106,7 @@ def faults(page: Page, **options: object) -> dict[str, list[str]]:
     return {fault["id"]: [node["html"][:200] for node in fault["nodes"]] for fault in found if fault["impact"] in ("serious", "critical")}
 
 
-@pytest.mark.parametrize("address", LOOKED_AT)
+@sample("address", LOOKED_AT)
 def test_axe_finds_no_serious_fault(page, site, address):
     """By any rule where it is light, and of contrast where it is dark."""
     page.goto(f"{site}/{address}")

@@ -12,16 +12,18 @@ from bench.records import DecayRecord, Plan, Records, ScaleRecord, TheoryRecord
 from bench.render import run_report
 from bench.render.index import render_index
 from bench.render.published import Published, read_published
-from tests.publications import RUNS, publish
+from tests.publications import RUNS, publish, reports
 from tests.records import RUN
 from tests.test_training_metrics import record
+
+__all__ = ["reports"]
 
 REPORTS = Path(__file__).parents[1] / "reports"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> list[Published]:
-    return read_published(publish(tmp_path_factory.mktemp("reports")))
+def runs(reports) -> list[Published]:
+    return read_published(reports)
 
 
 def test_the_committed_index_is_up_to_date():

@@ -22,19 +22,18 @@ from bench.site.equations import render_equations as mathml
 from bench.site.handbook import INTERFACE, write_handbook
 from bench.site.site_folder import PARTS, Site, empty_folder
 from tests.absent import without
-from tests.publications import RUNS, publish
+from tests.publications import RUNS, built, reports
+
+__all__ = ["built", "reports"]
 
 ROOT = Path(__file__).parents[1]
 CELLS = read_sources(ROOT / "cells")
 LARGEST = 10**6
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("site") / "out"
-    runs = read_published(publish(tmp_path_factory.mktemp("reports")))
-    build_site(runs, CELLS, {"gru": "def step(a, b): return a < b"}, out, lambda words: None)
-    return out
+@pytest.fixture
+def site(built) -> Path:
+    return built
 
 
 def pages(site: Path) -> list[Path]:
@@ -163,10 +162,11 @@ def test_where_only_the_packages_are_the_interface_is_still_there(tmp_path):
     assert made == {"index.html", *(f"api/{name}.html" for name in INTERFACE)}
 
 
-def test_it_is_built_where_neither_torch_nor_triton_is(tmp_path):
+def test_it_is_built_where_neither_torch_nor_triton_is(tmp_path, reports):
+    shutil.copytree(reports / "2026-01-first", tmp_path / "reports" / "2026-01-first")
     script = f"""
 import runpy
-sys.argv = ["bench", "publish", "--reports", {str(publish(tmp_path / "reports"))!r}, "--out", {str(tmp_path / "out")!r}]
+sys.argv = ["bench", "publish", "--reports", {str(tmp_path / "reports")!r}, "--out", {str(tmp_path / "out")!r}]
 runpy.run_module("bench", run_name="__main__")
 """
     run = [sys.executable, "-c", without("torch", "triton", "sympy") + script]
@@ -180,9 +180,9 @@ runpy.run_module("bench", run_name="__main__")
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "mine").write_text("kept")
     (tmp_path / "reports").mkdir()
-    for reports, said in (("none", "name the one that the runs are in"), ("reports", "is no site: name a new folder")):
+    for folder, said in (("none", "name the one that the runs are in"), ("reports", "is no site: name a new folder")):
         with pytest.raises(UsageError, match=said):
-            app(["publish", "--reports", str(tmp_path / reports), "--out", str(tmp_path)], standalone_mode=False)
+            app(["publish", "--reports", str(tmp_path / folder), "--out", str(tmp_path)], standalone_mode=False)
     assert (tmp_path / "mine").read_text() == "kept"
 
 
