@@ -1,6 +1,7 @@
 """The index of published runs: up to date, and a headline for each kind."""
 
 import math
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bench.records import DecayRecord, Plan, Records, ScaleRecord, TheoryRecord
 from bench.render import run_report
 from bench.render.index import render_index
 from bench.render.published import Published, read_published
-from tests.publications import RUNS, publish, reports
+from tests.publications import RUNS, reports
 from tests.records import RUN
 from tests.test_training_metrics import record
 
@@ -60,8 +61,8 @@ def test_a_row_for_each(runs):
     assert "No run is published yet." in render_index([])
 
 
-def test_what_git_does_not_know_is_not_published(tmp_path, capsys):
-    publish(tmp_path)
+def test_what_git_does_not_know_is_not_published(tmp_path, capsys, reports):
+    shutil.copytree(reports, tmp_path, dirs_exist_ok=True)
     with (tmp_path / "2026-01-first" / "records.jsonl").open("a") as stream:
         stream.write(Plan(unit="case", count=999).model_dump_json() + "\n")
     for command in (["init", "-q"], ["add", "2026-01-first"]):
@@ -110,9 +111,11 @@ def test_studies_of_signals_have_a_headline_each():
     )
 
 
-def test_one_bad_folder_stops_nothing(tmp_path, capsys):
+def test_one_bad_folder_stops_nothing(tmp_path, capsys, reports):
     """Empty records, records that are none, other records beside them, and a plot that is none."""
-    reports = publish(tmp_path / "reports")
+    published, reports = reports, tmp_path / "reports"
+    for name in ("2026-01-first", "2026-02-slower"):
+        shutil.copytree(published / name, reports / name)
     for name, words in (("2026-07-empty", ""), ("2026-07-notes", "# Notes\n"), ("2026-07-old", '{"kind": "run", "schema_version": 99}\n')):
         (reports / name).mkdir()
         (reports / name / "records.jsonl").write_text(words)
