@@ -73,7 +73,8 @@ def select_schedule(backend: str, plan: Plan, dtype: torch.dtype, device: torch.
 def unrolls_in_graph(backend: str, dtype: torch.dtype, device: torch.device) -> bool:
     """Returns whether torch.compile traces the equations step by step, because no fused loop of a CPU computes in the dtype."""
     on_cpu = backend in ("auto", "compiled") and device.type == "cpu" and dtype not in REAL
-    return on_cpu and torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    exporting = torch.compiler._is_exporting_flag  # is_exporting() is True in each graph of torch 2.11
+    return on_cpu and torch.compiler.is_compiling() and not exporting
 
 
 def fastest_schedule_name(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:
