@@ -1,7 +1,6 @@
 """The command line as its users meet it: what it prints, its exit codes, and that nothing measured is lost."""
 
 import errno
-import os
 import resource
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from kernels.derive.plan import plan
 from tests.command_line import bench
 from tests.inline import Inline
 from tests.records import whole
+from tests.started import finish
 
 __all__ = ["bench"]
 
@@ -165,18 +165,15 @@ def test_a_spoiled_records_file_is_named_with_its_line(bench, tmp_path, spoil, s
     assert code == 2 and says in err and str(path) in err and err.count("\n") == 1
 
 
+def limit_files() -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (14_000, 14_000))
+
+
 def test_a_full_disk_loses_nothing(tmp_path):
     """Files may grow to so many bytes: the run ends with one line, and what was written before reads back. It fills while the records of
     a group are written, each of which has the samples of all builds."""
-
-    def limit() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (14_000, 14_000))
-
-    command = [sys.executable, "-B", "-m", "bench", *QUICK, "--backends", "vendor,eager", "--out", str(tmp_path / "full")]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, preexec_fn=limit, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
-    )
+    done = finish(*QUICK, "--backends", "vendor,eager", "--out", tmp_path / "full", before=limit_files)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr and "records before are in it" in done.stderr
     kept = read_records(tmp_path / "full")

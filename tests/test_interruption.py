@@ -12,6 +12,7 @@ import pytest
 from bench import cli
 from bench.records import read_records
 from tests.command_line import bench
+from tests.started import Started
 
 __all__ = ["bench"]
 
@@ -57,7 +58,7 @@ def test_at_any_moment_it_is_one_line_and_nothing_is_left(tmp_path, wait):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_keeps_and_renders_what_was_measured(tmp_path, number):
-    run = start(*RUN, "--out", tmp_path / "run")
+    run = Started(*RUN, "--out", tmp_path / "run")
     path = tmp_path / "run" / "records.jsonl"
     while not (path.exists() and path.read_text().count("\n") > 2):  # the run, its plan, and a measurement
         assert run.poll() is None, run.communicate()[1]

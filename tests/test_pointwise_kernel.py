@@ -29,5 +29,6 @@ def test_no_spills(name, resources):
         assert 0 < kernel["registers"] <= 64 and kernel["code"] > 20, kernel
 
 
+@pytest.mark.gates
 def test_stages_are_kernels_too(resources):
     assert {k["kernel"] for k in resources["gru_reset_before"]} == {"step", "step_adjoint", "stage2", "stage2_adjoint"}

@@ -49,6 +49,7 @@ def test_a_rank_that_dies(tmp_path):
     assert [(r.scaling, r.ranks) for r in read_records(tmp_path / "run").scale] == [("strong", 1), ("strong", 2), ("weak", 1)]
 
 
+@pytest.mark.soak
 def test_uneven(tmp_path):
     odd = ["5" if word == "6" else word for word in SMALL]
     done = torchrun(*odd, "--out", tmp_path / "run")

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -22,6 +21,7 @@ from bench.harness.work_unit import Checked, WorkUnit
 from bench.harness.worker import UnitDone, Worker, WorkerDied
 from bench.records import CaseRecord, read_records
 from tests.records import case, records, timed
+from tests.started import Started, finish
 
 ROOT = Path(__file__).parents[1]
 HONEST = ("eager", "vendor")
@@ -197,17 +197,13 @@ def test_what_is_left_of_a_race(status):
     assert remaining_work(RACE, records(*had, timed(CASES[2]).model_copy(update={"status": "skipped"}))) is not None
 
 
-def command(*more: object) -> list[str]:
-    return [sys.executable, "-m", "bench", "all", "--quick", "--cells", "vanilla", "--seq-lens", "2", "--device", "cpu", *map(str, more)]
+QUICK = ("all", "--quick", "--cells", "vanilla", "--seq-lens", "2", "--device", "cpu")
 
 
 @pytest.mark.parametrize("names", [SAMPLE, pytest.param(tuple(EXPECTED), marks=pytest.mark.soak)], ids=["sample", "all"])
 def test_every_fault_ends_in_its_own_status(tmp_path, names):
     backends = ",".join([*HONEST, *(f"tests/faults.py:{name}" for name in names)])
-    done = subprocess.run(
-        command("--backends", backends, "--timeout", "12s", "--out", tmp_path / "run"),
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = finish(*QUICK, "--backends", backends, "--timeout", "12s", "--out", tmp_path / "run")
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     found = read_records(tmp_path / "run").cases
     assert len(found) == 2 * (len(HONEST) + len(names)) + 1, "every case has one record, and the control"
@@ -235,18 +231,17 @@ def outcomes(folder: Path) -> dict[object, str]:
 def test_killed_at_random_moments_and_resumed_it_ends_the_same(tmp_path, moments):
     given = ("--cells", "vanilla,minimal", "--backends", "eager,vendor,tests/faults.py:raises", "--seq-lens", "2,3")
     begin = time.monotonic()
-    subprocess.run(command(*given, "--out", tmp_path / "whole"), cwd=ROOT, check=True, capture_output=True)
+    assert finish(*QUICK, *given, "--out", tmp_path / "whole").returncode == 0
     took, draw = time.monotonic() - begin, random.Random(moments)
     for number in range(moments):
         folder = tmp_path / f"cut{number}"
-        run = subprocess.Popen(command(*given, "--resume", "--out", folder), cwd=ROOT, stderr=subprocess.DEVNULL)
+        run = Started(*QUICK, *given, "--resume", "--out", folder)
         try:
             run.wait(draw.uniform(0.2, 0.95) * took)
         except subprocess.TimeoutExpired:
             run.send_signal(signal.SIGKILL)
             run.wait()
-        again = command(*given, "--resume", "--out", folder)
-        done = subprocess.run(again, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = finish(*QUICK, *given, "--resume", "--out", folder)
         assert done.returncode == 0, done.stderr
         assert outcomes(folder) == outcomes(tmp_path / "whole")
 
@@ -254,11 +249,11 @@ def test_killed_at_random_moments_and_resumed_it_ends_the_same(tmp_path, moments
 def test_killed_in_the_middle_of_a_line_and_resumed(tmp_path):
     """What a process that is killed may leave: a part of a line. It is dropped, said, and measured again."""
     given = ("--backends", "eager", "--out", tmp_path / "run")
-    subprocess.run(command(*given), cwd=ROOT, check=True, capture_output=True)
+    assert finish(*QUICK, *given).returncode == 0
     path = tmp_path / "run" / "records.jsonl"
     lines, before = path.read_bytes().splitlines(keepends=True), outcomes(tmp_path / "run")
     path.write_bytes(b"".join(lines[:-2]) + lines[-2][:100])
-    done = subprocess.run(command(*given, "--resume"), cwd=ROOT, capture_output=True, text=True, check=False)
+    done = finish(*QUICK, *given, "--resume")
     assert done.returncode == 0 and "its last line was cut short" in done.stderr
     assert outcomes(tmp_path / "run") == before
     assert all(json.loads(line) for line in path.read_text().splitlines())
@@ -274,19 +269,14 @@ def test_interrupted_while_it_starts_a_process_says_nothing():
 
 
 def test_two_runs_at_once_are_refused(tmp_path):
-    first = subprocess.Popen(
-        command("--backends", "eager,tests/faults.py:hangs", "--timeout", "60s", "--out", tmp_path / "a"), cwd=ROOT,
-        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    first = Started(*QUICK, "--backends", "eager,tests/faults.py:hangs", "--timeout", "60s", "--out", tmp_path / "a")
     try:
         path = tmp_path / "a" / "records.jsonl"
         while not (path.exists() and path.stat().st_size):
             assert first.poll() is None
             time.sleep(0.1)
-        second = subprocess.run(
-            command("--backends", "eager", "--out", tmp_path / "b"), cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        second = finish(*QUICK, "--backends", "eager", "--out", tmp_path / "b")
         assert second.returncode == 2 and second.stderr.count("\n") == 1 and "another run is measuring" in second.stderr
     finally:
-        first.kill()
+        first.send_signal(signal.SIGKILL)
         first.wait()
