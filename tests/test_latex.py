@@ -39,7 +39,7 @@ def test_a_wide_table_has_parts():
     assert [f"(part {k} of {len(parts)})" in part for k, part in enumerate(parts, 1)] == [True] * len(parts)
     assert all(text.count(str(10**7 + k)) == 1 for k in range(8)) and r"\shortstack[r]{value 0 of a \\ long name}" in text
     long = write_latex(Table("Long", [CELL, Column("reason", words=True)], [["gru", "a word " * 40]]))
-    assert r"\begin{longtable}{l>{\raggedright\arraybackslash}p{0.89" in long and long.count("longtable") == 2
+    assert r"\begin{longtable}{l>{\raggedright\arraybackslash}p{0.9" in long and long.count("longtable") == 2
 
 
 def test_every_table_of_a_report(bench, tmp_path):

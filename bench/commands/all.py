@@ -30,7 +30,7 @@ projection precomputed, are measured: at all T they would take half of its time.
     type=BACKENDS,
     metavar="A,B",
     help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU; eager and "
-    f"torchrecurrent, which step in Python, up to T={SLOW_UP_TO} on a CPU]",
+    f"torchrecurrent, which step in Python, and loops without the input projection, up to T={SLOW_UP_TO} on a CPU]",
 )
 @list_option(
     "--seq-lens",

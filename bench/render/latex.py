@@ -17,7 +17,7 @@ SYMBOLS = {
     "⊙": r"$\odot$", "∂": r"$\partial$", "Δ": r"$\Delta$", "√": r"$\surd$", "‖": r"$\|$", "<": "$<$", ">": "$>$", "|": "$|$",
 }  # fmt: skip
 """The characters of tables that a font of LaTeX may lack."""
-PAGE, GAP = 74, 2
+PAGE, GAP = 86, 2
 """The letters of a line in \\footnotesize in a page of the class article, and those that the space beside a column takes."""
 GREEK = (
     "GAMMA", "DELTA", "THETA", "LAMBDA", "XI", "PI", "SIGMA", "UPSILON", "PHI", "PSI", "OMEGA",
@@ -64,7 +64,7 @@ def write_latex(table: Table) -> str:
 def split_columns(columns: Sequence[Column], widths: Sequence[int]) -> list[list[int]]:
     """Returns the columns of each part of a table. A part begins with the leading columns of words and sizes, which name a row."""
     named = next((k for k, column in enumerate(columns) if not (column.words or column.name in SIZE_NAMES)), len(columns))
-    while named > 1 and sum(widths[:named]) + GAP * named > PAGE / 2:
+    while named > 1 and sum(widths[:named]) + GAP * named > 0.7 * PAGE:
         named -= 1
     parts, keys = list[list[int]](), list(range(min(named, len(columns) - 1)))
     for k in range(len(keys), len(columns)):
