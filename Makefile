@@ -37,9 +37,10 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	$(PYTHON) -m venv $(1)
 endef
 
+# Without bytecode: Python compiles and keeps that of what is imported, a small part of what is installed.
 define install
 echo "Installing $(3) into $(1): a few minutes the first time"; \
-	$(1)/bin/python -m pip install -qq --disable-pip-version-check -c $(2) -e '$(3)' $(4)
+	$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-compile -c $(2) -e '$(3)' $(4)
 endef
 
 bench: setup

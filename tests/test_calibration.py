@@ -20,8 +20,8 @@ __all__ = ["bench"]
 CPU = torch.device("cpu")
 
 
-def simulated(share: float, runs: int) -> Calibration:
-    draw, found = random.Random(3), Calibration()
+def simulated(share: float, runs: int, into: Calibration | None = None) -> Calibration:
+    draw, found = random.Random(3), into or Calibration()
     for _ in range(runs):
         found.add_run(simulate_run(independent(draw, share), LEAN, 0.001, draw))
     return found
@@ -63,7 +63,9 @@ def test_it_is_measured_as_a_run_is(monkeypatch):
     monkeypatch.setattr(
         Supervisor, "__init__", lambda self, worker, tell, builds: (seen.append(builds), honest(self, worker, tell, builds))[1]
     )
-    found = calibration.calibrate(CPU, 1, 50.0, lambda words, finished: None)
+    told = list[str]()
+    calibration.calibrate(CPU, 1, 50.0, lambda words, finished: told.append(words), found := calibration.Calibration())
+    assert "run 1, checking T=2: vanilla plain inference" in told
     assert seen == [choose_rule(CPU, False, False, False).builds] == [RULES["cpu"].builds] and found.comparisons == 1
 
 
@@ -85,7 +87,20 @@ def test_a_size_has_plain_work_its_repeat_and_two_others():
 
 @pytest.mark.parametrize("share, runs, code, word", [(0.01, 25, 0, "passed"), (0.5, 5, 1, "not passed"), (0.01, 1, 1, "inconclusive")])
 def test_its_command(bench, monkeypatch, share, runs, code, word):
-    monkeypatch.setattr(calibration, "calibrate", lambda device, runs, percent, tell: simulated(share, runs))
+    monkeypatch.setattr(calibration, "calibrate", lambda device, runs, percent, tell, found: simulated(share, runs, found))
     ended, out, _ = bench("calibrate", "--runs", str(runs), "--slowdown", "5%")
     assert ended == code and f"{word}: wanted are at most 5% wrong and at least 80% found" in out and "5% more time steps: " in out
     assert bench("calibrate", "--slowdown", "much")[0] == 2
+
+
+def test_completed_runs_are_told_when_it_is_interrupted(bench, monkeypatch):
+    def stop(device, runs, percent, tell, found):
+        if runs > 1:
+            simulated(0.01, 1, found)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibration, "calibrate", stop)
+    code, out, _ = bench("calibrate", "--runs", "2")
+    assert code == 130 and "the same work: 0 of 3 called" in out and "inconclusive" in out
+    code, out, err = bench("calibrate", "--runs", "1")
+    assert (code, out) == (130, "") and err == "bench: interrupted\n"

@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench.errors import UsageError
 from bench.harness import device_lock
@@ -54,6 +56,17 @@ def test_the_file_is_one_for_a_user_and_a_device_whatever_tmpdir_is(monkeypatch)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         names.add(find_lock("cuda").name)
     assert len(names) == 3 and not any("/" in name for name in names)
+
+
+def test_a_gpu_has_one_lock_whether_its_number_or_its_uuid_is_visible(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    gpus = {"1": "a1", "GPU-a1": "a1", "1,0": "a1", "0": "b0"}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=gpus[os.environ["CUDA_VISIBLE_DEVICES"]]))
+    names = dict[str, str]()
+    for visible in gpus:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        names[visible] = find_lock("cuda").name
+    assert names["1"] == names["GPU-a1"] == names["1,0"] != names["0"]
 
 
 def test_a_second_run_is_refused_and_told_who_measures_since_when(bench, other, tmp_path):

@@ -4,7 +4,10 @@ import pytest
 
 from bench.harness import speed_experiment
 from bench.harness.settings import Settings
-from bench.harness.speed_experiment import SpeedExperiment
+from bench.harness.speed_experiment import SpeedExperiment, compile_loops
+from bench.harness.work_unit import WorkUnit
+from kernels.schedules.cpu import library
+from tests.records import case
 
 
 def test_a_worker_is_killed_if_planning_fails(monkeypatch):
@@ -26,3 +29,25 @@ def test_a_worker_is_killed_if_planning_fails(monkeypatch):
     with pytest.raises(ValueError, match="no plan"), SpeedExperiment(settings, 60.0):
         pass
     assert len(killed) == 1
+
+
+def test_loops_are_compiled_before_they_are_needed(monkeypatch):
+    """Those of the compiled backend and of gradient norms, each once; what fails is left to its case."""
+    asked = []
+
+    def build(made, dtype):
+        asked.append(made.cell.name)
+        raise RuntimeError("no loop")
+
+    monkeypatch.setattr(library, "build_loop", build)
+    monkeypatch.setattr(library, "build_products", lambda dtype: None)
+    timed = WorkUnit("timing group", "", (case("lstm", "compiled"), case("lstm", "compiled", "inference"), case("gru", "vendor")))
+    compile_loops([timed, WorkUnit("gradients", "", (case("cfn", "eager"),)), WorkUnit("machine", "")])
+    assert sorted(asked) == ["cfn", "lstm"]
+
+    def fail(dtype):
+        raise RuntimeError("no products")
+
+    monkeypatch.setattr(library, "build_products", fail)
+    compile_loops([timed])
+    assert len(asked) == 2

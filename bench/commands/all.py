@@ -19,8 +19,8 @@ from bench.render.output_format import OutputFormat
 
 RANGES = ": 64,128, or 64..1024 by doubling, or 64..256:64 in steps."
 SLOW_UP_TO = 16
-"""The longest T of a run without --seq-lens and --backends, on a CPU, at which backends that step in Python are measured: at T=256 they
-would take half of its time."""
+"""The longest T of a run without --seq-lens and --backends, on a CPU, at which backends that step in Python, and loops with the input
+projection precomputed, are measured: at all T they would take half of its time."""
 
 
 @command("all")
@@ -30,7 +30,7 @@ would take half of its time."""
     type=BACKENDS,
     metavar="A,B",
     help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU; eager and "
-    f"torchrecurrent, which step in Python, up to T={SLOW_UP_TO} on a CPU]",
+    f"torchrecurrent, which step in Python, and loops without the input projection, up to T={SLOW_UP_TO} on a CPU]",
 )
 @list_option(
     "--seq-lens",
@@ -39,7 +39,7 @@ would take half of its time."""
     help=f"Sequence lengths T{RANGES} [16,64,256; on a GPU 128,512,2048]",
 )
 @list_option("--batch", type=SIZES, metavar="B,B", help="Sequences in a batch, as --seq-lens. [16; on a GPU 64]")
-@list_option("--hidden", type=SIZES, metavar="H,H", help="Hidden widths, as --seq-lens. [128; on a GPU 512]")
+@list_option("--hidden", type=SIZES, metavar="H,H", help="Hidden widths, as --seq-lens. [64; on a GPU 512]")
 @click.option("--input", type=SIZE, metavar="D", help="Input width. [that of --hidden]")
 @click.option(
     "--suite", type=Choice(SUITES, "suite"), default=None, metavar="NAME", help=f"A suite of cells and sizes: {', '.join(SUITES)}."
@@ -117,7 +117,7 @@ def run_all(
         settings = Settings(
             seq_lens=seq_lens or ((4, 8) if quick else (128, 512, 2048) if gpu else (16, 64, 256)),
             batch=batch or ((4,) if quick else (64,) if gpu else (16,)),
-            hidden=hidden or ((32,) if quick else (512,) if gpu else (128,)),
+            hidden=hidden or ((32,) if quick else (512,) if gpu else (64,)),
             input=input or 0,
             dtype=dtype or "float32",
             slow_up_to=0 if gpu or seq_lens or backends is not None else SLOW_UP_TO,

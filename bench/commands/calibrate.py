@@ -43,9 +43,17 @@ def calibrate(runs: int, slowdown: str, simulate: bool, wait: bool) -> None:
     from bench.harness.device_lock import lock_device
     from bench.harness.progress import show_progress
 
-    with lock_device(kind, wait), show_progress(runs) as tell:
-        result = calibration.calibrate(torch.device(kind), runs, float(found[1]), tell)
+    result, interrupted = calibration.Calibration(), False
+    try:
+        with lock_device(kind, wait), show_progress(runs) as tell:
+            calibration.calibrate(torch.device(kind), runs, float(found[1]), tell, result)
+    except KeyboardInterrupt:
+        if not result.comparisons:
+            raise
+        interrupted = True
     print_result(open_console(), result, found[1])
+    if interrupted:
+        raise SystemExit(130)
     if result.conclusion != "passed":
         raise SystemExit(1)
 
@@ -64,7 +72,7 @@ def print_result(out: "Console", result: "Calibration", percent: str) -> None:
     wanted = f"wanted are at most {FALSE:.0%} wrong and at least {FOUND:.0%} found; the largest noise floor is {result.floor:.1%}"
     out.print(f"{result.conclusion}: {wanted}", highlight=False)
     if result.conclusion == "inconclusive":
-        out.print(f"{result.comparisons} comparisons can't tell: take more with --runs", highlight=False)
+        out.print(f"{result.comparisons} comparisons can't tell: take more with --runs (three each)", highlight=False)
 
 
 def print_simulations(out: "Console", kind: str, runs: int) -> None:
@@ -86,3 +94,11 @@ def print_simulations(out: "Console", kind: str, runs: int) -> None:
         covered, wrong, unsure, power = (f"{count / result.comparisons:.1%}" for count in counts)
         call = f"{1e3 * done.seconds:.0f} ms"
         out.print(f"  {done.kind:<42} {call:>6} {done.samples:>7} {covered:>8} {wrong:>6} {unsure:>7} {power:>6}", highlight=False)
+    out.print(
+        "covered: intervals of the same work that contain 1; wrong: the same work called faster or slower; unclear: the same work",
+        highlight=False,
+    )
+    out.print(
+        f"called ambiguous or unstable; found: more work called slower. By chance a share can be off by {1 / (3 * runs) ** 0.5:.0%}.",
+        highlight=False,
+    )

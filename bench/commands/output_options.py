@@ -9,7 +9,7 @@ HELP = {
     "json": "Write data to stdout as JSON; for a run, in the format of pytest-benchmark.",
     "csv": "Write data to stdout as CSV, one row per case.",
     "md": "Write tables to stdout as Markdown.",
-    "latex": "Write tables to stdout as LaTeX, for the package booktabs.",
+    "latex": "Write tables to stdout as LaTeX, for the packages array, booktabs and longtable.",
 }
 
 

@@ -7,6 +7,7 @@ judges them. A run of a calibration has three sizes. At each it compares the sam
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from scipy.special import betaincinv
@@ -87,27 +88,30 @@ def bound_share(count: int, total: int) -> tuple[float, float]:
     return low, float(betaincinv(count + 1, total - count, 0.95)) if count < total else 1.0
 
 
-def calibrate(device: torch.device, runs: int, percent: float, tell: Callable[[str, int], None]) -> Calibration:
-    """Times copies of the same work, and slower ones, and returns the verdicts.
+def calibrate(device: torch.device, runs: int, percent: float, tell: Callable[[str, int], None], found: Calibration) -> None:
+    """Times copies of the same work, and slower ones, and counts the verdicts.
 
     Args:
         device: The device to time on.
         runs: The number of runs, each with a comparison at each of LENGTHS.
         percent: The additional time steps, in percent.
-        tell: Called with a line of progress and 1 after every run.
+        tell: Called with what runs now and 0, and with a line of results and 1 after every run.
+        found: Counts the verdicts, run by run: those of completed runs stay if a later one is interrupted.
     """
-    found = Calibration()
     for seed in range(runs):
         settings = make_settings(device, seed)
         worker = Worker(settings, LIMIT)
         try:
             rule = choose_rule(device, settings.quick, settings.lean, settings.thorough)
-            supervisor = Supervisor(worker, lambda words, finished: None, rule.builds)
-            found.add_run(measure_run(supervisor, percent))
+            found.add_run(measure_run(Supervisor(worker, partial(tell_run, tell, seed + 1), rule.builds), percent))
         finally:
             worker.kill()
         tell(f"{found.wrong} of {found.comparisons} wrong, {found.found} slowdowns found", 1)
-    return found
+
+
+def tell_run(tell: Callable[[str, int], None], number: int, words: str, _: int) -> None:
+    """Tells what runs in a run; only whole runs count as finished."""
+    tell(words and f"run {number}, {words.replace(name_backend(''), '')}", 0)
 
 
 def make_settings(device: torch.device, seed: int) -> Settings:

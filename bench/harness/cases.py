@@ -77,7 +77,7 @@ def list_group_cases(settings: Settings, members: Sequence[Shape]) -> list[Case]
         for shape in members
         for backend in settings.backends
         if is_planned(settings, shape.cell, backend, input_product)
-        and not (find_backend(backend).slow and 0 < settings.slow_up_to < shape.T)
+        and not (0 < settings.slow_up_to < shape.T and (find_backend(backend).slow or not input_product))
     ]
     if "vendor" in settings.backends and "gru" in cells.names():
         without = [shape for shape in members if cells.load(shape.cell).torch_equivalent is None and not is_wave(shape.cell)]

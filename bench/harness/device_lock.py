@@ -1,12 +1,12 @@
 """Locks a device, so that one run at a time measures on it; two runs would slow down each other."""
 
+import contextlib
 import datetime
 import os
 import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,7 +19,7 @@ FOLDER = "RECURRENT_BENCH_LOCKS"
 POLL_SECONDS = 1.0
 
 
-@contextmanager
+@contextlib.contextmanager
 def lock_device(device: str, wait: bool = False) -> Iterator[None]:
     """Holds a lock on a device while the context lasts. No other run of this user on this machine measures on it meanwhile, whatever its
     TMPDIR. The system releases the lock of a process that died.
@@ -56,11 +56,21 @@ def lock_device(device: str, wait: bool = False) -> Iterator[None]:
 
 def find_lock(device: str) -> Path:
     """Returns the lock file of a device for this user. It is in /tmp, which all of a machine's processes share, whatever their TMPDIR."""
-    first = (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0].strip() if device == "cuda" else ""
+    first = identify_gpu() if device == "cuda" else ""
     shared = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     name = re.sub(r"[^A-Za-z0-9-]+", "-", f"recurrent-bench-{user}-{device}{first}")
     return Path(os.environ.get(FOLDER) or shared) / f"{name}.lock"
+
+
+def identify_gpu() -> str:
+    """Returns the driver's UUID of the GPU in use, the same whether CUDA_VISIBLE_DEVICES has its number or its UUID. Where the driver tells
+    none, returns the first word of CUDA_VISIBLE_DEVICES."""
+    import torch
+
+    with contextlib.suppress(AttributeError, AssertionError, RuntimeError):
+        return f"-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+    return (os.environ.get("CUDA_VISIBLE_DEVICES") or "0").split(",")[0].strip()
 
 
 def write_holder(path: Path) -> None:

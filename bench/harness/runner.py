@@ -275,15 +275,15 @@ class Runner:
         return self.case_record(case, "oom" if is_out_of_memory(error) else "failed", describe_error(error))
 
     def emit_record(self, entry: CheckedCase, status: Status, reason: str = "", samples: Samples | None = None, **extras: Any) -> None:
-        taken = samples or Samples()
-        self.emit(
-            self.case_record(
-                entry.case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, stopped=taken.stopped,
-                builds=[self.build] * len(taken.seconds),
-                host=taken.host, readings=taken.readings, memory=entry.memory, build_seconds=entry.build_seconds,
-                numerics=numerics.describe_numerics(entry.case, entry.work), **extras,
-            )
-        )  # fmt: skip
+        taken = vars(samples or Samples())
+        sampled: dict[str, Any] = {"samples": taken["seconds"], "builds": [self.build] * len(taken["seconds"])}
+        sampled |= {name: taken[name] for name in ("rounds", "stopped", "host", "readings")}
+        if self.build:  # all else is in the record of the first build
+            self.emit(CaseRecord(case=entry.case, status=status, parameters=0, flops=0, **sampled))
+            return
+        known = {"memory": entry.memory, "build_seconds": entry.build_seconds, **sampled, **extras}
+        numbers = numerics.describe_numerics(entry.case, entry.work)
+        self.emit(self.case_record(entry.case, status, reason, entry.errors, numerics=numbers, **known))
 
     def case_record(self, case: Case, status: Status, reason: str, errors: Errors | None = None, **measured: Any) -> CaseRecord:
         return make_case_record(case, status, reason, errors=errors, algorithm=self.expected_algorithm(case), **measured)

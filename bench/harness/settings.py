@@ -33,7 +33,8 @@ class Settings:
         lean: Only the time of whole layers, with few samples.
         samples: The samples of each case; 0 for as many as the rule of the device asks for.
         against: A backend that the report also compares with; "" for none.
-        slow_up_to: The longest T at which backends that step in Python are measured; 0 for all.
+        slow_up_to: The longest T at which backends that step in Python, and loops with the input projection precomputed, are measured; 0
+            for all.
     """
 
     cells: tuple[str, ...]

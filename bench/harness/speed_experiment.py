@@ -1,6 +1,10 @@
 """Defines the experiment of `bench all`, whose cases a worker process measures."""
 
+import contextlib
+import os
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Self
@@ -12,9 +16,30 @@ from bench.harness.jobs import list_work_units
 from bench.harness.progress import show_progress
 from bench.harness.settings import Settings
 from bench.harness.supervisor import Supervisor
+from bench.harness.work_unit import WorkUnit
 from bench.harness.worker import Worker
 from bench.measure.clock import choose_rule
+from bench.measure.problem import DTYPES
 from bench.records import Environment, Plan
+from cells import load
+from kernels.derive.plan import plan
+from kernels.schedules.cpu import library
+
+
+def compile_loops(units: Sequence[WorkUnit]) -> None:
+    """Compiles the C++ loops that aren't in the cache yet, one on each core, so that no case waits for its own. What can't be compiled is
+    left to its case, which says why.
+
+    Args:
+        units: The work units of a run on a CPU.
+    """
+    cases = [(unit.kind, case) for unit in units for case in unit.cases]
+    needed = {(case.cell, DTYPES[case.dtype]) for kind, case in cases if kind == "gradients" or case.backend == "compiled"}
+    with contextlib.suppress(RuntimeError, OSError), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for dtype in {dtype for _, dtype in needed if dtype in library.REAL and library.compiler()}:
+            library.build_products(dtype)
+            for cell in sorted(cell for cell, its in needed if its == dtype):
+                pool.submit(library.build_loop, plan(load(cell)), dtype)
 
 
 class SpeedExperiment(Experiment):
@@ -34,6 +59,8 @@ class SpeedExperiment(Experiment):
             worker = Worker(self.run_settings, self.case_limit)  # its process takes seconds to start: those in which this one plans
             context.callback(worker.kill)
             self.units = list_work_units(self.run_settings)
+            if self.run_settings.device == "cpu":
+                compile_loops(self.units)
             cases = {case for unit in self.units if unit.kind in ("check", "timing group") for case in unit.cases}
             self.plan = Plan(unit="case", count=len(cases))
             tell = context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))

@@ -1,6 +1,7 @@
 """Measures in a spawned process that is reused and, when it dies, replaced. A death costs no more than the current case."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,10 @@ POLL_SECONDS = 0.5
 
 START_SECONDS = 240.0
 """The seconds that a process may take without a current case: to start on a busy machine, or to read the machine."""
+
+PRELOADED = ["bench.harness.runner", "torch.fx.experimental.symbolic_shapes"]
+"""The modules that are imported once for all processes, torch among them; no thread runs, and no GPU is touched. The second one is what
+torch imports in the first call of a gradient."""
 
 STOP_SECONDS = 5.0
 """The seconds that a stopped process has to send its finished records."""
@@ -93,7 +98,7 @@ class Worker:
     def start(self) -> None:
         """Starts the process."""
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["bench.harness.runner"])  # torch is imported once; no thread runs, and no GPU is touched
+        context.set_forkserver_preload(PRELOADED)
         pipe, theirs = context.Pipe()
         mark = context.RawArray("d", [-1.0, time.monotonic(), 0.0])
         process = context.Process(target=worker_main, args=(self.settings, theirs, mark), daemon=True)
@@ -194,6 +199,7 @@ def worker_main(settings: Settings, pipe: Connection, mark: Any) -> None:
             is checked (1 or 0).
     """
     os.dup2(sys.stderr.fileno(), 1)
+    gc.freeze()  # else each collection would look at, and copy, all objects of the imported modules
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; the parent says when to stop
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     signal.signal(signal.SIGTERM, raise_interrupt)

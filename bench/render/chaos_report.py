@@ -12,7 +12,7 @@ from bench.analysis.median_ci import Estimate
 from bench.records import DecayRecord, MapRecord
 from bench.render.formatting import format_count, format_power
 from bench.render.gradient_report import format_growth
-from bench.render.plots import add_legend, cell_style, cycle_color, label_decades, new_figure, save_figure, set_titles, styled
+from bench.render.plots import cell_style, cycle_color, label_decades, new_figure, save_figure, set_titles, styled
 from bench.render.table import CELL, INIT, Column, Table, make_word_column
 
 ANALYSIS = """\
@@ -140,5 +140,4 @@ def draw_decays(decays: Sequence[DecayRecord], path: Path) -> list[Path]:
         axis.set(title=f"initialisation {init}", xscale="log", yscale="log", xlabel="steps without input (0 at the left edge)", ylim=SEEN)
         label_decades(axis)
     axes[0].set_ylabel("distance of trajectories over √H")
-    add_legend(figure, axes)
-    return [save_figure(figure, "Distance of trajectories that started independently, without input", path)]
+    return [save_figure(figure, "Distance of trajectories that started independently, without input", path, axes)]

@@ -12,7 +12,7 @@ from bench.analysis.median_ci import Estimate
 from bench.analysis.summary import SMALLEST, fit_growth, is_representable
 from bench.records import GradientRecord
 from bench.render.formatting import format_count, format_power, list_seeds
-from bench.render.plots import add_legend, cell_style, cycle_color, draw_rule, label_decades, new_figure, save_figure, set_titles, styled
+from bench.render.plots import cell_style, cycle_color, draw_rule, label_decades, new_figure, save_figure, set_titles, styled
 from bench.render.svg import MUTED
 from bench.render.table import BACKEND, CELL, INIT, Column, Table, make_word_column
 
@@ -211,10 +211,9 @@ def draw(records: Sequence[GradientRecord], folder: Path) -> list[Path]:
             draw_rule(axis, LOST, "all digits lost above")
     for dtype, look in zip(dtypes, LOOKS.values(), strict=False) if len(dtypes) > 1 else ():
         axes[0, 0].plot([], [], color=MUTED, linestyle=look, label=dtype)
-    add_legend(figure, axes[0])
     others = "".join(f", {look} {dtype}" for look, dtype in zip([*LOOKS][1:], dtypes[1:], strict=False))
     types, error = f" in {dtypes[0]}{others}" if others else "", "; below, its error, lost above the dotted line" if compared else ""
-    return [save_figure(figure, f"Gradient norm over lag, T={T}{types}{error}. {records[0].loss}", folder / "gradients.svg")]
+    return [save_figure(figure, f"Gradient norm over lag, T={T}{types}{error}. {records[0].loss}", folder / "gradients.svg", axes[0])]
 
 
 def draw_line(axis: Axes, known: Sequence[tuple[int, float]], place: tuple[int, int], name: str, label: str = "_") -> None:

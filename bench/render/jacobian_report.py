@@ -12,7 +12,7 @@ from bench.analysis.mean_ci import mean_ci
 from bench.records import JacobianRecord, Spectrum
 from bench.render.formatting import format_power, list_seeds
 from bench.render.gradient_report import name_growth
-from bench.render.plots import MARKERS, add_legend, cycle_color, label_bottom, label_decades, make_axes, save_figure, set_titles, styled
+from bench.render.plots import MARKERS, cycle_color, label_bottom, label_decades, make_axes, save_figure, set_titles, styled
 from bench.render.table import CELL, INIT, Column, Table
 
 ANALYSIS = """\
@@ -81,10 +81,9 @@ def draw(records: Sequence[JacobianRecord], folder: Path) -> list[Path]:
         label_decades(axis)
     axes[0, 0].set_ylim(bottom=floor, top=10 * top)
     label_bottom(axes, len(shown), "lag k")
-    add_legend(figure, axes.flat, loc="outside lower center", ncols=5)
     first = next(iter(shown.values()))
     title = f"Singular values σ of ∂s_T/∂s_(T-k), s all states, over lag, T={first.T} H={first.H}, seed {first.seed}"
-    return [save_figure(figure, title, folder / "jacobians.svg")]
+    return [save_figure(figure, title, folder / "jacobians.svg", axes.flat)]
 
 
 def draw_panel(axis: Axes, record: JacobianRecord, floor: float) -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from bench.records.backend_table import COLOURS, LOW, MARKS, choose_look, order_backend
+from bench.render.line_labels import label_lines
 from bench.render.svg import GROUND, INK, MUTED, RULE, SEPARATOR, compact_svg
 
 MARKERS = MARKS[1:]
@@ -92,9 +93,7 @@ def draw_panels(found: Sequence[Panel], title: str, path: Path, x: str, ticks: S
         axis.yaxis.set_major_formatter(f"{{x:,.6g}}{unit}")
         axis.minorticks_off()
     label_bottom(axes, len(found), x)
-    handles = dict(pair for axis in axes.flat for pair in zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=len(names))
-    return [save_figure(figure, title, path)]
+    return [save_figure(figure, title, path, axes.flat)]
 
 
 def split_points(points: Iterable[Point]) -> tuple[list[float], list[float]]:
@@ -106,7 +105,7 @@ def make_axes(count: int) -> tuple[Figure, Any]:
     """Returns a figure and its axes for `count` panels."""
     across = min(PANELS_ACROSS, count)
     down = -(-count // across)
-    figure = new_figure(max(3 * across, 6), 2.3 * down + 1)
+    figure = new_figure(max(3.6 * across, 6), 2.3 * down + 1)
     return figure, figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
 
 
@@ -157,12 +156,6 @@ def label_decades(axis: Axes) -> None:
     axis.yaxis.set_major_formatter(POWER)
 
 
-def add_legend(figure: Figure, axes: Iterable[Axes], **where: Any) -> None:
-    """Adds a legend with every line of some axes once."""
-    handles = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(handles.values()), list(handles), **(where or {"loc": "outside right center"}))
-
-
 def label_bottom(axes: Any, shown: int, label: str) -> None:
     """Hides the axes after the last panel, and labels x at the bottom of each column."""
     for axis in axes.flat[shown:]:
@@ -173,10 +166,19 @@ def label_bottom(axes: Any, shown: int, label: str) -> None:
         last.tick_params(labelbottom=True)
 
 
-def save_figure(figure: Figure, title: str, path: Path) -> Path:
-    """Saves a figure under its title as SVG and returns the path. The same figure gives the same bytes."""
+def save_figure(figure: Figure, title: str, path: Path, labelled: Iterable[Axes] = ()) -> Path:
+    """Saves a figure under its title as SVG and returns the path. The same figure gives the same bytes.
+
+    Args:
+        figure: The figure.
+        title: Its title.
+        path: The file.
+        labelled: The axes whose lines are named at their right ends.
+    """
     lines = textwrap.fill(title, int(LETTERS * figure.get_figwidth()))
     figure.suptitle(lines, fontsize=10, x=0.01, ha="left")
+    if axes := [*labelled]:
+        label_lines(figure, axes)
     text = StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
     path.parent.mkdir(parents=True, exist_ok=True)

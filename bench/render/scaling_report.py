@@ -7,7 +7,7 @@ from typing import Any
 from bench.analysis.median_ci import Estimate, median_ci, ratio_ci
 from bench.records import ScaleRecord
 from bench.render.formatting import format_ms
-from bench.render.plots import add_legend, cell_style, draw_rule, new_figure, save_figure, set_titles, styled
+from bench.render.plots import cell_style, draw_rule, new_figure, save_figure, set_titles, styled
 from bench.render.table import CELL, Column, Table, make_word_column
 
 ANALYSIS = """\
@@ -76,5 +76,4 @@ def draw(records: Sequence[ScaleRecord], folder: Path) -> list[Path]:
     axis.set_xscale("log", base=2)
     ticks = sorted({record.ranks for record, _ in known})
     axis.set(xlabel="ranks", ylabel="efficiency", ylim=(0, None), xticks=ticks, xticklabels=ticks)
-    add_legend(figure, [axis])
-    return [save_figure(figure, "Efficiency of data-parallel training over ranks", folder / "scale.svg")]
+    return [save_figure(figure, "Efficiency of data-parallel training over ranks", folder / "scale.svg", [axis])]

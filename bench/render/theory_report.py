@@ -10,7 +10,8 @@ from bench.analysis.mean_ci import mean_ci
 from bench.analysis.median_ci import Estimate
 from bench.records import TheoryRecord
 from bench.render.formatting import format_number
-from bench.render.plots import add_legend, cell_style, cycle_color, new_figure, save_figure, set_titles, styled
+from bench.render.line_labels import add_legend
+from bench.render.plots import cell_style, cycle_color, new_figure, save_figure, set_titles, styled
 from bench.render.svg import MUTED
 from bench.render.table import CELL, Column, Table
 
@@ -73,7 +74,7 @@ def draw(records: Sequence[TheoryRecord], folder: Path) -> list[Path]:
     axis.axline((0, 0), slope=1, color=MUTED, linewidth=1, label="as predicted")
     axis.plot([], [], "o", color=MUTED, markerfacecolor="none", label="hollow: tied weights")
     axis.set(xlabel="ln χ predicted, nats per step", ylabel="ln χ measured")
-    add_legend(figure, [axis])
+    add_legend(figure, [axis], loc="outside right center")
     return [
         save_figure(figure, "Growth of a perturbation's mean square, measured over predicted by mean-field theory", folder / "theory.svg")
     ]

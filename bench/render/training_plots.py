@@ -11,7 +11,7 @@ from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.formatting import format_number
-from bench.render.plots import MARKERS, add_legend, cell_style, cycle_color, draw_rule, new_figure, save_figure, set_titles, styled
+from bench.render.plots import MARKERS, cell_style, cycle_color, draw_rule, new_figure, save_figure, set_titles, styled
 from bench.render.training_report import group_trainings, title_group
 
 LIGHT, DARK = "#fefefe", "#010101"
@@ -58,10 +58,11 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
     if not records[0].higher:
         axes[0].set_yscale("log")
         axes[0].yaxis.set_major_formatter("{x:g}")
-        axes[0].yaxis.set_minor_formatter("{x:g}")
+        low, high = axes[0].get_ylim()
+        if high < 10 * low:
+            axes[0].yaxis.set_minor_formatter("{x:g}")
     axes[0].set_ylabel(records[0].metric)
-    add_legend(figure, axes[:1])
-    return save_figure(figure, f"Validation data, a line for each seed: {heading}. Dotted: without a recurrent layer.", path)
+    return save_figure(figure, f"Validation data, a line for each seed: {heading}. Dotted: without a recurrent layer.", path, axes)
 
 
 def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:
@@ -78,8 +79,7 @@ def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:
     axis.set(xscale="log", xlabel="examples in training", ylabel=f"{records[0].metric} (test)")
     axis.xaxis.set_major_formatter("{x:,g}")
     axis.minorticks_off()
-    add_legend(figure, [axis])
-    return save_figure(figure, f"Quality over the number of examples: {records[0].trial.task}", path)
+    return save_figure(figure, f"Quality over the number of examples: {records[0].trial.task}", path, [axis])
 
 
 def draw_learned(records: Sequence[LearnedRecord], path: Path) -> Path:
@@ -95,18 +95,14 @@ def draw_learned(records: Sequence[LearnedRecord], path: Path) -> Path:
             gates.fill_between(range(len(gate.low)), gate.low, gate.high, color=cycle_color(k), alpha=0.2, linewidth=0)
             line = gates.plot(gate.middle, color=cycle_color(k), linewidth=1, label=gate.name)
             set_titles(line, [f"{record.trial.cell}, gate {gate.name}: median opening {np.median(gate.middle):.2f}"])
-        if record.gates:
-            gates.legend(fontsize=7, ncols=2)
-        else:
+        if not record.gates:
             gates.text(0.5, 0.5, "no gates", ha="center", transform=gates.transAxes)
         gates.set(ylim=(0, 1), xlabel="step")
         units.set_title(record.trial.cell)
-        if column == 0 and record.trajectories:
-            units.legend(fontsize=7, ncols=2)
         stack_shares(shares, record)
     for row, label in enumerate(("output of some units", "gate: 10, 50, 90%", "")):
         axes[row, 0].set_ylabel(label)
-    return save_figure(figure, f"A trained layer on validation data: {records[0].trial.task}", path)
+    return save_figure(figure, f"A trained layer on validation data: {records[0].trial.task}", path, axes[:2].flat)
 
 
 def draw_field(record: LearnedRecord, path: Path) -> Path:
@@ -153,5 +149,4 @@ def draw_noise(records: Sequence[LearnedRecord], metric: str, path: Path) -> Pat
             set_titles(line, [f"{record.trial.cell}, noise {x:g} on {kind}: {format_number(y)}" for x, y in points.items()])
         axis.set_xlabel(f"noise on {kind}, × their deviation")
     axes[0].set_ylabel(f"{metric} (test)")
-    add_legend(figure, axes[:1])
-    return save_figure(figure, f"Trained layers in noise: {records[0].trial.task}", path)
+    return save_figure(figure, f"Trained layers in noise: {records[0].trial.task}", path, axes)

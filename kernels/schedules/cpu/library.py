@@ -155,6 +155,21 @@ def build(name: str, suffix: str, text: str, flags: list[str]) -> Path:
     return built
 
 
+def build_products(dtype: torch.dtype) -> Path:
+    """Compiles the products, which all loops of a dtype share, and returns their object file."""
+    return build("products", ".o", read_headers(dtype) + (HERE / "product.cpp").read_text(), ["-c"])
+
+
+def build_loop(plan: Plan, dtype: torch.dtype) -> Path:
+    """Compiles the time loop of a plan and returns its library.
+
+    Raises:
+        RuntimeError: the compiler failed; the message holds its output.
+    """
+    flags = ["-shared", str(build_products(dtype)), *openmp_flags()]
+    return build(plan.cell.name, ".so", generate_source(plan, dtype), flags)
+
+
 @cache
 def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
     """Builds and loads the time loop of a plan.
@@ -162,9 +177,7 @@ def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
     Raises:
         RuntimeError: the compiler failed; the message holds its output.
     """
-    products = build("products", ".o", read_headers(dtype) + (HERE / "product.cpp").read_text(), ["-c"])
-    flags = ["-shared", str(products), *openmp_flags()]
-    loaded = ctypes.CDLL(str(build(plan.cell.name, ".so", generate_source(plan, dtype), flags)))
+    loaded = ctypes.CDLL(str(build_loop(plan, dtype)))
     loaded.partial_sums_size.restype = ctypes.c_int64
     return loaded
 
