@@ -24,6 +24,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from bench.measure.problem import Answer, Problem
+from cells.grammar.functions import FUNCTIONS
+from kernels.derive.plan import plan
 
 MOST = 16
 ROUNDINGS = 4
@@ -91,12 +93,18 @@ class Call:
     is_output: bool
 
 
-def follow_branches(problem: Problem, answer: Answer) -> Answer | None:
+def has_kink(problem: Problem) -> bool:
+    """Returns whether a cell applies a function with a kink."""
+    return any(n.op == "call" and FUNCTIONS[n.label].has_kink for n in plan(problem.cell).ordered_nodes)
+
+
+def follow_branches(problem: Problem, answer: Answer, most: int = MOST) -> Answer | None:
     """Finds the reference for an answer of a cell with a kink.
 
     Args:
         problem: The problem.
         answer: Outputs and gradients of a backend.
+        most: The largest number of open branches of a sequence that are tried.
 
     Returns:
         The float64 answer with the branches that the backend took; None if too many are open.
@@ -104,9 +112,9 @@ def follow_branches(problem: Problem, answer: Answer) -> Answer | None:
     calls = dict(enumerate(find_calls(problem)))
     y = answer.outputs[0]
     shown = {k: (call.open & ((y[call.step] > 0) != (call.distance > 0))).to(torch.int8) for k, call in calls.items() if call.is_output}
-    if count_open(calls) > MOST:
+    if count_open(calls) > most:
         calls = {k: call for k, call in calls.items() if not call.is_output}
-    return problem.reference(KinkMode(try_branches(problem, answer, shown, calls))) if count_open(calls) <= MOST else None
+    return problem.reference(KinkMode(try_branches(problem, answer, shown, calls))) if count_open(calls) <= most else None
 
 
 def count_open(calls: Mapping[int, Call]) -> int:
