@@ -31,6 +31,10 @@ MOST = 16
 ROUNDINGS = 4
 """An argument is near a kink within this multiple of the largest rounding error of its row."""
 
+AGREED, MOST_AGREED = 16, 1e-3
+"""A sequence agrees with the reference, and none of its branches is tried, within this many units of rounding and this part of the largest
+entry."""
+
 SIDE = 1e-13
 """The distance beyond a kink at which an argument is put in float64, relative to its size or 1."""
 
@@ -146,18 +150,20 @@ def record_distances(problem: Problem, dtype: torch.dtype) -> tuple[list[tuple[A
 
 
 def try_branches(problem: Problem, answer: Answer, known: Branches, calls: Mapping[int, Call]) -> Branches:
-    """Returns `known` with the open branches changed that the answer contradicts. The k-th of every sequence is tried at once."""
-    places = sorted((call.distance[b, h].abs().item(), k, b, h) for k, call in calls.items() for b, h in call.open.nonzero().tolist())
+    """Returns `known` with the open branches changed that the answer contradicts. The k-th of every sequence that is off is tried at
+    once."""
+    branches = dict(known)
+    differences = find_differences(answer, problem.reference(KinkMode(branches)))
+    best, off = differences.square().sum(1), differences.abs().amax(1) > min(AGREED * torch.finfo(problem.dtype).eps, MOST_AGREED)
+    tried = ((k, call, b, h) for k, call in calls.items() for b, h in (call.open & off[:, None]).nonzero().tolist())
     rows: dict[int, list[tuple[int, int, int]]] = {}
-    for _, k, b, h in places:
+    for _, k, b, h in sorted((call.distance[b, h].abs().item(), k, b, h) for k, call, b, h in tried):
         rows.setdefault(b, []).append((k, b, h))
-    branches, best = dict(known), None
     for rank in range(max(map(len, rows.values()), default=0)):
-        best = measure_distance(answer, problem.reference(KinkMode(branches))) if best is None else best
         now = [row[rank] for row in rows.values() if rank < len(row)]
         turns: dict[tuple[int, int, int], int] = {}
         for turn in (1, 2):
-            found = measure_distance(answer, problem.reference(KinkMode(turn_branches(branches, calls, now, turn))))
+            found = find_differences(answer, problem.reference(KinkMode(turn_branches(branches, calls, now, turn)))).square().sum(1)
             turns |= {place: turn for place in now if found[place[1]] < best[place[1]]}
             best = torch.minimum(found, best)
         for turn in (1, 2):
@@ -175,15 +181,13 @@ def turn_branches(known: Branches, calls: Mapping[int, Call], places: Iterable[t
     return branches
 
 
-def measure_distance(answer: Answer, reference: Answer) -> Tensor:
-    """Returns for each sequence the sum of the squared errors of y, x's gradient and those of the initial states (B), each relative to the
-    largest entry."""
-    y, *final = zip(answer.outputs, reference.outputs, strict=True)
-    states = [(answer.gradients[name], g) for name, g in reference.gradients.items() if name.endswith("_0")]
-    sequences = [y, (answer.gradients["x"], reference.gradients["x"])]
-    found = [((a.double() - r) / r.abs().max().clamp_min(1e-300)).square().sum((0, 2)) for a, r in sequences]
-    found += [((a.double() - r) / r.abs().max().clamp_min(1e-300)).square().sum(1) for a, r in (*final, *states)]
-    return torch.stack(found).sum(0)
+def find_differences(answer: Answer, reference: Answer) -> Tensor:
+    """Returns the differences of y, final states, x's gradient and those of the initial states, of each sequence (B, n), each relative to
+    the largest entry of its tensor."""
+    gradients = [(answer.gradients[name], g) for name, g in reference.gradients.items() if "." not in name]
+    pairs = [*zip(answer.outputs, reference.outputs, strict=True), *gradients]
+    found = [(a.double() - r) / r.abs().max().clamp_min(1e-300) for a, r in pairs]
+    return torch.cat([(d.transpose(0, 1) if d.dim() == 3 else d).flatten(1) for d in found], 1)
 
 
 def draw_branches(problem: Problem) -> tuple[Answer, Answer]:
