@@ -6,6 +6,7 @@ import torch
 from bench.measure import gate, gradient_scale, kinks
 from bench.measure.backends import build_workload
 from bench.measure.problem import Answer, Problem, make_problem
+from bench.render import tables
 from tests.planted_gradients import CELLS, RoundedProducts, round_answer
 
 ALLOWED = 0.1
@@ -42,6 +43,10 @@ def test_what_rounding_hides_is_said(chaotic):
     told, wrong = gradient_scale.check_scales(chaotic, other, chaotic.answer)
     assert wrong == "" and told > 0.02
     assert "W.hh" in gradient_scale.check_scales(chaotic, scale(other, "W.hh", 1 + 1.1 * told), chaotic.answer)[1]
+
+
+def test_the_report_says_it():
+    assert tables.ERRORS[-1].format_value(0.0142) == "1.4%"
 
 
 def test_a_smooth_cell_of_a_common_size_hides_nothing():

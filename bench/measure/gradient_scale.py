@@ -31,8 +31,6 @@ DRAWS, DEVIATIONS = 4, 3.0
 """The number of draws of rounding errors, and the allowed multiple of the root mean square of the deviations that they cause."""
 LEAST = 0.01
 """The part of the usual distance below which rounding can't move a scale."""
-TRIED = 2048
-"""About the most time steps, times open branches of a sequence, in which branches are tried before a scale counts as wrong."""
 
 
 class RoundingNoise(TorchFunctionMode):
@@ -86,7 +84,7 @@ def check_scales(problem: Problem, answer: Answer, reference: Answer) -> tuple[f
     allowed = limit_scales(problem, found)
     wrong = [name for name, scale in found.items() if not abs(scale.factor - 1) <= allowed[name]]
     if not all(found[name].near for name in wrong) and kinks.has_kink(problem):
-        followed = kinks.follow_branches(problem, answer, max(kinks.MOST, TRIED // problem.T))
+        followed = kinks.follow_branches(problem, answer)
         found |= {name: measure_scale(problem, answer, followed or reference, name) for name in wrong}
         wrong = [name for name in wrong if not abs(found[name].factor - 1) <= allowed[name]]
     words = [f"the gradient of {n} is {found[n].factor:.3f} times what it should be, allowed is 1 ± {allowed[n]:.3f}" for n in wrong]

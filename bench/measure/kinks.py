@@ -6,7 +6,7 @@ branch is *open*: its argument lies closer to the kink than rounding moves it, w
 the problem beside float64. The float64 reference is repeated with the branches that the backend took, by the first of these that applies:
 
 - If the output of a step is itself a relu, it is positive or zero, and the outputs show every branch.
-- If a sequence has at most MOST open branches, each argument is tried on the other side and on the kink itself. What is closest to the
+- If a sequence has few open branches, each argument is tried on the other side and on the kink itself. What is closest to the
   outputs and gradients of that sequence (y, x, initial states) counts. Sequences don't affect each other there, so one branch of each is
   tried at once. The gradients of the parameters have no vote.
 
@@ -27,7 +27,8 @@ from bench.measure.problem import Answer, Problem
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.plan import plan
 
-MOST = 16
+MOST, TRIED = 16, 2048
+"""The largest number of open branches of a sequence that are tried, and that times the time steps, if it allows more."""
 ROUNDINGS = 4
 """An argument is near a kink within this multiple of the largest rounding error of its row."""
 
@@ -102,18 +103,17 @@ def has_kink(problem: Problem) -> bool:
     return any(n.op == "call" and FUNCTIONS[n.label].has_kink for n in plan(problem.cell).ordered_nodes)
 
 
-def follow_branches(problem: Problem, answer: Answer, most: int = MOST) -> Answer | None:
+def follow_branches(problem: Problem, answer: Answer) -> Answer | None:
     """Finds the reference for an answer of a cell with a kink.
 
     Args:
         problem: The problem.
         answer: Outputs and gradients of a backend.
-        most: The largest number of open branches of a sequence that are tried.
 
     Returns:
         The float64 answer with the branches that the backend took; None if too many are open.
     """
-    calls = dict(enumerate(find_calls(problem)))
+    calls, most = dict(enumerate(find_calls(problem))), max(MOST, TRIED // problem.T)
     y = answer.outputs[0]
     shown = {k: (call.open & ((y[call.step] > 0) != (call.distance > 0))).to(torch.int8) for k, call in calls.items() if call.is_output}
     if count_open(calls) > most:
