@@ -56,8 +56,9 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
         errors = {name: min(e, own[name]) for name, e in errors.items()}
     if max(errors.values()) > allowed and kinks.has_kink(problem):
         followed = kinks.follow_branches(problem, answer)
-        reference = followed or reference
-        errors = list_errors(answer, reference)
+        found = list_errors(answer, followed or reference)
+        if max(found.values()) < max(errors.values()):
+            errors, reference = found, followed or reference
         if max(errors.values()) > allowed and (followed is None or allowed > SCALE):
             own = list_errors(problem.rounded, problem.answer)
             drawn = list_errors(*kinks.draw_branches(problem))

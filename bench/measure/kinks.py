@@ -32,9 +32,12 @@ MOST, TRIED = 16, 2048
 ROUNDINGS = 4
 """An argument is near a kink within this multiple of the largest rounding error of its row."""
 
-AGREED, MOST_AGREED = 16, 1e-3
+PASSES = 3
+"""How often all open branches of a sequence are tried, at most."""
+
+AGREED, MOST_AGREED = 16, 1e-5
 """A sequence agrees with the reference, and none of its branches is tried, within this many units of rounding and this part of the largest
-entry."""
+entry: in 16 bit none does."""
 
 SIDE = 1e-13
 """The distance beyond a kink at which an argument is put in float64, relative to its size or 1."""
@@ -150,24 +153,30 @@ def record_distances(problem: Problem, dtype: torch.dtype) -> tuple[list[tuple[A
 
 
 def try_branches(problem: Problem, answer: Answer, known: Branches, calls: Mapping[int, Call]) -> Branches:
-    """Returns `known` with the open branches changed that the answer contradicts. The k-th of every sequence that is off is tried at
-    once."""
+    """Returns `known` with the open branches changed that the answer contradicts. The k-th of every sequence that is off is tried at once,
+    and all again, in up to PASSES, after some were changed: a wrong one may look right until another is put right."""
     branches = dict(known)
-    differences = find_differences(answer, problem.reference(KinkMode(branches)))
-    best, off = differences.square().sum(1), differences.abs().amax(1) > min(AGREED * torch.finfo(problem.dtype).eps, MOST_AGREED)
-    tried = ((k, call, b, h) for k, call in calls.items() for b, h in (call.open & off[:, None]).nonzero().tolist())
-    rows: dict[int, list[tuple[int, int, int]]] = {}
-    for _, k, b, h in sorted((call.distance[b, h].abs().item(), k, b, h) for k, call, b, h in tried):
-        rows.setdefault(b, []).append((k, b, h))
-    for rank in range(max(map(len, rows.values()), default=0)):
-        now = [row[rank] for row in rows.values() if rank < len(row)]
-        turns: dict[tuple[int, int, int], int] = {}
-        for turn in (1, 2):
-            found = find_differences(answer, problem.reference(KinkMode(turn_branches(branches, calls, now, turn)))).square().sum(1)
-            turns |= {place: turn for place in now if found[place[1]] < best[place[1]]}
-            best = torch.minimum(found, best)
-        for turn in (1, 2):
-            branches = turn_branches(branches, calls, [place for place in now if turns.get(place) == turn], turn)
+    for _ in range(PASSES):
+        differences = find_differences(answer, problem.reference(KinkMode(branches)))
+        best, off = differences.square().sum(1), differences.abs().amax(1) > min(AGREED * torch.finfo(problem.dtype).eps, MOST_AGREED)
+        tried = [(k, b, h) for k, call in calls.items() for b, h in (call.open & off[:, None]).nonzero().tolist()]
+        rows: dict[int, list[tuple[int, int, int]]] = {}
+        for k, b, h in sorted(tried, key=lambda place: calls[place[0]].distance[place[1:]].abs().item()):
+            rows.setdefault(b, []).append((k, b, h))
+        changed = False
+        for rank in range(max(map(len, rows.values()), default=0)):
+            now = [row[rank] for row in rows.values() if rank < len(row)]
+            turns: dict[tuple[int, int, int], int] = {}
+            for turn in (1, 2):
+                moved = KinkMode(turn_branches(branches, calls, now, turn))
+                found = find_differences(answer, problem.reference(moved)).square().sum(1)
+                turns |= {place: turn for place in now if found[place[1]] < best[place[1]]}
+                best = torch.minimum(found, best)
+            for turn in (1, 2):
+                branches = turn_branches(branches, calls, [place for place in now if turns.get(place) == turn], turn)
+            changed = changed or bool(turns)
+        if not changed:
+            break
     return branches
 
 
