@@ -56,9 +56,9 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
         errors = {name: min(e, own[name]) for name, e in errors.items()}
     if max(errors.values()) > allowed and kinks.has_kink(problem):
         followed = kinks.follow_branches(problem, answer)
-        found = list_errors(answer, followed or reference)
-        if max(found.values()) < max(errors.values()):
-            errors, reference = found, followed or reference
+        left = list_errors(answer, followed or reference)
+        if max(left.values()) < max(errors.values()):
+            errors, reference = left, followed or reference
         if max(errors.values()) > allowed and (followed is None or allowed > SCALE):
             own = list_errors(problem.rounded, problem.answer)
             drawn = list_errors(*kinks.draw_branches(problem))
