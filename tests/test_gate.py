@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 import torch
 
-import cells
 from bench.harness import runner
 from bench.harness.cases import timing_groups
 from bench.harness.settings import Settings
@@ -266,24 +265,6 @@ def test_a_wrong_scale_in_sixteen_bits_is_an_error():
     for factor in (0.99, 1.01):
         spoiled = Answer(right.outputs, right.gradients | {"W.hh": right.gradients["W.hh"].double() * factor})
         assert "the gradient of W.hh is" in gate.compare_answer(given, spoiled, 0.1)[1]
-
-
-def test_a_factor_is_told_from_noise():
-    reference = torch.randn(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    noise = torch.randn(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert gate.find_factor(reference + 0.01 * noise, reference) == 1
-    assert gate.find_factor(1.01 * reference + 0.01 * noise, reference) == pytest.approx(1.01, abs=0.002)
-    assert gate.find_factor(1.01 * reference + 2 * noise, reference) == 1, "as it may well be 1"
-    far = reference.clone()
-    far[:100] *= -5
-    assert gate.find_factor(far, reference) == 1, "a few entries that are far off are no factor"
-    assert gate.find_factor(torch.zeros(3), torch.zeros(3, dtype=torch.float64)) == 1
-
-
-def test_cells_with_a_kink():
-    """Those whose derivative jumps: by relu, by a larger value, by a choice."""
-    found = {name for name in cells.names() if gate.has_kink(make_problem(name, 1, 1, 2, 2, "float32", "cpu", 0))}
-    assert found == {"indrnn", "ligru", "slstm", "vanilla_relu"}
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ def test_a_branch_far_from_the_kink_is_an_error():
     assert gate.compare_answer(problem, rounded(other), ALLOWED)[1]
 
 
+def test_cells_with_a_kink():
+    """Those whose derivative jumps: by relu, by a larger value, by a choice."""
+    assert {name for name in cells.names() if kinks.has_kink(draw(name, 1, 1, 2))} == {"indrnn", "ligru", "slstm", "vanilla_relu"}
+
+
 def test_every_function_with_a_kink_is_seen():
     """By its name in the grammar; `where` has the kink of its comparison."""
     found = {f.__name__ for name in CELLS for f, _ in kinks.record_distances(draw(name), torch.float64)[0]}

@@ -214,7 +214,7 @@ class Runner:
             if entry:
                 yield case, entry
         for given in problems.values():
-            given.__dict__.pop("answer", None)  # the float64 gradients are no longer needed
+            given.forget_answers()
 
     def check_or_report(self, case: Case, given: Problem, known: dict[tuple[object, ...], CheckedCase | CaseRecord]) -> CheckedCase | None:
         """Builds a case and compares it with the reference; if it can't run or is wrong, emits a record. An A/A repeat is built

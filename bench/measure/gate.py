@@ -16,25 +16,16 @@ from torch import Tensor
 
 from bench.measure import kinks
 from bench.measure.backends import Workload
+from bench.measure.gradient_scale import SCALE, check_scales
 from bench.measure.problem import Answer, Problem
 from bench.records import Errors
-from cells.grammar.functions import FUNCTIONS
-from kernels.derive.plan import plan
 
 ROUNDINGS = 16
 """Units of rounding by which all weights are changed, to see how far rounding moves a gradient of one number."""
 
-SCALE = 0.005
-"""The largest allowed deviation of a gradient's scale, where the tolerance itself is larger."""
-ENTRIES, SAMPLED = 64, 2**20
-"""The fewest entries of a gradient whose scale is checked, and about the most that are looked at."""
 BRANCHES = 3.0
 """The allowed multiple of the error of the equations in the dtype of the problem, or of the difference of two answers with random branches,
 where the branches of a backend can't be found."""
-OWN_ERRORS = 2.0
-"""The allowed multiple, for a scale, of the error that the equations themselves have in 16 bit."""
-DEVIATIONS = 3.0
-"""By how many standard deviations a scale must differ from 1."""
 
 MOMENT = 0.002
 """Seconds to wait for the threads of a CPU."""
@@ -60,12 +51,16 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
         if (now.shape, now.dtype) != (then.shape, problem.dtype):
             return Errors(output=math.inf), f"an output is {describe_tensor(now)}, not {describe_tensor(then.to(problem.dtype))}"
     errors, slack = list_errors(answer, reference), dict[str, float]()
-    if max(errors.values()) > allowed and has_kink(problem):
+    if max(errors.values()) > allowed:
+        own = list_errors(answer, problem.rounded)
+        errors = {name: min(e, own[name]) for name, e in errors.items()}
+    if max(errors.values()) > allowed and kinks.has_kink(problem):
         followed = kinks.follow_branches(problem, answer)
-        reference = followed or reference
-        errors = list_errors(answer, reference)
+        left = list_errors(answer, followed or reference)
+        if max(left.values()) < max(errors.values()):
+            errors, reference = left, followed or reference
         if max(errors.values()) > allowed and (followed is None or allowed > SCALE):
-            own = list_errors(problem.reference(dtype=problem.dtype), problem.answer)
+            own = list_errors(problem.rounded, problem.answer)
             drawn = list_errors(*kinks.draw_branches(problem))
             slack = {name: BRANCHES * max((e for e in (own[name], drawn[name]) if math.isfinite(e)), default=0.0) for name in own}
     scalars = [name for name, e in errors.items() if e > allowed and name != "outputs" and reference.gradients[name].numel() == 1]
@@ -81,45 +76,16 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
         return found, f"outputs are off by {outputs:.1e} of the largest, allowed is {allowed:.0e}"
     if not errors[worst] <= allowed:
         return found, f"the gradient of {worst} is off by {errors[worst]:.1e} of the largest, allowed is {allowed:.0e}"
-    return found, check_scale(problem, answer, reference) if allowed > SCALE else ""
+    if allowed <= SCALE:
+        return found, ""
+    told, wrong = check_scales(problem, answer, reference)
+    return found.model_copy(update={"scale": told}), wrong
 
 
 def list_errors(answer: Answer, reference: Answer) -> dict[str, float]:
     """Returns the errors by tensor: "outputs", or the name of a gradient."""
     outputs = max(compute_error(a, r) for a, r in zip(answer.outputs, reference.outputs, strict=True))
     return {"outputs": outputs} | {name: compute_error(answer.gradients[name], g) for name, g in reference.gradients.items()}
-
-
-def check_scale(problem: Problem, answer: Answer, reference: Answer) -> str:
-    """Returns which gradient is a multiple of the reference, or "". The equations in the dtype of the problem may be off as well: up to
-    OWN_ERRORS times that much counts as rounding."""
-    factors = {name: find_factor(answer.gradients[name], g) for name, g in reference.gradients.items() if g.numel() >= ENTRIES}
-    wrong = {name: factor for name, factor in factors.items() if factor != 1.0}
-    own = problem.reference(dtype=problem.dtype).gradients if wrong else {}
-    for name, factor in wrong.items():
-        if not abs(factor - 1) <= OWN_ERRORS * abs(find_factor(own[name], reference.gradients[name], 0.0) - 1):
-            return f"the gradient of {name} is {factor:.3f} times what it should be"
-    return ""
-
-
-def find_factor(value: Tensor, reference: Tensor, least: float = SCALE) -> float:
-    """Returns the factor between two tensors; 1 if it does not differ significantly from 1: within 1 ± `least`, or an interval around 1.
-
-    The factor is the median of the ratios of the entries, weighted by the reference: the projection that has the smallest sum of absolute
-    residuals. A few entries, far off because of a branch, hardly move it. Its interval is that of order statistics.
-    """
-    every = max(1, reference.numel() // SAMPLED)
-    there, here = reference.flatten()[::every], value.flatten()[::every].double()
-    there, here = there[there != 0], here[there != 0]
-    if not len(there):
-        return 1.0
-    ratios, order = (here / there).sort()
-    weights = there.abs()[order].cumsum(0)
-    half = DEVIATIONS / 2 * (there.square().sum().sqrt() / there.abs().sum()).item()
-    shares = torch.tensor([0.5 - half, 0.5, 0.5 + half], dtype=weights.dtype, device=weights.device).clamp(0, 1)
-    places = torch.searchsorted(weights, shares * weights[-1]).clamp_max(len(ratios) - 1)
-    low, factor, high = ratios[places].tolist()
-    return factor if abs(factor - 1) > least and not low <= 1 <= high else 1.0
 
 
 def describe_tensor(tensor: Tensor) -> str:
@@ -227,8 +193,3 @@ def compute_error(value: Tensor, reference: Tensor) -> float:
     difference = (value.double() - reference).abs().max().item()
     scale = reference.abs().max().item() or 1.0
     return difference / scale if torch.isfinite(value).all() else float("inf")
-
-
-def has_kink(problem: Problem) -> bool:
-    """Returns whether a cell applies a function with a kink."""
-    return any(n.op == "call" and FUNCTIONS[n.label].has_kink for n in plan(problem.cell).ordered_nodes)

@@ -6,7 +6,7 @@ branch is *open*: its argument lies closer to the kink than rounding moves it, w
 the problem beside float64. The float64 reference is repeated with the branches that the backend took, by the first of these that applies:
 
 - If the output of a step is itself a relu, it is positive or zero, and the outputs show every branch.
-- If a sequence has at most MOST open branches, each argument is tried on the other side and on the kink itself. What is closest to the
+- If a sequence has few open branches, each argument is tried on the other side and on the kink itself. What is closest to the
   outputs and gradients of that sequence (y, x, initial states) counts. Sequences don't affect each other there, so one branch of each is
   tried at once. The gradients of the parameters have no vote.
 
@@ -24,10 +24,20 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from bench.measure.problem import Answer, Problem
+from cells.grammar.functions import FUNCTIONS
+from kernels.derive.plan import plan
 
-MOST = 16
+MOST, TRIED = 16, 2048
+"""The largest number of open branches of a sequence that are tried, and that times the time steps, if it allows more."""
 ROUNDINGS = 4
 """An argument is near a kink within this multiple of the largest rounding error of its row."""
+
+PASSES = 3
+"""How often all open branches of a sequence are tried, at most."""
+
+AGREED, MOST_AGREED = 16, 1e-5
+"""A sequence agrees with the reference, and none of its branches is tried, within this many units of rounding and this part of the largest
+entry: in 16 bit none does."""
 
 SIDE = 1e-13
 """The distance beyond a kink at which an argument is put in float64, relative to its size or 1."""
@@ -91,6 +101,11 @@ class Call:
     is_output: bool
 
 
+def has_kink(problem: Problem) -> bool:
+    """Returns whether a cell applies a function with a kink."""
+    return any(n.op == "call" and FUNCTIONS[n.label].has_kink for n in plan(problem.cell).ordered_nodes)
+
+
 def follow_branches(problem: Problem, answer: Answer) -> Answer | None:
     """Finds the reference for an answer of a cell with a kink.
 
@@ -101,12 +116,12 @@ def follow_branches(problem: Problem, answer: Answer) -> Answer | None:
     Returns:
         The float64 answer with the branches that the backend took; None if too many are open.
     """
-    calls = dict(enumerate(find_calls(problem)))
+    calls, most = dict(enumerate(find_calls(problem))), max(MOST, TRIED // problem.T)
     y = answer.outputs[0]
     shown = {k: (call.open & ((y[call.step] > 0) != (call.distance > 0))).to(torch.int8) for k, call in calls.items() if call.is_output}
-    if count_open(calls) > MOST:
+    if count_open(calls) > most:
         calls = {k: call for k, call in calls.items() if not call.is_output}
-    return problem.reference(KinkMode(try_branches(problem, answer, shown, calls))) if count_open(calls) <= MOST else None
+    return problem.reference(KinkMode(try_branches(problem, answer, shown, calls))) if count_open(calls) <= most else None
 
 
 def count_open(calls: Mapping[int, Call]) -> int:
@@ -138,22 +153,30 @@ def record_distances(problem: Problem, dtype: torch.dtype) -> tuple[list[tuple[A
 
 
 def try_branches(problem: Problem, answer: Answer, known: Branches, calls: Mapping[int, Call]) -> Branches:
-    """Returns `known` with the open branches changed that the answer contradicts. The k-th of every sequence is tried at once."""
-    places = sorted((call.distance[b, h].abs().item(), k, b, h) for k, call in calls.items() for b, h in call.open.nonzero().tolist())
-    rows: dict[int, list[tuple[int, int, int]]] = {}
-    for _, k, b, h in places:
-        rows.setdefault(b, []).append((k, b, h))
-    branches, best = dict(known), None
-    for rank in range(max(map(len, rows.values()), default=0)):
-        best = measure_distance(answer, problem.reference(KinkMode(branches))) if best is None else best
-        now = [row[rank] for row in rows.values() if rank < len(row)]
-        turns: dict[tuple[int, int, int], int] = {}
-        for turn in (1, 2):
-            found = measure_distance(answer, problem.reference(KinkMode(turn_branches(branches, calls, now, turn))))
-            turns |= {place: turn for place in now if found[place[1]] < best[place[1]]}
-            best = torch.minimum(found, best)
-        for turn in (1, 2):
-            branches = turn_branches(branches, calls, [place for place in now if turns.get(place) == turn], turn)
+    """Returns `known` with the open branches changed that the answer contradicts. The k-th of every sequence that is off is tried at once,
+    and all again, in up to PASSES, after some were changed: a wrong one may look right until another is put right."""
+    branches = dict(known)
+    for _ in range(PASSES):
+        differences = find_differences(answer, problem.reference(KinkMode(branches)))
+        best, off = differences.square().sum(1), differences.abs().amax(1) > min(AGREED * torch.finfo(problem.dtype).eps, MOST_AGREED)
+        tried = [(k, b, h) for k, call in calls.items() for b, h in (call.open & off[:, None]).nonzero().tolist()]
+        rows: dict[int, list[tuple[int, int, int]]] = {}
+        for k, b, h in sorted(tried, key=lambda place: calls[place[0]].distance[place[1:]].abs().item()):
+            rows.setdefault(b, []).append((k, b, h))
+        changed = False
+        for rank in range(max(map(len, rows.values()), default=0)):
+            now = [row[rank] for row in rows.values() if rank < len(row)]
+            turns: dict[tuple[int, int, int], int] = {}
+            for turn in (1, 2):
+                moved = KinkMode(turn_branches(branches, calls, now, turn))
+                found = find_differences(answer, problem.reference(moved)).square().sum(1)
+                turns |= {place: turn for place in now if found[place[1]] < best[place[1]]}
+                best = torch.minimum(found, best)
+            for turn in (1, 2):
+                branches = turn_branches(branches, calls, [place for place in now if turns.get(place) == turn], turn)
+            changed = changed or bool(turns)
+        if not changed:
+            break
     return branches
 
 
@@ -167,15 +190,13 @@ def turn_branches(known: Branches, calls: Mapping[int, Call], places: Iterable[t
     return branches
 
 
-def measure_distance(answer: Answer, reference: Answer) -> Tensor:
-    """Returns for each sequence the sum of the squared errors of y, x's gradient and those of the initial states (B), each relative to the
-    largest entry."""
-    y, *final = zip(answer.outputs, reference.outputs, strict=True)
-    states = [(answer.gradients[name], g) for name, g in reference.gradients.items() if name.endswith("_0")]
-    sequences = [y, (answer.gradients["x"], reference.gradients["x"])]
-    found = [((a.double() - r) / r.abs().max().clamp_min(1e-300)).square().sum((0, 2)) for a, r in sequences]
-    found += [((a.double() - r) / r.abs().max().clamp_min(1e-300)).square().sum(1) for a, r in (*final, *states)]
-    return torch.stack(found).sum(0)
+def find_differences(answer: Answer, reference: Answer) -> Tensor:
+    """Returns the differences of y, final states, x's gradient and those of the initial states, of each sequence (B, n), each relative to
+    the largest entry of its tensor."""
+    gradients = [(answer.gradients[name], g) for name, g in reference.gradients.items() if "." not in name]
+    pairs = [*zip(answer.outputs, reference.outputs, strict=True), *gradients]
+    found = [(a.double() - r) / r.abs().max().clamp_min(1e-300) for a, r in pairs]
+    return torch.cat([(d.transpose(0, 1) if d.dim() == 3 else d).flatten(1) for d in found], 1)
 
 
 def draw_branches(problem: Problem) -> tuple[Answer, Answer]:

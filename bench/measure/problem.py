@@ -96,6 +96,16 @@ class Problem:
         """Returns the float64 reference for exactly the numbers that the backends get."""
         return self.reference()
 
+    @cached_property
+    def rounded(self) -> Answer:
+        """Returns the answer of the equations in the dtype of the problem."""
+        return self.reference(dtype=self.dtype)
+
+    def forget_answers(self) -> None:
+        """Frees the memory of the answers that are known; they are computed anew if they are needed."""
+        for known in ("answer", "rounded"):
+            self.__dict__.pop(known, None)
+
     def reference(
         self, mode: AbstractContextManager[object] | None = None, shift: float = 0.0, dtype: torch.dtype = torch.float64
     ) -> Answer:

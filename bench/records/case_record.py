@@ -53,11 +53,13 @@ class Errors(Model):
         output: The error of the outputs and final states.
         gradient: The error of the worst gradient.
         worst: The name of that gradient ("x", "h_0", "W.ih", …).
+        scale: The smallest error of a gradient's scale that the check tells apart from rounding, where the tolerance is too coarse for it.
     """
 
     output: float
     gradient: float | None = None
     worst: str = ""
+    scale: float | None = None
 
 
 class Memory(Model):

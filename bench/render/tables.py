@@ -8,21 +8,22 @@ from bench.records import FAILURES, CaseRecord, Environment
 from bench.render.case_grid import Grid, Row, find_size
 from bench.render.formatting import describe_size, describe_task, format_count, format_mib, format_number, format_power, label_cell
 from bench.render.speed_tables import list_key, make_key_columns
-from bench.render.table import BACKEND, CELL, SIZES, Column, Table, make_word_column
+from bench.render.table import BACKEND, CELL, SIZES, Column, Table, drop_empty, make_word_column
 
 ERRORS = (
     Column("output error", "output_error", "", format_power), Column("largest gradient error", "gradient_error", "", format_power),
-    make_word_column("worst_gradient", "of the gradient of"),
+    make_word_column("worst_gradient", "of the gradient of"), Column("scale told apart from", "scale_error", "percent", "{:.1%}".format),
 )  # fmt: skip
-"""The errors against float64: of the outputs, of the worst gradient, and the name of that gradient."""
+"""The errors against float64: of the outputs, of the worst gradient, the name of that gradient, and the smallest error of a gradient's
+scale that was told apart from rounding."""
 
 
 def list_errors(record: CaseRecord) -> list[Any]:
     """Returns the values of ERRORS."""
     if record.errors is None:
-        return ["not checked", "not checked", None]
+        return ["not checked", "not checked", None, None]
     found = record.errors
-    return [found.output, "not checked" if found.gradient is None else found.gradient, found.worst or None]
+    return [found.output, "not checked" if found.gradient is None else found.gradient, found.worst or None, found.scale]
 
 
 def make_memory_table(grid: Grid, rows: Sequence[Row]) -> Table:
@@ -69,7 +70,7 @@ def make_verified_table(cases: Sequence[CaseRecord]) -> Table:
     found = [record for record in cases if record.status == "verified"]
     columns = [CELL, BACKEND, *SIZES, *map(make_word_column, ("dtype", "where")), *ERRORS]
     rows = [[*list_case(r), r.case.dtype, r.reason or None, *list_errors(r)] for r in found]
-    return Table("Checked without a time", columns, rows)
+    return Table("Checked without a time", *drop_empty(columns, rows))
 
 
 def list_case(record: CaseRecord) -> list[Any]:
