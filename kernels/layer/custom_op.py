@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import decomposition_table
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 import cells
 from cells.grammar.cell import Cell
+from cells.grammar.functions import in_onnx_export
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
-from kernels.layer import select
+from kernels.layer import onnx_operators, select
 from kernels.layer.autograd import align, differentiate, differentiate_equations, make_pass_inputs, needs_equations
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.input_products import recurrence_operands
@@ -161,6 +164,20 @@ def fake_recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, pre
     empty = states[0].new_empty
     kept = [empty(T, B, G, H) for G in buffer_layout.widths] + [empty(T, B, H) for _ in range(len(states) - 1 + arguments)]
     return empty(T, B, H), [empty(B, H) for _ in states], kept if keep else []
+
+
+def decompose(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Any:
+    """Replaces `recurrence` by what ONNX has, in the graph of torch.onnx.export(dynamo=True), which takes torch's table of decompositions."""
+    if get_proxy_mode() is not None and not in_onnx_export():
+        return NotImplemented  # another graph keeps the operator
+    y, final, kept = fake_recurrence(cell, bias, backend, keep, T, present, tensors)
+    if get_proxy_mode() is not None:
+        take = iter(tensors)
+        y, final = onnx_operators.apply(find_plan(cell, bias), T, [next(take) if here else None for here in present])
+    return y, final, kept
+
+
+decomposition_table[torch.ops.recurrent_bench.recurrence.default] = decompose
 
 
 @torch.library.custom_op("recurrent_bench::recurrence_backward", mutates_args=())

@@ -21,11 +21,11 @@ def unsupported_reason(cell: Cell) -> str | None:
     return None if cell.torch_equivalent else f"runs the cells of torch.nn, which has no {cell.name}"
 
 
-def must_run() -> bool:
-    """Returns whether torch's operator, and no fused loop, can run here: in torch.jit.trace, and in grad or vjp of torch.func."""
+def must_run(backend: str) -> bool:
+    """Returns whether torch's operator, and no fused loop, can run here: in a trace, and in grad or vjp of torch.func unless "eager"."""
     if torch._C._is_tracing():
         return True
-    if not torch._C._are_functorch_transforms_active():
+    if backend == "eager" or not torch._C._are_functorch_transforms_active():
         return False
     return all(level.key() == TransformType.Grad for level in get_interpreter_stack() or ())  # it has no rule for vmap and jvp
 
