@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._decomp import decomposition_table
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, get_proxy_mode
 
 import cells
 from cells.grammar.cell import Cell
@@ -168,10 +168,12 @@ def fake_recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, pre
 
 def decompose(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Any:
     """Replaces `recurrence` by what ONNX has, in the graph of torch.onnx.export(dynamo=True), which takes torch's table of decompositions."""
-    if get_proxy_mode() is not None and not in_onnx_export():
+    records = get_proxy_mode() is not None  # else torch asks for the shapes of the results
+    if records and not in_onnx_export():
         return NotImplemented  # another graph keeps the operator
-    y, final, kept = fake_recurrence(cell, bias, backend, keep, T, present, tensors)
-    if get_proxy_mode() is not None:
+    with disable_proxy_modes_tracing():  # what a backward pass needs is of no use here, and not recorded
+        y, final, kept = fake_recurrence(cell, bias, backend, keep, T, present, tensors)
+    if records:
         take = iter(tensors)
         y, final = onnx_operators.apply(find_plan(cell, bias), T, [next(take) if here else None for here in present])
     return y, final, kept

@@ -37,7 +37,7 @@ def apply(plan: Plan, T: int, operands: Sequence[Tensor | None]) -> Results:
     """
     # Detached: the Scan of a traced graph that needs gradients runs into an error of torch when its sizes are free.
     tensors = unflatten(plan, layout(plan), [None if t is None else t.detach() for t in operands])
-    return apply_operator(plan, T, tensors) if plan.cell.torch_equivalent else apply_scan(plan, tensors)
+    return apply_operator(plan, T, tensors) if plan.cell.torch_equivalent else apply_scan(plan, T, tensors)
 
 
 def apply_operator(plan: Plan, T: int, tensors: Tensors) -> Results:
@@ -46,17 +46,17 @@ def apply_operator(plan: Plan, T: int, tensors: Tensors) -> Results:
     assert equivalent is not None
     operator, order, attributes = OPERATORS[equivalent.mode]
     (x, weight_x, bias), weight_h, states = tensors.projections[0], tensors.weights[0], tensors.states
+    B, H = states[0].shape
     terms_x, terms_h = ([plan.terms[i] for i in part.terms] for part in (buffer_layout.projections[0], buffer_layout.groups[0]))
     gates_x, gates_h = [term.projection.label[:-1] for term in terms_x if term.projection is not None], [t.matrix[:-1] for t in terms_h]
 
     def reorder(tensor: Tensor, gates: Sequence[str]) -> Tensor:
-        return torch.cat([tensor.chunk(len(gates))[gates.index(gate)] for gate in order]).unsqueeze(0)
+        return torch.cat([tensor[gates.index(gate) * H :][:H] for gate in order]).unsqueeze(0)
 
     both = None
     if bias is not None:
         second = [F.pad(vector, (bias.shape[0] - len(vector), 0)) for vector in tensors.vectors] or [torch.zeros_like(bias)]
         both = torch.cat([reorder(bias, gates_x), second[0].unsqueeze(0)], 1)  # a GRU's b.nh is that of its last gate
-    B, H = states[0].shape
     y, *final = torch.onnx.ops.symbolic_multi_out(
         operator,
         [x, reorder(weight_x, gates_x), reorder(weight_h, gates_h), both, None, *(state.unsqueeze(0) for state in states)],
@@ -67,9 +67,9 @@ def apply_operator(plan: Plan, T: int, tensors: Tensors) -> Results:
     return y.squeeze(1), [state.squeeze(0) for state in final]
 
 
-def apply_scan(plan: Plan, tensors: Tensors) -> Results:
+def apply_scan(plan: Plan, T: int, tensors: Tensors) -> Results:
     """Applies torch's higher-order operator `scan`, which becomes ONNX's Scan, to the step of a cell."""
-    rows = equations.hoisted_rows(tensors) or [tensors.states[0].new_zeros(0)]
+    rows = equations.hoisted_rows(tensors) or [tensors.states[0].new_zeros(T, 1)]  # a cell may not read x
     S, R, V = len(tensors.states), len(rows), len(tensors.vectors)
 
     def compute_step(*given: Tensor) -> list[Tensor]:
