@@ -71,7 +71,7 @@ def in_onnx_export() -> bool:
 
 
 def _softplus(v: Tensor) -> Tensor:
-    """Computes log(1 + exp(v)) without overflow, exactly where F.softplus rounds to v; ONNX has an operator for it, and none for logaddexp."""
+    """Computes log(1 + exp(v)) without overflow, where F.softplus takes v for it above 20. ONNX has an operator for F.softplus alone."""
     return F.softplus(v) if in_onnx_export() else torch.logaddexp(v, v.new_zeros(()))
 
 

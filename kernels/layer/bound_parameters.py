@@ -16,6 +16,7 @@ from cells.grammar.torch_equivalent import TorchEquivalent
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Term, addends
+from kernels.layer.inputs import is_traced
 
 
 class NamedParameters(dict[str, Tensor]):
@@ -120,7 +121,9 @@ class AdjacentParts(torch.autograd.Function):
 
 def are_adjacent(parts: Sequence[Tensor]) -> bool:
     """Returns whether tensors are of one kind and lie behind each other in one block of memory."""
-    if torch._C._are_functorch_transforms_active() or torch._C._is_tracing() or any(type(part) not in (Tensor, nn.Parameter) for part in parts):
+    if is_traced():
+        return False  # a trace runs with other parameters
+    if torch._C._are_functorch_transforms_active() or any(type(part) not in (Tensor, nn.Parameter) for part in parts):
         return False  # they have no memory of their own
     first = parts[0]
     address = first.data_ptr()

@@ -167,7 +167,7 @@ def fake_recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, pre
 
 
 def decompose(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Any:
-    """Replaces `recurrence` by what ONNX has, in the graph of torch.onnx.export(dynamo=True), which takes torch's table of decompositions."""
+    """Replaces `recurrence` by what ONNX has, in the graph of torch.onnx.export(dynamo=True), which reads torch's decompositions."""
     records = get_proxy_mode() is not None  # else torch asks for the shapes of the results
     if records and not in_onnx_export():
         return NotImplemented  # another graph keeps the operator

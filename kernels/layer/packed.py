@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cells.grammar.functions import in_onnx_export
 from kernels.layer import equations, input_products
-from kernels.layer.inputs import Hidden, check_input, initial_states, packed_input
+from kernels.layer.inputs import Hidden, check_input, initial_states, is_traced, packed_input
 from kernels.schedules.packed_steps import PackedSteps
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def forward_padded(rnn: "RNN", input: Tensor | PackedSequence, hx: Hidden | None
 
 def refuse_export() -> None:
     """Raises RuntimeError in a trace and in torch.onnx.export, where the lengths of the example would become constants."""
-    if torch._C._is_tracing() or in_onnx_export():
+    if is_traced() or in_onnx_export():
         raise RuntimeError(
             "torch.jit.trace and torch.onnx.export would take the lengths of the example for those of every batch: export the layer on a "
             "padded batch without lengths, or to_torch(rnn) by dynamo=False for torch.nn's cells"

@@ -14,11 +14,10 @@ from torch.nn.utils.rnn import PackedSequence
 import cells
 from cells.grammar.cell import Cell
 from cells.grammar.functions import in_onnx_export
-from kernels.layer import (
-    checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator, traced_loop,
-)  # fmt: skip
-from kernels.layer.inputs import Hidden, batched_input, check_weights, previous_input
+from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator
+from kernels.layer.inputs import Hidden, batched_input, check_weights, is_traced, previous_input
 from kernels.layer.layer_parameters import LayerParameters
+from kernels.layer.traced_loop import apply as apply_in_trace
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
@@ -76,8 +75,9 @@ class RNN(LayerParameters):
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
-    `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one
-    machine with the same number of threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
+    `lengths` break their graph. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths. Under autocast
+    the layer computes in the dtype of its weights. Results are bitwise reproducible on one machine with the same number of threads,
+    except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
 
     Example::
 
@@ -182,8 +182,8 @@ class RNN(LayerParameters):
         """Runs one layer in one direction: x (T, B, D), states (B, H) each, and prev(x) in the first step, `before` (B, D)."""
         if self.uses_torch_operator(x, states, tensors):
             return torch_operator.apply(self.cell, x, states, tensors)
-        if torch._C._is_tracing():
-            return traced_loop.apply(self.plan, x, states, tensors, before)
+        if is_traced():
+            return apply_in_trace(self.plan, x, states, tensors, before)
         low, backend = self.memory == "low", self._fused_backend
         if select.unrolls_in_graph(backend, x.dtype, x.device):
             backend = "eager"

@@ -78,8 +78,9 @@ def script_steps(plan: Plan, H: int, dtype: torch.dtype, device: torch.device, t
 def pause_trace() -> Iterator[None]:
     """Computes what is inside without recording it: a trace can't be made inside another one."""
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)
+    set_state: Callable[[Any], None] = torch._C._set_tracing_state  # type: ignore[attr-defined]
+    set_state(None)
     try:
         yield
     finally:
-        torch._C._set_tracing_state(state)
+        set_state(state)
