@@ -120,13 +120,16 @@ class Padded(nn.Module):
         return self.rnn(x, lengths=[T, 1, 2])[0]
 
 
-def test_lengths_are_refused():
-    """They would be constants; torch.jit.trace is the TorchScript-based exporter's first step."""
+def test_lengths_are_refused(monkeypatch):
+    """They would be constants; torch.jit.trace is the TorchScript-based exporter's first step, and the other one sets a flag."""
     with pytest.raises(RuntimeError, match=r"lengths of the example .*: export the layer on a padded batch without lengths"):
         export(Padded(), (torch.randn(T, B, D),), False)
     packed = nn.utils.rnn.pack_padded_sequence(torch.randn(T, B, D), [5, 4, 1])
     with pytest.raises(RuntimeError, match="lengths of the example"):
         torch.jit.trace(lambda data: RNN("minimal", D, H)(packed._replace(data=data))[0].data, packed.data)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    with pytest.raises(RuntimeError, match="lengths of the example"):
+        RNN("minimal", D, H)(packed)
 
 
 def test_every_mode_of_torch_has_an_operator():
