@@ -29,8 +29,8 @@ def without_input(h, c, x, W):
     return tanh(W.h(h) + W.c(c)), h
 
 
-MORE = ("slstm", {}), ("wave", {}), (without_input, {})
-"""Heads, a stencil, and no input: where a layer adds nothing to the time of an export, as it does by dynamo."""
+MORE = ("wave", {}), ("slstm", {}), (without_input, {})
+"""A stencil, heads, and no input; by dynamo each adds a second to an export."""
 
 
 def flat(result: tuple) -> list[Tensor]:
@@ -59,7 +59,7 @@ def without_warnings() -> Iterator[None]:
         yield
 
 
-def export(model: nn.Module | torch.export.ExportedProgram, inputs: tuple, dynamo: bool) -> bytes:
+def export(model: nn.Module, inputs: tuple, dynamo: bool) -> bytes:
     """A model as an ONNX file, with T and B free in an input (T, B, D), and the second axis of initial states."""
     file, names = io.BytesIO(), ["x", "h"][: len(inputs)]
     if dynamo:
@@ -88,7 +88,7 @@ def operators(file: bytes) -> Counter[str]:
     return Counter({kind: count for kind, count in kinds.items() if kind in ("LSTM", "GRU", "RNN", "Scan", "Loop")})
 
 
-@pytest.mark.parametrize(("dynamo", "more"), [(True, ()), (False, MORE)], ids=["dynamo", "TorchScript"])
+@pytest.mark.parametrize(("dynamo", "more"), [(True, MORE[:1]), (False, MORE)], ids=["dynamo", "TorchScript"])
 def test_every_kind_of_cell(dynamo, more):
     """torch's cells as ONNX's operators, others as a loop, whatever backend they have; T and B are free."""
     model = Layers(*more).eval()
@@ -96,17 +96,6 @@ def test_every_kind_of_cell(dynamo, more):
     assert operators(file) == {"LSTM": 2, "GRU": 1, "RNN": 2, "Scan" if dynamo else "Loop": 4 + len(more)}
     compare(file, model, (torch.randn(9, 2, D), torch.randn(2, 2, H)))
     compare(file, model, (torch.randn(1, 1, D), torch.randn(2, 1, H)))
-
-
-def test_an_exported_program():
-    """What torch.export made is exported as the model itself is; its own graph keeps our operator."""
-    model, x, free = nn.Sequential(RNN("wave", D, H)).eval(), torch.randn(T, B, D), torch.export.Dim.DYNAMIC
-    program = torch.export.export(model, (x,), dynamic_shapes=({0: free, 1: free},))
-    file = export(program, (x,), True)
-    assert operators(file) == {"Scan": 1}
-    compare(file, model, (torch.randn(7, 2, D),))
-    kept = program.run_decompositions(torch._decomp.decomposition_table)
-    assert any("recurrent_bench.recurrence" in str(node.target) for node in kept.graph.nodes)
 
 
 class Padded(nn.Module):

@@ -12,8 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import decomposition_table
-from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, get_proxy_mode
 
 import cells
 from cells.grammar.cell import Cell
@@ -89,6 +87,9 @@ def layer(
             *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before),
             *states,
         ]
+        if in_onnx_export():
+            y, finals = onnx_operators.apply(find_plan(cell, bias), x.shape[0], tensors)
+            return y, list(finals)
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         present = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], present, [t for t in tensors if t is not None])
@@ -164,22 +165,6 @@ def fake_recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, pre
     empty = states[0].new_empty
     kept = [empty(T, B, G, H) for G in buffer_layout.widths] + [empty(T, B, H) for _ in range(len(states) - 1 + arguments)]
     return empty(T, B, H), [empty(B, H) for _ in states], kept if keep else []
-
-
-def decompose(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Any:
-    """Replaces `recurrence` by what ONNX has, in the graph of torch.onnx.export(dynamo=True), which reads torch's decompositions."""
-    records = get_proxy_mode() is not None  # else torch asks for the shapes of the results
-    if records and not in_onnx_export():
-        return NotImplemented  # another graph keeps the operator
-    with disable_proxy_modes_tracing():  # what a backward pass needs is of no use here, and not recorded
-        y, final, kept = fake_recurrence(cell, bias, backend, keep, T, present, tensors)
-    if records:
-        take = iter(tensors)
-        y, final = onnx_operators.apply(find_plan(cell, bias), T, [next(take) if here else None for here in present])
-    return y, final, kept
-
-
-decomposition_table[torch.ops.recurrent_bench.recurrence.default] = decompose
 
 
 @torch.library.custom_op("recurrent_bench::recurrence_backward", mutates_args=())
