@@ -88,8 +88,7 @@ def layer(
             *states,
         ]
         if in_onnx_export():
-            y, finals = onnx_operators.apply(find_plan(cell, bias), x.shape[0], tensors)
-            return y, list(finals)
+            return onnx_operators.apply(find_plan(cell, bias), x.shape[0], tensors)
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         present = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], present, [t for t in tensors if t is not None])

@@ -14,7 +14,7 @@ from kernels.derive.plan import Plan
 from kernels.layer import equations
 from kernels.layer.autograd import Tensors, unflatten
 
-Results = tuple[Tensor, Sequence[Tensor]]
+Results = tuple[Tensor, list[Tensor]]
 
 OPERATORS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "LSTM": ("LSTM", "iofg", {}),
