@@ -12,6 +12,7 @@ computed everywhere: an infinite value in the one that is not selected makes the
 
 import difflib
 import inspect
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,9 +57,22 @@ class Function:
             raise CellError(f"{self.name} takes values, not a {type(strange).__name__}{hint}")
         if traced is not None:
             return traced.apply(self, *values)
-        tensors = [v if isinstance(v, Tensor) else torch.tensor(float(v), dtype=torch.float64) for v in values]
+        tensors = [v if isinstance(v, Tensor) else torch.full((), float(v), dtype=torch.float64) for v in values]
         result = self.tensor(*tensors)
         return result if any(isinstance(v, Tensor) for v in values) else result.item()
+
+
+def in_onnx_export() -> bool:
+    """Returns whether torch.onnx.export runs, without importing it."""
+    if torch.compiler.is_dynamo_compiling():
+        return False  # Dynamo can't trace the question; what it records is asked again as it becomes ONNX
+    asked = getattr(sys.modules.get("torch.onnx"), "is_in_onnx_export", None)
+    return asked is not None and asked()
+
+
+def _softplus(v: Tensor) -> Tensor:
+    """Computes log(1 + exp(v)) without overflow, where F.softplus takes v for it above 20. ONNX has an operator for F.softplus alone."""
+    return F.softplus(v) if in_onnx_export() else torch.logaddexp(v, v.new_zeros(()))
 
 
 def _split_at_tie(first: Any, second: Any) -> tuple[Any, Any]:
@@ -82,7 +96,7 @@ maximum = Function("maximum", torch.maximum, lambda a, b, y: _split_at_tie(a > b
 minimum = Function("minimum", torch.minimum, lambda a, b, y: _split_at_tie(a < b, b < a), has_kink=True)
 relu = Function("relu", torch.relu, lambda v, y: (positive(y),), has_kink=True)
 sigmoid = Function("sigmoid", torch.sigmoid, lambda v, y: (y * (1 - y),))
-softplus = Function("softplus", lambda v: torch.logaddexp(v, v.new_zeros(())), lambda v, y: (sigmoid(v),))
+softplus = Function("softplus", _softplus, lambda v, y: (sigmoid(v),))
 sqrt = Function("sqrt", torch.sqrt, lambda v, y: (0.5 / y,))
 tanh = Function("tanh", torch.tanh, lambda v, y: (1 - y * y,))
 

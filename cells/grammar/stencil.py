@@ -105,12 +105,14 @@ class Stencil:
 
 
 def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    grid = stencil.grid(H)
-    places = torch.cartesian_prod(*(torch.arange(n) for n in grid)).view(H, len(grid))
-    size, rows = torch.tensor(grid), []
+    grid, rows = stencil.grid(H), []
     for at, weight in stencil.taps:
-        there = places + torch.tensor(at)
-        rows.append(((there >= 0) & (there < size)).all(1) * torch.tensor(weight, dtype=torch.float64))
+        row = torch.full((), weight, dtype=torch.float64)
+        for axis, (n, k) in enumerate(zip(grid, at, strict=True)):
+            there = torch.arange(n) + k
+            inside = ((there >= 0) & (there < n)).double()
+            row = row * inside.view([-1 if other == axis else 1 for other in range(len(grid))])
+        rows.append(row.flatten())
     return torch.stack(rows).to(device, dtype)
 
 

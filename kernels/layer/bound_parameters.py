@@ -16,6 +16,7 @@ from cells.grammar.torch_equivalent import TorchEquivalent
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Term, addends
+from kernels.layer.inputs import is_traced
 
 
 class NamedParameters(dict[str, Tensor]):
@@ -93,7 +94,10 @@ def read_weights(cell: Cell, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 def block_diag_matrix(weight: Tensor) -> Tensor:
     """Returns a weight (H, K) as it is, and block-diagonal weights (heads, n, n) as the matrix (H, H)."""
-    return weight if weight.dim() == 2 else torch.block_diag(*weight)
+    if weight.dim() == 2:
+        return weight
+    heads, n, _ = weight.shape  # torch.block_diag has no counterpart in ONNX
+    return torch.cat([F.pad(block, (i * n, (heads - 1 - i) * n)) for i, block in enumerate(weight.unbind(0))])
 
 
 class AdjacentParts(torch.autograd.Function):
@@ -117,6 +121,8 @@ class AdjacentParts(torch.autograd.Function):
 
 def are_adjacent(parts: Sequence[Tensor]) -> bool:
     """Returns whether tensors are of one kind and lie behind each other in one block of memory."""
+    if is_traced():
+        return False  # a trace runs with other parameters
     if torch._C._are_functorch_transforms_active() or any(type(part) not in (Tensor, nn.Parameter) for part in parts):
         return False  # they have no memory of their own
     first = parts[0]

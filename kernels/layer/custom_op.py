@@ -15,9 +15,10 @@ from torch import Tensor
 
 import cells
 from cells.grammar.cell import Cell
+from cells.grammar.functions import in_onnx_export
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
-from kernels.layer import select
+from kernels.layer import onnx_operators, select
 from kernels.layer.autograd import align, differentiate, differentiate_equations, make_pass_inputs, needs_equations
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.input_products import recurrence_operands
@@ -86,6 +87,8 @@ def layer(
             *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before),
             *states,
         ]
+        if in_onnx_export():
+            return onnx_operators.apply(find_plan(cell, bias), x.shape[0], tensors)
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         present = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], present, [t for t in tensors if t is not None])

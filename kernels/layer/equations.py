@@ -31,8 +31,6 @@ def reason_for_equations(tensors: Sequence[Tensor]) -> str | None:
         return "inside torch.func (grad, vmap, …)"
     if forward_ad._current_level >= 0:
         return "in forward-mode differentiation"
-    if torch._C._get_tracing_state() is not None:
-        return "in torch.jit.trace and the TorchScript-based torch.onnx.export"
     for tensor in tensors:
         if type(tensor) not in (Tensor, nn.Parameter) and type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
             return f"on tensors of the class {type(tensor).__name__}"
@@ -87,10 +85,9 @@ def unroll(plan: Plan, steps: Steps, tensors: "Tensors") -> Result:
     Returns:
         y (T, B, H), and the final states (B, H).
     """
-    projections, values, vectors, weights, states = tensors
-    buffer_layout, (B, H) = layout(plan), tensors.states[0].shape
-    rows = [(v if W is None else F.linear(v, W, bias)).flatten(0, 1).unflatten(1, (-1, H)) for v, W, bias in projections]
-    rows += [v.flatten(0, 1).unsqueeze(1) for v in values]
+    _, _, vectors, weights, states = tensors
+    B = len(states[0])
+    rows = [v.flatten(0, 1) for v in hoisted_rows(tensors)]
     outputs: list[Tensor] = []
     ended: list[list[Tensor]] = []
     first = 0
@@ -98,23 +95,38 @@ def unroll(plan: Plan, steps: Steps, tensors: "Tensors") -> Result:
         if count < len(states[0]):
             ended.insert(0, [s[count:] for s in states])
             states = [s[:count] for s in states]
-        terms: list[Any] = [
-            None if term.hoisted is None else rows[buffer][first : first + count, slot]
-            for term, (buffer, slot) in zip(plan.terms, buffer_layout.slots, strict=True)
-        ]
-        computed: list[Tensor] = []
-        for group, weight in zip(buffer_layout.groups, weights, strict=True):
-            argument = plan.stages[group.stage].argument
-            if group.runs_stage_function and argument is not None:
-                computed += evaluate(plan, argument, states, vectors, terms)
-            operand = states[group.state] if group.computed < 0 else computed[group.computed]
-            for i, product in zip(group.terms, F.linear(operand, weight).chunk(len(group.terms), 1), strict=True):
-                terms[i] = product if terms[i] is None else terms[i] + product
-        states = evaluate(plan, plan.step, states, vectors, terms)
+        states = step(plan, [v[first : first + count] for v in rows], states, vectors, weights)
         outputs.append(states[0])
         first += count
     y = torch.stack(outputs) if isinstance(steps, int) else torch.cat(outputs).unsqueeze(1)
     return y, [torch.cat(parts) for parts in zip(states, *ended, strict=True)] if ended else states
+
+
+def hoisted_rows(tensors: "Tensors") -> list[Tensor]:
+    """Computes what a step reads beside states and parameters, ahead of the time loop: (T, B, G, H) for each buffer of hoisted terms."""
+    H = tensors.states[0].shape[1]
+    rows = [(v if W is None else F.linear(v, W, bias)).unflatten(-1, (-1, H)) for v, W, bias in tensors.projections]
+    return rows + [v.unsqueeze(2) for v in tensors.values]
+
+
+def step(
+    plan: Plan, rows: Sequence[Tensor], states: Sequence[Tensor], vectors: Sequence[Tensor], weights: Sequence[Tensor]
+) -> list[Tensor]:
+    """Computes the next states (B, H) from those before them; `rows` are one time step of `hoisted_rows`, (B, G, H) each."""
+    buffer_layout = layout(plan)
+    terms: list[Any] = [
+        None if term.hoisted is None else rows[buffer][:, slot]
+        for term, (buffer, slot) in zip(plan.terms, buffer_layout.slots, strict=True)
+    ]
+    computed: list[Tensor] = []
+    for group, weight in zip(buffer_layout.groups, weights, strict=True):
+        argument = plan.stages[group.stage].argument
+        if group.runs_stage_function and argument is not None:
+            computed += evaluate(plan, argument, states, vectors, terms)
+        operand = states[group.state] if group.computed < 0 else computed[group.computed]
+        for i, product in zip(group.terms, F.linear(operand, weight).chunk(len(group.terms), 1), strict=True):
+            terms[i] = product if terms[i] is None else terms[i] + product
+    return evaluate(plan, plan.step, states, vectors, terms)
 
 
 def evaluate(plan: Plan, function: Pointwise, states: Sequence[Tensor], vectors: Sequence[Tensor], terms: Sequence[Any]) -> list[Tensor]:

@@ -102,6 +102,11 @@ def first_weight(rnn: "RNN") -> tuple[str, Tensor | None]:
     return name, weight if isinstance(weight, Tensor) else None
 
 
+def is_traced() -> bool:
+    """Returns whether torch.jit.trace, or torch.onnx.export based on it, records what runs."""
+    return not torch.compiler.is_compiling() and torch._C._is_tracing()
+
+
 def is_autocast_on(kind: str) -> bool:
     """Returns whether autocast is on for a type of device.
 

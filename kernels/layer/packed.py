@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from cells.grammar.functions import in_onnx_export
 from kernels.layer import equations, input_products
-from kernels.layer.inputs import Hidden, check_input, initial_states, packed_input
+from kernels.layer.inputs import Hidden, check_input, initial_states, is_traced, packed_input
 from kernels.schedules.packed_steps import PackedSteps
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ LayerFunction = Callable[[Tensor, States, Tensor | None], tuple[Tensor, Sequence
 
 def forward_packed(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[PackedSequence, Hidden]:
     """Runs a layer on a PackedSequence; `RNN` describes inputs and outputs."""
+    refuse_export()
     data, sizes, order, back = input
     x, states = packed_input(rnn, input, hx)
     y, finals = run_rows(rnn, x, [s if order is None else s[:, order] for s in states], PackedSteps(sizes.tolist(), data.device))
@@ -36,6 +38,7 @@ def forward_padded(rnn: "RNN", input: Tensor | PackedSequence, hx: Hidden | None
     Raises:
         ValueError: the lengths don't fit the batch.
     """
+    refuse_export()
     if not isinstance(input, Tensor) or input.dim() != 3:
         raise ValueError("`lengths` needs a padded 3-D input: a PackedSequence already contains its lengths")
     T, B = input.shape[:2] if not rnn.batch_first else input.shape[1::-1]
@@ -58,6 +61,15 @@ def forward_padded(rnn: "RNN", input: Tensor | PackedSequence, hx: Hidden | None
         finals = tuple(s.index_copy(1, order, end) for s, end in zip(states, ends, strict=True))
     y = y.view(T, B, -1)
     return y.transpose(0, 1) if rnn.batch_first else y, finals if len(finals) > 1 else finals[0]
+
+
+def refuse_export() -> None:
+    """Raises RuntimeError in a trace and in torch.onnx.export, where the lengths of the example would become constants."""
+    if is_traced() or in_onnx_export():
+        raise RuntimeError(
+            "torch.jit.trace and torch.onnx.export would take the lengths of the example for those of every batch: export the layer on a "
+            "padded batch without lengths, or to_torch(rnn) by dynamo=False for torch.nn's cells"
+        )
 
 
 def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps) -> tuple[Tensor, tuple[Tensor, ...]]:

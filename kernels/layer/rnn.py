@@ -13,9 +13,11 @@ from torch.nn.utils.rnn import PackedSequence
 
 import cells
 from cells.grammar.cell import Cell
+from cells.grammar.functions import in_onnx_export
 from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator
-from kernels.layer.inputs import Hidden, batched_input, check_weights, previous_input
+from kernels.layer.inputs import Hidden, batched_input, check_weights, is_traced, previous_input
 from kernels.layer.layer_parameters import LayerParameters
+from kernels.layer.traced_loop import apply as apply_in_trace
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
@@ -73,8 +75,9 @@ class RNN(LayerParameters):
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
-    `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one
-    machine with the same number of threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
+    `lengths` break their graph. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths. Under autocast
+    the layer computes in the dtype of its weights. Results are bitwise reproducible on one machine with the same number of threads,
+    except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
 
     Example::
 
@@ -179,6 +182,8 @@ class RNN(LayerParameters):
         """Runs one layer in one direction: x (T, B, D), states (B, H) each, and prev(x) in the first step, `before` (B, D)."""
         if self.uses_torch_operator(x, states, tensors):
             return torch_operator.apply(self.cell, x, states, tensors)
+        if is_traced():
+            return apply_in_trace(self.plan, x, states, tensors, before)
         low, backend = self.memory == "low", self._fused_backend
         if select.unrolls_in_graph(backend, x.dtype, x.device):
             backend = "eager"
@@ -198,8 +203,9 @@ class RNN(LayerParameters):
 
     @property
     def _fused_backend(self) -> str:
-        """Returns the backend of a call that torch's operator can't take, as it has no memory="low" and takes no empty batch."""
-        return "auto" if self.backend == "torch" and self.cell.torch_equivalent else self.backend
+        """Returns the backend of a call that torch's operator can't take, as it has no memory="low" and takes no empty batch. What goes to
+        ONNX runs there."""
+        return "auto" if in_onnx_export() or (self.backend == "torch" and self.cell.torch_equivalent) else self.backend
 
     def select_schedule(self, x: Tensor, states: Sequence[Tensor]) -> ModuleType | None:
         """Returns the schedule that runs a layer, or None for the eager loop."""
@@ -217,9 +223,9 @@ class RNN(LayerParameters):
         if self.cell.torch_equivalent is None:
             return False
         compiling = torch.compiler.is_compiling()
-        if not compiling and self.backend != "eager" and torch_operator.must_run():
+        if not compiling and torch_operator.must_run(self.backend):
             return len(states[0]) > 0
-        if self.memory == "low":
+        if self.memory == "low" or in_onnx_export():
             return False
         if self.backend == "torch":
             return len(states[0]) > 0

@@ -13,7 +13,7 @@ from torch._C._functorch import TransformType, get_interpreter_stack
 
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import TorchEquivalent
-from kernels.layer.inputs import is_autocast_on
+from kernels.layer.inputs import is_autocast_on, is_traced
 
 
 def unsupported_reason(cell: Cell) -> str | None:
@@ -21,11 +21,11 @@ def unsupported_reason(cell: Cell) -> str | None:
     return None if cell.torch_equivalent else f"runs the cells of torch.nn, which has no {cell.name}"
 
 
-def must_run() -> bool:
-    """Returns whether torch's operator, and no fused loop, can run here: in torch.jit.trace, and in grad or vjp of torch.func."""
-    if torch._C._is_tracing():
+def must_run(backend: str) -> bool:
+    """Returns whether torch's operator, and no fused loop, can run here: in a trace, and in grad or vjp of torch.func unless "eager"."""
+    if is_traced():
         return True
-    if not torch._C._are_functorch_transforms_active():
+    if backend == "eager" or not torch._C._are_functorch_transforms_active():
         return False
     return all(level.key() == TransformType.Grad for level in get_interpreter_stack() or ())  # it has no rule for vmap and jvp
 
@@ -56,8 +56,7 @@ def apply(
 
 def needs_gradients(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
     """Returns whether gradients may be computed: cuDNN saves what a backward pass needs in training mode only. A trace may be trained."""
-    traced = not torch.compiler.is_compiling() and torch._C._is_tracing()
-    return traced or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *states, *weights.values())))
+    return is_traced() or (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, *states, *weights.values())))
 
 
 def find_operator(equivalent: TorchEquivalent) -> Any:
