@@ -104,7 +104,7 @@ _step = _Step()
 
 @contextmanager
 def set_step_input(x: Any, before: Any) -> Iterator[None]:
-    """Sets the input `x` of the step that runs inside the context, and its prev(x), `before`, None for 0."""
+    """Sets the input `x` of the step that runs inside the context, and its prev(x), `before`, None for the default."""
     outer = _step.now, _step.before
     _step.now, _step.before = x, before
     try:
@@ -121,9 +121,9 @@ def prev(x: Any) -> Any:
     """
     if x is not _step.now:
         raise CellError("prev takes x, the input, and nothing else: to keep another value for a step, make it a state")
-    if hasattr(x, "previous_input"):
-        return x.previous_input()
-    return torch.zeros_like(x) if _step.before is None else _step.before
+    if _step.before is not None:
+        return _step.before
+    return x.previous_input() if hasattr(x, "previous_input") else torch.zeros_like(x)
 
 
 FUNCTIONS = {

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import cells
 from cells.grammar.cell import Cell
+from cells.grammar.masked import masked
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import select
@@ -51,12 +52,19 @@ def hash_equations(cell: Cell) -> str:
     return hashlib.sha256(repr((cell.states, nodes, plan_of_cell.graph.stencils, sorted(cell.heads.items()))).encode()).hexdigest()[:16]
 
 
+def masked_name(name: str, mask: str) -> str:
+    """Returns the name of a cell rewritten by `mask` (`cells.grammar.masked`), from that of the cell; without a mask they are the same."""
+    return f"{name}+{mask}" if mask else name
+
+
 def find_plan(name: str, bias: bool) -> Plan:
-    """Returns the plan of a registered or built-in cell; raises RuntimeError if only another process has registered it."""
+    """Returns the plan of a registered or built-in cell, or of one rewritten; raises RuntimeError if only another process has registered
+    it."""
+    name, _, mask = name.partition("+")
     if name not in CELLS_BY_NAME and "#" in name:
         cell = name.partition("#")[0]
         raise RuntimeError(f"{cell} is not built in: construct RNN({cell}, …) in this process before the graph runs")
-    return plan(CELLS_BY_NAME.get(name) or cells.load(name), bias)
+    return plan(masked(CELLS_BY_NAME.get(name) or cells.load(name), mask), bias)
 
 
 def apply(

@@ -31,8 +31,9 @@ def must_run() -> bool:
 
 
 def apply(
-    cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None,
+    sizes: Tensor | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """Runs one layer in one direction by torch's operator, as `Cell.unroll` does; differentiable as far as torch's operator is.
 
     Args:
@@ -41,6 +42,7 @@ def apply(
         states: the initial states, (B, H) each.
         tensors: the parameters by torch's names, in torch's order.
         before: not used: none of these cells has prev(x).
+        sizes: the batch size of each time step, (T) on the CPU, of packed rows; x is then (N, D), and so is y. Default: x is a batch
 
     Returns:
         y (T, B, H), and the final states (B, H).
@@ -48,9 +50,11 @@ def apply(
     equivalent = cell.torch_equivalent
     assert equivalent is not None
     initial = [state.unsqueeze(0).contiguous() for state in states]
-    given = [*tensors.values()], len(tensors) == 4, 1, 0.0, needs_gradients(x, states, tensors), False, False
+    hx = initial if len(initial) > 1 else initial[0]
+    given = [*tensors.values()], len(tensors) == 4, 1, 0.0, needs_gradients(x, states, tensors), False
+    arguments = (x, hx, *given, False) if sizes is None else (x, sizes, hx, *given)
     with torch.autocast(x.device.type, enabled=False) if is_autocast_on(x.device.type) else nullcontext():
-        y, *final = find_operator(equivalent)(x, initial if len(initial) > 1 else initial[0], *given)
+        y, *final = find_operator(equivalent)(*arguments)
     return y, tuple(state.squeeze(0) for state in final)
 
 
