@@ -11,7 +11,6 @@ computes them. The output of step t - 1 is the state before that, so it becomes 
 
 import inspect
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -25,9 +24,8 @@ LENGTHS, RESETS = "lengths", "resets"
 """The rewritings: for a mask of KEEP alone, or of both."""
 
 
-@cache
 def masked(cell: Cell, kind: str) -> Cell:
-    """Rewrites a cell.
+    """Rewrites a cell; the same cell gives the same rewriting.
 
     Args:
         cell: the cell. Its parameters stay as they are.
@@ -37,8 +35,13 @@ def masked(cell: Cell, kind: str) -> Cell:
     Returns:
         The cell, whose input has the mask as its last column.
     """
-    if not kind:
-        return cell
+    if kind and kind not in cell.rewritings:
+        cell.rewritings[kind] = rewrite(cell, kind)
+    return cell.rewritings[kind] if kind else cell
+
+
+def rewrite(cell: Cell, kind: str) -> Cell:
+    """Makes the cell that `masked` returns."""
     resets = kind == RESETS
     names = (*[unused_name(cell)] * resets, *cell.states)
     letters = (*(letter for letter in cell.letters if letter != "p"), "p")

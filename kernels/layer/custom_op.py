@@ -15,7 +15,7 @@ from torch import Tensor
 
 import cells
 from cells.grammar.cell import Cell
-from cells.grammar.masked import masked
+from cells.grammar.masked import LENGTHS, RESETS, masked
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import select
@@ -32,7 +32,7 @@ Results = tuple[Tensor, list[Tensor], list[Tensor]]
 
 
 def register(cell: Cell) -> str:
-    """Registers a cell for graphs and returns its name there.
+    """Registers a cell for graphs, which can't trace how it is rewritten, and returns its name there.
 
     A built-in cell has its own name. Any other cell has a hash of its equations behind its name, so that another process can't
     confuse it with a different cell of the same name.
@@ -41,6 +41,8 @@ def register(cell: Cell) -> str:
     is_builtin = cell.name in cells.names() and hash_equations(cells.load(cell.name)) == digest
     name = cell.name if is_builtin else f"{cell.name}#{digest}"
     CELLS_BY_NAME.setdefault(name, cell)
+    for mask in (LENGTHS, RESETS):
+        masked(cell, mask)
     return name
 
 

@@ -75,10 +75,12 @@ def begin_anew(rnn: "RNN", states: Sequence[Tensor], reset: Tensor, packed: Pack
         reset: where states begin anew, (T, B) or, of packed rows, (N).
         packed: the steps of packed rows. Default: a batch
     """
-    first, later = (reset[0], reset[1:]) if packed is None else (reset[: packed.B], reset[packed.B :])
+    first = reset[0] if packed is None else reset[: packed.B]
     states = [torch.where(first.unsqueeze(-1), rnn.cell.start.get(name, 0.0), s) for name, s in zip(rnn.cell.states, states, strict=True)]
-    later = RESET * later.to(states[0].dtype)
-    return F.pad(later, (0, 0, 0, 1)) if packed is None else later.new_zeros(packed.N).index_copy(0, packed.previous, later), states
+    mask = RESET * reset.to(states[0].dtype)
+    if packed is None:
+        return F.pad(mask, (0, 0, 0, 1))[1:], states
+    return torch.zeros_like(mask).index_copy(0, packed.previous, mask[packed.B :]), states
 
 
 def add_mask(

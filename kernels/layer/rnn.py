@@ -204,7 +204,7 @@ class RNN(LayerParameters):
             backend = "eager"
         if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
             return custom_op.apply(custom_op.masked_name(self._registered_name, mask), self.bias, backend, x, states, tensors, before)
-        cell = masked(self.cell, mask) if mask else self.cell  # torch.compile can't trace a cache
+        cell = masked(self.cell, mask)
         schedule = None if backend == "eager" else self.select_schedule(x, states, mask)
         reason = None if backend == "eager" else equations.reason_for_equations((x, *states, *tensors.values()))
         if schedule is None:
