@@ -11,6 +11,7 @@ computes them. The output of step t - 1 is the state before that, so it becomes 
 
 import inspect
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -48,8 +49,8 @@ def rewrite(cell: Cell, kind: str) -> Cell:
 
     def step(*arguments: Any, **learned: Any) -> tuple[Any, ...]:
         *old, given = arguments[resets:]
-        (x, mask), (before, mask_before) = split_mask(given), split_mask(prev(given))
-        new = cell(old, x, learned, where(mask_before > 0, 0.0, before) if resets else before)
+        x, mask = split_mask(given)
+        new = cell(old, x, learned, partial(previous_input, prev(given)))
         kept = [where(mask < 0, o, n) for o, n in zip(old, new, strict=True)]
         if not resets:
             return tuple(kept)
@@ -60,6 +61,12 @@ def rewrite(cell: Cell, kind: str) -> Cell:
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in (*names, "x", *letters)]
     step.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return replace(cell, step=step, torch_equivalent=None)
+
+
+def previous_input(before: Any) -> Any:
+    """Returns prev(x) from the input one step before, with its mask: 0 if the states began anew after that step."""
+    value, mask = split_mask(before)
+    return where(mask > 0, 0.0, value)
 
 
 def unused_name(cell: Cell) -> str:
@@ -73,5 +80,7 @@ def start_name(state: str) -> str:
 
 
 def split_mask(given: Any) -> tuple[Any, Any]:
-    """Returns an input without its last column, and that column, which has no gradient; of a traced value, its leaf and that of its mask."""
-    return (given[..., :-1], given[..., -1:].detach()) if isinstance(given, Tensor) else given.split_mask()
+    """Returns an input without its last column, and that column; of a traced value, its leaf and that of its mask."""
+    if isinstance(given, Tensor):
+        return given[..., :-1], given[..., -1:]
+    return given, given.graph.leaf("mask" if given.op == "x" else "mask_before", f"{given.label}_mask", "")

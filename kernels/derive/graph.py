@@ -41,7 +41,7 @@ class Node:
     """An operation of a step and its operands.
 
     Attributes:
-        op: a leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x), "mask" the mask of x), "product" (by a matrix), "stencil", "add", "sub",
+        op: a leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), "product" (by a matrix), "stencil", "add", "sub",
             "mul", "div", "neg", or "call" (of a function).
         label: the name of the leaf, matrix, stencil or function.
         width: "D" (of the input), "H" (of the states), "D=H" if both are combined elementwise, or "" for a number.
@@ -163,10 +163,6 @@ class Node:
         """Returns the node of prev(x), for the node of x."""
         return self.graph.leaf("before", "x_before", "D")
 
-    def split_mask(self) -> tuple["Node", "Node"]:
-        """Returns the node itself, of x or prev(x), and the node of its mask (`cells.grammar.masked`)."""
-        return self, self.graph.leaf("mask" if self.op == "x" else "mask_before", f"{self.label}_mask", "")
-
     def stencil(self, operator: Stencil) -> "Node":
         """Returns the node of a stencil applied to this one."""
         if self.graph.stencils.setdefault(operator.name, operator) != operator:
@@ -192,11 +188,8 @@ class Node:
                 return d * a[1], d * a[0]
             case "div":
                 return d / a[1], -(d / a[1] * self)
-            case "call" if self.label == "where":  # not a product with 0 or 1: what isn't selected may have a gradient that isn't finite
-                where, zero = FUNCTIONS["where"], self.graph.wrap(0.0)
-                return (zero, zero, zero) if d.value == 0 else (zero, where(a[0], d, zero), where(a[0], zero, d))
             case "call":
-                return tuple(d * self.graph.wrap(partial) for partial in FUNCTIONS[self.label].partials(*a, self))
+                return tuple(map(self.graph.wrap, FUNCTIONS[self.label].vjp(d, *a, self)))
         raise ValueError(f"{self.op} has no derivative")
 
     def sympy(self) -> Any:

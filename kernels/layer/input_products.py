@@ -99,7 +99,8 @@ def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None, packed: Pac
         first = torch.zeros_like(x[: 1 if packed is None else packed.B]) if before is None else before.unsqueeze(0 if packed is None else 1)
         given[plan.graph.leaf("before", "x_before", "D")] = torch.cat([first, x[:-1] if packed is None else x[packed.previous]])
     if plan.is_masked:
-        return {leaf: part for node, rows in given.items() for leaf, part in zip(node.split_mask(), split_mask(rows), strict=True)}
+        parts = [zip(split_mask(node), split_mask(rows), strict=True) for node, rows in given.items()]
+        return {leaf: part if leaf in given else part.detach() for pairs in parts for leaf, part in pairs}
     return given
 
 

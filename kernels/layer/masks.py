@@ -59,7 +59,7 @@ def sequence_order(packed: PackedSequence) -> Tensor:
 def run_layer(
     rnn: "RNN", x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], reset: Tensor, before: Tensor | None = None
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Runs one layer in one direction as `RNN.run_layer` does, with states that begin anew before the steps where `reset` (T, B) is True."""
+    """Runs one layer in one direction as `RNN.run_layer` does, with states that begin anew where `reset` (T, B) is True."""
     mask, states = begin_anew(rnn, states, reset)
     if before is not None:
         before = torch.cat([before, RESET * reset[0].to(x.dtype).unsqueeze(-1)], -1)
@@ -83,9 +83,7 @@ def begin_anew(rnn: "RNN", states: Sequence[Tensor], reset: Tensor, packed: Pack
     return torch.zeros_like(mask).index_copy(0, packed.previous, mask[packed.B :]), states
 
 
-def add_mask(
-    rnn: "RNN", kind: str, mask: Tensor, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]
-) -> Operands:
+def add_mask(rnn: "RNN", kind: str, mask: Tensor, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> Operands:
     """Returns the operands of the rewritten cell.
 
     Args:

@@ -1,16 +1,18 @@
 """Runs sequences of different lengths in one loop: in packed rows, or by a cell that a mask lets keep its states past a sequence's end."""
 
-from collections.abc import Mapping, Sequence
-from types import ModuleType
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from cells.grammar.cell import Cell
 from cells.grammar.masked import KEEP, LENGTHS, RESETS, masked
 from kernels.derive.plan import plan
 from kernels.layer import equations, input_products, masks, torch_operator
+from kernels.layer.bound_parameters import read_weights
 from kernels.layer.inputs import Hidden, check_input, initial_states, packed_input
 from kernels.schedules.packed_steps import PackedSteps
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from kernels.layer.rnn import RNN
 
 States = Sequence[Tensor]
+Result = tuple[Tensor, tuple[Tensor, ...]]
+Loop = Callable[..., Result]
+"""Maps the rows (N, 1, D), the initial states (B, H), the parameters and `packed` steps to y (N, 1, H) and the final states."""
 
 
 def forward_packed(
@@ -66,9 +71,7 @@ def forward_padded(
     return y.transpose(0, 1) if rnn.batch_first else y, finals if len(finals) > 1 else finals[0]
 
 
-def run_rows(
-    rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: Tensor | None = None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: Tensor | None = None) -> Result:
     """Runs all layers on packed rows.
 
     Args:
@@ -80,34 +83,48 @@ def run_rows(
         y (N, directions · H), and the final states in the shape of the initial ones.
     """
 
-    def run_layer(
-        rows: Tensor, initial: States, tensors: Mapping[str, Tensor], reset: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        if reset is None and rnn.uses_torch_operator(rows[:1].expand(steps.T, steps.B, -1), initial, tensors):
-            return torch_operator.apply(rnn.cell, rows, initial, tensors, sizes=steps.counts)
-        kind, mask = "", rows.new_zeros(steps.N)
+    def run_layer(rows: Tensor, initial: States, tensors: Mapping[str, Tensor], reset: Tensor | None = None) -> Result:
+        kind, mask = RESETS if reset is not None else "", rows.new_zeros(steps.N)
         if reset is not None:
-            kind = RESETS
             mask, initial = masks.begin_anew(rnn, initial, reset, steps)
-        schedule = packed_schedule(rnn, rows, initial, tensors, kind)
-        if schedule is not None:
+        loop = find_loop(rnn, rows, initial, tensors, steps, kind)
+        if loop is not None:
             rows, initial, tensors = masks.add_mask(rnn, kind, mask, rows, initial, tensors)
-            y, ends = input_products.apply(
-                plan(masked(rnn.cell, kind), rnn.bias), schedule, rows.unsqueeze(1), initial, tensors, packed=steps
-            )
+            y, ends = loop(rows.unsqueeze(1), initial, tensors, packed=steps)
             return y.squeeze(1), ends[-len(rnn.cell.states) :]
-        kind = kind or LENGTHS
-        operands = masks.add_mask(rnn, kind, steps.pad(mask, KEEP), steps.pad(rows), initial, tensors)
-        y, ends = rnn.run_layer(*operands, mask=kind)
+        operands = masks.add_mask(rnn, kind or LENGTHS, steps.pad(mask, KEEP), steps.pad(rows), initial, tensors)
+        y, ends = rnn.run_layer(*operands, mask=kind or LENGTHS)
         return y.flatten(0, 1).index_select(0, steps.places), ends[-len(rnn.cell.states) :]
 
     return rnn.run_layers(x, states, run_layer, lambda rows: rows[steps.reversal], reset)
 
 
-def packed_schedule(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tensor], mask: str = "") -> ModuleType | None:
-    """Returns the schedule of a layer, its cell rewritten by `mask`, if it runs packed rows; else None."""
-    in_graph = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
-    if in_graph or rnn.memory == "low" or equations.reason_for_equations((x, *states, *tensors.values())):
+def find_loop(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tensor], steps: PackedSteps, mask: str = "") -> Loop | None:
+    """Returns what runs packed rows (N, D) of a layer in one loop, its cell rewritten by `mask`; None if they must be padded."""
+    cell = masked(rnn.cell, mask)
+    if not mask and rnn.uses_torch_operator(x[:1].expand(steps.T, steps.B, -1), states, tensors):
+        return partial(torch_operator.apply, cell)
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or rnn.memory == "low":
         return None
     schedule = rnn.select_schedule(x, states, mask)
-    return schedule if getattr(schedule, "RUNS_PACKED", False) else None
+    reason = equations.reason_for_equations((x, *states, *tensors.values()))
+    if schedule is None or reason:
+        if schedule is not None and reason:
+            equations.warn_once(cell.name, reason)
+        by_torch = rnn.backend != "eager" and cell.torch_equivalent is not None and reason is None
+        return partial(torch_operator.apply if by_torch else unroll, cell)
+    return partial(input_products.apply, plan(cell, rnn.bias), schedule) if getattr(schedule, "RUNS_PACKED", False) else None
+
+
+def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], packed: PackedSteps) -> Result:
+    """Runs packed rows step by step on tensors of any dtype, as `Cell.unroll` does."""
+    learned, before = Cell.bind_parameters(read_weights(cell, tensors)), None
+    outputs: list[Tensor] = []
+    ended: list[list[Tensor]] = []
+    for rows in x.squeeze(1).split(packed.counts.tolist()):
+        if len(rows) < len(states[0]):
+            ended.insert(0, [s[len(rows) :] for s in states])
+            states, before = [s[: len(rows)] for s in states], None if before is None else before[: len(rows)]
+        states, before = cell(states, rows, learned, before), rows
+        outputs.append(states[0])
+    return torch.cat(outputs).unsqueeze(1), tuple(map(torch.cat, zip(states, *ended, strict=True)))

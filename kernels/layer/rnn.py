@@ -16,7 +16,16 @@ from cells.grammar.cell import Cell
 from cells.grammar.masked import masked
 from kernels.derive.plan import plan
 from kernels.layer import (
-    checkpointing, custom_op, equations, input_products, masks, measured_layers, options, packed, select, torch_operator,
+    checkpointing,
+    custom_op,
+    equations,
+    input_products,
+    masks,
+    measured_layers,
+    options,
+    packed,
+    select,
+    torch_operator,
 )  # fmt: skip
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.inputs import Hidden, batched_input, check_weights, previous_input
