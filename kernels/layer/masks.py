@@ -47,13 +47,13 @@ def packed_reset(rnn: "RNN", reset: Any, input: PackedSequence, steps: PackedSte
             raise RuntimeError("reset is packed in another way than the input: pack a bool for each of its rows, with the same lengths")
         return check_reset(rnn, reset.data, (steps.N,), input.data).squeeze(1)
     rows = check_reset(rnn, reset, (steps.T, steps.B), input.data)
-    return rows.flatten()[steps.padded_index(sequence_order(input).cpu(), steps.B)]
+    return rows.flatten()[steps.padded_index(sequence_order(input), steps.B)]
 
 
 def sequence_order(packed: PackedSequence) -> Tensor:
-    """Returns the place in the batch of each packed sequence, (B)."""
+    """Returns the place in the batch of each packed sequence, (B) on the CPU."""
     B = int(packed.batch_sizes[0])
-    return torch.arange(B, device=packed.data.device) if packed.sorted_indices is None else packed.sorted_indices
+    return torch.arange(B, device="cpu") if packed.sorted_indices is None else packed.sorted_indices.cpu()
 
 
 def run_layer(

@@ -64,13 +64,16 @@ class RNN(LayerParameters):
         device, dtype: the device and dtype of the parameters. Default: torch's
         nonlinearity: for the cell "vanilla", "tanh" or "relu" as in nn.RNN; "relu" is the cell "vanilla_relu". Default: the cell's own
 
-    Inputs: input, hx, lengths, before
+    Inputs: input, hx, lengths, before, reset
         * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
         * **hx**: the initial states, each (num_layers · directions, B, H), or (num_layers · directions, H) without a batch: a tensor for
           a cell with one state, a tuple for several. Default: the cell's own start, zero for most cells.
         * **lengths**: (B), the lengths of the sequences of a padded batch, in any order. A sequence may be empty (0).
-          Nothing is computed past a sequence's end.
+          What stands past a sequence's end is not read.
         * **before**: (B, D), the value of prev(x) in the first step, for a single layer in one direction. Default: 0
+        * **reset**: bools (T, B), (B, T) with `batch_first`, (T) without a batch; for a PackedSequence (T, B), or packed as it is. Where one
+          is True, all states begin anew before that step, from the cell's own start and not from `hx`, and prev(x) is 0. The reverse
+          direction reads it in its own order. Default: none
 
     Outputs: output, h_n
         * **output**: (T, B, directions · H) in the layout of the input, or a PackedSequence; zero past the end of a sequence.
@@ -88,7 +91,7 @@ class RNN(LayerParameters):
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
-    `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one
+    `lengths` break their graph, `reset` doesn't. Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one
     machine with the same number of threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
 
     Example::
