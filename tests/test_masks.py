@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from cells.grammar.cell import Cell
 from cells.grammar.functions import prev, sigmoid, tanh
 from kernels import RNN
+from kernels.layer import equations
 from tests.reference import error
 from tests.tolerances import TOLERANCE
 from tests.torch_layers import flat
@@ -179,6 +180,17 @@ def test_a_mask_packed_in_another_way():
         reset: PackedSequence = pack_padded_sequence(make_reset(), lengths, enforce_sorted=False)
         with pytest.raises(RuntimeError, match="reset is packed in another way"):
             RNN("gru", D, H)(data, reset=reset)
+
+
+@pytest.mark.parametrize("options", [{"lengths": [2, 0, 1, 3, 6]}, {"reset": make_reset()}], ids=["lengths", "reset"])
+def test_in_torch_func(options):
+    """By the equations, for a cell that torch has too."""
+    rnn, x = RNN("lstm", D, H), torch.randn(T, B, D, requires_grad=True)
+    with pytest.warns(RuntimeWarning, match="runs as its equations inside torch.func"):
+        equations.warn_once.cache_clear()
+        found = torch.func.grad(lambda v: rnn(v, **options)[0].square().sum())(x.detach())
+    rnn(x, **options)[0].square().sum().backward()
+    assert torch.allclose(found, x.grad, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", ["auto", "eager"])

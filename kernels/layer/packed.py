@@ -102,7 +102,8 @@ def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: T
 def find_loop(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tensor], steps: PackedSteps, mask: str = "") -> Loop | None:
     """Returns what runs packed rows (N, D) of a layer in one loop, its cell rewritten by `mask`; None if they must be padded."""
     cell = masked(rnn.cell, mask)
-    if not mask and rnn.uses_torch_operator(x[:1].expand(steps.T, steps.B, -1), states, tensors):
+    transformed = torch._C._are_functorch_transforms_active()  # torch's operator reads the memory of batch sizes, which have none there
+    if not mask and not transformed and rnn.uses_torch_operator(x[:1].expand(steps.T, steps.B, -1), states, tensors):
         return partial(torch_operator.apply, cell)
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or rnn.memory == "low":
         return None

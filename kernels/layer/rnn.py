@@ -71,8 +71,8 @@ class RNN(LayerParameters):
         * **lengths**: (B), the lengths of the sequences of a padded batch, in any order. A sequence may be empty (0).
           What stands past a sequence's end is not read.
         * **before**: (B, D), the value of prev(x) in the first step, for a single layer in one direction. Default: 0
-        * **reset**: bools (T, B), (B, T) with `batch_first`, (T) without a batch; for a PackedSequence (T, B), or packed as it is. Where one
-          is True, all states begin anew before that step, from the cell's own start and not from `hx`, and prev(x) is 0. The reverse
+        * **reset**: bools (T, B), (B, T) with `batch_first`, (T) without a batch; for a PackedSequence (T, B), or packed as it is. Where
+          it is True, all states begin anew before that step, from the cell's own start and not from `hx`, and prev(x) is 0. The reverse
           direction reads it in its own order. Default: none
 
     Outputs: output, h_n
@@ -91,8 +91,9 @@ class RNN(LayerParameters):
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
-    `lengths` break their graph, `reset` doesn't. Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one
-    machine with the same number of threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
+    `lengths` break their graph, `reset` doesn't. Under autocast the layer computes in the dtype of its weights. Results are bitwise
+    reproducible on one machine with the same number of threads, except those of cuDNN; "auto" avoids it under
+    torch.use_deterministic_algorithms.
 
     Example::
 
