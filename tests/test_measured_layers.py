@@ -13,7 +13,6 @@ from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers, torch_operator
 from kernels.layer.measured_layers import MeasuredLayer, find_device
-from kernels.schedules.cpu import compiled
 from kernels.schedules.persistent import tuning
 
 TABLES = tuning.FOLDER
@@ -179,7 +178,9 @@ def test_a_table_with_a_fault_is_named(before, after, said):
 def ran(monkeypatch) -> list[tuple[int, int]]:
     """The T and B of every layer that torch's operator ran."""
     found, run = [], torch_operator.apply
-    monkeypatch.setattr(torch_operator, "apply", lambda cell, x, *rest: (found.append(tuple(x.shape[:2])), run(cell, x, *rest))[1])
+    monkeypatch.setattr(
+        torch_operator, "apply", lambda cell, x, *rest, **packed: (found.append(tuple(x.shape[:2])), run(cell, x, *rest, **packed))[1]
+    )
     return found
 
 
@@ -206,9 +207,8 @@ def test_what_auto_takes(ran):
     assert not ran
 
 
-def test_each_layer_and_direction_for_itself(ran, monkeypatch):
-    """Their widths differ, and of a packed batch each rectangle's length and batch, where a schedule runs no packed rows."""
-    monkeypatch.setattr(compiled, "RUNS_PACKED", False)
+def test_each_layer_and_direction_for_itself(ran):
+    """Their widths differ; a packed batch counts with its longest length, and runs in one call."""
     measured_layers.add_layers(DEVICE, [measured(D=64, T=48, B=8)])
     rnn = RNN("lstm", 128, 32, num_layers=2, bidirectional=True)
     rnn(torch.randn(48, 8, 128))
@@ -216,7 +216,7 @@ def test_each_layer_and_direction_for_itself(ran, monkeypatch):
     ran.clear()
     measured_layers.add_layers(DEVICE, [measured(D=128, T=48, B=8)])
     RNN("lstm", 128, 32)(torch.randn(60, 16, 128), lengths=[60] * 8 + [40] * 8)
-    assert ran == [(40, 16)], "the other 20 steps of 8 are beyond reach"
+    assert ran == [(60 * 8 + 40 * 8, 1)], "all rows: 60 steps of 16 are in reach"
 
 
 def test_a_cell_of_the_same_equations_is_none_that_torch_has(ran):

@@ -1,13 +1,16 @@
 """Sequences of different lengths, packed or padded: each as if it were alone."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence, pad_sequence
 
 from kernels import RNN
-from kernels.layer.packed import packed_schedule
+from kernels.layer.packed import find_loop
 from kernels.schedules.cpu import compiled
+from kernels.schedules.packed_steps import PackedSteps
 from tests.reference import error
 from tests.sampling import sample
 from tests.tolerances import TOLERANCE
@@ -49,15 +52,45 @@ def test_many_lengths_in_one_loop(name, D, H, threads):
     """Blocks of sequences, chunks of steps and projections of few columns, each cut by the ends of sequences."""
     torch.set_num_threads(threads)  # the next test sets it again
     rnn = RNN(name, D, H, backend="compiled").double()
-    assert packed_schedule(rnn, torch.zeros(1, D).double(), [torch.zeros(1, H)], rnn.weights()) is compiled
+    loop = find_loop(rnn, torch.zeros(1, D).double(), [torch.zeros(1, H)], rnn.weights(), PackedSteps([1], torch.device("cpu")))
+    assert loop is not None and compiled in loop.args
     compare_with_sequences_alone(rnn, [1 + 7 * k % 37 for k in range(70)])
     compare_with_sequences_alone(rnn, [61, 1, 1])
 
 
-@pytest.mark.parametrize(("name", "backend"), [("lstm", "eager"), ("qrnn", "eager"), ("wave", "eager")])
-def test_a_schedule_that_runs_no_packed_rows(name, backend):
-    """One batch for each distinct length."""
-    compare_with_sequences_alone(RNN(name, H, H, backend=backend).double(), LENGTHS["any order"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {"backend": "eager"}) for name in ("lstm", "qrnn", "wave")), ("lstm", {"backend": "torch"}), ("qrnn", {"memory": "low"})],
+)
+def test_other_loops(name, options):
+    """The equations step by step, torch's operator, and a padded batch."""
+    compare_with_sequences_alone(RNN(name, H, H, **options).double(), LENGTHS["any order"])
+
+
+@pytest.mark.parametrize(("name", "backend"), [("lstm", "stepwise"), ("minimal", "persistent"), ("qrnn", "scan"), ("wave", "stencil")])
+def test_as_many_launches_as_for_one_length(name, backend, monkeypatch):
+    """Forward and backward, in Triton's interpreter; each sequence as if it were alone."""
+    if torch.cuda.is_available():
+        pytest.skip("counts what the interpreter launches")
+    from triton.runtime.interpreter import InterpretedFunction
+
+    run, launches = InterpretedFunction.run, []
+    monkeypatch.setattr(InterpretedFunction, "run", lambda *given, **options: (launches.append(given[0]), run(*given, **options))[1])
+    rnn, counts = RNN(name, 8, 8, backend=backend, bidirectional=True), []
+    exact, x = copy.deepcopy(rnn).double(), torch.randn(4, 3, 8)
+    exact.backend = "eager"
+    for lengths in ([4, 4, 4], [2, 4, 1]):
+        launches.clear()
+        given = x.clone().requires_grad_()
+        y, final = rnn(given, lengths=lengths)
+        (y.sum() + sum(s.sum() for s in flat((y, final))[1:])).backward()
+        counts.append(len(launches))
+    wide = x.double().requires_grad_()
+    wanted = exact(wide, lengths=lengths)
+    sum(v.sum() for v in flat(wanted)).backward()
+    assert counts[0] == counts[1] > 0
+    for mine, alone in zip([*flat((y, final)), given.grad], [*flat(wanted), wide.grad], strict=True):
+        assert error(mine, alone) <= TOLERANCE["schedule", torch.float32]
 
 
 @pytest.mark.parametrize("batch_first", [False, True])

@@ -117,6 +117,11 @@ class Cell:
         return tuple(names[: names.index("x")])
 
     @cached_property
+    def rewritings(self) -> "dict[str, Cell]":
+        """Returns the cells that `cells.grammar.masked` has made of this one, by kind."""
+        return {}
+
+    @cached_property
     def letters(self) -> tuple[str, ...]:
         """Returns the kinds of parameters that the function takes, of LETTERS."""
         return tuple(inspect.signature(self.step).parameters)[len(self.states) + 1 :]

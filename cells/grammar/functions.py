@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -35,17 +35,23 @@ class Function:
         tensor: evaluates it on tensors.
         partials: (v, …, y) → the partial derivative by each argument.
         has_kink: whether a derivative is discontinuous, so that rounding of an argument may change it by more than rounding.
+        gradients: (d, v, …, y) → the gradient by each argument from that of y. Default: the product of d and the partial derivative
     """
 
     name: str
     tensor: Callable[..., Tensor]
     partials: Callable[..., tuple[Any, ...]]
     has_kink: bool = False
+    gradients: Callable[..., tuple[Any, ...]] | None = None
 
     @cached_property
     def arity(self) -> int:
         """Returns the number of arguments."""
         return len(inspect.signature(self.partials).parameters) - 1
+
+    def vjp(self, d: Any, *values: Any) -> tuple[Any, ...]:
+        """Returns the gradient of each argument from that of the value, given the arguments and the value."""
+        return self.gradients(d, *values) if self.gradients else tuple(d * partial for partial in self.partials(*values))
 
     def __call__(self, *values: Any) -> Any:
         if len(values) != self.arity:
@@ -83,8 +89,10 @@ def _split_at_tie(first: Any, second: Any) -> tuple[Any, Any]:
 less = Function("less", lambda a, b: (a < b).to(torch.result_type(a, b)), lambda a, b, y: (0.0, 0.0))
 at_most = Function("at_most", lambda a, b: (a <= b).to(torch.result_type(a, b)), lambda a, b, y: (0.0, 0.0))
 where: Function = Function(
-    "where", lambda c, a, b: torch.where(c != 0, a, b), lambda c, a, b, y: (0.0, where(c, 1.0, 0.0), where(c, 0.0, 1.0)), has_kink=True
-)
+    "where", lambda c, a, b: torch.where(c if c.dtype == torch.bool else c != 0, a, b),
+    lambda c, a, b, y: (0.0, where(c, 1.0, 0.0), where(c, 0.0, 1.0)), has_kink=True,
+    gradients=lambda d, c, a, b, y: (0.0, where(c, d, 0.0), where(c, 0.0, d)),  # no product with 0: d may not be finite
+)  # fmt: skip
 positive = Function("positive", lambda v: (~(v <= 0)).to(v.dtype), lambda v, y: (0.0,))
 
 abs = Function("abs", torch.abs, lambda v, y: (where(v > 0, 1.0, where(v < 0, -1.0, 0.0)),), has_kink=True)
@@ -118,7 +126,8 @@ _step = _Step()
 
 @contextmanager
 def set_step_input(x: Any, before: Any) -> Iterator[None]:
-    """Sets the input `x` of the step that runs inside the context, and its prev(x), `before`, None for 0."""
+    """Sets the input `x` of the step that runs inside the context, and its prev(x), `before`: a value, a `partial` that computes it,
+    or None for the default."""
     outer = _step.now, _step.before
     _step.now, _step.before = x, before
     try:
@@ -135,9 +144,9 @@ def prev(x: Any) -> Any:
     """
     if x is not _step.now:
         raise CellError("prev takes x, the input, and nothing else: to keep another value for a step, make it a state")
-    if hasattr(x, "previous_input"):
-        return x.previous_input()
-    return torch.zeros_like(x) if _step.before is None else _step.before
+    if _step.before is not None:
+        return _step.before() if isinstance(_step.before, partial) else _step.before
+    return x.previous_input() if hasattr(x, "previous_input") else torch.zeros_like(x)
 
 
 FUNCTIONS = {

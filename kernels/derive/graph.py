@@ -30,7 +30,7 @@ SYMPY_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 """The functions in SymPy, whose module is the first argument. Functions with a kink stay opaque: SymPy's derivative there differs."""
 
-LEAVES = {"state", "x", "before", "b", "p", "s", "const", "term", "vector", "stencil_input", "upstream"}
+LEAVES = {"state", "x", "before", "mask", "mask_before", "b", "p", "s", "const", "term", "vector", "stencil_input", "upstream"}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 MAX_DEPTH = 150
 """Maximum number of nested operations of a step: `walk` is recursive."""
@@ -189,7 +189,7 @@ class Node:
             case "div":
                 return d / a[1], -(d / a[1] * self)
             case "call":
-                return tuple(d * self.graph.wrap(partial) for partial in FUNCTIONS[self.label].partials(*a, self))
+                return tuple(map(self.graph.wrap, FUNCTIONS[self.label].vjp(d, *a, self)))
         raise ValueError(f"{self.op} has no derivative")
 
     def sympy(self) -> Any:

@@ -83,6 +83,11 @@ class Plan:
         return any(n.op == "before" for n in self.ordered_nodes)
 
     @cached_property
+    def is_masked(self) -> bool:
+        """Returns whether the last column of the input is a mask (`cells.grammar.masked`)."""
+        return any(n.op == "mask" for n in self.ordered_nodes)
+
+    @cached_property
     def elementwise_input(self) -> bool:
         """Returns whether the cell uses x elementwise, which requires D = H."""
         return any(n.width == "D=H" for n in walk(self.outputs)) or any(n.width == "D" for n in self.outputs)
@@ -119,9 +124,9 @@ class _Splitter:
         self.stateful: set[int] = set()
         self.from_input: set[int] = set()
         for node in nodes:
-            if node.op == "state" or any(id(a) in self.stateful for a in node.args):
+            if node.op in ("state", "mask") or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
-            if node.op in ("x", "before") or any(id(a) in self.from_input for a in node.args):
+            if node.op in ("x", "before", "mask_before") or any(id(a) in self.from_input for a in node.args):
                 self.from_input.add(id(node))
         self.recurrent = any(n.op == "product" and id(n) in self.stateful for n in nodes)
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
@@ -157,6 +162,8 @@ class _Splitter:
             return node
         if id(node) not in self.stateful:
             return self.rewrite_stateless(node) if id(node) in self.from_input else self.add_vector(node)
+        if node.op == "mask":  # a term as it is: each comparison in front of the loop would be one more
+            return self.add_term(node)
         if node.op == "product":
             return self.add_term(None, node)
         if node.op == "stencil":

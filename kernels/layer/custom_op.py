@@ -16,6 +16,7 @@ from torch import Tensor
 import cells
 from cells.grammar.cell import Cell
 from cells.grammar.functions import in_onnx_export
+from cells.grammar.masked import LENGTHS, RESETS, masked
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import onnx_operators, select
@@ -32,7 +33,7 @@ Results = tuple[Tensor, list[Tensor], list[Tensor]]
 
 
 def register(cell: Cell) -> str:
-    """Registers a cell for graphs and returns its name there.
+    """Registers a cell for graphs, which can't trace how it is rewritten, and returns its name there.
 
     A built-in cell has its own name. Any other cell has a hash of its equations behind its name, so that another process can't
     confuse it with a different cell of the same name.
@@ -41,6 +42,8 @@ def register(cell: Cell) -> str:
     is_builtin = cell.name in cells.names() and hash_equations(cells.load(cell.name)) == digest
     name = cell.name if is_builtin else f"{cell.name}#{digest}"
     CELLS_BY_NAME.setdefault(name, cell)
+    for mask in (LENGTHS, RESETS):
+        masked(cell, mask)
     return name
 
 
@@ -52,12 +55,19 @@ def hash_equations(cell: Cell) -> str:
     return hashlib.sha256(repr((cell.states, nodes, plan_of_cell.graph.stencils, sorted(cell.heads.items()))).encode()).hexdigest()[:16]
 
 
+def masked_name(name: str, mask: str) -> str:
+    """Returns the name of a cell rewritten by `mask` (`cells.grammar.masked`), from that of the cell; without a mask they are the same."""
+    return f"{name}+{mask}" if mask else name
+
+
 def find_plan(name: str, bias: bool) -> Plan:
-    """Returns the plan of a registered or built-in cell; raises RuntimeError if only another process has registered it."""
+    """Returns the plan of a registered or built-in cell, or of one rewritten; raises RuntimeError if only another process has registered
+    it."""
+    name, _, mask = name.partition("+")
     if name not in CELLS_BY_NAME and "#" in name:
         cell = name.partition("#")[0]
         raise RuntimeError(f"{cell} is not built in: construct RNN({cell}, …) in this process before the graph runs")
-    return plan(CELLS_BY_NAME.get(name) or cells.load(name), bias)
+    return plan(masked(CELLS_BY_NAME.get(name) or cells.load(name), mask), bias)
 
 
 def apply(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cells.grammar.cell import apply_matrix
 from cells.grammar.functions import FUNCTIONS
+from cells.grammar.masked import split_mask
 from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
@@ -91,11 +92,15 @@ def recurrence_operands(
 
 
 def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None, packed: PackedSteps | None = None) -> dict[Node, Tensor]:
-    """Maps the nodes of x and, if the cell uses it, prev(x) to tensors (T, B, D); prev(x) begins with `before` (B, D) or 0."""
+    """Maps the nodes of x and, if the cell uses it, prev(x) to tensors (T, B, D); prev(x) begins with `before` (B, D) or 0. If the last
+    column is a mask, it is the tensor (T, B, 1) of a node of its own."""
     given = {plan.graph.leaf("x", "x", "D"): x}
     if plan.uses_prev:
         first = torch.zeros_like(x[: 1 if packed is None else packed.B]) if before is None else before.unsqueeze(0 if packed is None else 1)
         given[plan.graph.leaf("before", "x_before", "D")] = torch.cat([first, x[:-1] if packed is None else x[packed.previous]])
+    if plan.is_masked:
+        parts = [zip(split_mask(node), split_mask(rows), strict=True) for node, rows in given.items()]
+        return {leaf: part if leaf in given else part.detach() for pairs in parts for leaf, part in pairs}
     return given
 
 

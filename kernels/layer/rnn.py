@@ -14,14 +14,29 @@ from torch.nn.utils.rnn import PackedSequence
 import cells
 from cells.grammar.cell import Cell
 from cells.grammar.functions import in_onnx_export
-from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator
+from cells.grammar.masked import masked
+from kernels.derive.plan import plan
+from kernels.layer import (
+    checkpointing,
+    custom_op,
+    equations,
+    input_products,
+    masks,
+    measured_layers,
+    options,
+    packed,
+    select,
+    torch_operator,
+)  # fmt: skip
+from kernels.layer.bound_parameters import read_weights
 from kernels.layer.inputs import Hidden, batched_input, check_weights, is_traced, previous_input
 from kernels.layer.layer_parameters import LayerParameters
 from kernels.layer.traced_loop import apply as apply_in_trace
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
-Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
-"""Maps x, the initial states (B, H) and the parameters, `LayerParameters.tensors`, to the outputs and the final states."""
+Layer = Callable[..., Result]
+"""Maps x, the initial states (B, H), the parameters, `LayerParameters.tensors`, and `reset`, if it is given, to the outputs and the final
+states."""
 
 
 @cache
@@ -51,13 +66,16 @@ class RNN(LayerParameters):
         device, dtype: the device and dtype of the parameters. Default: torch's
         nonlinearity: for the cell "vanilla", "tanh" or "relu" as in nn.RNN; "relu" is the cell "vanilla_relu". Default: the cell's own
 
-    Inputs: input, hx, lengths, before
+    Inputs: input, hx, lengths, before, reset
         * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
         * **hx**: the initial states, each (num_layers · directions, B, H), or (num_layers · directions, H) without a batch: a tensor for
           a cell with one state, a tuple for several. Default: the cell's own start, zero for most cells.
         * **lengths**: (B), the lengths of the sequences of a padded batch, in any order. A sequence may be empty (0).
-          Nothing is computed past a sequence's end.
+          What stands past a sequence's end is not read.
         * **before**: (B, D), the value of prev(x) in the first step, for a single layer in one direction. Default: 0
+        * **reset**: bools (T, B), (B, T) with `batch_first`, (T) without a batch; for a PackedSequence (T, B), or packed as it is. Where
+          it is True, all states begin anew before that step, from the cell's own start and not from `hx`, and prev(x) is 0. The reverse
+          direction reads it in its own order. Default: none
 
     Outputs: output, h_n
         * **output**: (T, B, directions · H) in the layout of the input, or a PackedSequence; zero past the end of a sequence.
@@ -75,9 +93,9 @@ class RNN(LayerParameters):
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
-    `lengths` break their graph. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths. Under autocast
-    the layer computes in the dtype of its weights. Results are bitwise reproducible on one machine with the same number of threads,
-    except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
+    `lengths` break their graph, `reset` doesn't. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths.
+    Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one machine with the same number of
+    threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
 
     Example::
 
@@ -135,19 +153,21 @@ class RNN(LayerParameters):
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None,
-        before: Tensor | None = None,
+        before: Tensor | None = None, reset: Tensor | PackedSequence | None = None,
     ) -> tuple[Any, Hidden]:  # fmt: skip
         """Runs the layer; the class describes inputs and outputs."""
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
             raise ValueError("`before` can't be used with `lengths` or a PackedSequence")
         if lengths is not None:
-            return packed.forward_padded(self, input, hx, lengths)
+            return packed.forward_padded(self, input, hx, lengths, reset)
         if isinstance(input, PackedSequence):
-            return packed.forward_packed(self, input, hx)
+            return packed.forward_packed(self, input, hx, reset)
         x, states, batched = batched_input(self, input, hx)
         first = None if before is None else previous_input(self, before, x, batched)
-        run_layer = self.run_layer if first is None else partial(self.run_layer, before=first)
-        y, finals = self.run_layers(x, states, run_layer, lambda rows: rows.flip(0))
+        run_layer: Layer = self.run_layer if reset is None else partial(masks.run_layer, self)
+        run_layer = run_layer if first is None else partial(run_layer, before=first)
+        rows = None if reset is None else masks.check_reset(self, reset, x.shape[: 1 + batched], x)
+        y, finals = self.run_layers(x, states, run_layer, lambda rows: rows.flip(0), rows)
         if not batched:
             y, finals = y.squeeze(1), tuple(s.squeeze(1) for s in finals)
         elif self.batch_first:
@@ -155,13 +175,14 @@ class RNN(LayerParameters):
         return y, finals if len(finals) > 1 else finals[0]
 
     def run_layers(
-        self, x: Tensor, states: Sequence[Tensor], run_layer: Layer, reverse: Callable[[Tensor], Tensor]
+        self, x: Tensor, states: Sequence[Tensor], run_layer: Layer, reverse: Callable[[Tensor], Tensor], reset: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs all layers and returns the outputs and the final states (num_layers · directions, B, H).
 
         Args:
             run_layer: runs one layer in one direction.
             reverse: reverses the sequences of an input.
+            reset: where states begin anew, in the layout of x but for its last dimension.
         """
         final: list[tuple[Tensor, ...]] = []
         for layer in range(self.num_layers):
@@ -172,34 +193,46 @@ class RNN(LayerParameters):
                 tensors = self.tensors(suffix)
                 if not torch.compiler.is_compiling():  # a graph checks the tensors that reach its operator
                     check_weights(tensors, self.tensor_shapes(x.shape[-1]), self._keys, suffix, x)
-                y, last = run_layer(reverse(x) if direction else x, [s[len(final)] for s in states], tensors)
+                rows = [x] if reset is None else [x, reset]
+                rows = [*map(reverse, rows)] if direction else rows
+                y, last = run_layer(rows[0], [s[len(final)] for s in states], tensors, *rows[1:])
                 outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
-    def run_layer(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None) -> Result:
-        """Runs one layer in one direction: x (T, B, D), states (B, H) each, and prev(x) in the first step, `before` (B, D)."""
-        if self.uses_torch_operator(x, states, tensors):
+    def run_layer(
+        self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None, mask: str = ""
+    ) -> Result:
+        """Runs one layer in one direction.
+
+        Args:
+            x: the input, (T, B, D).
+            states: the initial states, (B, H) each.
+            before: prev(x) in the first step, (B, D).
+            mask: the rewriting of the cell whose operands these are (`masks.add_mask`), "" for none.
+        """
+        if not mask and self.uses_torch_operator(x, states, tensors):
             return torch_operator.apply(self.cell, x, states, tensors)
         if is_traced():
-            return apply_in_trace(self.plan, x, states, tensors, before)
+            return apply_in_trace(plan(masked(self.cell, mask), self.bias), x, states, tensors, before)
         low, backend = self.memory == "low", self._fused_backend
         if select.unrolls_in_graph(backend, x.dtype, x.device):
             backend = "eager"
         if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
-            return custom_op.apply(self._registered_name, self.bias, backend, x, states, tensors, before)
-        schedule = None if backend == "eager" else self.select_schedule(x, states)
+            return custom_op.apply(custom_op.masked_name(self._registered_name, mask), self.bias, backend, x, states, tensors, before)
+        cell = masked(self.cell, mask)
+        schedule = None if backend == "eager" else self.select_schedule(x, states, mask)
         reason = None if backend == "eager" else equations.reason_for_equations((x, *states, *tensors.values()))
         if schedule is None:
-            by_torch = len(states[0]) > 0 and backend != "eager" and self.cell.torch_equivalent is not None and reason is None
+            by_torch = len(states[0]) > 0 and backend != "eager" and cell.torch_equivalent is not None and reason is None
             unroll: Callable[..., Result] = torch_operator.apply if by_torch else Cell.unroll
-            given = tensors if by_torch else self.read_weights(tensors)
-            return (partial(checkpointing.unroll, unroll) if low else unroll)(self.cell, x, states, given, before)
+            given = tensors if by_torch else read_weights(cell, tensors)
+            return (partial(checkpointing.unroll, unroll) if low else unroll)(cell, x, states, given, before)
         if reason:
-            equations.warn_once(self.cell.name, reason)
-            return Cell.unroll(self.cell, x, states, self.read_weights(tensors), before)
-        return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, tensors, before)
+            equations.warn_once(cell.name, reason)
+            return Cell.unroll(cell, x, states, read_weights(cell, tensors), before)
+        return (checkpointing.apply if low else input_products.apply)(plan(cell, self.bias), schedule, x, states, tensors, before)
 
     @property
     def _fused_backend(self) -> str:
@@ -207,12 +240,12 @@ class RNN(LayerParameters):
         ONNX runs there."""
         return "auto" if in_onnx_export() or (self.backend == "torch" and self.cell.torch_equivalent) else self.backend
 
-    def select_schedule(self, x: Tensor, states: Sequence[Tensor]) -> ModuleType | None:
-        """Returns the schedule that runs a layer, or None for the eager loop."""
+    def select_schedule(self, x: Tensor, states: Sequence[Tensor], mask: str = "") -> ModuleType | None:
+        """Returns the schedule that runs a layer, its cell rewritten by `mask`, or None for the eager loop."""
         B, H = states[0].shape
         if B == 0 or self.backend == "eager":  # torch.compile traces an eager loop, and can't trace `self.plan`
             return None
-        return select.select_schedule(self._fused_backend, self.plan, x.dtype, x.device, B, H)
+        return select.select_schedule(self._fused_backend, plan(masked(self.cell, mask), self.bias), x.dtype, x.device, B, H)
 
     def uses_torch_operator(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> bool:
         """Returns whether torch's operator is to run a layer: if it is the backend, if "auto" has measured it to be faster, or where

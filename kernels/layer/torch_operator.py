@@ -14,6 +14,7 @@ from torch._C._functorch import TransformType, get_interpreter_stack
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import TorchEquivalent
 from kernels.layer.inputs import is_autocast_on, is_traced
+from kernels.schedules.packed_steps import PackedSteps
 
 
 def unsupported_reason(cell: Cell) -> str | None:
@@ -31,8 +32,9 @@ def must_run(backend: str) -> bool:
 
 
 def apply(
-    cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None,
+    packed: PackedSteps | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """Runs one layer in one direction by torch's operator, as `Cell.unroll` does; differentiable as far as torch's operator is.
 
     Args:
@@ -41,6 +43,7 @@ def apply(
         states: the initial states, (B, H) each.
         tensors: the parameters by torch's names, in torch's order.
         before: not used: none of these cells has prev(x).
+        packed: the steps of packed rows; x is then (N, 1, D), and so is y. Default: x is a batch
 
     Returns:
         y (T, B, H), and the final states (B, H).
@@ -48,10 +51,12 @@ def apply(
     equivalent = cell.torch_equivalent
     assert equivalent is not None
     initial = [state.unsqueeze(0).contiguous() for state in states]
-    given = [*tensors.values()], len(tensors) == 4, 1, 0.0, needs_gradients(x, states, tensors), False, False
+    hx = initial if len(initial) > 1 else initial[0]
+    given = [*tensors.values()], len(tensors) == 4, 1, 0.0, needs_gradients(x, states, tensors), False
+    arguments = (x, hx, *given, False) if packed is None else (x.squeeze(1), packed.counts, hx, *given)
     with torch.autocast(x.device.type, enabled=False) if is_autocast_on(x.device.type) else nullcontext():
-        y, *final = find_operator(equivalent)(x, initial if len(initial) > 1 else initial[0], *given)
-    return y, tuple(state.squeeze(0) for state in final)
+        y, *final = find_operator(equivalent)(*arguments)
+    return y if packed is None else y.unsqueeze(1), tuple(state.squeeze(0) for state in final)
 
 
 def needs_gradients(x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:

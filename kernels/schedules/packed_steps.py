@@ -42,6 +42,19 @@ class PackedSteps:
         """The last row of each sequence, (B)."""
         return (self.starts[self.lengths - 1] + torch.arange(self.B, device="cpu")).to(self.device)
 
+    @cached_property
+    def places(self) -> Tensor:
+        """Where the packed rows are among the rows (T·B) of a padded batch, (N)."""
+        return self.padded_index(torch.arange(self.B, device="cpu"), self.B)
+
+    def pad(self, rows: Tensor, value: float | None = None) -> Tensor:
+        """Returns packed rows (N, …) as a padded batch (T, B, …), filled with a value, or with the last row of each sequence: what a step
+        computes there is then finite, and where it is left out its gradient is 0."""
+        fill = (
+            rows.detach()[self.last].repeat(self.T, *[1] * (rows.dim() - 1)) if value is None else rows.new_full((self.T * self.B,), value)
+        )
+        return fill.index_copy(0, self.places, rows).unflatten(0, (self.T, self.B))
+
     def padded_index(self, order: Tensor, batch: int) -> Tensor:
         """Returns where the packed rows are among the rows (T·batch) of a padded batch, (N).
 
