@@ -104,7 +104,7 @@ class _Builder:
             return self.add_product(node.label, *args)
         if node.op == "stencil":
             result = self.make_leaf("term", node.label, node.width)
-            self.program.instructions.append(StencilSum(*args, node.graph.stencils[node.label], result))
+            self.program.instructions.append(StencilSum(args[0], node.graph.stencils[node.label], result))
             return result
         return self.graph.node(node.op, *args, label=node.label)
 
@@ -121,7 +121,9 @@ class _Builder:
     def compute_operand(self, value: Node) -> Node:
         """Adds the computation of an operand, and returns the leaf of its result."""
         result = self.make_leaf("term", value.name or "operand", value.width)
-        self.program.instructions.append(Operand(make_function(f"operand_{len(self.program.instructions)}", (value,), (result.label,)), result))
+        self.program.instructions.append(
+            Operand(make_function(f"operand_{len(self.program.instructions)}", (value,), (result.label,)), result)
+        )
         return result
 
     def make_leaf(self, op: str, label: str, width: str) -> Node:

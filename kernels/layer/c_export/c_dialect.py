@@ -116,7 +116,7 @@ class CDialect:
 def templates() -> dict[str, str]:
     """Returns the functions of functions.c by their names, each with the comment and the type in front of it."""
     _, *parts = Path(__file__).with_name("functions.c").read_text(encoding="utf-8").split("\n\n")
-    return {DEFINED.findall(part)[0]: part.strip() + "\n" for part in parts}
+    return {DEFINED.findall(part)[-1]: part.strip() + "\n" for part in parts}
 
 
 def fill_in(template: str, values: Mapping[str, str]) -> str:

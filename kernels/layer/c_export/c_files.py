@@ -21,11 +21,13 @@ Field = tuple[str, int, float]
 HERE = Path(__file__).parent
 DTYPES = (torch.float32, torch.float64)
 START = """\
-/* ABOUT, as one time step of a stream. No allocation, no lock, no library; the step takes about STACK KiB of stack.
+/* One time step of a stream: ABOUT.
+
+   The weights are those of ORIGIN. C99, which C++ reads too; NAME_main.c is an example:
 
        cc -O3 -march=native -c NAME.c
 
-   It is C99, and C++. NAME_main.c is an example. The weights are those of ORIGIN.
+   It allocates nothing, takes no lock and calls no library. A step needs about STACK KiB of stack.
 
 EQUATIONS */
 #include <stdint.h>
@@ -86,7 +88,7 @@ def make_files(layer: LayerParameters, dialect: CDialect, origin: str) -> dict[s
         "MATH": CONSTANTS * bool(re.search("INFINITY|NAN", code)), "CODE": escape(code),
         "STACK": str(max(part.stack_bytes for part in parts) // 1024 + 1),
         "ORIGIN": quote(origin), "EQUATIONS": textwrap.indent(quote(describe_equations(cell)), "   "),
-        "SCAN": "%f" if dialect.real == "float" else "%lf", "DIGITS": "9" if dialect.real == "float" else "17",
+        "SCAN": "%f" if dialect.real == "float" else "%lf", "PRINT": "%.9g" if dialect.real == "float" else "%.17g",
     }  # fmt: skip
     templates = {f"{name}.c": START, f"{name}.h": read_template("header.h"), f"{name}_main.c": read_template("main.c")}
     return {file: fill_in(template, tokens) for file, template in templates.items()}

@@ -97,7 +97,8 @@ class CLayer:
 
     def loop(self, width: int, *body: str) -> None:
         """Adds a loop over units j."""
-        self.lines += [f"for (int j = 0; j < {width}; j++) {{", *(f"    {line}" for line in body), "}"]
+        head = f"for (int j = 0; j < {width}; j++)"
+        self.lines += [f"{head} {body[0]}"] if len(body) == 1 else [f"{head} {{", *(f"    {line}" for line in body), "}"]
 
     def evaluate(self, function: Pointwise, width: int, arrays: Sequence[str]) -> None:
         """Adds a loop that evaluates a function at each unit, and stores its outputs in arrays."""
@@ -123,8 +124,9 @@ class CLayer:
         calls = []
         for block in blocks:
             rows, columns = round_up(len(block.matrix), panels[-1]), block.matrix.shape[1]
-            at = f"{self.matrices[key]} + {position}, {x} + {start + block.column}, {y} + {block.row}"
-            calls.append(f"{self.dialect.name}_multiply({rows}, {columns}, {at});")
+            places = ((self.matrices[key], position), (x, start + block.column), (y, block.row))
+            pointers = ", ".join(f"{array} + {at}" if at else array for array, at in places)
+            calls.append(f"{self.dialect.name}_multiply({rows}, {columns}, {pointers});")
             position += rows * round_up(columns, COLUMNS)
         self.declare(y, blocks[-1].row + round_up(len(blocks[-1].matrix), panels[-1]))
         self.lines += calls

@@ -122,14 +122,20 @@ NAME_INLINE real NAME_hard_sigmoid(real x) { return NAME_minimum(NAME_maximum(x 
 NAME_INLINE real NAME_hard_tanh(real x) { return NAME_minimum(NAME_maximum(x, -1.0), 1.0); }
 
 /* y = a panel of ROWS rows * x. A panel is stored column by column, with columns of zeros up to a multiple of four. Returns its end. */
+NAME_INLINE void NAME_add_columns_ROWS(real *sum, const real *panel, const real *x)
+{
+    const real x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+    for (int j = 0; j < ROWS; j++)
+        sum[j] += (panel[j] * x0 + panel[ROWS + j] * x1) + (panel[2 * ROWS + j] * x2 + panel[3 * ROWS + j] * x3);
+}
 static const real *NAME_multiply_ROWS(int columns, const real *panel, const real *x, real *y)
 {
-    real sum[ROWS] = {0};
-    for (int k = 0; k < columns; k += 4, panel += 4 * ROWS) {
-        const real x0 = x[k], x1 = k + 1 < columns ? x[k + 1] : 0.0;
-        const real x2 = k + 2 < columns ? x[k + 2] : 0.0, x3 = k + 3 < columns ? x[k + 3] : 0.0;
-        for (int j = 0; j < ROWS; j++)
-            sum[j] += (panel[j] * x0 + panel[ROWS + j] * x1) + (panel[2 * ROWS + j] * x2 + panel[3 * ROWS + j] * x3);
+    real sum[ROWS] = {0}, rest[4] = {0};
+    for (; columns >= 4; columns -= 4, x += 4, panel += 4 * ROWS) NAME_add_columns_ROWS(sum, panel, x);
+    if (columns) {
+        for (int k = 0; k < columns; k++) rest[k] = x[k];
+        NAME_add_columns_ROWS(sum, panel, rest);
+        panel += 4 * ROWS;
     }
     for (int j = 0; j < ROWS; j++) y[j] = sum[j];
     return panel;

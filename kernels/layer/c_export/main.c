@@ -14,7 +14,7 @@ int main(void)
     while (scanf("SCAN", &x[count]) == 1) {
         if (++count < NAME_input_size) continue;
         NAME_step(&state, x, y);
-        for (int j = 0; j < NAME_hidden_size; j++) printf("%.DIGITSg%c", (double)y[j], j + 1 < NAME_hidden_size ? ' ' : '\n');
+        for (int j = 0; j < NAME_hidden_size; j++) printf("PRINT%c", (double)y[j], j + 1 < NAME_hidden_size ? ' ' : '\n');
         count = 0;
     }
     if (count || !feof(stdin)) {
