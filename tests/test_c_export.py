@@ -29,7 +29,7 @@ SOME = ("lstm", "slstm", "wave", "qrnn", "chosen", "smooth")
 """Cells with products of states, heads, a stencil, prev(x), choices, and the rarer functions."""
 
 
-def make_layer(cell: str | Cell, num_layers: int = 2, **options) -> RNN:
+def make_layer(cell: str | Cell, num_layers: int = 2, D: int = D, H: int = H, **options) -> RNN:
     torch.manual_seed(1)
     cell = EVERY.get(cell, cell)
     options = {"backend": "eager", "dtype": torch.float32, **options}
@@ -45,10 +45,10 @@ def compile_all(layers: dict[str, RNN], folder: Path, compiler: str = "gcc -std=
     return ctypes.CDLL(str(folder / "all.so"))
 
 
-def run(library: ctypes.CDLL, name: str, x: torch.Tensor) -> torch.Tensor:
+def run(library: ctypes.CDLL, name: str, x: torch.Tensor, width: int = H) -> torch.Tensor:
     """The outputs of each step of x (T, D), from what `reset` makes of a state that holds NaN."""
     state = (ctypes.c_uint64 * 4096)(*[2**64 - 1] * 4096)
-    y = x.new_full((len(x), H), math.nan)
+    y = x.new_full((len(x), width), math.nan)
     getattr(library, f"{name}_reset")(state)
     for x_t, y_t in zip(x, y, strict=True):
         getattr(library, f"{name}_step")(state, ctypes.c_void_p(x_t.data_ptr()), ctypes.c_void_p(y_t.data_ptr()))
@@ -59,7 +59,7 @@ def agree(library: ctypes.CDLL, name: str, layer: RNN) -> None:
     x = torch.randn(T, layer.input_size, dtype=next(layer.parameters()).dtype)
     with torch.no_grad():
         expected = layer(x)[0]
-    error = (run(library, name, x) - expected).abs().max() / expected.abs().max()
+    error = (run(library, name, x, layer.hidden_size) - expected).abs().max() / expected.abs().max()
     assert error <= TOLERANCE["exported C", x.dtype], f"{name}: {error:.1e}"
 
 
@@ -95,6 +95,16 @@ def test_large_inputs(every):
 def test_compilers(compiler, names, tmp_path):
     layers = {name: make_layer(name, 1) for name in names}
     library = compile_all(layers, tmp_path, compiler)
+    for name, layer in layers.items():
+        agree(library, name, layer)
+
+
+def test_sizes(tmp_path):
+    """Panels of each number of rows, rows and columns that no panel divides, and heads of one unit."""
+    sizes = [(1, 1), (2, 3), (7, 33), (64, 64), (65, 20)]
+    layers = {f"{name}_{d}_{h}": make_layer(name, 1, d, h) for name in ("gru_reset_before", "vanilla") for d, h in sizes}
+    layers |= {f"slstm_{h}": make_layer("slstm", 1, 3, h) for h in (4, 36, 68)} | {f"wave_{h}": make_layer("wave", 2, 2, h) for h in (1, 7)}
+    library = compile_all(layers, tmp_path)
     for name, layer in layers.items():
         agree(library, name, layer)
 

@@ -36,10 +36,14 @@ MATH
 
 #if defined(__GNUC__)
 #define NAME_INLINE static inline __attribute__((always_inline))
+#define NAME_PREFETCH(address) __builtin_prefetch((const void *)(address))  /* a matrix past the caches is read page by page */
 #elif defined(_MSC_VER)
 #define NAME_INLINE static __forceinline
 #else
 #define NAME_INLINE static inline
+#endif
+#ifndef NAME_PREFETCH
+#define NAME_PREFETCH(address) (void)(address)
 #endif
 
 CODE"""

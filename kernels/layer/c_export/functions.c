@@ -125,6 +125,7 @@ NAME_INLINE real NAME_hard_tanh(real x) { return NAME_minimum(NAME_maximum(x, -1
 NAME_INLINE void NAME_add_columns_ROWS(real *sum, const real *panel, const real *x)
 {
     const real x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+    for (int j = 0; j < 4 * ROWS; j += 64 / (int)sizeof(real)) NAME_PREFETCH((uintptr_t)(panel + j) + 4096);
     for (int j = 0; j < ROWS; j++)
         sum[j] += (panel[j] * x0 + panel[ROWS + j] * x1) + (panel[2 * ROWS + j] * x2 + panel[3 * ROWS + j] * x3);
 }
