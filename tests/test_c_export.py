@@ -65,7 +65,7 @@ def agree(library: ctypes.CDLL, name: str, layer: RNN) -> None:
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory):
-    layers = {name: make_layer(name, 2 if name in cells.names() else 1) for name in EVERY}
+    layers = {name: make_layer(name, 2 if name in SOME else 1) for name in EVERY}
     return layers, compile_all(layers, tmp_path_factory.mktemp("every"))
 
 
@@ -90,7 +90,7 @@ def test_large_inputs(every):
 
 @pytest.mark.parametrize(
     ("compiler", "names"),
-    [("gcc -std=c99 -O2", SOME), ("gcc -std=gnu17 -O3 -march=native", SOME[:2]), ("g++ -std=c++11 -O0 -x c++", (*SOME, "gru"))],
+    [("gcc -std=c99 -O2", SOME), ("gcc -std=gnu17 -O3 -march=native", SOME[:1]), ("g++ -std=c++11 -O0 -x c++", ("gru", *SOME[3:]))],
 )
 def test_compilers(compiler, names, tmp_path):
     layers = {name: make_layer(name, 1) for name in names}
@@ -102,8 +102,8 @@ def test_compilers(compiler, names, tmp_path):
 def test_sizes(tmp_path):
     """Panels of each number of rows, rows and columns that no panel divides, and heads of one unit."""
     sizes = [(1, 1), (2, 3), (7, 33), (64, 64), (65, 20)]
-    layers = {f"{name}_{d}_{h}": make_layer(name, 1, d, h) for name in ("gru_reset_before", "vanilla") for d, h in sizes}
-    layers |= {f"slstm_{h}": make_layer("slstm", 1, 3, h) for h in (4, 36, 68)} | {f"wave_{h}": make_layer("wave", 2, 2, h) for h in (1, 7)}
+    layers = {f"{name}_{d}_{h}": make_layer(name, 1, d, h) for name in ("gru_reset_before",) for d, h in sizes}
+    layers |= {f"slstm_{h}": make_layer("slstm", 1, 3, h) for h in (4, 36)} | {f"wave_{h}": make_layer("wave", 2, 2, h) for h in (1, 7)}
     library = compile_all(layers, tmp_path)
     for name, layer in layers.items():
         agree(library, name, layer)
