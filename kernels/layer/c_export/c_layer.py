@@ -95,7 +95,7 @@ class CLayer:
         self.lines.append(f"{self.dialect.real} {array}[{size}];")
         return array
 
-    def loop(self, width: int, *body: str) -> None:
+    def add_loop(self, width: int, *body: str) -> None:
         """Adds a loop over units j."""
         head = f"for (int j = 0; j < {width}; j++)"
         self.lines += [f"{head} {body[0]}"] if len(body) == 1 else [f"{head} {{", *(f"    {line}" for line in body), "}"]
@@ -104,7 +104,7 @@ class CLayer:
         """Adds a loop that evaluates a function at each unit, and stores its outputs in arrays."""
         arguments = ", ".join([*map(self.read, function.inputs), "out"])
         stores = (f"{array}[j] = out[{k}];" for k, array in enumerate(arrays))
-        self.loop(width, f"{self.dialect.real} out[{len(arrays)}];", f"{self.dialect.name}_{function.name}({arguments});", *stores)
+        self.add_loop(width, f"{self.dialect.real} out[{len(arrays)}];", f"{self.dialect.name}_{function.name}({arguments});", *stores)
 
     def compute_operand(self, operand: Operand, number: int) -> None:
         """Adds the computation of an operand."""
@@ -139,10 +139,10 @@ class CLayer:
         reach = max(map(abs, offsets))
         taps = self.add_constant(f"stencil{number}", weights)
         padded, result = self.declare(f"padded{number}", width + 2 * reach), self.declare(f"stencil{number}", width)
-        self.loop(reach, f"{padded}[j] = {padded}[{width + reach} + j] = 0;")
-        self.loop(width, f"{padded}[{reach} + j] = {self.read(applied.operand)};")
+        self.add_loop(reach, f"{padded}[j] = {padded}[{width + reach} + j] = 0;")
+        self.add_loop(width, f"{padded}[{reach} + j] = {self.read(applied.operand)};")
         terms = (f"{taps}[{k * width} + j] * {padded}[{reach + offset} + j]" for k, offset in enumerate(offsets))
-        self.loop(width, f"{result}[j] = {' + '.join(terms)};")
+        self.add_loop(width, f"{result}[j] = {' + '.join(terms)};")
         self.arrays[applied.result] = result, 0
 
     def update_states(self, program: StepProgram) -> None:
@@ -151,9 +151,9 @@ class CLayer:
         arrays = [self.declare(f"next{k}", self.H) for k in range(len(results))]
         self.evaluate(program.step, self.H, arrays)
         for state, array in zip(results, arrays, strict=True):
-            self.loop(self.H, f"state->{state}_l{self.layer}[j] = {array}[j];")
+            self.add_loop(self.H, f"state->{state}_l{self.layer}[j] = {array}[j];")
         if program.uses_prev:
-            self.loop(self.D, f"state->x_l{self.layer}[j] = x[j];")
+            self.add_loop(self.D, f"state->x_l{self.layer}[j] = x[j];")
         if not program.uses_input:
             self.lines.append("(void)x;")
 
