@@ -18,6 +18,7 @@ from bench.commands.all import run_all
 from bench.commands.bundle import bundle
 from bench.commands.calibrate import calibrate
 from bench.commands.compare import compare
+from bench.commands.export_c import export_c
 from bench.commands.gpu import campaign, tune
 from bench.commands.inspect import doctor, list_cells, show
 from bench.commands.merge import merge
@@ -74,7 +75,7 @@ def app(context: click.Context) -> None:
 
 for command in (
     run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
-    campaign, bundle,
+    campaign, bundle, export_c,
 ):  # fmt: skip
     app.add_command(command)
 

@@ -73,11 +73,13 @@ class Language:
         prefix: the prefix of all names, to keep them apart from the language's own.
         write_number: writes a constant.
         write_function: writes a function from its name, inputs, assignments (target, value) and outputs.
+        function_prefix: the prefix of the functions of a cell ("tanh").
     """
 
     prefix: str
     write_number: Callable[[float], str]
     write_function: Callable[[str, list[str], list[tuple[str, str]], list[str]], str]
+    function_prefix: str = ""
 
 
 def _write_python(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
@@ -123,7 +125,7 @@ def print_source(f: Pointwise, language: Language) -> str:
         if node.value is not None:
             return language.write_number(node.value)
         if node.op == "call":
-            return f"{node.label}({', '.join(map(expression, node.args))})"
+            return f"{language.function_prefix}{node.label}({', '.join(map(expression, node.args))})"
         level = PRECEDENCE[node.op]
         if node.op == "neg":
             result = f"-{expression(node.args[0], level, right=True)}"

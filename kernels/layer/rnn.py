@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +30,7 @@ from kernels.layer import (
     torch_operator,
 )  # fmt: skip
 from kernels.layer.bound_parameters import read_weights
+from kernels.layer.c_export import c_files
 from kernels.layer.inputs import Hidden, batched_input, check_weights, is_traced, previous_input
 from kernels.layer.layer_parameters import LayerParameters
 from kernels.layer.traced_loop import apply as apply_in_trace
@@ -265,6 +267,23 @@ class RNN(LayerParameters):
         if self.backend != "auto" or self.exclude_torch_operator or compiling:
             return False
         return measured_layers.prefers_torch(self.plan, x, states, tensors)
+
+    def export_c(self, folder: str | Path, name: str = "", origin: str = "a layer of this process") -> tuple[Path, ...]:
+        """Writes one time step of the layer, with its weights, as C that needs no library: for a stream, in a program without Python.
+
+        Args:
+            folder: where to write. It is made if it doesn't exist, and files of these names in it are replaced.
+            name: the prefix of the files and of every name in them. Default: the cell's name
+            origin: what the weights are those of, for a comment.
+
+        Returns:
+            The paths of NAME.c, the states and the functions `NAME_reset(state)` and `NAME_step(state, x, y)`; its header NAME.h; and
+            NAME_main.c, an example that reads numbers from stdin. All layers make one step; dropout is left out, as in evaluation.
+
+        Raises:
+            ValueError: the layer is bidirectional, or in another dtype than float32 and float64; or the name can't be one in C.
+        """
+        return c_files.export(self, Path(folder), name, origin)
 
     def extra_repr(self) -> str:
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
