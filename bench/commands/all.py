@@ -1,5 +1,6 @@
 """Implements `python -m bench all`."""
 
+import importlib.util
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,9 @@ from bench.commands.run_options import run_options, shard_option
 from bench.errors import UsageError
 from bench.harness.run import RunOptions, run_experiment
 from bench.harness.settings import DTYPES, MODES, PRECISIONS, Settings
-from bench.harness.suites import FEW, SUITES
+from bench.harness.suites import CPU_SUITES, FEW, SUITES
 from bench.records import Mode
-from bench.records.backend_table import LOW, NAMES, find_backend, list_defaults
+from bench.records.backend_table import LOW, NAMES, Backend, find_backend, list_defaults
 from bench.render.output_format import OutputFormat
 
 RANGES = ": 64,128, or 64..1024 by doubling, or 64..256:64 in steps."
@@ -82,8 +83,9 @@ def run_all(
     """Measure throughput, memory, parameters and gradient norms of cells over sequence lengths. Write records and a report."""
     from bench.harness.device import resolve_device
 
-    kind = resolve_device(device or "")
-    if suite and dry_run and not device and not quick:
+    on_cpu = suite in CPU_SUITES
+    kind = resolve_device(device or "cpu" * on_cpu)
+    if suite and dry_run and not (device or quick or on_cpu):
         kind = "cuda"  # listed anywhere as a GPU would measure it
     gpu = kind == "cuda"
     from bench.commands.cell_arguments import check_sizes, parse_cells
@@ -110,9 +112,10 @@ def run_all(
         given = [flag for flag, value in sized.items() if value]
         if given:
             raise UsageError(f"--suite {suite} has sizes and modes of its own: leave out {' '.join(given)}")
-        if not (gpu or quick):
+        if not (gpu or quick or on_cpu):
             raise UsageError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
-        settings = Settings(seq_lens=(), batch=(), hidden=(), input=0, dtype=dtype or ("" if gpu else "float32"), suite=suite, **known)
+        chosen_dtype = dtype or ("" if gpu or on_cpu else "float32")
+        settings = Settings(seq_lens=(), batch=(), hidden=(), input=0, dtype=chosen_dtype, suite=suite, **known)
     else:
         settings = Settings(
             seq_lens=seq_lens or ((4, 8) if quick else (128, 512, 2048) if gpu else (16, 64, 256)),
@@ -129,7 +132,7 @@ def run_all(
     if settings.precision == "tf32" and not gpu:
         raise UsageError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
     if suite and quick:
-        click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu else f', in {settings.dtype} on a CPU'}", err=True)
+        click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu or on_cpu else f', in {settings.dtype} on a CPU'}", err=True)
     if dry_run:
         from bench.commands.dry_run import print_cases
 
@@ -161,4 +164,9 @@ def default_backends(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str
     }  # fmt: skip
     names = list_defaults("cuda" if kind == "cuda" else "cpu")
     rows = {name: find_backend(name) for name in names if not name.endswith(LOW) or suite in ("", "headline")}
-    return tuple(name for name, row in rows.items() if has[row.cells] and not (suite and row.slow))
+    return tuple(name for name, row in rows.items() if has[row.cells] and not (suite and row.slow) and not is_missing(row))
+
+
+def is_missing(row: Backend) -> bool:
+    """Returns whether a peer in a process of its own lacks its package: a run that names no backends leaves it out."""
+    return bool(row.package) and importlib.util.find_spec(row.package) is None

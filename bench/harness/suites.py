@@ -5,6 +5,8 @@
   servers and of devices. DeepBench excludes the input projection; here it has a row of its own, as torch.nn always computes it.
 - `crossover`: sizes on both sides of each size at which cuDNN changes its algorithm (`bench.measure.cudnn_algorithm`).
 - `scans`: cells without a product in their loop, at the sizes that scan packages publish.
+- `latency`: one step or 16 of one sequence or four on a CPU, as a stream of audio needs them: medians and 99th percentiles.
+- `cpu`: sizes from one step of one sequence to long training sequences on a CPU, beside the peers that are installed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -138,12 +140,44 @@ def scan_shapes() -> Iterator[Shape]:
                 yield Shape(cell, T, B, H, H, dtype)
 
 
+STREAMED = ("lstm", "gru", "minimal")
+
+
+def latency_shapes() -> Iterator[Shape]:
+    """Yields one step of one sequence first."""
+    for T in (1, 16):
+        for B in (1, 4):
+            for H in (256, 64, 1024, 16):
+                for cell in STREAMED:
+                    yield Shape(cell, T, B, H, H, "float32", ("inference",))
+
+
+LARGEST = 2.2e10
+"""The flops of an LSTM's forward pass above which a size is left out of `cpu`: its float64 reference and training take tens of seconds."""
+
+
+def cpu_shapes() -> Iterator[Shape]:
+    """Yields all sizes of one H before the next, in float32 before bfloat16."""
+    for dtype in ("float32", "bfloat16"):
+        for H in (256, 1024, 64):
+            for T in (16, 128, 1, 1024):
+                for B in (1, 32, 8, 128):
+                    if 16 * T * B * H * H <= LARGEST:
+                        yield from (Shape(cell, T, B, H, H, dtype) for cell in STREAMED)
+
+
 SUITES: dict[str, tuple[Shape, ...]] = {
     "headline": tuple(headline_shapes()),
     "deepbench": (*expand_sizes(TRAINING, "training"), *expand_sizes(SERVER, "inference"), *expand_sizes(DEVICE, "inference")),
     "crossover": tuple(crossover_shapes()),
     "scans": tuple(scan_shapes()),
+    "latency": tuple(latency_shapes()),
+    "cpu": tuple(cpu_shapes()),
 }
+CPU_SUITES = ("latency", "cpu")
+"""The suites that a CPU measures. The others need a GPU."""
+TAIL_SUITES = ("latency",)
+"""The suites that take enough calls for a 99th percentile."""
 
 FEW = 3
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.measure.backends import Workload
 from bench.measure.clock import Contestant
 from bench.measure.problem import Answer, Problem
+from bench.measure.workload import Workload
 from bench.records import Mode
 
 Array = Any

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from bench.measure import kinks
-from bench.measure.backends import Workload
 from bench.measure.problem import Answer, Problem
+from bench.measure.workload import Workload
 from bench.records import Errors
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.plan import plan
@@ -56,9 +56,8 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
         The errors, and the reason why the answer is wrong, or "".
     """
     reference = problem.answer
-    for now, then in zip(answer.outputs, reference.outputs, strict=True):
-        if (now.shape, now.dtype) != (then.shape, problem.dtype):
-            return Errors(output=math.inf), f"an output is {describe_tensor(now)}, not {describe_tensor(then.to(problem.dtype))}"
+    if wrong := check_shapes(problem, answer):
+        return Errors(output=math.inf), wrong
     errors, slack = list_errors(answer, reference), dict[str, float]()
     if max(errors.values()) > allowed and has_kink(problem):
         followed = kinks.follow_branches(problem, answer)
@@ -82,6 +81,21 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
     if not errors[worst] <= allowed:
         return found, f"the gradient of {worst} is off by {errors[worst]:.1e} of the largest, allowed is {allowed:.0e}"
     return found, check_scale(problem, answer, reference) if allowed > SCALE else ""
+
+
+def compare_outputs(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
+    """Compares the outputs alone with the float64 reference, for a backend without gradients. As `compare_answer`."""
+    if wrong := check_shapes(problem, answer):
+        return Errors(output=math.inf), wrong
+    off = max(compute_error(a, r) for a, r in zip(answer.outputs, problem.answer.outputs, strict=True))
+    return Errors(output=off), "" if off <= allowed else f"outputs are off by {off:.1e} of the largest, allowed is {allowed:.0e}"
+
+
+def check_shapes(problem: Problem, answer: Answer) -> str:
+    """Returns which output has another shape or dtype than the reference, or ""."""
+    pairs = zip(answer.outputs, (then.to(problem.dtype) for then in problem.answer.outputs), strict=True)
+    wrong = [(now, then) for now, then in pairs if (now.shape, now.dtype) != (then.shape, then.dtype)]
+    return f"an output is {describe_tensor(wrong[0][0])}, not {describe_tensor(wrong[0][1])}" if wrong else ""
 
 
 def list_errors(answer: Answer, reference: Answer) -> dict[str, float]:

@@ -5,22 +5,21 @@ JAX chooses the number of its threads itself. Compiled code is kept in the user'
 """
 
 import operator
-from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.measure.backends import Workload
 from bench.measure.cell_graph import CellGraph, Group
 from bench.measure.foreign_workload import ForeignCalls, ForeignWorkload
 from bench.measure.problem import Problem
+from bench.measure.workload import Workload
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan, plan
 from kernels.schedules.cpu.library import cache_folder
 
-ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg}
+ARITHMETIC: dict[str, Any] = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": operator.truediv, "neg": operator.neg}
 LEARNED = {"b", "p", "s"}
 
 
@@ -49,7 +48,7 @@ def build_jax(problem: Problem) -> Workload:
         return pull((dy, d_final))
 
     def train(x: Any, states: Any, weights: Any, dy: Any) -> Any:
-        y, pull = jax.vjp(lambda x, weights: function(x, states, weights)[0], x, weights)
+        _, pull = jax.vjp(lambda x, weights: function(x, states, weights)[0], x, weights)
         return pull(dy)
 
     run_compiled, train_compiled, vjp_compiled = jax.jit(function), jax.jit(train), jax.jit(vjp)

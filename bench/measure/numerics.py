@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.measure.backends import Workload
+from bench.measure.workload import Workload
 from bench.records import Case, Numerics
 from bench.records.backend_table import TABLE, find_backend
 from cells import load
