@@ -250,9 +250,7 @@ class Runner:
             work = build_workload(case.backend, given, case.input_product)
             answer = work.answer()
             seconds, allowed = time.perf_counter() - begin, find_tolerance(case.dtype, case.precision)
-            compare = gate.compare_answer if "training" in find_backend(case.backend).modes else gate.compare_outputs
-            errors, wrong = compare(given, answer, allowed)
-            wrong = wrong or gate.check_inference(given, work.infer(), allowed) or gate.check_inputs_unchanged(given, work)
+            errors, wrong = gate.check_workload(given, work, answer, allowed, "training" in find_backend(case.backend).modes)
             if wrong:
                 return self.case_record(case, "incorrect", wrong, errors=errors)
             shown = case.input_product and not (case.matched_params_of or case.aa_repeat or find_backend(case.backend).apart)
@@ -282,9 +280,8 @@ class Runner:
         self.emit(
             self.case_record(
                 entry.case, status, reason, entry.errors, samples=taken.seconds, rounds=taken.rounds, stopped=taken.stopped,
-                builds=[self.build] * len(taken.seconds), host=taken.host, readings=taken.readings,
-                memory=entry.memory, build_seconds=entry.build_seconds,
-                numerics=numerics.describe_numerics(entry.case, entry.work), **extras,
+                builds=[self.build] * len(taken.seconds), host=taken.host, readings=taken.readings, memory=entry.memory,
+                build_seconds=entry.build_seconds, numerics=numerics.describe_numerics(entry.case, entry.work), **extras,
             )
         )  # fmt: skip
 

@@ -44,6 +44,23 @@ STEPS = 64
 all steps of all cases would not fit on a GPU."""
 
 
+def check_workload(problem: Problem, work: Workload, answer: Answer, allowed: float, gradients: bool) -> tuple[Errors, str]:
+    """Compares an answer with the float64 reference, checks a call without gradients, and whether the inputs are unchanged.
+
+    Args:
+        problem: The problem, which has the reference.
+        work: The workload.
+        answer: Its answer.
+        allowed: The largest allowed error.
+        gradients: Whether the backend has gradients.
+
+    Returns:
+        The errors, and the reason why the workload is wrong, or "".
+    """
+    errors, wrong = (compare_answer if gradients else compare_outputs)(problem, answer, allowed)
+    return errors, wrong or check_inference(problem, work.infer(), allowed) or check_inputs_unchanged(problem, work)
+
+
 def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
     """Compares an answer with the float64 reference.
 

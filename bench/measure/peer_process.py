@@ -108,15 +108,12 @@ class RemoteWorkload(Workload):
             raise Unsupported(f"{package} is not installed: pip install {package}, or make cpu-peers for all such peers")
         if problem.device.type != "cpu":
             raise Unsupported("runs on a CPU")
-        super().__init__(problem, self.run_forward, [problem.x.clone()], [], lambda gradients: {})
+        super().__init__(problem, refuse_forward, [problem.x.clone()], [], lambda gradients: {})
         self.peer = find_process(backend)
         self.number = self.peer.count = self.peer.count + 1
         size = problem.T, problem.B, problem.D, problem.H, str(problem.dtype).removeprefix("torch."), problem.device.type, problem.seed
         self.peer.ask(self.number, "build", problem.name, *size)
         weakref.finalize(self, self.peer.drop, self.number)
-
-    def run_forward(self, *_: object) -> Result:
-        raise NotImplementedError("the outputs of a peer are those of `infer` and `answer`")
 
     def infer(self) -> Tensor:
         return self.peer.ask(self.number, "infer")
@@ -133,6 +130,10 @@ class RemoteWorkload(Workload):
 
     def make_contestant(self, mode: Mode) -> Contestant:
         return RemoteContestant(self, mode)
+
+
+def refuse_forward(*_: object) -> Result:
+    raise NotImplementedError("the outputs of a peer are those of `infer` and `answer`")
 
 
 class RemoteContestant(Contestant):
