@@ -127,6 +127,10 @@ def run_all(
             modes=tuple(mode for mode in MODES if mode in modes) if modes else MODES if gpu else MODES[:2],
             **known,
         )
+        lacking = [name for name in settings.backends if not {*settings.modes} & {*find_backend(name).modes}]
+        if lacking:
+            has = ",".join(find_backend(lacking[0]).modes)
+            raise UsageError(f"{lacking[0]} has no such pass: --modes {has}, or leave it out of --backends")
         for H in settings.hidden:
             check_sizes(settings.cells, settings.input or H, H)
     if settings.precision == "tf32" and not gpu:
