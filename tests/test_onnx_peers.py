@@ -3,10 +3,10 @@
 import pytest
 
 import cells
-from bench.measure.backends import Unsupported
+from bench.measure.backends import Unsupported, build_workload
 from bench.measure.gate import compare_outputs
 from bench.measure.onnx_peers import build_onnxruntime, build_openvino
-from bench.measure.problem import Problem, make_problem
+from bench.measure.problem import Answer, Problem, make_problem
 from kernels.derive.plan import plan
 
 BUILD = {"onnxruntime": build_onnxruntime, "openvino": build_openvino}
@@ -58,3 +58,13 @@ def test_what_has_no_model():
         build_onnxruntime(given("wave"))
     with pytest.raises(Unsupported, match="takes float32"):
         build_onnxruntime(given("lstm", "bfloat16"))
+
+
+def test_outputs_alone():
+    """Of a backend without gradients. What is wrong is said as with gradients."""
+    p = given("lstm")
+    right = build_workload("eager", p).answer()
+    y, *final = right.outputs
+    assert compare_outputs(p, Answer(right.outputs, {}), 1e-5)[1] == ""
+    assert "outputs are off by" in compare_outputs(p, Answer([y, *(1.1 * f for f in final)], {}), 1e-5)[1]
+    assert "of float64" in compare_outputs(p, Answer([y.double(), *final], {}), 1e-5)[1]
