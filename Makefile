@@ -7,10 +7,11 @@ BIN := .venv/bin
 # Runs and tests start many processes: without kept bytecode each would compile every module of the project again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup bench test test-full check faults test-oldest soak gates verdicts lint peers gpu rehearsal
+.PHONY: setup bench test test-full check faults test-oldest soak gates verdicts lint peers cpu-peers gpu rehearsal
 .NOTPARALLEL:
 setup: .venv/.installed
 peers: .venv/.installed-peers
+cpu-peers: .venv/.installed-cpu-peers
 
 # What a run needs. Tests, linters and the libraries that a run compares with are installed by the targets that use them.
 .venv/.installed: pyproject.toml constraints.txt

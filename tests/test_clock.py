@@ -5,7 +5,7 @@ import torch
 
 from bench.analysis.median_ci import FEWEST
 from bench.measure import clock
-from bench.measure.clock import LEAN, RULES, THOROUGH, Contestant, Interrupted, Rule, Samples, interleave, time_calls
+from bench.measure.clock import LEAN, RULES, SHORT, THOROUGH, Contestant, Interrupted, Rule, Samples, choose_rule, interleave, time_calls
 
 CPU = torch.device("cpu")
 
@@ -99,3 +99,33 @@ def test_what_makes_a_call_ready_is_not_timed(fake):
     taken, *_ = race({"late": Contestant(fake(0.1), lambda: made.append(fake(5.0)()))}, Rule(3, 3, 9.0))
     assert taken["late"].seconds == pytest.approx([0.1] * 3) and len(made) == 3
     assert time_calls(Contestant(fake(0.1), fake(5.0)), CPU, 4, fake(7.0)) == pytest.approx([0.1] * 4)
+
+
+def test_a_burst_is_warmed_up_and_has_a_round_for_each_call():
+    calls: list[int] = []
+    taken = interleave({"a": Contestant(lambda: calls.append(1))}, Rule(fewest=6, most=6, burst=3), 0, CPU, lambda key: None, raise_error)
+    assert taken["a"].rounds == [*range(6)] and len(calls) == 2 * (1 + 3)
+
+
+def test_beside_a_process_of_its_own_short_calls_are_warmed_up():
+    """And long ones only once, since it isn't known yet that they are long."""
+
+    class Elsewhere(Contestant):
+        elsewhere = True
+
+    for other, seconds, extra in ((Contestant, 0.0, 0), (Elsewhere, 0.0, 4), (Elsewhere, SHORT, 1)):
+        calls: list[int] = []
+        contestants = {"a": Contestant(lambda calls=calls: calls.append(1)), "b": other(tuple)}
+        timer = lambda call, device, seconds=seconds: (call(), (seconds, seconds))[1]  # noqa: E731
+        interleave(contestants, Rule(fewest=4, most=4), 0, CPU, lambda key: None, raise_error, timer)
+        assert len(calls) == 4 + extra
+
+
+def test_a_tail_needs_many_calls():
+    rule = choose_rule(CPU, tail=True)
+    assert rule.fewest == 100 and rule.burst > 1 and choose_rule(CPU, quick=True, tail=True).builds < rule.builds
+    assert choose_rule(torch.device("cuda"), tail=True) == RULES["cuda"] and choose_rule(CPU, samples=5, tail=True).burst == 5
+
+
+def raise_error(key: str, error: Exception) -> None:
+    raise error

@@ -87,6 +87,7 @@ def test_a_dtype_and_cells_narrow_a_suite():
             ["--suite", "deepbench", "--quick", "--batch", "3", "--hidden", "4"],
             "modes of its own: leave out --batch --hidden",
         ),
+        (["--backends", "onnxruntime", "--modes", "training"], "onnxruntime has no such pass: --modes inference"),
         (["--budget", "8"], "for example --budget 90s, 8m or 1h"),
         (["--budget", "0m"], "takes a time with its unit"),
         (["--resume"], "name its folder with --out"),
@@ -100,6 +101,15 @@ def test_bad_input_is_one_line_and_exit_2(bench, arguments, says):
 def test_a_dry_run_lists_what_a_gpu_would_measure(bench):
     code, out, _ = bench("all", "--suite", "crossover", "--dry-run")
     assert code == 0 and "275 cases, none measured" in out and "persistent" in out
+
+
+@pytest.mark.parametrize("name", suites.CPU_SUITES)
+def test_a_suite_of_a_cpu(bench, name):
+    """Runs on one without --quick, in its own dtypes; what runs inference alone has no training."""
+    code, out, _ = bench("all", "--suite", name, "--backends", "vendor,onnxruntime", "--dry-run")
+    assert code == 0 and ("bfloat16" in out) == (name == "cpu")
+    assert not [line for line in out.splitlines() if "onnxruntime" in line and "training" in line]
+    assert {(shape.T, shape.B) for shape in SUITES["latency"]} == {(1, 1), (1, 4), (16, 1), (16, 4)}
 
 
 def test_scans_run_their_own_cells_beside_every_peer(bench):

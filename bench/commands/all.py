@@ -1,5 +1,6 @@
 """Implements `python -m bench all`."""
 
+import importlib.util
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,9 @@ from bench.commands.run_options import run_options, shard_option
 from bench.errors import UsageError
 from bench.harness.run import RunOptions, run_experiment
 from bench.harness.settings import DTYPES, MODES, PRECISIONS, Settings
-from bench.harness.suites import FEW, SUITES
+from bench.harness.suites import CPU_SUITES, FEW, SUITES
 from bench.records import Mode
-from bench.records.backend_table import LOW, NAMES, find_backend, list_defaults
+from bench.records.backend_table import LOW, NAMES, Backend, find_backend, list_defaults
 from bench.render.output_format import OutputFormat
 
 RANGES = ": 64,128, or 64..1024 by doubling, or 64..256:64 in steps."
@@ -30,7 +31,8 @@ projection precomputed, are measured: at all T they would take half of its time.
     type=BACKENDS,
     metavar="A,B",
     help=f"Any of {', '.join(NAMES)}, or your own as FILE.py:NAME. [all that can run; of -low only persistent-low, on a GPU; eager and "
-    f"torchrecurrent, which step in Python, and loops without the input projection, up to T={SLOW_UP_TO} on a CPU]",
+    f"torchrecurrent, which step in Python, and loops without the input projection, up to T={SLOW_UP_TO} on a CPU; libraries in processes "
+    "of their own in the suites cpu and latency]",
 )
 @list_option(
     "--seq-lens",
@@ -82,8 +84,9 @@ def run_all(
     """Measure throughput, memory, parameters and gradient norms of cells over sequence lengths. Write records and a report."""
     from bench.harness.device import resolve_device
 
-    kind = resolve_device(device or "")
-    if suite and dry_run and not device and not quick:
+    on_cpu = suite in CPU_SUITES
+    kind = resolve_device(device or "cpu" * on_cpu)
+    if suite and dry_run and not (device or quick or on_cpu):
         kind = "cuda"  # listed anywhere as a GPU would measure it
     gpu = kind == "cuda"
     from bench.commands.cell_arguments import check_sizes, parse_cells
@@ -110,9 +113,10 @@ def run_all(
         given = [flag for flag, value in sized.items() if value]
         if given:
             raise UsageError(f"--suite {suite} has sizes and modes of its own: leave out {' '.join(given)}")
-        if not (gpu or quick):
+        if not (gpu or quick or on_cpu):
             raise UsageError(f"--suite {suite} needs a GPU: on a CPU, --quick tries its {FEW} smallest shapes")
-        settings = Settings(seq_lens=(), batch=(), hidden=(), input=0, dtype=dtype or ("" if gpu else "float32"), suite=suite, **known)
+        chosen_dtype = dtype or ("" if gpu or on_cpu else "float32")
+        settings = Settings(seq_lens=(), batch=(), hidden=(), input=0, dtype=chosen_dtype, suite=suite, **known)
     else:
         settings = Settings(
             seq_lens=seq_lens or ((4, 8) if quick else (128, 512, 2048) if gpu else (16, 64, 256)),
@@ -124,12 +128,16 @@ def run_all(
             modes=tuple(mode for mode in MODES if mode in modes) if modes else MODES if gpu else MODES[:2],
             **known,
         )
+        lacking = [name for name in settings.backends if not {*settings.modes} & {*find_backend(name).modes}]
+        if lacking:
+            has = ",".join(find_backend(lacking[0]).modes)
+            raise UsageError(f"{lacking[0]} has no such pass: --modes {has}, or leave it out of --backends")
         for H in settings.hidden:
             check_sizes(settings.cells, settings.input or H, H)
     if settings.precision == "tf32" and not gpu:
         raise UsageError("--precision tf32 needs a GPU: a CPU computes float32 products in ieee")
     if suite and quick:
-        click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu else f', in {settings.dtype} on a CPU'}", err=True)
+        click.echo(f"--quick: the {FEW} smallest shapes of {suite}{'' if gpu or on_cpu else f', in {settings.dtype} on a CPU'}", err=True)
     if dry_run:
         from bench.commands.dry_run import print_cases
 
@@ -161,4 +169,10 @@ def default_backends(kind: str, suite: str, cells: tuple[str, ...]) -> tuple[str
     }  # fmt: skip
     names = list_defaults("cuda" if kind == "cuda" else "cpu")
     rows = {name: find_backend(name) for name in names if not name.endswith(LOW) or suite in ("", "headline")}
-    return tuple(name for name, row in rows.items() if has[row.cells] and not (suite and row.slow))
+    apart = {name for name, row in rows.items() if row.apart and not (suite in CPU_SUITES and is_installed(row))}
+    return tuple(name for name, row in rows.items() if has[row.cells] and name not in apart and not (suite and row.slow))
+
+
+def is_installed(row: Backend) -> bool:
+    """Returns whether the package of a peer that runs in a process of its own is installed."""
+    return not row.package or importlib.util.find_spec(row.package) is not None

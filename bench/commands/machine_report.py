@@ -10,7 +10,7 @@ from rich.table import Table
 from bench.measure.cpu_state import read_cpu_state
 from bench.measure.environment import count_memory, find_compiler_version, find_driver_version, find_processor, find_version
 from bench.measure.scan_peers import SCANS
-from bench.records.backend_table import translate_name
+from bench.records.backend_table import ROWS, translate_name
 from bench.render.terminal import open_console
 from kernels.derive.plan import plan
 from kernels.layer.select import SCHEDULES
@@ -51,6 +51,8 @@ def list_parts(gpu: bool) -> Iterator[tuple[str, str, str]]:
     yield "torchrecurrent", find_version("torchrecurrent"), "optional peer: pip install torchrecurrent"
     for package in sorted({scan.package for scan in SCANS.values() if scan.package}):
         yield package, find_version(package), f"optional peer of scan on a GPU: pip install {package}"
+    for package in (row.package for row in ROWS if row.package):
+        yield package, find_version(package), "optional peer on a CPU: pip install '.[cpu-peers]', or make cpu-peers"
     yield "pytest-benchmark", "installed" if importlib.util.find_spec("pytest_benchmark") else "", "pip install pytest-benchmark"
 
 

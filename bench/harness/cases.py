@@ -77,6 +77,7 @@ def list_group_cases(settings: Settings, members: Sequence[Shape]) -> list[Case]
         for shape in members
         for backend in settings.backends
         if is_planned(settings, shape.cell, backend, input_product)
+        and mode in find_backend(backend).modes
         and not (0 < settings.slow_up_to < shape.T and (find_backend(backend).slow or not input_product))
     ]
     if "vendor" in settings.backends and "gru" in cells.names():

@@ -6,11 +6,12 @@ from typing import Any
 import torch
 
 from bench.harness.settings import Settings
-from bench.measure.backends import Workload
 from bench.measure.cache_flush import Flush
 from bench.measure.clock import Contestant, time_calls
 from bench.measure.energy import measure_energy
 from bench.measure.launches import NoGraph, capture_graph, count_launches
+from bench.measure.peer_process import RemoteWorkload
+from bench.measure.workload import Workload
 from bench.records import Mode
 
 SAMPLES = 5
@@ -25,7 +26,7 @@ make_flush = cache(Flush)
 def measure_extras(work: Workload, mode: Mode, settings: Settings, device: torch.device) -> dict[str, Any]:
     """Returns fields of a record: times with cold caches and energy if asked for; on a GPU also the time as one graph, and the launches."""
     call, found = work.infer if mode == "inference" else work.train, dict[str, Any]()
-    if settings.lean:
+    if settings.lean or isinstance(work, RemoteWorkload):  # what runs in another process isn't measured from here
         return found
     if settings.thorough:
         found["cold"] = time_calls(work.make_contestant(mode), device, SAMPLES, make_flush(device))

@@ -8,8 +8,8 @@ from functools import partial
 
 from torch import Tensor
 
-from bench.measure.backends import Result, Workload, wrap
 from bench.measure.problem import Problem
+from bench.measure.workload import Result, Workload, wrap
 
 PREFIX = "slowed_"
 

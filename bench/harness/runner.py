@@ -14,14 +14,16 @@ from bench.harness.jobs import case_label, check_key
 from bench.harness.outcome import make_case_record
 from bench.harness.settings import Settings
 from bench.harness.work_unit import PREVIEWS, Checked, WorkUnit
-from bench.measure import clock, cudnn_algorithm, environment, gate, memory, numerics, torch_flags
-from bench.measure.backends import Unsupported, Workload, build_workload
+from bench.measure import cudnn_algorithm, environment, gate, memory, numerics, torch_flags
+from bench.measure.backends import build_workload
 from bench.measure.clock import Interrupted, Samples, interleave
 from bench.measure.failure import describe_error, is_gpu_lost, is_out_of_memory
 from bench.measure.fingerprint import explain_difference, take_fingerprint
 from bench.measure.problem import Answer, Problem, make_problem
 from bench.measure.stopwatch import Stopwatch
+from bench.measure.workload import Unsupported, Workload
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
+from bench.records.backend_table import find_backend
 from bench.records.tolerance import find_tolerance
 from bench.studies.signals import gradient_norms
 from cells import load
@@ -67,7 +69,7 @@ class Runner:
     def __init__(self, settings: Settings, emit: Emit, tell: Tell):
         self.settings, self.emit, self.tell = settings, emit, tell
         self.device = torch.device(settings.device)
-        self.rule = clock.choose_rule(self.device, settings.quick, settings.lean, settings.thorough, settings.samples)
+        self.rule = settings.rule
         self.watch = Stopwatch()
         self.build = 0
         self.at: OnCase = lambda case, checking: None
@@ -248,11 +250,10 @@ class Runner:
             work = build_workload(case.backend, given, case.input_product)
             answer = work.answer()
             seconds, allowed = time.perf_counter() - begin, find_tolerance(case.dtype, case.precision)
-            errors, wrong = gate.compare_answer(given, answer, allowed)
-            wrong = wrong or gate.check_inference(given, work.infer(), allowed) or gate.check_inputs_unchanged(given, work)
+            errors, wrong = gate.check_workload(given, work, answer, allowed, "training" in find_backend(case.backend).modes)
             if wrong:
                 return self.case_record(case, "incorrect", wrong, errors=errors)
-            shown = case.input_product and not case.matched_params_of and not case.aa_repeat
+            shown = case.input_product and not (case.matched_params_of or case.aa_repeat or find_backend(case.backend).apart)
             with self.watch.time_activity("memory"):
                 held = memory.measure_memory(work) if shown else None
             return CheckedCase(case, work, errors, seconds, held, gate.sample_answer(answer))
@@ -275,15 +276,14 @@ class Runner:
         return self.case_record(case, "oom" if is_out_of_memory(error) else "failed", describe_error(error))
 
     def emit_record(self, entry: CheckedCase, status: Status, reason: str = "", samples: Samples | None = None, **extras: Any) -> None:
-        taken = vars(samples or Samples())
-        sampled: dict[str, Any] = {"samples": taken["seconds"], "builds": [self.build] * len(taken["seconds"])}
-        sampled |= {name: taken[name] for name in ("rounds", "stopped", "host", "readings")}
+        taken = {("samples" if name == "seconds" else name): value for name, value in vars(samples or Samples()).items()}
+        sampled: dict[str, Any] = {**taken, "builds": [self.build] * len(taken["samples"])}
         if self.build:  # all else is in the record of the first build
             self.emit(CaseRecord(case=entry.case, status=status, parameters=0, flops=0, **sampled))
             return
         known = {"memory": entry.memory, "build_seconds": entry.build_seconds, **sampled, **extras}
-        numbers = numerics.describe_numerics(entry.case, entry.work)
-        self.emit(self.case_record(entry.case, status, reason, entry.errors, numerics=numbers, **known))
+        known["numerics"] = numerics.describe_numerics(entry.case, entry.work)
+        self.emit(self.case_record(entry.case, status, reason, entry.errors, **known))
 
     def case_record(self, case: Case, status: Status, reason: str, errors: Errors | None = None, **measured: Any) -> CaseRecord:
         return make_case_record(case, status, reason, errors=errors, algorithm=self.expected_algorithm(case), **measured)

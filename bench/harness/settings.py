@@ -1,9 +1,13 @@
 """Defines the settings of `bench all` and their valid values."""
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
+from bench.harness.suites import TAIL_SUITES
 from bench.records import Mode
+
+if TYPE_CHECKING:
+    from bench.measure.clock import Rule
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 PRECISIONS = ("ieee", "tf32")
@@ -56,3 +60,13 @@ class Settings:
     samples: int = 0
     against: str = ""
     slow_up_to: int = 0
+
+    @property
+    def rule(self) -> "Rule":
+        """Returns how often cases are built, and how many calls of a build are timed."""
+        import torch  # takes seconds, which the command line doesn't need to be read
+
+        from bench.measure.clock import choose_rule
+
+        tail = self.suite in TAIL_SUITES
+        return choose_rule(torch.device(self.device), self.quick, self.lean, self.thorough, self.samples, tail)

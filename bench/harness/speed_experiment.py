@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Self
 
-import torch
-
 from bench.harness.experiment import Experiment, OpenRun
 from bench.harness.jobs import list_work_units
 from bench.harness.progress import show_progress
@@ -18,7 +16,6 @@ from bench.harness.settings import Settings
 from bench.harness.supervisor import Supervisor
 from bench.harness.work_unit import WorkUnit
 from bench.harness.worker import Worker
-from bench.measure.clock import choose_rule
 from bench.measure.problem import DTYPES
 from bench.records import Environment, Plan
 from cells import load
@@ -64,9 +61,7 @@ class SpeedExperiment(Experiment):
             cases = {case for unit in self.units if unit.kind in ("check", "timing group") for case in unit.cases}
             self.plan = Plan(unit="case", count=len(cases))
             tell = context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))
-            given = self.run_settings
-            rule = choose_rule(torch.device(given.device), given.quick, given.lean, given.thorough, given.samples)
-            self.supervisor = Supervisor(worker, tell, rule.builds)
+            self.supervisor = Supervisor(worker, tell, self.run_settings.rule.builds)
             self.context = context.pop_all()
         return self
 

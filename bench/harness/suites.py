@@ -5,10 +5,13 @@
   servers and of devices. DeepBench excludes the input projection; here it has a row of its own, as torch.nn always computes it.
 - `crossover`: sizes on both sides of each size at which cuDNN changes its algorithm (`bench.measure.cudnn_algorithm`).
 - `scans`: cells without a product in their loop, at the sizes that scan packages publish.
+- `latency`: one step or 16 of one sequence or four on a CPU, as a stream of audio needs them: medians and 99th percentiles.
+- `cpu`: sizes from one step of one sequence to long training sequences on a CPU, beside the peers that are installed.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from bench.records import Mode
 
@@ -138,12 +141,43 @@ def scan_shapes() -> Iterator[Shape]:
                 yield Shape(cell, T, B, H, H, dtype)
 
 
+STREAMED = ("lstm", "gru", "minimal")
+
+
+def latency_shapes() -> Iterator[Shape]:
+    """Yields one step of one sequence first."""
+    for T in (1, 16):
+        for B in (1, 4):
+            for H in (256, 64, 1024, 16):
+                for cell in STREAMED:
+                    yield Shape(cell, T, B, H, H, "float32", ("inference",))
+
+
+LARGEST = 2.2e10
+"""The flops of an LSTM's forward pass above which a size is left out of `cpu`: its float64 reference and training take tens of seconds."""
+
+
+def cpu_shapes() -> Iterator[Shape]:
+    """Yields every second size of a grid, as on a chessboard, all of one H before the next; bfloat16 at every second B of them."""
+    sizes = product(enumerate((256, 1024, 64)), enumerate((1, 16, 128, 1024)), enumerate((1, 8, 32, 128)))
+    for (h, H), (t, T), (b, B) in sizes:
+        if (h + t + b) % 2 == 0 and 16 * T * B * H * H <= LARGEST:
+            for dtype in ("float32", "bfloat16") if B in (1, 32) else ("float32",):
+                yield from (Shape(cell, T, B, H, H, dtype) for cell in STREAMED)
+
+
 SUITES: dict[str, tuple[Shape, ...]] = {
     "headline": tuple(headline_shapes()),
     "deepbench": (*expand_sizes(TRAINING, "training"), *expand_sizes(SERVER, "inference"), *expand_sizes(DEVICE, "inference")),
     "crossover": tuple(crossover_shapes()),
     "scans": tuple(scan_shapes()),
+    "latency": tuple(latency_shapes()),
+    "cpu": tuple(cpu_shapes()),
 }
+CPU_SUITES = ("latency", "cpu")
+"""The suites that a CPU measures. The others need a GPU."""
+TAIL_SUITES = ("latency",)
+"""The suites that take enough calls for a 99th percentile."""
 
 FEW = 3
 

@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -13,88 +13,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.measure import conv2d_loop, eager_loop, linear_recurrence
-from bench.measure.clock import Contestant
-from bench.measure.problem import Answer, Problem
+from bench.measure.peer_process import PEER_BUILDERS, RemoteWorkload
+from bench.measure.problem import Problem
 from bench.measure.scan_peers import SCANS
 from bench.measure.torchrecurrent_cells import PEERS
-from bench.records import Mode
+from bench.measure.workload import Result, Unsupported, Workload, copy_weights, requires_grad_copy, wrap
 from kernels import RNN
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
 from kernels.layer.autograd import Recurrence
 from kernels.layer.input_products import recurrence_operands
 from kernels.layer.select import SCHEDULES
-
-Result = tuple[Tensor, tuple[Tensor, ...]]
-"""y (T, B, H) and the final states (B, H)."""
-Forward = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
-
-
-class Unsupported(Exception):
-    """A backend can't run a case. The message is the reason."""
-
-
-@dataclass
-class Workload:
-    """A case that is ready to run.
-
-    Attributes:
-        forward: Computes y and the final states from inputs and states.
-        inputs: x, or the precomputed rows that the loop reads.
-        learned: The trainable tensors.
-        name_gradients: Maps gradients of `learned` to the cell's names.
-        check: Computes the answer, if the rows are precomputed and x is not among the inputs.
-    """
-
-    problem: Problem
-    forward: Callable[[list[Tensor], list[Tensor]], Result]
-    inputs: list[Tensor]
-    learned: list[Tensor]
-    name_gradients: Callable[[list[Tensor]], dict[str, Tensor]]
-    check: Callable[[], Answer] | None = None
-
-    def __post_init__(self) -> None:
-        self.states = [s.clone() for s in self.problem.states]  # its own: no backend can spoil another's
-        self.dy = self.problem.dy.clone()
-
-    def infer(self) -> Tensor:
-        """Returns y (T, B, H), computed without gradients."""
-        with torch.no_grad():
-            return self.forward(self.inputs, self.states)[0]
-
-    def train(self) -> tuple[Tensor, ...]:
-        """Returns the gradients of the inputs and of the trainable tensors."""
-        return self.differentiate(self.forward(self.inputs, self.states)[0])
-
-    def differentiate(self, y: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(y, [*self.inputs, *self.learned], self.dy, allow_unused=True)
-
-    def make_contestant(self, mode: Mode) -> Contestant:
-        """Returns the call that a mode times. In "backward" an untimed forward pass runs before each call."""
-        if mode != "backward":
-            return Contestant(self.infer if mode == "inference" else self.train)
-        waiting: list[Tensor] = []
-        return Contestant(lambda: self.differentiate(waiting.pop()), lambda: waiting.append(self.forward(self.inputs, self.states)[0]))
-
-    def roll_batch(self, rows: int) -> None:
-        """Rolls all sequences and states by `rows` along the batch, in place. Correct outputs move with them."""
-        sequences = [t for t in (*self.inputs, self.dy) if t.dim() == 3]
-        with torch.no_grad():
-            for tensor, batch in [*((t, 1) for t in sequences), *((s, 0) for s in self.states)]:
-                tensor.copy_(tensor.roll(rows, batch))
-
-    def answer(self) -> Answer:
-        """Returns the outputs and all gradients, through y and the final states, for the comparison with the reference."""
-        if self.check:
-            return self.check()
-        states = [s.clone().requires_grad_() for s in self.problem.states]
-        y, final = self.forward(self.inputs, states)
-        leaves = [*self.inputs, *states, *self.learned]
-        upstream = [self.problem.dy, *self.problem.d_final]
-        gradients = list(torch.autograd.grad([y, *final], leaves, upstream, allow_unused=True, materialize_grads=True))
-        names = ["x", *(f"{s}_0" for s in self.problem.cell.states)]
-        found = dict(zip(names, gradients, strict=False)) | self.name_gradients(gradients[len(names) :])
-        return Answer([y.detach(), *(f.detach() for f in final)], found)
 
 
 def build_workload(backend: str, problem: Problem, input_product: bool = True) -> Workload:
@@ -114,6 +43,8 @@ def build_workload(backend: str, problem: Problem, input_product: bool = True) -
         return build_loop_only(backend, problem)
     if ":" in backend:
         return load_user_backend(backend)(replace(problem))  # a copy with its own tensors, so that the function can change only those
+    if backend in PEER_BUILDERS:
+        return RemoteWorkload(backend, problem)
     build = {"vendor": build_vendor, "torchrecurrent": build_torchrecurrent, "conv2d": build_conv2d}.get(backend)
     if build:
         return build(problem)
@@ -137,18 +68,6 @@ def build_rnn(backend: str, problem: Problem) -> Workload:
     """Builds `kernels.RNN` on one of its schedules (with low memory if the name ends in "-low"), or the eager reference."""
     rnn = make_layer(backend, problem)
     return wrap(problem, lambda x, states, _: unpack_result(rnn(x, pack_states(states))), rnn.tensors(), rnn.gradients_of_weights)
-
-
-def wrap(
-    problem: Problem, forward: Forward, weights: dict[str, Tensor],
-    name_gradients: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
-) -> Workload:  # fmt: skip
-    """Returns the workload of `forward(x, states, weights)`, whose trainable tensors are `weights`; `name_gradients` maps theirs to the
-    cell's."""
-    return Workload(
-        problem, lambda inputs, states: forward(inputs[0], states, weights), [requires_grad_copy(problem.x)],
-        list(weights.values()), lambda gradients: name_gradients(dict(zip(weights, gradients, strict=True))),
-    )  # fmt: skip
 
 
 def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> RNN:
@@ -276,14 +195,6 @@ def build_conv2d(problem: Problem) -> Workload:
 def check_supported(backend: str, problem: Problem) -> None:
     if reason := explain_unsupported(backend, problem):
         raise Unsupported(reason)
-
-
-def requires_grad_copy(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_()
-
-
-def copy_weights(problem: Problem) -> dict[str, Tensor]:
-    return {name: requires_grad_copy(value) for name, value in problem.weights.items()}
 
 
 def pack_states(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:

@@ -4,8 +4,8 @@ import gc
 import random
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -13,13 +13,33 @@ from bench.measure.conditions import read_conditions
 from bench.records import Reading, Stop
 from bench.records.case_record import HEAD_START_CYCLES
 
+Timer = Callable[[Callable[[], object], torch.device], tuple[float, float]]
 
-@dataclass(frozen=True)
+
+@dataclass
 class Contestant:
     """A call to time, and an untimed setup that runs before each call."""
 
     call: Callable[[], object]
     setup: Callable[[], object] = tuple
+    elsewhere: ClassVar[bool] = False
+
+    def take_turn(self, device: torch.device, timer: Timer, calls: int, warm: bool) -> list[tuple[float, float]]:
+        """Times some calls in a row.
+
+        Args:
+            device: The device that the calls run on.
+            timer: Times a call.
+            calls: The number of calls.
+            warm: Whether an untimed call comes first.
+
+        Returns:
+            What the timer returned for each call.
+        """
+        if warm:
+            self.setup()
+            self.call()
+        return [(self.setup(), timer(self.call, device))[1] for _ in range(calls)]
 
 
 @dataclass
@@ -50,12 +70,14 @@ class Rule:
         most: The most calls of a build.
         seconds: The seconds of calls after which a build has enough.
         builds: The number of builds. It is fixed, since an interval over builds is right only if their number doesn't depend on them.
+        burst: The calls in a row of one turn. If there are several, an untimed call comes first.
     """
 
     fewest: int = 1
     most: int = 8
     seconds: float = 0.01
     builds: int = 9
+    burst: int = 1
 
     def find_stop_reason(self, samples: Samples) -> Stop:
         """Returns "time" or "count" if a build has enough samples, or "" if it continues."""
@@ -68,15 +90,26 @@ class Rule:
 LEAN = Rule(most=3, builds=6)
 QUICK = Rule(most=3, builds=2)
 THOROUGH = Rule(fewest=3, most=12, seconds=0.05, builds=12)
+TAIL = Rule(fewest=100, most=100, builds=6, burst=20)
+"""Enough calls for their 99th percentile, as they follow one another in a stream."""
 RULES = {"cpu": Rule(), "cuda": Rule(fewest=2, most=12, seconds=0.03)}
 
 
-def choose_rule(device: torch.device, quick: bool, lean: bool, thorough: bool, samples: int = 0) -> Rule:
-    """Returns the sampling rule of a run. QUICK and LEAN apply on every device, THOROUGH on a CPU only: a GPU has its own rule. If
+SHORT = 0.01
+"""The seconds of a call below which its threads take part of its time to wake up. Beside contestants elsewhere, where they sleep before
+each turn, an untimed call comes before such a one."""
+
+
+def choose_rule(
+    device: torch.device, quick: bool = False, lean: bool = False, thorough: bool = False, samples: int = 0, tail: bool = False
+) -> Rule:
+    """Returns the sampling rule of a run. QUICK and LEAN apply on every device, THOROUGH and TAIL on a CPU only: a GPU has its own rule. If
     `samples` isn't 0, every build has as many calls."""
-    slow = THOROUGH if thorough and device.type == "cpu" else RULES[device.type]
-    rule = QUICK if quick else LEAN if lean else slow
-    return Rule(fewest=samples, most=samples, builds=rule.builds) if samples else rule
+    cpu = device.type == "cpu"
+    rule = TAIL if tail and cpu else QUICK if quick else LEAN if lean else THOROUGH if thorough and cpu else RULES[device.type]
+    builds = QUICK.builds if quick else rule.builds
+    rule = replace(rule, builds=builds)
+    return replace(rule, fewest=samples, most=samples, burst=min(samples, rule.burst)) if samples else rule
 
 
 Key = TypeVar("Key", bound=Hashable)
@@ -114,14 +147,11 @@ def time_once(call: Callable[[], object], device: torch.device) -> tuple[float, 
     return spent, spent
 
 
-Timer = Callable[[Callable[[], object], torch.device], tuple[float, float]]
-
-
 def interleave(
     contestants: Mapping[Key, Contestant], rule: Rule, seed: int, device: torch.device,
     on_turn: Callable[[Key], None], on_error: Callable[[Key, Exception], None], timer: Timer = time_once,
 ) -> dict[Key, Samples]:  # fmt: skip
-    """Times every contestant of one build: one call per round, in an order drawn anew for each round. The garbage collector is off
+    """Times every contestant of one build: one turn per round, in an order drawn anew for each round. The garbage collector is off
     meanwhile.
 
     Args:
@@ -142,6 +172,7 @@ def interleave(
     taken: dict[Key, Samples] = {key: Samples() for key in contestants}
     waiting = list(contestants)
     order = random.Random(seed)
+    apart = any(contestant.elsewhere for contestant in contestants.values())
     number = 0
     gc.collect()
     gc.disable()
@@ -149,8 +180,9 @@ def interleave(
         while waiting:
             for key in order.sample(waiting, len(waiting)):
                 on_turn(key)
+                warm = rule.burst > 1 or (apart and min(taken[key].seconds, default=0.0) < SHORT)
                 try:
-                    take_sample(contestants[key], device, number, taken[key], timer)
+                    take_samples(contestants[key], device, range(number, number + rule.burst), taken[key], timer, warm)
                 except Exception as error:
                     waiting.remove(key)
                     del taken[key]
@@ -159,7 +191,7 @@ def interleave(
                 taken[key].stopped = rule.find_stop_reason(taken[key])
                 if taken[key].stopped:
                     waiting.remove(key)
-            number += 1
+            number += rule.burst
     except KeyboardInterrupt:
         for other in waiting:
             taken[other].stopped = "interrupted"
@@ -169,15 +201,14 @@ def interleave(
     return taken
 
 
-def take_sample(contestant: Contestant, device: torch.device, number: int, taken: Samples, timer: Timer) -> None:
-    """Times one call and, on a GPU, reads its state afterwards."""
-    contestant.setup()
-    spent, host = timer(contestant.call, device)
-    taken.seconds.append(spent)
-    taken.rounds.append(number)
-    if device.type == "cuda":
-        taken.host.append(host)
-        taken.readings += filter(None, [read_conditions(device)])
+def take_samples(contestant: Contestant, device: torch.device, rounds: range, taken: Samples, timer: Timer, warm: bool) -> None:
+    """Times a call for each of the rounds, in a row, and, on a GPU, reads its state afterwards."""
+    for number, (spent, host) in zip(rounds, contestant.take_turn(device, timer, len(rounds), warm), strict=True):
+        taken.seconds.append(spent)
+        taken.rounds.append(number)
+        if device.type == "cuda":
+            taken.host.append(host)
+            taken.readings += filter(None, [read_conditions(device)])
 
 
 def time_fastest(call: Callable[[], object], device: torch.device, samples: int) -> float:

@@ -13,6 +13,7 @@ from bench.measure.cpu_state import read_cpu_state
 from bench.measure.scan_peers import SCANS
 from bench.measure.source_commit import read_recorded_commit
 from bench.records import Environment
+from bench.records.backend_table import ROWS
 from kernels.schedules.cpu.library import compiler
 
 
@@ -34,11 +35,16 @@ def read_environment(device: torch.device, rates: bool = True, quick: bool = Fal
         python=platform.python_version(), torch=torch.__version__, triton=find_version("triton"),
         cuda=torch.version.cuda or "", cudnn=str(torch.backends.cudnn.version() or "") if cuda else "",
         driver=find_driver_version() if cuda else "", compiler=find_compiler_version(), torchrecurrent=find_version("torchrecurrent"),
-        packages={name: found for name in sorted({scan.package for scan in SCANS.values()}) if name and (found := find_version(name))},
+        packages={name: found for name in list_peer_packages() if (found := find_version(name))},
         commit=commit, dirty=dirty,
         other_processes=len(conditions.list_other_processes(device)), **read_cpu_state(),
         constants=device_constants.measure_constants(device, quick) if rates else None,
     )  # fmt: skip
+
+
+def list_peer_packages() -> list[str]:
+    """Returns the packages of optional peers, but for torchrecurrent."""
+    return sorted({scan.package for scan in SCANS.values() if scan.package}) + [row.package for row in ROWS if row.package]
 
 
 def find_version(package: str) -> str:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from bench.measure import kinks
-from bench.measure.backends import Workload
 from bench.measure.gradient_scale import SCALE, check_scales
 from bench.measure.problem import Answer, Problem
+from bench.measure.workload import Workload
 from bench.records import Errors
 
 ROUNDINGS = 16
@@ -35,6 +35,23 @@ STEPS = 64
 all steps of all cases would not fit on a GPU."""
 
 
+def check_workload(problem: Problem, work: Workload, answer: Answer, allowed: float, gradients: bool) -> tuple[Errors, str]:
+    """Compares an answer with the float64 reference, checks a call without gradients, and whether the inputs are unchanged.
+
+    Args:
+        problem: The problem, which has the reference.
+        work: The workload.
+        answer: Its answer.
+        allowed: The largest allowed error.
+        gradients: Whether the backend has gradients.
+
+    Returns:
+        The errors, and the reason why the workload is wrong, or "".
+    """
+    errors, wrong = (compare_answer if gradients else compare_outputs)(problem, answer, allowed)
+    return errors, wrong or check_inference(problem, work.infer(), allowed) or check_inputs_unchanged(problem, work)
+
+
 def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
     """Compares an answer with the float64 reference.
 
@@ -47,9 +64,8 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
         The errors, and the reason why the answer is wrong, or "".
     """
     reference = problem.answer
-    for now, then in zip(answer.outputs, reference.outputs, strict=True):
-        if (now.shape, now.dtype) != (then.shape, problem.dtype):
-            return Errors(output=math.inf), f"an output is {describe_tensor(now)}, not {describe_tensor(then.to(problem.dtype))}"
+    if wrong := check_shapes(problem, answer):
+        return Errors(output=math.inf), wrong
     errors, slack = list_errors(answer, reference), dict[str, float]()
     if max(errors.values()) > allowed:
         own = list_errors(answer, problem.rounded)
@@ -80,6 +96,21 @@ def compare_answer(problem: Problem, answer: Answer, allowed: float) -> tuple[Er
         return found, ""
     told, wrong = check_scales(problem, answer, reference)
     return found.model_copy(update={"scale": told}), wrong
+
+
+def compare_outputs(problem: Problem, answer: Answer, allowed: float) -> tuple[Errors, str]:
+    """Compares the outputs alone with the float64 reference, for a backend without gradients. As `compare_answer`."""
+    if wrong := check_shapes(problem, answer):
+        return Errors(output=math.inf), wrong
+    off = max(compute_error(a, r) for a, r in zip(answer.outputs, problem.answer.outputs, strict=True))
+    return Errors(output=off), "" if off <= allowed else f"outputs are off by {off:.1e} of the largest, allowed is {allowed:.0e}"
+
+
+def check_shapes(problem: Problem, answer: Answer) -> str:
+    """Returns which output has another shape or dtype than the reference, or ""."""
+    pairs = zip(answer.outputs, (then.to(problem.dtype) for then in problem.answer.outputs), strict=True)
+    wrong = [(now, then) for now, then in pairs if (now.shape, now.dtype) != (then.shape, then.dtype)]
+    return f"an output is {describe_tensor(wrong[0][0])}, not {describe_tensor(wrong[0][1])}" if wrong else ""
 
 
 def list_errors(answer: Answer, reference: Answer) -> dict[str, float]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.profiler import profile  # that of torch.profiler imports torch's compiler, which takes seconds
 
-from bench.measure.backends import Workload
+from bench.measure.workload import Workload
 from bench.records import Memory
 
 

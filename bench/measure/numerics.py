@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.measure.backends import Workload
+from bench.measure.workload import Workload
 from bench.records import Case, Numerics
 from bench.records.backend_table import TABLE, find_backend
 from cells import load
@@ -76,7 +76,7 @@ def find_accumulator(backend: str, dtype: str, gpu: bool) -> str:
 def find_state_type(backend: str, case: Case, gpu: bool, low: bool) -> str:
     """Returns the dtype of the state between steps. Later products and the backward pass read it in the dtype of the operands."""
     if backend == "vendor":
-        return UNKNOWN if gpu and case.dtype in SIXTEEN else case.dtype
+        return UNKNOWN if case.dtype in SIXTEEN else case.dtype
     if not find_backend(backend).float32_state:
         return case.dtype
     return f"float32, rounded to {case.dtype} every {CHUNK} steps" if low and case.dtype in SIXTEEN else "float32"

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
+
+from bench.records.case_record import Mode
 
 Device = Literal["cpu", "cuda"]
 Kind = Literal["reference", "schedule", "peer"]
@@ -33,6 +35,8 @@ class Backend:
         slow: Whether it runs its steps one by one in Python; suites leave out its sizes.
         interpreted: Whether a CPU only checks it, in Triton's interpreter and without a time.
         float32_state: Whether it keeps the state in float32 for 16-bit operands.
+        apart: Whether it runs in a process of its own. Without --backends the suites cpu and latency measure it, where it is installed.
+        modes: The passes that it has.
     """
 
     name: str
@@ -48,6 +52,13 @@ class Backend:
     slow: bool = False
     interpreted: bool = False
     float32_state: bool = False
+    apart: bool = False
+    modes: tuple[Mode, ...] = get_args(Mode)
+
+    @property
+    def package(self) -> str:
+        """Returns the package of a peer that runs in a process of its own; "" if it needs torch alone."""
+        return self.needs if self.apart and " " not in self.needs else ""
 
 
 BOTH: tuple[Device, ...] = ("cpu", "cuda")
@@ -57,6 +68,8 @@ scan_peer = partial(peer, cells="linear recurrences", cannot="cells that aren't 
 fla_peer = partial(
     scan_peer, devices=("cuda",), needs="fla-core", cannot="linear recurrences with a factor of 0 or less", float32_state=True
 )
+cpu_peer = partial(peer, devices=("cpu",), apart=True, modes=("training", "inference"))
+NO_STENCIL = "cells whose units read their neighbours"
 ROWS = (
     peer("vendor", cannot="cells that torch.nn doesn't have", baseline="", colour="#000000", mark="o"),
     Backend("eager", "reference", BOTH, colour="#0072B2", mark="s", slow=True),
@@ -72,6 +85,10 @@ ROWS = (
     scan_peer("accelerated", devices=("cuda",), needs="accelerated-scan", colour="#D55E00", mark="p"),
     fla_peer("fla_chunk", colour="#E69F00", mark="d"),
     fla_peer("fla_recurrent", colour="#CC79A7", mark="H"),
+    cpu_peer("onnxruntime", needs="onnxruntime", modes=("inference",), cannot=NO_STENCIL, colour="#999933", mark="X"),
+    cpu_peer("openvino", needs="openvino", modes=("inference",), cannot=NO_STENCIL, colour="#009E73", mark="o"),
+    cpu_peer("jax", needs="jax", colour="#0072B2", mark="d"),
+    cpu_peer("torch_compile", devices=(), needs="a C++ compiler", cannot="T above 32", colour="#E69F00", mark="s"),
     peer("conv2d", cells="waves", cannot="all cells but wave", colour="#CC79A7", mark=">"),
 )
 """The backends, in the order of a table's columns.

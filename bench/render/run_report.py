@@ -29,6 +29,7 @@ from bench.render.console import draw_screenshot
 from bench.render.formatting import count_noun
 from bench.render.header import count_statuses, list_remarks
 from bench.render.headline import write_headline
+from bench.render.latency_table import make_latency_table
 from bench.render.markdown import escape, fence
 from bench.render.mean_speeds import compute_mean_speeds, describe_mean
 from bench.render.method import define_terms, describe_analysis
@@ -116,6 +117,7 @@ def list_parts(records: Records) -> list[Part]:
         describe_machine(here),
         *([] if trained else list_remarks(records)),
         *(part for grid in laid for part in list_speed_parts(grid, records)),
+        make_latency_table(records.cases),
         *wave_report.make_tables(records.cases),
         make_numerics_table(records.cases),
         make_repeat_table(measure_noise(records.cases)),

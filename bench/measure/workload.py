@@ -1,0 +1,102 @@
+"""Defines the workload: a case on a backend, ready to be checked and timed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bench.measure.clock import Contestant
+from bench.measure.problem import Answer, Problem
+from bench.records import Mode
+
+Result = tuple[Tensor, tuple[Tensor, ...]]
+"""y (T, B, H) and the final states (B, H)."""
+Forward = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
+
+
+class Unsupported(Exception):
+    """A backend can't run a case. The message is the reason."""
+
+
+@dataclass
+class Workload:
+    """A case that is ready to run.
+
+    Attributes:
+        forward: Computes y and the final states from inputs and states.
+        inputs: x, or the precomputed rows that the loop reads.
+        learned: The trainable tensors.
+        name_gradients: Maps gradients of `learned` to the cell's names.
+        check: Computes the answer, if the rows are precomputed and x is not among the inputs.
+    """
+
+    problem: Problem
+    forward: Callable[[list[Tensor], list[Tensor]], Result]
+    inputs: list[Tensor]
+    learned: list[Tensor]
+    name_gradients: Callable[[list[Tensor]], dict[str, Tensor]]
+    check: Callable[[], Answer] | None = None
+
+    def __post_init__(self) -> None:
+        self.states = [s.clone() for s in self.problem.states]  # its own: no backend can spoil another's
+        self.dy = self.problem.dy.clone()
+
+    def infer(self) -> Tensor:
+        """Returns y (T, B, H), computed without gradients."""
+        with torch.no_grad():
+            return self.forward(self.inputs, self.states)[0]
+
+    def train(self) -> tuple[Tensor, ...]:
+        """Returns the gradients of the inputs and of the trainable tensors."""
+        return self.differentiate(self.forward(self.inputs, self.states)[0])
+
+    def differentiate(self, y: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(y, [*self.inputs, *self.learned], self.dy, allow_unused=True)
+
+    def make_contestant(self, mode: Mode) -> Contestant:
+        """Returns the call that a mode times. In "backward" an untimed forward pass runs before each call."""
+        if mode != "backward":
+            return Contestant(self.infer if mode == "inference" else self.train)
+        waiting: list[Tensor] = []
+        return Contestant(lambda: self.differentiate(waiting.pop()), lambda: waiting.append(self.forward(self.inputs, self.states)[0]))
+
+    def roll_batch(self, rows: int) -> None:
+        """Rolls all sequences and states by `rows` along the batch, in place. Correct outputs move with them."""
+        sequences = [t for t in (*self.inputs, self.dy) if t.dim() == 3]
+        with torch.no_grad():
+            for tensor, batch in [*((t, 1) for t in sequences), *((s, 0) for s in self.states)]:
+                tensor.copy_(tensor.roll(rows, batch))
+
+    def answer(self) -> Answer:
+        """Returns the outputs and all gradients, through y and the final states, for the comparison with the reference."""
+        if self.check:
+            return self.check()
+        states = [s.clone().requires_grad_() for s in self.problem.states]
+        y, final = self.forward(self.inputs, states)
+        leaves = [*self.inputs, *states, *self.learned]
+        upstream = [self.problem.dy, *self.problem.d_final]
+        gradients = list(torch.autograd.grad([y, *final], leaves, upstream, allow_unused=True, materialize_grads=True))
+        names = ["x", *(f"{s}_0" for s in self.problem.cell.states)]
+        found = dict(zip(names, gradients, strict=False)) | self.name_gradients(gradients[len(names) :])
+        return Answer([y.detach(), *(f.detach() for f in final)], found)
+
+
+def wrap(
+    problem: Problem, forward: Forward, weights: dict[str, Tensor],
+    name_gradients: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> Workload:  # fmt: skip
+    """Returns the workload of `forward(x, states, weights)`, whose trainable tensors are `weights`; `name_gradients` maps theirs to the
+    cell's."""
+    return Workload(
+        problem, lambda inputs, states: forward(inputs[0], states, weights), [requires_grad_copy(problem.x)],
+        list(weights.values()), lambda gradients: name_gradients(dict(zip(weights, gradients, strict=True))),
+    )  # fmt: skip
+
+
+def requires_grad_copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_()
+
+
+def copy_weights(problem: Problem) -> dict[str, Tensor]:
+    return {name: requires_grad_copy(value) for name, value in problem.weights.items()}
