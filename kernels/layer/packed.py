@@ -75,7 +75,7 @@ def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps) -> tuple
         schedule = packed_schedule(rnn, rows, initial, tensors)
         if schedule is None:
             return apply(lambda x, states, before: rnn.run_layer(x, states, tensors, before), rows, steps.counts.tolist(), initial)
-        y, ends = input_products.apply(rnn.plan, schedule, rows.unsqueeze(1), initial, tensors, packed=steps)
+        y, ends = input_products.apply(rnn.plan, rnn.keep_panels(schedule, tensors), rows.unsqueeze(1), initial, tensors, packed=steps)
         return y.squeeze(1), ends
 
     return rnn.run_layers(x, states, run_layer, lambda rows: rows[steps.reversal])

@@ -16,6 +16,7 @@ from cells.grammar.cell import Cell
 from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator
 from kernels.layer.inputs import Hidden, batched_input, check_weights, previous_input
 from kernels.layer.layer_parameters import LayerParameters
+from kernels.schedules.cpu import compiled
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[[Tensor, Sequence[Tensor], Mapping[str, Tensor]], Result]
@@ -194,7 +195,13 @@ class RNN(LayerParameters):
         if reason:
             equations.warn_once(self.cell.name, reason)
             return Cell.unroll(self.cell, x, states, self.read_weights(tensors), before)
-        return (checkpointing.apply if low else input_products.apply)(self.plan, schedule, x, states, tensors, before)
+        run = checkpointing.apply if low else input_products.apply
+        return run(self.plan, self.keep_panels(schedule, tensors), x, states, tensors, before)
+
+    def keep_panels(self, schedule: Any, tensors: Mapping[str, Tensor]) -> Any:
+        """Returns a schedule that reads packed matrices which the layer keeps while its tensors stand, if it is the CPU's."""
+        panels = self._kept_panels.find([*tensors.values()]) if schedule is compiled else None
+        return schedule if panels is None else compiled.OnPanels(panels)
 
     @property
     def _fused_backend(self) -> str:

@@ -123,7 +123,10 @@ class KeptPanels:
 
 
 def make_stamp(parameters: Sequence[Tensor]) -> Stamp | None:
-    """Returns what changes with the parameters: addresses, versions, shapes and strides. None if one has no version or isn't contiguous."""
-    if not parameters or any(t.is_inference() or not t.is_contiguous() or t.is_neg() for t in parameters):
+    """Returns what changes with the parameters: addresses, versions, shapes and strides.
+
+    None if there are none, or one has no version, isn't contiguous, or has no memory of its own.
+    """
+    if not parameters or any(t.is_inference() or not t.is_contiguous() or t.is_neg() or not t.data_ptr() for t in parameters):
         return None
     return tuple((t.data_ptr(), t._version, t.shape, t.stride(), t.dtype) for t in parameters)
