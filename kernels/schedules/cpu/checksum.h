@@ -1,32 +1,46 @@
 // Checksums of the parameters that panels were packed from: a write that torch doesn't count, as through `.data`, changes them.
 // `generate_source` inserts this file after product.h.
 
-typedef uint32_t Line __attribute__((vector_size(64)));  // a cache line
+constexpr int64_t LINE = 64;  // bytes of a cache line, and of a checksum
+typedef uint32_t Words __attribute__((vector_size(BYTES)));
 
-// A parameter and its checksums. Each covers one of `phases` equal parts of the cache lines of every row, so that a call need not read all.
+struct Checksum {
+    Words parts[LINE / BYTES] = {};
+    bool operator==(const Checksum& other) const { return !__builtin_memcmp(parts, other.parts, sizeof parts); }
+    void add(const char* line, uint32_t place) {
+#pragma GCC unroll 4
+        for (int i = 0; i < LINE / BYTES; i++) {
+            Words x;
+            __builtin_memcpy(&x, line + i * BYTES, BYTES);
+            x = (x ^ place * 0x9E3779B1u) * 0x85EBCA6Bu;
+            parts[i] += x ^ x >> 15;
+        }
+    }
+};
+
+// A parameter and its checksums. Checksum p is of lines b of rows n with (n + b) % phases == p, so that a call need not read all lines.
 struct Watched {
     const char* at;
     int64_t rows, row_bytes, phases;
-    Line* sums;
+    Checksum* sums;
 
-    int64_t lines() const { return (row_bytes + 63) / 64; }
-    Line mix(int64_t n, int64_t b) const {  // of line b of row n, with its place
-        const int64_t left = row_bytes - b * 64;
-        Line x = {};
-        if (left >= 64) __builtin_memcpy(&x, at + n * row_bytes + b * 64, 64);
-        else __builtin_memcpy(&x, at + n * row_bytes + b * 64, left);
-        x = (x ^ uint32_t(n * lines() + b) * 0x9E3779B1u) * 0x85EBCA6Bu;
-        return x ^ x >> 15;
+    // Adds every `step`-th line of row n, from line b on; sum(b) is where line b belongs.
+    template <class Sum> void add_row(int64_t n, int64_t b, int64_t step, Sum sum) const {
+        const int64_t whole = row_bytes / LINE, lines = whole + (row_bytes % LINE > 0);
+        const char* row = at + n * row_bytes;
+        for (; b < whole; b += step) sum(b).add(row + b * LINE, uint32_t(n * lines + b));
+        if (b >= lines) return;
+        char last[LINE] = {};
+        __builtin_memcpy(last, row + b * LINE, row_bytes - b * LINE);
+        sum(b).add(last, uint32_t(n * lines + b));
     }
     void take() const {
-        for (int64_t p = 0; p < phases; p++) sums[p] = Line{};
-        for (int64_t n = 0; n < rows; n++)
-            for (int64_t b = 0, p = n % phases; b < lines(); b++, p = p + 1 < phases ? p + 1 : 0) sums[p] += mix(n, b);
+        for (int64_t p = 0; p < phases; p++) sums[p] = Checksum();
+        for (int64_t n = 0; n < rows; n++) add_row(n, 0, 1, [&](int64_t b) -> Checksum& { return sums[(n + b) % phases]; });
     }
     bool agrees(int64_t phase) const {
-        Line sum = {};
-        for (int64_t n = 0; n < rows; n++)
-            for (int64_t b = (phase - n % phases + phases) % phases; b < lines(); b += phases) sum += mix(n, b);
-        return !__builtin_memcmp(&sum, &sums[phase], sizeof sum);
+        Checksum found;
+        for (int64_t n = 0; n < rows; n++) add_row(n, (phase + phases - n % phases) % phases, phases, [&](int64_t) -> Checksum& { return found; });
+        return found == sums[phase];
     }
 };

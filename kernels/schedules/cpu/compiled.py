@@ -189,6 +189,16 @@ def backward(
     return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if fused else None)
 
 
+def prepare_forward(inputs: PassInputs, panels: Panels) -> PassArguments | None:
+    """Makes the arguments of a forward pass that packs nothing; None if it reads no matrices, or some are not packed yet."""
+    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
+    if not matrices or not panels.keys() >= matrices.keys():
+        return None
+    arguments = make_pass_arguments(inputs, inputs.allocate_result(), no_gradients(inputs), panels, matrices)
+    arguments.watched_count = panels.checksums.count
+    return arguments
+
+
 def list_weights(inputs: PassInputs) -> list[Tensor | None]:
     """Returns the matrices of a pass in the order of their panels: those of the groups, then those of the projections."""
     return [*inputs.weights, *(W for _, W, _ in inputs.projections)]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,8 @@ class Checksums:
     def __init__(self, parameters: Sequence[Tensor]):
         self.count = len(parameters)
         sizes = [(t.numel() // t.shape[-1], t.shape[-1] * t.element_size()) for t in parameters]
-        phases = [min(-(-width // LINE_BYTES), max(1, rows * width // CHECKED_BYTES)) for rows, width in sizes]
+        sizes = [(rows, width) if rows * width > CHECKED_BYTES else (1, rows * width) for rows, width in sizes]
+        phases = [min(-(-width // LINE_BYTES), -(-rows * width // CHECKED_BYTES)) for rows, width in sizes]
         self.sums = [torch.empty(p, LINE_BYTES, dtype=torch.uint8, device="cpu") for p in phases]
         self.addresses = (ctypes.c_void_p * (self.count + 1))(*(t.data_ptr() for t in parameters))
         self.sizes = (ctypes.c_int64 * (3 * self.count + 1))(*(
@@ -87,11 +89,15 @@ class KeptPanels:
 
     Args:
         limit: the number of layers and directions.
+
+    Attributes:
+        calls: prepared calls that read these panels, for each shape those that no thread is using.
     """
 
     def __init__(self, limit: int):
         self.limit = limit
         self.entries: dict[tuple[object, ...], tuple[Stamp, list[Tensor], Panels]] = {}
+        self.calls: dict[tuple[object, ...], list[Any]] = {}
         self.lock = Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -109,6 +115,7 @@ class KeptPanels:
         if any(t.untyped_storage().is_shared() for t in parameters):
             return None
         with self.lock:
+            self.calls.clear()
             kept = self.entries.pop(key, None)
             panels = Panels(parameters, kept[2].spare if kept else None)
             self.entries[key] = stamp, [t.detach() for t in parameters], panels  # no other tensor can get their addresses
@@ -119,6 +126,7 @@ class KeptPanels:
     def clear(self) -> None:
         """Forgets all panels."""
         with self.lock:
+            self.calls.clear()
             self.entries.clear()
 
 

@@ -26,7 +26,7 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
     const int64_t* unpacked; // which of them to pack first
     const char** watched;   // the parameters that the panels were made from
     const int64_t* watched_sizes;  // their rows, the bytes of a row, and the phases of their checksums
-    Line** checksums;       // compared if `turn`, the number of the call, is at least 0; else taken
+    Checksum** checksums;   // compared if `turn`, the number of the call, is at least 0; else taken
     real* partial_sums;     // backward: the threads' partial sums of weight gradients, partial_sums_size() elements each
 
     int64_t group_width(int g) const { return groups[g].count * H; }
