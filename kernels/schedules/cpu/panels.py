@@ -115,7 +115,8 @@ class KeptPanels:
         if any(t.untyped_storage().is_shared() for t in parameters):
             return None
         with self.lock:
-            self.calls.clear()
+            for calls in [*self.calls.values()]:
+                calls.clear()
             kept = self.entries.pop(key, None)
             panels = Panels(parameters, kept[2].spare if kept else None)
             self.entries[key] = stamp, [t.detach() for t in parameters], panels  # no other tensor can get their addresses
