@@ -1,4 +1,4 @@
-"""Packed matrices are kept while parameters stand, and never longer: any sequence of changes leaves a layer that computes as a fresh one."""
+"""Packed matrices are kept while parameters stand, and never longer: after any changes, a layer computes as a fresh one."""
 
 import copy
 import pickle
@@ -111,7 +111,7 @@ def replace(layer):
 CHANGES = {
     "sgd": step(torch.optim.SGD), "fused sgd": step(torch.optim.SGD, fused=True), "fused adam": step(torch.optim.Adam, fused=True),
     "an element": write((0, 1), False), "a row": write((2,), True), "a column": write((slice(None), 5), True), "all": write((), True),
-    "data": assign(torch.neg), "data and back": assign(lambda t: (t + 1).clone() - 1), "data twice": assign(lambda t: t.mul(0.5).mul(2) + 1),
+    "data": assign(torch.neg), "other data": assign(lambda t: (t + 1).clone() - 0.5),
     "transposed": assign(lambda t: t.t() if t.dim() == 2 and t.shape[0] == t.shape[1] else t),
     "load": load(False), "assign": load(True), "double": lambda layer: layer.to(torch.float64) and None,
     "float": lambda layer: layer.float() and None, "deepcopy": copy.deepcopy, "pickle": lambda layer: pickle.loads(pickle.dumps(layer)),
@@ -123,7 +123,7 @@ CHANGES = {
 
 @settings(max_examples=60)
 @given(st.sampled_from(["lstm", "gru", "minimal", "lstm_peephole"]), st.lists(st.sampled_from([*CHANGES]), min_size=1, max_size=6),
-       st.sampled_from([LARGE := 1 << 16, 128]))  # fmt: skip
+       st.sampled_from([panels.CHECKED_BYTES, 128]))  # fmt: skip
 def test_no_change_is_missed(name, changes, checked_bytes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(panels, "CHECKED_BYTES", checked_bytes)
@@ -154,7 +154,7 @@ def test_memory_is_used_again():
     for _ in range(4):
         layer(x)[0].sum().backward()
         optimizer.step()
-        (_, _, kept), = layer._kept_panels.entries.values()
+        ((_, _, kept),) = layer._kept_panels.entries.values()
         seen.add(frozenset(t.data_ptr() for t in kept.values()))
         del kept
     assert len(seen) == 1 and len(seen.pop()) == 3  # x needs no gradient
@@ -167,7 +167,7 @@ def test_calls_of_one_pass_share_their_panels():
     for _ in range(3):
         y, state = layer(torch.randn(1, B, H), state)
         total = total + y.sum()
-    (_, _, kept), = layer._kept_panels.entries.values()
+    ((_, _, kept),) = layer._kept_panels.entries.values()
     before = {i: t.data_ptr() for i, t in kept.items()}
     total.backward()
     assert len(before) == 2 and len(kept) == 3 and before.items() <= {i: t.data_ptr() for i, t in kept.items()}.items()

@@ -1,6 +1,6 @@
 """A call without gradients on a CPU, prepared once for a shape of its input: from call to call only addresses change.
 
-It is taken where nothing is unusual. Otherwise `find_outputs` returns None, and `RNN.forward` goes its general way, which computes the same.
+It is taken where nothing is unusual. Otherwise `find_outputs` returns None, and `RNN.forward` goes its general way, to the same results.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from kernels.derive.graph import Node
 from kernels.layer.autograd import align, make_pass_inputs
 from kernels.layer.bound_parameters import bind
 from kernels.layer.input_products import GraphEvaluator, bind_inputs, recurrence_operands
@@ -56,7 +57,7 @@ def find_outputs(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Hid
         if made is None:
             return None
         call = made
-    found = call.run(rnn._parameters, input, states)
+    found = call(rnn._parameters, input, states)
     if found is not None:
         prepared.append(call)
     return found
@@ -119,7 +120,9 @@ class PreparedLayer:
         self.read = inputs.vectors, [b for _, _, b in inputs.projections]  # by the loop, where they are
         self.shape = *inputs.rows, inputs.shape[2]
         tables, projections = arguments.tables, inputs.layout.projections
-        nodes = [(tables["inputs"], f, p.operand, p.operand_index >= 0) for f, p in enumerate(projections)]
+        nodes: list[tuple[Any, int, Node | None, bool]] = [
+            (tables["inputs"], f, p.operand, p.operand_index >= 0) for f, p in enumerate(projections)
+        ]
         for k, i in enumerate(inputs.layout.elementwise_terms, len(projections)):
             nodes.append((tables["hoisted"], k, rnn.plan.terms[i].hoisted, True))
         given = rnn.plan.graph.leaf("x", "x", "D")
@@ -130,11 +133,13 @@ class PreparedLayer:
         """Returns whether the parameters are those that the call was prepared for."""
         for name, (address, version, shape, stride, dtype) in self.stamps.items():
             t = parameters.get(name)
-            if t is None or t.data_ptr() != address or t._version != version or t.shape != shape or t.stride() != stride or t.dtype != dtype:
+            if t is None or t.data_ptr() != address or t._version != version:
+                return False
+            if t.shape != shape or t.stride() != stride or t.dtype != dtype:
                 return False
         return not self.panels.expired
 
-    def run(self, parameters: Mapping[str, Any], x: Tensor, initial: Sequence[int], y: int, finals: Sequence[int]) -> bool:
+    def __call__(self, parameters: Mapping[str, Any], x: Tensor, initial: Sequence[int], y: int, finals: Sequence[int]) -> bool:
         """Runs the loop; returns False if a parameter turns out to have changed.
 
         Args:
@@ -181,7 +186,7 @@ class PreparedCall:
         self.output, self.final = one.expand(*input.shape[:-1], finals[-1]), one.expand(finals)
         self.count, self.bytes = len(layers[0].plan.states), self.final[0].numel() * input.element_size()
 
-    def run(self, parameters: Mapping[str, Any], x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Hidden] | None:
+    def __call__(self, parameters: Mapping[str, Any], x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Hidden] | None:
         """Returns the output and the final states; None if the parameters have changed, or the states are not as they must be.
 
         Args:
@@ -200,7 +205,7 @@ class PreparedCall:
             if k:
                 initial, ends = [address + self.bytes for address in initial], [address + self.bytes for address in ends]
             y = torch.empty_like(self.output)
-            if not layer.run(parameters, x, initial, y.data_ptr(), ends):
+            if not layer(parameters, x, initial, y.data_ptr(), ends):
                 return None
             x = y
         return x, tuple(finals) if self.count > 1 else finals[0]

@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 import cells
 from cells.grammar.cell import Cell
-from kernels.layer import checkpointing, custom_op, equations, inference, input_products, measured_layers, options, packed, select, torch_operator
+from kernels.layer import checkpointing, custom_op, equations, input_products, measured_layers, options, packed, select, torch_operator
+from kernels.layer.inference import find_outputs
 from kernels.layer.inputs import Hidden, batched_input, check_weights, previous_input
 from kernels.layer.layer_parameters import LayerParameters
 from kernels.schedules.cpu import compiled
@@ -138,10 +139,8 @@ class RNN(LayerParameters):
         """Runs the layer; the class describes inputs and outputs."""
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
             raise ValueError("`before` can't be used with `lengths` or a PackedSequence")
-        if type(self) is RNN and lengths is None and before is None:
-            found = inference.find_outputs(self, input, hx)
-            if found is not None:
-                return found
+        if type(self) is RNN and lengths is None and before is None and (found := find_outputs(self, input, hx)) is not None:
+            return found
         if lengths is not None:
             return packed.forward_padded(self, input, hx, lengths)
         if isinstance(input, PackedSequence):

@@ -23,6 +23,11 @@ COMPUTES_PROJECTIONS = True
 RUNS_PACKED = True
 MAX_BLOCK_ROWS = 32
 """Maximum number of sequences that a thread runs at once."""
+MIN_THREADED_FLOP = 8_000_000
+"""Minimum operations of a pass that several threads run. To wake a second thread took 17–47 µs on two busy Zen 3 cores (LSTM, inference,
+OMP_WAIT_POLICY=passive, best of 4 s): calls of 2 MFLOP took 1.3–1.6 times as long as on one thread, of 8 MFLOP 1.05–1.2 times."""
+POINTWISE_COLUMNS = 32
+"""The columns of a matrix whose product takes about as long as the pointwise functions of a unit."""
 RECOMPUTE_COLUMNS = 32
 """Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
@@ -66,7 +71,7 @@ def make_pass_arguments(
         matrices: (N, K) of those that the pass reads, by their number.
     """
     T, B, H = inputs.shape
-    threads = min(torch.get_num_threads(), B)
+    threads = count_threads(inputs)
     row_starts = sequence_starts(T, B) if inputs.packed is None else inputs.packed.starts
     block_starts = split_sequences(B, threads) if inputs.packed is None else split_by_length(inputs.packed, threads)
     rows_per_block = int(block_starts.diff().max())
@@ -111,6 +116,13 @@ def make_pass_arguments(
     for name, value in arguments.tables.items():
         setattr(arguments, name, ctypes.cast(value, ctypes.c_void_p))
     return arguments
+
+
+def count_threads(inputs: PassInputs) -> int:
+    """Returns the number of threads that run a pass: one for little work, else at most one for each sequence."""
+    _, B, H = inputs.shape
+    elements = POINTWISE_COLUMNS * H + sum(W.numel() for W in list_weights(inputs) if W is not None)
+    return min(torch.get_num_threads(), B) if 2 * math.prod(inputs.rows) * elements >= MIN_THREADED_FLOP else 1
 
 
 @lru_cache(maxsize=64)
@@ -226,7 +238,7 @@ class OnPanels:
             return forward(inputs, self.panels)
 
     def backward(self, inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
-        """Runs the backward pass. If it computes the gradient of a weight, the next call packs anew: a fused optimizer counts no version."""
+        """Runs the backward pass. If a weight needs a gradient, the next call packs anew: a fused optimizer changes no version."""
         needs = inputs.needs_grad
         if needs is not None and any([*needs.weights, *(W for _, W, _ in needs.projections)]):
             self.panels.expired = True
