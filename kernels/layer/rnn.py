@@ -74,7 +74,7 @@ class RNN(LayerParameters):
         ValueError, TypeError, RuntimeError: as nn.LSTM does.
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
-    On a CPU a layer keeps packed copies of its matrices while its parameters stand; `kernels.schedules.cpu.panels` says how a change is noticed.
+    On a CPU a layer keeps packed copies of its matrices while its parameters stand: `kernels.schedules.cpu.panels`.
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
     `lengths` break their graph. Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one
     machine with the same number of threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.

@@ -40,7 +40,8 @@ struct Watched {
     }
     bool agrees(int64_t phase) const {
         Checksum found;
-        for (int64_t n = 0; n < rows; n++) add_row(n, (phase + phases - n % phases) % phases, phases, [&](int64_t) -> Checksum& { return found; });
+        for (int64_t n = 0, b = phase; n < rows; n++, b = b ? b - 1 : phases - 1)
+            add_row(n, b, phases, [&](int64_t) -> Checksum& { return found; });
         return found == sums[phase];
     }
 };

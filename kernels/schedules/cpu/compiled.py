@@ -114,7 +114,7 @@ def make_pass_arguments(
         "checksums": panels.checksums.sum_addresses,
     }
     for name, value in arguments.tables.items():
-        setattr(arguments, name, ctypes.cast(value, ctypes.c_void_p))
+        setattr(arguments, name, None if value is None else ctypes.addressof(value))
     return arguments
 
 
