@@ -146,6 +146,16 @@ def test_an_element_is_seen_after_some_calls(monkeypatch):
     assert found[-1] and found == sorted(found)
 
 
+def test_an_element_that_torch_counts_is_seen_at_once(monkeypatch):
+    """By its version: most calls don't read its cache line."""
+    monkeypatch.setattr(panels, "CHECKED_BYTES", 128)
+    layer, x = RNN("lstm", H, H), torch.randn(T, B, H)
+    with torch.no_grad():
+        for column in (0, 1, 17, 18, 33, 34):
+            layer.weight_hh_l0[7, column] += 1
+            assert torch.allclose(layer(x)[0], fresh_outputs(layer, x)[0], atol=1e-6)
+
+
 def test_memory_is_used_again():
     """By each step of a training: the same memory for the same matrices."""
     layer, x = RNN("lstm", H, H), torch.randn(T, B, H)
