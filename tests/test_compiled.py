@@ -114,3 +114,14 @@ def test_rows_of_few_columns_are_not_kept(D):
     learned = sum(p.numel() for p in layer.parameters())
     rows = len(plan(layer.cell).terms) * T * B * H if compiled.RECOMPUTE_COLUMNS < D else 0
     assert T * B * (D + H) + rows <= sum(kept.values()) <= T * B * (D + H) + rows + learned + 2 * B * H
+
+
+@pytest.mark.parametrize(("T", "B", "H", "expected"), [(1, 8, 64, 1), (1, 4, 256, 1), (16, 8, 64, 2), (1, 32, 256, 2), (64, 1, 256, 1)])
+def test_little_work_is_done_by_one_thread(T, B, H, expected, threads, monkeypatch):
+    """And no thread is without a sequence."""
+    monkeypatch.setattr(compiled, "MIN_THREADED_FLOP", 8_000_000)
+    found, make = [], compiled.make_pass_arguments
+    monkeypatch.setattr(compiled, "make_pass_arguments", lambda *given: (found.append(make(*given)), found[-1])[1])
+    with torch.no_grad():
+        RNN("lstm", H, H, backend="compiled")(torch.randn(T, B, H))
+    assert [arguments.threads for arguments in found] == [expected]

@@ -18,6 +18,8 @@ from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
 from kernels.layer.bound_parameters import flatten, operand_groups, read_weights
 from kernels.layer.parameter_names import former_names, name_parameters
+from kernels.schedules.cpu import compiled
+from kernels.schedules.cpu.panels import KeptPanels
 
 
 @cache
@@ -146,7 +148,9 @@ class LayerParameters(nn.Module):
 
     def flatten_parameters(self) -> None:
         """Moves parameters that are used together into one buffer, where they aren't in one: as cuDNN takes them, for a cell of torch.nn
-        on a GPU, and matrices with a common operand otherwise. Moving, loading and copying a layer does this too."""
+        on a GPU, and matrices with a common operand otherwise. Moving, loading and copying a layer does this too. The next call on a CPU
+        packs all matrices anew: `kernels.schedules.cpu.panels` says which writes it would miss otherwise."""
+        self._kept_panels = KeptPanels(len(self.suffixes()))
         for suffix in self.suffixes():
             tensors = self.tensors(suffix)
             if not self.cell.torch_equivalent:
@@ -190,3 +194,8 @@ class LayerParameters(nn.Module):
             names = f"{former[self._names[0]]}_l0, now {next(iter(self._keys.values()))}_l0"
             again = ", and start its optimizer anew: torch's parameters are others" if equivalent else ""
             warnings.warn(f"loaded {self.cell.name} by its former names ({names}, …): save it again{again}", FutureWarning, stacklevel=2)
+
+    def keep_panels(self, schedule: Any, tensors: Mapping[str, Tensor]) -> Any:
+        """Returns a schedule that reads packed matrices which the layer keeps while its tensors stand, if it is the CPU's."""
+        panels = self._kept_panels.find([*tensors.values()]) if schedule is compiled else None
+        return schedule if panels is None else compiled.OnPanels(panels)

@@ -126,7 +126,9 @@ def find_loop(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tenso
             equations.warn_once(cell.name, reason)
         by_torch = rnn.backend != "eager" and cell.torch_equivalent is not None and reason is None
         return partial(torch_operator.apply if by_torch else unroll, cell)
-    return partial(input_products.apply, plan(cell, rnn.bias), schedule) if getattr(schedule, "RUNS_PACKED", False) else None
+    if not getattr(schedule, "RUNS_PACKED", False):
+        return None
+    return partial(input_products.apply, plan(cell, rnn.bias), schedule if mask else rnn.keep_panels(schedule, tensors))
 
 
 def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], packed: PackedSteps) -> Result:

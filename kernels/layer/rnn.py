@@ -28,9 +28,10 @@ from kernels.layer import (
     packed,
     select,
     torch_operator,
-)  # fmt: skip
+)
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.c_export import c_files
+from kernels.layer.inference import find_outputs
 from kernels.layer.inputs import Hidden, batched_input, check_weights, is_traced, previous_input
 from kernels.layer.layer_parameters import LayerParameters
 from kernels.layer.traced_loop import apply as apply_in_trace
@@ -94,6 +95,7 @@ class RNN(LayerParameters):
         ValueError, TypeError, RuntimeError: as nn.LSTM does.
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
+    On a CPU a layer keeps packed copies of its matrices while its parameters stand: `kernels.schedules.cpu.panels`.
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
     `lengths` break their graph, `reset` doesn't. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths.
     Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one machine with the same number of
@@ -160,6 +162,9 @@ class RNN(LayerParameters):
         """Runs the layer; the class describes inputs and outputs."""
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
             raise ValueError("`before` can't be used with `lengths` or a PackedSequence")
+        plain = type(self) is RNN and lengths is before is reset is None
+        if plain and (found := find_outputs(self, input, hx)) is not None:
+            return found
         if lengths is not None:
             return packed.forward_padded(self, input, hx, lengths, reset)
         if isinstance(input, PackedSequence):
@@ -234,7 +239,8 @@ class RNN(LayerParameters):
         if reason:
             equations.warn_once(cell.name, reason)
             return Cell.unroll(cell, x, states, read_weights(cell, tensors), before)
-        return (checkpointing.apply if low else input_products.apply)(plan(cell, self.bias), schedule, x, states, tensors, before)
+        run = checkpointing.apply if low else input_products.apply
+        return run(plan(cell, self.bias), schedule if mask else self.keep_panels(schedule, tensors), x, states, tensors, before)
 
     @property
     def _fused_backend(self) -> str:

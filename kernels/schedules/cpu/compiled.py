@@ -5,7 +5,7 @@ It runs any plan in float32 and float64, and packed rows in the order that they 
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
+from kernels.schedules.cpu.panels import Panels, StalePanels
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
 from kernels.schedules.packed_steps import PackedSteps
 
@@ -22,6 +23,11 @@ COMPUTES_PROJECTIONS = True
 RUNS_PACKED = True
 MAX_BLOCK_ROWS = 32
 """Maximum number of sequences that a thread runs at once."""
+MIN_THREADED_FLOP = 8_000_000
+"""Minimum operations of a pass that several threads run. To wake a second thread took 17–47 µs on two busy Zen 3 cores (LSTM, inference,
+OMP_WAIT_POLICY=passive, best of 4 s): calls of 2 MFLOP took 1.3–1.6 times as long as on one thread, of 8 MFLOP 1.05–1.2 times."""
+POINTWISE_COLUMNS = 32
+"""The columns of a matrix whose product takes about as long as the pointwise functions of a unit."""
 RECOMPUTE_COLUMNS = 32
 """Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
@@ -40,11 +46,11 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
 class PassArguments(ctypes.Structure):
     """`struct PassArguments` of thread.h, with its fields in the same order."""
 
-    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks")
+    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "watched_count", "turn")
     TABLES = (
         "row_starts", "block_starts", "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors",
         "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps", "d_inputs", "d_projection_weights",
-        "d_projection_bias", "d_weights", "partial_sums",
+        "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes", "checksums", "partial_sums",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -54,10 +60,18 @@ def pointer_array(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_voi
     return (ctypes.c_void_p * (len(tensors) + 1))(*(None if t is None else t.data_ptr() for t in tensors), None)
 
 
-def make_pass_arguments(inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None]) -> PassArguments:
-    """Makes the arguments of a pass."""
+def make_pass_arguments(
+    inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None], panels: Panels, matrices: Mapping[int, tuple[int, int]]
+) -> PassArguments:
+    """Makes the arguments of a pass.
+
+    Args:
+        products: the gradients of the products that the pass computes.
+        panels: the matrices that are packed already.
+        matrices: (N, K) of those that the pass reads, by their number.
+    """
     T, B, H = inputs.shape
-    threads = min(torch.get_num_threads(), B)
+    threads = count_threads(inputs)
     row_starts = sequence_starts(T, B) if inputs.packed is None else inputs.packed.starts
     block_starts = split_sequences(B, threads) if inputs.packed is None else split_by_length(inputs.packed, threads)
     rows_per_block = int(block_starts.diff().max())
@@ -66,6 +80,9 @@ def make_pass_arguments(inputs: PassInputs, result: ForwardResult, products: Pro
     max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
     chunk_steps = max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block)
     arguments = PassArguments(T, H, rows_per_block, threads, max_offset, chunk_steps, len(block_starts) - 1)
+    packed, slots = {**panels}, range(2 * len(inputs.weights) + 2 * len(inputs.projections))
+    arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, inputs.states[0]) for i, size in matrices.items()}
+    arguments.turn = next(panels.turns) if packed.keys() >= matrices.keys() else -1
     projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
     arguments.starts = row_starts, block_starts  # an attribute, like `tables`, so that they live as long as this object
     arguments.row_starts, arguments.block_starts = row_starts.data_ptr(), block_starts.data_ptr()
@@ -89,10 +106,23 @@ def make_pass_arguments(inputs: PassInputs, result: ForwardResult, products: Pro
         "d_projection_weights": pointer_array(projections[1]),
         "d_projection_bias": pointer_array(projections[2]),
         "d_weights": pointer_array(products.weights),
+        "finals": pointer_array([None for _ in inputs.states]),
+        "panels": pointer_array([arguments.matrices.get(i) for i in slots]),
+        "unpacked": (ctypes.c_int64 * (len(slots) + 1))(*(i in matrices and i not in packed for i in slots)),
+        "watched": panels.checksums.addresses,
+        "watched_sizes": panels.checksums.sizes,
+        "checksums": panels.checksums.sum_addresses,
     }
     for name, value in arguments.tables.items():
-        setattr(arguments, name, ctypes.cast(value, ctypes.c_void_p))
+        setattr(arguments, name, None if value is None else ctypes.addressof(value))
     return arguments
+
+
+def count_threads(inputs: PassInputs) -> int:
+    """Returns the number of threads that run a pass: one for little work, else at most one for each sequence."""
+    _, B, H = inputs.shape
+    elements = POINTWISE_COLUMNS * H + sum(W.numel() for W in list_weights(inputs) if W is not None)
+    return min(torch.get_num_threads(), B) if 2 * math.prod(inputs.rows) * elements >= MIN_THREADED_FLOP else 1
 
 
 @lru_cache(maxsize=64)
@@ -116,33 +146,103 @@ def split_by_length(packed: PackedSteps, threads: int) -> Tensor:
     return torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
 
 
-def forward(inputs: PassInputs) -> ForwardResult:
-    """Runs the forward pass: one call of the C++ loop, which also computes the input projections."""
+def forward(inputs: PassInputs, panels: Panels | None = None) -> ForwardResult:
+    """Runs the forward pass: one call of the C++ loop, which also computes the input projections.
+
+    Args:
+        panels: the packed matrices of the weights. Default: they are packed in this call
+
+    Raises:
+        StalePanels: the panels are of other weights.
+    """
     result = inputs.allocate_result()
-    build_library(inputs.plan, inputs.states[0].dtype).forward(ctypes.byref(make_pass_arguments(inputs, result, no_gradients(inputs))))
+    panels = Panels() if panels is None else panels
+    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
+    with panels.packing(matrices):
+        arguments = make_pass_arguments(inputs, result, no_gradients(inputs), panels, matrices)
+        arguments.watched_count = panels.checksums.count if matrices else 0
+        if build_library(inputs.plan, inputs.states[0].dtype).forward(ctypes.byref(arguments)):
+            raise StalePanels
+        panels.update(arguments.matrices)
     return result
 
 
-def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+def backward(
+    inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], panels: Panels | None = None
+) -> Gradients:
     """Runs the backward pass: one call of the C++ loop, which computes the weight gradients too if `fuses_weight_gradients`."""
     fused = fuses_weight_gradients(inputs)
     products = allocate_gradients(inputs) if fused else no_gradients(inputs)
-    arguments = make_pass_arguments(inputs, result, products)
-    library = build_library(inputs.plan, inputs.states[0].dtype)
-    partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
-    arguments.partial_sums = partial_sums.data_ptr()
-    d_states = [d.clone() for d in d_final]
     values = range(len(inputs.projections), len(inputs.projections) + len(inputs.layout.elementwise_terms))
     precomputed = [k for k, (_, W, _) in enumerate(inputs.projections) if W is None]
     returned = [not fused or k in values or k in precomputed for k in range(len(inputs.layout.widths))]
     shapes = [(*inputs.rows, width, inputs.shape[2]) for width in inputs.layout.widths]
-    d_terms = [partial_sums.new_empty(shape) if out else None for shape, out in zip(shapes, returned, strict=True)]
-    d_vectors = [v.new_zeros(arguments.blocks, v.shape[0]) for v in inputs.vectors]
-    library.backward(
-        ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
-        pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
-    )  # fmt: skip
+    weights, groups = list_weights(inputs), len(inputs.weights)
+    matrices = {len(weights) + g: (W.shape[1], len(W)) for g, W in enumerate(inputs.weights)}
+    for f, (_, W, _) in enumerate(inputs.projections):
+        if W is not None and not returned[f]:
+            matrices[len(weights) + groups + f] = W.shape[1], len(W)
+        if W is not None and inputs.terms[f] is None:  # its rows are recomputed
+            matrices[groups + f] = len(W), W.shape[1]
+    library = build_library(inputs.plan, inputs.states[0].dtype)
+    panels = Panels() if panels is None else panels
+    d_states = [d.clone() for d in d_final]
+    with panels.packing(matrices):
+        arguments = make_pass_arguments(inputs, result, products, panels, matrices)
+        partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
+        arguments.partial_sums = partial_sums.data_ptr()
+        d_terms = [partial_sums.new_empty(shape) if out else None for shape, out in zip(shapes, returned, strict=True)]
+        d_vectors = [v.new_zeros(arguments.blocks, v.shape[0]) for v in inputs.vectors]
+        library.backward(
+            ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
+            pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
+        )  # fmt: skip
+        panels.update(arguments.matrices)
     return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if fused else None)
+
+
+def prepare_forward(inputs: PassInputs, panels: Panels) -> PassArguments | None:
+    """Makes the arguments of a forward pass that packs nothing; None if it reads no matrices, or some are not packed yet."""
+    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
+    if not matrices or not panels.keys() >= matrices.keys():
+        return None
+    arguments = make_pass_arguments(inputs, inputs.allocate_result(), no_gradients(inputs), panels, matrices)
+    arguments.watched_count = panels.checksums.count
+    return arguments
+
+
+def list_weights(inputs: PassInputs) -> list[Tensor | None]:
+    """Returns the matrices of a pass in the order of their panels: those of the groups, then those of the projections."""
+    return [*inputs.weights, *(W for _, W, _ in inputs.projections)]
+
+
+class OnPanels:
+    """This schedule for one call of a layer: forward and backward pass read the panels that the layer keeps.
+
+    Args:
+        panels: the panels of the layer's parameters, from `KeptPanels.find`.
+    """
+
+    COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS = COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS
+
+    def __init__(self, panels: Panels):
+        self.panels = panels
+
+    def forward(self, inputs: PassInputs) -> ForwardResult:
+        """Runs the forward pass."""
+        try:
+            return forward(inputs, self.panels)
+        except StalePanels:
+            self.panels.expired = True
+            self.panels = Panels()
+            return forward(inputs, self.panels)
+
+    def backward(self, inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+        """Runs the backward pass. If a weight needs a gradient, the next call packs anew: a fused optimizer changes no version."""
+        needs = inputs.needs_grad
+        if needs is not None and any([*needs.weights, *(W for _, W, _ in needs.projections)]):
+            self.panels.expired = True
+        return backward(inputs, result, dy, d_final, self.panels)
 
 
 def fuses_weight_gradients(inputs: PassInputs) -> bool:

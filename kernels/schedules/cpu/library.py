@@ -120,7 +120,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         "template <class Body> static void with_stage(int stage, Body body) {",
         *(f"    if (stage == {k}) body(Stage{k}{{}});" for k, _ in stages),
         "}",
-        *((HERE / name).read_text() for name in ("outer.h", "thread.h", "loop.cpp")),
+        *((HERE / name).read_text() for name in ("checksum.h", "outer.h", "thread.h", "loop.cpp")),
     ])  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
         RuntimeError: the compiler failed; the message holds its output.
     """
     loaded = ctypes.CDLL(str(build_loop(plan, dtype)))
-    loaded.partial_sums_size.restype = ctypes.c_int64
+    loaded.partial_sums_size.restype = loaded.forward.restype = ctypes.c_int64
     return loaded
 
 

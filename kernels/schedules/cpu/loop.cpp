@@ -1,34 +1,26 @@
 // The time loop on a CPU, forward and backward, for any plan. `generate_source` inserts before this file: `real`; STATES, TERMS,
 // PROJECTIONS, GROUPS, COMPUTED, STENCILS, VECTORS, BUFFERS; the tables `slots`, `groups` and `stencil_inputs`; a struct Step, and one
 // for each stage that computes operands, with the function (`evaluate`), its `adjoint` and its `inputs`; with_stage(), which finds a
-// stage by number; and vector.h, product.h, outer.h and thread.h.
+// stage by number; and vector.h, product.h, checksum.h, outer.h and thread.h.
 //
-// Each thread runs whole sequences for a block of rows. The matrices are packed once per call. The input projections are computed
+// Each thread runs whole sequences for a block of rows. Matrices that aren't packed yet are packed first. The input projections are computed
 // PROJECTION_CHUNK_STEPS steps ahead of the loop: their rows are still in the cache when the steps read them, and unless they are saved
 // they are never all in memory. In the backward pass the gradients of the projections are computed after each chunk of `chunk_steps`
 // steps: the gradients of the terms of that chunk are still in the cache, and are never all in memory either.
 
 }  // closes the anonymous namespace that generate_source() opened
 
-extern "C" void forward(const PassArguments* pass) {
+// Returns 1, and computes nothing, if the panels are of other weights.
+extern "C" int64_t forward(const PassArguments* pass) {
     const PassArguments& c = *pass;
     const int64_t H = c.H, total_rows = c.row_starts[c.T];
-    real *packed[GROUPS + 1], *packed_projections[PROJECTIONS + 1];
+    if (c.is_stale()) return 1;
     for (int s = 0; s < STATES; s++) advise_huge_pages(c.history[s], c.keeps[s] * total_rows * H * sizeof(real));
     for (int f = 0; f < PROJECTIONS; f++)
         if (c.projection_weights[f] && c.hoisted[f]) advise_huge_pages(c.hoisted[f], total_rows * widths[f] * H * sizeof(real));
-    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(c.group_width(g), NR) * H];
-    for (int f = 0; f < PROJECTIONS; f++)
-        packed_projections[f] = c.projection_weights[f] ? new real[round_up(widths[f] * H, NR) * c.projection_sizes[f]] : nullptr;
 #pragma omp parallel num_threads(c.threads)
     {
-        for (int g = 0; g < GROUPS; g++)
-            pack(c.group_width(g), H, packed[g], [&](int64_t n, int64_t k) { return c.weights[g][n * H + k]; });
-        for (int f = 0; f < PROJECTIONS; f++) {
-            const int64_t N = widths[f] * H, K = c.projection_sizes[f];
-            const real* weight = c.projection_weights[f];
-            if (packed_projections[f]) pack(N, K, packed_projections[f], [&](int64_t n, int64_t k) { return weight[n * K + k]; });
-        }
+        c.pack_matrices();
         Scratch products(c);
         StencilRows stencil_rows(c);
         real* arguments = new real[(COMPUTED + 1) * c.rows_per_block * H];
@@ -81,7 +73,7 @@ extern "C" void forward(const PassArguments* pass) {
             for (int64_t t = 0; t < c.T; t++) {
                 const int64_t rows = c.count_rows(t, first, last);
                 if (!rows) break;
-                if (t % PROJECTION_CHUNK_STEPS == 0) projection_rows.compute(packed_projections, t, first, last);
+                if (t % PROJECTION_CHUNK_STEPS == 0) projection_rows.compute(t, first, last);
                 for (int g = 0; g < GROUPS; g++) {
                     const Group& group = groups[g];
                     if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
@@ -93,15 +85,16 @@ extern "C" void forward(const PassArguments* pass) {
                     });
                     const real* a =
                         group.computed < 0 ? c.previous_state(group.state, t, first) : arguments + group.computed * c.rows_per_block * H;
-                    product(rows, c.group_width(g), H, a, H, packed[g], nullptr, 0, products.at(0, products.start[g]), products.width);
+                    product(rows, c.group_width(g), H, a, H, c.group_panels(g, false), nullptr, 0, products.at(0, products.start[g]), products.width);
                 }
                 pointwise(Step{}, t, first, rows, [&](int k, int64_t m, real**) { return c.after(k, t, first + m); });
             }
+            for (int s = 0; s < STATES; s++)
+                if (c.finals[s]) __builtin_memcpy(c.finals[s] + first * H, c.after(s, c.T - 1, first), (last - first) * H * sizeof(real));
         }
         delete[] arguments;
     }
-    for (int g = 0; g < GROUPS; g++) delete[] packed[g];
-    for (int f = 0; f < PROJECTIONS; f++) delete[] packed_projections[f];
+    return 0;
 }
 
 // A sequence may end before the others: the sequences are sorted by length, longest first, and step t has rows of those that reach it.
@@ -112,26 +105,11 @@ extern "C" void forward(const PassArguments* pass) {
 extern "C" void backward(const PassArguments* pass, const real* dy, real** d_states, real** d_buffers, real** d_vectors) {
     const PassArguments& c = *pass;
     const int64_t H = c.H, total_rows = c.row_starts[c.T];
-    real *packed[GROUPS + 1], *transposed_projections[PROJECTIONS + 1], *packed_projections[PROJECTIONS + 1];
     for (int b = 0; b < BUFFERS; b++) advise_huge_pages(d_buffers[b], total_rows * widths[b] * H * sizeof(real));
-    for (int f = 0; f < PROJECTIONS; f++) {
-        advise_huge_pages(c.d_inputs[f], total_rows * c.projection_sizes[f] * sizeof(real));
-        transposed_projections[f] = d_buffers[f] ? nullptr : new real[round_up(c.projection_sizes[f], NR) * widths[f] * H];
-        packed_projections[f] = c.terms[f] ? nullptr : new real[round_up(widths[f] * H, NR) * c.projection_sizes[f]];
-    }
-    for (int g = 0; g < GROUPS; g++) packed[g] = new real[round_up(H, NR) * c.group_width(g)];
+    for (int f = 0; f < PROJECTIONS; f++) advise_huge_pages(c.d_inputs[f], total_rows * c.projection_sizes[f] * sizeof(real));
 #pragma omp parallel num_threads(c.threads)
     {
-        for (int g = 0; g < GROUPS; g++)
-            pack(H, c.group_width(g), packed[g], [&](int64_t n, int64_t k) { return c.weights[g][k * H + n]; });
-        for (int f = 0; f < PROJECTIONS; f++) {
-            const int64_t N = widths[f] * H, K = c.projection_sizes[f];
-            const real* weight = c.projection_weights[f];
-            real* transposed = transposed_projections[f];
-            if (transposed && has_few_columns(K)) transpose(N, K, transposed, weight);
-            else if (transposed) pack(K, N, transposed, [&](int64_t n, int64_t k) { return weight[k * K + n]; });
-            if (packed_projections[f]) pack(N, K, packed_projections[f], [&](int64_t n, int64_t k) { return weight[n * K + k]; });
-        }
+        c.pack_matrices();
         ProjectionRows projection_rows(c, c.terms, c.chunk_steps);
         TermGradients term_gradients(c, d_buffers, c.partial_sums + omp_get_thread_num() * c.partial_sums_size());
         Scratch d_products(c);
@@ -200,7 +178,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
             for (int64_t t = c.T - 1; t >= 0; t--) {  // a sequence that has ended at t keeps the gradient of its final states until its last step
                 const int64_t rows = c.count_rows(t, first, last);
                 if (t == c.T - 1 || (t + 1) % c.chunk_steps == 0)
-                    projection_rows.compute(packed_projections, t / c.chunk_steps * c.chunk_steps, first, last);
+                    projection_rows.compute(t / c.chunk_steps * c.chunk_steps, first, last);
                 adjoint(Step{}, t, first, rows, [&](int s, int64_t m, const real** second) {
                     *second = s == 0 && dy ? dy + (c.row_starts[t] + first + m) * H : nullptr;
                     return d_state(s, m);
@@ -210,7 +188,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                     const int64_t K = c.group_width(g);
                     real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.rows_per_block * H;
                     const real* base = group.computed < 0 ? out : nullptr;
-                    product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, packed[g], base, H, out, H);
+                    product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, c.group_panels(g, true), base, H, out, H);
                     if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
                         adjoint(stage, t, first, rows, [&](int k, int64_t m, const real**) {
                             return d_arguments + ((group.computed + k) * c.rows_per_block + m) * H;
@@ -218,7 +196,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                     });
                 }
                 if (t % c.chunk_steps) continue;
-                term_gradients.add_weight_gradients(transposed_projections, t, first, last);
+                term_gradients.add_weight_gradients(t, first, last);
                 for (int v = 0; v < VECTORS; v++)
                     for_each_vector(H, [&](int64_t j, auto remaining) {
                         real *sum = d_vector + v * H + j, *total = d_vectors[v] + block * H + j;
@@ -237,8 +215,6 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
         delete[] d_arguments;
         delete[] d_vector;
     }
-    for (int g = 0; g < GROUPS; g++) delete[] packed[g];
-    for (int f = 0; f < PROJECTIONS; f++) delete[] transposed_projections[f], delete[] packed_projections[f];
 }
 
 extern "C" int64_t partial_sums_size(const PassArguments* pass) { return pass->partial_sums_size(); }

@@ -31,16 +31,42 @@ template <int ROWS, bool TRANSPOSED, class... Rest> static void tiles(int rows, 
     else if constexpr (ROWS > 1) tiles<ROWS - 1, TRANSPOSED>(rows, rest...);
 }
 
+// The same for few rows and full panels, several at once: the sums of one panel would wait for each other.
+template <int ROWS, int PANELS>
+static void wide_tile(int64_t K, const real* a, int64_t lda, const real* panels, const real* base, int64_t ldb, real* c, int64_t ldc) {
+    V acc[ROWS][2 * PANELS] = {};
+    for (int64_t k = 0; k < K; k++)
+#pragma GCC unroll 8
+        for (int j = 0; j < 2 * PANELS; j++) {
+            const V right = load(panels + (j / 2 * K + k) * NR + j % 2 * VL, VL);
+#pragma GCC unroll 2
+            for (int m = 0; m < ROWS; m++) acc[m][j] += splat(a[m * lda + k]) * right;
+        }
+#pragma GCC unroll 2
+    for (int m = 0; m < ROWS; m++)
+#pragma GCC unroll 8
+        for (int j = 0; j < 2 * PANELS; j++)
+            store(c + m * ldc + j * VL, base ? acc[m][j] + load(base + m * ldb + j * VL, VL) : acc[m][j], VL);
+}
+
 void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, const real* panels, const real* base, int64_t ldb,
              real* c, int64_t ldc, int64_t times, Strides strides) {
+    if (strides.a == rows * lda && strides.c == rows * ldc && strides.base == rows * ldb) rows *= times, times = 1;  // all rows are in line
     const int64_t count = (rows + MR - 1) / MR;
-    for (int64_t n = 0; n < N; n += NR)
-        for (int64_t t = 0; t < times; t++)
-            for (int64_t i = 0; i < count; i++) {
+    for (int64_t n = 0, wide; n < N; n += wide)
+        for (int64_t t = 0; t < times; t++) {
+            const real *left = a + t * strides.a, *right = panels + n * K, *add = base ? base + t * strides.base + n : nullptr;
+            real* out = c + t * strides.c + n;
+            wide = rows == 1 ? 4 * NR : rows == 2 ? 2 * NR : NR;
+            if (rows > 2 || n + wide > N) wide = NR;
+            else if (rows == 1) wide_tile<1, 4>(K, left, lda, right, add, ldb, out, ldc);
+            else wide_tile<2, 2>(K, left, lda, right, add, ldb, out, ldc);
+            for (int64_t i = 0; i < count && wide == NR; i++) {
                 const int64_t first = i * rows / count, last = (i + 1) * rows / count;
-                tiles<MR, false>(int(last - first), K, a + t * strides.a + first * lda, lda, panels + n * K, NR,
-                          base ? base + t * strides.base + first * ldb + n : base, ldb, c + t * strides.c + first * ldc + n, ldc, N - n);
+                tiles<MR, false>(int(last - first), K, left + first * lda, lda, right, NR, add ? add + first * ldb : add, ldb,
+                                 out + first * ldc, ldc, N - n);
             }
+        }
 }
 
 void add_outer_products(int64_t K, int64_t count, const real* a, int64_t lda, const real* panel, int64_t panel_stride, real* sum) {

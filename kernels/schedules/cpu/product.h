@@ -10,12 +10,29 @@
 
 static int64_t round_up(int64_t n, int64_t m) { return (n + m - 1) / m * m; }
 
-// Packs a matrix: panels[n / NR][k][n % NR] = w(n, k), zero past N.
-template <class W> static void pack(int64_t N, int64_t K, real* panels, W w) {
+// Packs a matrix: panels[n / NR][k][n % NR] = matrix[n * row_stride + k], or matrix[k * row_stride + n] if TRANSPOSED; zero past N.
+// Reads cache line by cache line, each once: rows a power of two apart share a set of the cache, which holds few of them.
+template <bool TRANSPOSED> static void pack(int64_t N, int64_t K, const real* matrix, int64_t row_stride, real* panels) {
+    constexpr int64_t SIDE = 64 / sizeof(real);
+    if (TRANSPOSED) {
 #pragma omp for
-    for (int64_t n0 = 0; n0 < N; n0 += NR)
-        for (int64_t k = 0; k < K; k++)
-            for (int64_t n = n0; n < n0 + NR; n++) panels[n0 * K + k * NR + n - n0] = n < N ? w(n, k) : real(0);
+        for (int64_t k0 = 0; k0 < K; k0 += SIDE)
+            for (int64_t n = 0; n < round_up(N, NR); n += VL)
+                for (int64_t k = k0; k < K && k < k0 + SIDE; k++)
+                    store(panels + n / NR * NR * K + k * NR + n % NR, n < N ? load(matrix + k * row_stride + n, N - n) : V{}, VL);
+        return;
+    }
+#pragma omp for
+    for (int64_t n0 = 0; n0 < N; n0 += NR) {
+        real square[NR][SIDE] = {};
+        for (int64_t k0 = 0; k0 < K; k0 += SIDE) {
+            const int64_t wide = K - k0 < SIDE ? K - k0 : SIDE;
+            for (int64_t n = 0; n < NR && n0 + n < N; n++)
+                __builtin_memcpy(square[n], matrix + (n0 + n) * row_stride + k0, (wide == SIDE ? SIDE : wide) * sizeof(real));
+            for (int64_t k = 0; k < wide; k++)
+                for (int64_t n = 0; n < NR; n++) panels[n0 * K + (k0 + k) * NR + n] = square[n][k];
+        }
+    }
 }
 
 // A narrow matrix (N, K), K <= VL / 2, is stored transposed, (K, N): vectors over K would be mostly empty, so vectors run over N.

@@ -2,7 +2,7 @@
 // loop.cpp.
 
 struct PassArguments {  // of a forward or backward pass, in the order of `PassArguments` in compiled.py
-    int64_t T, H, rows_per_block, threads, max_offset, chunk_steps, blocks;
+    int64_t T, H, rows_per_block, threads, max_offset, chunk_steps, blocks, watched_count, turn;
     const int64_t* row_starts;       // (T + 1): the first row of each step in every tensor with rows (T, B, ·), and their number. Step t has
                                      // the rows of the first row_starts[t + 1] - row_starts[t] sequences
     const int64_t* block_starts;     // (blocks + 1): the first sequence of each block, and B
@@ -21,9 +21,40 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
     const int64_t* offsets; // the neighbours of all stencils, concatenated; their absolute values are at most `max_offset`
     const real **taps, **transposed_taps; // the weights (taps, H) of each stencil and of its transpose
     real **d_inputs, **d_projection_weights, **d_projection_bias, **d_weights; // backward: where to write gradients, or null
+    real** finals;          // forward: where to copy each final state (B, H), or null; only for rows that aren't packed
+    real** panels;          // the matrices as products read them, of the groups and the projections, then the transposed ones; null where unused
+    const int64_t* unpacked; // which of them to pack first
+    const char** watched;   // the parameters that the panels were made from
+    const int64_t* watched_sizes;  // their rows, the bytes of a row, and the phases of their checksums
+    Checksum** checksums;   // compared if `turn`, the number of the call, is at least 0; else taken
     real* partial_sums;     // backward: the threads' partial sums of weight gradients, partial_sums_size() elements each
 
     int64_t group_width(int g) const { return groups[g].count * H; }
+    const real* group_panels(int g, bool transposed) const { return panels[g + transposed * (GROUPS + PROJECTIONS)]; }
+    const real* projection_panels(int f, bool transposed) const { return panels[GROUPS + f + transposed * (GROUPS + PROJECTIONS)]; }
+    Watched watched_at(int64_t i) const {
+        return {watched[i], watched_sizes[3 * i], watched_sizes[3 * i + 1], watched_sizes[3 * i + 2], checksums[i]};
+    }
+    bool is_stale() const {  // whether a parameter has changed since the panels were packed, as far as this call looks
+        if (turn >= 0)
+            for (int64_t i = 0; i < watched_count; i++)
+                if (!watched_at(i).agrees(turn % watched_at(i).phases)) return true;
+        return false;
+    }
+    void pack_matrices() const {  // by all threads: those that are not packed yet
+        for (int i = 0; i < 2 * (GROUPS + PROJECTIONS); i++) {
+            if (!unpacked[i]) continue;
+            const int p = i % (GROUPS + PROJECTIONS), f = p - GROUPS;
+            const int64_t N = f < 0 ? group_width(p) : widths[f] * H, K = f < 0 ? H : projection_sizes[f];
+            const real* matrix = f < 0 ? weights[p] : projection_weights[f];
+            if (i == p) pack<false>(N, K, matrix, K, panels[i]);
+            else if (f >= 0 && has_few_columns(K)) transpose(N, K, panels[i], matrix);
+            else pack<true>(K, N, matrix, K, panels[i]);
+        }
+        if (turn >= 0) return;
+#pragma omp for schedule(dynamic)
+        for (int64_t i = 0; i < watched_count; i++) watched_at(i).take();
+    }
     WeightGradient weight_gradient(int p) const {  // the p-th weight: first those of the projections, then those of the groups
         if (p >= PROJECTIONS) return {group_width(p - PROJECTIONS), H, false, d_weights[p - PROJECTIONS], nullptr};
         return {widths[p] * H, projection_sizes[p], d_projection_bias[p] != nullptr, d_projection_weights[p], d_projection_bias[p]};
@@ -79,14 +110,14 @@ struct ProjectionRows {  // computes projections for `chunk_steps` steps; a thre
             local[f] = kept && kept[f] ? nullptr : new real[chunk_steps * c.rows_per_block * widths[f] * c.H];
     }
     ~ProjectionRows() { for (int f = 0; f < PROJECTIONS; f++) delete[] local[f]; }
-    void compute(real** packed, int64_t t, int64_t first, int64_t last) const {
+    void compute(int64_t t, int64_t first, int64_t last) const {
         const int64_t end = c.T - t < chunk_steps ? c.T : t + chunk_steps;
         for (int f = 0; f < PROJECTIONS; f++)
-            if (packed[f]) for_each_rectangle(c, t, end, first, last, [&](int64_t t, int64_t times, int64_t rows) {
+            if (c.projection_panels(f, false)) for_each_rectangle(c, t, end, first, last, [&](int64_t t, int64_t times, int64_t rows) {
                 const int64_t K = c.projection_sizes[f], N = widths[f] * c.H, row = c.row_starts[t] + first;
                 real* out = local[f] ? local[f] + t % chunk_steps * c.rows_per_block * N : kept[f] + row * N;
                 const Strides strides = {c.count_sequences(t) * K, 0, (local[f] ? c.rows_per_block : c.count_sequences(t)) * N};
-                product(rows, N, K, c.inputs[f] + row * K, K, packed[f], c.projection_bias[f], 0, out, N, times, strides);
+                product(rows, N, K, c.inputs[f] + row * K, K, c.projection_panels(f, false), c.projection_bias[f], 0, out, N, times, strides);
             });
     }
     const real* at(int i, int64_t t, int64_t first, int64_t m) const {
@@ -122,11 +153,11 @@ struct TermGradients {  // the gradients of the terms: a thread's buffer of one 
         return local[s.buffer] + ((t % c.chunk_steps * c.rows_per_block + m) * s.width + s.slot) * c.H;
     }
     // Computes the gradients of the inputs, and accumulates those of the weights, from the chunk that begins at t.
-    void add_weight_gradients(real** transposed_projections, int64_t t, int64_t first, int64_t last) {
+    void add_weight_gradients(int64_t t, int64_t first, int64_t last) {
         const int64_t end = c.T - t < c.chunk_steps ? c.T : t + c.chunk_steps;
         for (int f = 0; f < PROJECTIONS; f++)
             for_each_rectangle(c, t, end, first, last, [&](int64_t t, int64_t times, int64_t rows) {
-                add_input_gradients(f, transposed_projections[f], t, times, first, rows);
+                add_input_gradients(f, c.projection_panels(f, true), t, times, first, rows);
             });
         int64_t count = 0;
         for (int64_t s = t; s < end; s++)
