@@ -106,7 +106,8 @@ def double(given: PassInputs) -> PassInputs:
     """The same loop in float64."""
     hoisted = [None if h is None else h.double() for h in given.hoisted]
     rest = ([t.double() for t in tensors] for tensors in (given.terms, given.vectors, given.weights, given.states))
-    return PassInputs(given.plan, given.T, [], hoisted, *rest)
+    unread = [(given.states[0].double()[None], None, None) for _ in given.layout.projections]  # `hoisted` has what they are projected to
+    return PassInputs(given.plan, given.T, unread, hoisted, *rest)
 
 
 def far(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:

@@ -58,9 +58,9 @@ void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, con
             const real *left = a + t * strides.a, *right = panels + n * K, *add = base ? base + t * strides.base + n : nullptr;
             real* out = c + t * strides.c + n;
             wide = rows == 1 ? 4 * NR : rows == 2 ? 2 * NR : NR;
-            if (rows > 2 || n + wide > N) wide = NR;
-            else if (rows == 1) wide_tile<1, 4>(K, left, lda, right, add, ldb, out, ldc);
-            else wide_tile<2, 2>(K, left, lda, right, add, ldb, out, ldc);
+            if (n + wide > N) wide = NR;
+            if (wide == 4 * NR) wide_tile<1, 4>(K, left, lda, right, add, ldb, out, ldc);
+            if (wide == 2 * NR) wide_tile<2, 2>(K, left, lda, right, add, ldb, out, ldc);
             for (int64_t i = 0; i < count && wide == NR; i++) {
                 const int64_t first = i * rows / count, last = (i + 1) * rows / count;
                 tiles<MR, false>(int(last - first), K, left + first * lda, lda, right, NR, add ? add + first * ldb : add, ldb,
