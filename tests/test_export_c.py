@@ -38,7 +38,7 @@ def test_weights_of_a_model(bench, tmp_path):
 
 
 def test_fresh_weights(bench, tmp_path):
-    """Those of a seed, and the first comment says so."""
+    """The weights are drawn from a seed, and the first comment says so."""
     for name, options in (("a", ()), ("b", ("--seed", 7)), ("c", ("--seed", 7, "--dtype", "float64", "--no-bias"))):
         code, _, err = bench("export", "--cell", "minimal", *SIZES, *options, "--out", tmp_path / name)
         assert code == 0, err

@@ -53,7 +53,7 @@ class Layers(nn.Module):
 
 @pytest.fixture(autouse=True)
 def without_warnings() -> Iterator[None]:
-    """Those of the exporters, about themselves."""
+    """The exporters warn about themselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

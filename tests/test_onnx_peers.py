@@ -61,7 +61,7 @@ def test_what_has_no_model():
 
 
 def test_outputs_alone():
-    """Of a backend without gradients. What is wrong is said as with gradients."""
+    """A backend without gradients is checked by its outputs, and its error reads like that of one with gradients."""
     p = given("lstm")
     right = build_workload("eager", p).answer()
     y, *final = right.outputs

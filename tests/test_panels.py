@@ -19,7 +19,7 @@ T, B, H = 3, 2, 40
 
 
 def fresh_outputs(layer, x):
-    """What a layer that has kept nothing computes from the same values."""
+    """Returns the results of a layer that has kept nothing, from the same values."""
     fresh = RNN(layer.cell, H, H, dtype=x.dtype)
     fresh.load_state_dict({name: value.detach().clone() for name, value in layer.state_dict().items()})
     return fresh(x)

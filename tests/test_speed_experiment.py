@@ -32,7 +32,7 @@ def test_a_worker_is_killed_if_planning_fails(monkeypatch):
 
 
 def test_loops_are_compiled_before_they_are_needed(monkeypatch):
-    """Those of the compiled backend and of gradient norms, each once; what fails is left to its case."""
+    """The loops of the compiled backend and of gradient norms are built, each once; a loop that fails is left to its case."""
     asked = []
 
     def build(made, dtype):

@@ -3,7 +3,7 @@
 The scale is the median of the ratios of the entries to those of a reference, weighted by the reference: the projection that has the
 smallest sum of absolute residuals. A few entries, far off because of a branch, hardly move it, while a least-squares projection has three
 times its scatter at kinks. It may differ from 1 by SCALE, or by DEVIATIONS times as much as rounding moves it, if that is more: then the
-record says what can be told apart. How far rounding moves it is measured:
+record says which error is still found. How far rounding moves it is measured:
 
 - The equations run in the dtype of the problem. An answer that is NEAR to theirs, as that of a Python loop is, is compared with them.
 - The float64 equations run DRAWS times with the result of every function off by up to half a unit of rounding, at random.
@@ -22,7 +22,7 @@ from bench.measure import kinks
 from bench.measure.problem import Answer, Problem
 
 SCALE = 0.005
-"""The allowed deviation of a gradient's scale where rounding moves it less. An error of twice that is told apart."""
+"""The allowed deviation of a gradient's scale where rounding moves it less. An error of twice that is found."""
 ENTRIES, SAMPLED = 64, 2**18
 """The fewest entries of a gradient whose scale is checked, and about the most that are looked at."""
 NEAR = 0.5
@@ -49,7 +49,7 @@ class RoundingNoise(TorchFunctionMode):
 
 
 SPREADS: WeakKeyDictionary[Problem, dict[str, float]] = WeakKeyDictionary()
-"""What `measure_spread` has found, for the other backends of a problem."""
+"""The results of `measure_spread` by problem, for its other backends."""
 
 
 class Scale(NamedTuple):
@@ -77,7 +77,7 @@ def check_scales(problem: Problem, answer: Answer, reference: Answer) -> tuple[f
         reference: The float64 answer, with the branches that the backend took if they are known.
 
     Returns:
-        The smallest error of a scale that is told apart from rounding in all of them, and which gradient is wrong, or "".
+        The smallest error of a scale that is found in all of them, because rounding moves them less; and which gradient is wrong, or "".
     """
     names = [name for name, g in reference.gradients.items() if g.numel() >= ENTRIES and g.any()]
     found = {name: measure_scale(problem, answer, reference, name) for name in names}

@@ -33,7 +33,7 @@ ROUNDINGS = 4
 """An argument is near a kink within this multiple of the largest rounding error of its row."""
 
 PASSES = 3
-"""How often all open branches of a sequence are tried, at most."""
+"""The most passes over all open branches of a sequence."""
 
 AGREED, MOST_AGREED = 16, 1e-5
 """A sequence agrees with the reference, and none of its branches is tried, within this many units of rounding and this part of the largest

@@ -44,7 +44,7 @@ class PackedSteps:
 
     @cached_property
     def places(self) -> Tensor:
-        """Where the packed rows are among the rows (T·B) of a padded batch, (N)."""
+        """Returns the index (N) of each packed row among the rows (T·B) of a padded batch."""
         return self.padded_index(torch.arange(self.B, device="cpu"), self.B)
 
     def pad(self, rows: Tensor, value: float | None = None) -> Tensor:
