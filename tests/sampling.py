@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 
 def choose(lengths: Sequence[int]) -> set[tuple[int, ...]]:
@@ -25,3 +26,8 @@ def sample(names: str, *axes: Sequence[object]) -> pytest.MarkDecorator:
         values = [axis[i] for axis, i in zip(axes, places, strict=True)]
         rows.append(pytest.param(*values, marks=() if places in chosen else pytest.mark.full, id="-".join(map(str, values))))
     return pytest.mark.parametrize(names, rows)
+
+
+def in_full(*values: object, id: str | None = None) -> ParameterSet:
+    """A member of a list of parameters that `make test-full` alone runs: it is slow, and others of the list find what it would."""
+    return pytest.param(*values, marks=pytest.mark.full, id=id)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.absent import without
 
 ROOT = Path(__file__).parents[1]
@@ -132,6 +134,7 @@ except RuntimeWarning as said:
 """
 
 
+@pytest.mark.full
 def test_everything_but_triton_works_without_it():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

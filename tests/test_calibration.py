@@ -54,6 +54,7 @@ def test_wrong_verdicts_do_not_pass():
     assert wrong.conclusion == "not passed" and wrong.wrong == 20
 
 
+@pytest.mark.full
 def test_it_is_measured_as_a_run_is(monkeypatch):
     """The same worker, rule and number of builds; only the sizes are smaller here."""
     monkeypatch.setattr(calibration, "Worker", Inline)

@@ -9,6 +9,7 @@ from cells.grammar.functions import tanh
 from cells.grammar.stencil import Stencil
 from kernels import RNN
 from kernels.derive.plan import plan
+from tests.sampling import sample
 from tests.waves import CELLS, UPWIND
 
 
@@ -43,8 +44,7 @@ def test_a_layer_of_another_size():
         RNN(CELLS["box"], 1, 64)
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
-@pytest.mark.parametrize("first", ["inference", "export", "compile", "jacobian"])
+@sample("first, backend", ["inference", "export", "compile", "jacobian"], ["compiled", "eager"])
 def test_a_layer_is_trained_whoever_asked_for_its_weights_first(first, backend):
     """In inference mode, traced or transformed: no tensor of those is left for the others."""
     given = Stencil(f"{first}_{backend}", (((1,), 0.5), ((-1,), -0.25)))

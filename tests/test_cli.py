@@ -19,6 +19,7 @@ from kernels.derive.plan import plan
 from tests.command_line import bench
 from tests.inline import Inline
 from tests.records import whole
+from tests.sampling import in_full
 from tests.started import finish
 
 __all__ = ["bench"]
@@ -122,6 +123,7 @@ def test_a_run_from_end_to_end(bench, tmp_path):
     assert code == 2 and "exists already" in err and (tmp_path / "run" / "report.md").read_bytes() == report
 
 
+@pytest.mark.full
 def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     monkeypatch.setattr("kernels.schedules.cpu.compiled.compiler", lambda: None)
@@ -193,7 +195,7 @@ def test_a_disk_too_full_for_the_report_loses_no_record(bench, tmp_path, monkeyp
     assert read_records(tmp_path / "full").gradients
 
 
-@pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), (">&-", "stdout is closed")])
+@pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), in_full(">&-", "stdout is closed")])
 def test_where_nothing_can_be_printed_one_line_says_so(tmp_path, shell, says):
     built = whole()
     (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in (built.run, *built.cases, *built.gradients)))

@@ -11,6 +11,7 @@ import cells
 from bench.studies.signals import mean_field, random_matrix_growth
 from bench.studies.signals.mean_field import Point
 from bench.studies.signals.signal_plan import POINTS
+from tests.sampling import sample
 
 UNITS, BURN, STEPS = 40_000, 60, 60
 
@@ -61,8 +62,9 @@ def drawn(cell: str, point: Point) -> tuple[float, float]:
     return float(np.mean(sizes)), math.exp(np.mean(logs))
 
 
-@pytest.mark.parametrize(("cell", "point"), [(cell, point) for cell, points in POINTS.items() for point in points])
-def test_quadrature_is_what_draws_of_single_units_say(cell, point):
+@sample("point", [(cell, point) for cell, points in POINTS.items() for point in points])
+def test_quadrature_is_what_draws_of_single_units_say(point):
+    cell, point = point
     said = mean_field.CELLS[cell](point)
     Q, chi = drawn(cell, point)
     # 2.4 million draws of heavy squares: a standard error of some 0.1%; at criticality Q forgets in hundreds of steps.
@@ -107,6 +109,7 @@ def test_similar_inputs_bring_sequences_together():
     assert mean_field.vanilla(ordered).xi == pytest.approx(mean_field.timescale(mean_field.vanilla(ordered).chi), rel=1e-6)
 
 
+@pytest.mark.full
 def test_the_grid_of_an_lstm_unit_is_fine_enough(monkeypatch):
     coarse = mean_field.lstm(POINTS["lstm"][1])
     monkeypatch.setattr(mean_field.lstm_mean_field, "POINTS", 1601)

@@ -126,7 +126,7 @@ def test_compiled_in_double(name):
     check(draws(cells.load(name), *sized(name, 9, 33, 5, 17), dtype=torch.float64), "compiled", torch.float64)
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@sample("name", FAMILY)
 def test_from_nothing(name):
     """From the zero states that a layer starts from: no NaN, over a length at which an exponential would have run away. Their own
     gradients are left out: that of slstm's m is zero there but for rounding."""

@@ -126,6 +126,7 @@ def loads(monkeypatch) -> list[Any]:
     return found
 
 
+@pytest.mark.full
 @pytest.mark.skipif(torch.cuda.is_available(), reason="counts in Triton's interpreter")
 @pytest.mark.parametrize("name", ["mingru", "sru"])
 def test_linear_in_time(name, loads, monkeypatch):
@@ -170,6 +171,7 @@ def test_what_it_is_for():
 needs_compiler = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 
 
+@pytest.mark.full
 @needs_compiler
 @pytest.mark.parametrize("names", [("sru",), pytest.param((), marks=pytest.mark.gates)], ids=["sample", "all"])
 def test_no_spills(names):
@@ -184,6 +186,7 @@ def test_no_spills(names):
             assert 0 < kernel["registers"] <= 128, (name, kernel)
 
 
+@pytest.mark.full
 @needs_compiler
 def test_nothing_is_compiled_again():
     """Nor for another length or batch, whether or not time is cut."""

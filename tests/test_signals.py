@@ -45,6 +45,7 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
     assert drawn == {"jacobians.svg", "theory.svg", "attractors.svg", "silence.svg"}
 
 
+@pytest.mark.full
 def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     stdout("chaos", "--quick", "--cells", "cfn", "--init", "default", "--seq-lens", 9, "--hidden", 2, "--out", tmp_path / "c")
     before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}

@@ -83,6 +83,7 @@ class InOrder:
         return range(count)
 
 
+@pytest.mark.full
 def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monkeypatch):
     out = tmp_path / "run"
     advance = Training.advance

@@ -31,6 +31,7 @@ def test_adding_is_learned(cell):
     assert all(a.seconds < b.seconds for a, b in itertools.pairwise(record.curve)) and record.seconds == record.curve[-1].seconds
 
 
+@pytest.mark.full
 def test_copying_is_learned_beyond_chance():
     task = Copying(T=2, B=32, H=32, steps=300, every=300)
     assert Training(task, trial(task, "gru"), CPU).run(quiet).final > 1.5 / 8  # 5000 symbols: one deviation of chance is 0.04 / 8
