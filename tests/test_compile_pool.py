@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from bench.harness.compile_pool import make_pool
+
 ROOT = Path(__file__).parents[1]
 
 POOL = """
@@ -29,3 +31,12 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path):
     while (stat := Path(f"/proc/{worker}/stat")).exists() and ") Z " not in stat.read_text():
         assert time.monotonic() < end, "it waits for work"
         time.sleep(0.1)
+
+
+def test_work_that_goes_on_is_given_up():
+    begin = time.monotonic()
+    with make_pool(1) as workers:
+        running = workers.submit(time.sleep, 600)
+        while not running.running():
+            time.sleep(0.01)
+    assert time.monotonic() - begin < 30

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def make_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Yields a pool of processes that ends with the context, or with this process."""
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=watch_parent) as workers:
-        try:
-            yield workers
-        finally:
-            workers.shutdown(wait=False, cancel_futures=True)
+    """Yields a pool of processes that ends with the context, or with this process: what is being compiled then is given up."""
+    others = {*multiprocessing.active_children()}
+    workers = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=watch_parent)
+    try:
+        yield workers
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
+        for process in {*multiprocessing.active_children()} - others:
+            process.kill()
 
 
 def watch_parent() -> None:
