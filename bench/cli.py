@@ -98,7 +98,16 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that isn't UTF-8 gets "?" for what it lacks
             stream.reconfigure(errors="replace")
     try:
+        if sys.stdout is None:
+            raise UsageError("stdout is closed: redirect it to a file or a terminal")
         code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would write the rest at its end, and fail again
+        is_read = not isinstance(error, BrokenPipeError)  # unlike by `head`, which has seen enough
+        code = print_error(f"can't write ({error.strerror}): make room, or redirect stdout elsewhere") if is_read else 1
     except (UsageError, RecordError) as error:
         code = print_error(str(error))
     except click.ClickException as error:

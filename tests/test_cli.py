@@ -19,7 +19,6 @@ from kernels.derive.plan import plan
 from tests.command_line import bench
 from tests.inline import Inline
 from tests.records import whole
-from tests.sampling import in_full
 from tests.started import finish
 
 __all__ = ["bench"]
@@ -195,12 +194,10 @@ def test_a_disk_too_full_for_the_report_loses_no_record(bench, tmp_path, monkeyp
     assert read_records(tmp_path / "full").gradients
 
 
-@pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), in_full(">&-", "stdout is closed")])
-def test_where_nothing_can_be_printed_one_line_says_so(tmp_path, shell, says):
-    built = whole()
-    (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in (built.run, *built.cases, *built.gradients)))
-    command = f"{sys.executable} -m bench report {tmp_path} --csv {shell}"
-    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), (">&-", "stdout is closed")])
+def test_where_nothing_can_be_printed_one_line_says_so(shell, says):
+    """Whatever the verb: this one is quick."""
+    done = subprocess.run(f"{sys.executable} -m bench list {shell}", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
 
 
