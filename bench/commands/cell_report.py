@@ -17,6 +17,7 @@ from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, layer_parameter_count, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
 from kernels.derive.plan import Plan, plan
+from kernels.derive.wave_form import describe_form
 
 UNNAMED = ("b", "p", "s", "before")
 """Operations of leaf nodes that are printed with a prefix or in another form instead of by their name."""
@@ -107,7 +108,9 @@ def describe_plan(p: Plan) -> str:
                 lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
     lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.stencil_inputs]
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
-    if not p.stages and not p.stencil_inputs:
+    if p.stencil_inputs:
+        lines += describe_form(p)
+    elif not p.stages:
         lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * is_affine(p.step))
     flops = "  ".join(f"{kind} {format_formula(value)}" for kind, value in flop_counts(p).items())
     lines.append(f"flops per time step and sequence: {flops}")

@@ -20,15 +20,15 @@ from bench.studies.training import TASKS, load_task
 @click.option(
     "--equal",
     type=Choice(("hidden", "parameters", "both"), "--equal"),
-    default="hidden",
     metavar="WHAT",
-    help="Train all cells at the same hidden width, at the same number of parameters, or at both. [hidden]",
+    help="Train all cells at the same hidden width, at the same number of parameters, or at both. [hidden; vowels parameters]",
 )
 @click.option(
     "--hidden",
     type=SIZE,
     metavar="H",
-    help="Hidden width; with equal parameters, that of the gru. For recommend also the embedding width. [64; counting 16, vowels 1024]",
+    help="Hidden width; with equal parameters, that of the gru (vowels: the wave). For recommend also the embedding width. "
+    "[64; counting 16, vowels 1024]",
 )
 @click.option(
     "--seq-lens",
@@ -50,14 +50,13 @@ from bench.studies.training import TASKS, load_task
 @click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
 @run_options
 def train(
-    task: str, cells: str, seeds: int, equal: str, hidden: int | None, seq_len: int | None, steps: int | None,
+    task: str, cells: str, seeds: int, equal: str | None, hidden: int | None, seq_len: int | None, steps: int | None,
     rates: tuple[float, ...] | None, data: Path | None, items: int | None, users: int | None, device: str | None,
     options: RunOptions,
 ) -> None:  # fmt: skip
     """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Write records and a report. The
     trainings of different cells are interleaved."""
     name = task
-    shared = ("hidden", "parameters") if equal == "both" else (equal,)
     if name != "recommend" and (data or items or users):
         raise UsageError(f"--data, --items and --users are for recommend: leave them out of {name}")
     if data and (items or users or seq_len):
@@ -73,7 +72,7 @@ def train(
     import cells as tree
     from bench.commands.cell_arguments import check_heads
     from bench.harness.training_experiment import TrainingExperiment
-    from bench.studies.training.training_plan import TrainingPlan
+    from bench.studies.training.training_plan import EQUAL, TrainingPlan
     from kernels.derive.plan import plan as make_plan
 
     chosen = load_task(name, **changes)
@@ -82,7 +81,7 @@ def train(
     if square:
         raise UsageError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
     check_heads(named, chosen.H)
-    plan = TrainingPlan(chosen, named, seeds, shared)
+    plan = TrainingPlan(chosen, named, seeds, EQUAL if equal == "both" else (equal or chosen.equal,))
     for variant, trial in plan.trials():
         if why := variant.unfit(trial.cell, trial.H):
             raise UsageError(why)

@@ -2,7 +2,7 @@
 
     hoisted          values that depend on no state, computed for all T·B rows before the time loop
     terms            the inputs of a step besides the states: a hoisted value, a recurrent product, or their sum
-    stencil_inputs   stencils applied to a state, also inputs of the step
+    stencil_inputs   stencils applied to a state, also inputs of the step (`stencil_operands`: of other values)
     stages           the recurrent products, grouped by operand; a product whose operand depends on another recurrent product is in a
                      later stage
     step             one pointwise function F(states, terms, vectors, stencil inputs) → next states
@@ -18,8 +18,10 @@ from functools import cache, cached_property
 
 from cells.grammar.cell import Cell
 from cells.grammar.errors import cell_error
+from cells.grammar.stencil import Stencil
 from kernels.derive.graph import LEAVES, Graph, Node, walk
 from kernels.derive.plan_types import Pointwise, Stage, StencilInput, Term
+from kernels.derive.stencil_operands import apply_stencil
 from kernels.derive.trace import trace
 
 
@@ -114,10 +116,12 @@ def plan(cell: Cell, bias: bool = True) -> Plan:
 @cache
 def _plan(cell: Cell, bias: bool) -> Plan:
     graph, outputs = trace(cell, bias)
-    return _Splitter(cell, bias, graph, outputs).plan()
+    return Splitter(cell, bias, graph, outputs).plan()
 
 
-class _Splitter:
+class Splitter:
+    """Makes the plan of a traced cell."""
+
     def __init__(self, cell: Cell, bias: bool, graph: Graph, outputs: tuple[Node, ...]):
         self.cell, self.bias, self.graph, self.outputs = cell, bias, graph, outputs
         nodes = list(walk(outputs))
@@ -161,16 +165,20 @@ class _Splitter:
         if node.op in ("state", "const"):
             return node
         if id(node) not in self.stateful:
-            return self.rewrite_stateless(node) if id(node) in self.from_input else self.add_vector(node)
+            return self.rewrite_computed_before(node, node)
         if node.op == "mask":  # a term as it is: each comparison in front of the loop would be one more
             return self.add_term(node)
         if node.op == "product":
             return self.add_term(None, node)
         if node.op == "stencil":
-            return self.add_stencil_input(node)
+            return apply_stencil(self, self.graph.stencils[node.label], node.args[0])
         if node.op == "add":
             return self.rewrite_sum(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
+
+    def rewrite_computed_before(self, node: Node, source: Node) -> Node:
+        """Rewrites a node that depends on no state; on the input if `source`, a node of the cell, does."""
+        return self.rewrite_stateless(node) if id(source) in self.from_input else self.add_vector(node)
 
     def rewrite_sum(self, node: Node) -> Node:
         """Rewrites a sum that depends on a state.
@@ -222,7 +230,7 @@ class _Splitter:
         assert node is not None
         if node.name or node.op == "product":
             return node.name or node.label
-        inner = _Splitter.name_hoisted(next((a for a in node.args if a.op not in ("const", "b", "p", "s")), node.args[0]))
+        inner = Splitter.name_hoisted(next((a for a in node.args if a.op not in ("const", "b", "p", "s")), node.args[0]))
         return f"{node.label}_{inner}" if node.op == "call" else inner
 
     def add_vector(self, node: Node) -> Node:
@@ -233,13 +241,9 @@ class _Splitter:
         self.vectors[leaf] = node
         return leaf
 
-    def add_stencil_input(self, node: Node) -> Node:
-        (argument,) = node.args
-        if argument.op != "state":
-            message = f"{node.label} must be applied to a state, not to a value computed in this step: return that value as a state"
-            raise cell_error(self.cell.step, message, node.line)
-        leaf = self.graph.leaf("stencil_input", f"{node.label}_{argument.label}")
-        self.stencil_inputs[leaf] = StencilInput(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
+    def add_stencil_input(self, stencil: Stencil, state: str) -> Node:
+        leaf = self.graph.leaf("stencil_input", f"{stencil.name}_{state}")
+        self.stencil_inputs[leaf] = StencilInput(leaf, stencil, self.cell.states.index(state))
         return leaf
 
     def order_terms(self) -> list[str]:

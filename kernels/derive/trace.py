@@ -88,6 +88,9 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
             raise cell_error(
                 cell.step, "the first argument of where must be a comparison by <, <=, > or >=, as in where(h > 0, a, b)", n.line
             )
+        if n.op == "stencil" and not n.args[0].width:
+            message = f"{n.label} is applied to a number, which has no neighbours: make it p.name, a vector of all units"
+            raise cell_error(cell.step, message, n.line)
         if n.op == "product" and {n.args[0].width, widths.setdefault(n.label, n.args[0].width)} == {"D", "H"}:
             raise cell_error(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)
     if any(o in compared for o in outputs):

@@ -75,7 +75,7 @@ def recurrence_operands(
     """
     buffer_layout = layout(plan)
     bound = bind(plan, parameters)
-    values = GraphEvaluator(bind_inputs(plan, x, before, packed), bound)
+    values = GraphEvaluator({plan.graph.leaf("ones", "ones"): x.new_ones(H), **bind_inputs(plan, x, before, packed)}, bound)
     tensors: list[Tensor | None] = []
     for projection in buffer_layout.projections:
         terms = [plan.terms[i] for i in projection.terms]

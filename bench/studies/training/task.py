@@ -34,6 +34,8 @@ class Task(ABC):
         target: The value of the metric at which the task counts as solved; None if there is none.
         decays: The learning rate decreases linearly to zero at the last step.
         cells: The cells that are trained by default.
+        equal: What all cells have in common by default: "hidden", the width H, or "parameters", those of `yardstick` at width H.
+        yardstick: The cell whose number of parameters the others match.
         B: Sequences in a batch.
         H: Hidden width.
         steps: Training steps, at most.
@@ -48,6 +50,8 @@ class Task(ABC):
     target: ClassVar[float | None] = None
     decays: ClassVar[bool] = False
     cells: ClassVar[tuple[str, ...]] = ("gru", "cfn", "minimal", "lstm", "vanilla")
+    equal: ClassVar[str] = "hidden"
+    yardstick: ClassVar[str] = "gru"
 
     B: int = 32
     H: int = 64
@@ -104,6 +108,10 @@ class Task(ABC):
         Args:
             model: The model.
         """
+
+    def trained_parameters(self) -> int | None:
+        """Returns how many parameters of `yardstick` are trained at width H; None if all are."""
+        return None
 
     def unfit(self, cell: str, H: int) -> str:
         """Returns the reason why a cell of width H can't be trained on the task; "" if it can.
