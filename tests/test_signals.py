@@ -6,6 +6,7 @@ import re
 import pytest
 
 from bench import cli
+from bench.errors import UsageError
 from bench.records import DecayRecord, JacobianRecord, Spectrum, TheoryRecord, read_records, write_record
 from bench.render import run_report
 from bench.studies.signals.chaos import ChaosSize
@@ -73,7 +74,7 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
         (("jacobian", "--dtype", "int8"), "no dtype is called"),
         (("jacobian", "--cells", "lstm,slstm", "--hidden", "9"), "the heads of slstm share the units: take --hidden 12, not 9"),
         (("gradients", "--cells", "slstm", "--hidden", "2"), "take --hidden 4"),
-        (("theory", "--cells", "cfn"), "no cell with a theory"),
+        (("theory", "--cells", "cfn"), "no mean-field theory of cfn"),
         (("chaos", "--seq-lens", "1"), "at least 2"),
     ],
 )
@@ -111,3 +112,32 @@ def test_every_kind_survives_its_file(tmp_path):
     assert [*found.jacobians, *found.theory, *found.decays] == lines
     text = run_report.render_report(found, [])
     assert "−∞" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]
+
+
+OWN = """
+from cells.grammar.functions import tanh
+
+def mine(h, x, W, b):
+    return tanh(W.x(x) + W.h(h) + b.h)
+"""
+
+
+@pytest.mark.parametrize("verb", ["gradients", "jacobian", "chaos"])
+def test_a_cell_of_ones_own(verb, tmp_path, monkeypatch):
+    """It is named as on the command line: two files may have functions of one name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
+    (tmp_path / "own.py").write_text(OWN)
+    options = ("--quick",) if verb == "chaos" else ("--seeds", 1)
+    printed = stdout(verb, "--cells", "own.py:mine,cfn", "--init", "default", "--seq-lens", 5, "--hidden", 3, "--out", "run", *options)
+    found = read_records(tmp_path / "run")
+    assert {r.cell for r in (*found.gradients, *found.jacobians, *found.decays)} == {"own.py:mine", "cfn"} and "own.py:mine" in printed
+
+
+def test_a_theory_is_left_out_where_there_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN)
+    stdout("theory", "--cells", "own.py:mine,vanilla", "--hidden", 8, "--steps", 2, "--out", "run")
+    assert {r.cell for r in read_records(tmp_path / "run").theory} == {"vanilla"}
+    with pytest.raises(UsageError, match=r"no mean-field theory of own\.py:mine: .*bench jacobian --cells own\.py:mine"):
+        stdout("theory", "--cells", "own.py:mine")

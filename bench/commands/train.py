@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bench.commands.arguments import DEVICE, RATES, SIZE, Choice, Size, parse_choices
+from bench.commands.arguments import DEVICE, RATES, SIZE, Choice, Size
 from bench.commands.command import command, list_option
 from bench.commands.run_options import run_options
 from bench.errors import UsageError
@@ -15,7 +15,7 @@ from bench.studies.training import TASKS, load_task
 
 @command(renamed={"--length": "--seq-lens"})
 @click.argument("task", type=Choice(TASKS, "task"), metavar="TASK")
-@list_option("--cells", default="", metavar="A,B", help="Cells, by name. [those of the task]")
+@list_option("--cells", default="", metavar="A,B", help="Cells of `bench list`, all, or your own as FILE.py:NAME. [those of the task]")
 @click.option("--seeds", type=SIZE, default="1", metavar="N", help="Number of seeds for each cell. [1]")
 @click.option(
     "--equal",
@@ -71,18 +71,21 @@ def train(
 
     kind = resolve_device(device or "")
     import cells as tree
-    from bench.commands.cell_arguments import check_heads
+    from bench.commands.cell_arguments import check_widths, parse_cells
     from bench.harness.training_experiment import TrainingExperiment
     from bench.studies.training.training_plan import TrainingPlan
     from kernels.derive.plan import plan as make_plan
 
     chosen = load_task(name, **changes)
-    named = parse_choices(cells, tree.names(), "cell") if cells else chosen.cells
+    named = parse_cells(cells) if cells else chosen.cells
     square = [cell for cell in named if make_plan(tree.load(cell)).elementwise_input]
     if square:
         raise UsageError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
-    check_heads(named, chosen.H)
     plan = TrainingPlan(chosen, named, seeds, shared)
+    check_widths(named, chosen.D, chosen.H)
+    fixed = [cell for cell in named if make_plan(tree.load(cell)).fixed_width] if "parameters" in shared else []
+    if fixed:
+        raise UsageError(f"the grid of {fixed[0]} has one width, and so no number of parameters to match: take --equal hidden")
     for variant, trial in plan.trials():
         if why := variant.unfit(trial.cell, trial.H):
             raise UsageError(why)

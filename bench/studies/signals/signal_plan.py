@@ -7,7 +7,7 @@ import torch
 
 import cells
 from bench.measure.problem import DTYPES, Problem
-from bench.records import TheoryRecord
+from bench.records import DecayRecord, TheoryRecord
 from bench.studies.signals import chaos, gradient_norms, mean_field, random_matrix_growth
 from bench.studies.signals.chaotic_maps import MAPS
 from bench.studies.signals.initializations import initialize_as
@@ -132,11 +132,14 @@ def chaos_pieces(size: chaos.ChaosSize, names: Sequence[str], inits: Sequence[st
     cases = [(cell, init) for cell in names for init in pair_known(cell, inits)]
     return [
         *((map.name, partial(chaos.measure_map, map, size, seed)) for map in MAPS),
-        *(
-            (f"{c} {init} without input", partial(chaos.measure_decay, initialize_as(cells.load(c), init), init, T, TRAJECTORIES, H, seed))
-            for c, init in cases
-        ),
+        *((f"{c} {init} without input", partial(measure_decay, c, init, T, H, seed)) for c, init in cases),
     ]
+
+
+def measure_decay(cell: str, init: str, T: int, H: int, seed: int) -> DecayRecord:
+    """Measures a cell without input, under its name on the command line."""
+    found = chaos.measure_decay(initialize_as(cells.load(cell), init), init, T, TRAJECTORIES, H, seed)
+    return found.model_copy(update={"cell": cell})
 
 
 def pair_known(cell: str, inits: Sequence[str]) -> list[str]:
