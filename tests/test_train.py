@@ -44,6 +44,8 @@ TINY = ("--cells", "minimal,gru", "--steps", "20", "--hidden", "4", "--device", 
         (["recommend", "--data", "nowhere.dat"], "nowhere.dat can't be read"),
         (["recommend", "--data", "x", "--items", "500"], "of the click stream"),
         (["adding", "--budget", "5"], "--budget takes a time with its unit"),
+        (["adding", "--clip", "0"], "--clip takes a positive norm or none"),
+        (["adding", "--clip", "inf"], "--clip takes a positive norm or none"),
         (["adding", "--resume"], "name its folder with --out"),
     ],
 )

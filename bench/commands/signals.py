@@ -96,7 +96,7 @@ def jacobian(
 
 @command(renamed={"--width": "--hidden"})
 @list_option(
-    "--cells", metavar="A,B", help=f"{CELLS.partition(' [')[0]} Cells without a theory are named and left out. [all that have one]"
+    "--cells", metavar="A,B", help=f"{CELLS.partition(' [')[0]} Those without a theory are left out. [all with one]"
 )
 @click.option("--hidden", type=SIZE, default="1024", metavar="H", help="Hidden width at which growth is measured. [1024]")
 @click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many that are not. [40]")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bench.commands.arguments import DEVICE, RATES, SIZE, Choice, Size
+from bench.commands.arguments import CLIP, DEVICE, RATES, SIZE, Choice, Size
 from bench.commands.command import command, list_option
 from bench.commands.run_options import run_options
 from bench.errors import UsageError
@@ -39,6 +39,7 @@ from bench.studies.training import TASKS, load_task
 )
 @click.option("--steps", type=SIZE, metavar="N", help="Largest number of training steps. [the task's]")
 @list_option("--rates", type=RATES, metavar="A,B", help="Learning rates of Adam; of several, a search takes the best. [the task's]")
+@click.option("--clip", type=CLIP, metavar="NORM", help="Largest norm of the gradient, or none for no limit. [1]")
 @click.option("--data", type=Path, metavar="FILE", help="For recommend: a ratings.dat. [a synthetic click stream]")
 @click.option(
     "--items",
@@ -51,7 +52,7 @@ from bench.studies.training import TASKS, load_task
 @run_options
 def train(
     task: str, cells: str, seeds: int, equal: str, hidden: int | None, seq_len: int | None, steps: int | None,
-    rates: tuple[float, ...] | None, data: Path | None, items: int | None, users: int | None, device: str | None,
+    rates: tuple[float, ...] | None, clip: float | None, data: Path | None, items: int | None, users: int | None, device: str | None,
     options: RunOptions,
 ) -> None:  # fmt: skip
     """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Write records and a report. The
@@ -65,7 +66,7 @@ def train(
     if name in ("digits", "mnist1d", "sizes") and seq_len:
         raise UsageError(f"the sequences of {name} have a length of their own: leave out --seq-lens")
     changes: dict[str, Any] = {"data": data} if data else {}
-    sizes = {"H": hidden, "T": seq_len, "steps": steps, "vocabulary": items, "users": users, "rates": rates}
+    sizes = {"H": hidden, "T": seq_len, "steps": steps, "vocabulary": items, "users": users, "rates": rates, "clip": clip}
     changes |= {key: value for key, value in sizes.items() if value is not None}
     from bench.harness.device import resolve_device
 

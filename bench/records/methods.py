@@ -45,8 +45,8 @@ METHODS = {
   tanh(b_z).""",
     "training": """\
 - For one seed, every cell gets the same data in the same order, the same optimiser (Adam; a sparse embedding uses its sparse form), the
-  same limit of 1 on the gradient's norm, and the same search: if a task has several learning rates, each is tried with a separate seed,
-  and the best one on the validation data is used for all seeds.
+  same limit on the gradient's norm ("clip", 1 unless --clip sets another or none), and the same search: if a task has several learning
+  rates, each is tried with a separate seed, and the best one on the validation data is used for all seeds.
 - The trainings of one seed are interleaved between evaluations, in random order, so that changes of the machine affect all of them alike.
 - Before a layer is trained, its outputs and gradients are compared with its equations in float64, on the data of the task. The table has
   the largest error. A layer whose error is too large is not trained.

@@ -20,12 +20,14 @@ class Point(Model):
         step: The number of steps so far.
         loss: The mean loss since the last evaluation; None for the first.
         value: The metric.
+        norm: The largest norm of the gradient before clipping since the last evaluation; None for the first, and in older records.
     """
 
     seconds: float
     step: int
     loss: float | None
     value: float
+    norm: float | None = None
 
 
 class Trial(Model):
@@ -70,7 +72,7 @@ class TrainingRecord(Model):
         final: The metric on the test data, by the model of the best evaluation.
         paused: Seconds that the process was stopped during steps. No other number includes them.
         clipped: The number of steps whose gradient norm exceeded the limit.
-        largest: The largest gradient norm.
+        largest: The largest gradient norm before clipping; infinite if one was not finite.
         baselines: The metric of methods without a recurrent layer on the test data, by name.
         expected: Their expected metric, in records of schemas 1 to 4 that did not measure it on the test data.
         search: The best validation value by learning rate, after a search.

@@ -1,6 +1,5 @@
 """Writes the headline of a run without timed cases, trainings, signal studies and scaling, by the rules of docs/method.md."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
@@ -8,7 +7,7 @@ from bench.analysis.mean_ci import mean_ci, mean_of_ratios
 from bench.analysis.ranking import absolute, rank
 from bench.analysis.summary import fit_growth
 from bench.records import Records
-from bench.render import gradient_report, jacobian_report
+from bench.render import chaos_report, gradient_report, jacobian_report
 from bench.render.formatting import count_noun
 from bench.render.jacobian_report import fit_jacobian_growth
 from bench.render.scaling_report import find_efficiency, format_efficiency
@@ -56,9 +55,7 @@ def claim_studies(records: Records) -> Iterator[str]:
         exponents = ", ".join(f"{record.name} {gradient_report.format_growth(mean_ci(record.exponents))}" for record in records.maps)
         yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
     if records.decays:
-        finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]
-        found = [(name_cell(record.cell, record.init), mean_ci(record.exponent, len(records.decays))) for record in finite]
-        grown = [name for name, exponent in found if exponent.sign > 0]
+        grown = [name_cell(r.cell, r.init) for r in records.decays if chaos_report.is_growing(r, len(records.decays))]
         cells = count_noun(len(records.decays), "case")
         yield f"**Without input, a small difference is shown to grow in {', '.join(grown) or 'no cell'}** ({cells} studied)."
 

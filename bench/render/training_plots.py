@@ -1,5 +1,6 @@
 """Draws trainings: curves over time and steps, quality over examples, and the behaviour of a trained layer."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.formatting import format_number
-from bench.render.plots import MARKERS, cell_style, cycle_color, draw_rule, new_figure, save_figure, set_titles, styled
+from bench.render.plots import MARKERS, cell_style, cycle_color, draw_rule, label_decades, new_figure, save_figure, set_titles, styled
 from bench.render.training_report import group_trainings, title_group
 
 LIGHT, DARK = "#fefefe", "#010101"
@@ -39,9 +40,13 @@ def draw(records: Records, folder: Path) -> list[Path]:
 
 
 def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> Path:
-    """Draws the metric on the validation data over seconds and over steps: a line per seed, a colour per cell."""
-    figure = new_figure(9, 3.8)
-    axes = figure.subplots(1, 2, sharey=True)
+    """Draws the metric on the validation data over seconds and over steps, and the largest gradient norms where they are recorded: a line
+    per seed, a colour per cell."""
+    known = any(point.norm for record in records for point in record.curve)
+    figure = new_figure(13 if known else 9, 3.8)
+    *axes, norms = figure.subplots(1, 3) if known else (*figure.subplots(1, 2), None)
+    axes[1].sharey(axes[0])
+    axes[1].tick_params(labelleft=False)
     for k, (cell, found) in enumerate(group_by_cell(records).items()):
         for n, record in enumerate(found):
             values = [point.value for point in record.curve]
@@ -51,6 +56,14 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
                 line = axis.plot(x, values, color=cycle_color(k), label=cell if n == 0 else "_", linewidth=1, **look)
                 reached = f"{format_number(values[-1])} after {format_number(x[-1])} {attribute.rstrip('s')}s"
                 set_titles(line, [f"{cell}, seed {record.trial.seed}: {reached}"])
+            if norms is not None:
+                points = [(p.step, p.norm) for p in record.curve if p.norm and math.isfinite(p.norm)]
+                line = norms.plot([x for x, _ in points], [y for _, y in points], color=cycle_color(k), linewidth=1)
+                reached = f"largest gradient norm {format_number(record.largest)}"
+                set_titles(line, [f"{cell}, seed {record.trial.seed}: {reached}"] if points else [])
+    if norms is not None:
+        norms.set(xlabel="steps", ylabel="largest gradient norm between evaluations", yscale="log")
+        label_decades(norms)
     for axis, label in zip(axes, ("seconds of training", "steps"), strict=True):
         axis.set_xlabel(label)
         for name, value in records[0].baselines.items():

@@ -90,7 +90,7 @@ def make_result_table(records: Sequence[TrainingRecord]) -> Table:
         rows.append([
             *list_key(found), *([found[0].layer] if in_layer else []), quality_ci(found), *more, median(r.steps for r in found),
             median(r.seconds for r in found),
-            ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped, found[0].backend,
+            ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped, max(r.largest for r in found), found[0].backend,
             max(r.error for r in found),
         ])  # fmt: skip
     columns = [
@@ -99,6 +99,7 @@ def make_result_table(records: Sequence[TrainingRecord]) -> Table:
         Column("steps", "steps", "", format_number), Column("seconds", "seconds", "", format_number),
         make_word_column("stopped_because", "stopped because"),
         Column("steps with clipped gradient", "clipped_steps", "percent", "{:.0%}".format),
+        Column("largest gradient norm", "largest_gradient_norm", "", format_number),
         Column("backend", "backend", words=True, terminal=False), Column("error", "error", "", "{:.0e}".format, terminal=False),
     ]  # fmt: skip
     seeds = count_noun(len({record.trial.seed for record in records}), "seed")

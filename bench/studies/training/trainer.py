@@ -22,9 +22,6 @@ from bench.studies.training.layer_check import check_layer
 from bench.studies.training.task import Task
 from kernels import RNN
 
-CLIP = 1.0
-"""The largest norm of the gradient of all dense parameters: the recurrent layer and the maps around it."""
-
 PAUSE = 10.0
 """The least time between two checkpoints, relative to the time the last one took; it matters for tables of millions of items."""
 
@@ -60,7 +57,7 @@ class Training:
         if sparse:
             self.optimisers.append(torch.optim.SparseAdam(sparse, lr=trial.rate))
         self.step, self.seconds, self.paused, self.clipped, self.largest = 0, 0.0, 0.0, 0, 0.0
-        self.next = 0.0
+        self.next, self.norm = 0.0, 0.0
         self.losses: list[float] = []
         self.durations: list[float] = []
         self.curve: list[Point] = []
@@ -152,12 +149,13 @@ class Training:
             torch.manual_seed(self.trial.seed << 32 | self.step)  # the step determines dropout too
             loss = self.task.loss(self.model, batch)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.dense, CLIP).item()
+        norm = nn.utils.clip_grad_norm_(self.dense, self.task.clip).item()
+        self.norm = max(self.norm, math.inf if math.isnan(norm) else norm)
+        self.largest = max(self.largest, self.norm)
         self.losses.append(loss.item())
         self.diverged = not (math.isfinite(norm) and math.isfinite(self.losses[-1]))
         if not self.diverged:
-            self.clipped += norm > CLIP
-            self.largest = max(self.largest, norm)
+            self.clipped += norm > self.task.clip
             for optimiser in self.optimisers:
                 optimiser.step()
         self.step += 1
@@ -171,8 +169,8 @@ class Training:
         self.model.train()
         self.diverged = not math.isfinite(value)
         loss = sum(self.losses) / len(self.losses) if self.losses else None
-        self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value))
-        self.losses = []
+        self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value, norm=self.norm if self.losses else None))
+        self.losses, self.norm = [], 0.0
         if not self.evaluations_since_best():
             self.keep_best()
         if self.step and time.monotonic() >= self.next:
