@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from bench.studies.signals.trained_layer import TrainedLayer
 
 CELLS = "Cells of `bench list`, all, or your own as FILE.py:NAME. [the first eight]"
-INIT = "Initialisations: default, critical and chrono (if a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
+INIT = "Initialisations: default, open, critical and chrono (if a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
 CHECKPOINT = "Trained weights of one cell instead of an initialisation: a state dict, or a checkpoint of `bench train`."
 
 
 @command(renamed={"--dtypes": "--dtype"})
 @list_option("--cells", metavar="A,B", help=CELLS)
-@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
+@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,open,critical"))
 @list_option("--seq-lens", type=SIZES, default="64,512,4096", metavar="T,T", help="Sequence lengths T. [64,512,4096]")
 @click.option("--batch", type=SIZE, default="8", metavar="B", help="Sequences in a batch. [8]")
 @click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width, and that of the input. [64]")
@@ -43,7 +43,7 @@ def gradients(
     """Measure gradient norms by lag and by sequence length, at initialisation or after training, and where 16-bit types lose them."""
     names, kind = parse_cell_names(cells), prepare_device(device)
     lengths, B, H, count, types = seq_lens, batch, hidden, seeds, dtypes
-    chosen = parse_initializations(inits, names, ("default", "critical"))
+    chosen = parse_initializations(inits, names, ("default", "open", "critical"))
     settings = {"cells": names, "inits": chosen, "seq_lens": lengths, "B": B, "H": H, "dtypes": types, "seeds": count, "device": kind}
     from bench.commands.cell_arguments import check_widths
     from bench.harness.signal_experiment import SignalExperiment
@@ -61,7 +61,7 @@ def gradients(
 
 @command(renamed={"--length": "--seq-lens"})
 @list_option("--cells", metavar="A,B", help=CELLS)
-@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
+@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,open,critical"))
 @click.option("--seq-lens", "seq_len", type=SIZE, default="256", metavar="T", help="Sequence length T. [256]")
 @click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width, and that of the input. [64]")
 @click.option("--dtype", type=Choice(DTYPES, "dtype"), default="float64", metavar="NAME", help=f"Of {', '.join(DTYPES)}. [float64]")
@@ -78,7 +78,7 @@ def jacobian(
     step."""
     names, kind, chosen_type = parse_cell_names(cells), prepare_device(device), dtype
     T, H, count = seq_len, hidden, seeds
-    chosen = parse_initializations(inits, names, ("default", "critical"))
+    chosen = parse_initializations(inits, names, ("default", "open", "critical"))
     settings = {"cells": names, "inits": chosen, "T": T, "H": H, "dtype": chosen_type, "seeds": count, "device": kind}
     from bench.commands.cell_arguments import check_widths
     from bench.harness.signal_experiment import SignalExperiment
@@ -95,9 +95,7 @@ def jacobian(
 
 
 @command(renamed={"--width": "--hidden"})
-@list_option(
-    "--cells", metavar="A,B", help=f"{CELLS.partition(' [')[0]} Those without a theory are left out. [all with one]"
-)
+@list_option("--cells", metavar="A,B", help=f"{CELLS.partition(' [')[0]} Those without a theory are left out. [all with one]")
 @click.option("--hidden", type=SIZE, default="1024", metavar="H", help="Hidden width at which growth is measured. [1024]")
 @click.option("--steps", type=Size(least=2), default="40", metavar="T", help="Steps that are measured, after as many that are not. [40]")
 @click.option("--seed", type=Size(least=0), default="0", metavar="N", help="The seed of matrices and inputs. [0]")

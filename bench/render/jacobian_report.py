@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from bench.analysis.mean_ci import mean_ci
 from bench.records import JacobianRecord, Spectrum
 from bench.render.formatting import format_power, list_seeds
-from bench.render.gradient_report import name_growth
+from bench.render.gradient_report import format_growth, name_growth
 from bench.render.plots import MARKERS, cycle_color, label_bottom, label_decades, make_axes, save_figure, set_titles, styled
+from bench.render.start_table import make_start_table
 from bench.render.table import CELL, INIT, Column, Table
 
 ANALYSIS = """\
@@ -62,7 +63,13 @@ def make_tables(records: Sequence[JacobianRecord]) -> list[Table]:
     ]  # fmt: skip
     sizes = f"T={first.T} D={first.D} H={first.H}, {first.dtype}, {list_seeds({r.seed for r in records})}."
     sampled = " Mean squares are estimates from random vectors." if any(r.probes for r in records) else ""
-    return [Table("Jacobians", columns, rows, sizes + sampled)]
+    starts = make_start_table("Growth of the Jacobian of the states by start", list_slopes(records), format_growth)
+    return [Table("Jacobians", columns, rows, sizes + sampled), *([starts] if starts.rows else [])]
+
+
+def list_slopes(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[float | None]]:
+    """Returns the growth of the Jacobian of the states of every seed, by cell and initialisation."""
+    return {key: [fit_jacobian_growth(r.lags, r.state) for r in found] for key, found in group_jacobians(records).items()}
 
 
 @styled
