@@ -1,7 +1,8 @@
 """pytest-benchmark's place: `pytest --benchmark-only` runs cell × backend at small sizes through the harness's own cases.
 
 A group has every schedule and peer that the machine times by default, and torch's GRU where torch has no such cell. A wrong kernel is
-not timed, the device is synchronised inside the timed call, and the environment stands in the JSON (`--benchmark-json FILE`). Numbers that people quote come from `python -m bench all`, where calls of the backends are interleaved.
+not timed, the device is synchronised inside the timed call, and the environment stands in the JSON (`--benchmark-json FILE`). Numbers that
+people quote come from `python -m bench all`, where calls of the backends are interleaved.
 """
 
 import pytest

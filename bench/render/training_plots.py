@@ -11,9 +11,21 @@ from bench.analysis.mean_ci import mean_ci
 from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
-from bench.render.formatting import format_number
-from bench.render.plots import MARKERS, cell_style, cycle_color, draw_rule, label_decades, new_figure, save_figure, set_titles, styled
-from bench.render.training_report import group_trainings, title_group
+from bench.render.formatting import format_number, format_power
+from bench.render.plots import (
+    MARKERS,
+    cell_style,
+    cycle_color,
+    draw_rule,
+    label_bottom,
+    label_decades,
+    make_axes,
+    new_figure,
+    save_figure,
+    set_titles,
+    styled,
+)
+from bench.render.training_report import STAGES, group_trainings, title_group
 
 LIGHT, DARK = "#fefefe", "#010101"
 """The colours of marks on a map, the same on light and dark pages."""
@@ -23,7 +35,7 @@ UNITS = 4
 
 @styled
 def draw(records: Records, folder: Path) -> list[Path]:
-    """Draws training*.svg, examples.svg, field.svg, learned.svg and noise.svg into a folder, as far as the run has them."""
+    """Draws training*.svg, examples.svg, input_jacobians.svg, field.svg, learned.svg and noise.svg into a folder, as the run has them."""
     written = []
     found = group_trainings(records.training)
     for k, group in enumerate(found):
@@ -31,6 +43,7 @@ def draw(records: Records, folder: Path) -> list[Path]:
             written.append(draw_curves(group, title_group(group), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
     if len({record.trial.examples for record in records.training}) > 1:
         written.append(draw_examples(records.training, folder / "examples.svg"))
+    written += draw_jacobians([record for record in records.training if record.jacobians], folder / "input_jacobians.svg")
     seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
     if seen:
         written += [draw_field(record, folder / "field.svg") for record in seen if record.field][:1]
@@ -76,6 +89,25 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
             axes[0].yaxis.set_minor_formatter("{x:g}")
     axes[0].set_ylabel(records[0].metric)
     return save_figure(figure, f"Validation data, a line for each seed: {heading}. Dotted: without a recurrent layer.", path, axes)
+
+
+def draw_jacobians(records: Sequence[TrainingRecord], path: Path) -> list[Path]:
+    """Draws the Jacobian of each cell on the task's own inputs over lag: a panel per cell, a line per stage of its training."""
+    shown = list({record.trial.cell: record for record in sort_by_seed(records)}.values())
+    if not shown:
+        return []
+    figure, axes = make_axes(len(shown))
+    for axis, record in zip(axes.flat, shown, strict=False):
+        stages = STAGES if len(record.jacobians) > 2 else STAGES[::2]
+        for k, (stage, found) in enumerate(zip(stages, record.jacobians, strict=False)):
+            known = [(lag, math.sqrt(v)) for lag, v in zip(found.lags, found.mean_square, strict=True) if 0 < v < math.inf]
+            line = axis.plot([lag for lag, _ in known], [v for _, v in known], label=stage, markersize=3, **cell_style(k))
+            set_titles(line, [f"{record.trial.cell}, {stage}, step {found.step}, lag {lag}: {format_power(v)}" for lag, v in known])
+        axis.set(title=record.trial.cell, yscale="log")
+        label_decades(axis)
+    label_bottom(axes, len(shown), "lag k")
+    title = f"√(mean σ²) of ∂h_T/∂x_(T-k) over lag on the task's own inputs, while {shown[0].trial.task} is learned"
+    return [save_figure(figure, title, path, axes.flat)]
 
 
 def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:

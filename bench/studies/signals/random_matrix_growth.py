@@ -32,8 +32,8 @@ def make_rules(cell: Cell, point: Point) -> dict[str, Rule]:
 def measure_growth(cell: Cell, point: Point, N: int, steps: int, seed: int, tied: bool = False, sequences: int = 8) -> list[float]:
     """Returns ln of the growth of E‖δ‖² in each of `steps` steps, δ being a random perturbation of all states.
 
-    At least as many steps run before, and three times those that an open gate remembers, so that the states become stationary. Each value is the mean over the sequences, which share
-    their matrices.
+    At least as many steps run before, and three times those that an open gate remembers, so that the states become stationary. Each
+    value is the mean over the sequences, which share their matrices.
 
     Args:
         cell: The cell.

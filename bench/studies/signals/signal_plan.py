@@ -113,17 +113,18 @@ def theory_pieces(names: Sequence[str], N: int, steps: int, seed: int, tied: boo
         tied: Measure growth with tied weights too.
     """
     return [
-        (f"{cell} σ_w={point.w:g} σ_v={point.v:g} μ={point.mu:g}", partial(measure_theory, cell, start.strip(), point, N, steps, seed, tied))
+        (f"{cell} σ_w={point.w:g} σ_v={point.v:g} μ={point.mu:g}", partial(measure_theory, cell, start, N, steps, seed, tied))
         for cell in names for start, point in POINTS[cell].items()
     ]  # fmt: skip
 
 
-def measure_theory(cell: str, init: str, point: Point, N: int, steps: int, seed: int, tied: bool) -> TheoryRecord:
-    """Returns the theory at a point and the growth measured there."""
+def measure_theory(cell: str, start: str, N: int, steps: int, seed: int, tied: bool) -> TheoryRecord:
+    """Returns the theory at a point of POINTS and the growth measured there."""
+    point = POINTS[cell][start]
     said, measure = mean_field.CELLS[cell](point), partial(random_matrix_growth.measure_growth, cells.load(cell), point, N, steps, seed)
     return TheoryRecord(
-        cell=cell, init=init, w=point.w, v=point.v, mu=point.mu, phi=point.phi, N=N, seed=seed, q=said.q, Q=said.Q, chi=said.chi, xi=said.xi,
-        untied=measure(), tied=measure(tied=True) if tied else [],
+        cell=cell, init=start.strip(), w=point.w, v=point.v, mu=point.mu, phi=point.phi, N=N, seed=seed, q=said.q, Q=said.Q, chi=said.chi,
+        xi=said.xi, untied=measure(), tied=measure(tied=True) if tied else [],
     )  # fmt: skip
 
 
