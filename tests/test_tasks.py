@@ -80,7 +80,7 @@ class Counter(torch.nn.Module):
 
     def __init__(self, most: float):
         super().__init__()
-        self.most = torch.nn.Parameter(torch.tensor(float(most)))
+        self.most, self.rnn = torch.nn.Parameter(torch.tensor(float(most))), RNN("vanilla", 2, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         up = x[..., 0].cumsum(0).clamp(max=self.most)

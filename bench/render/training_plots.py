@@ -29,13 +29,15 @@ from bench.render.training_report import STAGES, group_trainings, title_group
 
 LIGHT, DARK = "#fefefe", "#010101"
 """The colours of marks on a map, the same on light and dark pages."""
+BY_HAND = "set by hand"
 UNITS = 4
 """The number of units of a trained layer whose outputs are drawn."""
 
 
 @styled
 def draw(records: Records, folder: Path) -> list[Path]:
-    """Draws training*.svg, examples.svg, input_jacobians.svg, field.svg, learned.svg and noise.svg into a folder, as the run has them."""
+    """Draws training*.svg, examples.svg, counters.svg, input_jacobians.svg, field.svg, learned.svg and noise.svg, as the run has
+    them."""
     written = []
     found = group_trainings(records.training)
     for k, group in enumerate(found):
@@ -43,6 +45,7 @@ def draw(records: Records, folder: Path) -> list[Path]:
             written.append(draw_curves(group, title_group(group), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
     if len({record.trial.examples for record in records.training}) > 1:
         written.append(draw_examples(records.training, folder / "examples.svg"))
+    written += draw_counters(records.training, folder / "counters.svg")
     written += draw_jacobians([record for record in records.training if record.jacobians], folder / "input_jacobians.svg")
     seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
     if seen:
@@ -108,6 +111,24 @@ def draw_jacobians(records: Sequence[TrainingRecord], path: Path) -> list[Path]:
     label_bottom(axes, len(shown), "lag k")
     title = f"√(mean σ²) of ∂h_T/∂x_(T-k) over lag on the task's own inputs, while {shown[0].trial.task} is learned"
     return [save_figure(figure, title, path, axes.flat)]
+
+
+def draw_counters(records: Sequence[TrainingRecord], path: Path) -> list[Path]:
+    """Draws by how many counts a unit with weights set by hand is off, over the number of steps up and down: a line per cell."""
+    found = {record.trial.cell: {name: v for name, v in record.extras.items() if name.startswith(BY_HAND)} for record in records}
+    shown = {cell: values for cell, values in found.items() if values}
+    if not shown:
+        return []
+    figure = new_figure(6, 3.6)
+    axis = figure.subplots()
+    for k, (cell, values) in enumerate(shown.items()):
+        steps = [int("".join(filter(str.isdigit, name))) for name in values]
+        line = axis.plot(steps, list(values.values()), label=cell, **cell_style(k))
+        set_titles(line, [f"{cell}, {n:,} up and down: off by {format_number(v)}" for n, v in zip(steps, values.values(), strict=True)])
+    axis.set(xscale="log", xlabel="steps up, and as many down", ylabel="counts that it is off")
+    axis.set_yscale("symlog", linthresh=1e-5)
+    axis.xaxis.set_major_formatter("{x:,g}")
+    return [save_figure(figure, "One unit with weights set by hand counts up and down, in float32", path, [axis])]
 
 
 def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:
