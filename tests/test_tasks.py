@@ -13,6 +13,7 @@ from bench.studies.training.adding import Adding, Masked
 from bench.studies.training.copying import BLANK, MARK, RECALLED, SYMBOLS, Copying
 from bench.studies.training.counting import Counting
 from bench.studies.training.task import shuffled_indices, split_indices
+from kernels import RNN
 
 SMALL = {"recommend": {"users": 60, "T": 12, "vocabulary": 200}}
 

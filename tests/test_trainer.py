@@ -37,10 +37,10 @@ def test_copying_is_learned_beyond_chance():
     assert Training(task, trial(task, "gru"), CPU).run(quiet).final > 1.5 / 8  # 5000 symbols: one deviation of chance is 0.04 / 8
 
 
-def test_the_recommender_learns_transitions():
-    task = Recommend(users=150, T=12, vocabulary=60, B=32, H=32, S=64, steps=80, every=80, rates=(2e-2,))
-    record = Training(task, trial(task), CPU).run(quiet)
-    assert record.final > 1.5 * task.baselines()["most popular"]
+def test_the_recommender_learns_more_than_transitions():
+    task = Recommend(users=150, T=12, vocabulary=40, B=32, H=32, S=64, steps=80, every=80, rates=(3e-2,))
+    record = Training(task, trial(task, "gru"), CPU).run(quiet)
+    assert record.final > 1.5 * max(task.baselines().values())
 
 
 @pytest.mark.parametrize(
