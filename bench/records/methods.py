@@ -58,7 +58,7 @@ METHODS = {
 - What drives a unit's update: the first-order variance of its next state, divided among its own states, those of all other units, and the
   input, as if these varied independently; the mean over units, sequences and steps of validation data.
 - Robustness to noise: the noise is normal, and its standard deviation is the given multiple of that of the inputs or of the outputs. On
-  states it is added at every step.""",
+  states it is added at every step. Up to three seeds are analysed.""",
     "scale": """\
 - Data-parallel training: steps with DistributedDataParallel, timed on the slowest rank. Strong scaling: all ranks share the batch of a
   single rank. Weak scaling: each rank has as many sequences as a single rank. Deviation: the largest relative error of losses and

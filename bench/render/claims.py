@@ -36,8 +36,7 @@ def claim_scaling(records: Records) -> Iterator[str]:
 
 def claim_studies(records: Records) -> Iterator[str]:
     """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input."""
-    if records.gradients:
-        yield from claim_least_growth("Gradients change least with lag", gradient_report.list_slopes(records.gradients))
+    yield from claim_least_growth("Gradients change least with lag", gradient_report.list_slopes(records.gradients))
     yield from claim_least_growth("The Jacobian of the states changes least with lag", jacobian_report.list_slopes(records.jacobians))
     off = [abs(find_growth(record.untied).value / record.chi - 1) for record in records.theory]
     if off:

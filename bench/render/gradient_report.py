@@ -65,7 +65,7 @@ def list_slopes(records: Sequence[GradientRecord]) -> dict[tuple[str, str], list
     """Returns the slope over lag of every seed by cell and initialisation, at the longest T and in the dtype with the most digits."""
     groups, T = group_gradients(records), max((record.T for record in records), default=0)
     kinds = [kind for _, kind, _ in groups]
-    best = next((kind for kind in ("float64", "float32") if kind in kinds), *kinds[:1])
+    best = next((kind for kind in ("float64", "float32", *kinds) if kind in kinds), "")
     return {(cell, init): [*map(fit_growth, found[T])] for (cell, kind, init), found in groups.items() if kind == best and T in found}
 
 

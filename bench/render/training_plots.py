@@ -47,7 +47,7 @@ def draw(records: Records, folder: Path) -> list[Path]:
         written.append(draw_examples(records.training, folder / "examples.svg"))
     written += draw_counters(records.training, folder / "counters.svg")
     written += draw_jacobians([record for record in records.training if record.jacobians], folder / "input_jacobians.svg")
-    seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
+    seen = list({record.trial.cell: record for record in sort_by_seed(records.learned) if not record.trial.seed}.values())
     if seen:
         written += [draw_field(record, folder / "field.svg") for record in seen if record.field][:1]
         written.append(draw_learned(seen, folder / "learned.svg"))

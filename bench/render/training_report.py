@@ -20,7 +20,7 @@ from bench.analysis.training_metrics import (
 )
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
-from bench.render.formatting import count_noun, format_count, format_number
+from bench.render.formatting import count_noun, format_count, format_number, list_seeds
 from bench.render.jacobian_report import fit_jacobian_growth
 from bench.render.table import Column, Table, make_word_column
 
@@ -150,7 +150,7 @@ def make_quality_table(records: Sequence[TrainingRecord]) -> Table:
 
 
 def make_drive_table(records: Sequence[LearnedRecord]) -> Table:
-    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, find_median_gates(r)] for r in records]
+    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, find_median_gates(r)] for r in records if not r.trial.seed]
     shares = {"its own past": "own_past", "its neighbours": "neighbours", "its input": "input"}
     found = (Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items())
     gates = Column("median opening of gates", "gate", show=lambda known: ", ".join(f"{name} {value:.2f}" for name, value in known.items()))
@@ -165,10 +165,15 @@ def find_median_gates(record: LearnedRecord) -> dict[str, float] | None:
 
 def make_noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
     levels = list(dict.fromkeys(level for record in records for level in record.noise))
-    rows = [[r.trial.cell, *(r.noise.get(level) for level in levels)] for r in records]
-    columns = [CELL[0], *(Column(level, name_field(metric), "", format_number, at=level) for level in levels)]
+    cells = dict.fromkeys(r.trial.cell for r in records)
+    values = {cell: [r.noise for r in records if r.trial.cell == cell] for cell in cells}
+    rows = [
+        [cell, *(metric_ci(v) if (v := [n[level] for n in values[cell] if level in n]) else None for level in levels)] for cell in cells
+    ]
+    columns = [CELL[0], *(Column(level, name_field(metric), "", format_mean, at=level) for level in levels)]
+    seeds = list_seeds({r.trial.seed for r in records})
     return Table(
-        "Robustness to noise", columns, rows, f"{metric} on the test data, seed 0, by the noise added to inputs or states.", across="noise"
+        "Robustness to noise", columns, rows, f"{metric} on the test data, {seeds}, by the noise added to inputs or states.", across="noise"
     )
 
 
