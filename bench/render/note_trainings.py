@@ -100,10 +100,9 @@ def judge_quality(task: str) -> Judge:
         if any(not mean.bounded for mean in means.values()):
             return f"{words} (one seed: no interval)", "not shown", run
         mine, others = means["minimal"], [means[cell] for cell in cells[1:]]
-        if any(mine.high < other.low if first.higher else mine.low > other.high for other in others):
-            return words, "no", run
-        near = (mine.low >= (1 - ALIKE) * other.high if first.higher else mine.high <= (1 + ALIKE) * other.low for other in others)
-        return words, "yes" if all(near) else "not shown", run
+        near = all(mine.low >= (1 - ALIKE) * other.high if first.higher else mine.high <= (1 + ALIKE) * other.low for other in others)
+        worse = any(mine.high < other.low if first.higher else mine.low > other.high for other in others)
+        return words, "yes" if near else "no" if worse else "not shown", run
 
     return judge
 
