@@ -19,7 +19,7 @@ def test_gradients(tmp_path):
     printed = stdout("gradients", "--cells", "lstm,minimal", "--init", "default,critical", "--seq-lens", "5,70", "--hidden", 4,
                      "--batch", 2, "--seeds", 2, "--dtype", "float32,bfloat16", "--out", out)  # fmt: skip
     found = read_records(out).gradients
-    assert len(found) == 3 * 2 * 2 * 2 and {r.init for r in found if r.cell == "minimal"} == {"default", "critical"}
+    assert len(found) == 4 * 2 * 2 * 2 and {r.init for r in found if r.cell == "minimal"} == {"default", "critical"}
     assert all(r.lags[0] == 0 and r.lags[-1] == r.T and len(r.by_lag) == len(r.errors) == len(r.lags) for r in found)
     exact = [r.errors[1] for r in found if r.dtype == "float32"]
     rough = [r.errors[1] for r in found if r.dtype == "bfloat16"]
@@ -31,8 +31,8 @@ def test_gradients(tmp_path):
 
 
 def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
-    printed = stdout("jacobian", "--cells", "vanilla,gru", "--seq-lens", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
-    assert re.search("vanilla +critical", printed) and not re.search("gru +critical", printed)
+    printed = stdout("jacobian", "--cells", "vanilla,vanilla_relu", "--seq-lens", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
+    assert re.search("vanilla +critical", printed) and not re.search("vanilla_relu +critical", printed)
     printed = stdout("theory", "--cells", "vanilla", "--hidden", 32, "--steps", 4, "--out", tmp_path / "t")
     assert len(read_records(tmp_path / "t").theory) == 3 and "Mean-field theory" in printed
     monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
@@ -60,7 +60,7 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
         (("gradients", "--cells", "lstmm"), "did you mean lstm"),
         (("gradients", "--init", "critcal"), "no initialisation of"),
         (("gradients", "--init", ","), "names no initialisation"),
-        (("gradients", "--cells", "lstm", "--init", "critical"), "no initialisation of lstm"),
+        (("gradients", "--cells", "vanilla_relu", "--init", "critical"), "no initialisation of vanilla_relu"),
         (("gradients", "--seeds", "0"), "at least 1"),
         (("gradients", "--checkpoint", "nowhere.pt"), "say which with --cells"),
         (("gradients", "--checkpoint", "nowhere.pt", "--cells", "gru"), "can't be read"),
@@ -74,7 +74,7 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
         (("jacobian", "--dtype", "int8"), "no dtype is called"),
         (("jacobian", "--cells", "lstm,slstm", "--hidden", "9"), "the heads of slstm share the units: take --hidden 12, not 9"),
         (("gradients", "--cells", "slstm", "--hidden", "2"), "take --hidden 4"),
-        (("theory", "--cells", "cfn"), "no mean-field theory of cfn"),
+        (("theory", "--cells", "mgu"), "no mean-field theory of mgu"),
         (("chaos", "--seq-lens", "1"), "at least 2"),
     ],
 )
