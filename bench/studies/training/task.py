@@ -4,6 +4,7 @@ A batch depends only on the seed and the number of the step. So an interrupted t
 for one seed all cells get the same data in the same order.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Task(ABC):
         every: Training steps between two evaluations on the validation data.
         rates: Learning rates; of several, a search takes the best.
         patience: Evaluations without improvement after which a training stops; 0 for no limit.
+        clip: The largest norm of the gradient of all dense parameters, the recurrent layer and the maps around it; infinite for no limit.
     """
 
     name: ClassVar[str]
@@ -59,6 +61,7 @@ class Task(ABC):
     every: int = 50
     rates: tuple[float, ...] = (3e-3,)
     patience: int = 0
+    clip: float = 1.0
 
     @property
     @abstractmethod
@@ -148,7 +151,8 @@ class Task(ABC):
 
     def sizes(self) -> dict[str, Any]:
         """Returns the sizes that a record stores."""
-        return {"B": self.B, "every": self.every, "patience": self.patience}
+        clip = self.clip if math.isfinite(self.clip) else "none"
+        return {"B": self.B, "every": self.every, "patience": self.patience, "clip": clip}
 
 
 class Reader(nn.Module):
