@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
-from kernels.layer.equations import compile_pointwise
+from kernels.derive.adjoint import compile_pointwise
 
 
 def has_eager_loop(plan: Plan) -> bool:

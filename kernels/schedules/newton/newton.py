@@ -1,0 +1,137 @@
+"""Solves all time steps at once by Newton's method, with the part of the Jacobian that stays within a unit.
+
+An iteration is a product over all T·B rows for each group of recurrent products, the linearised step (`kernels.derive.linearised`), and
+an affine scan over time. It is quasi-DEER (Gonzalez et al. 2024, 2407.19115) with derivatives from the equations, and exact Newton (DEER,
+Lim et al. 2023, 2309.12252) for a cell without a recurrent product. The gradients are a linear system, solved in the same way backward
+in time.
+
+Each iteration makes at least one more step exact, as the first step's states are given. A step has converged if the residual of each of
+its sequences, its states minus the step of the states before, is at most `TOLERANCE` units in the last place. What hasn't converged in
+`BUDGET` iterations runs step by step, by another schedule, from the last step that has: the result is that of the equations, NaN
+included. How many iterations run depends on the numbers alone.
+"""
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels.derive.plan import Plan
+from kernels.schedules.cpu import compiled
+from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
+from kernels.schedules.newton import torch_form
+from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
+from kernels.schedules.stepwise import stepwise
+
+COMPUTES_PROJECTIONS = False
+BUDGET = 32
+"""Maximum number of iterations of a pass. Cells that mix units through gates alone take fewer than 25 with weights six times as large as
+at their start; what takes more is faster step by step."""
+TOLERANCE = 8
+"""The largest residual of a step that has converged, in units in the last place of the largest element of its row."""
+ALIGNED_STEPS = 4
+"""The rest begins at a multiple of so many steps: its buffers are then aligned to 16 bytes, as Triton assumes."""
+
+
+def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
+    """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
+    if plan.stencil_inputs:
+        return f"solves for units that read themselves, and those of {plan.cell.name} read their neighbours"
+    if dtype not in (torch.float32, torch.float64):
+        return f"solves in float32 or float64, not {str(dtype).removeprefix('torch.')}: its residual would be that of rounding"
+    return find_rest(device).unsupported_reason(plan, dtype, device, B, H)
+
+
+def find_rest(device: torch.device) -> ModuleType:
+    """Returns the schedule that runs the steps that have not converged."""
+    return compiled if device.type == "cpu" else stepwise
+
+
+def make_iteration(system: System) -> Any:
+    """Makes the iteration of a system, in the form of its device."""
+    return torch_form.Iteration(system, TOLERANCE * torch.finfo(system.values[0].dtype).eps)
+
+
+def find_evaluator(device: torch.device) -> Any:
+    """Returns what evaluates a pointwise function over all rows, in the form of a device."""
+    return torch_form.evaluate
+
+
+def iterate(system: System) -> Iterator[Any]:
+    """Yields the iteration after each update of the trajectory; ends one update after all steps have converged."""
+    iteration = make_iteration(system)
+    while iteration.converged != system.T:
+        system.evaluate()
+        iteration.check()
+        iteration.update()
+        yield iteration
+
+
+def solve(system: System) -> int:
+    """Solves a system within the budget and returns the number of steps that have converged, in the order of `System.is_reversed`."""
+    for count, iteration in enumerate(iterate(system), start=1):
+        if count == BUDGET:
+            break
+    return iteration.count_converged()
+
+
+def forward(inputs: PassInputs) -> ForwardResult:
+    """Runs the forward pass."""
+    result = inputs.allocate_result()
+    system = ForwardSystem(inputs, result, find_evaluator(inputs.states[0].device))
+    converged = solve(system)
+    for kept, rows in zip(result.history, system.trajectory, strict=True):
+        kept.copy_(rows[-len(kept) :])
+    if converged < inputs.T:
+        run_rest(inputs, system, result, converged // ALIGNED_STEPS * ALIGNED_STEPS)
+    return result
+
+
+def run_rest(inputs: PassInputs, system: ForwardSystem, result: ForwardResult, first: int) -> None:
+    """Runs the steps from `first` on step by step, and writes their results."""
+    history = [h[first:] for h in inputs.history] if inputs.history else None
+    terms = [t[first:] for t in inputs.terms]
+    part = PassInputs(
+        inputs.plan, inputs.T - first, [(v[first:], None, bias) for v, _, bias in inputs.projections],
+        [None if h is None else h[first:] for h in inputs.hoisted], terms, inputs.vectors, inputs.weights,
+        [rows[first].clone() for rows in system.trajectory], history,
+    )  # fmt: skip
+    found: ForwardResult = find_rest(inputs.states[0].device).forward(part)
+    for kept, new in zip(result.history, found.history, strict=True):
+        kept[-len(new) :] = new
+    for argument, new in zip(result.arguments, found.arguments, strict=True):
+        argument[first:] = new
+
+
+def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+    """Runs the backward pass."""
+    system = BackwardSystem(inputs, result, dy, d_final, find_evaluator(inputs.states[0].device))
+    count = inputs.T - solve(system)
+    system.finish()
+    vectors = [d[count:].sum((0, 1)) for d in system.d_vectors]
+    states = [rows[0].clone() for rows in system.trajectory]
+    if count:
+        found = run_rest_backward(inputs, system, result, count)
+        states = found.states
+        for d, new in zip(vectors, found.vectors, strict=True):
+            d += new
+        for d_term, new in zip(system.d_terms, found.terms, strict=True):
+            d_term[:count] = new
+    return Gradients(system.d_terms, vectors, states)
+
+
+def run_rest_backward(inputs: PassInputs, system: BackwardSystem, result: ForwardResult, count: int) -> Gradients:
+    """Runs the backward pass of the first `count` steps step by step."""
+    dy = None
+    if system.dy is not None:  # the last row is in the trajectory already
+        dy = system.dy[:count].clone()
+        dy[-1] = 0
+    part = PassInputs(
+        inputs.plan, count, [(v[:count], None, bias) for v, _, bias in inputs.projections], [], [t[:count] for t in inputs.terms],
+        inputs.vectors, inputs.weights, inputs.states,
+    )  # fmt: skip
+    before = ForwardResult([h[:count] for h in result.history], [a[:count] for a in result.arguments])
+    found: Gradients = find_rest(inputs.states[0].device).backward(part, before, dy, [rows[count].clone() for rows in system.trajectory])
+    return found
