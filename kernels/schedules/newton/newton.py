@@ -25,6 +25,13 @@ from kernels.schedules.newton import torch_form
 from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
 from kernels.schedules.stepwise import stepwise
 
+try:
+    from kernels.schedules.newton import triton_form
+except ImportError as missing:
+    if missing.name is None or not missing.name.startswith("triton"):
+        raise
+    triton_form = None  # type: ignore[assignment]
+
 COMPUTES_PROJECTIONS = False
 BUDGET = 32
 """Maximum number of iterations of a pass. Cells that mix units through gates alone take fewer than 25 with weights six times as large as
@@ -49,20 +56,18 @@ def find_rest(device: torch.device) -> ModuleType:
     return compiled if device.type == "cpu" else stepwise
 
 
-def make_iteration(system: System) -> Any:
-    """Makes the iteration of a system, in the form of its device."""
-    return torch_form.Iteration(system, TOLERANCE * torch.finfo(system.values[0].dtype).eps)
-
-
-def find_evaluator(device: torch.device) -> Any:
-    """Returns what evaluates a pointwise function over all rows, in the form of a device."""
-    return torch_form.evaluate
+def find_form(device: torch.device) -> Any:
+    """Returns the form for a device: a module with `evaluate` and `Iteration`."""
+    return torch_form if device.type == "cpu" or triton_form is None else triton_form
 
 
 def iterate(system: System) -> Iterator[Any]:
-    """Yields the iteration after each update of the trajectory; ends one update after all steps have converged."""
-    iteration = make_iteration(system)
-    while iteration.converged != system.T:
+    """Yields the iteration after each update of the trajectory; ends one update after all steps are known to have converged."""
+    like = system.values[0]
+    iteration = find_form(like.device).Iteration(system, TOLERANCE * torch.finfo(like.dtype).eps, BUDGET)
+    for _ in range(BUDGET):
+        if iteration.converged == system.T:
+            return
         system.evaluate()
         iteration.check()
         iteration.update()
@@ -71,16 +76,15 @@ def iterate(system: System) -> Iterator[Any]:
 
 def solve(system: System) -> int:
     """Solves a system within the budget and returns the number of steps that have converged, in the order of `System.is_reversed`."""
-    for count, iteration in enumerate(iterate(system), start=1):
-        if count == BUDGET:
-            break
-    return iteration.count_converged()
+    *_, last = iterate(system)
+    found: int = last.count_converged()
+    return found
 
 
 def forward(inputs: PassInputs) -> ForwardResult:
     """Runs the forward pass."""
     result = inputs.allocate_result()
-    system = ForwardSystem(inputs, result, find_evaluator(inputs.states[0].device))
+    system = ForwardSystem(inputs, result, find_form(inputs.states[0].device).evaluate)
     converged = solve(system)
     for kept, rows in zip(result.history, system.trajectory, strict=True):
         kept.copy_(rows[-len(kept) :])
@@ -107,7 +111,7 @@ def run_rest(inputs: PassInputs, system: ForwardSystem, result: ForwardResult, f
 
 def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
     """Runs the backward pass."""
-    system = BackwardSystem(inputs, result, dy, d_final, find_evaluator(inputs.states[0].device))
+    system = BackwardSystem(inputs, result, dy, d_final, find_form(inputs.states[0].device).evaluate)
     count = inputs.T - solve(system)
     system.finish()
     vectors = [d[count:].sum((0, 1)) for d in system.d_vectors]

@@ -52,7 +52,14 @@ def count_chunks(plan: Plan, T: int, elements: int, device: torch.device) -> int
         T: time steps.
         elements: B·H.
     """
-    if device.type != "cuda" or not is_affine(plan.step) or len(list_read_states(plan)) > MAX_STATES:
+    if not is_affine(plan.step) or len(list_read_states(plan)) > MAX_STATES:
+        return 1
+    return chunks_that_fill(T, elements, device)
+
+
+def chunks_that_fill(T: int, elements: int, device: torch.device) -> int:
+    """Returns the number of chunks of time of an affine recurrence of B·H elements: as many as fill a GPU, of at least MIN_CHUNK steps."""
+    if device.type != "cuda":
         return 1
     wanted = PROGRAMS_PER_MULTIPROCESSOR * get_chip(device.index or 0).multiprocessors
     return max(1, min(wanted // -(-elements // BLOCK), T // MIN_CHUNK))
