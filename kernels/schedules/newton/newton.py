@@ -61,11 +61,11 @@ def find_form(device: torch.device) -> Any:
     return torch_form if device.type == "cpu" or triton_form is None else triton_form
 
 
-def iterate(system: System) -> Iterator[Any]:
+def iterate(system: System, budget: int) -> Iterator[Any]:
     """Yields the iteration after each update of the trajectory; ends one update after all steps are known to have converged."""
     like = system.values[0]
-    iteration = find_form(like.device).Iteration(system, TOLERANCE * torch.finfo(like.dtype).eps, BUDGET)
-    for _ in range(BUDGET):
+    iteration = find_form(like.device).Iteration(system, TOLERANCE * torch.finfo(like.dtype).eps, budget)
+    for _ in range(budget):
         if iteration.converged == system.T:
             return
         system.evaluate()
@@ -76,7 +76,7 @@ def iterate(system: System) -> Iterator[Any]:
 
 def solve(system: System) -> int:
     """Solves a system within the budget and returns the number of steps that have converged, in the order of `System.is_reversed`."""
-    *_, last = iterate(system)
+    *_, last = iterate(system, BUDGET)
     found: int = last.count_converged()
     return found
 

@@ -70,7 +70,7 @@ class Iteration:
         system, self.k = self.system, self.k + 1
         newton_kernels.check[(system.T, system.B)](
             tuple(system.values), tuple(system.trajectory), self.counts, self.k, system.T, system.B, self.tolerance, H=system.H,
-            BLOCK=CHECK_BLOCK, **self.options,
+            BLOCK=CHECK_BLOCK, enable_fp_fusion=True, **self.options,
         )  # fmt: skip
         self.poll()
 
@@ -92,4 +92,4 @@ class Iteration:
         arguments: tuple[Any, ...] = (tuple(system.values), slopes, tuple(system.trajectory), self.chunk_ends, self.counts, self.k)
         kernels = [newton_kernels.update] if self.chunk_ends is None else [newton_kernels.chunk_summary, newton_kernels.update]
         for kernel in kernels:
-            kernel[self.grid](*arguments, *self.sizes, BLOCK=BLOCK, STEPS=self.steps, num_warps=BLOCK // 32, **self.options)
+            kernel[self.grid](*arguments, *self.sizes, BLOCK=BLOCK, STEPS=self.steps, num_warps=BLOCK // 32, enable_fp_fusion=True, **self.options)
