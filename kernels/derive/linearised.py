@@ -1,7 +1,8 @@
 """Derives the linearised step: the next states, and of their derivatives by the states before what stays within a unit.
 
 The derivative of a step by all states is a matrix of S·H rows. What a unit reads of itself is a block of S×S, which is elementwise: the
-derivative of the pointwise functions, with each recurrent matrix replaced by its diagonal. The rest of a step mixes units.
+derivative of the pointwise functions, with each recurrent matrix replaced by its diagonal. The rest of a step mixes units. (Of a
+product behind another, what a unit reads of itself by way of others is left out too.)
 """
 
 from functools import cache
