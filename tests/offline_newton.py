@@ -38,9 +38,7 @@ def calls(name: str) -> dict[str, Any]:
             self.kernel, self.name = kernel, name
 
         def __getitem__(self, grid: Any) -> Any:
-            return lambda *arguments, **options: record(
-                f"{self.name}{'_reversed' * options['REVERSED']}", self.kernel, arguments, options
-            )
+            return lambda *arguments, **options: record(f"{self.name}{'_reversed' * options['REVERSED']}", self.kernel, arguments, options)
 
     for kernel in KERNELS:
         setattr(newton_kernels, kernel, Launched(KERNELS[kernel], kernel))
@@ -52,7 +50,9 @@ def calls(name: str) -> dict[str, Any]:
     newton.find_form = lambda device: triton_form
     cell = custom.CELLS.get(name) or cells.load(name)
     T, B, D, H = 256, 8, 64, 64
-    weights = {key: torch.zeros(shape, requires_grad=True) for key, shape in cell.shapes(H if plan(cell).elementwise_input else D, H).items()}
+    weights = {
+        key: torch.zeros(shape, requires_grad=True) for key, shape in cell.shapes(H if plan(cell).elementwise_input else D, H).items()
+    }
     x = torch.zeros(T, B, H if plan(cell).elementwise_input else D)
     y, final = apply(plan(cell), newton, x, [torch.zeros(B, H) for _ in cell.states], weights)
     torch.autograd.backward([y, *final], [torch.ones_like(t) for t in (y, *final)])

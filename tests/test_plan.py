@@ -20,6 +20,8 @@ LEFT = {
     "mgu": ["fh", "nh"],
     "mingru": [],
     "minlstm": [],
+    "paragru": [],
+    "paralstm": [],
     "qrnn": [],
     "slstm": ["zh", "oh", "ih", "fh"],
     "sru": [],
@@ -127,7 +129,9 @@ def test_step(name, bias):
     assert p.step.inputs == (*p.states, *p.term_leaves, *p.vectors, *p.stencil_leaves)
     assert p.step.results == tuple(f"{s}_next" for s in p.cell.states)
     assert {n for n in walk(p.step.outputs) if not n.args and n.op != "const"} <= set(p.step.inputs)
-    kept = {"damped_string", "fastgrnn", "indrnn", "klein_gordon", "lstm_peephole", "sru", "wave"} | ({"gru", "qrnn"} if bias else set())
+    kept = {"damped_string", "fastgrnn", "indrnn", "klein_gordon", "lstm_peephole", "paragru", "paralstm", "sru", "wave"} | (
+        {"gru", "qrnn"} if bias else set()
+    )
     assert bool(p.vectors) == (name in kept)
 
 

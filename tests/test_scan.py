@@ -26,7 +26,7 @@ from kernels.schedules.scan import scan
 
 AFFINE = {
     "indrnn": False, "sru": False, "mingru": True, "minlstm": True, "independent": False, "rotating": True, "bounded": False,
-    "decaying": True, "forgetful": True, "qrnn": True,
+    "decaying": True, "forgetful": True, "qrnn": True, "paragru": False, "paralstm": False,
 }  # fmt: skip
 SIZES = [(1, 1, 1, 1), (5, 1, 3, 17), (11, 3, 7, 45)]
 """T, B, D, H: the last is more than one program, and no multiple of the steps that are loaded at once."""

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from bench.analysis.completeness import describe_unfinished
 from bench.records import FAILURES, Records
-from bench.render import chaos_report, gradient_report, jacobian_report, parallel_report, scaling_report, speed_tables, theory_report, training_report
+from bench.render import (
+    chaos_report,
+    gradient_report,
+    jacobian_report,
+    parallel_report,
+    scaling_report,
+    speed_tables,
+    theory_report,
+    training_report,
+)
 from bench.render.against_table import make_against_table
 from bench.render.case_grid import build_grids
 from bench.render.formatting import count_noun, describe_task

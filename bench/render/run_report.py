@@ -61,7 +61,12 @@ def draw_plots(folder: Path, records: Records) -> list[Path]:
     """Draws the plots of a run and returns their paths."""
     if is_training_run(records):
         return training_plots.draw(records, folder)
-    studies = ((gradient_report, records.gradients), (jacobian_report, records.jacobians), (theory_report, records.theory), (parallel_report, records.parallel))
+    studies = (
+        (gradient_report, records.gradients),
+        (jacobian_report, records.jacobians),
+        (theory_report, records.theory),
+        (parallel_report, records.parallel),
+    )
     drawn = [*speed_plot.draw(records, folder), *length_plots.draw(records, folder)]
     drawn += [path for module, found in studies for path in module.draw(found, folder)]
     return [*drawn, *chaos_report.draw(records.maps, records.decays, folder), *scaling_report.draw(records.scale, folder)]

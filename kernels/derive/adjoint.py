@@ -151,6 +151,7 @@ def print_source(f: Pointwise, language: Language) -> str:
             lines.append((name(node, node.name or f"t{len(lines)}"), value))
     return language.write_function(f.name, inputs, lines, [expression(n) for n in f.outputs])
 
+
 @cache
 def compile_pointwise(function: Pointwise) -> Callable[..., Any]:
     """Returns a pointwise function as a Python function of tensors."""

@@ -62,7 +62,10 @@ class System:
 
     def find_inputs(self, f: Pointwise, others: dict[Node, Tensor]) -> list[Tensor]:
         """Returns the inputs of a pointwise function: states and terms of all rows, vectors, and `others`."""
-        known = {**dict(zip(self.plan.states, self.states_before(), strict=True)), **dict(zip(self.plan.vectors, self.inputs.vectors, strict=True))}
+        known = {
+            **dict(zip(self.plan.states, self.states_before(), strict=True)),
+            **dict(zip(self.plan.vectors, self.inputs.vectors, strict=True)),
+        }
         known |= {leaf: self.terms[k][:, :, slot] for leaf, (k, slot) in zip(self.plan.term_leaves, self.inputs.layout.slots, strict=True)}
         return [(known | others)[leaf] for leaf in f.inputs]
 
@@ -95,7 +98,9 @@ class ForwardSystem(System):
         for k in inputs.layout.recurrent_buffers:
             hoisted = inputs.hoisted[k]
             if hoisted is None:
-                found[k] = inputs.terms[k] if inputs.terms else inputs.states[0].new_empty(*inputs.rows, inputs.layout.widths[k], inputs.shape[2])
+                found[k] = (
+                    inputs.terms[k] if inputs.terms else inputs.states[0].new_empty(*inputs.rows, inputs.layout.widths[k], inputs.shape[2])
+                )
             elif found[k] is hoisted:
                 found[k] = hoisted.clone()
                 if inputs.terms:

@@ -92,4 +92,6 @@ class Iteration:
         arguments: tuple[Any, ...] = (tuple(system.values), slopes, tuple(system.trajectory), self.chunk_ends, self.counts, self.k)
         kernels = [newton_kernels.update] if self.chunk_ends is None else [newton_kernels.chunk_summary, newton_kernels.update]
         for kernel in kernels:
-            kernel[self.grid](*arguments, *self.sizes, BLOCK=BLOCK, STEPS=self.steps, num_warps=BLOCK // 32, enable_fp_fusion=True, **self.options)
+            kernel[self.grid](
+                *arguments, *self.sizes, BLOCK=BLOCK, STEPS=self.steps, num_warps=BLOCK // 32, enable_fp_fusion=True, **self.options
+            )
