@@ -74,8 +74,8 @@ def app(context: click.Context) -> None:
 
 
 for command in (
-    run_all, gradients, jacobian, theory, chaos, parallel, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
-    campaign, bundle, export_c,
+    run_all, gradients, jacobian, theory, chaos, parallel, train, compare, merge, scale, report, publish, list_cells, show, doctor,
+    calibrate, tune, campaign, bundle, export_c,
 ):  # fmt: skip
     app.add_command(command)
 

@@ -18,7 +18,6 @@ from kernels.derive.plan import plan
 from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
 from kernels.schedules.newton import newton, newton_kernels, triton_form
-from kernels.schedules.scan.scan import BLOCK
 from kernels.schedules.stepwise import pointwise_kernel
 from tests import custom
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 import cells
 from bench.studies.signals.signal_plan import make_study_problem
@@ -12,7 +11,6 @@ from kernels.derive.plan import plan
 from kernels.layer import checkpointing, select
 from kernels.schedules.newton import newton, torch_form
 from tests import custom
-from tests.offline import offline
 from tests.reference import Problem, agree, check, draws, given_cell, leaves, outputs, problem, solve
 from tests.sampling import sample
 from tests.tolerances import TOLERANCE
@@ -203,41 +201,3 @@ def test_same_bits():
     p = problem(cells.load("gru"), 40, 2, 5, 17)
     first, second = (solve(p, "newton", torch.float32) for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-triton = pytest.importorskip("triton")
-from kernels.schedules.newton import triton_form
-
-
-@sample("name, chunks", [*KINDS, "sru"], [1, 3])
-def test_kernels(name, chunks, monkeypatch):
-    """Interpreted, with time in chunks and not: what the form in torch operations finds."""
-    monkeypatch.setattr(triton_form, "chunks_that_fill", lambda T, *_: chunks)
-    p = problem(cells.load(name), 4, 1, 3, 3)
-    expected = solve(p, "newton", torch.float32)
-    monkeypatch.setattr(newton, "find_form", lambda device: triton_form)
-    agree([solve(p, "newton", torch.float32)], [expected], TOLERANCE["schedule", torch.float32])
-
-
-def test_kernels_stop(monkeypatch):
-    """No kernel changes a trajectory after all steps have converged, and NaN never does."""
-    monkeypatch.setattr(newton, "find_form", lambda device: triton_form)
-    monkeypatch.setattr(triton_form.Iteration, "poll", lambda self: None)
-    monkeypatch.setattr(newton, "BUDGET", 6)
-    given: list[Tensor] = []
-    update = triton_form.Iteration.update
-    monkeypatch.setattr(triton_form.Iteration, "update", lambda self: (update(self), given.append(self.system.trajectory[0].clone()))[0])
-    p = problem(cells.load("minimal"), 3, 1, 2, 3)
-    with torch.no_grad():
-        agree([outputs(p, "newton")], [outputs(p, "eager")], TOLERANCE["schedule", torch.float32])
-    assert len(given) == 6 and torch.equal(given[4], given[5])
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before"])
-def test_no_spills(name):
-    """Every kernel of both directions, compiled for an A100, an H100 and a B200."""
-    for found in offline(name, script="offline_newton.py").values():
-        assert {kernel["kernel"] for kernel in found} >= {"linearised_step", "check", "update", "update_reversed", "chunk_summary"}
-        for kernel in found:
-            assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], kernel

@@ -24,7 +24,9 @@ PAPERS = {
         papers.simple_recurrent_unit,
         {"W": "W.x", "W_f": "W.f", "v_f": "p.f", "b_f": "b.f", "W_r": "W.r", "v_r": "p.r", "b_r": "b.r"},
     ),
-    "paragru": (papers.para_gru, {f"{k}_{g}": f"{o}.{g.replace('c', 'n')}" for g in "zrc" for k, o in (("A", "p"), ("B", "W"), ("b", "b"))}),
+    "paragru": (
+        papers.para_gru, {f"{k}_{g}": f"{o}.{g.replace('c', 'n')}" for g in "zrc" for k, o in (("A", "p"), ("B", "W"), ("b", "b"))},
+    ),
     "paralstm": (
         papers.para_lstm,
         {f"{k}_{g}": f"{o}.{ours}" for g, ours in zip("fzo", "fgo", strict=True) for k, o in (("B", "W"), ("b", "b"))}

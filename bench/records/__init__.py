@@ -14,7 +14,7 @@ from bench.records.theory_record import TheoryRecord
 
 __all__ = [
     "FAILURES", "SCHEMA", "Case", "CaseRecord", "Constants", "DecayRecord", "End", "Environment", "Errors", "GradientRecord",
-    "JacobianRecord", "LowerBound", "MapRecord", "Memory", "Mode", "Model", "Numerics", "ParallelRecord", "Plan", "Reading", "Record", "RecordError",
-    "Records", "Run", "ScaleRecord", "Spectrum", "Status", "Stop", "TheoryRecord", "find_records", "read_records", "truncate_partial_line",
-    "write_record",
+    "JacobianRecord", "LowerBound", "MapRecord", "Memory", "Mode", "Model", "Numerics", "ParallelRecord", "Plan", "Reading", "Record",
+    "RecordError", "Records", "Run", "ScaleRecord", "Spectrum", "Status", "Stop", "TheoryRecord", "find_records", "read_records",
+    "truncate_partial_line", "write_record",
 ]  # fmt: skip

@@ -180,7 +180,8 @@ def read_records(path: Path, content: bytes | None = None) -> Records:
     ends = select(End)
     return Records(
         run=lines[0].join_constants(ends), cases=kept, gradients=select(GradientRecord), jacobians=select(JacobianRecord),
-        theory=select(TheoryRecord), maps=select(MapRecord), decays=select(DecayRecord), parallel=select(ParallelRecord), plans=select(Plan), ends=ends,
+        theory=select(TheoryRecord), maps=select(MapRecord), decays=select(DecayRecord), parallel=select(ParallelRecord),
+        plans=select(Plan), ends=ends,
         training=list({line.trial.key: line for line in select(TrainingRecord)}.values()),
         learned=list({line.trial.key: line for line in select(LearnedRecord)}.values()),
         scale=list({line.key: line for line in select(ScaleRecord)}.values()),

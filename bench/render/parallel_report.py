@@ -68,7 +68,7 @@ def draw(records: Sequence[ParallelRecord], folder: Path) -> list[Path]:
     """Draws parallel.svg into a folder: iterations of the states to the smallest tolerance, over λ and over the coupling of units, at the
     largest T. What the budget doesn't reach lies at its edge."""
     longest = max((r.T for r in records), default=0)
-    shown = [r for r in records if r.T == longest and math.isfinite(r.exponent)]
+    shown = [r for r in records if longest == r.T and math.isfinite(r.exponent)]
     if not shown:
         return []
     figure = new_figure(8, 4)

@@ -12,8 +12,8 @@ from bench.render import (
     csv_tables,
     gradient_report,
     jacobian_report,
-    parallel_report,
     length_plots,
+    parallel_report,
     scaling_report,
     speed_plot,
     speed_tables,
@@ -42,7 +42,8 @@ Part = Table | str
 """A table, or words as markdown."""
 ANALYSES = {
     "gradients": gradient_report.ANALYSIS, "jacobians": jacobian_report.ANALYSIS, "theory": theory_report.ANALYSIS,
-    "decays": chaos_report.ANALYSIS, "parallel": parallel_report.ANALYSIS, "training": training_report.ANALYSIS, "scale": scaling_report.ANALYSIS,
+    "decays": chaos_report.ANALYSIS, "parallel": parallel_report.ANALYSIS,
+    "training": training_report.ANALYSIS, "scale": scaling_report.ANALYSIS,
 }  # fmt: skip
 """Descriptions of how the numbers of each kind of records are computed; how they were measured is in the records."""
 

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from cells.grammar.functions import FUNCTIONS
 from kernels.derive.adjoint import compile_pointwise
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan

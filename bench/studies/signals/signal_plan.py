@@ -113,7 +113,7 @@ def parallel_pieces(
     return [
         (
             f"{cell} {init} ×{scale:g} T={T} seed {seed}",
-            partial(measure_iterations, make_study_problem(cell, init, T, *size, "float32", device, seed), init, scale, T == min(lengths)),
+            partial(measure_iterations, make_study_problem(cell, init, T, *size, "float32", device, seed), init, scale, min(lengths) == T),
         )
         for cell in names for init in pair_known(cell, inits) for scale in (scales if plan(cells.load(cell)).stages else scales[:1])
         for T in lengths for seed in range(seeds)

@@ -7,9 +7,7 @@ errors, and a prediction of the iterations is ln(tolerance) / ln(rate). N is nil
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -24,7 +22,7 @@ from kernels.layer.autograd import align, make_pass_inputs
 from kernels.layer.input_products import recurrence_operands
 from kernels.schedules.interface import ForwardResult, PassInputs
 from kernels.schedules.newton import newton, torch_form
-from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem
+from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
 
 TOLERANCES = (1e-3, 1e-6)
 BUDGET = 60
@@ -40,10 +38,10 @@ def measure_iterations(problem: Problem, init: str, scale: float = 1.0, full: bo
         full: Whether to iterate with all derivatives too, which takes T steps in an iteration.
     """
     weights = scale_recurrent(problem, scale)
-    inputs, reference, result = make_inputs(problem, weights), make_inputs(problem, weights), None
-    result = newton.find_rest(problem.device).forward(reference)
+    inputs, reference = make_inputs(problem, weights), make_inputs(problem, weights)
+    result: ForwardResult = newton.find_rest(problem.device).forward(reference)
     forward = ForwardSystem(inputs, inputs.allocate_result(), torch_form.evaluate)
-    states = count_iterations(forward, lambda: [deviation([forward.trajectory[0][1:]], result.history[:1])])
+    states = count_iterations(forward, lambda: deviation([forward.trajectory[0][1:]], result.history[:1]))
     backward_inputs = PassInputs(
         inputs.plan, inputs.T, [(v, None, b) for v, _, b in reference.projections], [], reference.terms, inputs.vectors, inputs.weights,
         inputs.states,
@@ -52,11 +50,11 @@ def measure_iterations(problem: Problem, init: str, scale: float = 1.0, full: bo
     expected = newton.find_rest(problem.device).backward(backward_inputs, result, problem.dy, zeros).terms
     backward = BackwardSystem(backward_inputs, result, problem.dy, zeros, torch_form.evaluate)
 
-    def gradient_errors() -> list[float]:
+    def gradient_error() -> float:
         backward.finish()
-        return [deviation(backward.d_terms, expected)]
+        return deviation(backward.d_terms, expected)
 
-    gradients = count_iterations(backward, gradient_errors)
+    gradients = count_iterations(backward, gradient_error)
     coupling, rate = measure_coupling(backward_inputs, result)
     found = count_full_iterations(problem, weights, result) if full else []
     return ParallelRecord(
@@ -90,19 +88,18 @@ def first_below(errors: list[float]) -> list[int | None]:
     return [next((k for k, error in enumerate(errors, 1) if error <= tolerance), None) for tolerance in TOLERANCES]
 
 
-def count_iterations(system: Any, measure_errors: Any) -> list[int | None]:
+def count_iterations(system: System, measure_error: Callable[[], float]) -> list[int | None]:
     """Returns the iterations that reach each tolerance.
 
     Args:
         system: The system to solve.
-        measure_errors: Returns a list with the error of its trajectory.
+        measure_error: Returns the error of its trajectory.
     """
     errors: list[float] = []
-    with closing(newton.iterate(system, BUDGET)) as iterations:
-        for _ in iterations:
-            errors += measure_errors()
-            if errors[-1] <= min(TOLERANCES):
-                break
+    for _ in newton.iterate(system, BUDGET):
+        errors.append(measure_error())
+        if errors[-1] <= min(TOLERANCES):
+            break
     return first_below(errors)
 
 
@@ -129,7 +126,7 @@ def solve_linearised(problem: Problem, weights: dict[str, Tensor], system: Forwa
         def step(*states: Tensor, t: int = t, before: Tensor | None = before) -> tuple[Tensor, ...]:
             return problem.cell.unroll(problem.x[t : t + 1], states, weights, before)[1]
 
-        _, slope = torch.func.jvp(step, tuple(rows[t] for rows in system.trajectory), change)
+        slope = torch.func.jvp(step, tuple(rows[t] for rows in system.trajectory), change)[1]
         change = tuple(d + value[t] - rows[t + 1] for d, value, rows in zip(slope, system.values, system.trajectory, strict=True))
         yield change
 

@@ -101,7 +101,7 @@ class TrainedLayer:
         return [
             (
                 f"{self.cell} {self.name} ×{scale:g} T={T} seed {seed}",
-                partial(measure_iterations, self.make_problem(T, B, "float32", device, seed), self.name, scale, T == min(lengths)),
+                partial(measure_iterations, self.make_problem(T, B, "float32", device, seed), self.name, scale, min(lengths) == T),
             )
             for scale in scales for T in lengths for seed in range(seeds)
         ]  # fmt: skip

@@ -10,7 +10,7 @@ iteration k: T once all have, and then no kernel changes anything.
 import triton
 import triton.language as tl
 
-from kernels.schedules.scan.scan_kernels import apply_chunk, chunk_range, constant_tiles, mask_if, replace_at, select, store_summary
+from kernels.schedules.scan.scan_kernels import apply_chunk, chunk_range, constant_tiles, mask_if, select, store_summary
 
 
 @triton.jit
@@ -37,7 +37,7 @@ def load_residuals(values, trajectory, S: tl.constexpr, i, T, n, elements, insid
 
 @triton.jit
 def load_slopes(slopes, i, T, n, elements, inside, REVERSED: tl.constexpr):
-    t, row = locate_step(i, T, REVERSED)
+    t, _ = locate_step(i, T, REVERSED)
     found = ()
     for k in tl.static_range(len(slopes)):
         found = found + (tl.load(slopes[k] + t * elements + n, mask=inside, other=0.0),)
@@ -116,7 +116,7 @@ def update(
             for u in tl.static_range(STEPS):
                 inside_t = mask_if(n, elements, first + u < stop)
                 changes = select(inside_t, multiply(factors[u], changes, residuals[u], S), changes)
-                t, row = locate_step(first + u, T, REVERSED)
+                _, row = locate_step(first + u, T, REVERSED)
                 for s in tl.static_range(S):
                     place = trajectory[s] + row * elements + n
                     new = tl.load(place, mask=inside_t, other=0.0) + changes[s]

@@ -58,7 +58,9 @@ class System:
             for i, square in zip(group.terms, weight.unflatten(0, (-1, self.H)), strict=True):
                 diagonals.setdefault(self.plan.terms[i].matrix, square.diagonal().contiguous())
         leaves = {self.plan.graph.leaf("diagonal", f"diagonal_{name}"): diagonals[name] for name in list_diagonals(self.plan)}
-        self.evaluator(linearise(self.plan), self.find_inputs(linearise(self.plan), leaves), [*values, *sum(self.slopes, [])])
+        self.evaluator(
+            linearise(self.plan), self.find_inputs(linearise(self.plan), leaves), [*values, *(slope for by in self.slopes for slope in by)]
+        )
 
     def find_inputs(self, f: Pointwise, others: dict[Node, Tensor]) -> list[Tensor]:
         """Returns the inputs of a pointwise function: states and terms of all rows, vectors, and `others`."""
@@ -69,9 +71,10 @@ class System:
         known |= {leaf: self.terms[k][:, :, slot] for leaf, (k, slot) in zip(self.plan.term_leaves, self.inputs.layout.slots, strict=True)}
         return [(known | others)[leaf] for leaf in f.inputs]
 
-    def flat_columns(self, buffers: Sequence[Tensor], buffer: int, slot: int, count: int) -> Tensor:
+    def flat_columns(self, buffers: Sequence[Any], buffer: int, slot: int, count: int) -> Tensor:
         """Returns slots of a buffer (T, B, G, H) as the columns of a matrix, (T·B, count·H)."""
-        return buffers[buffer].view(self.T * self.B, -1)[:, slot * self.H : (slot + count) * self.H]
+        columns: Tensor = buffers[buffer].view(self.T * self.B, -1)[:, slot * self.H : (slot + count) * self.H]
+        return columns
 
 
 class ForwardSystem(System):
@@ -174,7 +177,7 @@ class BackwardSystem(System):
         self.differentiate(True)
 
     def differentiate(self, finish: bool) -> None:
-        """Computes the adjoint of all rows, stage by stage: without products that a finished trajectory doesn't need, or without vectors."""
+        """Computes the adjoint of all rows, stage by stage; to finish, that of the vectors too, and no product with a state."""
         layout, upstream = self.inputs.layout, [rows[1:] for rows in self.trajectory]
         self.apply_adjoint(self.plan.step, upstream, finish, False)
         for group, weight in reversed(list(zip(layout.groups, self.inputs.weights, strict=True))):

@@ -1,6 +1,7 @@
 """The newton schedule in torch operations, on any device: the form that its kernels are compared with, and that a CPU runs."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isqrt
 
 import torch
@@ -81,7 +82,7 @@ def scan(slopes: list[list[Tensor]], values: list[Tensor], is_reversed: bool) ->
     A = [[slope[body].unflatten(0, (-1, length)) for slope in by] for by in slopes]
     v = [value[body].unflatten(0, (-1, length)) for value in values]
     order = list(reversed(range(length))) if is_reversed else list(range(length))
-    for last, now in zip(order, order[1:], strict=False):
+    for last, now in pairwise(order):
         advance([[a[:, now] for a in by] for by in A], [x[:, now] for x in v], [x[:, last] for x in v])
         for by in A:
             columns = [sum(a[:, now] * A[k][q][:, last] for k, a in enumerate(by)) for q in range(len(by))]
@@ -89,7 +90,7 @@ def scan(slopes: list[list[Tensor]], values: list[Tensor], is_reversed: bool) ->
                 a[:, now] = column
     end, chunks = order[-1], list(range(T // length))
     chunks = chunks[::-1] if is_reversed else chunks
-    for last, now in zip(chunks, chunks[1:], strict=False):
+    for last, now in pairwise(chunks):
         advance([[a[now, end] for a in by] for by in A], [x[now, end] for x in v], [x[last, end] for x in v])
     inner, later, earlier = (slice(1, None), slice(0, -1), slice(1, None)) if is_reversed else (slice(0, -1), slice(1, None), slice(0, -1))
     advance([[a[later, inner] for a in by] for by in A], [x[later, inner] for x in v], [x[earlier, end, None] for x in v])

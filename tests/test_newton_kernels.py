@@ -1,0 +1,52 @@
+"""The kernels of the schedule newton: interpreted against the form in torch operations, and in registers when compiled."""
+
+import pytest
+import torch
+from torch import Tensor
+
+import cells
+from tests.offline import offline
+from tests.reference import agree, outputs, problem, solve
+from tests.sampling import sample
+from tests.tolerances import TOLERANCE
+
+pytest.importorskip("triton")
+
+from kernels.schedules.newton import newton, triton_form
+
+KINDS = ("minimal", "lstm", "gru_reset_before")
+"""One state, two states, and a second stage in a step."""
+
+
+@sample("name, chunks", [*KINDS, "sru"], [1, 3])
+def test_kernels(name, chunks, monkeypatch):
+    """Interpreted, with time in chunks and not: what the form in torch operations finds."""
+    monkeypatch.setattr(triton_form, "chunks_that_fill", lambda T, *_: chunks)
+    p = problem(cells.load(name), 4, 1, 3, 3)
+    expected = solve(p, "newton", torch.float32)
+    monkeypatch.setattr(newton, "find_form", lambda device: triton_form)
+    agree([solve(p, "newton", torch.float32)], [expected], TOLERANCE["schedule", torch.float32])
+
+
+def test_kernels_stop(monkeypatch):
+    """No kernel changes a trajectory after all steps have converged, and NaN never does."""
+    monkeypatch.setattr(newton, "find_form", lambda device: triton_form)
+    monkeypatch.setattr(triton_form.Iteration, "poll", lambda self: None)
+    monkeypatch.setattr(newton, "BUDGET", 6)
+    given: list[Tensor] = []
+    update = triton_form.Iteration.update
+    monkeypatch.setattr(triton_form.Iteration, "update", lambda self: (update(self), given.append(self.system.trajectory[0].clone()))[0])
+    p = problem(cells.load("minimal"), 3, 1, 2, 3)
+    with torch.no_grad():
+        agree([outputs(p, "newton")], [outputs(p, "eager")], TOLERANCE["schedule", torch.float32])
+    assert len(given) == 6 and torch.equal(given[4], given[5])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before"])
+def test_no_spills(name):
+    """Every kernel of both directions, compiled for an A100, an H100 and a B200."""
+    for found in offline(name, script="offline_newton.py").values():
+        assert {kernel["kernel"] for kernel in found} >= {"linearised_step", "check", "update", "update_reversed", "chunk_summary"}
+        for kernel in found:
+            assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], kernel
