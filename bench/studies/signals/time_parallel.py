@@ -39,7 +39,7 @@ def measure_iterations(problem: Problem, init: str, scale: float = 1.0, full: bo
     """
     weights = scale_recurrent(problem, scale)
     inputs, reference = make_inputs(problem, weights), make_inputs(problem, weights)
-    result: ForwardResult = newton.find_rest(problem.device).forward(reference)
+    result: ForwardResult = newton.find_rest(inputs.plan, problem.device).forward(reference)
     forward = ForwardSystem(inputs, inputs.allocate_result(), torch_form.evaluate)
     states = count_iterations(forward, lambda: deviation([forward.trajectory[0][1:]], result.history[:1]))
     backward_inputs = PassInputs(
@@ -47,7 +47,7 @@ def measure_iterations(problem: Problem, init: str, scale: float = 1.0, full: bo
         inputs.states,
     )  # fmt: skip
     zeros = [torch.zeros_like(s) for s in inputs.states]
-    expected = newton.find_rest(problem.device).backward(backward_inputs, result, problem.dy, zeros).terms
+    expected = newton.find_rest(inputs.plan, problem.device).backward(backward_inputs, result, problem.dy, zeros).terms
     backward = BackwardSystem(backward_inputs, result, problem.dy, zeros, torch_form.evaluate)
 
     def gradient_error() -> float:

@@ -27,10 +27,11 @@ from kernels.schedules.stepwise import stepwise
 
 try:
     from kernels.schedules.newton import triton_form
+    from kernels.schedules.scan import scan
 except ImportError as missing:
     if missing.name is None or not missing.name.startswith("triton"):
         raise
-    triton_form = None  # type: ignore[assignment]
+    triton_form = scan = None  # type: ignore[assignment]
 
 COMPUTES_PROJECTIONS = False
 BUDGET = 32
@@ -48,12 +49,19 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
         return f"solves for units that read themselves, and those of {plan.cell.name} read their neighbours"
     if dtype not in (torch.float32, torch.float64):
         return f"solves in float32 or float64, not {str(dtype).removeprefix('torch.')}: its residual would be that of rounding"
-    return find_rest(device).unsupported_reason(plan, dtype, device, B, H)
+    reason: str | None = find_rest(plan, device).unsupported_reason(plan, dtype, device, B, H)
+    return reason
 
 
-def find_rest(device: torch.device) -> ModuleType:
-    """Returns the schedule that runs the steps that have not converged."""
-    return compiled if device.type == "cpu" else stepwise
+def find_rest(plan: Plan, device: torch.device) -> ModuleType:
+    """Returns the schedule that runs the steps that have not converged, from any of them on."""
+    return compiled if device.type == "cpu" else stepwise if plan.stages or scan is None else scan
+
+
+def is_captured(inputs: PassInputs) -> bool:
+    """Returns whether the caller captures a CUDA graph, in which the host can't read how far an iteration has come. The whole pass then
+    runs step by step."""
+    return inputs.states[0].is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def find_form(device: torch.device) -> Any:
@@ -83,6 +91,9 @@ def solve(system: System) -> int:
 
 def forward(inputs: PassInputs) -> ForwardResult:
     """Runs the forward pass."""
+    if is_captured(inputs):
+        whole: ForwardResult = find_rest(inputs.plan, inputs.states[0].device).forward(inputs)
+        return whole
     result = inputs.allocate_result()
     system = ForwardSystem(inputs, result, find_form(inputs.states[0].device).evaluate)
     converged = solve(system)
@@ -102,7 +113,7 @@ def run_rest(inputs: PassInputs, system: ForwardSystem, result: ForwardResult, f
         [None if h is None else h[first:] for h in inputs.hoisted], terms, inputs.vectors, inputs.weights,
         [rows[first].clone() for rows in system.trajectory], history,
     )  # fmt: skip
-    found: ForwardResult = find_rest(inputs.states[0].device).forward(part)
+    found: ForwardResult = find_rest(inputs.plan, inputs.states[0].device).forward(part)
     for kept, new in zip(result.history, found.history, strict=True):
         kept[-len(new) :] = new
     for argument, new in zip(result.arguments, found.arguments, strict=True):
@@ -111,6 +122,9 @@ def run_rest(inputs: PassInputs, system: ForwardSystem, result: ForwardResult, f
 
 def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
     """Runs the backward pass."""
+    if is_captured(inputs):
+        whole: Gradients = find_rest(inputs.plan, inputs.states[0].device).backward(inputs, result, dy, d_final)
+        return whole
     system = BackwardSystem(inputs, result, dy, d_final, find_form(inputs.states[0].device).evaluate)
     count = inputs.T - solve(system)
     system.finish()
@@ -137,5 +151,7 @@ def run_rest_backward(inputs: PassInputs, system: BackwardSystem, result: Forwar
         inputs.vectors, inputs.weights, inputs.states,
     )  # fmt: skip
     before = ForwardResult([h[:count] for h in result.history], [a[:count] for a in result.arguments])
-    found: Gradients = find_rest(inputs.states[0].device).backward(part, before, dy, [rows[count].clone() for rows in system.trajectory])
+    found: Gradients = find_rest(inputs.plan, inputs.states[0].device).backward(
+        part, before, dy, [rows[count].clone() for rows in system.trajectory]
+    )
     return found

@@ -1,8 +1,7 @@
 """The newton schedule on a GPU: pointwise functions and the affine scan as kernels (`newton_kernels`), products by cuBLAS.
 
 No iteration waits for the device. Kernels read from its memory whether all steps have converged, and then change nothing; the host reads
-the same a few iterations late, and stops. So the result doesn't depend on when it reads. While a graph is captured, it reads nothing and
-all iterations of the budget become part of the graph.
+the same a few iterations late, and stops: the result doesn't depend on when it reads.
 """
 
 from collections.abc import Sequence
@@ -78,7 +77,7 @@ class Iteration:
         """Reads what an earlier iteration has found, without waiting for a later one."""
         if not self.counts.is_cuda:
             self.converged = int(self.counts[self.k + 1])
-        elif not torch.cuda.is_current_stream_capturing():
+        else:
             self.read[self.k + 1].copy_(self.counts[self.k + 1], non_blocking=True)
             self.events.append(torch.cuda.current_stream().record_event())
             if self.k >= LATE:
