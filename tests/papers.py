@@ -152,8 +152,7 @@ def para_lstm(x: Tensor, h: Tensor, c: Tensor, **w: Tensor) -> Tensor:
         f, z, o = (w[f"A_{g}"] * h + x_t @ w[f"B_{g}"].T + w[f"b_{g}"] for g in "fzo")
         f = sigma(f + w["C_f"] * c)
         c = f * c + (1 - f) * torch.tanh(z)
-        h = sigma(o + w["C_o"] * c) * torch.tanh(c)
-        outputs.append(h)
+        outputs.append(h := sigma(o + w["C_o"] * c) * torch.tanh(c))
     return torch.stack(outputs)
 
 

@@ -60,8 +60,8 @@ def test_cells(name, size):
 
 @sample("name, count", list(AFFINE), [2, 5])
 def test_chunks_of_time(name, count, monkeypatch):
-    """Of unequal length, and of a single step; initial states and gradients of the final ones pass through all of them. The backward pass is in
-    chunks for every cell."""
+    """Of unequal length, and of a single step; initial states and gradients of the final ones pass through all of them. The backward
+    pass is in chunks for every cell."""
     cut(monkeypatch, count)
     for size in (SIZES[1], SIZES[2]):
         check(draws(of(name), *sized(name, *size)), "scan", torch.float32)

@@ -26,12 +26,12 @@ def locate_step(i, T, REVERSED: tl.constexpr):
 
 
 @triton.jit
-def load_residuals(values, trajectory, S: tl.constexpr, i, T, n, elements, inside, REVERSED: tl.constexpr):
+def load_residuals(values, rows, S: tl.constexpr, i, T, n, elements, inside, REVERSED: tl.constexpr):
     t, row = locate_step(i, T, REVERSED)
     found = ()
     for s in tl.static_range(S):
         value = tl.load(values[s] + t * elements + n, mask=inside, other=0.0)
-        found = found + (value - tl.load(trajectory[s] + row * elements + n, mask=inside, other=0.0),)
+        found = found + (value - tl.load(rows[s] + row * elements + n, mask=inside, other=0.0),)
     return found
 
 
@@ -58,7 +58,7 @@ def multiply(slopes, values, added, S: tl.constexpr):
 
 @triton.jit(do_not_specialize=["k", "T", "elements", "length"])
 def chunk_summary(
-    values, slopes, trajectory, chunk_ends, converged, k, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
+    values, slopes, rows, chunk_ends, converged, k, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
     BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     # STATES: the indices of all states.
@@ -78,7 +78,7 @@ def chunk_summary(
             factors = ()
             for u in tl.static_range(STEPS):
                 inside_t = mask_if(n, elements, first + u < stop)
-                residuals = residuals + (load_residuals(values, trajectory, S, first + u, T, n, elements, inside_t, REVERSED),)
+                residuals = residuals + (load_residuals(values, rows, S, first + u, T, n, elements, inside_t, REVERSED),)
                 factors = factors + (load_slopes(slopes, first + u, T, n, elements, inside_t, REVERSED),)
             for u in tl.static_range(STEPS):
                 inside_t = mask_if(n, elements, first + u < stop)
@@ -92,7 +92,7 @@ def chunk_summary(
 
 @triton.jit(do_not_specialize=["k", "T", "elements", "length"])
 def update(
-    values, slopes, trajectory, chunk_ends, converged, k, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
+    values, slopes, rows, chunk_ends, converged, k, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
     BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     # Adds the scan of the residuals to the trajectory. What overflows becomes 0.
@@ -111,14 +111,14 @@ def update(
             factors = ()
             for u in tl.static_range(STEPS):
                 inside_t = mask_if(n, elements, first + u < stop)
-                residuals = residuals + (load_residuals(values, trajectory, S, first + u, T, n, elements, inside_t, REVERSED),)
+                residuals = residuals + (load_residuals(values, rows, S, first + u, T, n, elements, inside_t, REVERSED),)
                 factors = factors + (load_slopes(slopes, first + u, T, n, elements, inside_t, REVERSED),)
             for u in tl.static_range(STEPS):
                 inside_t = mask_if(n, elements, first + u < stop)
                 changes = select(inside_t, multiply(factors[u], changes, residuals[u], S), changes)
                 _, row = locate_step(first + u, T, REVERSED)
                 for s in tl.static_range(S):
-                    place = trajectory[s] + row * elements + n
+                    place = rows[s] + row * elements + n
                     new = tl.load(place, mask=inside_t, other=0.0) + changes[s]
                     tl.store(place, tl.where(tl.abs(new) < float("inf"), new, 0.0), mask=inside_t)
 
@@ -131,7 +131,7 @@ def finite(v):
 
 @triton.jit(do_not_specialize=["k", "T", "B", "tolerance"])
 def check(
-    values, trajectory, converged, k, T, B, tolerance, H: tl.constexpr, STATES: tl.constexpr, REVERSED: tl.constexpr, BLOCK: tl.constexpr,
+    values, rows, converged, k, T, B, tolerance, H: tl.constexpr, STATES: tl.constexpr, REVERSED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     # Program (i, b) lowers converged[k + 1] to i if a residual of sequence b in step i is above the tolerance, or no number.
     i, b = tl.program_id(0), tl.program_id(1)
@@ -145,8 +145,8 @@ def check(
                 unit = first + tl.arange(0, BLOCK)
                 inside = unit < H
                 value = tl.load(values[s] + (t.to(tl.int64) * B + b) * H + unit, mask=inside, other=0.0)
-                now = tl.load(trajectory[s] + (row.to(tl.int64) * B + b) * H + unit, mask=inside, other=0.0)
-                before = tl.load(trajectory[s] + (source.to(tl.int64) * B + b) * H + unit, mask=inside, other=0.0)
+                now = tl.load(rows[s] + (row.to(tl.int64) * B + b) * H + unit, mask=inside, other=0.0)
+                before = tl.load(rows[s] + (source.to(tl.int64) * B + b) * H + unit, mask=inside, other=0.0)
                 off = tl.abs(value - now)
                 largest = tl.maximum(largest, tl.where(off < float("inf"), off, float("inf")))
                 scale = tl.maximum(scale, tl.maximum(finite(value), finite(before)))
