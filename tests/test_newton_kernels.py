@@ -7,7 +7,6 @@ from torch import Tensor
 import cells
 from tests.offline import offline
 from tests.reference import agree, outputs, problem, solve
-from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 pytest.importorskip("triton")
@@ -18,7 +17,10 @@ KINDS = ("minimal", "lstm", "gru_reset_before")
 """One state, two states, and a second stage in a step."""
 
 
-@sample("name, chunks", [*KINDS, "sru"], [1, 3])
+@pytest.mark.parametrize(
+    ("name", "chunks"),
+    [("minimal", 1), ("lstm", 3), *(pytest.param(name, n, marks=pytest.mark.full) for name in (*KINDS, "sru") for n in (1, 2, 3))],
+)
 def test_kernels(name, chunks, monkeypatch):
     """Interpreted, with time in chunks and not: what the form in torch operations finds."""
     monkeypatch.setattr(triton_form, "chunks_that_fill", lambda T, *_: chunks)

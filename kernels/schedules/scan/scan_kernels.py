@@ -1,10 +1,10 @@
 """The scan kernels: each program runs the recurrence of its elements of (B, H), forward or backward, for any plan without a recurrent
 product. The loads of STEPS steps are issued at once, to hide their latency.
 
-If the step is affine in its states, time is split into chunks of `length` steps that run in parallel. A backward pass is affine whatever the
+If the step is affine in its states, time is split into chunks of `length` steps that run in parallel. A backward pass is affine for any
 step. First `chunk_summary`, or `chunk_summary_backward`, computes the affine map of each chunk: its final states from zero states, and the
-matrix whose columns are the images of the unit vectors. Then each program applies the maps of all chunks before its own to the initial states, and runs its chunk
-(Blelloch, "Prefix sums and their applications", 1990, with a sequential scan over chunks).
+matrix whose columns are the images of the unit vectors. Then each program applies the maps of all chunks before its own to the initial
+states, and runs its chunk (Blelloch, "Prefix sums and their applications", 1990, with a sequential scan over chunks).
 
 The inputs of a step are its S states, the terms (loads[j], rows LOAD_STRIDE[j] apart) and the vectors, in that order. READ_STATES are
 the states that a step reads, and the map is between these. `chunk_ends` (chunks, K + K², B·H), K = len(READ_STATES), holds for each
