@@ -5,13 +5,14 @@ import torch
 
 import cells
 from tests.offline import offline
-from tests.reference import agree, outputs, problem, solve
+from tests.reference import agree, check, outputs, problem, solve
 from tests.tolerances import TOLERANCE
 
 pytest.importorskip("triton")
 
 from kernels.schedules.newton import newton, triton_form
 from kernels.schedules.newton.systems import System
+from kernels.schedules.stepwise import stepwise
 
 KINDS = ("minimal", "lstm", "gru_reset_before")
 """One state, two states, and a second stage in a step."""
@@ -49,6 +50,14 @@ def test_kernels_stop(monkeypatch):
     iteration.check()
     iteration.update()
     assert torch.equal(systems[0].trajectory[0], before) and iteration.count_converged() == 3
+
+
+@pytest.mark.parametrize("name", ["minimal", pytest.param("lstm", marks=pytest.mark.full)])
+def test_rest_by_kernels(name, monkeypatch):
+    """What hasn't converged runs by the schedule that does so on a GPU."""
+    monkeypatch.setattr(newton, "find_rest", lambda *_: stepwise)
+    monkeypatch.setattr(newton, "BUDGET", 4)
+    check([problem(cells.load(name), 7, 1, 2, 3)], "newton", torch.float32)
 
 
 @pytest.mark.full
