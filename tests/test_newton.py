@@ -22,10 +22,11 @@ KINDS = ("minimal", "lstm", "gru_reset_before")
 SIZES = [(1, 1, 1, 1), (5, 1, 3, 17), (11, 3, 33, 1), (30, 2, 7, 45)]
 
 
-@sample("name, dtype", NAMES, [torch.float32, torch.float64])
-def test_cells(name, dtype):
-    """In a sequence as long as the budget, which always converges."""
-    check([given_cell(name, 17, 2, 5, 20, dtype=dtype)], "newton", dtype)
+@sample("name", NAMES)
+def test_cells(name):
+    """In a sequence shorter than the budget, which always converges."""
+    for dtype in (torch.float32, torch.float64):
+        check([given_cell(name, 17, 2, 5, 20, dtype=dtype)], "newton", dtype)
 
 
 @sample("name, size", KINDS, SIZES)

@@ -8,7 +8,7 @@ from bench.analysis.mean_ci import mean_ci, mean_of_ratios
 from bench.analysis.ranking import absolute, rank
 from bench.analysis.summary import fit_growth
 from bench.records import Records
-from bench.render import gradient_report, jacobian_report
+from bench.render import gradient_report, jacobian_report, parallel_report
 from bench.render.formatting import count_noun
 from bench.render.jacobian_report import fit_jacobian_growth
 from bench.render.scaling_report import find_efficiency, format_efficiency
@@ -40,7 +40,8 @@ def claim_scaling(records: Records) -> Iterator[str]:
 
 
 def claim_studies(records: Records) -> Iterator[str]:
-    """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input."""
+    """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input, time in
+    parallel."""
     norms = gradient_report.group_gradients(records.gradients)
     T = max((record.T for record in records.gradients), default=0)
     shown = {(cell, init): found[T] for (cell, kind, init), found in norms.items() if kind == choose_dtype(norms) and T in found}
@@ -61,6 +62,8 @@ def claim_studies(records: Records) -> Iterator[str]:
         grown = [name for name, exponent in found if exponent.sign > 0]
         cells = count_noun(len(records.decays), "case")
         yield f"**Without input, a small difference is shown to grow in {', '.join(grown) or 'no cell'}** ({cells} studied)."
+    if said := parallel_report.claim_iterations(records.parallel):
+        yield said
 
 
 def choose_dtype(norms: Mapping[gradient_report.Key, object]) -> str:

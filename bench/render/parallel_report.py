@@ -38,6 +38,20 @@ def predict(record: ParallelRecord, k: int) -> int | None:
     return math.ceil(math.log(record.tolerances[k]) / math.log(record.rate))
 
 
+def claim_iterations(records: Sequence[ParallelRecord]) -> str:
+    """Returns a sentence with the iterations of every cell at its default initialisation, the fewest first; "" without any.
+
+    They are those to the smallest tolerance, with the smallest scale and the largest T.
+    """
+    scale, T = min((r.scale for r in records), default=0), max((r.T for r in records), default=0)
+    groups = {key[0]: group for key, group in group_records(records).items() if key[1:] == ("default", scale, T)}
+    counts = {cell: find_most([r.states for r in group], -1, group[0].budget) for cell, group in groups.items()}
+    order = sorted(counts, key=lambda cell: (isinstance(counts[cell], str), counts[cell]))
+    said = ", ".join(f"{cell} {counts[cell]}" for cell in order)
+    head = f"**All time steps at once, to {records[0].tolerances[-1]:.0e} in so many iterations: {said}**" if said else ""
+    return head and f"{head}, default initialisation, T={T} H={records[0].H}."
+
+
 def make_tables(records: Sequence[ParallelRecord]) -> list[Table]:
     """Returns the table of iterations, or []."""
     if not records:

@@ -126,7 +126,7 @@ def solve_linearised(problem: Problem, weights: dict[str, Tensor], system: Forwa
         def step(*states: Tensor, t: int = t, before: Tensor | None = before) -> tuple[Tensor, ...]:
             return problem.cell.unroll(problem.x[t : t + 1], states, weights, before)[1]
 
-        slope = torch.func.jvp(step, tuple(rows[t] for rows in system.trajectory), change)[1]
+        slope = torch.autograd.functional.jvp(step, tuple(rows[t] for rows in system.trajectory), change)[1]
         change = tuple(d + value[t] - rows[t + 1] for d, value, rows in zip(slope, system.values, system.trajectory, strict=True))
         yield change
 
