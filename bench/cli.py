@@ -25,7 +25,7 @@ from bench.commands.merge import merge
 from bench.commands.publish import publish
 from bench.commands.report import report
 from bench.commands.scale import scale
-from bench.commands.signals import chaos, gradients, jacobian, theory
+from bench.commands.signals import chaos, gradients, jacobian, parallel, theory
 from bench.commands.train import train
 from bench.errors import UsageError
 from bench.records import RecordError
@@ -74,8 +74,8 @@ def app(context: click.Context) -> None:
 
 
 for command in (
-    run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
-    campaign, bundle, export_c,
+    run_all, gradients, jacobian, theory, chaos, parallel, train, compare, merge, scale, report, publish, list_cells, show, doctor,
+    calibrate, tune, campaign, bundle, export_c,
 ):  # fmt: skip
     app.add_command(command)
 

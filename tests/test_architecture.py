@@ -16,7 +16,7 @@ FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob(
 ORDER = (
     "cells.grammar", "cells",
     "kernels.derive", "kernels.schedules", "kernels.schedules.cpu", "kernels.schedules.stepwise", "kernels.schedules.persistent",
-    "kernels.schedules.scan", "kernels.schedules.stencil", "kernels.layer", "kernels",
+    "kernels.schedules.scan", "kernels.schedules.stencil", "kernels.schedules.newton", "kernels.layer", "kernels",
     "bench.missing", "bench.errors", "bench.records", "bench.analysis", "bench.render", "bench.site", "bench.measure",
     "bench.studies.signals", "bench.studies.training", "bench.studies.scaling", "bench.harness", "bench.commands", "bench.cli",
     "bench.__main__",

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from kernels import RNN
-from kernels.layer.autograd import contiguous_slots
+from kernels.derive.buffers import contiguous_slots
 from tests.sampling import sample
 
 BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])

@@ -26,6 +26,14 @@ PAPERS = {
         papers.simple_recurrent_unit,
         {"W": "W.x", "W_f": "W.f", "v_f": "p.f", "b_f": "b.f", "W_r": "W.r", "v_r": "p.r", "b_r": "b.r"},
     ),
+    "paragru": (
+        papers.para_gru, {f"{k}_{g}": f"{o}.{g.replace('c', 'n')}" for g in "zrc" for k, o in (("A", "p"), ("B", "W"), ("b", "b"))},
+    ),
+    "paralstm": (
+        papers.para_lstm,
+        {f"{k}_{g}": f"{o}.{ours}" for g, ours in zip("fzo", "fgo", strict=True) for k, o in (("B", "W"), ("b", "b"))}
+        | {"A_f": "p.fh", "A_z": "p.gh", "A_o": "p.oh", "C_f": "p.fc", "C_o": "p.oc"},
+    ),
     "mingru": (papers.min_gru, {"W_z": "W.z", "b_z": "b.z", "W_h": "W.h", "b_h": "b.h"}),
     "minlstm": (papers.min_lstm, {"W_f": "W.f", "b_f": "b.f", "W_i": "W.i", "b_i": "b.i", "W_h": "W.h", "b_h": "b.h"}),
     "ligru": (

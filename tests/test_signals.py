@@ -46,6 +46,23 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
     assert drawn == {"jacobians.svg", "theory.svg", "attractors.svg", "silence.svg"}
 
 
+def test_parallel(tmp_path):
+    printed = stdout(
+        "parallel", "--cells", "sru,gru", "--seq-lens", "4,6", "--hidden", 3, "--seeds", 1, "--scales", "1,2", "--out", tmp_path / "p"
+    )
+    found = read_records(tmp_path / "p").parallel
+    assert [(r.cell, r.scale, r.T) for r in found] == [
+        ("sru", 1, 4),
+        ("sru", 1, 6),
+        ("gru", 1, 4),
+        ("gru", 1, 6),
+        ("gru", 2, 4),
+        ("gru", 2, 6),
+    ]
+    assert all(bool(r.full) == (r.T == 4) for r in found) and "Time in parallel" in printed
+    assert (tmp_path / "p" / "parallel.svg").is_file()
+
+
 @pytest.mark.full
 def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     stdout("chaos", "--quick", "--cells", "cfn", "--init", "default", "--seq-lens", 9, "--hidden", 2, "--out", tmp_path / "c")
@@ -59,6 +76,8 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     [
         (("gradients", "--cells", "lstmm"), "did you mean lstm"),
         (("gradients", "--init", "critcal"), "no initialisation of"),
+        (("parallel", "--scales", "1,0"), "'1,0' are no positive numbers"),
+        (("parallel", "--cells", "wave"), "--cells wave: the schedule newton solves for units that read themselves"),
         (("gradients", "--init", ","), "names no initialisation"),
         (("gradients", "--cells", "vanilla_relu", "--init", "critical"), "no initialisation of vanilla_relu"),
         (("gradients", "--seeds", "0"), "at least 1"),

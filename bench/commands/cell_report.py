@@ -16,6 +16,7 @@ from cells.grammar.parameters import LETTERS
 from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, layer_parameter_count, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
+from kernels.derive.linearised import linearise
 from kernels.derive.plan import Plan, plan
 from kernels.derive.wave_form import describe_form
 
@@ -65,7 +66,7 @@ def print_cell(name: str) -> None:
     out.print(describe_plan(p), markup=False)
     out.rule("parameters")
     out.print(parameter_table(p))
-    out.rule("derived: the pointwise functions of a step and their adjoints, as Triton")
+    out.rule("derived: the pointwise functions of a step, their adjoints, and the linearised step, as Triton")
     out.print(highlight(derived_functions(p)))
 
 
@@ -85,9 +86,10 @@ def describe_derivation(name: str) -> str:
 
 
 def derived_functions(p: Plan) -> str:
-    """Returns the pointwise functions of a step and their adjoints as Triton source."""
+    """Returns the pointwise functions of a step, their adjoints, and the linearised step, as Triton source."""
     found = [stage.argument for stage in p.stages if stage.argument] + [p.step]
-    return "\n".join(print_source(f, TRITON) for function in found for f in (function, adjoint(function)))
+    functions = [f for function in found for f in (function, adjoint(function))] + ([] if p.stencil_inputs else [linearise(p)])
+    return "\n".join(print_source(f, TRITON) for f in functions)
 
 
 def describe_plan(p: Plan) -> str:

@@ -1,4 +1,4 @@
-"""Implements `python -m bench gradients`, `jacobian`, `theory` and `chaos`."""
+"""Implements `python -m bench gradients`, `jacobian`, `theory`, `chaos` and `parallel`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -143,6 +143,61 @@ def chaos(
         settings |= checkpoint_settings(model)
         pieces = model.autonomous_pieces(T, number)
     run_experiment(SignalExperiment("chaos", pieces, settings, shard or ""), options)
+
+
+@command()
+@list_option("--cells", metavar="A,B", help=CELLS)
+@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
+@list_option("--scales", metavar="F,F", default="1,3,6", help="Factors of the recurrent matrices. [1,3,6]")
+@list_option("--seq-lens", type=SIZES, default="64,512,2048", metavar="T,T", help="Sequence lengths T. [64,512,2048]")
+@click.option("--batch", type=SIZE, default="2", metavar="B", help="Sequences in a batch. [2]")
+@click.option("--hidden", type=SIZE, default="64", metavar="H", help="Hidden width, and that of the input. [64]")
+@click.option("--seeds", type=SIZE, default="3", metavar="N", help="Seeds of weights and inputs that are measured. [3]")
+@click.option("--checkpoint", type=Path, metavar="FILE", help=CHECKPOINT)
+@shard_option
+@run_options
+def parallel(
+    cells: str | None, inits: str | None, scales: str, seq_lens: tuple[int, ...], batch: int, hidden: int, seeds: int,
+    checkpoint: Path | None, shard: str | None, options: RunOptions,
+) -> None:  # fmt: skip
+    """Count the iterations that solve all time steps at once, beside each cell's Lyapunov exponent and the coupling of its units."""
+    names, kind, B, H = parse_cell_names(cells), prepare_device("cpu"), batch, hidden
+    chosen = parse_initializations(inits, names, ("default", "critical"))
+    factors = parse_factors(scales)
+    settings = {"cells": names, "inits": chosen, "scales": factors, "seq_lens": seq_lens, "B": B, "H": H, "seeds": seeds, "device": kind}
+    import torch
+
+    import cells as tree
+    from bench.commands.cell_arguments import check_heads
+    from bench.harness.signal_experiment import SignalExperiment
+    from bench.studies.signals import signal_plan
+    from kernels.derive.plan import plan
+    from kernels.schedules.newton import newton
+
+    for name in names:
+        if reason := newton.unsupported_reason(plan(tree.load(name)), torch.float32, torch.device(kind), B, H):
+            raise UsageError(f"--cells {name}: the schedule newton {reason}")
+    if checkpoint is None:
+        check_heads(names, H)
+        pieces = signal_plan.parallel_pieces(names, chosen, seq_lens, (B, H, H), factors, seeds, kind)
+    else:
+        model = load_checkpoint(checkpoint, cells, inits)
+        settings |= checkpoint_settings(model)
+        pieces = model.parallel_pieces(seq_lens, B, factors, seeds, kind)
+    run_experiment(SignalExperiment("parallel", pieces, settings, shard or ""), options)
+
+
+def parse_factors(text: str) -> tuple[float, ...]:
+    """Returns the positive numbers in a comma-separated list. Raises UsageError for anything else."""
+    from bench.studies.signals.initializations import parse_positive
+
+    try:
+        found = tuple(map(parse_positive, split_list(text)))
+    except ValueError:
+        found = ()
+    if not found:
+        raise UsageError(f"--scales {text!r} are no positive numbers: take for example 1,3,6")
+    return found
 
 
 def parse_cell_names(cells: str | None) -> tuple[str, ...]:

@@ -43,6 +43,11 @@ METHODS = {
 - Without input: trajectories start at standard normal states and run for T steps without input. The table has ‖h‖/√H and the distance of
   two trajectories over √H after T steps, and the largest Lyapunov exponent from step T/2 on. CFN goes to 0 for all weights, MinimalRNN to
   tanh(b_z).""",
+    "parallel": """\
+- Time in parallel: Newton's method over all time steps at once, from states of zero, along standard normal inputs. An iteration takes
+  exact account of the derivatives that stay within a unit, or of all of them. It counts until the states, or the gradients of the terms,
+  deviate from those of a sequential pass in the same dtype by at most the tolerance, over the largest of them. λ: the largest Lyapunov
+  exponent along the first sequence. Coupling: the share of the mean square of a step's derivatives that is between different units.""",
     "training": """\
 - For one seed, every cell gets the same data in the same order, the same optimiser (Adam; a sparse embedding uses its sparse form), the
   same limit on the gradient's norm ("clip", 1 unless --clip sets another or none), and the same search: if a task has several learning

@@ -6,7 +6,7 @@ from statistics import median
 from bench.analysis.mean_ci import mean_ci, mean_of_ratios
 from bench.analysis.ranking import absolute, rank
 from bench.records import Records
-from bench.render import chaos_report, gradient_report, jacobian_report
+from bench.render import chaos_report, gradient_report, jacobian_report, parallel_report
 from bench.render.formatting import count_noun
 from bench.render.scaling_report import find_efficiency, format_efficiency
 from bench.render.start_table import Slopes
@@ -35,7 +35,8 @@ def claim_scaling(records: Records) -> Iterator[str]:
 
 
 def claim_studies(records: Records) -> Iterator[str]:
-    """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input."""
+    """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input, time in
+    parallel."""
     yield from claim_least_growth("Gradients change least with lag", gradient_report.list_slopes(records.gradients))
     yield from claim_least_growth("The Jacobian of the states changes least with lag", jacobian_report.list_slopes(records.jacobians))
     off = [abs(find_growth(record.untied).value / record.chi - 1) for record in records.theory]
@@ -49,6 +50,8 @@ def claim_studies(records: Records) -> Iterator[str]:
         grown = [name_cell(r.cell, r.init) for r in records.decays if chaos_report.is_growing(r, len(records.decays))]
         cells = count_noun(len(records.decays), "case")
         yield f"**Without input, a small difference is shown to grow in {', '.join(grown) or 'no cell'}** ({cells} studied)."
+    if said := parallel_report.claim_iterations(records.parallel):
+        yield said
 
 
 def claim_least_growth(said: str, slopes: Slopes) -> Iterator[str]:

@@ -4,7 +4,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -27,25 +27,33 @@ def adjoint(f: Pointwise) -> Pointwise:
     """
     graph = f.outputs[0].graph
     upstream = tuple(graph.leaf("upstream", f"d_{name}") for name in f.results)
+    gradient = accumulate_gradients(f.outputs, upstream)
+    for node in reversed(list(walk(f.outputs))):
+        if node.op not in LEAVES and node in gradient:
+            d = gradient[node]
+            if node.name and d.op not in LEAVES and not d.name:
+                d.name = f"d_{node.name}"
+    zero = graph.wrap(0.0)
+    outputs = tuple(gradient.get(n, zero) for n in f.inputs)
+    return Pointwise(f"{f.name}_adjoint", f.inputs + upstream, outputs, tuple(f"d_{n.label}" for n in f.inputs))
+
+
+def accumulate_gradients(outputs: Sequence[Node], upstream: Sequence[Node]) -> dict[Node, Node]:
+    """Returns the gradient of every node that the outputs depend on, by reverse accumulation from those of the outputs."""
     gradient: dict[Node, Node] = {}
 
     def accumulate(node: Node, value: Node) -> None:
         gradient[node] = value if node not in gradient else gradient[node] + value
 
-    for node, d in zip(f.outputs, upstream, strict=True):
+    for node, d in zip(outputs, upstream, strict=True):
         accumulate(node, d)
-    for node in reversed(list(walk(f.outputs))):
+    for node in reversed(list(walk(outputs))):
         if node.op in LEAVES or node not in gradient:
             continue
-        d = gradient[node]
-        if node.name and d.op not in LEAVES and not d.name:
-            d.name = f"d_{node.name}"
-        for arg, part in zip(node.args, node.vjp(d), strict=True):
+        for arg, part in zip(node.args, node.vjp(gradient[node]), strict=True):
             if arg.op != "const":
                 accumulate(arg, part)
-    zero = graph.wrap(0.0)
-    outputs = tuple(gradient.get(n, zero) for n in f.inputs)
-    return Pointwise(f"{f.name}_adjoint", f.inputs + upstream, outputs, tuple(f"d_{n.label}" for n in f.inputs))
+    return gradient
 
 
 @cache
@@ -142,3 +150,12 @@ def print_source(f: Pointwise, language: Language) -> str:
             value = expression(node)
             lines.append((name(node, node.name or f"t{len(lines)}"), value))
     return language.write_function(f.name, inputs, lines, [expression(n) for n in f.outputs])
+
+
+@cache
+def compile_pointwise(function: Pointwise) -> Callable[..., Any]:
+    """Returns a pointwise function as a Python function of tensors."""
+    space: dict[str, Any] = dict(FUNCTIONS)
+    exec(print_source(function, PYTHON), space)
+    made: Callable[..., Any] = space[function.name]
+    return made
