@@ -48,7 +48,21 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
 
 def test_parallel(tmp_path):
     printed = stdout(
-        "parallel", "--cells", "sru,gru", "--seq-lens", "4,6", "--hidden", 3, "--seeds", 1, "--scales", "1,2", "--out", tmp_path / "p"
+        "parallel",
+        "--cells",
+        "sru,gru",
+        "--init",
+        "default",
+        "--seq-lens",
+        "4,6",
+        "--hidden",
+        3,
+        "--seeds",
+        1,
+        "--scales",
+        "1,2",
+        "--out",
+        tmp_path / "p",
     )
     found = read_records(tmp_path / "p").parallel
     assert [(r.cell, r.scale, r.T) for r in found] == [

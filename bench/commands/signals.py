@@ -168,7 +168,7 @@ def parallel(
     import torch
 
     import cells as tree
-    from bench.commands.cell_arguments import check_heads
+    from bench.commands.cell_arguments import check_widths
     from bench.harness.signal_experiment import SignalExperiment
     from bench.studies.signals import signal_plan
     from kernels.derive.plan import plan
@@ -178,7 +178,7 @@ def parallel(
         if reason := newton.unsupported_reason(plan(tree.load(name)), torch.float32, torch.device(kind), B, H):
             raise UsageError(f"--cells {name}: the schedule newton {reason}")
     if checkpoint is None:
-        check_heads(names, H)
+        check_widths(names, H, H)
         pieces = signal_plan.parallel_pieces(names, chosen, seq_lens, (B, H, H), factors, seeds, kind)
     else:
         model = load_checkpoint(checkpoint, cells, inits)

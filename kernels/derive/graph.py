@@ -30,9 +30,8 @@ SYMPY_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 """The functions in SymPy, whose module is the first argument. Functions with a kink stay opaque: SymPy's derivative there differs."""
 
-LEAVES = {
-    "state", "x", "before", "mask", "mask_before", "b", "p", "s", "const", "ones", "term", "vector", "stencil_input", "upstream", "diagonal",
-}  # fmt: skip
+KINDS = "state x before mask mask_before b p s const ones term vector stencil_input upstream diagonal"
+LEAVES = {*KINDS.split()}
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 MAX_DEPTH = 150
 """Maximum number of nested operations of a step: `walk` is recursive."""
