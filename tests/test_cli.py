@@ -168,7 +168,7 @@ def test_a_spoiled_records_file_is_named_with_its_line(bench, tmp_path, spoil, s
 
 def limit_files() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (14_000, 14_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (17_000, 17_000))
 
 
 def test_a_full_disk_loses_nothing(tmp_path):

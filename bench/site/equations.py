@@ -64,11 +64,11 @@ def read_sources(folder: Path) -> list[Source]:
 
 def find_call(step: ast.FunctionDef, tree: ast.Module, name: str) -> ast.Call | None:
     """Returns the call that makes a function a cell and names its paper, or None: its decorator (also that of second order), or
-    Cell(function, …) if the function has the name of the file."""
+    Cell(function, …) or second_order(function, …) if the function has the name of the file."""
     for call in step.decorator_list:
         if isinstance(call, ast.Call) and ast.unparse(call).startswith(("cell(", "partial(second_order,")):
             return call
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Cell" and node.args)
+    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) in ("Cell", "second_order") and n.args)
     return next((call for call in calls if step.name == name == ast.unparse(call.args[0])), None)
 
 

@@ -167,11 +167,11 @@ def point_weights(stencil: Stencil, grid: tuple[int, ...]) -> dict[tuple[int, ..
 
 
 def move(field: Tensor, at: tuple[int, ...]) -> Tensor:
-    """Returns the field whose value at i is that of `field` at i + at, and zero where that is beyond the grid."""
+    """Returns the field whose value at i is that of `field` at i + at, and zero where that is beyond the grid; a trace can record it."""
     for axis, k in enumerate(at):
-        n = field.shape[axis]
-        field = field.roll(-k, axis)
-        field.narrow(axis, max(n - k, 0) if k > 0 else 0, min(abs(k), n)).zero_()
+        there = torch.arange(field.shape[axis]) + k
+        inside = ((there >= 0) & (there < field.shape[axis])).double()
+        field = field.roll(-k, axis) * inside.view([-1 if other == axis else 1 for other in range(field.dim())])
     return field
 
 
