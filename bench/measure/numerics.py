@@ -64,7 +64,7 @@ def find_accumulator(backend: str, dtype: str, gpu: bool) -> str:
     if dtype not in SIXTEEN:
         return dtype
     if not gpu:
-        return UNKNOWN
+        return "float32" if backend in ("compiled", "auto") else UNKNOWN
     if backend == "vendor":
         return "float32"
     words = "float32" if backend == "persistent" else f"float32, each product rounded to {dtype}"

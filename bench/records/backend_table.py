@@ -73,7 +73,7 @@ NO_STENCIL = "cells whose units read their neighbours"
 ROWS = (
     peer("vendor", cannot="cells that torch.nn doesn't have", baseline="", colour="#000000", mark="o"),
     Backend("eager", "reference", BOTH, colour="#0072B2", mark="s", slow=True),
-    Backend("compiled", devices=("cpu",), needs="a C++ compiler", colour="#D55E00", mark="D"),
+    Backend("compiled", devices=("cpu",), needs="a C++ compiler", colour="#D55E00", mark="D", float32_state=True),
     schedule("stepwise", colour="#009E73", mark="^"),
     schedule("persistent", low_devices=("cuda",), colour="#E69F00", mark="v"),
     schedule("scan", cells="without products", cannot="cells with a product in the loop", colour="#56B4E9", mark="P"),

@@ -157,7 +157,8 @@ def differentiate(
     gradients_of_tensors: list[Tensor | None] = []
     for (_, W, _), d, found in zip(projections, gradients.terms, products.projections, strict=False):
         gradients_of_tensors += found if W is not None else (d.flatten(2), None, None)
-    return [*gradients_of_tensors, *d_values, *gradients.vectors, *products.weights, *gradients.states]
+    all_found = [*gradients_of_tensors, *d_values, *gradients.vectors, *products.weights, *gradients.states]
+    return [d if d is None or t is None else d.to(t.dtype) for d, t in zip(all_found, tensors, strict=True)]
 
 
 def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Tensor], d_values: list[Tensor]) -> Products[Tensor | None]:
@@ -166,6 +167,8 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
     Adds the gradient of a projection's input that is one of the values to `d_values`.
     """
     assert inputs.needs_grad is not None
+    if d_terms[0].dtype != inputs.states[0].dtype:  # the gradients of a pass in 16 bit
+        inputs, result = inputs.widen(), result.widen()
     found: Products[Tensor | None] = Products([], [])
     for projection, (v, W, _), d, needs_grad in zip(
         inputs.layout.projections, inputs.projections, d_terms, inputs.needs_grad.projections, strict=False
@@ -173,7 +176,7 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
         if W is None:
             found.projections.append((None, None, None))
             continue
-        flat = d.flatten(2).flatten(0, 1)
+        flat, W = d.flatten(2).flatten(0, 1), W.to(d.dtype)
         if projection.operand_index >= 0:  # its input is one of the values
             d_values[projection.operand_index].flatten(0, 1).addmm_(flat, W)
         found.projections.append((

@@ -224,8 +224,6 @@ class RNN(LayerParameters):
         if is_traced():
             return apply_in_trace(plan(masked(self.cell, mask), self.bias), x, states, tensors, before)
         low, backend = self.memory == "low", self._fused_backend
-        if select.unrolls_in_graph(backend, x.dtype, x.device):
-            backend = "eager"
         if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
             return custom_op.apply(custom_op.masked_name(self._registered_name, mask), self.bias, backend, x, states, tensors, before)
         cell = masked(self.cell, mask)
@@ -240,7 +238,7 @@ class RNN(LayerParameters):
             equations.warn_once(cell.name, reason)
             return Cell.unroll(cell, x, states, read_weights(cell, tensors), before)
         run = checkpointing.apply if low else input_products.apply
-        return run(plan(cell, self.bias), schedule if mask else self.keep_panels(schedule, tensors), x, states, tensors, before)
+        return run(plan(cell, self.bias), self.keep_panels(schedule, tensors, x.dtype, mask), x, states, tensors, before)
 
     @property
     def _fused_backend(self) -> str:

@@ -4,7 +4,7 @@ Letters: T time steps, B batch size, H hidden size, G terms of a buffer, P produ
 and on one device.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from kernels.derive.plan import Plan
 from kernels.schedules.packed_steps import PackedSteps
 
 Item = TypeVar("Item")
+SIXTEEN_BIT = (torch.bfloat16, torch.float16)
 
 
 Checked = tuple[str, Tensor | None, tuple[int, ...]]
@@ -137,6 +138,26 @@ class PassInputs:
                     f"{describe_tensor(tensor)} with strides {tensor.stride()}. A hook or a saved-tensor hook may have changed it"
                 )
 
+    def widen(self) -> "PassInputs":
+        """Returns a copy with all but the weights in float32 if they are in 16 bit, else the inputs themselves.
+
+        Buffers that a forward pass writes are new, and the copies of a buffer that is in `hoisted` and `terms` are one too.
+        """
+        if self.states[0].dtype not in SIXTEEN_BIT:
+            return self
+        written = {id(t) for t, (_, W, _) in zip(self.hoisted, self.projections, strict=False) if W is not None}
+        written |= {id(t) for t in self.terms if self.hoisted} - {id(t) for t in self.hoisted}
+        found: dict[int, Any] = {id(None): None}
+
+        def copy(tensor: Any) -> Any:
+            if id(tensor) not in found:
+                found[id(tensor)] = torch.empty_like(tensor, dtype=torch.float32) if id(tensor) in written else tensor.float()
+            return found[id(tensor)]
+
+        lists = {name: [*map(copy, getattr(self, name))] for name in ("hoisted", "terms", "vectors", "states")}
+        history = self.history and [torch.empty_like(h, dtype=torch.float32) for h in self.history]
+        return replace(self, projections=[(copy(v), W, copy(b)) for v, W, b in self.projections], history=history, **lists)
+
     def allocate_result(self) -> "ForwardResult":
         """Allocates the tensors that a forward pass fills."""
         _, B, H = self.shape
@@ -165,10 +186,17 @@ class ForwardResult:
     history: list[Tensor]
     arguments: list[Tensor]
 
+    def widen(self) -> "ForwardResult":
+        """Returns a copy in float32 if the tensors are in 16 bit, else the result itself."""
+        if self.history[0].dtype not in SIXTEEN_BIT:
+            return self
+        return ForwardResult([h.float() for h in self.history], [a.float() for a in self.arguments])
+
 
 @dataclass
 class Gradients:
-    """The result of a backward pass: gradients in the shapes of the pass's terms, vectors and initial states.
+    """The result of a backward pass: gradients in the shapes of the pass's terms, vectors and initial states. They may be in float32 where
+    those are in 16 bit.
 
     Attributes:
         terms, vectors, states: the gradients. A term's is None if the schedule has used it up for `products`.

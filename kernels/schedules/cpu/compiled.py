@@ -1,6 +1,7 @@
 """Runs a whole sequence on a CPU in one call of the C++ loop, which also computes the input projections and their gradients.
 
-It runs any plan in float32 and float64, and packed rows in the order that they are in.
+It runs any plan in float32 and float64, and packed rows in the order that they are in. Matrices may be packed in a narrower dtype, their
+storage; sums and carried states stay in float32. A pass in 16 bit runs so, with its other tensors widened before and rounded after it.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ from torch import Tensor
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
 from kernels.schedules.cpu.panels import Panels, StalePanels
-from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
+from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs, Products
 from kernels.schedules.packed_steps import PackedSteps
 
 MIN_GRADIENT_CHUNK_ROWS = 128
@@ -36,8 +37,8 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if device.type != "cpu":
         return f"runs on a CPU, not on {device.type}"
-    if dtype not in REAL:
-        return f"computes in float32 or float64, not {str(dtype).removeprefix('torch.')}"
+    if dtype not in (*REAL, *SIXTEEN_BIT):
+        return f"computes in float32, float64, bfloat16 or float16, not {str(dtype).removeprefix('torch.')}"
     if compiler() is None:
         return "finds no C++ compiler: install g++, or set CXX to one"
     return None
@@ -61,13 +62,16 @@ def pointer_array(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_voi
 
 
 def make_pass_arguments(
-    inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None], panels: Panels, matrices: Mapping[int, tuple[int, int]]
-) -> PassArguments:
+    inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None], panels: Panels, storage: torch.dtype,
+    matrices: Mapping[int, tuple[int, int]],
+) -> PassArguments:  # fmt: skip
     """Makes the arguments of a pass.
 
     Args:
+        inputs: the inputs, in float32 or float64 but for the weights.
         products: the gradients of the products that the pass computes.
         panels: the matrices that are packed already.
+        storage: the dtype of packed matrices.
         matrices: (N, K) of those that the pass reads, by their number.
     """
     T, B, H = inputs.shape
@@ -80,21 +84,25 @@ def make_pass_arguments(
     max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
     chunk_steps = max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block)
     arguments = PassArguments(T, H, rows_per_block, threads, max_offset, chunk_steps, len(block_starts) - 1)
-    packed, slots = {**panels}, range(2 * len(inputs.weights) + 2 * len(inputs.projections))
-    arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, inputs.states[0]) for i, size in matrices.items()}
+    packed = {i: memory for (kind, i), memory in {**panels}.items() if kind == storage}
+    weights = list_weights(inputs)
+    slots = range(2 * len(weights))
+    arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, storage) for i, size in matrices.items()}
+    for i in matrices.keys() - packed.keys():
+        weights[i % len(weights)] = weights[i % len(weights)].to(inputs.states[0].dtype)
     arguments.turn = next(panels.turns) if packed.keys() >= matrices.keys() else -1
     projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
-    arguments.starts = row_starts, block_starts  # an attribute, like `tables`, so that they live as long as this object
+    arguments.kept = row_starts, block_starts, weights  # an attribute, like `tables`, so that they live as long as this object
     arguments.row_starts, arguments.block_starts = row_starts.data_ptr(), block_starts.data_ptr()
     arguments.tables = {
         "inputs": pointer_array([v for v, _, _ in inputs.projections]),
         "projection_sizes": (ctypes.c_int64 * (len(inputs.projections) + 1))(*(v.shape[-1] for v, _, _ in inputs.projections)),
-        "projection_weights": pointer_array([W for _, W, _ in inputs.projections]),
+        "projection_weights": pointer_array(weights[len(inputs.weights) :]),
         "projection_bias": pointer_array([b for _, _, b in inputs.projections]),
         "hoisted": pointer_array(inputs.hoisted),
         "terms": pointer_array(inputs.terms) if inputs.save_for_backward else None,
         "vectors": pointer_array(inputs.vectors),
-        "weights": pointer_array(inputs.weights),
+        "weights": pointer_array(weights[: len(inputs.weights)]),
         "initial": pointer_array(inputs.states),
         "history": pointer_array(result.history),
         "keeps": (ctypes.c_int64 * len(keeps))(*keeps),
@@ -146,31 +154,46 @@ def split_by_length(packed: PackedSteps, threads: int) -> Tensor:
     return torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
 
 
-def forward(inputs: PassInputs, panels: Panels | None = None) -> ForwardResult:
+def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dtype | None = None) -> ForwardResult:
     """Runs the forward pass: one call of the C++ loop, which also computes the input projections.
 
     Args:
         panels: the packed matrices of the weights. Default: they are packed in this call
+        storage: the dtype of packed matrices. Default: that of the inputs
 
     Raises:
         StalePanels: the panels are of other weights.
     """
-    result = inputs.allocate_result()
+    result, storage = inputs.allocate_result(), storage or inputs.states[0].dtype
+    wide = inputs.widen()
+    computed = result if wide is inputs else wide.allocate_result()
     panels = Panels() if panels is None else panels
-    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
-    with panels.packing(matrices):
-        arguments = make_pass_arguments(inputs, result, no_gradients(inputs), panels, matrices)
+    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(wide)) if W is not None}
+    with panels.packing(storage, matrices):
+        arguments = make_pass_arguments(wide, computed, no_gradients(wide), panels, storage, matrices)
         arguments.watched_count = panels.checksums.count if matrices else 0
-        if build_library(inputs.plan, inputs.states[0].dtype).forward(ctypes.byref(arguments)):
+        if build_library(wide.plan, storage).forward(ctypes.byref(arguments)):
             raise StalePanels
-        panels.update(arguments.matrices)
+        panels.update({(storage, i): memory for i, memory in arguments.matrices.items()})
+    if wide is not inputs:
+        written = [*inputs.layout.recurrent_buffers, *(f for f, (_, W, _) in enumerate(inputs.projections) if W is not None)]
+        terms = [(inputs.terms[b], wide.terms[b]) for b in {*written} if inputs.save_for_backward and inputs.terms[b] is not None]
+        for to, value in (*zip(result.history + result.arguments, computed.history + computed.arguments, strict=True), *terms):
+            to.copy_(value)
     return result
 
 
 def backward(
-    inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], panels: Panels | None = None
-) -> Gradients:
-    """Runs the backward pass: one call of the C++ loop, which computes the weight gradients too if `fuses_weight_gradients`."""
+    inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], panels: Panels | None = None,
+    storage: torch.dtype | None = None,
+) -> Gradients:  # fmt: skip
+    """Runs the backward pass: one call of the C++ loop, which computes the weight gradients too if `fuses_weight_gradients`.
+
+    `panels` and `storage` are those of `forward`; gradients of a pass in 16 bit are in float32.
+    """
+    storage = storage or inputs.states[0].dtype
+    inputs, result = inputs.widen(), result.widen()
+    dy = None if dy is None else dy.to(inputs.states[0].dtype)
     fused = fuses_weight_gradients(inputs)
     products = allocate_gradients(inputs) if fused else no_gradients(inputs)
     values = range(len(inputs.projections), len(inputs.projections) + len(inputs.layout.elementwise_terms))
@@ -184,11 +207,11 @@ def backward(
             matrices[len(weights) + groups + f] = W.shape[1], len(W)
         if W is not None and inputs.terms[f] is None:  # its rows are recomputed
             matrices[groups + f] = len(W), W.shape[1]
-    library = build_library(inputs.plan, inputs.states[0].dtype)
+    library = build_library(inputs.plan, storage)
     panels = Panels() if panels is None else panels
-    d_states = [d.clone() for d in d_final]
-    with panels.packing(matrices):
-        arguments = make_pass_arguments(inputs, result, products, panels, matrices)
+    d_states = [d.to(inputs.states[0].dtype, copy=True) for d in d_final]
+    with panels.packing(storage, matrices):
+        arguments = make_pass_arguments(inputs, result, products, panels, storage, matrices)
         partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
         arguments.partial_sums = partial_sums.data_ptr()
         d_terms = [partial_sums.new_empty(shape) if out else None for shape, out in zip(shapes, returned, strict=True)]
@@ -197,16 +220,17 @@ def backward(
             ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
             pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
         )  # fmt: skip
-        panels.update(arguments.matrices)
+        panels.update({(storage, i): memory for i, memory in arguments.matrices.items()})
     return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if fused else None)
 
 
-def prepare_forward(inputs: PassInputs, panels: Panels) -> PassArguments | None:
-    """Makes the arguments of a forward pass that packs nothing; None if it reads no matrices, or some are not packed yet."""
+def prepare_forward(inputs: PassInputs, panels: Panels, storage: torch.dtype) -> PassArguments | None:
+    """Makes the arguments of a forward pass, of widened inputs, that packs nothing; None if it reads no matrices, or some are not packed
+    yet."""
     matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
-    if not matrices or not panels.keys() >= matrices.keys():
+    if not matrices or not panels.holds(storage, matrices):
         return None
-    arguments = make_pass_arguments(inputs, inputs.allocate_result(), no_gradients(inputs), panels, matrices)
+    arguments = make_pass_arguments(inputs, inputs.allocate_result(), no_gradients(inputs), panels, storage, matrices)
     arguments.watched_count = panels.checksums.count
     return arguments
 
@@ -221,28 +245,30 @@ class OnPanels:
 
     Args:
         panels: the panels of the layer's parameters, from `KeptPanels.find`.
+        storage: the dtype of packed matrices; int8 is for inference alone. Default: that of the inputs
     """
 
     COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS = COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS
 
-    def __init__(self, panels: Panels):
-        self.panels = panels
+    def __init__(self, panels: Panels, storage: torch.dtype | None = None):
+        self.panels, self.storage = panels, storage
 
     def forward(self, inputs: PassInputs) -> ForwardResult:
         """Runs the forward pass."""
+        storage = None if self.storage == torch.int8 and inputs.save_for_backward else self.storage
         try:
-            return forward(inputs, self.panels)
+            return forward(inputs, self.panels, storage)
         except StalePanels:
             self.panels.expired = True
             self.panels = Panels()
-            return forward(inputs, self.panels)
+            return forward(inputs, self.panels, storage)
 
     def backward(self, inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
         """Runs the backward pass. If a weight needs a gradient, the next call packs anew: a fused optimizer changes no version."""
         needs = inputs.needs_grad
         if needs is not None and any([*needs.weights, *(W for _, W, _ in needs.projections)]):
             self.panels.expired = True
-        return backward(inputs, result, dy, d_final, self.panels)
+        return backward(inputs, result, dy, d_final, self.panels, None if self.storage == torch.int8 else self.storage)
 
 
 def fuses_weight_gradients(inputs: PassInputs) -> bool:
@@ -267,7 +293,7 @@ def allocate_gradients(inputs: PassInputs) -> Products[Tensor | None]:
     assert inputs.needs_grad is not None
 
     def allocate(like: Tensor | None, needed: bool) -> Tensor | None:
-        return None if like is None or not needed else torch.empty_like(like)
+        return None if like is None or not needed else inputs.states[0].new_empty(like.shape)
 
     found = no_gradients(inputs)
     needs = inputs.needs_grad

@@ -85,7 +85,7 @@ extern "C" int64_t forward(const PassArguments* pass) {
                     });
                     const real* a =
                         group.computed < 0 ? c.previous_state(group.state, t, first) : arguments + group.computed * c.rows_per_block * H;
-                    product(rows, c.group_width(g), H, a, H, c.group_panels(g, false), nullptr, 0, products.at(0, products.start[g]), products.width);
+                    product(rows, {0, c.group_width(g)}, H, a, H, c.group_panels(g, false), nullptr, 0, products.at(0, products.start[g]), products.width);
                 }
                 pointwise(Step{}, t, first, rows, [&](int k, int64_t m, real**) { return c.after(k, t, first + m); });
             }
@@ -188,7 +188,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                     const int64_t K = c.group_width(g);
                     real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.rows_per_block * H;
                     const real* base = group.computed < 0 ? out : nullptr;
-                    product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, c.group_panels(g, true), base, H, out, H);
+                    product(rows, {0, H}, K, d_products.at(0, d_products.start[g]), d_products.width, c.group_panels(g, true), base, H, out, H);
                     if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
                         adjoint(stage, t, first, rows, [&](int k, int64_t m, const real**) {
                             return d_arguments + ((group.computed + k) * c.rows_per_block + m) * H;

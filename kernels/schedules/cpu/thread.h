@@ -22,7 +22,7 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
     const real **taps, **transposed_taps; // the weights (taps, H) of each stencil and of its transpose
     real **d_inputs, **d_projection_weights, **d_projection_bias, **d_weights; // backward: where to write gradients, or null
     real** finals;          // forward: where to copy each final state (B, H), or null; only for rows that aren't packed
-    real** panels;          // the matrices as products read them, of the groups and the projections, then the transposed ones; null where unused
+    void** panels;          // the matrices as products read them, of the groups and the projections, then the transposed ones; null where unused
     const int64_t* unpacked; // which of them to pack first
     const char** watched;   // the parameters that the panels were made from
     const int64_t* watched_sizes;  // their rows, the bytes of a row, and the phases of their checksums
@@ -30,8 +30,8 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
     real* partial_sums;     // backward: the threads' partial sums of weight gradients, partial_sums_size() elements each
 
     int64_t group_width(int g) const { return groups[g].count * H; }
-    const real* group_panels(int g, bool transposed) const { return panels[g + transposed * (GROUPS + PROJECTIONS)]; }
-    const real* projection_panels(int f, bool transposed) const { return panels[GROUPS + f + transposed * (GROUPS + PROJECTIONS)]; }
+    const void* group_panels(int g, bool transposed) const { return panels[g + transposed * (GROUPS + PROJECTIONS)]; }
+    const void* projection_panels(int f, bool transposed) const { return panels[GROUPS + f + transposed * (GROUPS + PROJECTIONS)]; }
     Watched watched_at(int64_t i) const {
         return {watched[i], watched_sizes[3 * i], watched_sizes[3 * i + 1], watched_sizes[3 * i + 2], checksums[i]};
     }
@@ -47,9 +47,9 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
             const int p = i % (GROUPS + PROJECTIONS), f = p - GROUPS;
             const int64_t N = f < 0 ? group_width(p) : widths[f] * H, K = f < 0 ? H : projection_sizes[f];
             const real* matrix = f < 0 ? weights[p] : projection_weights[f];
-            if (i == p) pack<false>(N, K, matrix, K, panels[i]);
-            else if (f >= 0 && has_few_columns(K)) transpose(N, K, panels[i], matrix);
-            else pack<true>(K, N, matrix, K, panels[i]);
+            if (i == p) pack(false, N, K, matrix, K, panels[i]);
+            else if (f >= 0 && has_few_columns(K)) transpose(N, K, (real*)panels[i], matrix);
+            else pack(true, K, N, matrix, K, panels[i]);
         }
         if (turn >= 0) return;
 #pragma omp for schedule(dynamic)
@@ -117,7 +117,7 @@ struct ProjectionRows {  // computes projections for `chunk_steps` steps; a thre
                 const int64_t K = c.projection_sizes[f], N = widths[f] * c.H, row = c.row_starts[t] + first;
                 real* out = local[f] ? local[f] + t % chunk_steps * c.rows_per_block * N : kept[f] + row * N;
                 const Strides strides = {c.count_sequences(t) * K, 0, (local[f] ? c.rows_per_block : c.count_sequences(t)) * N};
-                product(rows, N, K, c.inputs[f] + row * K, K, c.projection_panels(f, false), c.projection_bias[f], 0, out, N, times, strides);
+                product(rows, {0, N}, K, c.inputs[f] + row * K, K, c.projection_panels(f, false), c.projection_bias[f], 0, out, N, times, strides);
             });
     }
     const real* at(int i, int64_t t, int64_t first, int64_t m) const {
@@ -187,7 +187,7 @@ struct TermGradients {  // the gradients of the terms: a thread's buffer of one 
     real* local_row(int b, Row row) const {
         return local[b] + (row.t % c.chunk_steps * c.rows_per_block + row.m) * widths[b] * c.H;
     }
-    void add_input_gradients(int f, const real* weight, int64_t t, int64_t times, int64_t first, int64_t rows) const {
+    void add_input_gradients(int f, const void* weight, int64_t t, int64_t times, int64_t first, int64_t rows) const {
         const int64_t K = c.projection_sizes[f], N = widths[f] * c.H, stride = c.count_sequences(t) * K, local_stride = c.rows_per_block * N;
         const bool overwrite = value_buffers[f] < 0;
         real* to = overwrite ? c.d_inputs[f] : buffers[value_buffers[f]];
@@ -195,9 +195,9 @@ struct TermGradients {  // the gradients of the terms: a thread's buffer of one 
         to += (c.row_starts[t] + first) * K;
         const real* from = local_row(f, {t, 0});
         if (has_few_columns(K))
-            for (int64_t i = 0; i < times; i++) narrow_product(rows, N, K, from + i * local_stride, weight, overwrite, to + i * stride);
+            for (int64_t i = 0; i < times; i++) narrow_product(rows, N, K, from + i * local_stride, (const real*)weight, overwrite, to + i * stride);
         else
-            product(rows, K, N, from, N, weight, overwrite ? nullptr : to, K, to, K, times, {local_stride, stride, stride});
+            product(rows, {0, K}, N, from, N, weight, overwrite ? nullptr : to, K, to, K, times, {local_stride, stride, stride});
     }
 };
 
