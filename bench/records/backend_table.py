@@ -86,6 +86,10 @@ ROWS = (
     scan_peer("accelerated", devices=("cuda",), needs="accelerated-scan", colour="#D55E00", mark="p"),
     fla_peer("fla_chunk", colour="#E69F00", mark="d"),
     fla_peer("fla_recurrent", colour="#CC79A7", mark="H"),
+    Backend(
+        "int8", "reference", ("cpu",), needs="a C++ compiler", cannot="dtypes other than float32", modes=("inference",), colour="#56B4E9",
+        mark="<",
+    ),
     cpu_peer("onnxruntime", needs="onnxruntime", modes=("inference",), cannot=NO_STENCIL, colour="#999933", mark="X"),
     cpu_peer("openvino", needs="openvino", modes=("inference",), cannot=NO_STENCIL, colour="#009E73", mark="o"),
     cpu_peer("jax", needs="jax", colour="#0072B2", mark="d"),

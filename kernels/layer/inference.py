@@ -92,7 +92,7 @@ def prepare(rnn: "RNN", input: Tensor, hx: Hidden | None) -> "PreparedCall | Non
         layers.append(layer)
         x = x.new_zeros(*x.shape[:2], rnn.hidden_size)
     finals = (len(layers), *x.shape[1:-1], rnn.hidden_size) if input.dim() == 3 else (len(layers), rnn.hidden_size)
-    return PreparedCall(layers, input, states if hx is None else (), finals)
+    return PreparedCall(layers, input, finals)
 
 
 def prepare_layer(rnn: "RNN", suffix: str, x: Tensor, states: Sequence[Tensor]) -> "PreparedLayer | None":
@@ -120,7 +120,7 @@ class PreparedLayer:
         self.forward, self.dtype = library.forward, inputs.states[0].dtype
         self.names = {name: key + suffix for name, key in rnn._keys.items()}
         self.stamps = dict(zip(self.names.values(), make_stamp([*rnn.tensors(suffix).values()]) or (), strict=True))
-        self.read = inputs.vectors, [b for _, _, b in inputs.projections]  # by the loop, where they are
+        self.read = inputs.vectors, inputs.states, [b for _, _, b in inputs.projections]  # by the loop, where they are
         self.shape = *inputs.rows, inputs.shape[2]
         tables, projections = arguments.tables, inputs.layout.projections
         nodes: list[tuple[Any, int, Node | None, bool]] = [
@@ -182,12 +182,11 @@ class PreparedCall:
 
     Args:
         input: an input of the shape and dtype.
-        states: the initial states of each call that is given none.
         finals: the shape of the final states.
     """
 
-    def __init__(self, layers: list[PreparedLayer], input: Tensor, states: Sequence[Tensor], finals: tuple[int, ...]):
-        self.layers, self.states, self.finals, self.dtype = layers, states, finals, input.dtype
+    def __init__(self, layers: list[PreparedLayer], input: Tensor, finals: tuple[int, ...]):
+        self.layers, self.finals, self.dtype = layers, finals, input.dtype
         self.wide = layers[0].dtype
         one = input.new_empty(1, dtype=self.wide)  # `empty_like` of an expanded tensor is faster than `empty` of a shape
         self.output, self.final = one.expand(*input.shape[:-1], finals[-1]), one.expand(finals)

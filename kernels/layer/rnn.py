@@ -293,6 +293,6 @@ class RNN(LayerParameters):
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
         defaults = {
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "backend": "auto",
-            "memory": "full",
+            "memory": "full", "is_quantized": False,
         }  # fmt: skip
         return shown + "".join(f", {k}={getattr(self, k)!r}" for k, v in defaults.items() if getattr(self, k) != v)

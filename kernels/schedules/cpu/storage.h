@@ -9,7 +9,7 @@ static inline void narrow(real x, real* to) { *to = x; }
 static inline V widen(const real* panel, int64_t k, bool, int64_t stride, int j) { return load(panel + k * stride + j * VL, VL); }
 
 #ifdef NARROW
-#if defined(__AVX512BF16__) || defined(__F16C__)
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -30,7 +30,7 @@ static inline void narrow(float x, bfloat16* to) {
     to->bits = x != x ? uint16_t(bits >> 16 | 64) : uint16_t((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 static inline void narrow(float x, float16* to) {
-#ifdef __F16C__
+#if defined(__AVX2__) && defined(__F16C__)
     to->bits = uint16_t(_cvtss_sh(x, 0));
 #else
     const uint32_t bits = float_bits(x), sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
@@ -52,7 +52,7 @@ static inline V widen(const float16* panel, int64_t k, bool, int64_t stride, int
     const float16* at = panel + k * stride + j * VL;
 #if defined(__AVX512F__)
     return (V)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)at));
-#elif defined(__F16C__)
+#elif defined(__AVX2__) && defined(__F16C__)
     return (V)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)at));
 #else
     typedef uint16_t Halves __attribute__((vector_size(BYTES / 2)));
@@ -65,10 +65,16 @@ static inline V widen(const float16* panel, int64_t k, bool, int64_t stride, int
 #endif
 }
 static inline V widen(const int8* panel, int64_t k, bool, int64_t stride, int j) {
+#if defined(__AVX512F__)
+    return __builtin_convertvector((I)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)(panel + k * stride + j * VL))), V);
+#elif defined(__AVX2__)
+    return __builtin_convertvector((I)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)(panel + k * stride + j * VL))), V);
+#else
     typedef int8_t Bytes __attribute__((vector_size(BYTES / 4)));
     Bytes bytes;
     __builtin_memcpy(&bytes, panel + k * stride + j * VL, sizeof bytes);
     return __builtin_convertvector(__builtin_convertvector(bytes, I), V);
+#endif
 }
 
 // sum + x[0] · y[0] + x[1] · y[1] in every lane, of pairs of bfloat16.
