@@ -165,9 +165,9 @@ class PreparedLayer:
             ]
             for (table, k, _, _), value in zip(self.value_slots, found, strict=True):
                 table[k] = value.data_ptr()
-        tables["history"][0], tables["finals"][0] = y, finals[0]
-        for k in range(1, len(finals)):
-            tables["history"][k] = finals[k]
+        tables["history"][0] = y
+        for k, final in enumerate(finals):  # a state that is kept after every step is copied from the last one
+            tables["finals" if tables["keeps"][k] else "history"][k] = final
         for k, state in enumerate(initial):
             tables["initial"][k] = state
         self.arguments.turn += 1

@@ -108,6 +108,15 @@ class PassInputs:
         """Returns the dimensions of the rows of all steps: (T, B), or (N, 1) if they are packed."""
         return (self.T, len(self.states[0])) if self.packed is None else (self.packed.N, 1)
 
+    @property
+    def block_sizes(self) -> tuple[int, ...]:
+        """Returns the columns of each group's diagonal blocks; H if its matrices are whole."""
+        return tuple(W.shape[1] for W in self.weights)
+
+    def list_weights(self) -> list[Tensor | None]:
+        """Returns the weights of the groups, then those of the projections."""
+        return [*self.weights, *(W for _, W, _ in self.projections)]
+
     def check(self, *others: Checked) -> None:
         """Raises RuntimeError unless every tensor is as the classes here say: a loop reads and writes memory by these sizes alone.
 

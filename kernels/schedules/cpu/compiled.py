@@ -7,7 +7,6 @@ storage; sums and carried states stay in float32. A pass in 16 bit runs so, with
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -15,20 +14,13 @@ from torch import Tensor
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
 from kernels.schedules.cpu.panels import Panels, StalePanels
+from kernels.schedules.cpu.threads import PATIENCE_NS, Shares, sequence_starts, share_work
 from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs, Products
-from kernels.schedules.packed_steps import PackedSteps
 
 MIN_GRADIENT_CHUNK_ROWS = 128
 """Minimum number of rows of a thread's chunk of steps in the backward pass: a weight gradient is read and written once a chunk."""
 COMPUTES_PROJECTIONS = True
 RUNS_PACKED = True
-MAX_BLOCK_ROWS = 32
-"""Maximum number of sequences that a thread runs at once."""
-MIN_THREADED_FLOP = 8_000_000
-"""Minimum operations of a pass that several threads run. To wake a second thread took 17–47 µs on two busy Zen 3 cores (LSTM, inference,
-OMP_WAIT_POLICY=passive, best of 4 s): calls of 2 MFLOP took 1.3–1.6 times as long as on one thread, of 8 MFLOP 1.05–1.2 times."""
-POINTWISE_COLUMNS = 32
-"""The columns of a matrix whose product takes about as long as the pointwise functions of a unit."""
 RECOMPUTE_COLUMNS = 32
 """Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
@@ -47,11 +39,12 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
 class PassArguments(ctypes.Structure):
     """`struct PassArguments` of thread.h, with its fields in the same order."""
 
-    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "watched_count", "turn")
+    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "patience", "watched_count", "turn")
     TABLES = (
-        "row_starts", "block_starts", "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors",
+        "row_starts", "block_starts", "unit_starts", "heads", "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors",
         "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps", "d_inputs", "d_projection_weights",
         "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes", "checksums", "partial_sums",
+        "scratch",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -63,7 +56,7 @@ def pointer_array(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_voi
 
 def make_pass_arguments(
     inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None], panels: Panels, storage: torch.dtype,
-    matrices: Mapping[int, tuple[int, int]],
+    matrices: Mapping[int, tuple[int, int]], shares: Shares,
 ) -> PassArguments:  # fmt: skip
     """Makes the arguments of a pass.
 
@@ -73,28 +66,35 @@ def make_pass_arguments(
         panels: the matrices that are packed already.
         storage: the dtype of packed matrices.
         matrices: (N, K) of those that the pass reads, by their number.
+        shares: how threads share it.
     """
     T, B, H = inputs.shape
-    threads = count_threads(inputs)
+    block_starts, unit_starts = shares.block_starts, shares.unit_starts
     row_starts = sequence_starts(T, B) if inputs.packed is None else inputs.packed.starts
-    block_starts = split_sequences(B, threads) if inputs.packed is None else split_by_length(inputs.packed, threads)
     rows_per_block = int(block_starts.diff().max())
     keeps = [len(h) == inputs.rows[0] for h in result.history]
     offsets = [n.stencil.offsets(H) for n in inputs.plan.stencil_inputs]
     max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
     chunk_steps = max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block)
-    arguments = PassArguments(T, H, rows_per_block, threads, max_offset, chunk_steps, len(block_starts) - 1)
+    arguments = PassArguments(T, H, rows_per_block, shares.threads, max_offset, chunk_steps, len(block_starts) - 1, PATIENCE_NS)
     packed = {i: memory for (kind, i), memory in {**panels}.items() if kind == storage}
-    weights = list_weights(inputs)
+    weights = inputs.list_weights()
     slots = range(2 * len(weights))
     arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, storage) for i, size in matrices.items()}
     for i in matrices.keys() - packed.keys():
         weights[i % len(weights)] = weights[i % len(weights)].to(inputs.states[0].dtype)
     arguments.turn = next(panels.turns) if packed.keys() >= matrices.keys() else -1
     projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
-    arguments.kept = row_starts, block_starts, weights  # an attribute, like `tables`, so that they live as long as this object
+    scratch = None
+    if unit_starts is not None:
+        values = len(inputs.states) + len(inputs.vectors) + 2 + len(inputs.weights) + 2 * sum(len(g.terms) for g in inputs.layout.groups)
+        scratch = inputs.states[0].new_zeros(rows_per_block * values * H)
+        arguments.unit_starts, arguments.scratch = unit_starts.data_ptr(), scratch.data_ptr()
+    # Attributes, like `tables`, so that they live as long as this object
+    arguments.kept = row_starts, block_starts, unit_starts, weights, scratch, result
     arguments.row_starts, arguments.block_starts = row_starts.data_ptr(), block_starts.data_ptr()
     arguments.tables = {
+        "heads": (ctypes.c_int64 * (len(inputs.weights) + 1))(*(H // W.shape[1] for W in inputs.weights)),
         "inputs": pointer_array([v for v, _, _ in inputs.projections]),
         "projection_sizes": (ctypes.c_int64 * (len(inputs.projections) + 1))(*(v.shape[-1] for v, _, _ in inputs.projections)),
         "projection_weights": pointer_array(weights[len(inputs.weights) :]),
@@ -126,34 +126,6 @@ def make_pass_arguments(
     return arguments
 
 
-def count_threads(inputs: PassInputs) -> int:
-    """Returns the number of threads that run a pass: one for little work, else at most one for each sequence."""
-    _, B, H = inputs.shape
-    elements = POINTWISE_COLUMNS * H + sum(W.numel() for W in list_weights(inputs) if W is not None)
-    return min(torch.get_num_threads(), B) if 2 * math.prod(inputs.rows) * elements >= MIN_THREADED_FLOP else 1
-
-
-@lru_cache(maxsize=64)
-def sequence_starts(T: int, B: int) -> Tensor:
-    """Returns the first row of each step of a batch, and the number of all rows: (T + 1)."""
-    return torch.arange(T + 1, device="cpu") * B
-
-
-@lru_cache(maxsize=64)
-def split_sequences(B: int, threads: int) -> Tensor:
-    """Returns the first sequence of each block, and B. There are at most MAX_BLOCK_ROWS in a block, and blocks for every thread."""
-    blocks = threads * -(-B // (MAX_BLOCK_ROWS * threads))
-    return torch.arange(blocks + 1, device="cpu") * B // blocks
-
-
-def split_by_length(packed: PackedSteps, threads: int) -> Tensor:
-    """Returns the first sequence of each block, and B, for sequences of decreasing length: the blocks have about equally many rows."""
-    blocks = threads * -(-packed.B // (MAX_BLOCK_ROWS * threads))
-    middles = packed.lengths.cumsum(0) - packed.lengths / 2
-    ends = torch.arange(1, blocks, device="cpu") * packed.N / blocks
-    return torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
-
-
 def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dtype | None = None) -> ForwardResult:
     """Runs the forward pass: one call of the C++ loop, which also computes the input projections.
 
@@ -166,11 +138,12 @@ def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dty
     """
     result, storage = inputs.allocate_result(), storage or inputs.states[0].dtype
     wide = inputs.widen()
-    computed = result if wide is inputs else wide.allocate_result()
+    computed, shares = result if wide is inputs else wide.allocate_result(), share_work(wide)
+    keep_operands(wide, computed, shares)
     panels = Panels() if panels is None else panels
-    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(wide)) if W is not None}
+    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(wide.list_weights()) if W is not None}
     with panels.packing(storage, matrices):
-        arguments = make_pass_arguments(wide, computed, no_gradients(wide), panels, storage, matrices)
+        arguments = make_pass_arguments(wide, computed, no_gradients(wide), panels, storage, matrices, shares)
         arguments.watched_count = panels.checksums.count if matrices else 0
         if build_library(wide.plan, storage).forward(ctypes.byref(arguments)):
             raise StalePanels
@@ -178,9 +151,19 @@ def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dty
     if wide is not inputs:
         written = [*inputs.layout.recurrent_buffers, *(f for f, (_, W, _) in enumerate(inputs.projections) if W is not None)]
         terms = [(inputs.terms[b], wide.terms[b]) for b in {*written} if inputs.save_for_backward and inputs.terms[b] is not None]
-        for to, value in (*zip(result.history + result.arguments, computed.history + computed.arguments, strict=True), *terms):
+        ends = wide.final_states(computed)
+        history = [h if len(h) == len(to) else end[None] for to, h, end in zip(result.history, computed.history, ends, strict=True)]
+        for to, value in (*zip(result.history + result.arguments, history + computed.arguments, strict=True), *terms):
             to.copy_(value)
     return result
+
+
+def keep_operands(inputs: PassInputs, result: ForwardResult, shares: Shares) -> None:
+    """Allocates all steps of a state that products read, in place of the last, if threads share units: a fast thread writes the next
+    state while a slow one reads this one."""
+    for s in {group.state for group in inputs.layout.groups if group.state >= 0}:
+        if shares.unit_starts is not None and len(result.history[s]) != inputs.rows[0]:
+            result.history[s] = result.history[s].new_empty(*inputs.rows, inputs.shape[2])
 
 
 def backward(
@@ -200,7 +183,7 @@ def backward(
     precomputed = [k for k, (_, W, _) in enumerate(inputs.projections) if W is None]
     returned = [not fused or k in values or k in precomputed for k in range(len(inputs.layout.widths))]
     shapes = [(*inputs.rows, width, inputs.shape[2]) for width in inputs.layout.widths]
-    weights, groups = list_weights(inputs), len(inputs.weights)
+    weights, groups = inputs.list_weights(), len(inputs.weights)
     matrices = {len(weights) + g: (W.shape[1], len(W)) for g, W in enumerate(inputs.weights)}
     for f, (_, W, _) in enumerate(inputs.projections):
         if W is not None and not returned[f]:
@@ -211,7 +194,7 @@ def backward(
     panels = Panels() if panels is None else panels
     d_states = [d.to(inputs.states[0].dtype, copy=True) for d in d_final]
     with panels.packing(storage, matrices):
-        arguments = make_pass_arguments(inputs, result, products, panels, storage, matrices)
+        arguments = make_pass_arguments(inputs, result, products, panels, storage, matrices, share_work(inputs))
         partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
         arguments.partial_sums = partial_sums.data_ptr()
         d_terms = [partial_sums.new_empty(shape) if out else None for shape, out in zip(shapes, returned, strict=True)]
@@ -227,17 +210,14 @@ def backward(
 def prepare_forward(inputs: PassInputs, panels: Panels, storage: torch.dtype) -> PassArguments | None:
     """Makes the arguments of a forward pass, of widened inputs, that packs nothing; None if it reads no matrices, or some are not packed
     yet."""
-    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
+    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(inputs.list_weights()) if W is not None}
     if not matrices or not panels.holds(storage, matrices):
         return None
-    arguments = make_pass_arguments(inputs, inputs.allocate_result(), no_gradients(inputs), panels, storage, matrices)
+    result, shares = inputs.allocate_result(), share_work(inputs)
+    keep_operands(inputs, result, shares)
+    arguments = make_pass_arguments(inputs, result, no_gradients(inputs), panels, storage, matrices, shares)
     arguments.watched_count = panels.checksums.count
     return arguments
-
-
-def list_weights(inputs: PassInputs) -> list[Tensor | None]:
-    """Returns the matrices of a pass in the order of their panels: those of the groups, then those of the projections."""
-    return [*inputs.weights, *(W for _, W, _ in inputs.projections)]
 
 
 class OnPanels:

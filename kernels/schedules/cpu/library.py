@@ -123,7 +123,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         "template <class Body> static void with_stage(int stage, Body body) {",
         *(f"    if (stage == {k}) body(Stage{k}{{}});" for k, _ in stages),
         "}",
-        *((HERE / name).read_text() for name in ("checksum.h", "outer.h", "thread.h", "loop.cpp")),
+        *((HERE / name).read_text() for name in ("checksum.h", "team.h", "outer.h", "thread.h", "loop.cpp")),
     ])  # fmt: skip
 
 

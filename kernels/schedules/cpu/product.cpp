@@ -162,7 +162,7 @@ void add_outer_products(int64_t K, int64_t count, const real* a, int64_t lda, co
 
 template <int ROWS, int K> static void multiply_columns(int64_t N, const real* a, const real* columns, bool overwrite, real* c) {
     V sum[ROWS][K] = {};
-    for_each_vector(N, [&](int64_t n, auto remaining) {
+    for_each_vector(0, N, [&](int64_t n, auto remaining) {
         V row[ROWS];
 #pragma GCC unroll 8
         for (int m = 0; m < ROWS; m++) row[m] = load(a + m * N + n, remaining);
