@@ -34,6 +34,10 @@ class NamedParameters(dict[str, Tensor]):
             return torch.cat(parts)
         return AdjacentParts.apply(*parts) if torch.is_grad_enabled() else AdjacentParts.view(parts)
 
+    def concat_blocks(self, names: Sequence[str]) -> Tensor:
+        """Returns the rows (P·H, n) of the diagonal blocks of matrices (heads, n, n), as `concat` does."""
+        return NamedParameters({name: self[name].flatten(0, 1) for name in names}).concat(names)
+
     def concat_biases(self, terms: Sequence[Sequence[str]]) -> Tensor | None:
         """Returns the sums of the vectors named for each term, one after another, 0 for a term without; None if all are."""
         return self.concat([names[0] for names in terms]) if all(len(names) == 1 for names in terms) else concat_sums(self, terms)
@@ -158,10 +162,10 @@ def operand_groups(plan: Plan) -> list[list[str]]:
         runs.append([f"W.{term.projection.label}" for term in terms if term.projection is not None])
         biases = [bias_names(term) for term in terms]
         runs += [[names[0] for names in biases]] if all(len(names) == 1 for names in biases) else []
-    taken = {*plan.cell.heads}
+    taken: set[str] = set()
     found: list[list[str]] = []
     for run in runs:
-        if len({*run} - taken) == len(run) > 1:
+        if len({*run} - taken) == len(run) > 1 and len({plan.cell.heads.get(name, 1) for name in run}) == 1:
             found.append(run)
             taken |= {*run}
     return found

@@ -87,7 +87,9 @@ def recurrence_operands(
     T, B = x.shape[:2]
     tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in buffer_layout.elementwise_terms]
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
-    tensors += [bound.concat([f"W.{plan.terms[i].matrix}" for i in group.terms]) for group in buffer_layout.groups]
+    for group in buffer_layout.groups:
+        names = [f"W.{plan.terms[i].matrix}" for i in group.terms]
+        tensors.append(bound.concat_blocks(names) if group.heads > 1 else bound.concat(names))
     return tensors
 
 

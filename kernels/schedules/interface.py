@@ -63,7 +63,8 @@ class PassInputs:
             is needed; None for a projection that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`. Then the
             loop updates it in place, and must read an element before it writes it.
         vectors: (H) each.
-        weights: (P·H, H) for each group of recurrent products.
+        weights: (P·H, H / heads) for each group of recurrent products: a row of a block; whole rows, (P·H, H), for a schedule without
+            `RUNS_BLOCKS`.
         states: the initial states, (B, H) each.
         history: where to write each state after every time step, (T, B, H); None: the schedule allocates what it needs.
         needs_grad: in a backward pass, the products whose gradients the schedule may compute itself.
@@ -128,7 +129,7 @@ class PassInputs:
         checked: list[Checked] = [("an initial state", state, (B, H)) for state in self.states]
         checked += [("a vector", vector, (H,)) for vector in self.vectors]
         for group, weight in zip(buffer_layout.groups, self.weights, strict=True):
-            checked.append(("a recurrent weight", weight, (len(group.terms) * H, H)))
+            checked.append(("a recurrent weight", weight, (len(group.terms) * H, H // group.heads)))
         for projection, (v, W, bias) in zip(buffer_layout.projections, self.projections, strict=True):
             G = len(projection.terms)
             if W is not None:  # otherwise the loop reads the projected rows, `hoisted`

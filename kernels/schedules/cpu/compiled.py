@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
-from kernels.schedules.cpu.panels import Panels, StalePanels
+from kernels.schedules.cpu.panels import PANEL_COLUMNS, Panels, StalePanels
 from kernels.schedules.cpu.threads import PATIENCE_NS, Shares, sequence_starts, share_work
 from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs, Products
 
@@ -21,6 +21,7 @@ MIN_GRADIENT_CHUNK_ROWS = 128
 """Minimum number of rows of a thread's chunk of steps in the backward pass: a weight gradient is read and written once a chunk."""
 COMPUTES_PROJECTIONS = True
 RUNS_PACKED = True
+RUNS_BLOCKS = True
 RECOMPUTE_COLUMNS = 32
 """Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
@@ -141,7 +142,7 @@ def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dty
     computed, shares = result if wide is inputs else wide.allocate_result(), share_work(wide)
     keep_operands(wide, computed, shares)
     panels = Panels() if panels is None else panels
-    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(wide.list_weights()) if W is not None}
+    matrices = packed_shapes(wide)
     with panels.packing(storage, matrices):
         arguments = make_pass_arguments(wide, computed, no_gradients(wide), panels, storage, matrices, shares)
         arguments.watched_count = panels.checksums.count if matrices else 0
@@ -156,6 +157,16 @@ def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dty
         for to, value in (*zip(result.history + result.arguments, history + computed.arguments, strict=True), *terms):
             to.copy_(value)
     return result
+
+
+def packed_shapes(inputs: PassInputs) -> dict[int, tuple[int, int]]:
+    """Returns the columns and rows of each packed matrix, by its number. Diagonal blocks are packed one by one, in panels of their own."""
+    found = {}
+    for i, W in enumerate(inputs.list_weights()):
+        if W is not None:
+            blocks = len(W) // W.shape[1] if i < len(inputs.weights) and W.shape[1] < inputs.shape[2] else 0
+            found[i] = (blocks * -(-W.shape[1] // PANEL_COLUMNS) * PANEL_COLUMNS or len(W), W.shape[1])
+    return found
 
 
 def keep_operands(inputs: PassInputs, result: ForwardResult, shares: Shares) -> None:
@@ -183,8 +194,9 @@ def backward(
     precomputed = [k for k, (_, W, _) in enumerate(inputs.projections) if W is None]
     returned = [not fused or k in values or k in precomputed for k in range(len(inputs.layout.widths))]
     shapes = [(*inputs.rows, width, inputs.shape[2]) for width in inputs.layout.widths]
-    weights, groups = inputs.list_weights(), len(inputs.weights)
-    matrices = {len(weights) + g: (W.shape[1], len(W)) for g, W in enumerate(inputs.weights)}
+    weights, groups, blocks = inputs.list_weights(), len(inputs.weights), packed_shapes(inputs)
+    heads = [group.heads for group in inputs.layout.groups]
+    matrices = {len(weights) + g: blocks[g] if heads[g] > 1 else (W.shape[1], len(W)) for g, W in enumerate(inputs.weights)}
     for f, (_, W, _) in enumerate(inputs.projections):
         if W is not None and not returned[f]:
             matrices[len(weights) + groups + f] = W.shape[1], len(W)
@@ -210,7 +222,7 @@ def backward(
 def prepare_forward(inputs: PassInputs, panels: Panels, storage: torch.dtype) -> PassArguments | None:
     """Makes the arguments of a forward pass, of widened inputs, that packs nothing; None if it reads no matrices, or some are not packed
     yet."""
-    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(inputs.list_weights()) if W is not None}
+    matrices = packed_shapes(inputs)
     if not matrices or not panels.holds(storage, matrices):
         return None
     result, shares = inputs.allocate_result(), share_work(inputs)
@@ -228,7 +240,8 @@ class OnPanels:
         storage: the dtype of packed matrices; int8 is for inference alone. Default: that of the inputs
     """
 
-    COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS = COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS
+    COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS = COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS
+    RECOMPUTE_COLUMNS = RECOMPUTE_COLUMNS
 
     def __init__(self, panels: Panels, storage: torch.dtype | None = None):
         self.panels, self.storage = panels, storage
