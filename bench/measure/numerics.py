@@ -35,8 +35,9 @@ def describe_numerics(case: Case, workload: Workload) -> Numerics | None:
         return None
     gpu = workload.problem.device.type == "cuda"
     tf32 = gpu and case.dtype == "float32" and is_tf32_allowed(backend)
+    operands = "float32, matrices in int8" if backend == "int8" else case.dtype
     return Numerics(
-        outputs="all", copies=backend == "accelerated", operands="float32, matrices in int8" if backend == "int8" else case.dtype, tf32_hoisted=tf32, tf32_recurrent=tf32,
+        outputs="all", copies=backend == "accelerated", operands=operands, tf32_hoisted=tf32, tf32_recurrent=tf32,
         biases=count_biases(case, backend),
         accumulators=find_accumulator(backend, case.dtype, gpu), state=find_state_type(backend, case, gpu, memory == "low"),
         flat_weights=is_flat(workload.learned) if backend == "vendor" and gpu else None,

@@ -164,8 +164,7 @@ def differentiate(
     d_values = [d.squeeze(2) for d in gradients.terms[len(projections) : len(projections) + len(values)]]
     products = gradients.products or weight_gradients(inputs, result, gradients.terms, d_values)
     products.weights = [
-        None if d is None else compress(d, W.shape[1]) if d.shape != W.shape else d
-        for d, W in zip(products.weights, weights, strict=True)
+        None if d is None else compress(d, W.shape[1]) if d.shape != W.shape else d for d, W in zip(products.weights, weights, strict=True)
     ]
     gradients_of_tensors: list[Tensor | None] = []
     for (_, W, _), d, found in zip(projections, gradients.terms, products.projections, strict=False):
@@ -179,9 +178,9 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
 
     Adds the gradient of a projection's input that is one of the values to `d_values`.
     """
-    assert inputs.needs_grad is not None
     if d_terms[0].dtype != inputs.states[0].dtype:  # the gradients of a pass in 16 bit
         inputs, result = inputs.widen(), result.widen()
+    assert inputs.needs_grad is not None
     found: Products[Tensor | None] = Products([], [])
     for projection, (v, W, _), d, needs_grad in zip(
         inputs.layout.projections, inputs.projections, d_terms, inputs.needs_grad.projections, strict=False

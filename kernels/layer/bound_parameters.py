@@ -34,10 +34,6 @@ class NamedParameters(dict[str, Tensor]):
             return torch.cat(parts)
         return AdjacentParts.apply(*parts) if torch.is_grad_enabled() else AdjacentParts.view(parts)
 
-    def concat_blocks(self, names: Sequence[str]) -> Tensor:
-        """Returns the rows (P·H, n) of the diagonal blocks of matrices (heads, n, n), as `concat` does."""
-        return NamedParameters({name: self[name].flatten(0, 1) for name in names}).concat(names)
-
     def concat_biases(self, terms: Sequence[Sequence[str]]) -> Tensor | None:
         """Returns the sums of the vectors named for each term, one after another, 0 for a term without; None if all are."""
         return self.concat([names[0] for names in terms]) if all(len(names) == 1 for names in terms) else concat_sums(self, terms)
@@ -73,6 +69,11 @@ class TorchParameters:
             return bias + second
         rest = len(second) // len(gates) * (len(gates) - added)
         return bias + F.pad(second[:-rest], (0, rest))
+
+
+def concat_blocks(parameters: NamedParameters | TorchParameters, names: Sequence[str]) -> Tensor:
+    """Returns the rows (P·H, n) of the diagonal blocks of the named matrices (heads, n, n), as `concat` does."""
+    return NamedParameters({name: parameters[name].flatten(0, 1) for name in names}).concat(names)
 
 
 def concat_sums(parameters: NamedParameters | TorchParameters, terms: Sequence[Sequence[str]]) -> Tensor | None:

@@ -210,13 +210,14 @@ class LayerParameters(nn.Module):
         """
         return quantization.quantize(self)
 
-    def keep_panels(self, schedule: Any, tensors: Mapping[str, Tensor], dtype: torch.dtype, mask: str = "") -> Any:
+    def keep_panels(self, schedule: Any, tensors: Mapping[str, Tensor], mask: str = "") -> Any:
         """Returns a schedule that reads packed matrices, if it is the CPU's. The layer keeps them while its tensors stand; those of a cell
         that is rewritten by `mask` are packed in every call."""
         if schedule is not compiled:
             return schedule
         panels = None if mask else self._kept_panels.find([*tensors.values()])
-        return compiled.OnPanels(Panels() if panels is None else panels, self.choose_storage(dtype))
+        storage = self.choose_storage(next(iter(tensors.values())).dtype) if tensors else None
+        return compiled.OnPanels(Panels() if panels is None else panels, storage)
 
     def choose_storage(self, dtype: torch.dtype) -> torch.dtype | None:
         """Returns the dtype in which a CPU stores packed matrices, None for that of the layer: int8 for a quantized layer of float32, and

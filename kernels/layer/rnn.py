@@ -238,7 +238,7 @@ class RNN(LayerParameters):
             equations.warn_once(cell.name, reason)
             return Cell.unroll(cell, x, states, read_weights(cell, tensors), before)
         run = checkpointing.apply if low else input_products.apply
-        return run(plan(cell, self.bias), self.keep_panels(schedule, tensors, x.dtype, mask), x, states, tensors, before)
+        return run(plan(cell, self.bias), self.keep_panels(schedule, tensors, mask), x, states, tensors, before)
 
     @property
     def _fused_backend(self) -> str:

@@ -1,5 +1,5 @@
-"""Products with block-diagonal matrices, which hold a row of a block in place of a row of the matrix: (P·H, n) for P matrices of heads · n = H
-units. A whole matrix is one block, n = H. A NaN of one head reaches no other one.
+"""Products with block-diagonal matrices, which hold a row of a block in place of a row of the matrix: (P·H, n) for P matrices of
+heads · n = H units. A whole matrix is one block, n = H. A NaN of one head reaches no other one.
 """
 
 import torch

@@ -164,9 +164,10 @@ class PassInputs:
                 found[id(tensor)] = torch.empty_like(tensor, dtype=torch.float32) if id(tensor) in written else tensor.float()
             return found[id(tensor)]
 
-        lists = {name: [*map(copy, getattr(self, name))] for name in ("hoisted", "terms", "vectors", "states")}
+        hoisted, terms, vectors, states = ([*map(copy, t)] for t in (self.hoisted, self.terms, self.vectors, self.states))
         history = self.history and [torch.empty_like(h, dtype=torch.float32) for h in self.history]
-        return replace(self, projections=[(copy(v), W, copy(b)) for v, W, b in self.projections], history=history, **lists)
+        projections = [(copy(v), W, copy(b)) for v, W, b in self.projections]
+        return replace(self, projections=projections, hoisted=hoisted, terms=terms, vectors=vectors, states=states, history=history)
 
     def allocate_result(self) -> "ForwardResult":
         """Allocates the tensors that a forward pass fills."""

@@ -42,10 +42,10 @@ class PassArguments(ctypes.Structure):
 
     SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "patience", "watched_count", "turn")
     TABLES = (
-        "row_starts", "block_starts", "unit_starts", "heads", "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors",
-        "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps", "d_inputs", "d_projection_weights",
-        "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes", "checksums", "partial_sums",
-        "scratch",
+        "row_starts", "block_starts", "unit_starts", "heads", "inputs", "projection_sizes", "projection_weights", "projection_bias",
+        "hoisted", "terms", "vectors", "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps",
+        "d_inputs", "d_projection_weights", "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes",
+        "checksums", "partial_sums", "scratch",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -82,8 +82,8 @@ def make_pass_arguments(
     weights = inputs.list_weights()
     slots = range(2 * len(weights))
     arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, storage) for i, size in matrices.items()}
-    for i in matrices.keys() - packed.keys():
-        weights[i % len(weights)] = weights[i % len(weights)].to(inputs.states[0].dtype)
+    unpacked = {i % len(weights) for i in matrices.keys() - packed.keys()}
+    weights = [W.to(inputs.states[0].dtype) if W is not None and i in unpacked else W for i, W in enumerate(weights)]
     arguments.turn = next(panels.turns) if packed.keys() >= matrices.keys() else -1
     projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
     scratch = None

@@ -48,7 +48,7 @@ def share_work(inputs: PassInputs) -> Shares:
     step_flop = 2 * B * (POINTWISE_COLUMNS * H + sum(W.numel() for W in inputs.list_weights() if W is not None))
     flop = step_flop * math.prod(inputs.rows) // B
     threads = torch.get_num_threads() if flop >= MIN_THREADED_FLOP else 1
-    if B < threads and step_flop >= MIN_SHARED_STEP_FLOP and not inputs.plan.stencil_inputs:
+    if threads > B and step_flop >= MIN_SHARED_STEP_FLOP and not inputs.plan.stencil_inputs:
         starts = split_units(H, inputs.block_sizes, threads)
         if len(starts) - 1 > B:
             return Shares(len(starts) - 1, torch.tensor([0, B], device="cpu"), starts)
