@@ -78,7 +78,7 @@ def find_state_type(backend: str, case: Case, gpu: bool, low: bool) -> str:
     """Returns the dtype of the state between steps. Later products and the backward pass read it in the dtype of the operands."""
     if backend == "vendor":
         return UNKNOWN if case.dtype in SIXTEEN else case.dtype
-    if not find_backend(backend).float32_state:
+    if case.dtype == "float64" or not find_backend(backend).float32_state:
         return case.dtype
     return f"float32, rounded to {case.dtype} every {CHUNK} steps" if low and case.dtype in SIXTEEN else "float32"
 

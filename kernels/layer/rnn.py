@@ -98,8 +98,9 @@ class RNN(LayerParameters):
     On a CPU a layer keeps packed copies of its matrices while its parameters stand: `kernels.schedules.cpu.panels`.
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
     `lengths` break their graph, `reset` doesn't. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths.
-    Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one machine with the same number of
-    threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
+    Under autocast the layer computes in the dtype of its weights; a CPU packs matrices of float32 in autocast's. Results are bitwise
+    reproducible on one machine with the same number of threads, except those of cuDNN; "auto" avoids it under
+    torch.use_deterministic_algorithms.
 
     Example::
 
