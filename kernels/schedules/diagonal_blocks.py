@@ -12,7 +12,7 @@ def multiply(operand: Tensor, weight: Tensor) -> Tensor:
     n = weight.shape[1]
     if n == H:
         return operand @ weight.t()
-    return torch.einsum("bhk,phjk->bphj", operand.view(N, -1, n), weight.view(-1, H // n, n, n)).reshape(N, len(weight))
+    return torch.einsum("bhk,phjk->bphj", operand.view(N, H // n, n), weight.view(-1, H // n, n, n)).reshape(N, len(weight))
 
 
 def multiply_transposed(d: Tensor, weight: Tensor, H: int) -> Tensor:
@@ -20,7 +20,7 @@ def multiply_transposed(d: Tensor, weight: Tensor, H: int) -> Tensor:
     n = weight.shape[1]
     if n == H:
         return d @ weight
-    return torch.einsum("bphj,phjk->bhk", d.reshape(len(d), -1, H // n, n), weight.view(-1, H // n, n, n)).reshape(len(d), H)
+    return torch.einsum("bphj,phjk->bhk", d.reshape(len(d), d.shape[1] // H, H // n, n), weight.view(-1, H // n, n, n)).reshape(len(d), H)
 
 
 def outer_products(d: Tensor, operand: Tensor, n: int) -> Tensor:
@@ -28,7 +28,7 @@ def outer_products(d: Tensor, operand: Tensor, n: int) -> Tensor:
     N, H = operand.shape
     if n == H:
         return d.t() @ operand
-    return torch.einsum("bphj,bhk->phjk", d.reshape(N, -1, H // n, n), operand.reshape(N, H // n, n)).reshape(-1, n)
+    return torch.einsum("bphj,bhk->phjk", d.reshape(N, d.shape[1] // H, H // n, n), operand.reshape(N, H // n, n)).reshape(-1, n)
 
 
 def expand(weight: Tensor, H: int) -> Tensor:
