@@ -24,7 +24,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from kernels.layer.select import SCHEDULES
-from kernels.schedules.cpu import compiled, library
+from kernels.schedules.cpu import library
+from kernels.schedules.cpu import threads as threads_of_a_pass
 from kernels.schedules.interface import ForwardResult, PassInputs
 from tests import interpreter
 
@@ -130,7 +131,8 @@ def threads() -> Iterator[None]:
     """Two threads, wherever the tests run and however little there is to do: how rows are dealt out depends on it."""
     torch.set_num_threads(2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "MIN_THREADED_FLOP", 0)
+        patch.setattr(threads_of_a_pass, "MIN_THREADED_FLOP", 0)
+        patch.setattr(threads_of_a_pass, "MIN_SHARED_STEP_FLOP", 0)
         yield
 
 

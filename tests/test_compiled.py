@@ -10,6 +10,7 @@ from cells.grammar.functions import tanh
 from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.schedules.cpu import compiled
+from kernels.schedules.cpu import threads as shares
 from tests import custom
 from tests.reference import agree, check, draws, problem, solve
 from tests.tolerances import TOLERANCE
@@ -116,10 +117,13 @@ def test_rows_of_few_columns_are_not_kept(D):
     assert T * B * (D + H) + rows <= sum(kept.values()) <= T * B * (D + H) + rows + learned + 2 * B * H
 
 
-@pytest.mark.parametrize(("T", "B", "H", "expected"), [(1, 8, 64, 1), (1, 4, 256, 1), (16, 8, 64, 2), (1, 32, 256, 2), (64, 1, 256, 1)])
+@pytest.mark.parametrize(
+    ("T", "B", "H", "expected"), [(1, 8, 64, 1), (1, 4, 256, 1), (16, 8, 64, 2), (1, 32, 256, 2), (64, 1, 256, 2), (900, 1, 64, 1)]
+)
 def test_little_work_is_done_by_one_thread(T, B, H, expected, threads, monkeypatch):
-    """And no thread is without a sequence."""
-    monkeypatch.setattr(compiled, "MIN_THREADED_FLOP", 8_000_000)
+    """A call of few operations, or steps of few whose units threads would share."""
+    monkeypatch.setattr(shares, "MIN_THREADED_FLOP", 8_000_000)
+    monkeypatch.setattr(shares, "MIN_SHARED_STEP_FLOP", 100_000)
     found, make = [], compiled.make_pass_arguments
     monkeypatch.setattr(compiled, "make_pass_arguments", lambda *given: (found.append(make(*given)), found[-1])[1])
     with torch.no_grad():

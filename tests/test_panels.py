@@ -18,21 +18,24 @@ from kernels.schedules.cpu.panels import KeptPanels
 T, B, H = 3, 2, 40
 
 
-def fresh_outputs(layer, x):
-    """Returns the results of a layer that has kept nothing, from the same values."""
-    fresh = RNN(layer.cell, H, H, dtype=x.dtype)
-    fresh.load_state_dict({name: value.detach().clone() for name, value in layer.state_dict().items()})
+def fresh_outputs(layer, x, values=None):
+    """Returns the results of a layer that has kept nothing, from its values or from others."""
+    fresh = RNN(layer.cell, H, H, dtype=x.dtype).requires_grad_(any(p.requires_grad for p in layer.parameters()))
+    fresh.is_quantized = layer.is_quantized
+    fresh.load_state_dict({name: value.detach().clone() for name, value in (values or layer.state_dict()).items()})
     return fresh(x)
 
 
 def agrees(layer, calls=3):
     """The same with and without gradients, often enough that calls are prepared; and one more while panels are packed."""
     x = torch.randn(T, B, H, dtype=next(layer.parameters()).dtype)
-    right = [t.detach() for t in leaves(fresh_outputs(layer, x))]
+    with torch.no_grad():
+        right = leaves(fresh_outputs(layer, x))
     for _ in range(calls):
         with torch.no_grad():
             found = leaves(layer(x))
         assert all(torch.allclose(f, r, rtol=1e-5, atol=1e-6) for f, r in zip(found, right, strict=True))
+    right = leaves(fresh_outputs(layer, x))
     assert all(torch.allclose(f, r, rtol=1e-5, atol=1e-6) for f, r in zip(leaves(layer(x)), right, strict=True))
 
 
@@ -89,9 +92,7 @@ def call_functionally(layer):
         other = {name: p.detach() * k for name, p in layer.named_parameters()}
         with torch.no_grad():
             y, _ = functional_call(layer, other, (x,))
-        fresh = RNN(layer.cell, H, H, dtype=x.dtype)
-        fresh.load_state_dict(other)
-        assert torch.allclose(y, fresh(x)[0], rtol=1e-5, atol=1e-6)
+            assert torch.allclose(y, fresh_outputs(layer, x, other)[0], rtol=1e-5, atol=1e-6)
 
 
 def write_in_inference_mode(layer):
@@ -100,7 +101,7 @@ def write_in_inference_mode(layer):
 
 
 def write_by_numpy(layer):
-    matrix(layer).detach().numpy()[3] *= 2
+    matrix(layer).detach().view(torch.int16).numpy()[3] ^= 64  # NumPy has no bfloat16
 
 
 def replace(layer):
@@ -120,14 +121,16 @@ CHANGES = {
     "frozen": lambda layer: layer.requires_grad_(False) and None,
 }  # fmt: skip
 
+KINDS = {"float32": lambda layer: layer, "bfloat16": RNN.bfloat16, "float16": RNN.half, "int8": RNN.quantize}
+
 
 @settings(max_examples=60)
-@given(st.sampled_from(["lstm", "gru", "minimal", "lstm_peephole"]), st.lists(st.sampled_from([*CHANGES]), min_size=1, max_size=6),
-       st.sampled_from([panels.CHECKED_BYTES, 128]))  # fmt: skip
-def test_no_change_is_missed(name, changes, checked_bytes):
+@given(st.sampled_from(["lstm", "gru", "minimal", "lstm_peephole"]), st.sampled_from([*KINDS]),
+       st.lists(st.sampled_from([*CHANGES]), min_size=1, max_size=6), st.sampled_from([panels.CHECKED_BYTES, 128]))  # fmt: skip
+def test_no_change_is_missed(name, kind, changes, checked_bytes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(panels, "CHECKED_BYTES", checked_bytes)
-        layer = RNN(name, H, H)
+        layer = KINDS[kind](RNN(name, H, H))
         agrees(layer)
         for change in changes:
             layer = CHANGES[change](layer) or layer

@@ -48,10 +48,10 @@ def test_float64(name, size):
     check(draws(cells.load(name), *size, dtype=torch.float64), "compiled", torch.float64)
 
 
-@sample("name, dtype", KINDS, [torch.float16, torch.bfloat16])
-def test_sixteen_bit(name, dtype):
-    """Stepwise in 16 bit, its states carried in float32."""
-    check([problem(cells.load(name), 3, 2, 5, 17, dtype=dtype)], "stepwise", dtype)
+@sample("name, dtype, backend", KINDS, [torch.float16, torch.bfloat16], BOTH)
+def test_sixteen_bit(name, dtype, backend):
+    """In 16 bit, with states carried in float32."""
+    check([problem(cells.load(name), 3, 2, 5, 17, dtype=dtype)], backend, dtype)
 
 
 @sample("name, backend", list(custom.CELLS), EACH)

@@ -24,7 +24,7 @@ from bench.measure.stopwatch import Stopwatch
 from bench.measure.workload import Unsupported, Workload
 from bench.records import Case, CaseRecord, Environment, Errors, Memory, Record, Status
 from bench.records.backend_table import find_backend
-from bench.records.tolerance import find_tolerance
+from bench.records.tolerance import allowed_error
 from bench.studies.signals import gradient_norms
 from cells import load
 
@@ -167,7 +167,7 @@ class Runner:
         """Emits the fingerprint of a result in the first build; in a later one, returns how it differs from that, or ""."""
         found = take_fingerprint(result)
         if unit.build:
-            return explain_difference(found, unit.fingerprints[case], find_tolerance(case.dtype, case.precision))
+            return explain_difference(found, unit.fingerprints[case], allowed_error(case))
         self.emit(Checked(case, found))
         return ""
 
@@ -190,7 +190,7 @@ class Runner:
 
     def recheck(self, entry: CheckedCase, before: list[torch.Tensor]) -> str:
         """Returns the reason why a case is no longer correct, or ""."""
-        stood, allowed = torch_flags.read_flags(), find_tolerance(entry.case.dtype, entry.case.precision)
+        stood, allowed = torch_flags.read_flags(), allowed_error(entry.case)
         try:
             wrong = gate.recheck_after_timing(entry.work, entry.call, before, allowed)
             if not wrong and entry.case.mode == "training":
@@ -249,7 +249,7 @@ class Runner:
             begin = time.perf_counter()
             work = build_workload(case.backend, given, case.input_product)
             answer = work.answer()
-            seconds, allowed = time.perf_counter() - begin, find_tolerance(case.dtype, case.precision)
+            seconds, allowed = time.perf_counter() - begin, allowed_error(case)
             errors, wrong = gate.check_workload(given, work, answer, allowed, "training" in find_backend(case.backend).modes)
             if wrong:
                 return self.case_record(case, "incorrect", wrong, errors=errors)

@@ -33,7 +33,7 @@ def compile_loops(units: Sequence[WorkUnit]) -> None:
     cases = [(unit.kind, case) for unit in units for case in unit.cases]
     needed = {(case.cell, DTYPES[case.dtype]) for kind, case in cases if kind == "gradients" or case.backend == "compiled"}
     with contextlib.suppress(RuntimeError, OSError), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for dtype in {dtype for _, dtype in needed if dtype in library.REAL and library.compiler()}:
+        for dtype in {dtype for _, dtype in needed if library.compiler()}:
             library.build_products(dtype)
             for cell in sorted(cell for cell, its in needed if its == dtype):
                 pool.submit(library.build_loop, plan(load(cell)), dtype)

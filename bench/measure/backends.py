@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.measure import conv2d_loop, eager_loop, linear_recurrence
 from bench.measure.peer_process import PEER_BUILDERS, RemoteWorkload
-from bench.measure.problem import Problem
+from bench.measure.problem import Answer, Problem
 from bench.measure.scan_peers import SCANS
 from bench.measure.torchrecurrent_cells import PEERS
 from bench.measure.workload import Result, Unsupported, Workload, copy_weights, requires_grad_copy, wrap
@@ -45,7 +45,7 @@ def build_workload(backend: str, problem: Problem, input_product: bool = True) -
         return load_user_backend(backend)(replace(problem))  # a copy with its own tensors, so that the function can change only those
     if backend in PEER_BUILDERS:
         return RemoteWorkload(backend, problem)
-    build = {"vendor": build_vendor, "torchrecurrent": build_torchrecurrent, "conv2d": build_conv2d}.get(backend)
+    build = {"vendor": build_vendor, "torchrecurrent": build_torchrecurrent, "conv2d": build_conv2d, "int8": build_int8}.get(backend)
     if build:
         return build(problem)
     return build_scan(backend, problem) if backend in SCANS else build_rnn(backend, problem)
@@ -81,6 +81,23 @@ def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None)
     rnn.exclude_torch_operator = True
     rnn.set_weights(problem.weights)
     return rnn
+
+
+def build_int8(problem: Problem) -> Workload:
+    """Builds `kernels.RNN` with its matrices in 8 bits, on the loop of a CPU; it has outputs and no gradients."""
+    if problem.dtype != torch.float32:
+        raise Unsupported("quantizes layers in float32")
+    rnn = make_layer("compiled", problem).quantize()
+
+    def forward(x: Tensor, states: Sequence[Tensor], _: Mapping[str, Tensor]) -> Result:
+        return unpack_result(rnn(x, pack_states(states)))
+
+    @torch.no_grad()
+    def check() -> Answer:
+        y, final = forward(problem.x, problem.states, {})
+        return Answer([y, *final], {})
+
+    return replace(wrap(problem, forward, {}), check=check)
 
 
 def explain_unsupported(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> str | None:

@@ -35,8 +35,9 @@ def describe_numerics(case: Case, workload: Workload) -> Numerics | None:
         return None
     gpu = workload.problem.device.type == "cuda"
     tf32 = gpu and case.dtype == "float32" and is_tf32_allowed(backend)
+    operands = "float32, matrices in int8" if backend == "int8" else case.dtype
     return Numerics(
-        outputs="all", copies=backend == "accelerated", operands=case.dtype, tf32_hoisted=tf32, tf32_recurrent=tf32,
+        outputs="all", copies=backend == "accelerated", operands=operands, tf32_hoisted=tf32, tf32_recurrent=tf32,
         biases=count_biases(case, backend),
         accumulators=find_accumulator(backend, case.dtype, gpu), state=find_state_type(backend, case, gpu, memory == "low"),
         flat_weights=is_flat(workload.learned) if backend == "vendor" and gpu else None,
@@ -64,7 +65,7 @@ def find_accumulator(backend: str, dtype: str, gpu: bool) -> str:
     if dtype not in SIXTEEN:
         return dtype
     if not gpu:
-        return UNKNOWN
+        return "float32" if backend in ("compiled", "auto") else UNKNOWN
     if backend == "vendor":
         return "float32"
     words = "float32" if backend == "persistent" else f"float32, each product rounded to {dtype}"
@@ -77,7 +78,7 @@ def find_state_type(backend: str, case: Case, gpu: bool, low: bool) -> str:
     """Returns the dtype of the state between steps. Later products and the backward pass read it in the dtype of the operands."""
     if backend == "vendor":
         return UNKNOWN if case.dtype in SIXTEEN else case.dtype
-    if not find_backend(backend).float32_state:
+    if case.dtype == "float64" or not find_backend(backend).float32_state:
         return case.dtype
     return f"float32, rounded to {case.dtype} every {CHUNK} steps" if low and case.dtype in SIXTEEN else "float32"
 

@@ -2,7 +2,7 @@
 
 import math
 
-from bench.records.case_record import CaseRecord
+from bench.records.case_record import Case, CaseRecord
 from bench.records.scale_record import ScaleRecord
 from bench.records.training_record import TrainingRecord
 
@@ -10,6 +10,8 @@ TOLERANCE = {
     ("float64", "ieee"): 1e-10, ("float32", "ieee"): 5e-5, ("float32", "tf32"): 1e-2, ("float16", "ieee"): 2e-2, ("bfloat16", "ieee"): 1e-1,
 }  # fmt: skip
 """The largest max|Δ| / max|reference| by dtype and by precision of float32 products."""
+INT8 = 2e-2
+"""The same for the outputs of a layer whose matrices are rounded to 8 bits."""
 DATA_PARALLEL = 1e-4
 """The same of losses and gradients on several ranks. A different order of float32 sums causes far smaller errors."""
 
@@ -19,18 +21,24 @@ def find_tolerance(dtype: str, precision: str) -> float:
     return TOLERANCE[dtype, precision if dtype == "float32" else "ieee"]
 
 
+def allowed_error(case: Case) -> float:
+    """Returns the largest allowed error of a case."""
+    return INT8 if case.backend == "int8" else find_tolerance(case.dtype, case.precision)
+
+
 def check_case(record: CaseRecord) -> CaseRecord:
     """Returns a case as what it is: "incorrect" if it is recorded as checked but its error exceeds the tolerance."""
     case, errors = record.case, record.errors
     known = case.dtype, case.precision if case.dtype == "float32" else "ieee"
     if record.status not in ("ok", "verified") or errors is None or known not in TOLERANCE:
         return record
+    allowed = allowed_error(case)
     gradient = f"the gradient of {errors.worst}" if errors.worst else "a gradient"
     found = {"the outputs": errors.output, gradient: errors.gradient or 0.0}
-    why = [f"{name} is off by {error:.1e}" for name, error in found.items() if not error <= TOLERANCE[known]]
+    why = [f"{name} is off by {error:.1e}" for name, error in found.items() if not error <= allowed]
     if not why:
         return record
-    reason = f"{' and '.join(why)} of the largest, allowed is {TOLERANCE[known]:.0e}; it is recorded as {record.status}"
+    reason = f"{' and '.join(why)} of the largest, allowed is {allowed:.0e}; it is recorded as {record.status}"
     return record.model_copy(update={"status": "incorrect", "reason": reason})
 
 

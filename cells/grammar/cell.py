@@ -47,7 +47,8 @@ class Cell:
         variants: other initializations from papers, by name; see `with_init`.
         domain: by state, the `(low, high)` from which random initial states are drawn, if not every value is valid.
         heads: by matrix of a state ({"W.zh": 4}), the number of its diagonal blocks. Each head mixes its own H/heads units, and the
-            parameter is (heads, H/heads, H/heads). The schedules run it as an H×H matrix, so it saves parameters and no time.
+            parameter is (heads, H/heads, H/heads). "compiled" and "stepwise" multiply the blocks alone; "persistent" the H×H matrix,
+            zeros included, so that there a NaN or inf in one head reaches all heads of its sequence.
         start: by state, the number that a sequence starts from by default; 0 for the others.
     """
 

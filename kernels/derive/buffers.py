@@ -3,7 +3,8 @@
 buffers   (T, B, G, H) each: the terms that a step reads and that training saves. There is one buffer per input projection, with
           the G terms that it computes; one per other hoisted value; and one for all terms that are a recurrent product only.
           The time loop adds the recurrent product of a term in place.
-groups    the recurrent products of a stage with the same operand: one packed matrix (P·H, H) each, in the order of the stages
+groups    the recurrent products of a stage with the same operand: one packed matrix (P·H, H) each, in the order of the stages; (P·H, n),
+          a row of a block in place of a row of the matrix, if all have as many diagonal blocks (heads) of n = H / heads units
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ class Group:
         computed: the index of the operand among all computed ones if the stage's pointwise function computes it, else -1.
         runs_stage_function: True for the first group of the stage with a computed operand. The stage function runs just before this
             group's product; its adjoint runs just after it in the backward pass.
+        heads: the number of diagonal blocks of each matrix; 1 if they are whole, or have different numbers.
     """
 
     terms: tuple[int, ...]
@@ -32,6 +34,7 @@ class Group:
     state: int
     computed: int
     runs_stage_function: bool
+    heads: int
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,12 @@ def layout(plan: Plan) -> Layout:
     for number, stage in enumerate(plan.stages):
         first = computed
         for argument, terms in sorted(stage.groups, key=lambda group: group[0].op != "state"):
+            counts = {plan.cell.heads.get(f"W.{plan.terms[i].matrix}", 1) for i in terms}
+            heads = counts.pop() if len(counts) == 1 else 1
             if argument.op == "state":
-                groups.append(Group(terms, number, plan.states.index(argument), -1, False))
+                groups.append(Group(terms, number, plan.states.index(argument), -1, False, heads))
             else:
-                groups.append(Group(terms, number, -1, computed, computed == first))
+                groups.append(Group(terms, number, -1, computed, computed == first, heads))
                 computed += 1
     return Layout(
         tuple(Projection(node, tuple(members), value_index.get(node, -1)) for node, members in projections.items()),

@@ -4,6 +4,7 @@ The backward loop computes the gradients of the terms. Those of the matrices are
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from kernels.derive.buffers import Layout, contiguous_slots, layout
 from kernels.derive.plan import Plan
 from kernels.layer import equations
+from kernels.schedules.diagonal_blocks import compress, expand, outer_products
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
 from kernels.schedules.packed_steps import Steps
 
@@ -113,7 +115,14 @@ def make_pass_inputs(
     projections = [(v.contiguous(), W if schedule.COMPUTES_PROJECTIONS else None, bias) for v, W, bias in projections]
     inputs = PassInputs(plan, T, projections, hoisted, terms, vectors, weights, states, history, packed=packed)
     inputs.check()
-    return inputs
+    return expand_weights(inputs, schedule)
+
+
+def expand_weights(inputs: PassInputs, schedule: ModuleType) -> PassInputs:
+    """Returns the inputs with whole matrices, for a schedule that knows no diagonal blocks."""
+    if getattr(schedule, "RUNS_BLOCKS", False) or all(group.heads == 1 for group in inputs.layout.groups):
+        return inputs
+    return replace(inputs, weights=[expand(W, inputs.shape[2]) for W in inputs.weights])
 
 
 def align(tensor: Tensor) -> Tensor:
@@ -150,14 +159,18 @@ def differentiate(
     rows, state = (*inputs.rows, inputs.shape[2]), inputs.shape[1:]
     saved = [("a saved state or operand", t, rows) for t in (*result.history, *result.arguments)]
     inputs.check(*saved, ("the gradient of the output", dy, rows), *(("the gradient of a state", d, state) for d in d_states))
-    gradients: Gradients = schedule.backward(inputs, result, dy, d_states)
+    gradients: Gradients = schedule.backward(expand_weights(inputs, schedule), result, dy, d_states)
 
     d_values = [d.squeeze(2) for d in gradients.terms[len(projections) : len(projections) + len(values)]]
     products = gradients.products or weight_gradients(inputs, result, gradients.terms, d_values)
+    products.weights = [
+        None if d is None else compress(d, W.shape[1]) if d.shape != W.shape else d for d, W in zip(products.weights, weights, strict=True)
+    ]
     gradients_of_tensors: list[Tensor | None] = []
     for (_, W, _), d, found in zip(projections, gradients.terms, products.projections, strict=False):
         gradients_of_tensors += found if W is not None else (d.flatten(2), None, None)
-    return [*gradients_of_tensors, *d_values, *gradients.vectors, *products.weights, *gradients.states]
+    all_found = [*gradients_of_tensors, *d_values, *gradients.vectors, *products.weights, *gradients.states]
+    return [d if d is None or t is None else d.to(t.dtype) for d, t in zip(all_found, tensors, strict=True)]
 
 
 def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Tensor], d_values: list[Tensor]) -> Products[Tensor | None]:
@@ -165,6 +178,8 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
 
     Adds the gradient of a projection's input that is one of the values to `d_values`.
     """
+    if d_terms[0].dtype != inputs.states[0].dtype:  # the gradients of a pass in 16 bit
+        inputs, result = inputs.widen(), result.widen()
     assert inputs.needs_grad is not None
     found: Products[Tensor | None] = Products([], [])
     for projection, (v, W, _), d, needs_grad in zip(
@@ -173,7 +188,7 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
         if W is None:
             found.projections.append((None, None, None))
             continue
-        flat = d.flatten(2).flatten(0, 1)
+        flat, W = d.flatten(2).flatten(0, 1), W.to(d.dtype)
         if projection.operand_index >= 0:  # its input is one of the values
             d_values[projection.operand_index].flatten(0, 1).addmm_(flat, W)
         found.projections.append((
@@ -188,21 +203,26 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
 
 
 def weight_gradient(g: int, inputs: PassInputs, result: ForwardResult, d_terms: list[Tensor]) -> Tensor:
-    """Computes the gradient (P·H, H) of a group's weight: a product over all rows for each range of contiguous slots."""
+    """Computes the gradient (P·H, H / heads) of a group's weight: a product over all rows for each range of contiguous slots."""
     _, B, H = inputs.shape
     buffer_layout = inputs.layout
     group = buffer_layout.groups[g]
-    d_weight = d_terms[0].new_empty(len(group.terms) * H, H)
+    n = H // group.heads
+    d_weight = d_terms[0].new_empty(len(group.terms) * H, n)
     for first, count, buffer, slot in contiguous_slots([buffer_layout.slots[i] for i in group.terms]):
         d = d_terms[buffer].flatten(0, 1).flatten(1)[:, slot * H : (slot + count) * H]
         out = d_weight[first * H : (first + count) * H]
         if group.computed >= 0:
-            torch.mm(d.t(), result.arguments[group.computed].flatten(0, 1), out=out)
+            pairs = [(d, result.arguments[group.computed].flatten(0, 1))]
         else:
-            torch.mm(d[:B].t(), inputs.states[group.state], out=out)
             history = result.history[group.state]
             before = history[:-1].flatten(0, 1) if inputs.packed is None else history.squeeze(1)[inputs.packed.previous]
-            out.addmm_(d[B:].t(), before)
+            pairs = [(d[:B], inputs.states[group.state]), (d[B:], before)]
+        for k, (gradient, operand) in enumerate(pairs):
+            if group.heads == 1:
+                out.addmm_(gradient.t(), operand, beta=int(k > 0))
+            else:
+                out.copy_(outer_products(gradient, operand, n) + (out if k else 0))
     return d_weight
 
 

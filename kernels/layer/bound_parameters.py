@@ -71,6 +71,11 @@ class TorchParameters:
         return bias + F.pad(second[:-rest], (0, rest))
 
 
+def concat_blocks(parameters: NamedParameters | TorchParameters, names: Sequence[str]) -> Tensor:
+    """Returns the rows (P·H, n) of the diagonal blocks of the named matrices (heads, n, n), as `concat` does."""
+    return NamedParameters({name: parameters[name].flatten(0, 1) for name in names}).concat(names)
+
+
 def concat_sums(parameters: NamedParameters | TorchParameters, terms: Sequence[Sequence[str]]) -> Tensor | None:
     """Returns the sums of the vectors named for each term, one after another, 0 for a term without; None if all are."""
     sums = [sum((parameters[name] for name in names[1:]), parameters[names[0]]) if names else None for names in terms]
@@ -158,10 +163,10 @@ def operand_groups(plan: Plan) -> list[list[str]]:
         runs.append([f"W.{term.projection.label}" for term in terms if term.projection is not None])
         biases = [bias_names(term) for term in terms]
         runs += [[names[0] for names in biases]] if all(len(names) == 1 for names in biases) else []
-    taken = {*plan.cell.heads}
+    taken: set[str] = set()
     found: list[list[str]] = []
     for run in runs:
-        if len({*run} - taken) == len(run) > 1:
+        if len({*run} - taken) == len(run) > 1 and len({plan.cell.heads.get(name, 1) for name in run}) == 1:
             found.append(run)
             taken |= {*run}
     return found

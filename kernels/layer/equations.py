@@ -16,6 +16,7 @@ from kernels.derive.adjoint import compile_pointwise
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
+from kernels.schedules.diagonal_blocks import multiply
 from kernels.schedules.packed_steps import Steps
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def step(
         if group.runs_stage_function and argument is not None:
             computed += evaluate(plan, argument, states, vectors, terms)
         operand = states[group.state] if group.computed < 0 else computed[group.computed]
-        for i, product in zip(group.terms, F.linear(operand, weight).chunk(len(group.terms), 1), strict=True):
+        for i, product in zip(group.terms, multiply(operand, weight).chunk(len(group.terms), 1), strict=True):
             terms[i] = product if terms[i] is None else terms[i] + product
     return evaluate(plan, plan.step, states, vectors, terms)
 

@@ -92,7 +92,7 @@ def prepare(rnn: "RNN", input: Tensor, hx: Hidden | None) -> "PreparedCall | Non
         layers.append(layer)
         x = x.new_zeros(*x.shape[:2], rnn.hidden_size)
     finals = (len(layers), *x.shape[1:-1], rnn.hidden_size) if input.dim() == 3 else (len(layers), rnn.hidden_size)
-    return PreparedCall(layers, input, states if hx is None else (), finals)
+    return PreparedCall(layers, input, finals)
 
 
 def prepare_layer(rnn: "RNN", suffix: str, x: Tensor, states: Sequence[Tensor]) -> "PreparedLayer | None":
@@ -104,20 +104,23 @@ def prepare_layer(rnn: "RNN", suffix: str, x: Tensor, states: Sequence[Tensor]) 
         return None
     with torch.no_grad():
         operands = recurrence_operands(rnn.plan, x, rnn.hidden_size, tensors)
-        inputs = make_pass_inputs(rnn.plan, compiled, False, len(x), [t if t is None else align(t) for t in (*operands, *states)])
-    arguments = compiled.prepare_forward(inputs, panels)
-    return None if arguments is None else PreparedLayer(rnn, suffix, panels, inputs, arguments)
+        inputs = make_pass_inputs(rnn.plan, compiled, False, len(x), [t if t is None else align(t) for t in (*operands, *states)]).widen()
+    storage = rnn.choose_storage(x.dtype) or x.dtype
+    arguments = compiled.prepare_forward(inputs, panels, storage)
+    return None if arguments is None else PreparedLayer(rnn, suffix, panels, inputs, arguments, build_library(rnn.plan, storage))
 
 
 class PreparedLayer:
     """One layer of a prepared call: the arguments of its loop, and what must stand for them to be used again."""
 
-    def __init__(self, rnn: "RNN", suffix: str, panels: Panels, inputs: PassInputs, arguments: compiled.PassArguments):
+    def __init__(
+        self, rnn: "RNN", suffix: str, panels: Panels, inputs: PassInputs, arguments: compiled.PassArguments, library: ctypes.CDLL
+    ):
         self.plan, self.panels, self.arguments, self.pointer = rnn.plan, panels, arguments, ctypes.byref(arguments)
-        self.forward = build_library(rnn.plan, inputs.states[0].dtype).forward
+        self.forward, self.dtype = library.forward, inputs.states[0].dtype
         self.names = {name: key + suffix for name, key in rnn._keys.items()}
         self.stamps = dict(zip(self.names.values(), make_stamp([*rnn.tensors(suffix).values()]) or (), strict=True))
-        self.read = inputs.vectors, [b for _, _, b in inputs.projections]  # by the loop, where they are
+        self.read = inputs.vectors, inputs.states, [b for _, _, b in inputs.projections]  # by the loop, where they are
         self.shape = *inputs.rows, inputs.shape[2]
         tables, projections = arguments.tables, inputs.layout.projections
         nodes: list[tuple[Any, int, Node | None, bool]] = [
@@ -144,24 +147,27 @@ class PreparedLayer:
 
         Args:
             parameters: those of the `RNN`.
-            x: the input, contiguous.
+            x: the input, contiguous. The loop reads and writes everything in its own dtype.
             initial: the addresses of the initial states. Empty: those that the call was prepared with
             y: the address of the output.
             finals: the addresses of the final states.
         """
-        address, tables = x.data_ptr(), self.arguments.tables
+        wide, tables = x.to(self.dtype), self.arguments.tables
+        address = wide.data_ptr()
         for table, k in self.input_slots:
             table[k] = address
         if self.value_slots:
             T, B, H = self.shape
             bound = bind(self.plan, {name: parameters[key] for name, key in self.names.items()})
             values = GraphEvaluator(bind_inputs(self.plan, x.view(T, B, -1)), bound)
-            found = [values[node].expand(T, B, H if is_term else -1).contiguous() for _, _, node, is_term in self.value_slots]
+            found = [
+                values[node].expand(T, B, H if is_term else -1).to(self.dtype).contiguous() for _, _, node, is_term in self.value_slots
+            ]
             for (table, k, _, _), value in zip(self.value_slots, found, strict=True):
                 table[k] = value.data_ptr()
-        tables["history"][0], tables["finals"][0] = y, finals[0]
-        for k in range(1, len(finals)):
-            tables["history"][k] = finals[k]
+        tables["history"][0] = y
+        for k, final in enumerate(finals):  # a state that is kept after every step is copied from the last one
+            tables["finals" if tables["keeps"][k] else "history"][k] = final
         for k, state in enumerate(initial):
             tables["initial"][k] = state
         self.arguments.turn += 1
@@ -176,15 +182,15 @@ class PreparedCall:
 
     Args:
         input: an input of the shape and dtype.
-        states: the initial states of each call that is given none.
         finals: the shape of the final states.
     """
 
-    def __init__(self, layers: list[PreparedLayer], input: Tensor, states: Sequence[Tensor], finals: tuple[int, ...]):
-        self.layers, self.states, self.finals, self.dtype = layers, states, finals, input.dtype
-        one = input.new_empty(1)  # `empty_like` of an expanded tensor is faster than `empty` of a shape
+    def __init__(self, layers: list[PreparedLayer], input: Tensor, finals: tuple[int, ...]):
+        self.layers, self.finals, self.dtype = layers, finals, input.dtype
+        self.wide = layers[0].dtype
+        one = input.new_empty(1, dtype=self.wide)  # `empty_like` of an expanded tensor is faster than `empty` of a shape
         self.output, self.final = one.expand(*input.shape[:-1], finals[-1]), one.expand(finals)
-        self.count, self.bytes = len(layers[0].plan.states), self.final[0].numel() * input.element_size()
+        self.count, self.bytes = len(layers[0].plan.states), self.final[0].numel() * one.element_size()
 
     def __call__(self, parameters: Mapping[str, Any], x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, Hidden] | None:
         """Returns the output and the final states; None if the parameters have changed, or the states are not as they must be.
@@ -199,6 +205,8 @@ class PreparedCall:
         for layer in self.layers:
             if not layer.stands(parameters):
                 return None
+        if self.wide != self.dtype:
+            states = [s.to(self.wide) for s in states]
         finals = [torch.empty_like(self.final) for _ in range(self.count)]
         initial, ends = [s.data_ptr() for s in states], [s.data_ptr() for s in finals]
         for k, layer in enumerate(self.layers):
@@ -207,5 +215,7 @@ class PreparedCall:
             y = torch.empty_like(self.output)
             if not layer(parameters, x, initial, y.data_ptr(), ends):
                 return None
-            x = y
+            x = y.to(self.dtype)
+        if self.wide != self.dtype:
+            finals = [s.to(self.dtype) for s in finals]
         return x, tuple(finals) if self.count > 1 else finals[0]

@@ -19,7 +19,7 @@ from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
 from kernels.layer.autograd import Recurrence, align
-from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, block_diag_matrix
+from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, block_diag_matrix, concat_blocks
 from kernels.layer.versions import Versions, name_tensors
 from kernels.schedules.packed_steps import PackedSteps
 
@@ -87,7 +87,9 @@ def recurrence_operands(
     T, B = x.shape[:2]
     tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in buffer_layout.elementwise_terms]
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
-    tensors += [bound.concat([f"W.{plan.terms[i].matrix}" for i in group.terms]) for group in buffer_layout.groups]
+    for group in buffer_layout.groups:
+        names = [f"W.{plan.terms[i].matrix}" for i in group.terms]
+        tensors.append(concat_blocks(bound, names) if group.heads > 1 else bound.concat(names))
     return tensors
 
 

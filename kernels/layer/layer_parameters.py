@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
+from kernels.layer import quantization
 from kernels.layer.bound_parameters import flatten, operand_groups, read_weights
 from kernels.layer.parameter_names import former_names, name_parameters
 from kernels.schedules.cpu import compiled
-from kernels.schedules.cpu.panels import KeptPanels
+from kernels.schedules.cpu.panels import KeptPanels, Panels
 
 
 @cache
@@ -39,6 +40,8 @@ class LayerParameters(nn.Module):
     bidirectional: bool
     proj_size = 0
     """For code that reads nn.LSTM's: there is no projection."""
+    is_quantized = False
+    """Whether matrices are on the grid of `quantize`, and a CPU reads them as int8."""
 
     def make_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Registers and initializes the parameters."""
@@ -195,7 +198,30 @@ class LayerParameters(nn.Module):
             again = ", and start its optimizer anew: torch's parameters are others" if equivalent else ""
             warnings.warn(f"loaded {self.cell.name} by its former names ({names}, …): save it again{again}", FutureWarning, stacklevel=2)
 
-    def keep_panels(self, schedule: Any, tensors: Mapping[str, Tensor]) -> Any:
-        """Returns a schedule that reads packed matrices which the layer keeps while its tensors stand, if it is the CPU's."""
-        panels = self._kept_panels.find([*tensors.values()]) if schedule is compiled else None
-        return schedule if panels is None else compiled.OnPanels(panels)
+    def quantize(self) -> Self:
+        """Returns a copy for inference whose matrices are rounded to 8 bits, a scale for each row. On a CPU, calls without gradients, one
+        step or many, read a quarter of the bytes.
+
+        The copy's parameters are in float32 on that grid: its state dict is that of any layer of the cell, and `quantize()` of a layer
+        that has loaded it is the same layer again. Values off the grid are rounded as int8 is read.
+
+        Raises:
+            ValueError: the layer is not in float32.
+        """
+        return quantization.quantize(self)
+
+    def keep_panels(self, schedule: Any, tensors: Mapping[str, Tensor], mask: str = "") -> Any:
+        """Returns a schedule that reads packed matrices, if it is the CPU's. The layer keeps them while its tensors stand; those of a cell
+        that is rewritten by `mask` are packed in every call."""
+        if schedule is not compiled:
+            return schedule
+        panels = None if mask else self._kept_panels.find([*tensors.values()])
+        storage = self.choose_storage(next(iter(tensors.values())).dtype) if tensors else None
+        return compiled.OnPanels(Panels() if panels is None else panels, storage)
+
+    def choose_storage(self, dtype: torch.dtype) -> torch.dtype | None:
+        """Returns the dtype in which a CPU stores packed matrices, None for that of the layer: int8 for a quantized layer of float32, and
+        that of autocast for any other one of float32."""
+        if dtype != torch.float32:
+            return None
+        return torch.int8 if self.is_quantized else torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None

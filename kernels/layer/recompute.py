@@ -12,6 +12,7 @@ from kernels.derive.buffers import contiguous_slots, layout
 from kernels.derive.plan import Plan
 from kernels.layer.autograd import unflatten
 from kernels.layer.input_products import GraphEvaluator
+from kernels.schedules.diagonal_blocks import multiply
 
 
 def recompute_terms(plan: Plan, tensors: Sequence[Tensor | None], previous_states: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -37,7 +38,11 @@ def recompute_terms(plan: Plan, tensors: Sequence[Tensor | None], previous_state
         for first, count, buffer, slot in contiguous_slots([buffer_layout.slots[i] for i in group.terms]):
             columns = terms[buffer].view(T * B, -1)[:, slot * H : (slot + count) * H]
             hoisted = plan.terms[group.terms[first]].hoisted is not None
-            columns.addmm_(operand, weight[first * H : (first + count) * H].t(), beta=int(hoisted))
+            rows = weight[first * H : (first + count) * H]
+            if group.heads == 1:
+                columns.addmm_(operand, rows.t(), beta=int(hoisted))
+            else:
+                columns.copy_(columns + multiply(operand, rows) if hoisted else multiply(operand, rows))
     return terms, arguments
 
 

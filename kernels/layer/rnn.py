@@ -98,8 +98,9 @@ class RNN(LayerParameters):
     On a CPU a layer keeps packed copies of its matrices while its parameters stand: `kernels.schedules.cpu.panels`.
     torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
     `lengths` break their graph, `reset` doesn't. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths.
-    Under autocast the layer computes in the dtype of its weights. Results are bitwise reproducible on one machine with the same number of
-    threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
+    Under autocast the layer computes in the dtype of its weights; a CPU packs matrices of float32 in autocast's. Results are bitwise
+    reproducible on one machine with the same number of threads, except those of cuDNN; "auto" avoids it under
+    torch.use_deterministic_algorithms.
 
     Example::
 
@@ -224,8 +225,6 @@ class RNN(LayerParameters):
         if is_traced():
             return apply_in_trace(plan(masked(self.cell, mask), self.bias), x, states, tensors, before)
         low, backend = self.memory == "low", self._fused_backend
-        if select.unrolls_in_graph(backend, x.dtype, x.device):
-            backend = "eager"
         if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
             return custom_op.apply(custom_op.masked_name(self._registered_name, mask), self.bias, backend, x, states, tensors, before)
         cell = masked(self.cell, mask)
@@ -240,7 +239,7 @@ class RNN(LayerParameters):
             equations.warn_once(cell.name, reason)
             return Cell.unroll(cell, x, states, read_weights(cell, tensors), before)
         run = checkpointing.apply if low else input_products.apply
-        return run(plan(cell, self.bias), schedule if mask else self.keep_panels(schedule, tensors), x, states, tensors, before)
+        return run(plan(cell, self.bias), self.keep_panels(schedule, tensors, mask), x, states, tensors, before)
 
     @property
     def _fused_backend(self) -> str:
@@ -295,6 +294,6 @@ class RNN(LayerParameters):
         shown = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
         defaults = {
             "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False, "backend": "auto",
-            "memory": "full",
+            "memory": "full", "is_quantized": False,
         }  # fmt: skip
         return shown + "".join(f", {k}={getattr(self, k)!r}" for k, v in defaults.items() if getattr(self, k) != v)

@@ -9,7 +9,6 @@ import torch
 from kernels.derive.plan import Plan
 from kernels.layer import torch_operator
 from kernels.schedules.cpu import compiled
-from kernels.schedules.cpu.library import REAL
 from kernels.schedules.newton import newton
 from kernels.schedules.persistent.tuning import persistent_or_stepwise
 from kernels.schedules.stepwise import stepwise
@@ -63,19 +62,10 @@ def select_schedule(backend: str, plan: Plan, dtype: torch.dtype, device: torch.
     reason = schedule.unsupported_reason(plan, dtype, device, B, H) if schedule else torch_operator.unsupported_reason(plan.cell)
     if reason is None:
         return schedule
-    by_torch = plan.cell.torch_equivalent is not None and dtype not in REAL
-    if backend != "auto" or (device.type == "cpu" and not by_torch):
-        hint = ": convert the module and its input, .float()" if device.type == "cpu" and dtype not in REAL else ""
+    if backend != "auto" or device.type == "cpu":
         instead = "by torch's own operator instead" if plan.cell.torch_equivalent else "as the eager reference instead, which is slow"
-        _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs {instead}{hint}")
+        _warn(f"the backend {wanted!r} {reason}; {plan.cell.name} runs {instead}")
     return None
-
-
-def unrolls_in_graph(backend: str, dtype: torch.dtype, device: torch.device) -> bool:
-    """Returns whether torch.compile traces the equations step by step, because no fused loop of a CPU computes in the dtype."""
-    on_cpu = backend in ("auto", "compiled") and device.type == "cpu" and dtype not in REAL
-    exporting = torch.compiler._is_exporting_flag  # is_exporting() is True in each graph of torch 2.11
-    return on_cpu and torch.compiler.is_compiling() and not exporting
 
 
 def fastest_schedule_name(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str:

@@ -4,7 +4,7 @@ Letters: T time steps, B batch size, H hidden size, G terms of a buffer, P produ
 and on one device.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from kernels.derive.plan import Plan
 from kernels.schedules.packed_steps import PackedSteps
 
 Item = TypeVar("Item")
+SIXTEEN_BIT = (torch.bfloat16, torch.float16)
 
 
 Checked = tuple[str, Tensor | None, tuple[int, ...]]
@@ -62,7 +63,8 @@ class PassInputs:
             is needed; None for a projection that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`. Then the
             loop updates it in place, and must read an element before it writes it.
         vectors: (H) each.
-        weights: (P·H, H) for each group of recurrent products.
+        weights: (P·H, H / heads) for each group of recurrent products: a row of a block; whole rows, (P·H, H), for a schedule without
+            `RUNS_BLOCKS`.
         states: the initial states, (B, H) each.
         history: where to write each state after every time step, (T, B, H); None: the schedule allocates what it needs.
         needs_grad: in a backward pass, the products whose gradients the schedule may compute itself.
@@ -107,6 +109,15 @@ class PassInputs:
         """Returns the dimensions of the rows of all steps: (T, B), or (N, 1) if they are packed."""
         return (self.T, len(self.states[0])) if self.packed is None else (self.packed.N, 1)
 
+    @property
+    def block_sizes(self) -> tuple[int, ...]:
+        """Returns the columns of each group's diagonal blocks; H if its matrices are whole."""
+        return tuple(W.shape[1] for W in self.weights)
+
+    def list_weights(self) -> list[Tensor | None]:
+        """Returns the weights of the groups, then those of the projections."""
+        return [*self.weights, *(W for _, W, _ in self.projections)]
+
     def check(self, *others: Checked) -> None:
         """Raises RuntimeError unless every tensor is as the classes here say: a loop reads and writes memory by these sizes alone.
 
@@ -118,7 +129,7 @@ class PassInputs:
         checked: list[Checked] = [("an initial state", state, (B, H)) for state in self.states]
         checked += [("a vector", vector, (H,)) for vector in self.vectors]
         for group, weight in zip(buffer_layout.groups, self.weights, strict=True):
-            checked.append(("a recurrent weight", weight, (len(group.terms) * H, H)))
+            checked.append(("a recurrent weight", weight, (len(group.terms) * H, H // group.heads)))
         for projection, (v, W, bias) in zip(buffer_layout.projections, self.projections, strict=True):
             G = len(projection.terms)
             if W is not None:  # otherwise the loop reads the projected rows, `hoisted`
@@ -136,6 +147,27 @@ class PassInputs:
                     f"{self.plan.cell.name}: expected {name} to be {describe(shape, dtype, device)} and contiguous, got "
                     f"{describe_tensor(tensor)} with strides {tensor.stride()}. A hook or a saved-tensor hook may have changed it"
                 )
+
+    def widen(self) -> "PassInputs":
+        """Returns a copy with all but the weights in float32 if they are in 16 bit, else the inputs themselves.
+
+        Buffers that a forward pass writes are new, and the copies of a buffer that is in `hoisted` and `terms` are one too.
+        """
+        if self.states[0].dtype not in SIXTEEN_BIT:
+            return self
+        written = {id(t) for t, (_, W, _) in zip(self.hoisted, self.projections, strict=False) if W is not None}
+        written |= {id(t) for t in self.terms if self.hoisted} - {id(t) for t in self.hoisted}
+        found: dict[int, Any] = {id(None): None}
+
+        def copy(tensor: Any) -> Any:
+            if id(tensor) not in found:
+                found[id(tensor)] = torch.empty_like(tensor, dtype=torch.float32) if id(tensor) in written else tensor.float()
+            return found[id(tensor)]
+
+        hoisted, terms, vectors, states = ([*map(copy, t)] for t in (self.hoisted, self.terms, self.vectors, self.states))
+        history = self.history and [torch.empty_like(h, dtype=torch.float32) for h in self.history]
+        projections = [(copy(v), W, copy(b)) for v, W, b in self.projections]
+        return replace(self, projections=projections, hoisted=hoisted, terms=terms, vectors=vectors, states=states, history=history)
 
     def allocate_result(self) -> "ForwardResult":
         """Allocates the tensors that a forward pass fills."""
@@ -165,10 +197,17 @@ class ForwardResult:
     history: list[Tensor]
     arguments: list[Tensor]
 
+    def widen(self) -> "ForwardResult":
+        """Returns a copy in float32 if the tensors are in 16 bit, else the result itself."""
+        if self.history[0].dtype not in SIXTEEN_BIT:
+            return self
+        return ForwardResult([h.float() for h in self.history], [a.float() for a in self.arguments])
+
 
 @dataclass
 class Gradients:
-    """The result of a backward pass: gradients in the shapes of the pass's terms, vectors and initial states.
+    """The result of a backward pass: gradients in the shapes of the pass's terms, vectors and initial states. They may be in float32 where
+    those are in 16 bit.
 
     Attributes:
         terms, vectors, states: the gradients. A term's is None if the schedule has used it up for `products`.

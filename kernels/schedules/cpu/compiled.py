@@ -1,33 +1,27 @@
 """Runs a whole sequence on a CPU in one call of the C++ loop, which also computes the input projections and their gradients.
 
-It runs any plan in float32 and float64, and packed rows in the order that they are in.
+It runs any plan in float32 and float64, and packed rows in the order that they are in. Matrices may be packed in a narrower dtype, their
+storage; sums and carried states stay in float32. A pass in 16 bit runs so, with its other tensors widened before and rounded after it.
 """
 
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
-from kernels.schedules.cpu.panels import Panels, StalePanels
-from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
-from kernels.schedules.packed_steps import PackedSteps
+from kernels.schedules.cpu.panels import PANEL_COLUMNS, Panels, StalePanels
+from kernels.schedules.cpu.threads import PATIENCE_NS, Shares, sequence_starts, share_work
+from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs, Products
 
 MIN_GRADIENT_CHUNK_ROWS = 128
 """Minimum number of rows of a thread's chunk of steps in the backward pass: a weight gradient is read and written once a chunk."""
 COMPUTES_PROJECTIONS = True
 RUNS_PACKED = True
-MAX_BLOCK_ROWS = 32
-"""Maximum number of sequences that a thread runs at once."""
-MIN_THREADED_FLOP = 8_000_000
-"""Minimum operations of a pass that several threads run. To wake a second thread took 17–47 µs on two busy Zen 3 cores (LSTM, inference,
-OMP_WAIT_POLICY=passive, best of 4 s): calls of 2 MFLOP took 1.3–1.6 times as long as on one thread, of 8 MFLOP 1.05–1.2 times."""
-POINTWISE_COLUMNS = 32
-"""The columns of a matrix whose product takes about as long as the pointwise functions of a unit."""
+RUNS_BLOCKS = True
 RECOMPUTE_COLUMNS = 32
 """Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
@@ -36,8 +30,8 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if device.type != "cpu":
         return f"runs on a CPU, not on {device.type}"
-    if dtype not in REAL:
-        return f"computes in float32 or float64, not {str(dtype).removeprefix('torch.')}"
+    if dtype not in (*REAL, *SIXTEEN_BIT):
+        return f"computes in float32, float64, bfloat16 or float16, not {str(dtype).removeprefix('torch.')}"
     if compiler() is None:
         return "finds no C++ compiler: install g++, or set CXX to one"
     return None
@@ -46,11 +40,12 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
 class PassArguments(ctypes.Structure):
     """`struct PassArguments` of thread.h, with its fields in the same order."""
 
-    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "watched_count", "turn")
+    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "patience", "watched_count", "turn")
     TABLES = (
-        "row_starts", "block_starts", "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted", "terms", "vectors",
-        "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps", "d_inputs", "d_projection_weights",
-        "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes", "checksums", "partial_sums",
+        "row_starts", "block_starts", "unit_starts", "heads", "inputs", "projection_sizes", "projection_weights", "projection_bias",
+        "hoisted", "terms", "vectors", "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps",
+        "d_inputs", "d_projection_weights", "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes",
+        "checksums", "partial_sums", "scratch",
     )  # fmt: skip
     _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
 
@@ -61,40 +56,54 @@ def pointer_array(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_voi
 
 
 def make_pass_arguments(
-    inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None], panels: Panels, matrices: Mapping[int, tuple[int, int]]
-) -> PassArguments:
+    inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None], panels: Panels, storage: torch.dtype,
+    matrices: Mapping[int, tuple[int, int]], shares: Shares,
+) -> PassArguments:  # fmt: skip
     """Makes the arguments of a pass.
 
     Args:
+        inputs: the inputs, in float32 or float64 but for the weights.
         products: the gradients of the products that the pass computes.
         panels: the matrices that are packed already.
+        storage: the dtype of packed matrices.
         matrices: (N, K) of those that the pass reads, by their number.
+        shares: how threads share it.
     """
     T, B, H = inputs.shape
-    threads = count_threads(inputs)
+    block_starts, unit_starts = shares.block_starts, shares.unit_starts
     row_starts = sequence_starts(T, B) if inputs.packed is None else inputs.packed.starts
-    block_starts = split_sequences(B, threads) if inputs.packed is None else split_by_length(inputs.packed, threads)
     rows_per_block = int(block_starts.diff().max())
     keeps = [len(h) == inputs.rows[0] for h in result.history]
     offsets = [n.stencil.offsets(H) for n in inputs.plan.stencil_inputs]
     max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
     chunk_steps = max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block)
-    arguments = PassArguments(T, H, rows_per_block, threads, max_offset, chunk_steps, len(block_starts) - 1)
-    packed, slots = {**panels}, range(2 * len(inputs.weights) + 2 * len(inputs.projections))
-    arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, inputs.states[0]) for i, size in matrices.items()}
+    arguments = PassArguments(T, H, rows_per_block, shares.threads, max_offset, chunk_steps, len(block_starts) - 1, PATIENCE_NS)
+    packed = {i: memory for (kind, i), memory in {**panels}.items() if kind == storage}
+    weights = inputs.list_weights()
+    slots = range(2 * len(weights))
+    arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, storage) for i, size in matrices.items()}
+    unpacked = {i % len(weights) for i in matrices.keys() - packed.keys()}
+    weights = [W.to(inputs.states[0].dtype) if W is not None and i in unpacked else W for i, W in enumerate(weights)]
     arguments.turn = next(panels.turns) if packed.keys() >= matrices.keys() else -1
     projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
-    arguments.starts = row_starts, block_starts  # an attribute, like `tables`, so that they live as long as this object
+    scratch = None
+    if unit_starts is not None:
+        values = len(inputs.states) + len(inputs.vectors) + 2 + len(inputs.weights) + 2 * sum(len(g.terms) for g in inputs.layout.groups)
+        scratch = inputs.states[0].new_zeros(rows_per_block * values * H)
+        arguments.unit_starts, arguments.scratch = unit_starts.data_ptr(), scratch.data_ptr()
+    # Attributes, like `tables`, so that they live as long as this object
+    arguments.kept = row_starts, block_starts, unit_starts, weights, scratch, result
     arguments.row_starts, arguments.block_starts = row_starts.data_ptr(), block_starts.data_ptr()
     arguments.tables = {
+        "heads": (ctypes.c_int64 * (len(inputs.weights) + 1))(*(H // W.shape[1] for W in inputs.weights)),
         "inputs": pointer_array([v for v, _, _ in inputs.projections]),
         "projection_sizes": (ctypes.c_int64 * (len(inputs.projections) + 1))(*(v.shape[-1] for v, _, _ in inputs.projections)),
-        "projection_weights": pointer_array([W for _, W, _ in inputs.projections]),
+        "projection_weights": pointer_array(weights[len(inputs.weights) :]),
         "projection_bias": pointer_array([b for _, _, b in inputs.projections]),
         "hoisted": pointer_array(inputs.hoisted),
         "terms": pointer_array(inputs.terms) if inputs.save_for_backward else None,
         "vectors": pointer_array(inputs.vectors),
-        "weights": pointer_array(inputs.weights),
+        "weights": pointer_array(weights[: len(inputs.weights)]),
         "initial": pointer_array(inputs.states),
         "history": pointer_array(result.history),
         "keeps": (ctypes.c_int64 * len(keeps))(*keeps),
@@ -118,77 +127,86 @@ def make_pass_arguments(
     return arguments
 
 
-def count_threads(inputs: PassInputs) -> int:
-    """Returns the number of threads that run a pass: one for little work, else at most one for each sequence."""
-    _, B, H = inputs.shape
-    elements = POINTWISE_COLUMNS * H + sum(W.numel() for W in list_weights(inputs) if W is not None)
-    return min(torch.get_num_threads(), B) if 2 * math.prod(inputs.rows) * elements >= MIN_THREADED_FLOP else 1
-
-
-@lru_cache(maxsize=64)
-def sequence_starts(T: int, B: int) -> Tensor:
-    """Returns the first row of each step of a batch, and the number of all rows: (T + 1)."""
-    return torch.arange(T + 1, device="cpu") * B
-
-
-@lru_cache(maxsize=64)
-def split_sequences(B: int, threads: int) -> Tensor:
-    """Returns the first sequence of each block, and B. There are at most MAX_BLOCK_ROWS in a block, and blocks for every thread."""
-    blocks = threads * -(-B // (MAX_BLOCK_ROWS * threads))
-    return torch.arange(blocks + 1, device="cpu") * B // blocks
-
-
-def split_by_length(packed: PackedSteps, threads: int) -> Tensor:
-    """Returns the first sequence of each block, and B, for sequences of decreasing length: the blocks have about equally many rows."""
-    blocks = threads * -(-packed.B // (MAX_BLOCK_ROWS * threads))
-    middles = packed.lengths.cumsum(0) - packed.lengths / 2
-    ends = torch.arange(1, blocks, device="cpu") * packed.N / blocks
-    return torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
-
-
-def forward(inputs: PassInputs, panels: Panels | None = None) -> ForwardResult:
+def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dtype | None = None) -> ForwardResult:
     """Runs the forward pass: one call of the C++ loop, which also computes the input projections.
 
     Args:
         panels: the packed matrices of the weights. Default: they are packed in this call
+        storage: the dtype of packed matrices. Default: that of the inputs
 
     Raises:
         StalePanels: the panels are of other weights.
     """
-    result = inputs.allocate_result()
+    result, storage = inputs.allocate_result(), storage or inputs.states[0].dtype
+    wide = inputs.widen()
+    computed, shares = result if wide is inputs else wide.allocate_result(), share_work(wide)
+    keep_operands(wide, computed, shares)
     panels = Panels() if panels is None else panels
-    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
-    with panels.packing(matrices):
-        arguments = make_pass_arguments(inputs, result, no_gradients(inputs), panels, matrices)
+    matrices = packed_shapes(wide)
+    with panels.packing(storage, matrices):
+        arguments = make_pass_arguments(wide, computed, no_gradients(wide), panels, storage, matrices, shares)
         arguments.watched_count = panels.checksums.count if matrices else 0
-        if build_library(inputs.plan, inputs.states[0].dtype).forward(ctypes.byref(arguments)):
+        if build_library(wide.plan, storage).forward(ctypes.byref(arguments)):
             raise StalePanels
-        panels.update(arguments.matrices)
+        panels.update({(storage, i): memory for i, memory in arguments.matrices.items()})
+    if wide is not inputs:
+        written = [*inputs.layout.recurrent_buffers, *(f for f, (_, W, _) in enumerate(inputs.projections) if W is not None)]
+        terms = [(inputs.terms[b], wide.terms[b]) for b in {*written} if inputs.save_for_backward and inputs.terms[b] is not None]
+        ends = wide.final_states(computed)
+        history = [h if len(h) == len(to) else end[None] for to, h, end in zip(result.history, computed.history, ends, strict=True)]
+        for to, value in (*zip(result.history + result.arguments, history + computed.arguments, strict=True), *terms):
+            to.copy_(value)
     return result
 
 
+def packed_shapes(inputs: PassInputs) -> dict[int, tuple[int, int]]:
+    """Returns the columns and rows of each packed matrix, by its number. Diagonal blocks are packed one by one, in panels of their own."""
+    found = {}
+    for i, W in enumerate(inputs.list_weights()):
+        if W is not None:
+            blocks = len(W) // W.shape[1] if i < len(inputs.weights) and W.shape[1] < inputs.shape[2] else 0
+            found[i] = (blocks * -(-W.shape[1] // PANEL_COLUMNS) * PANEL_COLUMNS or len(W), W.shape[1])
+    return found
+
+
+def keep_operands(inputs: PassInputs, result: ForwardResult, shares: Shares) -> None:
+    """Allocates all steps of a state that products read, in place of the last, if threads share units: a fast thread writes the next
+    state while a slow one reads this one."""
+    for s in {group.state for group in inputs.layout.groups if group.state >= 0}:
+        if shares.unit_starts is not None and len(result.history[s]) != inputs.rows[0]:
+            result.history[s] = result.history[s].new_empty(*inputs.rows, inputs.shape[2])
+
+
 def backward(
-    inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], panels: Panels | None = None
-) -> Gradients:
-    """Runs the backward pass: one call of the C++ loop, which computes the weight gradients too if `fuses_weight_gradients`."""
+    inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], panels: Panels | None = None,
+    storage: torch.dtype | None = None,
+) -> Gradients:  # fmt: skip
+    """Runs the backward pass: one call of the C++ loop, which computes the weight gradients too if `fuses_weight_gradients`.
+
+    `panels` and `storage` are those of `forward`; gradients of a pass in 16 bit are in float32.
+    """
+    storage = storage or inputs.states[0].dtype
+    inputs, result = inputs.widen(), result.widen()
+    dy = None if dy is None else dy.to(inputs.states[0].dtype)
     fused = fuses_weight_gradients(inputs)
     products = allocate_gradients(inputs) if fused else no_gradients(inputs)
     values = range(len(inputs.projections), len(inputs.projections) + len(inputs.layout.elementwise_terms))
     precomputed = [k for k, (_, W, _) in enumerate(inputs.projections) if W is None]
     returned = [not fused or k in values or k in precomputed for k in range(len(inputs.layout.widths))]
     shapes = [(*inputs.rows, width, inputs.shape[2]) for width in inputs.layout.widths]
-    weights, groups = list_weights(inputs), len(inputs.weights)
-    matrices = {len(weights) + g: (W.shape[1], len(W)) for g, W in enumerate(inputs.weights)}
+    weights, groups, blocks = inputs.list_weights(), len(inputs.weights), packed_shapes(inputs)
+    heads = [group.heads for group in inputs.layout.groups]
+    matrices = {len(weights) + g: blocks[g] if heads[g] > 1 else (W.shape[1], len(W)) for g, W in enumerate(inputs.weights)}
     for f, (_, W, _) in enumerate(inputs.projections):
         if W is not None and not returned[f]:
             matrices[len(weights) + groups + f] = W.shape[1], len(W)
         if W is not None and inputs.terms[f] is None:  # its rows are recomputed
             matrices[groups + f] = len(W), W.shape[1]
-    library = build_library(inputs.plan, inputs.states[0].dtype)
+    library = build_library(inputs.plan, storage)
     panels = Panels() if panels is None else panels
-    d_states = [d.clone() for d in d_final]
-    with panels.packing(matrices):
-        arguments = make_pass_arguments(inputs, result, products, panels, matrices)
+    d_states = [d.to(inputs.states[0].dtype, copy=True) for d in d_final]
+    with panels.packing(storage, matrices):
+        arguments = make_pass_arguments(inputs, result, products, panels, storage, matrices, share_work(inputs))
         partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
         arguments.partial_sums = partial_sums.data_ptr()
         d_terms = [partial_sums.new_empty(shape) if out else None for shape, out in zip(shapes, returned, strict=True)]
@@ -197,23 +215,21 @@ def backward(
             ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
             pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
         )  # fmt: skip
-        panels.update(arguments.matrices)
+        panels.update({(storage, i): memory for i, memory in arguments.matrices.items()})
     return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if fused else None)
 
 
-def prepare_forward(inputs: PassInputs, panels: Panels) -> PassArguments | None:
-    """Makes the arguments of a forward pass that packs nothing; None if it reads no matrices, or some are not packed yet."""
-    matrices = {i: (len(W), W.shape[1]) for i, W in enumerate(list_weights(inputs)) if W is not None}
-    if not matrices or not panels.keys() >= matrices.keys():
+def prepare_forward(inputs: PassInputs, panels: Panels, storage: torch.dtype) -> PassArguments | None:
+    """Makes the arguments of a forward pass, of widened inputs, that packs nothing; None if it reads no matrices, or some are not packed
+    yet."""
+    matrices = packed_shapes(inputs)
+    if not matrices or not panels.holds(storage, matrices):
         return None
-    arguments = make_pass_arguments(inputs, inputs.allocate_result(), no_gradients(inputs), panels, matrices)
+    result, shares = inputs.allocate_result(), share_work(inputs)
+    keep_operands(inputs, result, shares)
+    arguments = make_pass_arguments(inputs, result, no_gradients(inputs), panels, storage, matrices, shares)
     arguments.watched_count = panels.checksums.count
     return arguments
-
-
-def list_weights(inputs: PassInputs) -> list[Tensor | None]:
-    """Returns the matrices of a pass in the order of their panels: those of the groups, then those of the projections."""
-    return [*inputs.weights, *(W for _, W, _ in inputs.projections)]
 
 
 class OnPanels:
@@ -221,28 +237,31 @@ class OnPanels:
 
     Args:
         panels: the panels of the layer's parameters, from `KeptPanels.find`.
+        storage: the dtype of packed matrices; int8 is for inference alone. Default: that of the inputs
     """
 
-    COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS = COMPUTES_PROJECTIONS, RUNS_PACKED, RECOMPUTE_COLUMNS
+    COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS = COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS
+    RECOMPUTE_COLUMNS = RECOMPUTE_COLUMNS
 
-    def __init__(self, panels: Panels):
-        self.panels = panels
+    def __init__(self, panels: Panels, storage: torch.dtype | None = None):
+        self.panels, self.storage = panels, storage
 
     def forward(self, inputs: PassInputs) -> ForwardResult:
         """Runs the forward pass."""
+        storage = None if self.storage == torch.int8 and inputs.save_for_backward else self.storage
         try:
-            return forward(inputs, self.panels)
+            return forward(inputs, self.panels, storage)
         except StalePanels:
             self.panels.expired = True
             self.panels = Panels()
-            return forward(inputs, self.panels)
+            return forward(inputs, self.panels, storage)
 
     def backward(self, inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
         """Runs the backward pass. If a weight needs a gradient, the next call packs anew: a fused optimizer changes no version."""
         needs = inputs.needs_grad
         if needs is not None and any([*needs.weights, *(W for _, W, _ in needs.projections)]):
             self.panels.expired = True
-        return backward(inputs, result, dy, d_final, self.panels)
+        return backward(inputs, result, dy, d_final, self.panels, None if self.storage == torch.int8 else self.storage)
 
 
 def fuses_weight_gradients(inputs: PassInputs) -> bool:
@@ -267,7 +286,7 @@ def allocate_gradients(inputs: PassInputs) -> Products[Tensor | None]:
     assert inputs.needs_grad is not None
 
     def allocate(like: Tensor | None, needed: bool) -> Tensor | None:
-        return None if like is None or not needed else torch.empty_like(like)
+        return None if like is None or not needed else inputs.states[0].new_empty(like.shape)
 
     found = no_gradients(inputs)
     needs = inputs.needs_grad

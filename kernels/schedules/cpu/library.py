@@ -1,7 +1,8 @@
 """Builds the time loop of a plan as a C++ library: prints its step and adjoint in front of `loop.cpp` and compiles them.
 
-There is one library for each cell and dtype; T, B, D and H are run-time values. The products, which no cell changes, are an object file
-for each dtype. Both are stored in the user's cache folder by a hash of source, compiler and processor: each is built once on a machine.
+T, B, D and H are run-time values. The loop is an object file for each cell and dtype; the products, which no cell changes, are one for each
+dtype and storage of packed matrices. A library is linked of two of them. All are stored in the user's cache folder by a hash of source,
+compiler and processor: each is built when it is first needed, once on a machine.
 """
 
 import ctypes
@@ -24,6 +25,8 @@ from kernels.derive.plan_types import Pointwise
 
 HERE = Path(__file__).parent
 REAL = {torch.float32: "float", torch.float64: "double"}
+NARROW = {torch.bfloat16: "bfloat16", torch.float16: "float16", torch.int8: "int8"}
+"""The types of `storage.h` that packed matrices of a float32 loop may have."""
 PROJECTION_CHUNK_STEPS = 8
 """Time steps for which input projections are computed at once, ahead of the loop."""
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC"]
@@ -120,7 +123,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         "template <class Body> static void with_stage(int stage, Body body) {",
         *(f"    if (stage == {k}) body(Stage{k}{{}});" for k, _ in stages),
         "}",
-        *((HERE / name).read_text() for name in ("checksum.h", "outer.h", "thread.h", "loop.cpp")),
+        *((HERE / name).read_text() for name in ("checksum.h", "team.h", "outer.h", "thread.h", "loop.cpp")),
     ])  # fmt: skip
 
 
@@ -133,7 +136,7 @@ def openmp_flags() -> list[str]:
 
 
 def build(name: str, suffix: str, text: str, flags: list[str]) -> Path:
-    """Compiles a C++ source, unless the cache folder holds its result, and returns the path of the result.
+    """Compiles a C++ source, or links what `flags` name if it is "", unless the cache folder holds its result; returns that one's path.
 
     Raises:
         RuntimeError: the compiler failed; the message holds its output.
@@ -148,36 +151,44 @@ def build(name: str, suffix: str, text: str, flags: list[str]) -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as work:
             source, result = Path(work) / "source.cpp", Path(work) / f"result{suffix}"
             source.write_text(text)
-            done = subprocess.run([cxx, *FLAGS, str(source), *flags, "-o", str(result)], capture_output=True, text=True)
+            given = [str(source)] if text else []
+            done = subprocess.run([cxx, *FLAGS, *given, *flags, "-o", str(result)], capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(f"{cxx} could not build {name}:\n{done.stderr}")
             os.replace(result, built)
     return built
 
 
-def build_products(dtype: torch.dtype) -> Path:
-    """Compiles the products, which all loops of a dtype share, and returns their object file."""
-    return build("products", ".o", read_headers(dtype) + (HERE / "product.cpp").read_text(), ["-c"])
+def computed_in(storage: torch.dtype) -> torch.dtype:
+    """Returns the dtype that a loop computes in, from that of its packed matrices."""
+    return storage if storage in REAL else torch.float32
 
 
-def build_loop(plan: Plan, dtype: torch.dtype) -> Path:
-    """Compiles the time loop of a plan and returns its library.
+def build_products(storage: torch.dtype) -> Path:
+    """Compiles the products with matrices packed in a dtype, which all loops share, and returns their object file."""
+    stored = f"#define STORED {NARROW[storage]}\n#define NARROW\n" if storage in NARROW else "#define STORED real\n"
+    text = "\n".join([read_headers(computed_in(storage)), stored, *((HERE / name).read_text() for name in ("storage.h", "product.cpp"))])
+    return build("products", ".o", text, ["-c"])
+
+
+def build_loop(plan: Plan, storage: torch.dtype) -> Path:
+    """Compiles the time loop of a plan, with matrices packed in a dtype, and returns its library.
 
     Raises:
         RuntimeError: the compiler failed; the message holds its output.
     """
-    flags = ["-shared", str(build_products(dtype)), *openmp_flags()]
-    return build(plan.cell.name, ".so", generate_source(plan, dtype), flags)
+    parts = [build_products(storage), build(plan.cell.name, ".o", generate_source(plan, computed_in(storage)), ["-c"])]
+    return build(plan.cell.name, ".so", "", ["-shared", *map(str, parts), *openmp_flags()])
 
 
 @cache
-def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
-    """Builds and loads the time loop of a plan.
+def build_library(plan: Plan, storage: torch.dtype) -> ctypes.CDLL:
+    """Builds and loads the time loop of a plan, as `build_loop` does.
 
     Raises:
         RuntimeError: the compiler failed; the message holds its output.
     """
-    loaded = ctypes.CDLL(str(build_loop(plan, dtype)))
+    loaded = ctypes.CDLL(str(build_loop(plan, storage)))
     loaded.partial_sums_size.restype = loaded.forward.restype = ctypes.c_int64
     return loaded
 

@@ -3,7 +3,7 @@
 // for each stage that computes operands, with the function (`evaluate`), its `adjoint` and its `inputs`; with_stage(), which finds a
 // stage by number; and vector.h, product.h, checksum.h, outer.h and thread.h.
 //
-// Each thread runs whole sequences for a block of rows. Matrices that aren't packed yet are packed first. The input projections are computed
+// Each thread runs whole sequences for a block of rows, or some units of all rows (`Team`). Matrices that aren't packed yet are packed first. The input projections are computed
 // PROJECTION_CHUNK_STEPS steps ahead of the loop: their rows are still in the cache when the steps read them, and unless they are saved
 // they are never all in memory. In the backward pass the gradients of the projections are computed after each chunk of `chunk_steps`
 // steps: the gradients of the terms of that chunk are still in the cache, and are never all in memory either.
@@ -18,12 +18,15 @@ extern "C" int64_t forward(const PassArguments* pass) {
     for (int s = 0; s < STATES; s++) advise_huge_pages(c.history[s], c.keeps[s] * total_rows * H * sizeof(real));
     for (int f = 0; f < PROJECTIONS; f++)
         if (c.projection_weights[f] && c.hoisted[f]) advise_huge_pages(c.hoisted[f], total_rows * widths[f] * H * sizeof(real));
-#pragma omp parallel num_threads(c.threads)
+    Barrier barrier;
+#pragma omp parallel num_threads(c.count_threads())
     {
         c.pack_matrices();
-        Scratch products(c);
+        Team team = c.make_team(barrier);
+        real* own = new real[c.rows_per_block * (c.total_width() + (c.unit_starts ? 0 : (COMPUTED + 1) * H)) + 1]();
+        Scratch products(c, own);
         StencilRows stencil_rows(c);
-        real* arguments = new real[(COMPUTED + 1) * c.rows_per_block * H];
+        real* arguments = c.unit_starts ? c.scratch : own + c.rows_per_block * c.total_width();
         ProjectionRows projection_rows(c, c.hoisted, PROJECTION_CHUNK_STEPS);
 
         // destination_of(k, m, copy): where to store result k of row m, and in `copy` where to store it a second time, or null.
@@ -45,7 +48,7 @@ extern "C" int64_t forward(const PassArguments* pass) {
                 }
                 for (int k = 0; k < F::outputs; k++) destination[k] = destination_of(k, m, &second_destination[k]);
                 if (F::is_step) stencil_rows.load_row(t, first + m);
-                for_each_vector(H, [&](int64_t j, auto remaining) {
+                for_each_vector(team.units.from, team.units.to, [&](int64_t j, auto remaining) {
                     V in[F::count], out[F::outputs];
 #pragma GCC unroll 64
                     for (int k = 0; k < F::count; k++) {
@@ -67,13 +70,12 @@ extern "C" int64_t forward(const PassArguments* pass) {
             }
         };
 
-#pragma omp for schedule(static)
-        for (int64_t block = 0; block < c.blocks; block++) {
+        for (int64_t block = team.block; block < team.last_block; block++) {
             const int64_t first = c.block_starts[block], last = c.block_starts[block + 1];
             for (int64_t t = 0; t < c.T; t++) {
                 const int64_t rows = c.count_rows(t, first, last);
                 if (!rows) break;
-                if (t % PROJECTION_CHUNK_STEPS == 0) projection_rows.compute(t, first, last);
+                if (t % PROJECTION_CHUNK_STEPS == 0) projection_rows.compute(t, first, last, team.units);
                 for (int g = 0; g < GROUPS; g++) {
                     const Group& group = groups[g];
                     if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
@@ -82,17 +84,22 @@ extern "C" int64_t forward(const PassArguments* pass) {
                             *copy = c.arguments ? c.arguments[n] + (c.row_starts[t] + first + m) * H : nullptr;
                             return arguments + (n * c.rows_per_block + m) * H;
                         });
+                        team.wait();
                     });
                     const real* a =
                         group.computed < 0 ? c.previous_state(group.state, t, first) : arguments + group.computed * c.rows_per_block * H;
-                    product(rows, c.group_width(g), H, a, H, c.group_panels(g, false), nullptr, 0, products.at(0, products.start[g]), products.width);
+                    c.multiply(g, rows, team.units, a, products.at(0, products.start[g]), products.width);
                 }
                 pointwise(Step{}, t, first, rows, [&](int k, int64_t m, real**) { return c.after(k, t, first + m); });
+                if (!GROUPS) continue;  // no unit reads another one
+                team.wait();
+                if (!team.goes_on([&] { if (t + 1 < c.T) projection_rows.compute(t + 1, first, last, team.units); })) break;
             }
-            for (int s = 0; s < STATES; s++)
+            if (!GROUPS) team.wait();
+            for (int s = 0; s < STATES && !(team.shares_units && team.me); s++)
                 if (c.finals[s]) __builtin_memcpy(c.finals[s] + first * H, c.after(s, c.T - 1, first), (last - first) * H * sizeof(real));
         }
-        delete[] arguments;
+        delete[] own;
     }
     return 0;
 }
@@ -107,15 +114,19 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
     const int64_t H = c.H, total_rows = c.row_starts[c.T];
     for (int b = 0; b < BUFFERS; b++) advise_huge_pages(d_buffers[b], total_rows * widths[b] * H * sizeof(real));
     for (int f = 0; f < PROJECTIONS; f++) advise_huge_pages(c.d_inputs[f], total_rows * c.projection_sizes[f] * sizeof(real));
-#pragma omp parallel num_threads(c.threads)
+    Barrier barrier;
+#pragma omp parallel num_threads(c.count_threads())
     {
         c.pack_matrices();
+        Team team = c.make_team(barrier);
         ProjectionRows projection_rows(c, c.terms, c.chunk_steps);
         TermGradients term_gradients(c, d_buffers, c.partial_sums + omp_get_thread_num() * c.partial_sums_size());
-        Scratch d_products(c);
-        real* block_d_states = new real[STATES * c.rows_per_block * H];
-        real* d_arguments = new real[(COMPUTED + 1) * c.rows_per_block * H];
-        real* d_vector = new real[(VECTORS + 1) * H]();  // summed per chunk, then over chunks: that loses less to rounding
+        real* own = c.unit_starts ? nullptr : new real[c.scratch_size()]();
+        real* block_d_states = own ? own : c.scratch;
+        real* d_arguments = block_d_states + STATES * c.rows_per_block * H;
+        real* d_vector = d_arguments + (COMPUTED + 1) * c.rows_per_block * H;  // summed per chunk, then over chunks: that loses less to rounding
+        real* two_steps = d_vector + (VECTORS + 1) * H;
+        Scratch d_products(c, two_steps);
         StencilRows stencil_rows(c), d_stencil_rows(c);
         auto d_state = [&](int s, int64_t m) { return block_d_states + (s * c.rows_per_block + m) * H; };
 
@@ -138,7 +149,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                 }
                 for (int k = 0; k < F::outputs; k++) upstream_gradient[k] = upstream(k, m, &second_gradient[k]);
                 if (F::is_step) stencil_rows.load_row(t, first + m);
-                for_each_vector(H, [&](int64_t j, auto remaining) {
+                for_each_vector(team.units.from, team.units.to, [&](int64_t j, auto remaining) {
                     V in[F::count + F::outputs], out[F::count];
 #pragma GCC unroll 64
                     for (int k = 0; k < F::count; k++) {
@@ -163,58 +174,64 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                     }
                 });
                 for (int n = 0; n < STENCILS && F::is_step; n++)
-                    for_each_vector(H, [&](int64_t j, auto remaining) {
+                    for_each_vector(0, H, [&](int64_t j, auto remaining) {
                         real* at = d_state(stencil_inputs[n].state, m) + j;
                         store(at, load(at, remaining) + d_stencil_rows.sum<-1>(n, c.transposed_taps[n], j), remaining);
                     });
             }
         };
 
-#pragma omp for schedule(static)
-        for (int64_t block = 0; block < c.blocks; block++) {
+        for (int64_t block = team.block; block < team.last_block; block++) {
             const int64_t first = c.block_starts[block], last = c.block_starts[block + 1];
-            for (int s = 0; s < STATES; s++)
-                for (int64_t m = 0; m < last - first; m++) __builtin_memcpy(d_state(s, m), d_states[s] + (first + m) * H, H * sizeof(real));
-            for (int64_t t = c.T - 1; t >= 0; t--) {  // a sequence that has ended at t keeps the gradient of its final states until its last step
+            auto copy_states = [&](auto copy) {
+                for (int s = 0; s < STATES; s++)
+                    for (int64_t m = 0; m < last - first; m++)
+                        copy(d_state(s, m) + team.units.from, d_states[s] + (first + m) * H + team.units.from,
+                             (team.units.to - team.units.from) * sizeof(real));
+            };
+            copy_states([](real* here, const real* there, int64_t bytes) { __builtin_memcpy(here, there, bytes); });
+            bool goes_on = true;
+            for (int64_t t = c.T - 1; t >= 0 && goes_on; t--) {  // a sequence that has ended at t keeps the gradient of its final states until its last step
                 const int64_t rows = c.count_rows(t, first, last);
-                if (t == c.T - 1 || (t + 1) % c.chunk_steps == 0)
-                    projection_rows.compute(t / c.chunk_steps * c.chunk_steps, first, last);
+                auto compute_projections = [&] { projection_rows.compute(t / c.chunk_steps * c.chunk_steps, first, last, team.units); };
+                if (t == c.T - 1 || (t + 1) % c.chunk_steps == 0) compute_projections();
+                d_products.values = two_steps + t % 2 * c.rows_per_block * d_products.width;  // a thread may still read those of step t + 1
                 adjoint(Step{}, t, first, rows, [&](int s, int64_t m, const real** second) {
                     *second = s == 0 && dy ? dy + (c.row_starts[t] + first + m) * H : nullptr;
                     return d_state(s, m);
                 });
                 for (int g = GROUPS - 1; g >= 0; g--) {
                     const Group& group = groups[g];
-                    const int64_t K = c.group_width(g);
+                    if (g == GROUPS - 1 || group.stage != groups[g + 1].stage) team.wait();
+                    if (!(goes_on = team.goes_on(compute_projections))) break;
                     real* out = group.computed < 0 ? d_state(group.state, 0) : d_arguments + group.computed * c.rows_per_block * H;
                     const real* base = group.computed < 0 ? out : nullptr;
-                    product(rows, H, K, d_products.at(0, d_products.start[g]), d_products.width, c.group_panels(g, true), base, H, out, H);
+                    c.multiply_transposed(g, rows, team.units, d_products.at(0, d_products.start[g]), d_products.width, base, out);
                     if (group.runs_stage_function) with_stage(group.stage, [&](auto stage) {
                         adjoint(stage, t, first, rows, [&](int k, int64_t m, const real**) {
                             return d_arguments + ((group.computed + k) * c.rows_per_block + m) * H;
                         });
                     });
                 }
-                if (t % c.chunk_steps) continue;
+                if (t % c.chunk_steps || !goes_on) continue;
                 term_gradients.add_weight_gradients(t, first, last);
                 for (int v = 0; v < VECTORS; v++)
-                    for_each_vector(H, [&](int64_t j, auto remaining) {
+                    for_each_vector(team.units.from, team.units.to, [&](int64_t j, auto remaining) {
                         real *sum = d_vector + v * H + j, *total = d_vectors[v] + block * H + j;
                         store(total, load(total, remaining) + load(sum, remaining), remaining);
                         store(sum, V{}, remaining);
                     });
             }
-            for (int s = 0; s < STATES; s++)
-                for (int64_t m = 0; m < last - first; m++) __builtin_memcpy(d_states[s] + (first + m) * H, d_state(s, m), H * sizeof(real));
+            if (goes_on) copy_states([](const real* here, real* there, int64_t bytes) { __builtin_memcpy(there, here, bytes); });
         }
+#pragma omp barrier
         for (int p = 0; p < PROJECTIONS + GROUPS; p++)
-            if (c.weight_gradient(p).gradient)
-                reduce_partial_sums(c.weight_gradient(p), c.partial_sums + c.partial_sums_offset(p), c.partial_sums_size(),
-                                    omp_get_num_threads());
-        delete[] block_d_states;
-        delete[] d_arguments;
-        delete[] d_vector;
+            for (int64_t e = 0; c.weight_gradient(p).gradient && e < c.weight_gradient(p).heads; e++)
+                reduce_partial_sums(c.weight_gradient(p), e, c.partial_sums + c.partial_sums_offset(p) + e * c.weight_gradient(p).head_size(),
+                                    c.partial_sums_size(), omp_get_num_threads());
+        delete[] own;
     }
 }
 
 extern "C" int64_t partial_sums_size(const PassArguments* pass) { return pass->partial_sums_size(); }
+extern "C" int64_t scratch_size(const PassArguments* pass) { return pass->scratch_size(); }

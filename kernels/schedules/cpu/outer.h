@@ -1,13 +1,17 @@
 // Weight gradients, accumulated while the rows that they are computed from are in the cache. `generate_source` inserts this file after
 // the tables of the plan and before thread.h.
 
-// The gradient (N, K) of a weight and, with `has_bias`, the gradient (N) of its bias. The accumulator has the bias as its last column.
+// The gradient (N, K) of each head of a weight and, with `has_bias`, the gradient (N) of its bias. The accumulator has the bias as its last
+// column. Row n of head e is row n / rows · stride + e · rows + n % rows of `gradient`.
 struct WeightGradient {
     int64_t N, K;
     bool has_bias;
     real *gradient, *bias;
+    int64_t heads, rows, stride;
     int64_t depth() const { return K + has_bias; }
-    int64_t size() const { return round_up(N, NR) * depth(); }
+    int64_t head_size() const { return round_up(N, NR) * depth(); }
+    int64_t size() const { return heads * head_size(); }
+    int64_t row_of(int64_t n, int64_t e) const { return n / rows * stride + e * rows + n % rows; }
 };
 
 // One thread's partial sum of a weight gradient: dW += d_output^T (N, rows) · input (rows, K), chunk by chunk. A column of ones is
@@ -55,7 +59,7 @@ struct OuterProducts {
 
 // Adds up the partial sums of all threads, `thread_stride` elements apart, into the gradient. Transposes in squares so that whole cache
 // lines are written.
-static void reduce_partial_sums(WeightGradient to, const real* partial_sums, int64_t thread_stride, int64_t threads) {
+static void reduce_partial_sums(WeightGradient to, int64_t e, const real* partial_sums, int64_t thread_stride, int64_t threads) {
     const int64_t depth = to.depth();
 #pragma omp for
     for (int64_t n0 = 0; n0 < to.N; n0 += VL)
@@ -70,6 +74,6 @@ static void reduce_partial_sums(WeightGradient to, const real* partial_sums, int
             }
             for (int64_t n = 0; n < wide; n++)
                 for (int64_t k = 0; k < tall; k++)
-                    (k0 + k < to.K ? to.gradient[(n0 + n) * to.K + k0 + k] : to.bias[n0 + n]) = square[k][n];
+                    (k0 + k < to.K ? to.gradient[to.row_of(n0 + n, e) * to.K + k0 + k] : to.bias[n0 + n]) = square[k][n];
         }
 }

@@ -26,8 +26,8 @@ PANEL_COLUMNS = 32
 """A multiple of the columns of a panel on every processor."""
 
 Stamp = tuple[tuple[object, ...], ...]
-Spare = dict[tuple[int, torch.dtype], list[Tensor]]
-"""Memory to use again, by size and dtype."""
+Spare = dict[int, list[Tensor]]
+"""Memory to use again, by its bytes."""
 
 
 class StalePanels(Exception):
@@ -51,8 +51,8 @@ class Checksums:
         self.sum_addresses = (ctypes.c_void_p * (self.count + 1))(*starts)
 
 
-class Panels(dict[int, Tensor]):
-    """Packed matrices by their number in `PassArguments`, all of one version of the parameters.
+class Panels(dict[tuple[torch.dtype, int], Tensor]):
+    """Packed matrices by the dtype that they are stored in and their number in `PassArguments`, all of one version of the parameters.
 
     Args:
         parameters: the parameters that the matrices consist of. Default: none, and nothing is compared
@@ -69,21 +69,25 @@ class Panels(dict[int, Tensor]):
         self.turns = count()
         self.lock = Lock()
 
-    def packing(self, matrices: Iterable[int]) -> AbstractContextManager[object]:
+    def packing(self, storage: torch.dtype, matrices: Iterable[int]) -> AbstractContextManager[object]:
         """Lets one thread at a time pack: a context for a call that reads these matrices, and adds those that it packs."""
-        return nullcontext() if all(i in self for i in matrices) else self.lock
+        return nullcontext() if self.holds(storage, matrices) else self.lock
 
-    def allocate(self, N: int, K: int, like: Tensor) -> Tensor:
-        """Returns memory for a matrix (N, K), in the dtype of `like`."""
-        size = -(-N // PANEL_COLUMNS) * PANEL_COLUMNS * K
+    def holds(self, storage: torch.dtype, matrices: Iterable[int]) -> bool:
+        """Returns whether all of these matrices are packed."""
+        return all((storage, i) in self for i in matrices)
+
+    def allocate(self, N: int, K: int, storage: torch.dtype) -> Tensor:
+        """Returns memory for a matrix (N, K): an even number of rows for pairs, and 4 bytes for each column's scale."""
+        size = -(-N // PANEL_COLUMNS) * PANEL_COLUMNS * ((K + K % 2) * storage.itemsize + 4)
         try:
-            return self.spare[size, like.dtype].pop()
+            return self.spare[size].pop()
         except (KeyError, IndexError):
-            return like.new_empty(size)
+            return torch.empty(size, dtype=torch.uint8, device="cpu")
 
     def __del__(self) -> None:
         for memory in self.values():
-            self.spare.setdefault((memory.numel(), memory.dtype), []).append(memory)
+            self.spare.setdefault(memory.numel(), []).append(memory)
 
 
 class KeptPanels:

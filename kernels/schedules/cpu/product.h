@@ -1,5 +1,5 @@
-// Matrices in the layout that products read them in, and the products of product.cpp, which is compiled once for each dtype and linked to
-// every loop. `generate_source` inserts this file after vector.h.
+// Matrices in the layout that products read them in, and the products of product.cpp, which is compiled once for each dtype and storage
+// and linked to every loop. `read_headers` inserts this file after vector.h.
 
 #include <omp.h>
 #if __has_include(<sys/mman.h>)
@@ -10,30 +10,12 @@
 
 static int64_t round_up(int64_t n, int64_t m) { return (n + m - 1) / m * m; }
 
-// Packs a matrix: panels[n / NR][k][n % NR] = matrix[n * row_stride + k], or matrix[k * row_stride + n] if TRANSPOSED; zero past N.
-// Reads cache line by cache line, each once: rows a power of two apart share a set of the cache, which holds few of them.
-template <bool TRANSPOSED> static void pack(int64_t N, int64_t K, const real* matrix, int64_t row_stride, real* panels) {
-    constexpr int64_t SIDE = 64 / sizeof(real);
-    if (TRANSPOSED) {
-#pragma omp for
-        for (int64_t k0 = 0; k0 < K; k0 += SIDE)
-            for (int64_t n = 0; n < round_up(N, NR); n += VL)
-                for (int64_t k = k0; k < K && k < k0 + SIDE; k++)
-                    store(panels + n / NR * NR * K + k * NR + n % NR, n < N ? load(matrix + k * row_stride + n, N - n) : V{}, VL);
-        return;
-    }
-#pragma omp for
-    for (int64_t n0 = 0; n0 < N; n0 += NR) {
-        real square[NR][SIDE] = {};
-        for (int64_t k0 = 0; k0 < K; k0 += SIDE) {
-            const int64_t wide = K - k0 < SIDE ? K - k0 : SIDE;
-            for (int64_t n = 0; n < NR && n0 + n < N; n++)
-                __builtin_memcpy(square[n], matrix + (n0 + n) * row_stride + k0, (wide == SIDE ? SIDE : wide) * sizeof(real));
-            for (int64_t k = 0; k < wide; k++)
-                for (int64_t n = 0; n < NR; n++) panels[n0 * K + (k0 + k) * NR + n] = square[n][k];
-        }
-    }
-}
+// Packs a matrix (N, K), matrix[n * row_stride + k], or matrix[k * row_stride + n] if `transposed`, into panels of NR columns; zero past N.
+// All threads of a team share the work.
+HIDDEN void pack(bool transposed, int64_t N, int64_t K, const real* matrix, int64_t row_stride, void* panels);
+
+// The bytes of the packed columns before a column, which is a multiple of NR.
+HIDDEN int64_t packed_bytes(int64_t column, int64_t K);
 
 // A narrow matrix (N, K), K <= VL / 2, is stored transposed, (K, N): vectors over K would be mostly empty, so vectors run over N.
 static bool has_few_columns(int64_t K) { return K <= VL / 2; }
@@ -44,10 +26,11 @@ static void transpose(int64_t N, int64_t K, real* columns, const real* matrix) {
         for (int64_t k = 0; k < K; k++) columns[k * N + n] = matrix[n * K + k];
 }
 
-// c (rows, N) = base + a (rows, K) · panels, repeated `times` times; `strides` is what a, base and c advance by each time. base has row
-// stride ldb and may be c, a bias (ldb = 0), or null for zero.
+// c (rows, N) = base + a (rows, K) · panels in some columns, repeated `times` times; `strides` is what a, base and c advance by each time.
+// base has row stride ldb and may be c, a bias (ldb = 0), or null for zero. `columns.from` is rounded down to a whole panel.
+struct Columns { int64_t from, to; };
 struct Strides { int64_t a, base, c; };
-HIDDEN void product(int64_t rows, int64_t N, int64_t K, const real* a, int64_t lda, const real* panels, const real* base, int64_t ldb,
+HIDDEN void product(int64_t rows, Columns columns, int64_t K, const real* a, int64_t lda, const void* panels, const real* base, int64_t ldb,
                     real* c, int64_t ldc, int64_t times = 1, Strides strides = {0, 0, 0});
 
 // sum (K, NR) += a^T (K, count) · panel (count, NR), whose rows are lda and panel_stride apart.

@@ -29,11 +29,11 @@ static inline void store(real* p, V v, int64_t n) {
     else __builtin_memcpy(p, &v, n * sizeof(real));
 }
 
-// Calls body(j, remaining) for each vector of a row of H elements. `remaining` is a compile-time constant except in the last call.
-template <class Body> static inline void for_each_vector(int64_t H, Body body) {
-    int64_t j = 0;
-    for (; j + VL <= H; j += VL) body(j, std::integral_constant<int64_t, VL>{});
-    if (j < H) body(j, H - j);
+// Calls body(j, remaining) for each vector of the elements [from, to). `remaining` is a compile-time constant except in the last call.
+template <class Body> static inline void for_each_vector(int64_t from, int64_t to, Body body) {
+    int64_t j = from;
+    for (; j + VL <= to; j += VL) body(j, std::integral_constant<int64_t, VL>{});
+    if (j < to) body(j, to - j);
 }
 
 static inline real sum_lanes(V x) {  // pairwise

@@ -11,6 +11,7 @@ from torch import Tensor
 from kernels.derive.adjoint import adjoint
 from kernels.derive.graph import Node
 from kernels.derive.plan_types import Pointwise
+from kernels.schedules.diagonal_blocks import multiply, multiply_transposed
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
 from kernels.schedules.stepwise.pointwise_kernel import Load, Operand, Store, launch
 
@@ -91,7 +92,10 @@ class ForwardSteps(Steps):
                 operand = self.state_before(group.state, t)
             else:
                 operand = self.arguments[group.computed][t if self.inputs.save_for_backward else 0]
-            torch.mm(operand, self.inputs.weights[g].t(), out=self.products[g])
+            if group.heads == 1:
+                torch.mm(operand, self.inputs.weights[g].t(), out=self.products[g])
+            else:
+                self.products[g].copy_(multiply(operand, self.inputs.weights[g]))
         self.apply_stencils(t)
         stores: list[Store] = [(s, Operand(c), False) for s, c in enumerate(self.carried)]
         stores += [(s, Operand(h, 1, int(self.keeps_all_steps(s))), False) for s, h in enumerate(self.result.history)]
@@ -146,7 +150,10 @@ class BackwardSteps(Steps):
         for stencil_input, d in zip(self.plan.stencil_inputs, self.d_stencils, strict=True):
             self.carried[stencil_input.state] += stencil_input.stencil.transposed(d)
         for g in reversed(range(len(groups))):
-            torch.mm(self.products[g], self.inputs.weights[g], out=self.d_operands[g])
+            if groups[g].heads == 1:
+                torch.mm(self.products[g], self.inputs.weights[g], out=self.d_operands[g])
+            else:
+                self.d_operands[g].copy_(multiply_transposed(self.products[g], self.inputs.weights[g], self.H))
             if groups[g].runs_stage_function:
                 count = len(self.function_of_stage(groups[g].stage).outputs)
                 self.run_pointwise(groups[g].stage, t, [[Operand(d)] for d in self.d_computed[groups[g].computed :][:count]])

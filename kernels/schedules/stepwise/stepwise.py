@@ -23,6 +23,7 @@ except ImportError as missing:
 
 
 COMPUTES_PROJECTIONS = False
+RUNS_BLOCKS = True
 
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:

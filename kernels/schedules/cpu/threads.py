@@ -1,0 +1,86 @@
+"""How the threads of a CPU share a pass: each has whole sequences, or each has some units of all sequences (`team.h`).
+
+Units are shared where there are fewer sequences than threads. A thread's units are whole panels of every matrix that they are columns of.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from kernels.schedules.cpu.panels import PANEL_COLUMNS
+from kernels.schedules.interface import PassInputs
+from kernels.schedules.packed_steps import PackedSteps
+
+MAX_BLOCK_ROWS = 32
+"""Maximum number of sequences that a thread runs at once."""
+MIN_THREADED_FLOP = 8_000_000
+"""Minimum operations of a pass that several threads run. To wake a second thread took 17–47 µs on two busy Zen 3 cores (LSTM, inference,
+OMP_WAIT_POLICY=passive, best of 4 s): calls of 2 MFLOP took 1.3–1.6 times as long as on one thread, of 8 MFLOP 1.05–1.2 times."""
+MIN_SHARED_STEP_FLOP = 100_000
+"""Minimum operations of a step whose units threads share, as they meet once a stage. An LSTM's inference with one sequence on two busy Zen 3
+cores (shortest of 6 s) took 1.05 times one thread's time at H=64, of 70,000 operations a step, and 0.72 times at H=128, of 270,000."""
+PATIENCE_NS = 200_000
+"""Nanoseconds that a thread waits for the others before the pass goes on with one thread, as do those of the next second."""
+POINTWISE_COLUMNS = 32
+"""The columns of a matrix whose product takes about as long as the pointwise functions of a unit."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How threads share a pass.
+
+    Attributes:
+        threads: their number.
+        block_starts: the first sequence of each block, and B.
+        unit_starts: the first unit of each thread, and H; None if threads share the blocks.
+    """
+
+    threads: int
+    block_starts: Tensor
+    unit_starts: Tensor | None = None
+
+
+def share_work(inputs: PassInputs) -> Shares:
+    """Returns how threads share a pass: little work is done by one."""
+    _, B, H = inputs.shape
+    step_flop = 2 * B * (POINTWISE_COLUMNS * H + sum(W.numel() for W in inputs.list_weights() if W is not None))
+    flop = step_flop * math.prod(inputs.rows) // B
+    threads = torch.get_num_threads() if flop >= MIN_THREADED_FLOP else 1
+    if threads > B and step_flop >= MIN_SHARED_STEP_FLOP and not inputs.plan.stencil_inputs:
+        starts = split_units(H, inputs.block_sizes, threads)
+        if len(starts) - 1 > B:
+            return Shares(len(starts) - 1, torch.tensor([0, B], device="cpu"), starts)
+    threads = min(threads, B)
+    return Shares(threads, split_sequences(B, threads) if inputs.packed is None else split_by_length(inputs.packed, threads))
+
+
+@lru_cache(maxsize=64)
+def split_units(H: int, block_sizes: tuple[int, ...], threads: int) -> Tensor:
+    """Returns the first unit of each thread, and H: of at most as many threads, each with whole panels of every diagonal block."""
+    cuts = [u for u in range(H) if all(u % n % PANEL_COLUMNS == 0 for n in block_sizes or (PANEL_COLUMNS,))]
+    chosen = {min(cuts, key=lambda u: abs(u - H * k // threads)) for k in range(threads)}
+    return torch.tensor([*sorted(chosen), H], device="cpu")
+
+
+@lru_cache(maxsize=64)
+def sequence_starts(T: int, B: int) -> Tensor:
+    """Returns the first row of each step of a batch, and the number of all rows: (T + 1)."""
+    return torch.arange(T + 1, device="cpu") * B
+
+
+@lru_cache(maxsize=64)
+def split_sequences(B: int, threads: int) -> Tensor:
+    """Returns the first sequence of each block, and B. There are at most MAX_BLOCK_ROWS in a block, and blocks for every thread."""
+    blocks = threads * -(-B // (MAX_BLOCK_ROWS * threads))
+    return torch.arange(blocks + 1, device="cpu") * B // blocks
+
+
+def split_by_length(packed: PackedSteps, threads: int) -> Tensor:
+    """Returns the first sequence of each block, and B, for sequences of decreasing length: the blocks have about equally many rows."""
+    blocks = threads * -(-packed.B // (MAX_BLOCK_ROWS * threads))
+    middles = packed.lengths.cumsum(0) - packed.lengths / 2
+    ends = torch.arange(1, blocks, device="cpu") * packed.N / blocks
+    return torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
