@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.adjoint import TRITON, adjoint, print_source
-from kernels.derive.graph import LEAVES, SYMPY_FUNCTIONS, walk
+from kernels.derive.graph import LEAVES, walk
 from kernels.derive.plan_types import Pointwise
 from tests.expressions import EVERY, MPMATH, SYMPY, evaluate, overflow, pointwise, same, trees, triton
+from tests.symbolic import SYMPY_FUNCTIONS, to_sympy
 from tests.tolerances import CHEAP, DIGITS, SYMBOLIC
 
 __all__ = ["overflow"]
@@ -25,16 +26,16 @@ def derivatives_agree(f: Pointwise) -> None:
     reverse = adjoint(f)
     assert reverse.inputs[: len(f.inputs)] == f.inputs and len(reverse.outputs) == len(f.inputs)
     assert [n.label for n in reverse.inputs[len(f.inputs) :]] == [f"d_{r}" for r in f.results]
-    symbols = [n.sympy() for n in reverse.inputs]
+    symbols = [to_sympy(n) for n in reverse.inputs]
     upstream = symbols[len(f.inputs) :]
-    outputs = [smooth(out.sympy()) for out in f.outputs]
+    outputs = [smooth(to_sympy(out)) for out in f.outputs]
     number = random.Random(0)
     modules = [{"Heaviside": lambda v, *_: mpmath.mpf(bool(v > 0)), "DiracDelta": lambda *_: 0}, "mpmath"]
     with mpmath.workdps(DIGITS):
         points = [[mpmath.mpf(number.uniform(-2, 2)) for _ in symbols] for _ in range(2)]
         for leaf, found in zip(f.inputs, reverse.outputs, strict=True):
-            expected = sum((d * sympy.diff(out, leaf.sympy()) for d, out in zip(upstream, outputs, strict=True)), sympy.Integer(0))
-            ours, theirs = (sympy.lambdify(symbols, e, modules) for e in (smooth(found.sympy()), expected))
+            expected = sum((d * sympy.diff(out, to_sympy(leaf)) for d, out in zip(upstream, outputs, strict=True)), sympy.Integer(0))
+            ours, theirs = (sympy.lambdify(symbols, e, modules) for e in (smooth(to_sympy(found)), expected))
             for point in points:
                 assert abs(ours(*point) - theirs(*point)) <= SYMBOLIC * (1 + abs(theirs(*point))), leaf
 

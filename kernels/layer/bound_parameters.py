@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cells.grammar.cell import Cell
+from cells.grammar.parameters import find_matrix
 from cells.grammar.torch_equivalent import TorchEquivalent
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
@@ -27,7 +28,7 @@ class NamedParameters(dict[str, Tensor]):
 
         Copies nothing if there is one, or if they lie behind each other in memory.
         """
-        parts = [block_diag_matrix(self[name]) if name[0] == "W" else self[name] for name in names]
+        parts = [block_diag_matrix(find_matrix(self, name)) if name[0] == "W" else self[name] for name in names]
         if len(parts) == 1:
             return parts[0]
         if not are_adjacent(parts):
@@ -158,7 +159,7 @@ def operand_groups(plan: Plan) -> list[list[str]]:
         runs.append([f"W.{term.projection.label}" for term in terms if term.projection is not None])
         biases = [bias_names(term) for term in terms]
         runs += [[names[0] for names in biases]] if all(len(names) == 1 for names in biases) else []
-    taken = {*plan.cell.heads}
+    taken = {*plan.cell.heads, *(f"W.{n.label}" for n in plan.products if n.label != n.matrix)}
     found: list[list[str]] = []
     for run in runs:
         if len({*run} - taken) == len(run) > 1:
