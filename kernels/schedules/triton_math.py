@@ -29,11 +29,12 @@ def power(a, b):
 @triton.jit
 def unit_sum(v, HEADS: tl.constexpr, unit_index, UNITS: tl.constexpr):
     if HEADS == 1:
-        return tl.sum(tl.where(unit_index < UNITS, v, 0.0), axis=0)
-    head = unit_index // (UNITS // HEADS)
-    found = tl.zeros_like(unit_index).to(tl.float32)
-    for k in range(HEADS):
-        found = tl.where(head == k, tl.sum(tl.where(head == k, v, 0.0), axis=0), found)
+        found = tl.sum(tl.where(unit_index < UNITS, v, 0.0), axis=0)
+    else:
+        head = unit_index // (UNITS // HEADS)
+        found = tl.where(unit_index < UNITS, 0.0, 1.0)  # past the units a value must only be harmless
+        for k in range(HEADS):
+            found = tl.where(head == k, tl.sum(tl.where(head == k, v, 0.0), axis=0), found)
     return found
 
 
@@ -45,9 +46,10 @@ def unit_mean(v, HEADS: tl.constexpr, unit_index, UNITS: tl.constexpr):
 @triton.jit
 def unit_max(v, HEADS: tl.constexpr, unit_index, UNITS: tl.constexpr):
     if HEADS == 1:
-        return tl.max(tl.where(unit_index < UNITS, v, float("-inf")), axis=0)
-    head = unit_index // (UNITS // HEADS)
-    found = tl.zeros_like(unit_index).to(tl.float32)
-    for k in range(HEADS):
-        found = tl.where(head == k, tl.max(tl.where(head == k, v, float("-inf")), axis=0), found)
+        found = tl.max(tl.where(unit_index < UNITS, v, float("-inf")), axis=0)
+    else:
+        head = unit_index // (UNITS // HEADS)
+        found = tl.where(unit_index < UNITS, 0.0, 1.0)
+        for k in range(HEADS):
+            found = tl.where(head == k, tl.max(tl.where(head == k, v, float("-inf")), axis=0), found)
     return found
