@@ -1,5 +1,6 @@
 """Expressions as trees, as graphs, and as Triton and C++ that Python runs."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,10 @@ NUMPY = {
     "minimum": np.minimum,
     "softplus": lambda v: np.logaddexp(v, 0),
     "sqrt": np.sqrt,
+    "sin": np.sin,
+    "cos": np.cos,
+    "erf": lambda v: np.float64(math.erf(v)),
+    "power": lambda a, b: np.float64(a) ** b if a >= 0 else np.nan,
     "where": lambda c, a, b: a if c else b,
     "positive": lambda v: np.float64(v > 0),
     "relu": lambda v: np.maximum(v, 0.0),
@@ -53,6 +58,10 @@ MPMATH = {
     "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
     "softplus": lambda v: mpmath.log(1 + mpmath.exp(v)),
     "sqrt": mpmath.sqrt,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "erf": mpmath.erf,
+    "power": lambda a, b: mpmath.power(a, b),
     "tanh": mpmath.tanh,
 }
 LETTERS = ("a", "b", "c")

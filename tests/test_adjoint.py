@@ -40,7 +40,7 @@ def derivatives_agree(f: Pointwise) -> None:
                 assert abs(ours(*point) - theirs(*point)) <= SYMBOLIC * (1 + abs(theirs(*point))), leaf
 
 
-def slopes_agree(f: Pointwise, point: Sequence[float]) -> None:
+def slopes_agree(f: Pointwise, point: Sequence[float], allowed: float = SYMBOLIC) -> None:
     """adjoint(f) at a point, its upstream gradients last, equals differences with a step of 1e-25 and `DIGITS` decimal digits."""
     with mpmath.workdps(DIGITS):
         step = mpmath.mpf(10) ** -25
@@ -53,7 +53,7 @@ def slopes_agree(f: Pointwise, point: Sequence[float]) -> None:
 
         for k, ours in enumerate(evaluate(adjoint(f), numbers, MPMATH, mpmath.mpf)):
             slope = (total(k, 1) - total(k, -1)) / (2 * step)
-            assert abs(ours - slope) <= SYMBOLIC * (1 + abs(slope)), f.inputs[k]
+            assert abs(ours - slope) <= allowed * (1 + abs(slope)), f.inputs[k]
 
 
 def smooth(expression: sympy.Expr) -> sympy.Expr:
@@ -84,6 +84,10 @@ def test_adjoint(trees):
     derivatives_agree(pointwise(*trees, divide=False))
 
 
+DOUBLE = 1e-15
+"""For derivatives with a constant that is no short decimal, 2/√π."""
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_adjoint_of_each_function(name):
     """Within others, away from kinks."""
@@ -92,7 +96,7 @@ def test_adjoint_of_each_function(name):
         arguments[0] = ("less", "a", "c")
     f = pointwise(("mul", ("tanh", (name, *arguments[: FUNCTIONS[name].arity])), "c"))
     for point in ((0.3, 1.1, 0.7), (0.9, 0.25, 1.5), (0.25, 0.5, -0.125)):
-        slopes_agree(f, (*point, 1.0))
+        slopes_agree(f, (*point, 1.0), DOUBLE if name == "erf" else SYMBOLIC)
 
 
 @EVERY

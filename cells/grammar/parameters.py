@@ -29,11 +29,12 @@ class Matrix:
         """Returns the same matrix transposed."""
         return Matrix(self._apply, transpose_name(self._name))
 
-    def __call__(self, v: Any) -> Any:
-        return self._apply(self._name, v)
+    error_hint = ": apply the matrix first, W.name(h)"
 
-    def __getattr__(self, name: str) -> Any:
-        raise CellError(f"a matrix has no .{name}: W.{self._name}(v) applies it, and W.{self._name}.T(v) applies it transposed")
+    def __call__(self, *values: Any) -> Any:
+        if len(values) != 1:
+            raise CellError(f"W.{self._name} takes 1 value, not {len(values)}: add the products, W.{self._name}(h) + W.other(c)")
+        return self._apply(self._name, *values)
 
 
 class Parameters:

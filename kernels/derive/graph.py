@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cells.grammar.errors import CellError
 from cells.grammar.functions import FUNCTION_NAMES, FUNCTIONS, Function, suggest
-from cells.grammar.parameters import Parameters
+from cells.grammar.parameters import Matrix, Parameters
 from cells.grammar.reductions import Reduction
 from cells.grammar.stencil import Stencil
 
@@ -57,7 +57,7 @@ class Node:
         if isinstance(other, Parameters):
             other()
         if callable(other) and not isinstance(other, Node):
-            name = getattr(other, "name", getattr(other, "__name__", ""))
+            name = "" if isinstance(other, Matrix) else getattr(other, "name", getattr(other, "__name__", ""))
             called = f"{name} is called, {name}({'' if name == 'time' else 'v'})" if name else "a matrix is applied, W.name(v)"
             raise CellError(f"{called}, and not added or multiplied")
         if not isinstance(other, (Node, int, float)):

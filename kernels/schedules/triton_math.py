@@ -27,29 +27,29 @@ def power(a, b):
 
 
 @triton.jit
-def unit_sum(v, HEADS: tl.constexpr, unit_index, UNITS: tl.constexpr):
+def unit_sum(v, HEADS: tl.constexpr, unit_index, COUNT: tl.constexpr):
     if HEADS == 1:
-        found = tl.sum(tl.where(unit_index < UNITS, v, 0.0), axis=0)
+        found = tl.sum(tl.where(unit_index < COUNT, v, 0.0), axis=0)
     else:
-        head = unit_index // (UNITS // HEADS)
-        found = tl.where(unit_index < UNITS, 0.0, 1.0)  # past the units a value must only be harmless
+        head = unit_index // (COUNT // HEADS)
+        found = tl.where(unit_index < COUNT, 0.0, 1.0)  # past the units a value must only be harmless
         for k in range(HEADS):
             found = tl.where(head == k, tl.sum(tl.where(head == k, v, 0.0), axis=0), found)
     return found
 
 
 @triton.jit
-def unit_mean(v, HEADS: tl.constexpr, unit_index, UNITS: tl.constexpr):
-    return unit_sum(v, HEADS, unit_index, UNITS) / (UNITS // HEADS)
+def unit_mean(v, HEADS: tl.constexpr, unit_index, COUNT: tl.constexpr):
+    return unit_sum(v, HEADS, unit_index, COUNT) / (COUNT // HEADS)
 
 
 @triton.jit
-def unit_max(v, HEADS: tl.constexpr, unit_index, UNITS: tl.constexpr):
+def unit_max(v, HEADS: tl.constexpr, unit_index, COUNT: tl.constexpr):
     if HEADS == 1:
-        found = tl.max(tl.where(unit_index < UNITS, v, float("-inf")), axis=0)
+        found = tl.max(tl.where(unit_index < COUNT, v, float("-inf")), axis=0)
     else:
-        head = unit_index // (UNITS // HEADS)
-        found = tl.where(unit_index < UNITS, 0.0, 1.0)
+        head = unit_index // (COUNT // HEADS)
+        found = tl.where(unit_index < COUNT, 0.0, 1.0)
         for k in range(HEADS):
             found = tl.where(head == k, tl.max(tl.where(head == k, v, float("-inf")), axis=0), found)
     return found
