@@ -66,7 +66,7 @@ def transpose_name(name: str) -> str:
 
 def find_matrix(parameters: Mapping[str, Tensor], name: str) -> Tensor:
     """Returns the matrix "W.uh" or, for "W.uh.T", a view of it transposed; one with heads is transposed block by block."""
-    return parameters[name.removesuffix(".T")].mT if name.endswith(".T") else parameters[name]
+    return parameters[name.removesuffix(".T")].transpose(-2, -1) if name.endswith(".T") else parameters[name]
 
 
 def apply_matrix(weight: Tensor, v: Tensor) -> Tensor:

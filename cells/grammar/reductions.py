@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cells.grammar.elementwise import exp, maximum, sqrt, where
@@ -49,8 +50,8 @@ class Reduction:
         if v.shape[-1] % self.heads:
             raise CellError(f"the {self.heads} heads of {self.kind} share the units: their number must be a multiple of {self.heads}, "
                             f"not {v.shape[-1]}")  # fmt: skip
-        parts = v.unflatten(-1, (self.heads, -1))
-        return KINDS[self.kind](parts).expand_as(parts).flatten(-2)
+        parts = v.split(v.shape[-1] // self.heads, -1)
+        return torch.cat([KINDS[self.kind](part).expand_as(part) for part in parts], -1)
 
 
 def reduce(kind: str, heads: Any, *values: Any) -> Any:

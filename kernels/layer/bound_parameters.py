@@ -30,7 +30,7 @@ class NamedParameters(dict[str, Tensor]):
         """
         parts = [block_diag_matrix(find_matrix(self, name)) if name[0] == "W" else self[name] for name in names]
         if len(parts) == 1:
-            return parts[0]
+            return parts[0].contiguous()  # a copy if it is transposed
         if not are_adjacent(parts):
             return torch.cat(parts)
         return AdjacentParts.apply(*parts) if torch.is_grad_enabled() else AdjacentParts.view(parts)

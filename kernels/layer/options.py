@@ -48,7 +48,9 @@ def _make_cell(step: Callable[..., Any]) -> Cell:
 
 
 def check_start(start: Any) -> float:
-    """Returns the number of the first step; raises TypeError if it is no number."""
+    """Returns the number of the first step, 0 for None; raises TypeError if it is no number."""
+    if start is None:
+        return 0
     if isinstance(start, bool) or not isinstance(start, (int, float)):
         raise TypeError(f"start is a {type(start).__name__}: give the number of the first step, which time() returns there")
     return start

@@ -151,23 +151,24 @@ class RNN(LayerParameters):
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None,
-        before: Tensor | None = None, reset: Tensor | PackedSequence | None = None, start: float = 0,
+        before: Tensor | None = None, reset: Tensor | PackedSequence | None = None, start: float | None = None,
     ) -> tuple[Any, Hidden]:  # fmt: skip
         """Runs the layer; the class describes inputs and outputs."""
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
             raise ValueError("`before` can't be used with `lengths` or a PackedSequence")
-        plain = type(self) is RNN and lengths is before is reset is None and options.check_start(start) == 0
+        first_step = options.check_start(start)
+        plain = type(self) is RNN and lengths is before is reset is None and first_step == 0
         if plain and (found := find_outputs(self, input, hx)) is not None:
             return found
         if lengths is not None:
-            return packed.forward_padded(self, input, hx, lengths, reset, start)
+            return packed.forward_padded(self, input, hx, lengths, reset, first_step)
         if isinstance(input, PackedSequence):
-            return packed.forward_packed(self, input, hx, reset, start)
+            return packed.forward_packed(self, input, hx, reset, first_step)
         x, states, batched = batched_input(self, input, hx)
         first = None if before is None else previous_input(self, before, x, batched)
         run_layer: Layer = self.run_layer if reset is None else partial(masks.run_layer, self)
         run_layer = run_layer if first is None else partial(run_layer, before=first)
-        run_layer = partial(run_layer, numbers=count_steps(x, start)) if self._uses_time else run_layer
+        run_layer = partial(run_layer, numbers=count_steps(x, first_step)) if self._uses_time else run_layer
         rows = None if reset is None else masks.check_reset(self, reset, x.shape[: 1 + batched], x)
         y, finals = self.run_layers(x, states, run_layer, lambda rows: rows.flip(0), rows)
         if not batched:
