@@ -1,9 +1,12 @@
 """Tests over a product of parameters, of which `make test` takes a sample and `make test-full` all."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
+
+import cells
+from kernels.derive.plan import plan
 
 
 def choose(lengths: Sequence[int]) -> set[tuple[int, ...]]:
@@ -18,10 +21,34 @@ def choose(lengths: Sequence[int]) -> set[tuple[int, ...]]:
     return {tuple(i if k == first else j if k == second else (i + j) % n for k, n in enumerate(lengths)) for i, j in pairs}
 
 
-def sample(names: str, *axes: Sequence[object]) -> pytest.MarkDecorator:
-    """Parametrizes a test over the product of its axes; the members that are not in the sample are marked `full`."""
-    chosen, rows = choose([len(axis) for axis in axes]), []
+def sample(names: str, *axes: Sequence[object], taken: Collection[object] | None = None) -> pytest.MarkDecorator:
+    """Parametrizes a test over the product of its axes; the members that are not in the sample are marked `full`. The sample is of those
+    values of the first axis that are `taken`, of all by default."""
+    first = [value for value in axes[0] if taken is None or value in taken]
+    chosen = {(first[i], *rest) for i, *rest in choose([len(first), *map(len, axes[1:])])}
+    rows = []
     for places in itertools.product(*(range(len(axis)) for axis in axes)):
         values = [axis[i] for axis, i in zip(axes, places, strict=True)]
-        rows.append(pytest.param(*values, marks=() if places in chosen else pytest.mark.full, id="-".join(map(str, values))))
+        marks = () if (values[0], *places[1:]) in chosen else pytest.mark.full
+        rows.append(pytest.param(*values, marks=marks, id="-".join(map(str, values))))
     return pytest.mark.parametrize(names, rows)
+
+
+def kind_of(name: str) -> tuple[object, ...]:
+    """Returns what makes a cell's plan another one than the plans of others, other names, matrices and functions aside."""
+    cell = cells.load(name)
+    found = plan(cell)
+    operands = tuple(tuple(operand.op == "state" for operand, _ in stage.groups) for stage in found.stages)
+    facts = (found.stencil_inputs, found.elementwise_input, found.uses_prev, cell.heads, cell.start)
+    return operands, len(found.states), *map(bool, facts)
+
+
+def of_each_kind(names: Sequence[str]) -> list[str]:
+    """Returns the first of the cells of each kind: a test with a cell of another name is one of the full suite."""
+    return [*{kind_of(name): name for name in reversed(names)}.values()]
+
+
+def each_kind(names: Sequence[str]) -> pytest.MarkDecorator:
+    """Parametrizes a test over cells; those that are not the first of their kind are marked `full`."""
+    chosen = of_each_kind(names)
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in chosen else pytest.mark.full) for name in names])

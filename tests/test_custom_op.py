@@ -13,6 +13,7 @@ from cells.grammar.functions import tanh
 from kernels import RNN
 from kernels.layer import custom_op, input_products, select
 from tests.reference import error
+from tests.sampling import each_kind
 from tests.tolerances import TOLERANCE
 
 T, B, D = 5, 3, 4
@@ -159,12 +160,13 @@ def test_nothing_fused_can_run():
         custom_op.apply("lstm", True, "compiled", torch.zeros(T, B, D, dtype=torch.float16), states, rnn.weights())
 
 
-@pytest.mark.parametrize("name", cells.names())
+@each_kind([*cells.SEED, *sorted({*cells.names()} - {*cells.SEED})])
 def test_rules(name):
     """What torch asks of an operator: its schema, its shapes without data, its gradients registered."""
-    rnn, x = RNN(name, D, D), torch.randn(T, B, D)
-    states = [rnn.cell.random_state(s, torch.randn(B, D)).requires_grad_() for s in rnn.cell.states]
-    tensors = [*input_products.recurrence_operands(rnn.plan, x, D, rnn.weights()), *states]
+    H = cells.load(name).round_up_width(D)
+    rnn, x = RNN(name, H, H), torch.randn(T, B, H)
+    states = [rnn.cell.random_state(s, torch.randn(B, H)).requires_grad_() for s in rnn.cell.states]
+    tensors = [*input_products.recurrence_operands(rnn.plan, x, H, rnn.weights()), *states]
     there = [t is not None for t in tensors]
     given = [t.detach().clone().requires_grad_() for t in tensors if t is not None]
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")

@@ -8,6 +8,7 @@ from bench.measure.gate import compare_outputs
 from bench.measure.onnx_peers import build_onnxruntime, build_openvino
 from bench.measure.problem import Answer, Problem, make_problem
 from kernels.derive.plan import plan
+from tests.sampling import each_kind
 
 BUILD = {"onnxruntime": build_onnxruntime, "openvino": build_openvino}
 
@@ -18,12 +19,12 @@ def given(cell: str, dtype: str = "float32") -> Problem:
     return make_problem(cell, 4, 3, H if made.elementwise_input else 5, H, dtype, "cpu", 0)
 
 
-@pytest.mark.parametrize("cell", [name for name in cells.names() if not plan(cells.load(name)).stencil_inputs])
-def test_every_cell_in_onnx_runtime(cell):
+@each_kind([name for name in cells.names() if not plan(cells.load(name)).stencil_inputs])
+def test_every_cell_in_onnx_runtime(name):
     """With inputs that are rolled after it was built, as the check after the timing rolls them."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    p = given(cell)
+    p = given(name)
     work = build_onnxruntime(p)
     assert compare_outputs(p, work.answer(), 1e-5)[1] == ""
     work.roll_batch(1)

@@ -1,4 +1,6 @@
-"""The cells beside the seed: each is its paper's, transcribed by hand, and torchrecurrent's, and runs on every schedule that takes it."""
+"""The cells beside the seed: each is its paper's, transcribed by hand, and torchrecurrent's, and runs on every schedule that takes it.
+
+A cell's transcription is a file of tests/transcriptions, or a function of tests/papers.py."""
 
 import pytest
 import torch
@@ -6,9 +8,9 @@ import torch
 import cells
 from bench.measure import torchrecurrent_cells
 from kernels.derive.plan import plan
-from tests import papers
+from tests import papers, transcriptions
 from tests.reference import agree, check, draws, problem, solve
-from tests.sampling import sample
+from tests.sampling import each_kind, of_each_kind, sample
 from tests.tolerances import TOLERANCE
 
 PAPERS = {
@@ -49,9 +51,9 @@ PAPERS = {
     "damped_string": (papers.string_in_air, {"source": "W.source", "c": "p.c", "b": "p.b"}),
     "klein_gordon": (papers.coupled_pendulums, {"source": "W.source", "c": "p.c", "m": "p.m"}),
     "wave": (papers.wave_equation, {"source": "W.source", "c": "p.c", "b": "p.b"}),
-}  # fmt: skip
+} | {name: (file.transcription, file.NAMES) for name, file in transcriptions.CELLS.items()}  # fmt: skip
 
-PEERS = torchrecurrent_cells.PEERS | {
+PEERS = torchrecurrent_cells.PEERS | {name: file.PEER for name, file in transcriptions.CELLS.items() if hasattr(file, "PEER")} | {
     "janet": ("JANET", {"recurrent_bias": False}, {
         "weight_ih": ["W.fx", "W.cx"], "weight_hh": ["W.fh", "W.ch"], "bias_ih": ["b.f", "b.c"],
     }),
@@ -111,7 +113,7 @@ def test_torchrecurrent(name):
     agree([{key: found[key] for key in expected}], [expected], TOLERANCE["paper", torch.float64])
 
 
-@sample("name, backend", FAMILY, ["compiled", "stepwise", "persistent or scan", "compiled-low"])
+@sample("name, backend", FAMILY, ["compiled", "stepwise", "persistent or scan", "compiled-low"], taken=of_each_kind(FAMILY))
 def test_schedules(name, backend):
     """In float32 against the equations in float64, interpreted where it is Triton."""
     made = plan(cells.load(name))
@@ -126,7 +128,7 @@ def test_compiled_in_double(name):
     check(draws(cells.load(name), *sized(name, 9, 33, 5, 17), dtype=torch.float64), "compiled", torch.float64)
 
 
-@pytest.mark.parametrize("name", FAMILY)
+@each_kind(FAMILY)
 def test_from_nothing(name):
     """From the zero states that a layer starts from: no NaN, over a length at which an exponential would have run away. Their own
     gradients are left out: that of slstm's m is zero there but for rounding."""

@@ -34,7 +34,7 @@ def write_model(problem: Problem) -> bytes:
     from onnx import TensorProto, helper
 
     T, B, D, H = problem.T, problem.B, problem.D, problem.H
-    shapes = {"x": (T, B, D)} | {name: (B, H) for name in problem.cell.states}
+    shapes = {"x": (T, B, D)} | {f"initial.{name}": (B, H) for name in problem.cell.states}
     ends = {"y": (T, B, H)} | {f"{name}_final": (B, H) for name in problem.cell.states}
     writer = GraphWriter({})
     (write_operator if problem.cell.torch_equivalent else write_scan)(writer, problem, list(ends))
@@ -59,8 +59,8 @@ def write_operator(writer: "GraphWriter", problem: Problem, ends: Sequence[str])
         options["activations"] = ["Relu" if twin.mode == "RNN_RELU" else "Tanh"]
     zero = writer.add_constant("axis", np.array([0]))
     weights = [writer.add_tensor("W", W[None]), writer.add_tensor("R", R[None]), writer.add_tensor("bias", torch.cat(biases)[None])]
-    states = [writer.add("Unsqueeze", name, zero) for name in problem.cell.states]
-    names = ["y_all", *(f"{name}_all" for name in problem.cell.states)]
+    states = [writer.add("Unsqueeze", f"initial.{name}", zero) for name in problem.cell.states]
+    names = ["outputs", *(f"{name}_all" for name in problem.cell.states)]
     writer.add(twin.module, "x", *weights, "", *states, outputs=names, hidden_size=problem.H, **options)
     writer.add("Squeeze", names[0], writer.add_constant("direction", np.array([1])), outputs=[ends[0]])
     for name, end in zip(names[1:], ends[1:], strict=True):
@@ -94,7 +94,8 @@ def write_scan(writer: "GraphWriter", problem: Problem, ends: Sequence[str]) -> 
     ))  # fmt: skip
     step = helper.make_graph(body.nodes, "step", taken, given)
     rows = [known[n] for n in graph.rows]
-    writer.add("Scan", *states, *rows, outputs=[*ends[1:], ends[0]], body=step, num_scan_inputs=len(rows))
+    initial = [f"initial.{name}" for name in states]  # a state may be called as anything else of the model
+    writer.add("Scan", *initial, *rows, outputs=[*ends[1:], ends[0]], body=step, num_scan_inputs=len(rows))
 
 
 class GraphWriter:

@@ -28,7 +28,7 @@ def build_onnxruntime(problem: Problem) -> Workload:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
     session = onnxruntime.InferenceSession(write_model(problem), options, providers=["CPUExecutionProvider"])
-    names = ["x", *problem.cell.states]
+    names = ["x", *(f"initial.{name}" for name in problem.cell.states)]
 
     def run(x: Any, states: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
         y, *final = session.run(None, dict(zip(names, (x, *states), strict=True)))
