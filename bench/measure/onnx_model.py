@@ -25,7 +25,7 @@ GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 OPERATORS = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "neg": "Neg", "abs": "Abs", "exp": "Exp", "log": "Log", "sqrt": "Sqrt",
     "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus", "relu": "Relu", "maximum": "Max", "minimum": "Min", "less": "Less",
-    "at_most": "LessOrEqual", "where": "Where", "sin": "Sin", "cos": "Cos", "erf": "Erf", "power": "Pow",
+    "at_most": "LessOrEqual", "where": "Where", "floor": "Floor", "sin": "Sin", "cos": "Cos", "erf": "Erf", "power": "Pow",
 }  # fmt: skip
 
 

@@ -274,8 +274,9 @@ class Cell:
 
 
 def count_steps(x: Tensor, start: float = 0.0) -> Tensor:
-    """Returns the numbers of the steps of x (T, B, D) from `start` on, (T, 1, 1), in at least float32; a trace records them for any T."""
-    return torch.ones_like(x[:, :1, :1], dtype=torch.promote_types(x.dtype, torch.float32)).cumsum(0) + (start - 1)
+    """Returns the numbers of the steps of x (T, B, D) from `start` on, (T, 1, 1), in float64: a period of thousands of steps keeps its
+    phase. A trace records them for any T."""
+    return torch.ones_like(x[:, :1, :1], dtype=torch.float64).cumsum(0) + (start - 1)
 
 
 def _named(module: str, name: str, init: Mapping[str, Rule] | None = None) -> Cell:

@@ -92,6 +92,7 @@ abs = Function("abs", torch.abs, lambda v, y: (where(v > 0, 1.0, where(v < 0, -1
 cos: Function = Function("cos", torch.cos, lambda v, y: (-sin(v),))
 erf = Function("erf", torch.erf, lambda v, y: (2 / math.sqrt(math.pi) * exp(-(v * v)),))
 exp = Function("exp", torch.exp, lambda v, y: (y,))
+floor = Function("floor", torch.floor, lambda v, y: (0.0,), has_kink=True)
 hard_sigmoid = Function("hard_sigmoid", lambda v: F.relu6(v + 3) / 6, lambda v, y: (where(abs(v) < 3, 1.0, 0.0) / 6,), has_kink=True)
 hard_tanh = Function("hard_tanh", F.hardtanh, lambda v, y: (where(abs(v) < 1, 1.0, 0.0),), has_kink=True)
 log = Function("log", torch.log, lambda v, y: (1 / v,))
@@ -134,7 +135,7 @@ def clamp(v: Any, low: Any = None, high: Any = None) -> Any:
 FUNCTIONS = {
     f.name: f
     for f in (
-        abs, at_most, cos, erf, exp, hard_sigmoid, hard_tanh, less, log, maximum, minimum, positive, power, relu, sigmoid, sin, softplus,
+        abs, at_most, cos, erf, exp, floor, hard_sigmoid, hard_tanh, less, log, maximum, minimum, positive, power, relu, sigmoid, sin, softplus,
         sqrt, tanh, where,
     )
 }  # fmt: skip

@@ -29,6 +29,7 @@ from cells.grammar.elementwise import (
     cos,
     erf,
     exp,
+    floor,
     gelu,
     hard_sigmoid,
     hard_tanh,
@@ -52,7 +53,7 @@ from cells.grammar.errors import CellError
 from cells.grammar.reductions import layer_norm, mean, norm, rms_norm, softmax, sum
 
 __all__ = [
-    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "erf", "exp", "gelu", "hard_sigmoid",
+    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "erf", "exp", "floor", "gelu", "hard_sigmoid",
     "hard_tanh", "in_onnx_export", "layer_norm", "less", "log", "maximum", "mean", "minimum", "norm", "positive", "power", "prev", "relu",
     "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh", "time", "where",
 ]  # fmt: skip
@@ -132,6 +133,7 @@ COMBINING = {
 INSTEAD = {
     **dict.fromkeys(("clip", "clamp_"), "clamp(v, low, high)"), **dict.fromkeys(("pow", "square"), "v ** 2"),
     **dict.fromkeys(("matmul", "mm", "linear"), "W.name(v)"), "reciprocal": "1 / v", "rsqrt": "1 / sqrt(v)",
+    **dict.fromkeys(("fmod", "remainder"), "v - p * floor(v / p)"), "frac": "v - floor(v)",
     "var": "mean((v - mean(v)) ** 2)", "std": "sqrt(mean((v - mean(v)) ** 2))", "log_softmax": "v - log(sum(exp(v)))",
 }  # fmt: skip
 """Replacements for other methods and functions of torch."""

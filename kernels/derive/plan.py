@@ -133,14 +133,14 @@ class _Splitter:
         nodes = list(walk(outputs))
         self.stateful: set[int] = set()
         self.from_input: set[int] = set()
-        self.reduced: set[int] = set()
+        self.hoisted: set[int] = set()
         for node in nodes:
             if node.op in ("state", "mask") or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
             if node.op in ("x", "before", "time", "mask_before") or any(id(a) in self.from_input for a in node.args):
                 self.from_input.add(id(node))
-            if node.op == "reduce" or any(id(a) in self.reduced for a in node.args):
-                self.reduced.add(id(node))
+            if node.op in ("time", "reduce") or any(id(a) in self.hoisted for a in node.args):
+                self.hoisted.add(id(node))
         self.recurrent = any(n.op == "product" and id(n) in self.stateful for n in nodes)
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
         self.terms: dict[str, Term] = {}
@@ -210,8 +210,8 @@ class _Splitter:
 
     def rewrite_stateless(self, node: Node) -> Node:
         """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step, but for
-        those on sums over units."""
-        whole = self.recurrent or node.op in ("product", "stencil") or id(node) in self.reduced
+        those on sums over units, and on the number of the step, which is in float64."""
+        whole = self.recurrent or node.op in ("product", "stencil") or id(node) in self.hoisted
         if whole or not node.args or Term("", node).projection is not None:
             return self.add_term(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)

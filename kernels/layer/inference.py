@@ -156,7 +156,7 @@ class PreparedLayer:
             T, B, H = self.shape
             bound = bind(self.plan, {name: parameters[key] for name, key in self.names.items()})
             values = GraphEvaluator(bind_inputs(self.plan, x.view(T, B, -1)), bound)
-            found = [values[node].expand(T, B, H if is_term else -1).contiguous() for _, _, node, is_term in self.value_slots]
+            found = [values[node].to(x.dtype).expand(T, B, H if is_term else -1).contiguous() for _, _, node, is_term in self.value_slots]
             for (table, k, _, _), value in zip(self.value_slots, found, strict=True):
                 table[k] = value.data_ptr()
         tables["history"][0], tables["finals"][0] = y, finals[0]

@@ -110,7 +110,7 @@ def bind_inputs(
         parts = [zip(split_mask(node), split_mask(rows), strict=True) for node, rows in given.items()]
         given = {leaf: part if leaf in given else part.detach() for pairs in parts for leaf, part in pairs}
     if plan.uses_time:
-        counted = count_steps(x) if packed is None else packed.steps_and_sequences[0].to(x.device, torch.float32).view(-1, 1, 1)
+        counted = count_steps(x) if packed is None else packed.steps_and_sequences[0].to(x.device, torch.float64).view(-1, 1, 1)
         given[plan.graph.leaf("time", "time", "")] = counted if numbers is None else numbers
     return given
 

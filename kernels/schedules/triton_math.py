@@ -7,6 +7,11 @@ import triton.language as tl
 
 
 @triton.jit
+def floor(v):
+    return tl.floor(v)
+
+
+@triton.jit
 def sin(v):
     return tl.sin(v)
 

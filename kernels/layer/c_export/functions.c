@@ -95,6 +95,13 @@ NAME_INLINE real NAME_sqrt(real x)  /* 1 / sqrt(x) by Newton's iteration from a 
     return NAME_choose(x > 0.0, NAME_choose(x < INFINITY, NAME_choose(tiny, root / SCALE, root), x), NAME_choose(x == 0.0, x, NAN));
 }
 
+NAME_INLINE real NAME_floor(real x)  /* past 2^MANTISSA every number is whole */
+{
+    const int large = !(x < SCALE && x > -SCALE);
+    const real whole = (real)(long long)NAME_choose((word)large, 0.0, x);
+    return NAME_choose((word)large, x, whole - NAME_choose(whole > x, 1.0, 0.0));
+}
+
 NAME_INLINE real NAME_power(real a, real b)  /* of positive values */
 {
     return NAME_choose(b == 0.0, 1.0, NAME_exp(b * NAME_log(a)));

@@ -107,6 +107,7 @@ static inline V hard_tanh(V x) { return minimum(maximum(x, splat(-1)), splat(1))
         return x;                                                                                                       \
     }
 EACH_LANE(sqrt, __builtin_sqrtf, __builtin_sqrt)
+EACH_LANE(floor, __builtin_floorf, __builtin_floor)
 EACH_LANE(sin, __builtin_sinf, __builtin_sin)
 EACH_LANE(cos, __builtin_cosf, __builtin_cos)
 EACH_LANE(erf, __builtin_erff, __builtin_erf)
