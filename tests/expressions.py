@@ -93,8 +93,10 @@ POINTS = [(0.3, -1.1, 0.7), (-2.0, 0.25, 1.5), (1e16, -1e16, 0.7), (1e200, 1e200
 
 PLANS = [plan(cell) for cell in [*map(cells.load, cells.names()), *custom.CELLS.values()]]
 STEPS = {f"{p.cell.name}-{f.name}": f for p in PLANS for f in (p.step, *(s.argument for s in p.stages if s.argument))}
+SUMMING = {name: STEPS.pop(name) for name, f in [*STEPS.items()] if f.reductions}
+"""Those with sums over units: test_passes has them."""
 EVERY = pytest.mark.parametrize("f", STEPS.values(), ids=STEPS)
-"""Every pointwise function of every cell."""
+"""Every elementwise function of every cell."""
 
 
 def build(graph: Graph, tree: object, divide: bool = True) -> Node:
