@@ -8,7 +8,21 @@ import torch.nn.functional as F
 
 from cells import Cell, CellError
 from cells.grammar.functions import (
-    clamp, cos, erf, exp, gelu, layer_norm, mean, norm, rms_norm, sigmoid, sin, softmax, sum, tanh, time,
+    clamp,
+    cos,
+    erf,
+    exp,
+    gelu,
+    layer_norm,
+    mean,
+    norm,
+    rms_norm,
+    sigmoid,
+    sin,
+    softmax,
+    sum,
+    tanh,
+    time,
 )  # fmt: skip
 from kernels import RNN
 from kernels.derive.plan import plan
@@ -46,7 +60,9 @@ def both_ways(h, c, x, W, b):
 def clocked(h, c, x, W, b, p):
     """The number of the step under functions, in the loop and as a next state, and functions that are not in other cells."""
     k = 0.5 + 0.5 * sin(p.w * time() + p.q)
-    return k * tanh(W.x(x) + W.h(h)) + (1 - k) * clamp(h, -0.3, 0.4), 0.01 * time() + 0.5 * erf(c) * cos(gelu(h)) + 0.1 * (1.5 + tanh(c)) ** 1.5
+    return k * tanh(W.x(x) + W.h(h)) + (1 - k) * clamp(h, -0.3, 0.4), 0.01 * time() + 0.5 * erf(c) * cos(gelu(h)) + 0.1 * (
+        1.5 + tanh(c)
+    ) ** 1.5
 
 
 CELLS = {step.__name__: Cell(step) for step in (normalised, attending, in_front, both_ways, clocked)}
@@ -65,7 +81,9 @@ def test_float64(name, low):
     check(draws(CELLS[name], 5, 3, 4, 18, dtype=torch.float64), f"compiled{low}", torch.float64)
 
 
-VALUES = torch.tensor([[1.0, -2.0, 0.5, 3.0], [0.0, 0.0, 0.0, 0.0], [1e4, 1e4, 1e4, 1e4 + 1], [300.0, -1e3, 299.0, 0.0]], dtype=torch.float64)
+VALUES = torch.tensor(
+    [[1.0, -2.0, 0.5, 3.0], [0.0, 0.0, 0.0, 0.0], [1e4, 1e4, 1e4, 1e4 + 1], [300.0, -1e3, 299.0, 0.0]], dtype=torch.float64
+)
 AS_TORCH = {
     "mean": (mean, lambda v: v.mean(-1, keepdim=True).expand_as(v)),
     "sum": (sum, lambda v: v.sum(-1, keepdim=True).expand_as(v)),

@@ -155,7 +155,8 @@ def list_functions() -> dict[str, Any]:
     return {
         "abs": jnp.abs, "exp": jnp.exp, "log": jnp.log, "sqrt": jnp.sqrt, "tanh": jnp.tanh, "sigmoid": nn.sigmoid, "softplus": nn.softplus,
         "relu": nn.relu, "hard_tanh": lambda v: jnp.clip(v, -1, 1), "hard_sigmoid": lambda v: jnp.clip(v + 3, 0, 6) / 6,
-        "maximum": jnp.maximum, "minimum": jnp.minimum, "floor": jnp.floor, "sin": jnp.sin, "cos": jnp.cos, "erf": jax.scipy.special.erf, "power": jnp.power, "less": lambda a, b: a < b, "at_most": lambda a, b: a <= b, "where": jnp.where,
+        "maximum": jnp.maximum, "minimum": jnp.minimum, "less": lambda a, b: a < b, "at_most": lambda a, b: a <= b, "where": jnp.where,
+        "floor": jnp.floor, "sin": jnp.sin, "cos": jnp.cos, "erf": jax.scipy.special.erf, "power": jnp.power,
     }  # fmt: skip
 
 

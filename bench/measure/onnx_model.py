@@ -161,7 +161,9 @@ class GraphWriter:
         if reduction.heads == 1:
             return self.add(operator, value, axis, keepdims=1)
         parts = [self.part(value, k, reduction.heads) for k in range(reduction.heads)]
-        return self.add("Concat", *(self.add("Expand", self.add(operator, p, axis, keepdims=1), self.add("Shape", p)) for p in parts), axis=-1)
+        return self.add(
+            "Concat", *(self.add("Expand", self.add(operator, p, axis, keepdims=1), self.add("Shape", p)) for p in parts), axis=-1
+        )
 
     def part(self, value: str, index: int, count: int) -> str:
         names = [f"{value}_part{k}" for k in range(count)]

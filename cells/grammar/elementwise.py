@@ -91,7 +91,7 @@ positive = Function("positive", lambda v: (~(v <= 0)).to(v.dtype), lambda v, y: 
 abs = Function("abs", torch.abs, lambda v, y: (where(v > 0, 1.0, where(v < 0, -1.0, 0.0)),), has_kink=True)
 cos: Function = Function("cos", torch.cos, lambda v, y: (-sin(v),))
 erf = Function("erf", torch.erf, lambda v, y: (2 / math.sqrt(math.pi) * exp(-(v * v)),))
-exp = Function("exp", torch.exp, lambda v, y: (y,))
+exp: Function = Function("exp", torch.exp, lambda v, y: (y,))
 floor = Function("floor", torch.floor, lambda v, y: (0.0,), has_kink=True)
 hard_sigmoid = Function("hard_sigmoid", lambda v: F.relu6(v + 3) / 6, lambda v, y: (where(abs(v) < 3, 1.0, 0.0) / 6,), has_kink=True)
 hard_tanh = Function("hard_tanh", F.hardtanh, lambda v, y: (where(abs(v) < 1, 1.0, 0.0),), has_kink=True)
@@ -104,7 +104,7 @@ power: Function = Function(
 )  # fmt: skip
 relu = Function("relu", torch.relu, lambda v, y: (positive(y),), has_kink=True)
 sigmoid = Function("sigmoid", torch.sigmoid, lambda v, y: (y * (1 - y),))
-sin = Function("sin", torch.sin, lambda v, y: (cos(v),))
+sin: Function = Function("sin", torch.sin, lambda v, y: (cos(v),))
 softplus = Function("softplus", _softplus, lambda v, y: (sigmoid(v),))
 sqrt = Function("sqrt", torch.sqrt, lambda v, y: (0.5 / y,))
 tanh = Function("tanh", torch.tanh, lambda v, y: (1 - y * y,))
@@ -135,7 +135,7 @@ def clamp(v: Any, low: Any = None, high: Any = None) -> Any:
 FUNCTIONS = {
     f.name: f
     for f in (
-        abs, at_most, cos, erf, exp, floor, hard_sigmoid, hard_tanh, less, log, maximum, minimum, positive, power, relu, sigmoid, sin, softplus,
-        sqrt, tanh, where,
+        abs, at_most, cos, erf, exp, floor, hard_sigmoid, hard_tanh, less, log, maximum, minimum, positive, power, relu, sigmoid, sin,
+        softplus, sqrt, tanh, where,
     )
 }  # fmt: skip

@@ -53,9 +53,10 @@ from cells.grammar.errors import CellError
 from cells.grammar.reductions import layer_norm, mean, norm, rms_norm, softmax, sum
 
 __all__ = [
-    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "erf", "exp", "floor", "gelu", "hard_sigmoid",
-    "hard_tanh", "in_onnx_export", "layer_norm", "less", "log", "maximum", "mean", "minimum", "norm", "positive", "power", "prev", "relu",
-    "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh", "time", "where",
+    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "erf", "exp", "floor", "gelu",
+    "hard_sigmoid", "hard_tanh", "in_onnx_export", "layer_norm", "less", "log", "maximum", "mean", "minimum", "norm", "positive", "power",
+    "prev", "relu", "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh", "time",
+    "where",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The trainable parameters of a cell, as its function reads them: `W.name(v)`, `W.name.T(v)`, `b.name`, `p.name`, `s.name`."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +64,13 @@ def transpose_name(name: str) -> str:
     return name.removesuffix(".T") if name.endswith(".T") else f"{name}.T"
 
 
-def find_matrix(parameters: Mapping[str, Tensor], name: str) -> Tensor:
+class ByName(Protocol):
+    """Parameters by their names in the equations."""
+
+    def __getitem__(self, name: str, /) -> Tensor: ...
+
+
+def find_matrix(parameters: ByName, name: str) -> Tensor:
     """Returns the matrix "W.uh" or, for "W.uh.T", a view of it transposed; one with heads is transposed block by block."""
     return parameters[name.removesuffix(".T")].transpose(-2, -1) if name.endswith(".T") else parameters[name]
 

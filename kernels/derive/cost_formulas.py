@@ -53,7 +53,9 @@ def flop_counts(plan: Plan) -> dict[str, sympy.Expr]:
     operations += sum(2 * len(n.stencil.taps) - 1 for n in plan.stencil_inputs)
     operations += sum(term.matrix != "" and term.hoisted is not None for term in plan.terms)
     products = {"hoisted": hoisted, "recurrent": plan.recurrent}
-    counts = {kind: sympy.Add(*(2 * parameter_sizes(plan)[f"W.{name.removesuffix('.T')}"] for name in names)) for kind, names in products.items()}
+    counts = {
+        kind: sympy.Add(*(2 * parameter_sizes(plan)[f"W.{name.removesuffix('.T')}"] for name in names)) for kind, names in products.items()
+    }
     return counts | {"pointwise": operations * H}
 
 

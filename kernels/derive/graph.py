@@ -6,7 +6,7 @@ and derivatives stay as small as the graph.
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partialmethod
 from types import CodeType, FrameType

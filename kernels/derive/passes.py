@@ -70,7 +70,7 @@ class _Splitter:
         return found
 
     def last_read(self, n: Node) -> int:
-        """Returns the last pass that reads a computed value, -1 for a leaf, which all passes read, and a reduction, which is kept anyhow."""
+        """Returns the last pass that reads a computed value; -1 for a leaf, which every pass reads, and a reduction, which has a row."""
         if n.op in LEAVES or n.op == "reduce":
             return -1
         reads = [self.level[user] - 1 if user.op == "reduce" else self.needed[user] for user in self.nodes if n in user.args]

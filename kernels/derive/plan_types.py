@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from cells.grammar.reductions import Reduction
 from cells.grammar.stencil import Stencil
 from kernels.derive.graph import Node, walk
 

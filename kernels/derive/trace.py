@@ -93,7 +93,9 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
         if n.op != "product":
             continue
         if n.matrix in turned and n.args[0].width == "D":
-            message = f"W.{n.label} is applied to x, and only a matrix of states can be transposed: apply another matrix to x, W.a(x), first"
+            message = (
+                f"W.{n.label} is applied to x, and only a matrix of states can be transposed: apply another matrix to x, W.a(x), first"
+            )
             raise cell_error(cell.step, message, n.line)
         if {n.args[0].width, widths.setdefault(n.matrix, n.args[0].width)} == {"D", "H"}:
             raise cell_error(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)

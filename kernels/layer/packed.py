@@ -136,9 +136,7 @@ def find_loop(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tenso
     return partial(input_products.apply, plan(cell, rnn.bias), schedule if mask else rnn.keep_panels(schedule, tensors))
 
 
-def unroll(
-    cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], numbers: Tensor | None, packed: PackedSteps
-) -> Result:
+def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], numbers: Tensor | None, packed: PackedSteps) -> Result:
     """Runs packed rows step by step on tensors of any dtype, as `Cell.unroll` does."""
     learned, before = Cell.bind_parameters(read_weights(cell, tensors)), None
     outputs: list[Tensor] = []

@@ -142,7 +142,7 @@ class RNN(LayerParameters):
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
-        self._registered_name, self._uses_time = custom_op.register(self.cell), self.plan.uses_time  # another process may have pickled the layer
+        self._registered_name = custom_op.register(self.cell)  # another process may have pickled the layer
 
     def __prepare_scriptable__(self) -> Any:
         raise RuntimeError(

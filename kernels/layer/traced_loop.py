@@ -22,7 +22,11 @@ from kernels.layer.input_products import recurrence_operands
 
 
 def apply(
-    plan: Plan, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None,
+    plan: Plan,
+    x: Tensor,
+    states: Sequence[Tensor],
+    parameters: Mapping[str, Tensor],
+    before: Tensor | None = None,
     numbers: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Applies one layer as `input_products.apply` does, inside a trace; what it records is differentiable."""

@@ -10,9 +10,7 @@ NAMES |= {"alpha_c": "p.c", "beta_c": "b.c"}
 
 
 def transcription(x: Tensor, h: Tensor, c: Tensor, **given: Tensor) -> Tensor:
-    W_x, W_h, alpha_x, alpha_h, b = (
-        torch.cat([given[f"{name}_{g}"] for g in "fiog"]) for name in ("x", "h", "alphax", "alphah", "b")
-    )
+    W_x, W_h, alpha_x, alpha_h, b = (torch.cat([given[f"{name}_{g}"] for g in "fiog"]) for name in ("x", "h", "alphax", "alphah", "b"))
     outputs = []
     for t in range(len(x)):
         gates = F.layer_norm(h @ W_h.T, alpha_h.shape, alpha_h) + F.layer_norm(x[t] @ W_x.T, alpha_x.shape, alpha_x) + b

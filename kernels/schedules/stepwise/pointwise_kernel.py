@@ -25,9 +25,10 @@ def kernel(
     F: tl.constexpr, N: tl.constexpr, loads, LOAD_INPUT: tl.constexpr, LOAD_STRIDE: tl.constexpr, stores, STORE_INPUT: tl.constexpr,
     STORE_STRIDE: tl.constexpr, STORE_ADD: tl.constexpr, t, B, H: tl.constexpr, BLOCK: tl.constexpr, ROWWISE: tl.constexpr,
 ):  # fmt: skip
-    # One element of (B, H) per lane. With ROWWISE a program has one row, which BLOCK covers, and F takes the units' indices and H as well. loads[j] is added to input LOAD_INPUT[j]. Value STORE_INPUT[j], an input or behind them an output, is
-    # stored in stores[j], or added to it with STORE_ADD[j]. LOAD_STRIDE[j] and STORE_STRIDE[j]: (row stride, time), where time is 0
-    # without a time axis, 1 for t and -1 for t - 1.
+    # One element of (B, H) per lane. With ROWWISE a program has one row, which BLOCK covers, and F takes the units' indices and H as well.
+    # loads[j] is added to input LOAD_INPUT[j]. Value STORE_INPUT[j], an input or behind them an output, is stored in stores[j], or added to
+    # it with STORE_ADD[j]. LOAD_STRIDE[j] and STORE_STRIDE[j]: (row stride, time), where time is 0 without a time axis, 1 for t and -1 for
+    # t - 1.
     n = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     row, column = n // H, n % H
     inside = row < B
