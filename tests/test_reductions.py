@@ -142,7 +142,8 @@ def test_who_runs_them():
 
 def test_transposed_matrix_is_one_parameter():
     assert CELLS["both_ways"].shapes(5, 6) == {"W.a": (6, 6), "W.x": (6, 5), "b.c": (6,)}
-    headed = Cell(lambda h, x, W, b: tanh(W.a(h) - W.a.T(h) + W.x(x)), heads={"W.a": 3})
+    headed = Cell(lambda h, x, W, b: tanh(W.a.T.T(h) - W.a.T(h) + W.x(x)), heads={"W.a": 3})
+    assert {n.label for n in plan(headed).products} == {"a", "a.T", "x"}
     check(draws(headed, 3, 2, 5, 12), "compiled", torch.float32)
 
 
