@@ -222,7 +222,7 @@ class _Splitter:
 
     def add_term(self, hoisted: Node | None, product: Node | None = None) -> Node:
         matrix = "" if product is None else product.label
-        name = matrix.replace(".", "_") or self.name_hoisted(hoisted)
+        name = (matrix or self.name_hoisted(hoisted)).replace(".", "_")  # "a.T" is a matrix transposed
         if name in self.terms and (self.terms[name].hoisted is not hoisted or self.products.get(name) is not product):
             name = f"{name}_{len(self.terms)}"
         self.terms[name] = Term(name, hoisted, matrix)

@@ -142,7 +142,7 @@ def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor],
     outputs: list[Tensor] = []
     ended: list[list[Tensor]] = []
     counts = packed.counts.tolist()
-    given = [None] * packed.T if numbers is None else numbers.squeeze(1).split(counts)
+    given = map(float, range(packed.T)) if numbers is None else numbers.squeeze(1).split(counts)
     for rows, number in zip(x.squeeze(1).split(counts), given, strict=True):
         if len(rows) < len(states[0]):
             ended.insert(0, [s[len(rows) :] for s in states])
