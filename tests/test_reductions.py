@@ -53,8 +53,8 @@ def in_front(h, x, W, b, p):
 
 
 def both_ways(h, c, x, W, b):
-    """A matrix and itself transposed on two operands, one of them computed in the step."""
-    return tanh(W.a(h) - W.a.T(h) + W.x(x)), W.a.T(sigmoid(W.a(c)) * c) + b.c
+    """A matrix and itself transposed on three operands: a state, one computed in the step, and one in front of the loop."""
+    return tanh(W.a(h) - W.a.T(h) + W.x(x)) * sigmoid(W.a.T(W.x(x))), W.a.T(sigmoid(W.a(c)) * c) + b.c
 
 
 def clocked(h, c, x, W, b, p):
