@@ -25,7 +25,7 @@ from bench.commands.merge import merge
 from bench.commands.publish import publish
 from bench.commands.report import report
 from bench.commands.scale import scale
-from bench.commands.signals import chaos, gradients, jacobian, theory
+from bench.commands.signals import chaos, gradients, jacobian, parallel, theory
 from bench.commands.train import train
 from bench.errors import UsageError
 from bench.records import RecordError
@@ -74,8 +74,8 @@ def app(context: click.Context) -> None:
 
 
 for command in (
-    run_all, gradients, jacobian, theory, chaos, train, compare, merge, scale, report, publish, list_cells, show, doctor, calibrate, tune,
-    campaign, bundle, export_c,
+    run_all, gradients, jacobian, theory, chaos, parallel, train, compare, merge, scale, report, publish, list_cells, show, doctor,
+    calibrate, tune, campaign, bundle, export_c,
 ):  # fmt: skip
     app.add_command(command)
 
@@ -98,7 +98,16 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that isn't UTF-8 gets "?" for what it lacks
             stream.reconfigure(errors="replace")
     try:
+        if sys.stdout is None:
+            raise UsageError("stdout is closed: redirect it to a file or a terminal")
         code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would write the rest at its end, and fail again
+        is_read = not isinstance(error, BrokenPipeError)  # unlike by `head`, which has seen enough
+        code = print_error(f"can't write ({error.strerror}): make room, or redirect stdout elsewhere") if is_read else 1
     except (UsageError, RecordError) as error:
         code = print_error(str(error))
     except click.ClickException as error:

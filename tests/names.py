@@ -63,7 +63,7 @@ BENCH = {
     "studies.training.learning_rate_search:record_of": "find_rates",
     "studies.training.recommend:chosen": "choose_users",
     "studies.training.trainer:has_evaluated": "last_evaluated_step",
-    "commands.cell_arguments:headed": "check_heads",
+    "commands.cell_arguments:headed": "check_widths",
     "commands.cell_arguments:fits": "check_sizes",
     "harness.device:choose": "resolve_device",
     "harness.device:target": "make_run_folder",

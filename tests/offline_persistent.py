@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 import triton
 
-from bench.harness.suites import SUITES
+from bench.harness.suites import GPU_SUITES
 from bench.harness.tune import PassKey, suite_passes
 from kernels.schedules import compile_for
 from kernels.schedules.persistent import machine_code, persistent, tuning
@@ -136,7 +136,7 @@ def row(name: PassKey, chip: Chip, strict: bool = False) -> dict[str, Any] | Non
 
 def main(which: str) -> Iterator[dict[str, Any]]:
     """A pass of each size is compiled once, for the batches that are cut alike."""
-    suites = list(suite_passes(SUITES))
+    suites = list(suite_passes(GPU_SUITES))
     names = {"few": [], "sample": SAMPLE, "suites": suites, "usual": USUAL, "verdicts": [*suites, *USUAL]}[which]
     wanted = FEW if which == "few" else [(n, c) for n in names for c in (CAPABILITY if which == "sample" else [H100])]
     alike = {(n.cell, n.direction, n.H, n.dtype, n.tf32, c, persistent.order_tilings(n.work, c)[:1]): (n, c) for n, c in wanted}

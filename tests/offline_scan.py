@@ -35,7 +35,7 @@ def calls(name: str, T: int, B: int, D: int, H: int, dtype: torch.dtype, cuts: i
     found: list[tuple[Any, tuple[Any, ...]]] = []
     scan.Launch.launch_kernel = lambda self, kernel, *arguments: found.append((kernel, arguments))  # type: ignore[method-assign]
     cell = custom.CELLS.get(name) or cells.load(name)
-    scan.count_chunks = lambda plan, T, *_: min(cuts, T) if is_affine(plan.step) else 1
+    scan.count_chunks = lambda plan, T, *given: min(cuts, T) if given[-1] or is_affine(plan.step) else 1
     D = H if plan(cell).elementwise_input else D
     weights = {key: torch.zeros(shape, dtype=dtype, requires_grad=True) for key, shape in cell.shapes(D, H).items()}
     x, states = torch.zeros(T, B, D, dtype=dtype), [torch.zeros(B, H, dtype=dtype) for _ in cell.states]

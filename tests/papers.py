@@ -122,6 +122,16 @@ def independently_recurrent(x: Tensor, h: Tensor, W: Tensor, u: Tensor, b: Tenso
     return torch.stack(outputs)
 
 
+def para_gru(x: Tensor, h: Tensor, **w: Tensor) -> Tensor:
+    """Danieli et al. 2025 (2510.21450), diagonal recurrent matrices A."""
+    outputs = []
+    for x_t in x:
+        z, r = (sigma(w[f"A_{g}"] * h + x_t @ w[f"B_{g}"].T + w[f"b_{g}"]) for g in "zr")
+        h = (1 - z) * h + z * torch.tanh(w["A_c"] * (h * r) + x_t @ w["B_c"].T + w["b_c"])
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
 def simple_recurrent_unit(
     x: Tensor, h: Tensor, c: Tensor, W: Tensor, W_f: Tensor, v_f: Tensor, b_f: Tensor, W_r: Tensor, v_r: Tensor, b_r: Tensor
 ) -> Tensor:
@@ -132,6 +142,17 @@ def simple_recurrent_unit(
         r = sigma(x[t] @ W_r.T + v_r * c + b_r)
         c = f * c + (1 - f) * (x[t] @ W.T)
         outputs.append(r * c + (1 - r) * x[t])
+    return torch.stack(outputs)
+
+
+def para_lstm(x: Tensor, h: Tensor, c: Tensor, **w: Tensor) -> Tensor:
+    """Danieli et al. 2025 (2510.21450): peepholes C, and 1 - f for the input gate."""
+    outputs = []
+    for x_t in x:
+        f, z, o = (w[f"A_{g}"] * h + x_t @ w[f"B_{g}"].T + w[f"b_{g}"] for g in "fzo")
+        f = sigma(f + w["C_f"] * c)
+        c = f * c + (1 - f) * torch.tanh(z)
+        outputs.append(h := sigma(o + w["C_o"] * c) * torch.tanh(c))
     return torch.stack(outputs)
 
 

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Collection, Sequence
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 import cells
 from kernels.derive.plan import plan
@@ -34,6 +35,11 @@ def sample(names: str, *axes: Sequence[object], taken: Collection[object] | None
     return pytest.mark.parametrize(names, rows)
 
 
+def in_full(*values: object, id: str | None = None) -> ParameterSet:
+    """A member of a list of parameters that `make test-full` alone runs: it is slow, and others of the list find what it would."""
+    return pytest.param(*values, marks=pytest.mark.full, id=id)
+
+
 def kind_of(name: str) -> tuple[object, ...]:
     """Returns what makes a cell's plan another one than the plans of others, other names, matrices and functions aside."""
     cell = cells.load(name)
@@ -51,4 +57,4 @@ def of_each_kind(names: Sequence[str]) -> list[str]:
 def each_kind(names: Sequence[str]) -> pytest.MarkDecorator:
     """Parametrizes a test over cells; those that are not the first of their kind are marked `full`."""
     chosen = of_each_kind(names)
-    return pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in chosen else pytest.mark.full) for name in names])
+    return pytest.mark.parametrize("name", [name if name in chosen else in_full(name) for name in names])

@@ -3,10 +3,12 @@
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from bench.cli import QUIET
@@ -25,7 +27,12 @@ class Started:
         folder = Path(tempfile.mkdtemp())
         self.printed = [folder / name for name in ("out", "err")]
         self.process = context.Process(target=run, args=([*map(str, arguments)], self.printed, dict(os.environ), before))
-        self.process.start()
+        resource_tracker.ensure_running()  # else the start of a process may start it, and unblock SIGINT
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # as for a worker, whose server may be this one
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
     def poll(self) -> int | None:
         return self.process.exitcode
@@ -60,6 +67,7 @@ def finish(*arguments: object, before: Callable[[], None] | None = None) -> "sub
 
 def run(arguments: Sequence[str], printed: Sequence[Path], environ: dict[str, str], before: Callable[[], None] | None) -> None:
     """Runs in the new process, as `python -m bench` would from the root of the tree."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     # What this process starts is forked from the same server, whose pid only its parent may ask for.
     multiprocessing.forkserver._forkserver.ensure_running = lambda: None  # type: ignore[attr-defined]
     for descriptor, path in enumerate(printed, 1):

@@ -14,8 +14,8 @@ from cells.grammar.functions import FUNCTIONS
 from kernels.derive.adjoint import TRITON, adjoint, print_source
 from kernels.derive.graph import LEAVES, walk
 from kernels.derive.plan_types import Pointwise
+from kernels.derive.symbolic import SYMPY_FUNCTIONS, to_sympy
 from tests.expressions import EVERY, MPMATH, SYMPY, evaluate, overflow, pointwise, same, trees, triton
-from tests.symbolic import SYMPY_FUNCTIONS, to_sympy
 from tests.tolerances import CHEAP, DIGITS, SYMBOLIC
 
 __all__ = ["overflow"]

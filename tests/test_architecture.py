@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.absent import without
 
 ROOT = Path(__file__).parents[1]
@@ -14,7 +16,7 @@ FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob(
 ORDER = (
     "cells.grammar", "cells",
     "kernels.derive", "kernels.schedules", "kernels.schedules.cpu", "kernels.schedules.stepwise", "kernels.schedules.persistent",
-    "kernels.schedules.scan", "kernels.schedules.stencil", "kernels.layer", "kernels",
+    "kernels.schedules.scan", "kernels.schedules.stencil", "kernels.schedules.newton", "kernels.layer", "kernels",
     "bench.missing", "bench.errors", "bench.records", "bench.analysis", "bench.render", "bench.site", "bench.measure",
     "bench.studies.signals", "bench.studies.training", "bench.studies.scaling", "bench.harness", "bench.commands", "bench.cli",
     "bench.__main__",
@@ -132,6 +134,7 @@ except RuntimeWarning as said:
 """
 
 
+@pytest.mark.full
 def test_everything_but_triton_works_without_it():
     done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

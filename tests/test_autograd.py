@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from kernels import RNN
-from kernels.layer.autograd import contiguous_slots
+from kernels.derive.buffers import contiguous_slots
+from tests.sampling import sample
 
 BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])
 
@@ -34,10 +35,10 @@ def gradients(rnn: RNN, change: str = "") -> list[Tensor]:
     return list(torch.autograd.grad(loss, leaves + list(rnn.parameters())))
 
 
-@pytest.mark.parametrize("memory", ["full", "low"])
-@pytest.mark.parametrize(("name", "backend"), RUN, ids=[" ".join(run) for run in RUN])
-def test_changed_before_the_backward_pass(name, backend, memory):
+@sample("run, memory", RUN, ["full", "low"])
+def test_changed_before_the_backward_pass(run, memory):
     """One of the two, whatever is changed: nn.LSTM raises, too. In `stencil` the second state's history is a view of the first's."""
+    name, backend = run
     rnn = RNN(name, 1 if name == "wave" else H, H, backend=backend, memory=memory)
     expected, refused = gradients(rnn), []
     for change in CHANGES:

@@ -217,6 +217,7 @@ def test_dark_is_chosen_and_kept(page, site):
     assert light != dark == page.evaluate(ground)
 
 
+@pytest.mark.full
 def test_reports_are_read_without_scripts(browser, site):
     context = browser.new_context(java_script_enabled=False)
     found = context.new_page()

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -120,29 +119,6 @@ def test_a_hit_has_the_bundle_s_key_and_is_in_the_cache(monkeypatch, key, writte
     assert compiled == ([listed[:1]] if told.startswith("hit") else [listed[:1], listed])
 
 
-POOL = """
-import os, time
-from bench.harness.bundle.compile_list import make_pool
-if __name__ == "__main__":
-    with make_pool(1) as workers:
-        print(workers.submit(os.getpid).result(), flush=True)
-        time.sleep(600)
-"""
-
-
-def test_no_process_outlives_the_one_that_started_it(tmp_path):
-    (tmp_path / "started.py").write_text(POOL)
-    command = [sys.executable, str(tmp_path / "started.py")]
-    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True) as process:
-        worker = int(process.stdout.readline())
-        assert Path(f"/proc/{worker}").exists()
-        process.kill()
-    end = time.monotonic() + 30
-    while (stat := Path(f"/proc/{worker}/stat")).exists() and ") Z " not in stat.read_text():
-        assert time.monotonic() < end, "it waits for work"
-        time.sleep(0.1)
-
-
 def bundle(folder: Path, warmed: CompiledList | None = None, wheels: tuple[Path, ...] = ()) -> Path:
     """A bundle of a cache with three files, without a compiler."""
     kernel = folder / "cache" / "KEY"
@@ -235,6 +211,7 @@ def test_wheels_are_what_is_required_and_not_there(monkeypatch):
     assert wheels.download([], ["torch"], Path("nowhere")) == [] and len(fetched) == 1
 
 
+@pytest.mark.full
 def test_a_suite_s_work_is_named_once_the_most_telling_first():
     found = work.list_suites(["headline", "scans"], 2)
     assert str(found[0]) == "persistent lstm forward B=16 H=768 float16" and found[0].tiles != found[1].tiles

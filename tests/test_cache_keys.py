@@ -24,6 +24,7 @@ print(json.dumps(dict(sorted(found.items()))))
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("modules", [("persistent.time_loop", "stencil.stencil_kernels")])
 def test_no_key_depends_on_the_order_of_compilation(modules):
     found = []

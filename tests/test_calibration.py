@@ -1,6 +1,7 @@
 """Calibration by simulated runs: it judges as a run does, a quiet machine passes, a noisy one doesn't, and three comparisons can't tell."""
 
 import random
+from collections import Counter
 
 import pytest
 import torch
@@ -37,6 +38,7 @@ def test_a_quiet_machine_passes_and_a_noisy_one_does_not():
 def test_three_comparisons_conclude_nothing():
     few = simulated(0.005, 1)
     assert few.comparisons == few.found == 3 and few.wrong == 0 and few.conclusion == "inconclusive"
+    assert Calibration(same=Counter(tie=3), slowed=Counter(ambiguous=3)).conclusion == "inconclusive", "0 of 3, in one state of the machine"
     assert simulated(0.005, 19).conclusion == "inconclusive", "57 without an error: the share may be 5.1%"
     assert simulated(0.005, 20).conclusion == "passed"
 
@@ -54,6 +56,7 @@ def test_wrong_verdicts_do_not_pass():
     assert wrong.conclusion == "not passed" and wrong.wrong == 20
 
 
+@pytest.mark.full
 def test_it_is_measured_as_a_run_is(monkeypatch):
     """The same worker, rule and number of builds; only the sizes are smaller here."""
     monkeypatch.setattr(calibration, "Worker", Inline)
@@ -85,7 +88,7 @@ def test_a_size_has_plain_work_its_repeat_and_two_others():
     assert names == [("plain", False), ("plain", True), ("same", False), ("slowed_5", False)]
 
 
-@pytest.mark.parametrize("share, runs, code, word", [(0.01, 25, 0, "passed"), (0.5, 5, 1, "not passed"), (0.01, 1, 1, "inconclusive")])
+@pytest.mark.parametrize("share, runs, code, word", [(0.01, 25, 0, "passed"), (0.5, 6, 1, "not passed"), (0.01, 1, 1, "inconclusive")])
 def test_its_command(bench, monkeypatch, share, runs, code, word):
     monkeypatch.setattr(calibration, "calibrate", lambda device, runs, percent, tell, found: simulated(share, runs, found))
     ended, out, _ = bench("calibrate", "--runs", str(runs), "--slowdown", "5%")

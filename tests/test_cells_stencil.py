@@ -9,11 +9,8 @@ from cells.grammar.functions import tanh
 from cells.grammar.stencil import Stencil
 from kernels import RNN
 from kernels.derive.plan import plan
+from tests.sampling import sample
 from tests.waves import CELLS, UPWIND
-
-
-def of_an_expression(u, x, W, b):
-    return tanh(UPWIND(u * u) + W.x(x))
 
 
 def under_a_matrix(u, x, W, b):
@@ -27,10 +24,9 @@ def two_of_one_name(u, x, W, b):
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (of_an_expression, "of_an_expression: up must be applied to a state, not to a value computed in this step"),
         (under_a_matrix, "under_a_matrix: a matrix can't be applied to the result of a stencil: no schedule supports that"),
         (two_of_one_name, "two_of_one_name: two stencils are called up: use two names"),
-        (lambda h, x, W, b: UPWIND(W.h), "up takes a state or what is made of learned values and x, not a function"),
+        (lambda h, x, W, b: UPWIND(W.h), "up takes a state or a value of the step, not a function"),
     ],
 )
 def test_wrong_cells(step, message):
@@ -43,8 +39,7 @@ def test_a_layer_of_another_size():
         RNN(CELLS["box"], 1, 64)
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
-@pytest.mark.parametrize("first", ["inference", "export", "compile", "jacobian"])
+@sample("first, backend", ["inference", "export", "compile", "jacobian"], ["compiled", "eager"])
 def test_a_layer_is_trained_whoever_asked_for_its_weights_first(first, backend):
     """In inference mode, traced or transformed: no tensor of those is left for the others."""
     given = Stencil(f"{first}_{backend}", (((1,), 0.5), ((-1,), -0.25)))

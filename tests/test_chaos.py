@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import cells
+from bench.render import chaos_report
 from bench.studies.signals import chaos, lyapunov
 from bench.studies.signals.chaotic_maps import MAPS
 from bench.studies.signals.chunked_vjp import ChunkedVJP
@@ -154,10 +155,14 @@ def test_others_can_be_chaotic_without_input():
         assert sum(found.exponent) / 4 > 0.05 and found.distance[-1] > 0.05, cell
 
 
-def test_what_grows_beyond_numbers_is_counted():
-    found = chaos.measure_decay(initialize_as(cells.load("vanilla_relu"), "normal:20"), "normal:20", 2000, 4, 16, 0)
-    assert found.lost > 0 and not found.exponent and len(found.times) == len(found.norm) == len(found.distance)
+@pytest.mark.parametrize(("init", "least"), [("normal:20", 2.0), ("normal:1e30", 60.0), ("normal:1e200", math.inf)])
+def test_what_grows_beyond_numbers_is_counted(init, least):
+    """And is said to grow: by the exponent of the steps before it is lost, or without bound."""
+    found = chaos.measure_decay(initialize_as(cells.load("vanilla_relu"), init), init, 2000, 4, 16, 0)
+    assert found.lost > 0 and len(found.times) == len(found.norm) == len(found.distance)
     assert all(math.isfinite(value) for value in found.norm)
+    assert min(found.exponent) >= least and chaos_report.is_growing(found, 9)
+    assert chaos_report.is_growing(found.model_copy(update={"exponent": []}), 9)  # as older records have it
 
 
 def test_times_begin_at_0_and_end_at_T():

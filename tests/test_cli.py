@@ -122,6 +122,7 @@ def test_a_run_from_end_to_end(bench, tmp_path):
     assert code == 2 and "exists already" in err and (tmp_path / "run" / "report.md").read_bytes() == report
 
 
+@pytest.mark.full
 def test_without_a_compiler_the_rows_say_so(bench, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     monkeypatch.setattr("kernels.schedules.cpu.compiled.compiler", lambda: None)
@@ -194,11 +195,9 @@ def test_a_disk_too_full_for_the_report_loses_no_record(bench, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), (">&-", "stdout is closed")])
-def test_where_nothing_can_be_printed_one_line_says_so(tmp_path, shell, says):
-    built = whole()
-    (tmp_path / "records.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in (built.run, *built.cases, *built.gradients)))
-    command = f"{sys.executable} -m bench report {tmp_path} --csv {shell}"
-    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+def test_where_nothing_can_be_printed_one_line_says_so(shell, says):
+    """Whatever the verb: this one is quick."""
+    done = subprocess.run(f"{sys.executable} -m bench list {shell}", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
 
 

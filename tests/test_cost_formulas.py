@@ -42,7 +42,7 @@ def test_parameter_count(name):
     [
         ("vanilla", 131_328), ("lstm", 525_312), ("cfn", 328_192), ("minimal", 197_120), ("ugrnn", 262_656), ("mgu", 262_656),
         ("janet", 262_656), ("sru", 197_632), ("mingru", 131_584), ("minlstm", 197_376), ("indrnn", 66_048), ("ligru", 262_656),
-        ("lstm_peephole", 526_080), ("slstm", 328_704), ("qrnn", 393_984), ("fastgrnn", 131_586), ("wave", 66_048),
+        ("lstm_peephole", 526_080), ("slstm", 328_704), ("qrnn", 393_984), ("fastgrnn", 131_586), ("wave", 66_048), ("paragru", 198_144),
     ],
 )  # fmt: skip
 def test_counts_of_the_papers(name, count):

@@ -125,6 +125,7 @@ def test_the_picture_shows_every_speed_against_the_vendor(found, tmp_path):
     assert ">gru T=128 B=2 H=256</text>" in several.read_text()
 
 
+@pytest.mark.full
 def test_pictures_can_be_read_on_a_dark_page(found, tmp_path):
     for path in (*length_plots.draw(found, tmp_path), *speed_plot.draw(found, tmp_path)):
         text = path.read_text()

@@ -97,6 +97,7 @@ def test_the_stand_in_refuses_a_launch_that_does_not_fit_at_once(launches):
     assert "too many blocks in cooperative launch" in launches["persistent refused"]
 
 
+@pytest.mark.full
 def test_on_the_whole_device_nothing_is_compiled_to_choose(limits):
     assert limits["all"] == {"auto": "kernels.schedules.persistent.persistent", "named": [], "asked": [], "again": 0, "stencil": None}
 

@@ -15,7 +15,7 @@ from kernels.layer.autograd import Recurrence
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.stepwise import cuda_graph
 from tests.reference import agree, check, given_cell, outputs, problem, rows, solve
-from tests.sampling import sample
+from tests.sampling import in_full, sample
 from tests.tolerances import TOLERANCE
 
 
@@ -70,7 +70,7 @@ def test_replay_forgets(chunks, monkeypatch):
     assert len(chunks) == 4 and sum(map(len, cuda_graph._idle.values())) == 2
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru_reset_before"])
+@pytest.mark.parametrize("name", ["lstm", in_full("gru_reset_before")])
 def test_replay_within_a_replay(name, chunks, monkeypatch):
     """A call of the same size in the midst of another one, forward and backward, finds a chunk of its own, and leaves it for the next."""
     p, other = (problem(cells.load(name), 7, 2, 5, 12, seed=seed) for seed in (0, 1))
@@ -142,7 +142,7 @@ def test_replay_in_inference_mode(chunks):
     assert len(chunks) == 1
 
 
-@pytest.mark.parametrize("name", ["lstm", "minimal", "gru_reset_before"])
+@pytest.mark.parametrize("name", [in_full("lstm"), "minimal", in_full("gru_reset_before")])
 def test_replay_with_low_memory(name, chunks, monkeypatch):
     """Whole histories without terms are captured apart from a run that keeps both, and from one that keeps neither."""
     monkeypatch.setattr(checkpointing, "CHUNK", 6)

@@ -13,7 +13,7 @@ from cells.grammar.functions import tanh
 from kernels import RNN
 from kernels.layer import custom_op, input_products, select
 from tests.reference import error
-from tests.sampling import each_kind
+from tests.sampling import each_kind, in_full, sample
 from tests.tolerances import TOLERANCE
 
 T, B, D = 5, 3, 4
@@ -35,7 +35,7 @@ def outputs_and_gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
     return found + list(torch.autograd.grad(loss, [x, *layer.parameters()]))
 
 
-@pytest.mark.parametrize("name", ["lstm", "minimal", "gru_reset_before", "sru", "slstm", "vanilla_relu", "qrnn", "fastgrnn"])
+@sample("name", ["lstm", "minimal", "gru_reset_before", "sru", "slstm", "vanilla_relu", "qrnn", "fastgrnn"])
 def test_compiled(name):
     """Whole graphs, with states of one and of several kinds, of one stage and two, with hoisted values and vectors."""
     rnn = RNN(name, D, D, num_layers=2, bidirectional=name != "sru")
@@ -128,7 +128,7 @@ def residual(h, x, W):
     return h + tanh(W.x(x) + W.h(h))
 
 
-@pytest.mark.parametrize("name", ["lstm", "qrnn"])
+@pytest.mark.parametrize("name", [in_full("lstm"), "qrnn"])
 def test_the_reference_in_a_graph(name):
     """The way out where nothing fused can run: an eager loop is traced whole, too."""
     rnn, x = RNN(name, D, D, backend="eager"), torch.randn(T, B, D, requires_grad=True)

@@ -126,6 +126,7 @@ def test_a_run_that_ends_before_its_first_record_leaves_nothing(bench, tmp_path,
     assert code == 130 and err == "bench: interrupted\n" and not (tmp_path / "run").exists()
 
 
+@pytest.mark.full
 def test_a_folder_with_an_empty_file_of_records_is_no_run(bench, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)
     (tmp_path / "run").mkdir()

@@ -54,12 +54,14 @@ def test_long(name):
     check([given(name, LONG, torch.float32)], "scan", torch.float32)
 
 
-@pytest.mark.parametrize("name", ["mingru", "rotating", "decaying"])
-def test_time_is_cut(name):
+@pytest.mark.parametrize(
+    ("name", "backward"), [("mingru", False), ("rotating", False), ("decaying", False), ("sru", True), ("paralstm", True)]
+)
+def test_time_is_cut(name, backward):
     from kernels.schedules.scan import scan
 
     T, B, _, H = LONG
-    assert scan.count_chunks(plan(custom.CELLS.get(name) or cells.load(name)), T, B * H, torch.device(DEVICE)) > 1
+    assert scan.count_chunks(plan(custom.CELLS.get(name) or cells.load(name)), T, B * H, torch.device(DEVICE), backward) > 1
 
 
 @EVERY

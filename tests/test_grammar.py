@@ -15,6 +15,7 @@ from kernels.derive.plan import plan
 from kernels.layer import checkpointing
 from tests import custom
 from tests.reference import agree, check, draws, problem, solve
+from tests.sampling import in_full
 from tests.tolerances import TOLERANCE
 
 BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "persistent", "eager-low", "compiled-low"])
@@ -77,7 +78,7 @@ def test_heads_share_the_units():
 
 
 @BACKENDS
-@pytest.mark.parametrize("name", ["qrnn", "delayed", "scaled"])
+@pytest.mark.parametrize("name", ["qrnn", *(in_full(name) for name in ("delayed", "scaled"))])
 def test_many_steps(name, backend, monkeypatch):
     """More of them than a chunk has: its first step needs the x before it."""
     monkeypatch.setattr(checkpointing, "CHUNK", 4)

@@ -10,8 +10,8 @@ import cells
 from cells import Cell, CellError
 from cells.grammar.functions import relu, sigmoid, tanh
 from kernels.derive.graph import Graph, walk
+from kernels.derive.symbolic import to_sympy
 from kernels.derive.trace import trace
-from tests.symbolic import to_sympy
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import torch
 
 from kernels import RNN
 from tests.absent import without
+from tests.sampling import in_full
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("pydantic", "pydantic_core", "torch._dynamo", "sympy", "scipy")
@@ -25,7 +26,11 @@ for cell in ("lstm", "qrnn", "klein_gordon"):
 """
 
 
-@pytest.mark.parametrize("code", ["import kernels", "from kernels import RNN", TRAINED], ids=["package", "layer", "trained"])
+@pytest.mark.parametrize(
+    "code",
+    [in_full("import kernels"), "from kernels import RNN", in_full(TRAINED)],
+    ids=["package", "layer", "trained"],
+)
 def test_nothing_heavy_is_imported(code):
     script = f"{code}\nimport sys\nprint(*sorted({set(HEAVY)} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
@@ -57,7 +62,7 @@ class First(torch.nn.Module):
         return self.rnn(x)[0]
 
 
-@pytest.mark.parametrize("strict", [False, True], ids=["traced", "by Dynamo"])
+@pytest.mark.parametrize("strict", [in_full(False), True], ids=["traced", "by Dynamo"])
 def test_an_exported_program_loads_where_the_package_alone_was_imported(tmp_path, strict):
     layer, x = First().eval(), torch.randn(5, 2, 4)
     files = [str(tmp_path / name) for name in ("program.pt2", "x.pt", "y.pt")]

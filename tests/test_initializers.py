@@ -74,8 +74,8 @@ def test_rules_by_name_and_unknown_names():
     given = cells.load("lstm").with_init({"W": 0.25, "b": -1.0})
     values = RNN(given, 2, 3).weights()
     assert all((v == (0.25 if n.startswith("W") else -1.0)).all() for n, v in values.items())
-    with pytest.raises(CellError, match=r"no initialisation is called 'critical'.*there is none"):
-        cells.load("lstm").with_init("critical")
+    with pytest.raises(CellError, match=r"no initialisation is called 'chrono'.*there is open, critical"):
+        cells.load("lstm").with_init("chrono")
 
 
 def test_a_variant_is_pickled_by_its_cell():

@@ -3,10 +3,11 @@
 import pytest
 
 from bench.measure.gate import compare_answer
+from tests.sampling import in_full
 from tests.test_onnx_peers import given
 
 
-@pytest.mark.parametrize("cell", ["mgu", pytest.param("slstm", marks=pytest.mark.full), pytest.param("wave", marks=pytest.mark.full)])
+@pytest.mark.parametrize("cell", ["mgu", in_full("slstm"), in_full("wave")])
 def test_outputs_and_gradients(cell):
     pytest.importorskip("jax")
     from bench.measure.jax_peer import build_jax

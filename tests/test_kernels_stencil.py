@@ -50,6 +50,7 @@ def test_in_double(name):
     check(draws(CELLS[name], 9, 33, 2, plan(CELLS[name]).fixed_width or 35, dtype=torch.float64), "compiled", torch.float64)
 
 
+@pytest.mark.full
 def test_low_memory_across_chunks():
     """A sequence longer than a chunk, whose states are handed on between them."""
     check([problem(wave, checkpointing.CHUNK + 3, 1, 2, 12)], "stencil-low", torch.float32)

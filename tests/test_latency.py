@@ -14,6 +14,7 @@ pytest.importorskip("triton")
 from bench.measure import latency
 from kernels.schedules.persistent.grid_barrier import COUNTER_STRIDE
 from tests import forked
+from tests.sampling import in_full
 
 CPU = torch.device("cpu")
 interpreted = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="needs Triton's interpreter")
@@ -27,7 +28,7 @@ def test_one_program_arrives_as_often_as_it_is_told():
 
 
 @interpreted
-@pytest.mark.parametrize("programs", [2, 4])
+@pytest.mark.parametrize("programs", [2, in_full(4)])
 def test_programs_wait_for_each_other(programs):
     counter = torch.zeros(COUNTER_STRIDE.value, dtype=torch.int32).share_memory_()
     forked.run(programs, lambda grid: latency.cross_barriers[grid](counter, 50, programs))
@@ -74,6 +75,7 @@ def test_latencies_of_a_gpu():
     assert all(1e-7 < seconds < 1e-4 for seconds in latency.measure_launches(device))
 
 
+@pytest.mark.full
 def test_compiled_for_an_h100():
     """The loop has its release, its acquire and the barriers around them; the chase loads one after another, and not from L1."""
     script = Path(__file__).with_name("offline_latency.py")

@@ -1,5 +1,7 @@
 """Tables in LaTeX: its own characters are escaped, and no other is left that its fonts may lack."""
 
+import pytest
+
 from bench.render.latex import escape, write_document, write_latex
 from bench.render.run_report import list_parts
 from bench.render.table import CELL, Column, Table
@@ -42,6 +44,7 @@ def test_a_wide_table_has_parts():
     assert r"\begin{longtable}{l>{\raggedright\arraybackslash}p{0.9" in long and long.count("longtable") == 2
 
 
+@pytest.mark.full
 def test_every_table_of_a_report(bench, tmp_path):
     (tmp_path / "records.jsonl").write_text(lines(whole()))
     code, out, _ = bench("report", tmp_path, "--latex")

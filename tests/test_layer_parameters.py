@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 import cells
 from kernels import GRU, LSTM, RNN
 from tests.reference import error
+from tests.sampling import sample
 from tests.single_thread import one_thread
 from tests.tolerances import TOLERANCE
 from tests.torch_layers import KINDS
@@ -80,8 +81,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("name", ["lstm", "gru", "minimal", "lstm_peephole"])
+@sample("name, change", ["lstm", "gru", "minimal", "lstm_peephole"], list(CHANGES))
 def test_a_call_reads_what_the_weights_are_now(name, change):
     rnn, x = RNN(name, D, H, num_layers=2, bidirectional=True, backend="compiled"), torch.randn(T, B, D)
     rnn(x)

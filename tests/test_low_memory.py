@@ -14,9 +14,10 @@ from bench.records import Memory
 from kernels import RNN
 from kernels.layer import checkpointing
 from tests.reference import error
+from tests.sampling import in_full
 from tests.tolerances import TOLERANCE
 
-ALL = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise", "persistent"])
+ALL = pytest.mark.parametrize("backend", ["eager", "compiled", in_full("stepwise"), in_full("persistent")])
 BOTH = pytest.mark.parametrize("backend", ["compiled", "stepwise"])
 
 

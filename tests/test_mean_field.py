@@ -10,8 +10,19 @@ from scipy.special import expit
 import cells
 from bench.studies.signals import mean_field, random_matrix_growth
 from bench.studies.signals.mean_field import Point
-from bench.studies.signals.signal_plan import POINTS
+from bench.studies.signals.signal_plan import CRITICAL
+from tests.sampling import sample
 
+POINTS = {
+    "vanilla": (Point(0.9, 0.5), Point(1.0, 0.2), Point(2.0, 0.5)),
+    "minimal": (Point(1.0, 1.0), CRITICAL["minimal"], Point(4.0, 1.39, mu=2.0, phi=1.197)),
+    "minimal_deep": (Point(1.0, 1.0), Point(4.0, 1.39, mu=2.0, phi=1.197)),
+    "cfn": (Point(1.0, 1.0), Point(3.0, 0.5, mu=1.0), Point(12.0, 1.0)),
+    "gru_reset_before": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0)),
+    "gru": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0)),
+    "lstm": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0, mu=1.0)),
+}
+"""Ordered, near the edge of chaos, and beyond it or with a gate that keeps the state."""
 UNITS, BURN, STEPS = 40_000, 60, 60
 
 
@@ -28,11 +39,17 @@ def drawn(cell: str, point: Point) -> tuple[float, float]:
         if cell == "vanilla":
             h = np.tanh(math.sqrt(w * Q + v) * normal())
             dh = (1 - h**2) ** 2 * w * D
-        elif cell == "minimal":
+        elif cell in ("minimal", "minimal_deep"):
             z = np.tanh(point.phi * normal())
+            z = np.tanh(point.phi * math.sqrt((z**2).mean()) * normal()) if cell == "minimal_deep" else z
             u = expit(point.mu + math.sqrt(w * Q + v * (z**2).mean()) * normal())
             dh = u**2 * dh + ((h - z) * u * (1 - u)) ** 2 * w * D
             h = u * h + (1 - u) * z
+        elif cell == "cfn":
+            theta, eta = (expit(mu + math.sqrt(w * Q + v) * normal()) for mu in (point.mu, 0.0))
+            z, kept = np.tanh(point.v * normal()), np.tanh(h)
+            dh = (theta / np.cosh(h) ** 2) ** 2 * dh + ((kept * theta * (1 - theta)) ** 2 + (z * eta * (1 - eta)) ** 2) * w * D
+            h = theta * kept + eta * z
         elif cell == "gru_reset_before":
             r, u = expit(math.sqrt(w * Q + v) * normal()), expit(point.mu + math.sqrt(w * Q + v) * normal())
             g = np.tanh(math.sqrt(w * ((r * h) ** 2).mean() + v) * normal())
@@ -61,8 +78,9 @@ def drawn(cell: str, point: Point) -> tuple[float, float]:
     return float(np.mean(sizes)), math.exp(np.mean(logs))
 
 
-@pytest.mark.parametrize(("cell", "point"), [(cell, point) for cell, points in POINTS.items() for point in points])
-def test_quadrature_is_what_draws_of_single_units_say(cell, point):
+@sample("case", [(cell, point) for cell, points in POINTS.items() for point in points])
+def test_quadrature_is_what_draws_of_single_units_say(case):
+    cell, point = case
     said = mean_field.CELLS[cell](point)
     Q, chi = drawn(cell, point)
     # 2.4 million draws of heavy squares: a standard error of some 0.1%; at criticality Q forgets in hundreds of steps.

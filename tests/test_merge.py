@@ -155,6 +155,7 @@ def test_at_the_command_line(tmp_path):
     assert "two runs or more" in str(CliRunner().invoke(app, ["merge", str(a), "--out", str(tmp_path / "x")]).exception)
 
 
+@pytest.mark.full
 def test_measured_in_shards(tmp_path):
     """The same cases as a run of all, each with its outcome."""
     sized = ["all", "--quick", "--cells", "minimal", "--seq-lens", "2,3", "--backends", "compiled,vendor", "--device", "cpu"]

@@ -37,6 +37,7 @@ def test_one_line_that_names_what_is_missing(absent, named, verb):
     assert f"pip install {named.replace(',', '')} " in line
 
 
+@pytest.mark.full
 def test_what_a_verb_alone_needs():
     """Imported when the verb runs, and not before."""
     assert "markdown-it-py" not in bench(("markdown_it",), "list").stderr

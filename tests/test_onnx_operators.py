@@ -15,6 +15,7 @@ from cells.grammar.functions import maximum, prev, softplus, tanh, where
 from kernels import RNN
 from kernels.layer import onnx_operators
 from tests.reference import error
+from tests.sampling import in_full
 from tests.tolerances import TOLERANCE
 
 T, B, D, H = 5, 3, 4, 6
@@ -88,7 +89,7 @@ def operators(file: bytes) -> Counter[str]:
     return Counter({kind: count for kind, count in kinds.items() if kind in ("LSTM", "GRU", "RNN", "Scan", "Loop")})
 
 
-@pytest.mark.parametrize(("dynamo", "more"), [(True, MORE[:1]), (False, MORE)], ids=["dynamo", "TorchScript"])
+@pytest.mark.parametrize(("dynamo", "more"), [in_full(True, MORE[:1], id="dynamo"), pytest.param(False, MORE, id="TorchScript")])
 def test_every_kind_of_cell(dynamo, more):
     """torch's cells as ONNX's operators, others as a loop, whatever backend they have; T and B are free."""
     model = Layers(*more).eval()

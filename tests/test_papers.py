@@ -10,7 +10,7 @@ from bench.measure import torchrecurrent_cells
 from kernels.derive.plan import plan
 from tests import papers, transcriptions
 from tests.reference import agree, check, draws, problem, solve
-from tests.sampling import each_kind, of_each_kind, sample
+from tests.sampling import of_each_kind, sample
 from tests.tolerances import TOLERANCE
 
 PAPERS = {
@@ -25,6 +25,14 @@ PAPERS = {
     "sru": (
         papers.simple_recurrent_unit,
         {"W": "W.x", "W_f": "W.f", "v_f": "p.f", "b_f": "b.f", "W_r": "W.r", "v_r": "p.r", "b_r": "b.r"},
+    ),
+    "paragru": (
+        papers.para_gru, {f"{k}_{g}": f"{o}.{g.replace('c', 'n')}" for g in "zrc" for k, o in (("A", "p"), ("B", "W"), ("b", "b"))},
+    ),
+    "paralstm": (
+        papers.para_lstm,
+        {f"{k}_{g}": f"{o}.{ours}" for g, ours in zip("fzo", "fgo", strict=True) for k, o in (("B", "W"), ("b", "b"))}
+        | {"A_f": "p.fh", "A_z": "p.gh", "A_o": "p.oh", "C_f": "p.fc", "C_o": "p.oc"},
     ),
     "mingru": (papers.min_gru, {"W_z": "W.z", "b_z": "b.z", "W_h": "W.h", "b_h": "b.h"}),
     "minlstm": (papers.min_lstm, {"W_f": "W.f", "b_f": "b.f", "W_i": "W.i", "b_i": "b.i", "W_h": "W.h", "b_h": "b.h"}),
@@ -129,7 +137,7 @@ def test_compiled_in_double(name):
     check(draws(cells.load(name), *sized(name, 9, 33, 5, 17), dtype=torch.float64), "compiled", torch.float64)
 
 
-@each_kind(FAMILY)
+@sample("name", FAMILY)
 def test_from_nothing(name):
     """From the zero states that a layer starts from: no NaN, over a length at which an exponential would have run away. Their own
     gradients are left out: that of slstm's m is zero there but for rounding."""

@@ -5,11 +5,10 @@ import torch
 
 from cells.grammar.cell import Cell
 from cells.grammar.functions import exp, layer_norm, mean, sigmoid, softmax, tanh
-from kernels.derive.adjoint import adjoint
+from kernels.derive.adjoint import adjoint, compile_pointwise
 from kernels.derive.passes import split_passes
 from kernels.derive.plan import plan
 from kernels.derive.plan_types import Pointwise
-from kernels.layer.equations import compile_pointwise
 from tests.expressions import SUMMING
 from tests.tolerances import TOLERANCE
 

@@ -17,7 +17,7 @@ from kernels.schedules.persistent.tiling import Tiles, next_pow2
 from kernels.schedules.stepwise import pointwise_kernel
 from tests import custom, forked
 from tests.reference import check, draws, outputs, problem
-from tests.sampling import sample
+from tests.sampling import in_full, sample
 from tests.tolerances import TOLERANCE
 
 BOUND = TOLERANCE["schedule", torch.float32]
@@ -152,11 +152,13 @@ def test_cells_whose_programs_meet(name, form):
     assert at_once(name, T, 3, 29, Tiles(16, 16, 32, 4, units), dtype) < TOLERANCE["schedule", dtype]
 
 
+MANY = [(4, "vanilla", True, 1, 16), (8, "minimal", True, 1, 8), (8, "vanilla", True, 2, 8), (8, "nested", False, 1, 4)]
 TOGETHER = [
-    (2, "minimal", False, 1, 30), (2, "lstm", True, 1, 5), (2, "gru_reset_before", True, 2, 5), (4, "vanilla", True, 1, 16),
-    (4, "gru", False, 4, 4), (4, "cfn", True, 1, 4), (8, "minimal", True, 1, 8), (8, "vanilla", True, 2, 8), (8, "nested", False, 1, 4),
+    (2, "minimal", False, 1, 30), (2, "lstm", True, 1, 5), (2, "gru_reset_before", True, 2, 5),
+    (4, "gru", False, 4, 4), (4, "cfn", True, 1, 4), *(in_full(*case) for case in MANY),
 ]  # fmt: skip
-"""Programs, cell, form, and T: 84 steps forward and 84 backward in `make test`, 64 times as many in `make soak`."""
+"""Programs, cell, form, and T: 48 steps forward and 48 backward in `make test`, 84 with MANY in `make test-full`, 64 times as many in
+`make soak`."""
 
 
 @interpreted

@@ -17,6 +17,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return run_report.draw_plots(tmp_path_factory.mktemp("plots"), whole())
 
 
+@pytest.mark.full
 def test_the_same_records_give_the_same_bytes(drawn, tmp_path):
     assert [path.name for path in drawn] == ["speeds.svg", "throughput.svg", "memory.svg", "gradients.svg"]
     for one, two in zip(drawn, run_report.draw_plots(tmp_path, whole()), strict=True):

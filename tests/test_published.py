@@ -111,6 +111,7 @@ def test_studies_of_signals_have_a_headline_each():
     )
 
 
+@pytest.mark.full
 def test_one_bad_folder_stops_nothing(tmp_path, capsys, reports):
     """Empty records, records that are none, other records beside them, and a plot that is none."""
     published, reports = reports, tmp_path / "reports"

@@ -263,13 +263,33 @@ def test_a_new_model_knows_what_is_popular_and_little_more():
 def test_the_click_stream_has_its_laws():
     stream = clicks.draw_sessions(400, 60, 1000, np.random.default_rng(0))
     assert stream.shape == (400, 60) and stream.min() >= 0 and stream.max() < 1000
-    follows = (stream[:, 1:] == clicks.following_items(stream[:, :-1], 1000)).mean()
-    returns = (stream[:, 5:] == stream[:, :-5]).mean()
-    # what returns may follow by itself or be chosen again: a little more than the share, less than half as much again
-    assert clicks.FOLLOWS * (1 - clicks.RETURNS) < follows < 1.5 * clicks.FOLLOWS
-    assert clicks.RETURNS < returns < 2 * clicks.RETURNS
+    themes = stream % clicks.THEMES
+    assert (themes[:, 1:] != themes[:, :-1]).all()
+    # a theme returns after two steps with one of the other two liked ones, unless it has changed
+    assert (themes[:, 2:] == themes[:, :-2]).mean() == pytest.approx(0.5 * (1 - clicks.CHANGES), abs=0.02)
+    assert np.median([len(set(row[:10])) for row in themes]) == clicks.LIKED
     shares = np.bincount(clicks.draw_zipf(np.random.default_rng(1).random(100_000), 50), minlength=50)[:3] / 1e5
     assert shares == pytest.approx(zipf(50), abs=0.007)  # five deviations of a share of 100,000
+
+
+def test_the_click_stream_needs_a_longer_memory_than_a_pair():
+    """Counted transitions are no better than what is popular; those who know a user's themes of the last ten clicks are, four times."""
+    task = Recommend(users=600, T=20, vocabulary=1000)
+    task.histories.counts[0] = 0
+    by_theme = [np.argsort(-np.where((np.arange(task.histories.items) - 1) % clicks.THEMES == k, task.histories.counts, 0), kind="stable")
+                for k in range(clicks.THEMES)]  # fmt: skip
+
+    def known(questions) -> torch.Tensor:
+        scores = torch.zeros(len(questions), task.histories.items)
+        for row, (user, t) in zip(scores, questions, strict=True):
+            seen = (user[max(0, t - 9) : t + 1] - 1) % clicks.THEMES
+            for theme in {*seen} - {seen[-1]}:
+                row[by_theme[theme][:10].copy()] = torch.arange(10, 0, -1).float()
+        return scores
+
+    found = task.baselines()
+    informed = average_precision.mean_average_precision(task.histories, task.histories.users["test"], known)
+    assert found["item transitions"] < 1.5 * found["most popular"] and informed > 4 * max(found.values())
 
 
 def zipf(items: int) -> list[float]:

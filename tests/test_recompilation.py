@@ -53,6 +53,7 @@ def test_compiled(builds, tmp_path):
     assert len(builds) == 2
 
 
+@pytest.mark.full
 def test_compiled_again_for_what_matters(builds, monkeypatch):
     """Another compiler's or machine's library is not taken for one's own."""
     p = problem(new, 2, 3, 4, 5)

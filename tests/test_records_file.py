@@ -92,6 +92,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [path] + [place for key, item in inside for place in places(item, (*path, key))]
 
 
+@pytest.mark.full
 @settings(CALM, max_examples=120)
 @given(st.data(), VALUES)
 def test_values_of_other_types_and_sizes(answer, data, value):

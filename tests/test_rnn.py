@@ -14,6 +14,7 @@ from cells.grammar.functions import tanh
 from kernels import RNN
 from kernels.layer import select as backends
 from tests.reference import error
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 from tests.torch_layers import state_list, states_of
 
@@ -42,8 +43,7 @@ def test_shapes(name, options):
             assert type(final) is type(last)
 
 
-@BACKENDS
-@EVERY
+@sample("backend, name", ["eager", "compiled", "stepwise"], cells.SEED)
 def test_final_states(name, backend):
     """The last output of each direction is a final state of the last layer; layouts only move numbers about."""
     rnn = RNN(name, D, H, num_layers=2, bidirectional=True, backend=backend)
@@ -139,8 +139,7 @@ def test_initialisation_is_the_cells():
     assert not torch.equal(rnn.weight_x_l1, before) and rnn.weight_x_l1.abs().max() <= 0.07
 
 
-@BACKENDS
-@EVERY
+@sample("backend, name", ["eager", "compiled", "stepwise"], cells.SEED)
 def test_training(name, backend):
     """`y.sum().backward()` reaches every parameter, in every layer and direction."""
     rnn = RNN(name, D, H, num_layers=2, bidirectional=True, backend=backend)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pytest
 
 from bench.studies.training.round_robin import round_robin
 from bench.studies.training.trainer import Training
@@ -13,6 +14,7 @@ from tests.small_trainings import CPU, EASY, quiet, trial
 __all__ = ["one_thread"]
 
 
+@pytest.mark.full
 def test_by_turns_each_ends_where_it_would_have_alone():
     task = dataclasses.replace(EASY, steps=30, every=10, rates=(1e-3,))
     told, every = [], [trial(task, cell, seed=seed) for cell in ("minimal", "gru") for seed in (0, 1)]

@@ -80,6 +80,7 @@ def test_a_budget_leaves_out_and_resume_goes_on(bench, tiny, tmp_path, monkeypat
     assert (tmp_path / "cut" / "records.jsonl").read_bytes() == second
 
 
+@pytest.mark.full
 def test_a_group_cut_short_is_measured_again_whole(bench, tiny, tmp_path):
     """Its cases are compared round by round: those of two sittings must not be."""
     assert bench(*tiny, "--out", tmp_path / "run")[0] == 0
@@ -149,6 +150,7 @@ def test_a_disk_that_is_full_from_the_start(bench, tiny, tmp_path, monkeypatch):
     assert code == 2 and err.endswith("No space left on device; make room and start again\n") and not (tmp_path / "full").exists()
 
 
+@pytest.mark.full
 def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for name in ("run_report", "plots", "length_plots"):
@@ -159,6 +161,7 @@ def test_without_what_renders_it_still_measures(bench, tiny, tmp_path, monkeypat
     assert outcomes(tmp_path / "run")
 
 
+@pytest.mark.full
 def test_a_run_has_a_name_and_as_many_samples_as_asked_for(bench, tmp_path, monkeypatch):
     """Its folder's name ends with its own. The samples are those of each build, of which a quick run has two."""
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)

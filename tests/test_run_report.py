@@ -103,6 +103,7 @@ def test_a_time_below_its_floor_is_marked():
     assert "! marks" not in above
 
 
+@pytest.mark.full
 def test_a_report_from_before_the_floor_still_renders():
     """The committed one: its records know neither demand nor constants."""
     folders = [path for path in sorted((Path(run_report.__file__).parents[2] / "reports").iterdir()) if path.is_dir()]

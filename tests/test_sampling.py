@@ -29,8 +29,4 @@ def test_a_cell_of_each_kind_is_in_the_sample():
     """The first of the names."""
     assert kind_of("gru") == kind_of("vanilla") != kind_of("lstm") and kind_of("sru") != kind_of("indrnn") != kind_of("wave")
     assert of_each_kind(["vanilla", "gru", "lstm", "gru_reset_before"]).count("gru") == 0
-    assert {row.values[0] for row in each_kind(["vanilla", "gru", "lstm", "slstm"]).args[1] if not row.marks} == {
-        "vanilla",
-        "lstm",
-        "slstm",
-    }
+    assert [row for row in each_kind(["vanilla", "gru", "lstm", "slstm"]).args[1] if isinstance(row, str)] == ["vanilla", "lstm", "slstm"]

@@ -26,6 +26,7 @@ def torchrun(*arguments: object, ranks: int = 2, program: tuple[str, ...] = ("-m
     return subprocess.run([*launch, *program, *map(str, arguments)], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.full
 def test_two_ranks(tmp_path):
     """As one process with the whole batch, both ways, and a report."""
     done = torchrun(*SMALL, "--out", tmp_path / "run")

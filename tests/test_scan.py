@@ -26,13 +26,13 @@ from kernels.schedules.scan import scan
 
 AFFINE = {
     "indrnn": False, "sru": False, "mingru": True, "minlstm": True, "independent": False, "rotating": True, "bounded": False,
-    "decaying": True, "forgetful": True, "qrnn": True,
+    "decaying": True, "forgetful": True, "qrnn": True, "paragru": False, "paralstm": False,
 }  # fmt: skip
 """Cells without a product in the loop, of each kind, and whether their step is affine in the states."""
 SIZES = [(1, 1, 1, 1), (5, 1, 3, 17), (11, 3, 7, 45)]
 """T, B, D, H: the last is more than one program, and no multiple of the steps that are loaded at once."""
 
-LAUNCHES = {"mingru": (2, 2), "sru": (1, 1)}
+LAUNCHES = {"mingru": (2, 2), "sru": (1, 2)}
 
 
 def of(name: str) -> Cell:
@@ -45,7 +45,7 @@ def sized(name: str, T: int, B: int, D: int, H: int) -> tuple[int, int, int, int
 
 def cut(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Time in so many chunks, wherever it can be."""
-    monkeypatch.setattr(scan, "count_chunks", lambda plan, T, *_: min(count, T) if is_affine(plan.step) else 1)
+    monkeypatch.setattr(scan, "count_chunks", lambda plan, T, *given: min(count, T) if given[-1] or is_affine(plan.step) else 1)
 
 
 NAMES = [name for name in (*cells.names(), *custom.CELLS) if not (plan(of(name)).stages or plan(of(name)).stencil_inputs)]
@@ -61,9 +61,10 @@ def test_cells(name, size):
     check(draws(of(name), *sized(name, *size)), "scan", torch.float32)
 
 
-@sample("name, count", [name for name in NAMES if is_affine(plan(of(name)).step)], [2, 5], taken=AFFINE)
+@sample("name, count", NAMES, [2, 5], taken=AFFINE)
 def test_chunks_of_time(name, count, monkeypatch):
-    """Of unequal length, and of a single step; initial states and gradients of the final ones pass through all of them."""
+    """Of unequal length, and of a single step; initial states and gradients of the final ones pass through all of them. The backward
+    pass is in chunks for every cell."""
     cut(monkeypatch, count)
     for size in (SIZES[1], SIZES[2]):
         check(draws(of(name), *sized(name, *size)), "scan", torch.float32)
@@ -129,6 +130,7 @@ def loads(monkeypatch) -> list[Any]:
     return found
 
 
+@pytest.mark.full
 @pytest.mark.skipif(torch.cuda.is_available(), reason="counts in Triton's interpreter")
 @pytest.mark.parametrize("name", ["mingru", "sru"])
 def test_linear_in_time(name, loads, monkeypatch):
@@ -152,13 +154,14 @@ def test_how_time_is_cut(monkeypatch):
     monkeypatch.setattr(scan, "get_chip", lambda index: Chip("a device", 100, 0))
     gpu, long = torch.device("cuda"), 100 * scan.MIN_CHUNK
 
-    def count(name: str, T: int, programs: int) -> int:
-        return scan.count_chunks(plan(of(name)), T, programs * scan.BLOCK, gpu)
+    def count(name: str, T: int, programs: int, backward: bool = False) -> int:
+        return scan.count_chunks(plan(of(name)), T, programs * scan.BLOCK, gpu, backward)
 
-    assert scan.count_chunks(plan(of("mingru")), long, scan.BLOCK, torch.device("cpu")) == 1
+    assert scan.count_chunks(plan(of("mingru")), long, scan.BLOCK, torch.device("cpu"), False) == 1
     assert [count("mingru", long, n) for n in (1, 10, 100, 201, 400, 10_000)] == [100, 40, 4, 1, 1, 1]
     assert [count("mingru", n * scan.MIN_CHUNK + 1, 1) for n in (0, 1, 2, 9)] == [1, 1, 2, 9]
     assert count("rotating", long, 10) == 40 and count("indrnn", long, 10) == count("sru", long, 10) == 1
+    assert count("indrnn", long, 10, backward=True) == count("sru", long, 10, backward=True) == 40
 
 
 def test_what_it_is_for():
@@ -173,20 +176,21 @@ def test_what_it_is_for():
 needs_compiler = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 
 
+@pytest.mark.full
 @needs_compiler
 @pytest.mark.parametrize("names", [("sru",), pytest.param((), marks=pytest.mark.gates)], ids=["sample", "all"])
 def test_no_spills(names):
     """Both directions, and what chunks of time take: every cell on an H100, one on an A100 and a B200 too."""
     for name, found in offline("resources", *names, script="offline_scan.py").items():
-        expected = {"forward", "backward"} | (
-            {"chunk_summary", "chunk_summary_backward"} if AFFINE[name] and name != "forgetful" else set()
-        )
+        chunked = {"chunk_summary_backward"} | ({"chunk_summary"} if AFFINE[name] else set())
+        expected = {"forward", "backward"} | (chunked if name != "forgetful" else set())
         assert {kernel["kernel"] for kernel in found} == expected
         for kernel in found:
             assert kernel["stack"] == kernel["local"] == 0 and not kernel["spills"], (name, kernel)
             assert 0 < kernel["registers"] <= 128, (name, kernel)
 
 
+@pytest.mark.full
 @needs_compiler
 def test_nothing_is_compiled_again():
     """Nor for another length or batch, whether or not time is cut."""

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from bench import cli
+from bench.errors import UsageError
 from bench.records import DecayRecord, JacobianRecord, Spectrum, TheoryRecord, read_records, write_record
 from bench.render import run_report
 from bench.studies.signals.chaos import ChaosSize
@@ -18,7 +19,7 @@ def test_gradients(tmp_path):
     printed = stdout("gradients", "--cells", "lstm,minimal", "--init", "default,critical", "--seq-lens", "5,70", "--hidden", 4,
                      "--batch", 2, "--seeds", 2, "--dtype", "float32,bfloat16", "--out", out)  # fmt: skip
     found = read_records(out).gradients
-    assert len(found) == 3 * 2 * 2 * 2 and {r.init for r in found if r.cell == "minimal"} == {"default", "critical"}
+    assert len(found) == 4 * 2 * 2 * 2 and {r.init for r in found if r.cell == "minimal"} == {"default", "critical"}
     assert all(r.lags[0] == 0 and r.lags[-1] == r.T and len(r.by_lag) == len(r.errors) == len(r.lags) for r in found)
     exact = [r.errors[1] for r in found if r.dtype == "float32"]
     rough = [r.errors[1] for r in found if r.dtype == "bfloat16"]
@@ -30,8 +31,8 @@ def test_gradients(tmp_path):
 
 
 def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
-    printed = stdout("jacobian", "--cells", "vanilla,gru", "--seq-lens", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
-    assert re.search("vanilla +critical", printed) and not re.search("gru +critical", printed)
+    printed = stdout("jacobian", "--cells", "vanilla,vanilla_relu", "--seq-lens", 6, "--hidden", 3, "--seeds", 2, "--out", tmp_path / "j")
+    assert re.search("vanilla +critical", printed) and not re.search("vanilla_relu +critical", printed)
     printed = stdout("theory", "--cells", "vanilla", "--hidden", 32, "--steps", 4, "--out", tmp_path / "t")
     assert len(read_records(tmp_path / "t").theory) == 3 and "Mean-field theory" in printed
     monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
@@ -45,6 +46,38 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
     assert drawn == {"jacobians.svg", "theory.svg", "attractors.svg", "silence.svg"}
 
 
+def test_parallel(tmp_path):
+    printed = stdout(
+        "parallel",
+        "--cells",
+        "sru,gru",
+        "--init",
+        "default",
+        "--seq-lens",
+        "4,6",
+        "--hidden",
+        3,
+        "--seeds",
+        1,
+        "--scales",
+        "1,2",
+        "--out",
+        tmp_path / "p",
+    )
+    found = read_records(tmp_path / "p").parallel
+    assert [(r.cell, r.scale, r.T) for r in found] == [
+        ("sru", 1, 4),
+        ("sru", 1, 6),
+        ("gru", 1, 4),
+        ("gru", 1, 6),
+        ("gru", 2, 4),
+        ("gru", 2, 6),
+    ]
+    assert all(bool(r.full) == (r.T == 4) for r in found) and "Time in parallel" in printed
+    assert (tmp_path / "p" / "parallel.svg").is_file()
+
+
+@pytest.mark.full
 def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     stdout("chaos", "--quick", "--cells", "cfn", "--init", "default", "--seq-lens", 9, "--hidden", 2, "--out", tmp_path / "c")
     before = {path: path.read_bytes() for path in (tmp_path / "c").rglob("*.*")}
@@ -57,8 +90,10 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
     [
         (("gradients", "--cells", "lstmm"), "did you mean lstm"),
         (("gradients", "--init", "critcal"), "no initialisation of"),
+        (("parallel", "--scales", "1,0"), "'1,0' are no positive numbers"),
+        (("parallel", "--cells", "wave"), "--cells wave: the schedule newton solves for units that read themselves"),
         (("gradients", "--init", ","), "names no initialisation"),
-        (("gradients", "--cells", "lstm", "--init", "critical"), "no initialisation of lstm"),
+        (("gradients", "--cells", "vanilla_relu", "--init", "critical"), "no initialisation of vanilla_relu"),
         (("gradients", "--seeds", "0"), "at least 1"),
         (("gradients", "--checkpoint", "nowhere.pt"), "say which with --cells"),
         (("gradients", "--checkpoint", "nowhere.pt", "--cells", "gru"), "can't be read"),
@@ -72,7 +107,7 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
         (("jacobian", "--dtype", "int8"), "no dtype is called"),
         (("jacobian", "--cells", "lstm,slstm", "--hidden", "9"), "the heads of slstm share the units: take --hidden 12, not 9"),
         (("gradients", "--cells", "slstm", "--hidden", "2"), "take --hidden 4"),
-        (("theory", "--cells", "cfn"), "no cell with a theory"),
+        (("theory", "--cells", "mgu"), "no mean-field theory of mgu"),
         (("chaos", "--seq-lens", "1"), "at least 2"),
     ],
 )
@@ -110,3 +145,32 @@ def test_every_kind_survives_its_file(tmp_path):
     assert [*found.jacobians, *found.theory, *found.decays] == lines
     text = run_report.render_report(found, [])
     assert "−∞" in text and "infinite" in text and "not finite" not in text.split("## Mean-field")[1].split("## Without")[0]
+
+
+OWN = """
+from cells.grammar.functions import tanh
+
+def mine(h, x, W, b):
+    return tanh(W.x(x) + W.h(h) + b.h)
+"""
+
+
+@pytest.mark.parametrize("verb", ["gradients", "jacobian", "chaos"])
+def test_a_cell_of_ones_own(verb, tmp_path, monkeypatch):
+    """It is named as on the command line: two files may have functions of one name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.studies.signals.chaos.PREVIEW", ChaosSize(1, 3, 20, 40, 9, 20))
+    (tmp_path / "own.py").write_text(OWN)
+    options = ("--quick",) if verb == "chaos" else ("--seeds", 1)
+    printed = stdout(verb, "--cells", "own.py:mine,cfn", "--init", "default", "--seq-lens", 5, "--hidden", 3, "--out", "run", *options)
+    found = read_records(tmp_path / "run")
+    assert {r.cell for r in (*found.gradients, *found.jacobians, *found.decays)} == {"own.py:mine", "cfn"} and "own.py:mine" in printed
+
+
+def test_a_theory_is_left_out_where_there_is_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN)
+    stdout("theory", "--cells", "own.py:mine,vanilla", "--hidden", 8, "--steps", 2, "--out", "run")
+    assert {r.cell for r in read_records(tmp_path / "run").theory} == {"vanilla"}
+    with pytest.raises(UsageError, match=r"no mean-field theory of own\.py:mine: .*bench jacobian --cells own\.py:mine"):
+        stdout("theory", "--cells", "own.py:mine")

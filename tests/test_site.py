@@ -162,6 +162,7 @@ def test_where_only_the_packages_are_the_interface_is_still_there(tmp_path):
     assert made == {"index.html", *(f"api/{name}.html" for name in INTERFACE)}
 
 
+@pytest.mark.full
 def test_it_is_built_where_neither_torch_nor_triton_is(tmp_path, reports):
     shutil.copytree(reports / "2026-01-first", tmp_path / "reports" / "2026-01-first")
     script = f"""

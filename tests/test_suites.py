@@ -112,6 +112,7 @@ def test_a_suite_of_a_cpu(bench, name):
     assert {(shape.T, shape.B) for shape in SUITES["latency"]} == {(1, 1), (1, 4), (16, 1), (16, 4)}
 
 
+@pytest.mark.full
 def test_scans_run_their_own_cells_beside_every_peer(bench):
     """Without being asked for: with torch's scan and those of packages, in no suite that has no cell for them."""
     code, out, _ = bench("all", "--suite", "scans", "--dry-run")

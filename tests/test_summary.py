@@ -118,6 +118,27 @@ def test_marks_name_the_fastest_and_its_ties():
     assert sorted(grid.mark_fastest(row).values()) == sorted((FASTEST, TIED))
     assert "eager" not in grid.mark_fastest(row)
     assert build_grids(records[:1])[0].mark_fastest(row) == {}
+    (few,) = build_grids([r.model_copy(update={"samples": r.samples[:2], "rounds": r.rounds[:2]}) for r in records])
+    assert list(few.mark_fastest(row).values()) == [FASTEST], "two calls show nothing of who is slower"
+
+
+def test_an_unstable_backend_is_no_tie():
+    """Its time jumped in builds where the other's did not, so that the two times contradict the paired ratio."""
+    slow, fast = [2.0, 2.0, 2.0, 2.0, 8.0, 8.0, 8.0, 8.0, 8.0], [1.0, 1.0, 1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0]
+    records = [timed(case(backend=name), *times) for name, times in (("eager", slow), ("compiled", fast))]
+    (grid,) = build_grids(records)
+    (row,) = grid.rows
+    assert grid.compare_with(records[0], records[1]).verdict == "unstable"
+    assert grid.mark_fastest(row) == {"compiled": FASTEST}
+
+
+def test_a_speedup_is_that_of_the_times_beside_it():
+    """The faster backend has more calls in a build, and its later ones, with fewer neighbours, are faster."""
+    slow = timed(case(backend="vendor"), *[4.0] * 12).model_copy(update={"builds": [k // 2 for k in range(12)], "rounds": list(range(12))})
+    fast = timed(case(), *[2.0, 1.0, 1.0] * 6).model_copy(
+        update={"builds": [k // 3 for k in range(18)], "rounds": [r for k in range(6) for r in (2 * k, 2 * k + 1, 100 + k)]}
+    )
+    assert median_time(slow).value / median_time(fast).value == speedup_ci(fast, slow).value == 4.0
 
 
 def test_grids_order_tasks_and_take_in_what_was_verified_elsewhere():

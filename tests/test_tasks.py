@@ -13,6 +13,7 @@ from bench.studies.training.adding import Adding, Masked
 from bench.studies.training.copying import BLANK, MARK, RECALLED, SYMBOLS, Copying
 from bench.studies.training.counting import Counting
 from bench.studies.training.task import shuffled_indices, split_indices
+from kernels import RNN
 
 SMALL = {"recommend": {"users": 60, "T": 12, "vocabulary": 200}}
 
@@ -80,7 +81,7 @@ class Counter(torch.nn.Module):
 
     def __init__(self, most: float):
         super().__init__()
-        self.most = torch.nn.Parameter(torch.tensor(float(most)))
+        self.most, self.rnn = torch.nn.Parameter(torch.tensor(float(most))), RNN("vanilla", 2, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         up = x[..., 0].cumsum(0).clamp(max=self.most)

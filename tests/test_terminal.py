@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.records import lines, whole
+from tests.sampling import in_full
 
 ROOT = Path(__file__).parents[1]
 
@@ -17,7 +18,12 @@ ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
 
 
 @pytest.mark.parametrize(
-    ("environ", "arguments"), [(LATIN, ("report", "{run}")), (ASCII, ("compare", "{run}", "{run}")), (ASCII, ("show", "minimal"))]
+    ("environ", "arguments"),
+    [
+        in_full(LATIN, ("report", "{run}")),
+        (ASCII, ("compare", "{run}", "{run}")),
+        in_full(ASCII, ("show", "minimal")),
+    ],
 )
 def test_nothing_ends_in_a_traceback(tmp_path, environ, arguments):
     """Files are UTF-8 wherever they are written."""

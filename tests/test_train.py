@@ -44,6 +44,8 @@ TINY = ("--cells", "minimal,gru", "--steps", "20", "--hidden", "4", "--device", 
         (["recommend", "--data", "nowhere.dat"], "nowhere.dat can't be read"),
         (["recommend", "--data", "x", "--items", "500"], "of the click stream"),
         (["adding", "--budget", "5"], "--budget takes a time with its unit"),
+        (["adding", "--clip", "0"], "--clip takes a positive norm or none"),
+        (["adding", "--clip", "inf"], "--clip takes a positive norm or none"),
         (["adding", "--resume"], "name its folder with --out"),
     ],
 )
@@ -83,6 +85,7 @@ class InOrder:
         return range(count)
 
 
+@pytest.mark.full
 def test_interrupted_it_says_how_to_go_on_and_does(tmp_path, known_machine, monkeypatch):
     out = tmp_path / "run"
     advance = Training.advance
@@ -119,3 +122,16 @@ def test_the_verb_without_time_says_how_to_go_on(tmp_path, known_machine):
     assert done.exit_code == 0 and "--resume continues" in done.stderr
     assert [r.end for r in read_records(tmp_path / "run").training] in ([], ["time"])
     assert "--resume continues" in done.stderr and (tmp_path / "run" / "records.jsonl").exists()
+
+
+def test_a_cell_of_ones_own_is_trained(tmp_path, known_machine, monkeypatch):
+    """Its checkpoint has a name without the path, which another path doesn't share."""
+    monkeypatch.chdir(tmp_path)
+    own = "from cells.grammar.functions import tanh\n\ndef mine(h, x, W, b):\n    return tanh(W.x(x) + W.h(h) + b.h)\n"
+    (tmp_path / "sub").mkdir()
+    for path in ("own.py", "sub/own.py"):
+        (tmp_path / path).write_text(own)
+    done = bench("train", "adding", *TINY[2:], "--cells", "own.py:mine,sub/own.py:mine", "--seq-lens", 6, "--out", "run")
+    assert done.exit_code == 0, done.output
+    assert {r.trial.cell for r in read_records(tmp_path / "run").training} == {"own.py:mine", "sub/own.py:mine"}
+    assert len(list((tmp_path / "run" / "checkpoints").glob("mine-*-H4-seed0.pt"))) == 2

@@ -88,6 +88,7 @@ def test_the_report_says_who_failed_and_what_the_paper_had():
     assert "70.0% |" in text and "u 0.55" in text and "0.0990 [0.0965, 0.102]" in text
 
 
+@pytest.mark.full
 def test_the_plots_are_drawn_and_are_the_same_each_time(tmp_path):
     (tmp_path / "again").mkdir()
     drawn = training_plots.draw(whole(), tmp_path)

@@ -1,5 +1,6 @@
 """Tuning on a CPU: stand-ins for the GPU, the interpreter for the kernels, and real tables."""
 
+import contextlib
 import json
 from concurrent.futures import Future
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from bench.harness import tune
-from bench.harness.suites import SUITES
+from bench.harness.suites import GPU_SUITES, SUITES
 from bench.harness.tune import PassKey
 from kernels.schedules.persistent import persistent, tuning
 from kernels.schedules.persistent.tiling import H100, Tiles
@@ -25,7 +26,7 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(tune, "T", 3)
     monkeypatch.setattr(tune, "current_gpu", lambda: (torch.device("cpu"), H100, 90))
     monkeypatch.setattr(tune, "rank_tilings", lambda work, chip: CUTS)
-    monkeypatch.setattr(tune, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(tune, "make_pool", lambda processes: contextlib.nullcontext(Pool()))
     for cached in (tuning.load_table, tuning.order_tilings, tuning.persistent_or_stepwise):
         cached.cache_clear()
     yield tmp_path
@@ -37,18 +38,6 @@ class Pool:
     """Says of every kernel that it spills nothing, but for one cut."""
 
     spills = CUTS[2]
-
-    def __init__(self, **options: object):
-        pass
-
-    def __enter__(self) -> "Pool":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def shutdown(self, **options: object) -> None:
-        pass
 
     def submit(self, call: object, name: PassKey, tiles: Tiles, capability: int) -> Future:
         done: Future = Future()
@@ -62,14 +51,22 @@ def entries() -> list[tuning.TuningEntry]:
 
 def test_every_pass_gets_its_fastest_cut_and_stepwise(gpu):
     said: list[str] = []
-    tune.tune_passes(60, said.append, WORK)
-    assert len(entries()) == 2 * len(WORK) and len(said) == 1 + len(WORK)
+    tune.tune_passes(60, said.append, WORK[1:3])
+    assert len(entries()) == 4 and len(said) == 3
     for entry in entries():
         assert 0 < entry.seconds < 10 and entry.tried == 2, said
         assert entry.tiles in CUTS[:2] if entry.schedule == "persistent" else entry.tiles is None
     assert all("1 excluded: ValueError" in line and "spills 8 bytes" in line for line in said[1:])
 
 
+def test_kernels_that_are_never_compiled_take_no_more_than_the_budget(gpu, monkeypatch):
+    monkeypatch.setattr(Pool, "submit", lambda *work: Future())
+    said: list[str] = []
+    tune.tune_passes(0.1, said.append, WORK)
+    assert "the budget is spent: 4 passes are left out" in said[-1] and not entries()
+
+
+@pytest.mark.full
 def test_it_goes_on_where_it_stopped(gpu):
     said: list[str] = []
     tune.tune_passes(0, said.append, WORK)
@@ -112,6 +109,7 @@ def test_a_lost_gpu_leaves_the_table_alone(gpu, monkeypatch):
     assert not entries()
 
 
+@pytest.mark.full
 def test_the_times_of_all_cuts_are_kept(gpu, tmp_path):
     """A line for each cut that ran, with the model's time, and one for stepwise; and a copy of the table."""
     tune.tune_passes(60, lambda line: None, WORK[:2], out=tmp_path / "out")
@@ -132,7 +130,7 @@ def test_in_one_dtype_alone():
 
 
 def test_the_passes_of_the_suites_are_each_there_once():
-    found = list(tune.suite_passes(SUITES))
+    found = list(tune.suite_passes(GPU_SUITES))
     assert len(found) == len(set(found)) > 100
     assert found[0] == PassKey("lstm", "forward", 16, 768, "float16")
     assert PassKey("lstm", "backward", 16, 2048, "float16") in found

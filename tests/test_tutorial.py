@@ -55,6 +55,7 @@ def test_what_is_shown(folder, bench, command, printed):
         assert line == "…" or line in lines, line
 
 
+@pytest.mark.full
 def test_what_is_measured(folder, bench, monkeypatch):
     """The tables of the tutorial, at a quick size and in this process: their numbers are a machine's own."""
     monkeypatch.setattr("bench.harness.speed_experiment.Worker", Inline)

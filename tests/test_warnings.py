@@ -57,6 +57,7 @@ def test_a_throttled_gpu():
     assert any("throttled its clock (power cap) in 1 case" in warning for warning in list_warnings(hot))
 
 
+@pytest.mark.full
 def test_it_is_given_before_anything_is_measured_and_recorded(bench, tmp_path, monkeypatch):
     from bench.measure import environment
 

@@ -13,13 +13,13 @@ from bench.harness.settings import Settings
 from bench.measure.backends import build_workload
 from bench.measure.numerics import describe_numerics
 from bench.measure.problem import make_problem
-from bench.records import CaseRecord
+from bench.records import CaseRecord, Records
 from bench.records.backend_table import list_defaults
 from bench.records.methods import METHODS
-from bench.render import plots, wave_report
+from bench.render import headline, plots, wave_report
 from bench.render.all_cases import make_case_table
 from bench.render.table import write_markdown, write_table
-from tests.records import ENVIRONMENT, case, timed
+from tests.records import ENVIRONMENT, RUN, case, timed
 
 ASKED = Settings(("wave", "minimal"), list_defaults("cpu"), (16,), (4,), (36,), 36, "float32", "ieee", "cpu", 0, False)
 
@@ -58,6 +58,15 @@ def test_what_a_report_says_of_waves():
     rows = {row.split("|")[2].strip(): [cell.strip() for cell in row.split("|")] for row in table.splitlines()[2:]}
     assert rows["compiled"][8:10] == ["10.2", "20.0× [20.0, 20.0]"] and rows["conv2d"][9] == "–" and rows["eager"][9].startswith("0.80×")
     assert wave_report.make_tables([timed(case("gru"), 1.0)]) == [] and "gru" not in table
+    said = "compiled trains wave in 10.0 ms, a loop over torch's conv2d in 200 ms: 20.0× [20.0, 20.0]"
+    assert wave_report.claim_waves(found) == f"**{said}**, T=100 B=4 D=1 H=256, float32."
+    assert wave_report.claim_waves(found[::2]) == ""
+    assert headline.write_headline(Records(run=RUN, cases=found, gradients=[]), []).startswith("**compiled")
+
+
+def test_a_difference_that_is_not_significant_is_not_bold():
+    found = [timed(case("wave", b, T=t), *[0.01] * n, unit="cell update") for b in ("compiled", "conv2d") for t, n in ((8, 6), (16, 2))]
+    assert wave_report.claim_waves(found).startswith("compiled trains wave in 10.0 ms") and "T=16" in wave_report.claim_waves(found)
 
 
 def test_no_gru_is_a_peer_of_waves():

@@ -56,6 +56,7 @@ def test_a_layer(installed):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.full
 def test_the_command_line(installed):
     done = run(installed, "from bench.cli import main; main()", "list")
     assert done.returncode == 0 and "minimal" in done.stdout, done.stderr

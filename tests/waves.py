@@ -1,11 +1,14 @@
 """Second-order wave equations that the tests run, each for another corner of what one may be."""
 
+import torch
+
 from cells.grammar.cell import Cell
 from cells.grammar.field_equation import second_order
 from cells.grammar.functions import tanh
 from cells.grammar.grid import Grid
 from cells.grammar.stencil import Stencil
 from cells.wave import damped_wave, wave
+from kernels import RNN
 
 
 def self_interacting(u, rate, lap, p):
@@ -31,3 +34,11 @@ def lopsided(h, c, x, W, b, p):
 
 CELLS = {"wave": wave, "line": damped_wave(Grid((35,)), dt=0.7), "box": damped_wave(Grid((3, 4, 5), border=1)),
          "interacting": interacting(Grid((5, 7))), "lopsided": Cell(lopsided)}  # fmt: skip
+
+
+def free_field(cell: Cell, H: int, uniform: bool = False) -> tuple[RNN, tuple[torch.Tensor, ...]]:
+    """A layer in float64 without a source, whose coefficients differ from point to point or are all at the mean, and random states."""
+    layer = RNN(cell, 1, H, dtype=torch.float64, backend="eager" if uniform else "compiled").requires_grad_(False)
+    for name, value in layer.named_parameters():
+        torch.nn.init.zeros_(value) if uniform or "source" in name else value.normal_()
+    return layer, tuple(torch.randn(len(cell.states), 1, 1, H, dtype=torch.float64))

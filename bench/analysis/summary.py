@@ -82,17 +82,12 @@ def is_comparable(record: CaseRecord, peer: CaseRecord) -> bool:
 
 
 def speedups_by_build(record: CaseRecord, peer: CaseRecord) -> tuple[float, ...]:
-    """Returns the speedup of a case over its peer in each build: the median over the rounds that both were timed in. Returns () if there
-    is no such round, or if the two are not comparable."""
+    """Returns the speedup of a case over its peer in each build: the ratio of their times in it (`times_by_build`), so that no ratio
+    contradicts the times beside it. Returns () if no build has both, or if the two are not comparable."""
     if not (record.rounds and peer.rounds and is_timed(record) and is_timed(peer) and is_comparable(record, peer)):
         return ()
-    theirs = peer.by_build
-    shared = (
-        [theirs[build][number] / taken for number, taken in mine.items() if number in theirs[build]]
-        for build, mine in record.by_build.items()
-        if build in theirs
-    )
-    return tuple(median(ratios) for ratios in shared if ratios)
+    mine, theirs = record.by_build, peer.by_build
+    return tuple(median(theirs[build].values()) / median(mine[build].values()) for build in mine if build in theirs)
 
 
 def speedup_ci(record: CaseRecord, peer: CaseRecord) -> Estimate | None:

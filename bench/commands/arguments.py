@@ -207,6 +207,16 @@ def parse_rates(text: str, flag: str) -> tuple[float, ...]:
     return tuple(parse_rate(part, flag) for part in text.split(","))
 
 
+def parse_clip(text: str, flag: str) -> float:
+    """Returns the largest norm of a gradient, a positive number; infinity for "none". Raises UsageError for another text."""
+    if text.strip() == "none":
+        return math.inf
+    try:
+        return parse_rate(text, flag)
+    except UsageError:
+        raise UsageError(f"{flag} takes a positive norm or none, not {text!r}: for example {flag} 1") from None
+
+
 def parse_rate(text: str, flag: str) -> float:
     """Returns a positive number, or raises UsageError."""
     try:
@@ -259,5 +269,7 @@ class Choice(click.ParamType):  # type: ignore[type-arg]  # which older versions
 
 
 SIZE, SIZES, DURATION = Size(), ParsedType(parse_sizes), ParsedType(parse_duration)
-SHARD, RATES, BACKENDS, BACKEND, NAME = map(ParsedType, (parse_shard, parse_rates, parse_backends, parse_backend, parse_name))
+SHARD, RATES, CLIP, BACKENDS, BACKEND, NAME = map(
+    ParsedType, (parse_shard, parse_rates, parse_clip, parse_backends, parse_backend, parse_name)
+)
 DEVICE = Choice(("cpu", "cuda"), "device")

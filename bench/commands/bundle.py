@@ -8,16 +8,16 @@ import click
 from bench.commands.arguments import SIZE, Choice, split_list
 from bench.commands.command import command, list_option
 from bench.errors import UsageError
-from bench.harness.suites import SUITES
+from bench.harness.suites import GPU_SUITES
 
 
 @command(renamed={"--cuts": "--tilings", "--there": "--installed", "--also": "--packages"})
 @click.option("--out", type=Path, metavar="FILE.tar.gz", help="The bundle to write. [none: kernels are compiled into the cache only]")
 @list_option(
     "--suite",
-    type=Choice(SUITES, "suite", several=True),
+    type=Choice(GPU_SUITES, "suite", several=True),
     metavar="A,B",
-    help=f"The suites whose kernels are packed: {', '.join(SUITES)}. [all, in this order]",
+    help=f"The suites whose kernels are packed: {', '.join(GPU_SUITES)}. [all, in this order]",
 )
 @click.option(
     "--tilings", type=SIZE, default="2", metavar="N", help="Tile configurations of each persistent pass, fastest expected first. [2]"
@@ -53,6 +53,6 @@ def bundle(
     if check:
         arrive.check_bundle(arrive.read_bundle(check), workers, print_line)
         return
-    works = make_bundle.list_works(listed, suite or tuple(SUITES), tilings)
+    works = make_bundle.list_works(listed, suite or GPU_SUITES, tilings)
     wheels = None if no_wheels else make_bundle.Wheels(split_list(installed) or INSTALLED, split_list(packages))
     make_bundle.make_bundle(works, arch, cache or CACHE, workers, out, wheels, print_line)

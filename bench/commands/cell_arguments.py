@@ -53,20 +53,24 @@ def plan_user_cell(name: str) -> Plan:
         raise UsageError(str(error)) from None
 
 
-def check_heads(names: tuple[str, ...], H: int) -> None:
-    """Checks that the heads of every cell can share the units evenly.
+def check_widths(names: tuple[str, ...], D: int, H: int) -> None:
+    """Checks that all cells can have these widths.
 
     Args:
         names: The names of the cells.
+        D: The input width.
         H: The hidden width.
 
     Raises:
-        UsageError: H isn't a multiple of a cell's number of heads; the message names a width that is.
+        UsageError: A cell can't; the message names a width that it can have.
     """
     for name in names:
         fitting = cells.load(name).round_up_width(H)
         if fitting != H:
             raise UsageError(f"the heads of {name} share the units: take --hidden {fitting}, not {H}")
+        if (fixed := plan(cells.load(name)).fixed_width) not in (None, H):
+            raise UsageError(f"the grid of {name} has {fixed} points: take --hidden {fixed}, not {H}")
+    check_sizes(names, D, H)
 
 
 def check_sizes(names: tuple[str, ...], D: int, H: int) -> None:

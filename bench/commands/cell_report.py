@@ -16,7 +16,9 @@ from cells.grammar.parameters import LETTERS
 from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, layer_parameter_count, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
+from kernels.derive.linearised import linearise
 from kernels.derive.plan import Plan, plan
+from kernels.derive.wave_form import describe_form
 
 UNNAMED = ("b", "p", "s", "before")
 """Operations of leaf nodes that are printed with a prefix or in another form instead of by their name."""
@@ -64,7 +66,7 @@ def print_cell(name: str) -> None:
     out.print(describe_plan(p), markup=False)
     out.rule("parameters")
     out.print(parameter_table(p))
-    out.rule("derived: the pointwise functions of a step and their adjoints, as Triton")
+    out.rule("derived: the pointwise functions of a step, their adjoints, and the linearised step, as Triton")
     out.print(highlight(derived_functions(p)))
 
 
@@ -84,9 +86,10 @@ def describe_derivation(name: str) -> str:
 
 
 def derived_functions(p: Plan) -> str:
-    """Returns the pointwise functions of a step and their adjoints as Triton source."""
+    """Returns the pointwise functions of a step, their adjoints, and the linearised step, as Triton source."""
     found = [stage.argument for stage in p.stages if stage.argument] + [p.step]
-    return "\n".join(print_source(f, TRITON) for function in found for f in (function, adjoint(function)))
+    functions = [f for function in found for f in (function, adjoint(function))] + ([] if p.stencil_inputs else [linearise(p)])
+    return "\n".join(print_source(f, TRITON) for f in functions)
 
 
 def describe_plan(p: Plan) -> str:
@@ -108,7 +111,9 @@ def describe_plan(p: Plan) -> str:
     lines += [f"    sum over units:  {format_node(n)}" for n in p.step.reductions]
     lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.stencil_inputs]
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
-    if not p.stages and not p.stencil_inputs:
+    if p.stencil_inputs:
+        lines += describe_form(p)
+    elif not p.stages:
         lines.append("    no product: every unit of every sequence is on its own" + ", affine in its states" * is_affine(p.step))
     flops = "  ".join(f"{kind} {format_formula(value)}" for kind, value in flop_counts(p).items())
     lines.append(f"flops per time step and sequence: {flops}")

@@ -34,13 +34,12 @@ def export_c(
     import torch
 
     import cells
-    from bench.commands.cell_arguments import check_heads, check_sizes, parse_cell
+    from bench.commands.cell_arguments import check_widths, parse_cell
     from cells.grammar.errors import CellError
     from kernels import RNN
 
     found = parse_cell(cell)
-    check_heads((found,), hidden)
-    check_sizes((found,), input_size, hidden)
+    check_widths((found,), input_size, hidden)
     torch.manual_seed(seed)
     try:
         layer = RNN(cells.load(found), input_size, hidden, layers, bias=not no_bias)

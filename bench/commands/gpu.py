@@ -10,7 +10,7 @@ from bench.commands.command import command, list_option
 from bench.commands.run_options import wait_option
 from bench.errors import UsageError
 from bench.harness.settings import DTYPES
-from bench.harness.suites import SUITES
+from bench.harness.suites import GPU_SUITES
 
 KEEP = "Time nothing; store from a run which whole layers torch ran faster, for backend auto. May be given several times."
 
@@ -18,9 +18,9 @@ KEEP = "Time nothing; store from a run which whole layers torch ran faster, for 
 @command(renamed={"--cuts": "--tilings"})
 @list_option(
     "--suite",
-    type=Choice(SUITES, "suite", several=True),
+    type=Choice(GPU_SUITES, "suite", several=True),
     metavar="A,B",
-    help=f"The suites whose sizes are tuned: {', '.join(SUITES)}. [all, in this order]",
+    help=f"The suites whose sizes are tuned: {', '.join(GPU_SUITES)}. [all, in this order]",
 )
 @click.option("--budget", type=DURATION, default="8m", metavar="TIME", help="Stop starting new sizes after 90s, 8m or 1h. [8m]")
 @click.option(
@@ -51,7 +51,7 @@ def tune(
     from bench.harness import tune
 
     with lock_device("cuda", wait):
-        tune.tune_passes(budget, print_line, tune.suite_passes(suite or tuple(SUITES), dtype or ""), tilings, out)
+        tune.tune_passes(budget, print_line, tune.suite_passes(suite or GPU_SUITES, dtype or ""), tilings, out)
 
 
 def keep_layers(runs: tuple[Path, ...], out: Path | None) -> None:

@@ -22,7 +22,7 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
     from bench.analysis.completeness import describe_unfinished
     from bench.records import RecordError
     from bench.records.records_file import compress_records
-    from bench.render import index
+    from bench.render import index, note_page
     from bench.render.formatting import count_noun
     from bench.render.published import read_published
 
@@ -46,6 +46,8 @@ def publish(reports: Path, out: Path, index_only: bool) -> None:
             except RecordError as error:
                 tell(f"not compressed: {error}")
         click.echo(f"wrote {index.write_index(reports, runs)}: {count_noun(len(runs), 'run')}", err=True)
+        if reports.resolve() == ROOT / "reports":
+            click.echo(f"wrote {note_page.write_note(ROOT / 'docs', runs)}", err=True)
         if not index_only:
             cells = read_sources(ROOT / "cells")
             pages = build_site(runs, cells, describe_cells([cell.name for cell in cells]), out, tell)

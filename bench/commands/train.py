@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bench.commands.arguments import DEVICE, RATES, SIZE, Choice, Size, parse_choices
+from bench.commands.arguments import CLIP, DEVICE, RATES, SIZE, Choice, Size
 from bench.commands.command import command, list_option
 from bench.commands.run_options import run_options
 from bench.errors import UsageError
@@ -15,20 +15,20 @@ from bench.studies.training import TASKS, load_task
 
 @command(renamed={"--length": "--seq-lens"})
 @click.argument("task", type=Choice(TASKS, "task"), metavar="TASK")
-@list_option("--cells", default="", metavar="A,B", help="Cells, by name. [those of the task]")
+@list_option("--cells", default="", metavar="A,B", help="Cells of `bench list`, all, or your own as FILE.py:NAME. [those of the task]")
 @click.option("--seeds", type=SIZE, default="1", metavar="N", help="Number of seeds for each cell. [1]")
 @click.option(
     "--equal",
     type=Choice(("hidden", "parameters", "both"), "--equal"),
-    default="hidden",
     metavar="WHAT",
-    help="Train all cells at the same hidden width, at the same number of parameters, or at both. [hidden]",
+    help="Train all cells at the same hidden width, at the same number of parameters, or at both. [hidden; vowels parameters]",
 )
 @click.option(
     "--hidden",
     type=SIZE,
     metavar="H",
-    help="Hidden width; with equal parameters, that of the gru. For recommend also the embedding width. [64; counting 16, vowels 1024]",
+    help="Hidden width; with equal parameters, that of the gru (vowels: the wave). For recommend also the embedding width. "
+    "[64; counting 16, vowels 1024]",
 )
 @click.option(
     "--seq-lens",
@@ -39,6 +39,7 @@ from bench.studies.training import TASKS, load_task
 )
 @click.option("--steps", type=SIZE, metavar="N", help="Largest number of training steps. [the task's]")
 @list_option("--rates", type=RATES, metavar="A,B", help="Learning rates of Adam; of several, a search takes the best. [the task's]")
+@click.option("--clip", type=CLIP, metavar="NORM", help="Largest norm of the gradient, or none for no limit. [1]")
 @click.option("--data", type=Path, metavar="FILE", help="For recommend: a ratings.dat. [a synthetic click stream]")
 @click.option(
     "--items",
@@ -50,14 +51,13 @@ from bench.studies.training import TASKS, load_task
 @click.option("--device", type=DEVICE, metavar="NAME", help="cpu or cuda. [cuda if available]")
 @run_options
 def train(
-    task: str, cells: str, seeds: int, equal: str, hidden: int | None, seq_len: int | None, steps: int | None,
-    rates: tuple[float, ...] | None, data: Path | None, items: int | None, users: int | None, device: str | None,
+    task: str, cells: str, seeds: int, equal: str | None, hidden: int | None, seq_len: int | None, steps: int | None,
+    rates: tuple[float, ...] | None, clip: float | None, data: Path | None, items: int | None, users: int | None, device: str | None,
     options: RunOptions,
 ) -> None:  # fmt: skip
     """Train cells on TASK: adding, masked, copy, counting, digits, mnist1d, sizes, recommend or vowels. Write records and a report. The
     trainings of different cells are interleaved."""
     name = task
-    shared = ("hidden", "parameters") if equal == "both" else (equal,)
     if name != "recommend" and (data or items or users):
         raise UsageError(f"--data, --items and --users are for recommend: leave them out of {name}")
     if data and (items or users or seq_len):
@@ -65,24 +65,28 @@ def train(
     if name in ("digits", "mnist1d", "sizes") and seq_len:
         raise UsageError(f"the sequences of {name} have a length of their own: leave out --seq-lens")
     changes: dict[str, Any] = {"data": data} if data else {}
-    sizes = {"H": hidden, "T": seq_len, "steps": steps, "vocabulary": items, "users": users, "rates": rates}
+    sizes = {"H": hidden, "T": seq_len, "steps": steps, "vocabulary": items, "users": users, "rates": rates, "clip": clip}
     changes |= {key: value for key, value in sizes.items() if value is not None}
     from bench.harness.device import resolve_device
 
     kind = resolve_device(device or "")
     import cells as tree
-    from bench.commands.cell_arguments import check_heads
+    from bench.commands.cell_arguments import check_widths, parse_cells
     from bench.harness.training_experiment import TrainingExperiment
-    from bench.studies.training.training_plan import TrainingPlan
+    from bench.studies.training.training_plan import EQUAL, TrainingPlan
     from kernels.derive.plan import plan as make_plan
 
     chosen = load_task(name, **changes)
-    named = parse_choices(cells, tree.names(), "cell") if cells else chosen.cells
+    named = parse_cells(cells) if cells else chosen.cells
     square = [cell for cell in named if make_plan(tree.load(cell)).elementwise_input]
     if square:
         raise UsageError(f"--cells {square[0]} uses its input unit by unit, and so takes none of another width: leave it out")
-    check_heads(named, chosen.H)
+    shared = EQUAL if equal == "both" else (equal or chosen.equal,)
     plan = TrainingPlan(chosen, named, seeds, shared)
+    check_widths(named, chosen.D, chosen.H)
+    fixed = [cell for cell in named if make_plan(tree.load(cell)).fixed_width] if "parameters" in shared else []
+    if fixed:
+        raise UsageError(f"the grid of {fixed[0]} has one width, and so no number of parameters to match: take --equal hidden")
     for variant, trial in plan.trials():
         if why := variant.unfit(trial.cell, trial.H):
             raise UsageError(why)

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from scipy.special import betaincinv
 
+from bench.analysis.median_ci import FEWEST
 from bench.analysis.verdict import Verdict, compare_cases, measure_noise
 from bench.harness import planted_slowdown
 from bench.harness.settings import Settings
@@ -61,7 +62,10 @@ class Calibration:
 
     @property
     def conclusion(self) -> str:
-        """Returns "passed" or "not passed" if the 95% bounds of both shares (Clopper & Pearson 1934) allow it, else "inconclusive"."""
+        """Returns "passed" or "not passed" if the 95% bounds of both shares (Clopper & Pearson 1934) allow it, else "inconclusive": so are
+        fewer than FEWEST runs, since the comparisons of a run share the state of the machine."""
+        if self.comparisons < FEWEST * len(LENGTHS):
+            return "inconclusive"
         (wrong_low, wrong_high), (found_low, found_high) = (bound_share(count, self.comparisons) for count in (self.wrong, self.found))
         if wrong_high <= FALSE and found_low >= FOUND:
             return "passed"

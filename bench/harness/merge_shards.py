@@ -10,7 +10,7 @@ from bench.errors import UsageError
 from bench.records import CaseRecord, Record, Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 
-IDENTIFYING = ("name", "cell", "scaling", "ranks", "init", "T", "B", "D", "H", "N", "w", "v", "mu", "phi", "dtype", "seed")
+IDENTIFYING = ("name", "cell", "scaling", "ranks", "init", "T", "B", "D", "H", "N", "w", "v", "mu", "phi", "scale", "dtype", "seed")
 """Fields that identify a measurement, in all kinds of records except cases and trainings."""
 
 
@@ -102,6 +102,7 @@ def iterate_records(records: Records) -> Iterator[Record]:
     yield from records.theory
     yield from records.maps
     yield from records.decays
+    yield from records.parallel
     yield from records.training
     yield from records.learned
     yield from records.scale

@@ -175,7 +175,9 @@ SUITES: dict[str, tuple[Shape, ...]] = {
     "cpu": tuple(cpu_shapes()),
 }
 CPU_SUITES = ("latency", "cpu")
-"""The suites that a CPU measures. The others need a GPU."""
+"""The suites that a CPU measures."""
+GPU_SUITES = tuple(name for name in SUITES if name not in CPU_SUITES)
+"""The suites that need a GPU: those that are tuned and compiled for one."""
 TAIL_SUITES = ("latency",)
 """The suites that take enough calls for a 99th percentile."""
 

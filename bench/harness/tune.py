@@ -6,11 +6,11 @@ only if its results equal those of `stepwise` and its kernel spills no registers
 
 import json
 import math
-import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 import cells
+from bench.harness.compile_pool import make_pool
 from bench.harness.suites import SUITES
 from bench.measure.clock import Contestant, Rule, interleave
 from bench.measure.environment import find_version
@@ -96,7 +97,7 @@ def tune_passes(budget: float, tell: Tell, chosen: Iterable[PassKey], tried: int
     """Fills the table of this GPU.
 
     Args:
-        budget: The seconds after which no new pass starts.
+        budget: The seconds after which no new pass starts, nor waits for its kernels to be compiled.
         tell: Called with a line for each pass.
         chosen: The passes to tune.
         tried: The largest number of tile configurations timed for each pass.
@@ -109,20 +110,19 @@ def tune_passes(budget: float, tell: Tell, chosen: Iterable[PassKey], tried: int
     device, gpu, capability = current_gpu()
     todo = [name for name in chosen if not is_tuned(name, gpu)]
     tell(f"{len(todo)} passes to tune, into {tuning.table_path(gpu)}")
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+    with make_pool(os.cpu_count() or 1) as pool:
         building: dict[PassKey, dict[Tiles, Future[int]]] = {}
         for number, name in enumerate(todo):
-            if time.monotonic() > end:
-                tell(f"the budget is spent: {len(todo) - number} passes are left out")
-                break
             for after in todo[number : number + AHEAD]:
                 if after not in building:
                     building[after] = submit_compilations(pool, after, gpu, capability, tried)
+            if wait(building[name].values(), max(0.0, end - time.monotonic())).not_done or time.monotonic() > end:
+                tell(f"the budget is spent: {len(todo) - number} passes are left out")
+                break
             said, steps = tune_pass(name, building[name], device, gpu)
             tell(f"{number + 1}/{len(todo)} {said}")
             if out:
                 append_timings(out, name, gpu, steps)
-        pool.shutdown(cancel_futures=True)
 
 
 def append_timings(out: Path, name: PassKey, gpu: Chip, steps: dict[Tiles | None, float]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from kernels.derive.adjoint import compile_pointwise
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
-from kernels.layer.equations import compile_pointwise
 
 
 def has_eager_loop(plan: Plan) -> bool:

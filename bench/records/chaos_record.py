@@ -44,7 +44,8 @@ class DecayRecord(Model):
     """A cell of H units without input at the initialisation `init`: B trajectories of T steps from standard normal states.
 
     Attributes:
-        exponent: The growth of a small difference in nats per step, for each trajectory.
+        exponent: The growth of a small difference in nats per step, for each trajectory: infinite if it overflows. Where trajectories are
+            lost it is that of the steps before; older records have none then.
         norm: The mean of ‖h‖/√H at each of `times`.
         distance: The mean distance, divided by √H, of pairs that start independently, at each of `times`.
         lost: The number of trajectories whose squared state exceeded float64. The lists end there.

@@ -43,20 +43,27 @@ METHODS = {
 - Without input: trajectories start at standard normal states and run for T steps without input. The table has ‖h‖/√H and the distance of
   two trajectories over √H after T steps, and the largest Lyapunov exponent from step T/2 on. CFN goes to 0 for all weights, MinimalRNN to
   tanh(b_z).""",
+    "parallel": """\
+- Time in parallel: Newton's method over all time steps at once, from states of zero, along standard normal inputs. An iteration takes
+  exact account of the derivatives that stay within a unit, or of all of them. It counts until the states, or the gradients of the terms,
+  deviate from those of a sequential pass in the same dtype by at most the tolerance, over the largest of them. λ: the largest Lyapunov
+  exponent along the first sequence. Coupling: the share of the mean square of a step's derivatives that is between different units.""",
     "training": """\
 - For one seed, every cell gets the same data in the same order, the same optimiser (Adam; a sparse embedding uses its sparse form), the
-  same limit of 1 on the gradient's norm, and the same search: if a task has several learning rates, each is tried with a separate seed,
-  and the best one on the validation data is used for all seeds.
+  same limit on the gradient's norm ("clip", 1 unless --clip sets another or none), and the same search: if a task has several learning
+  rates, each is tried with a separate seed, and the best one on the validation data is used for all seeds.
 - The trainings of one seed are interleaved between evaluations, in random order, so that changes of the machine affect all of them alike.
 - Before a layer is trained, its outputs and gradients are compared with its equations in float64, on the data of the task. The table has
   the largest error. A layer whose error is too large is not trained.
 - The curve is of validation data. The final value is of test data, by the model of the best evaluation. Seconds are the time of training
   including data but without evaluations; a step during which the process was stopped counts as the median of the steps since the last
   evaluation. "No improvement": several evaluations brought nothing better. "Diverged": the loss or a gradient was not finite.
+- Input-output Jacobian: the singular values σ of ∂h_T/∂x_{T-k} along a sequence of validation data, for the first seed, before the first
+  step, about the middle and at the end of its training, by the model of the best evaluation.
 - What drives a unit's update: the first-order variance of its next state, divided among its own states, those of all other units, and the
   input, as if these varied independently; the mean over units, sequences and steps of validation data.
 - Robustness to noise: the noise is normal, and its standard deviation is the given multiple of that of the inputs or of the outputs. On
-  states it is added at every step.""",
+  states it is added at every step. Up to three seeds are analysed.""",
     "scale": """\
 - Data-parallel training: steps with DistributedDataParallel, timed on the slowest rank. Strong scaling: all ranks share the batch of a
   single rank. Weak scaling: each rank has as many sequences as a single rank. Deviation: the largest relative error of losses and

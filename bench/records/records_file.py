@@ -23,6 +23,7 @@ from bench.records.case_record import FAILURES, CaseRecord
 from bench.records.chaos_record import DecayRecord, MapRecord
 from bench.records.gradient_record import GradientRecord
 from bench.records.jacobian_record import JacobianRecord
+from bench.records.parallel_record import ParallelRecord
 from bench.records.run_record import End, Plan, Run
 from bench.records.scale_record import ScaleRecord
 from bench.records.schema import SCHEMA, upgrade_line
@@ -43,7 +44,7 @@ class RecordError(ValueError):
 
 Record = (
     Run | CaseRecord | GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | TrainingRecord | LearnedRecord
-    | ScaleRecord | Plan | End
+    | ScaleRecord | ParallelRecord | Plan | End
 )  # fmt: skip
 Line = TypeVar("Line", bound=Model)
 _LINE: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="kind")])
@@ -60,6 +61,7 @@ class Records(Model):
     theory: list[TheoryRecord] = Field(default_factory=list)
     maps: list[MapRecord] = Field(default_factory=list)
     decays: list[DecayRecord] = Field(default_factory=list)
+    parallel: list[ParallelRecord] = Field(default_factory=list)
     plans: list[Plan] = Field(default_factory=list)
     ends: list[End] = Field(default_factory=list)
     training: list[Annotated[TrainingRecord, AfterValidator(check_training)]] = Field(default_factory=list)
@@ -69,7 +71,7 @@ class Records(Model):
     @property
     def dynamics_count(self) -> int:
         """Returns the number of records of signal studies."""
-        return len([*self.gradients, *self.jacobians, *self.theory, *self.maps, *self.decays])
+        return len([*self.gradients, *self.jacobians, *self.theory, *self.maps, *self.decays, *self.parallel])
 
     @property
     def has_measurements(self) -> bool:
@@ -178,7 +180,8 @@ def read_records(path: Path, content: bytes | None = None) -> Records:
     ends = select(End)
     return Records(
         run=lines[0].join_constants(ends), cases=kept, gradients=select(GradientRecord), jacobians=select(JacobianRecord),
-        theory=select(TheoryRecord), maps=select(MapRecord), decays=select(DecayRecord), plans=select(Plan), ends=ends,
+        theory=select(TheoryRecord), maps=select(MapRecord), decays=select(DecayRecord), parallel=select(ParallelRecord),
+        plans=select(Plan), ends=ends,
         training=list({line.trial.key: line for line in select(TrainingRecord)}.values()),
         learned=list({line.trial.key: line for line in select(LearnedRecord)}.values()),
         scale=list({line.key: line for line in select(ScaleRecord)}.values()),

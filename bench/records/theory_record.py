@@ -14,6 +14,7 @@ class TheoryRecord(Model):
     """A cell at one point of its parameters.
 
     Attributes:
+        init: The initialisation whose point this is; "" for another point, and in older records.
         w: σ of the matrices of the state.
         v: σ of the matrices of the input.
         mu: The bias of the gate that keeps the state.
@@ -29,6 +30,7 @@ class TheoryRecord(Model):
 
     kind: Literal["theory"] = "theory"
     cell: Name
+    init: Name = ""
     w: float
     v: float
     mu: float

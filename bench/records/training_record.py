@@ -20,12 +20,14 @@ class Point(Model):
         step: The number of steps so far.
         loss: The mean loss since the last evaluation; None for the first.
         value: The metric.
+        norm: The largest norm of the gradient before clipping since the last evaluation; None for the first, and in older records.
     """
 
     seconds: float
     step: int
     loss: float | None
     value: float
+    norm: float | None = None
 
 
 class Trial(Model):
@@ -54,6 +56,21 @@ class Trial(Model):
         return self.task, self.cell, self.H, self.equal, self.seed, self.examples
 
 
+class InputJacobian(Model):
+    """The Jacobian ∂h_T/∂x_{T-k} on a sequence of validation data, after some training steps.
+
+    Attributes:
+        lags: The lags k.
+        mean_square: The mean square of the singular values at each lag.
+        largest: The largest singular value at each lag; empty for a wide layer.
+    """
+
+    step: int
+    lags: list[int]
+    mean_square: list[float]
+    largest: list[float] = Field(default_factory=list)
+
+
 class TrainingRecord(Model):
     """A trial and its outcome.
 
@@ -70,10 +87,11 @@ class TrainingRecord(Model):
         final: The metric on the test data, by the model of the best evaluation.
         paused: Seconds that the process was stopped during steps. No other number includes them.
         clipped: The number of steps whose gradient norm exceeded the limit.
-        largest: The largest gradient norm.
+        largest: The largest gradient norm before clipping; infinite if one was not finite.
         baselines: The metric of methods without a recurrent layer on the test data, by name.
         expected: Their expected metric, in records of schemas 1 to 4 that did not measure it on the test data.
         search: The best validation value by learning rate, after a search.
+        jacobians: The Jacobians of the first seed at the start, about the middle and the end of the training.
     """
 
     kind: Literal["training"] = "training"
@@ -100,6 +118,7 @@ class TrainingRecord(Model):
     extras: dict[str, float] = Field(default_factory=dict)
     search: dict[str, float] = Field(default_factory=dict)
     sizes: dict[str, Any] = Field(default_factory=dict)
+    jacobians: list[InputJacobian] = Field(default_factory=list)
 
 
 class Gate(Model):

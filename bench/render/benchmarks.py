@@ -16,7 +16,7 @@ PASSING = {"constants", "sgemm_flops", "other_processes"}
 """Fields of the environment that differ in every run. They are not part of machine_info, by which pytest-benchmark distinguishes
 machines."""
 
-DYNAMICS = ("jacobians", "theory", "maps", "decays")
+DYNAMICS = ("jacobians", "theory", "maps", "decays", "parallel")
 
 
 def build_document(records: Records) -> dict[str, Any]:

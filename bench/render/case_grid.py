@@ -125,7 +125,7 @@ class Grid:
         best = min(found, key=lambda backend: median_time(found[backend]).value)
         others = {backend: record for backend, record in found.items() if backend != best and is_comparable(record, found[best])}
         against = {backend: self.compare_with(record, found[best]) for backend, record in others.items()}
-        tied = {backend: TIED for backend, speed in against.items() if speed and speed.verdict != "slower"}
+        tied = {b: TIED for b, speed in against.items() if speed and speed.ratio.bounded and speed.verdict in ("tie", "ambiguous")}
         return {best: FASTEST, **tied} if others else {}
 
     def find_algorithm(self, row: Row) -> str:

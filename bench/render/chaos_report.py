@@ -18,6 +18,7 @@ from bench.render.table import CELL, INIT, Column, Table, make_word_column
 ANALYSIS = """\
 - A Lyapunov exponent without input is the mean over trajectories ± half the width of its 95% interval."""
 
+GROWS = "grows beyond float64"
 IMAGE = 128
 """Pixels along a side of the image of an attractor."""
 SEEN = (1e-18, 1e3)
@@ -70,10 +71,24 @@ def make_decay_table(decays: Sequence[DecayRecord]) -> Table:
     return Table("Without input", columns, rows, f"T={first.T} H={first.H}, {first.B} trajectories, seed {first.seed}.")
 
 
-def find_exponent(record: DecayRecord) -> Estimate | str | None:
+def find_exponent(record: DecayRecord, looks: int = 1) -> Estimate | str | None:
+    """Returns the mean exponent, in words if it isn't finite, and None if it is unknown.
+
+    Args:
+        record: The cell without input.
+        looks: The number of cells that are looked at together.
+    """
     if not record.exponent:
-        return None
-    return "−∞" if -math.inf in record.exponent else mean_ci(record.exponent)
+        return GROWS if record.lost else None
+    if math.inf in record.exponent:
+        return GROWS
+    return "−∞" if -math.inf in record.exponent else mean_ci(record.exponent, looks)
+
+
+def is_growing(record: DecayRecord, looks: int) -> bool:
+    """Returns whether a small difference is shown to grow; `looks` cells are looked at together."""
+    found = find_exponent(record, looks)
+    return found.sign > 0 if isinstance(found, Estimate) else found == GROWS
 
 
 @styled

@@ -1,22 +1,17 @@
 """Writes the headline of a run without timed cases, trainings, signal studies and scaling, by the rules of docs/method.md."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from statistics import median
 
 from bench.analysis.mean_ci import mean_ci, mean_of_ratios
 from bench.analysis.ranking import absolute, rank
-from bench.analysis.summary import fit_growth
 from bench.records import Records
-from bench.render import gradient_report, jacobian_report
+from bench.render import chaos_report, gradient_report, jacobian_report, parallel_report
 from bench.render.formatting import count_noun
-from bench.render.jacobian_report import fit_jacobian_growth
 from bench.render.scaling_report import find_efficiency, format_efficiency
+from bench.render.start_table import Slopes
 from bench.render.theory_report import find_growth
 from bench.render.training_claims import claim_trainings
-
-Slopes = Mapping[tuple[str, str], Sequence[float | None]]
-"""The slopes of all seeds, by cell and initialisation."""
 
 
 def claim_run(records: Records) -> str:
@@ -40,14 +35,10 @@ def claim_scaling(records: Records) -> Iterator[str]:
 
 
 def claim_studies(records: Records) -> Iterator[str]:
-    """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input."""
-    norms = gradient_report.group_gradients(records.gradients)
-    T = max((record.T for record in records.gradients), default=0)
-    shown = {(cell, init): found[T] for (cell, kind, init), found in norms.items() if kind == choose_dtype(norms) and T in found}
-    yield from claim_least_growth("Gradients change least with lag", {key: [fit_growth(r) for r in found] for key, found in shown.items()})
-    jacobians = jacobian_report.group_jacobians(records.jacobians)
-    growths = {key: [fit_jacobian_growth(r.lags, r.state) for r in found] for key, found in jacobians.items()}
-    yield from claim_least_growth("The Jacobian of the states changes least with lag", growths)
+    """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input, time in
+    parallel."""
+    yield from claim_least_growth("Gradients change least with lag", gradient_report.list_slopes(records.gradients))
+    yield from claim_least_growth("The Jacobian of the states changes least with lag", jacobian_report.list_slopes(records.jacobians))
     off = [abs(find_growth(record.untied).value / record.chi - 1) for record in records.theory]
     if off:
         known = f"{median(off):.2%} in the median, {max(off):.2%} at most"
@@ -56,17 +47,11 @@ def claim_studies(records: Records) -> Iterator[str]:
         exponents = ", ".join(f"{record.name} {gradient_report.format_growth(mean_ci(record.exponents))}" for record in records.maps)
         yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
     if records.decays:
-        finite = [record for record in records.decays if record.exponent and all(map(math.isfinite, record.exponent))]
-        found = [(name_cell(record.cell, record.init), mean_ci(record.exponent, len(records.decays))) for record in finite]
-        grown = [name for name, exponent in found if exponent.sign > 0]
+        grown = [name_cell(r.cell, r.init) for r in records.decays if chaos_report.is_growing(r, len(records.decays))]
         cells = count_noun(len(records.decays), "case")
         yield f"**Without input, a small difference is shown to grow in {', '.join(grown) or 'no cell'}** ({cells} studied)."
-
-
-def choose_dtype(norms: Mapping[gradient_report.Key, object]) -> str:
-    """Returns the dtype with the most digits among those of the gradient norms."""
-    kinds = [kind for _, kind, _ in norms]
-    return next((kind for kind in ("float64", "float32") if kind in kinds), kinds[0])
+    if said := parallel_report.claim_iterations(records.parallel):
+        yield said
 
 
 def claim_least_growth(said: str, slopes: Slopes) -> Iterator[str]:

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from bench.analysis.completeness import describe_unfinished
 from bench.records import FAILURES, Records
-from bench.render import chaos_report, gradient_report, jacobian_report, scaling_report, speed_tables, theory_report, training_report
+from bench.render import (
+    chaos_report,
+    gradient_report,
+    jacobian_report,
+    parallel_report,
+    scaling_report,
+    speed_tables,
+    theory_report,
+    training_report,
+)
 from bench.render.against_table import make_against_table
 from bench.render.case_grid import build_grids
 from bench.render.formatting import count_noun, describe_task
@@ -53,6 +62,7 @@ def list_tables(records: Records) -> Iterator[Table]:
     yield from jacobian_report.make_tables(records.jacobians)
     yield from theory_report.make_tables(records.theory)
     yield from chaos_report.make_tables(records.maps, records.decays)
+    yield from parallel_report.make_tables(records.parallel)
     yield from training_report.make_result_tables(records)
     yield from scaling_report.make_tables(records.scale)
 

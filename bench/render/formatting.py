@@ -15,6 +15,7 @@ BELOW = "!"
 SIGNS: dict[Verdict, str] = {"faster": "", "slower": "", "tie": "≈", "ambiguous": "?", "unstable": ""}
 UNSTABLE = "unstable"
 MODES = {"training": "Training", "inference": "Inference", "backward": "Backward pass"}
+VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
 
 
 def format_number(value: float, digits: int = 3) -> str:

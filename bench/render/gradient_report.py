@@ -13,6 +13,7 @@ from bench.analysis.summary import SMALLEST, fit_growth, is_representable
 from bench.records import GradientRecord
 from bench.render.formatting import format_count, format_power, list_seeds
 from bench.render.plots import cell_style, cycle_color, draw_rule, label_decades, new_figure, save_figure, set_titles, styled
+from bench.render.start_table import make_start_table
 from bench.render.svg import MUTED
 from bench.render.table import BACKEND, CELL, INIT, Column, Table, make_word_column
 
@@ -55,8 +56,17 @@ def make_tables(records: Sequence[GradientRecord]) -> list[Table]:
     start = "At initialisation, " if first.init == "default" and same else ""
     setting = f"{first.dtype}, " if same else ""
     caption = f"{start}B={first.B} D={first.D} H={first.H}, {setting}{seeds}. {first.loss}."
-    found = [make_flow_table(records, same, caption), make_parameter_table(records, same), make_error_table(records)]
+    starts = make_start_table("Growth of gradients by start", list_slopes(records), format_growth)
+    found = [make_flow_table(records, same, caption), starts, make_parameter_table(records, same), make_error_table(records)]
     return [table for table in found if table.rows]
+
+
+def list_slopes(records: Sequence[GradientRecord]) -> dict[tuple[str, str], list[float | None]]:
+    """Returns the slope over lag of every seed by cell and initialisation, at the longest T and in the dtype with the most digits."""
+    groups, T = group_gradients(records), max((record.T for record in records), default=0)
+    kinds = [kind for _, kind, _ in groups]
+    best = next((kind for kind in ("float64", "float32", *kinds) if kind in kinds), "")
+    return {(cell, init): [*map(fit_growth, found[T])] for (cell, kind, init), found in groups.items() if kind == best and T in found}
 
 
 def make_key_columns(same: bool) -> list[Column]:

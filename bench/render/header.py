@@ -29,7 +29,7 @@ def count_statuses(cases: Sequence[CaseRecord]) -> str:
 ACTIVITIES = {"gates": "correctness checks"}
 NOUNS = {
     "training": "training", "gradients": "gradient profile", "jacobians": "Jacobian", "theory": "growth rate", "maps": "chaotic map",
-    "decays": "decay",
+    "decays": "decay", "parallel": "iteration count",
 }  # fmt: skip
 """The name of a record by its list in `Records`, for a run without cases."""
 

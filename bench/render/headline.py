@@ -7,6 +7,7 @@ from bench.records import Records
 from bench.render.case_grid import Grid
 from bench.render.claims import claim_run
 from bench.render.speed_claims import claim_speed
+from bench.render.wave_report import claim_waves
 
 
 def write_headline(records: Records, laid: Sequence[Grid]) -> str:
@@ -16,7 +17,10 @@ def write_headline(records: Records, laid: Sequence[Grid]) -> str:
         records: The records of a run.
         laid: The grids of its cases.
     """
-    said = claim_speed(laid) if records.cases else claim_run(records)
+    if records.cases:
+        said = claim_speed(laid) or claim_waves(records.cases) or "**No case was compared with torch.nn.**"
+    else:
+        said = claim_run(records)
     return " ".join(filter(None, (mark_unfinished(records), said or "Nothing was measured.")))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bench.analysis.mean_ci import mean_ci
-from bench.records import JacobianRecord, Spectrum
+from bench.records import JacobianRecord
 from bench.render.formatting import format_power, list_seeds
-from bench.render.gradient_report import name_growth
+from bench.render.gradient_report import format_growth, name_growth
 from bench.render.plots import MARKERS, cycle_color, label_bottom, label_decades, make_axes, save_figure, set_titles, styled
+from bench.render.start_table import make_start_table
 from bench.render.table import CELL, INIT, Column, Table
 
 ANALYSIS = """\
@@ -24,12 +25,12 @@ FLOOR = 1e-12
 """The smallest singular value that is drawn."""
 
 
-def fit_jacobian_growth(lags: Sequence[int], found: Spectrum) -> float | None:
-    """Returns the growth of √(mean σ²) in nats per step, from lag 1 on; None with fewer than two values.
+def fit_jacobian_growth(lags: Sequence[int], squares: Sequence[float]) -> float | None:
+    """Returns the growth of √(mean σ²) in nats per step, from its squares at each lag, from lag 1 on; None with fewer than two values.
 
     At lag 0 the Jacobian is the identity, so the lag is left out.
     """
-    known = [(k, 0.5 * math.log(v)) for k, v in zip(lags, found.mean_square, strict=False) if k and 0 < v < math.inf]
+    known = [(k, 0.5 * math.log(v)) for k, v in zip(lags, squares, strict=False) if k and 0 < v < math.inf]
     return float(np.polyfit([k for k, _ in known], [v for _, v in known], 1)[0]) if len(known) > 1 else None
 
 
@@ -49,7 +50,7 @@ def make_tables(records: Sequence[JacobianRecord]) -> list[Table]:
     rows = []
     for (cell, init), group in group_jacobians(records).items():
         spectra = [[(r.lags, getattr(r, part)) for r in group if getattr(r, part)] for part in ("state", "input", "latent")]
-        slopes = [[v for lags, found in known if (v := fit_jacobian_growth(lags, found)) is not None] for known in spectra]
+        slopes = [[v for lags, found in known if (v := fit_jacobian_growth(lags, found.mean_square)) is not None] for known in spectra]
         last = group[0].state.values[-1] if group[0].state.values else []
         ends = [last[0], float(np.median(last))] if last else [None, None]
         size = math.sqrt(group[0].state.mean_square[-1])
@@ -62,7 +63,13 @@ def make_tables(records: Sequence[JacobianRecord]) -> list[Table]:
     ]  # fmt: skip
     sizes = f"T={first.T} D={first.D} H={first.H}, {first.dtype}, {list_seeds({r.seed for r in records})}."
     sampled = " Mean squares are estimates from random vectors." if any(r.probes for r in records) else ""
-    return [Table("Jacobians", columns, rows, sizes + sampled)]
+    starts = make_start_table("Growth of the Jacobian of the states by start", list_slopes(records), format_growth)
+    return [Table("Jacobians", columns, rows, sizes + sampled), *([starts] if starts.rows else [])]
+
+
+def list_slopes(records: Sequence[JacobianRecord]) -> dict[tuple[str, str], list[float | None]]:
+    """Returns the growth of the Jacobian of the states of every seed, by cell and initialisation."""
+    return {key: [fit_jacobian_growth(r.lags, r.state.mean_square) for r in found] for key, found in group_jacobians(records).items()}
 
 
 @styled

@@ -46,10 +46,10 @@ ANALYSIS = """\
 - A time is host-bound ({mark}) if the host takes longer than its head start on a GPU, and the excess is more than {host} of the time: the
   CPU set that time, and one CUDA graph of the call would shorten it.
 - A time is the median over the builds of the median of a build's calls, outliers included. A speedup is the median over the builds of the
-  median ratio over the rounds in which both cases were timed. Intervals are 95% intervals of order statistics over the builds; with fewer
-  than {fewest} there is none. That of a speedup is widened if the times of neighbouring builds resemble each other. Runs up to schema 4
-  built a case once: there every call counts as a build, and what a build adds is in no interval. The interval of a mean speedup reaches
-  from the mean of its cases' low ends to that of their high ends.
+  ratio of the two times in a build. Intervals are 95% intervals of order statistics over the builds; with fewer than {fewest} there is
+  none. That of a speedup is widened if the times of neighbouring builds resemble each other. Runs up to schema 4 built a case once: there
+  every call counts as a build, and what a build adds is in no interval. The interval of a mean speedup reaches from the mean of its
+  cases' low ends to that of their high ends.
 - The largest difference between the medians of an A/A pair is the noise floor of the run. The margin is the noise floor, but at least
   {noise}. A speedup is *unstable* if the ratio of the two times lies outside its interval; *ambiguous* (?) if a GPU throttled its clock or
   there are fewer than {fewest} builds; *faster* or *slower* if its median is outside the margin and its interval excludes 1; a *tie* (≈) if

@@ -14,6 +14,7 @@ PLACES = {
     "theory": ("## Mean-field theory", "Measured growth of a perturbation over predicted growth, a colour for each cell"),
     "attractors": ("## Chaotic maps", "Points of two chaotic maps, and how two neighbours part over the first steps"),
     "silence": ("## Without input", "Distance of trajectories over time without input, a line for each cell"),
+    "parallel": ("## Time in parallel", "Iterations over the Lyapunov exponent and over the coupling of units, a mark for each cell"),
     "scale": ("## Data-parallel training", "Efficiency over ranks, a line for each cell and scaling"),
     "learned": ("## What drives a unit's update", "Outputs, gates and what drives the updates of trained layers, a column for each cell"),
     "noise": ("## Robustness to noise", "Quality over the deviation of noise, a line for each cell"),

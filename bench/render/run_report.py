@@ -13,6 +13,7 @@ from bench.render import (
     gradient_report,
     jacobian_report,
     length_plots,
+    parallel_report,
     scaling_report,
     speed_plot,
     speed_tables,
@@ -41,7 +42,8 @@ Part = Table | str
 """A table, or words as markdown."""
 ANALYSES = {
     "gradients": gradient_report.ANALYSIS, "jacobians": jacobian_report.ANALYSIS, "theory": theory_report.ANALYSIS,
-    "decays": chaos_report.ANALYSIS, "training": training_report.ANALYSIS, "scale": scaling_report.ANALYSIS,
+    "decays": chaos_report.ANALYSIS, "parallel": parallel_report.ANALYSIS,
+    "training": training_report.ANALYSIS, "scale": scaling_report.ANALYSIS,
 }  # fmt: skip
 """Descriptions of how the numbers of each kind of records are computed; how they were measured is in the records."""
 
@@ -60,7 +62,12 @@ def draw_plots(folder: Path, records: Records) -> list[Path]:
     """Draws the plots of a run and returns their paths."""
     if is_training_run(records):
         return training_plots.draw(records, folder)
-    studies = ((gradient_report, records.gradients), (jacobian_report, records.jacobians), (theory_report, records.theory))
+    studies = (
+        (gradient_report, records.gradients),
+        (jacobian_report, records.jacobians),
+        (theory_report, records.theory),
+        (parallel_report, records.parallel),
+    )
     drawn = [*speed_plot.draw(records, folder), *length_plots.draw(records, folder)]
     drawn += [path for module, found in studies for path in module.draw(found, folder)]
     return [*drawn, *chaos_report.draw(records.maps, records.decays, folder), *scaling_report.draw(records.scale, folder)]
@@ -107,7 +114,7 @@ def list_parts(records: Records) -> list[Part]:
     """Returns all parts of a report in order."""
     here, laid = records.run.environment, build_grids(records.cases)
     trained = is_training_run(records)
-    studied = any((records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.scale))
+    studied = any((records.jacobians, records.theory, records.maps, records.decays, records.gradients, records.parallel, records.scale))
     timing = bool(records.cases) or not (studied or trained)
     topics = ", ".join(dict.fromkeys(record.trial.task for record in records.training))
     parts: list[Part] = [
@@ -128,6 +135,7 @@ def list_parts(records: Records) -> list[Part]:
         *add_command("jacobian", jacobian_report.make_tables(records.jacobians), timing),
         *add_command("theory", theory_report.make_tables(records.theory), timing),
         *add_command("chaos", chaos_report.make_tables(records.maps, records.decays), timing),
+        *add_command("parallel", parallel_report.make_tables(records.parallel), timing),
         *training_report.make_tables(records),
         *scaling_report.make_tables(records.scale),
         tables.make_untimed_table(records.cases),

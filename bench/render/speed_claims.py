@@ -9,20 +9,18 @@ from dataclasses import replace
 from bench.analysis.summary import is_timed
 from bench.records import CaseRecord
 from bench.render.case_grid import Grid
-from bench.render.formatting import count_noun, describe_size, describe_task, format_factor, format_interval, format_number
+from bench.render.formatting import VERBS, count_noun, describe_size, describe_task, format_factor, format_interval, format_number
 from bench.render.mean_speeds import EQUAL, MeanSpeed, choose_mean, compute_mean_speeds
-
-VERBS = {"training": "trains", "inference": "runs", "backward": "differentiates"}
 
 
 def claim_speed(laid: Sequence[Grid]) -> str:
-    """Returns the headline of a run as markdown."""
+    """Returns the headline of a run as markdown; "" if no case was compared with torch.nn."""
     task, parts = None, list[str]()
     for grid in laid:
         if task in (None, (grid.common.mode, grid.common.input_product)) and (found := list(claim_grid(grid))):
             task = grid.common.mode, grid.common.input_product
             parts += found
-    return " ".join(parts) or "**No case was compared with torch.nn.**"
+    return " ".join(parts)
 
 
 def claim_grid(grid: Grid) -> Iterator[str]:

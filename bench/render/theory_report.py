@@ -13,7 +13,7 @@ from bench.render.formatting import format_number
 from bench.render.line_labels import add_legend
 from bench.render.plots import cell_style, cycle_color, new_figure, save_figure, set_titles, styled
 from bench.render.svg import MUTED
-from bench.render.table import CELL, Column, Table
+from bench.render.table import CELL, INIT, Column, Table, drop_empty
 
 ANALYSIS = """\
 - χ is measured with the 95% interval of its mean over steps, on a logarithmic scale. ξ = −1/ln χ is the time scale in steps."""
@@ -43,16 +43,17 @@ def make_tables(records: Sequence[TheoryRecord]) -> list[Table]:
         measured = find_growth(record.untied)
         tied = find_growth(record.tied).value if record.tied else None
         xi = record.xi if math.isfinite(record.xi) else "infinite"
-        given = [record.cell, record.w, record.v, record.mu, record.phi, record.q, record.chi]
+        given = [record.cell, record.init, record.w, record.v, record.mu, record.phi, record.q, record.chi]
         rows.append([*given, measured, measured.value / record.chi - 1, tied, xi])
     columns = [
-        CELL,
+        CELL, INIT,
         *(Column(header, name, "", "{:g}".format) for header, name in GIVEN.items()),
         Column("q", "q", "", "{:.4f}".format), Column("χ predicted", "chi_predicted", "", "{:.4f}".format),
         Column("χ measured", "chi_measured", "", format_growth),
         Column("deviation", "deviation", "percent", "{:+.2%}".format), Column("χ with tied weights", "chi_tied", "", "{:.4f}".format),
         Column("ξ", "xi", "", format_number),
     ]  # fmt: skip
+    columns, rows = drop_empty(columns, rows)
     return [Table("Mean-field theory", columns, rows, f"N={', '.join(str(n) for n in sorted({r.N for r in records}))}.")]
 
 

@@ -1,5 +1,6 @@
 """Draws trainings: curves over time and steps, quality over examples, and the behaviour of a trained layer."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,19 +11,33 @@ from bench.analysis.mean_ci import mean_ci
 from bench.analysis.training_metrics import group_by_cell, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
-from bench.render.formatting import format_number
-from bench.render.plots import MARKERS, cell_style, cycle_color, draw_rule, new_figure, save_figure, set_titles, styled
-from bench.render.training_report import group_trainings, title_group
+from bench.render.formatting import format_number, format_power
+from bench.render.plots import (
+    MARKERS,
+    cell_style,
+    cycle_color,
+    draw_rule,
+    label_bottom,
+    label_decades,
+    make_axes,
+    new_figure,
+    save_figure,
+    set_titles,
+    styled,
+)
+from bench.render.training_report import STAGES, group_trainings, title_group
 
 LIGHT, DARK = "#fefefe", "#010101"
 """The colours of marks on a map, the same on light and dark pages."""
+BY_HAND = "set by hand"
 UNITS = 4
 """The number of units of a trained layer whose outputs are drawn."""
 
 
 @styled
 def draw(records: Records, folder: Path) -> list[Path]:
-    """Draws training*.svg, examples.svg, field.svg, learned.svg and noise.svg into a folder, as far as the run has them."""
+    """Draws training*.svg, examples.svg, counters.svg, input_jacobians.svg, field.svg, learned.svg and noise.svg, as the run has
+    them."""
     written = []
     found = group_trainings(records.training)
     for k, group in enumerate(found):
@@ -30,7 +45,9 @@ def draw(records: Records, folder: Path) -> list[Path]:
             written.append(draw_curves(group, title_group(group), folder / f"training{k + 1 if len(found) > 1 else ''}.svg"))
     if len({record.trial.examples for record in records.training}) > 1:
         written.append(draw_examples(records.training, folder / "examples.svg"))
-    seen = list({record.trial.cell: record for record in sort_by_seed(records.learned)}.values())
+    written += draw_counters(records.training, folder / "counters.svg")
+    written += draw_jacobians([record for record in records.training if record.jacobians], folder / "input_jacobians.svg")
+    seen = list({record.trial.cell: record for record in sort_by_seed(records.learned) if not record.trial.seed}.values())
     if seen:
         written += [draw_field(record, folder / "field.svg") for record in seen if record.field][:1]
         written.append(draw_learned(seen, folder / "learned.svg"))
@@ -39,9 +56,13 @@ def draw(records: Records, folder: Path) -> list[Path]:
 
 
 def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> Path:
-    """Draws the metric on the validation data over seconds and over steps: a line per seed, a colour per cell."""
-    figure = new_figure(9, 3.8)
-    axes = figure.subplots(1, 2, sharey=True)
+    """Draws the metric on the validation data over seconds and over steps, and the largest gradient norms where they are recorded: a line
+    per seed, a colour per cell."""
+    known = any(point.norm for record in records for point in record.curve)
+    figure = new_figure(13 if known else 9, 3.8)
+    *axes, norms = figure.subplots(1, 3) if known else (*figure.subplots(1, 2), None)
+    axes[1].sharey(axes[0])
+    axes[1].tick_params(labelleft=False)
     for k, (cell, found) in enumerate(group_by_cell(records).items()):
         for n, record in enumerate(found):
             values = [point.value for point in record.curve]
@@ -51,6 +72,14 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
                 line = axis.plot(x, values, color=cycle_color(k), label=cell if n == 0 else "_", linewidth=1, **look)
                 reached = f"{format_number(values[-1])} after {format_number(x[-1])} {attribute.rstrip('s')}s"
                 set_titles(line, [f"{cell}, seed {record.trial.seed}: {reached}"])
+            if norms is not None:
+                points = [(p.step, p.norm) for p in record.curve if p.norm and math.isfinite(p.norm)]
+                line = norms.plot([x for x, _ in points], [y for _, y in points], color=cycle_color(k), linewidth=1)
+                reached = f"largest gradient norm {format_number(record.largest)}"
+                set_titles(line, [f"{cell}, seed {record.trial.seed}: {reached}"] if points else [])
+    if norms is not None:
+        norms.set(xlabel="steps", ylabel="largest gradient norm between evaluations", yscale="log")
+        label_decades(norms)
     for axis, label in zip(axes, ("seconds of training", "steps"), strict=True):
         axis.set_xlabel(label)
         for name, value in records[0].baselines.items():
@@ -63,6 +92,43 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
             axes[0].yaxis.set_minor_formatter("{x:g}")
     axes[0].set_ylabel(records[0].metric)
     return save_figure(figure, f"Validation data, a line for each seed: {heading}. Dotted: without a recurrent layer.", path, axes)
+
+
+def draw_jacobians(records: Sequence[TrainingRecord], path: Path) -> list[Path]:
+    """Draws the Jacobian of each cell on the task's own inputs over lag: a panel per cell, a line per stage of its training."""
+    shown = list({record.trial.cell: record for record in sort_by_seed(records)}.values())
+    if not shown:
+        return []
+    figure, axes = make_axes(len(shown))
+    for axis, record in zip(axes.flat, shown, strict=False):
+        stages = STAGES if len(record.jacobians) > 2 else STAGES[::2]
+        for k, (stage, found) in enumerate(zip(stages, record.jacobians, strict=False)):
+            known = [(lag, math.sqrt(v)) for lag, v in zip(found.lags, found.mean_square, strict=True) if 0 < v < math.inf]
+            line = axis.plot([lag for lag, _ in known], [v for _, v in known], label=stage, markersize=3, **cell_style(k))
+            set_titles(line, [f"{record.trial.cell}, {stage}, step {found.step}, lag {lag}: {format_power(v)}" for lag, v in known])
+        axis.set(title=record.trial.cell, yscale="log")
+        label_decades(axis)
+    label_bottom(axes, len(shown), "lag k")
+    title = f"√(mean σ²) of ∂h_T/∂x_(T-k) over lag on the task's own inputs, while {shown[0].trial.task} is learned"
+    return [save_figure(figure, title, path, axes.flat)]
+
+
+def draw_counters(records: Sequence[TrainingRecord], path: Path) -> list[Path]:
+    """Draws by how many counts a unit with weights set by hand is off, over the number of steps up and down: a line per cell."""
+    found = {record.trial.cell: {name: v for name, v in record.extras.items() if name.startswith(BY_HAND)} for record in records}
+    shown = {cell: values for cell, values in found.items() if values}
+    if not shown:
+        return []
+    figure = new_figure(6, 3.6)
+    axis = figure.subplots()
+    for k, (cell, values) in enumerate(shown.items()):
+        steps = [int("".join(filter(str.isdigit, name))) for name in values]
+        line = axis.plot(steps, list(values.values()), label=cell, **cell_style(k))
+        set_titles(line, [f"{cell}, {n:,} up and down: off by {format_number(v)}" for n, v in zip(steps, values.values(), strict=True)])
+    axis.set(xscale="log", xlabel="steps up, and as many down", ylabel="counts that it is off")
+    axis.set_yscale("symlog", linthresh=1e-5)
+    axis.xaxis.set_major_formatter("{x:,g}")
+    return [save_figure(figure, "One unit with weights set by hand counts up and down, in float32", path, [axis])]
 
 
 def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:

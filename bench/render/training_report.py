@@ -20,7 +20,8 @@ from bench.analysis.training_metrics import (
 )
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
-from bench.render.formatting import count_noun, format_count, format_number
+from bench.render.formatting import count_noun, format_count, format_number, list_seeds
+from bench.render.jacobian_report import fit_jacobian_growth
 from bench.render.table import Column, Table, make_word_column
 
 PAPER = {"gru": 46, "cfn": 36, "minimal": 30}
@@ -33,6 +34,7 @@ ENDS = {
     "target": "target reached", "stopped": "no improvement", "steps": "all steps done", "time": "out of time", "diverged": "diverged",
     "incorrect": "the error of the layer exceeds its tolerance",
 }  # fmt: skip
+STAGES = ("start", "middle", "end")
 CELL = (
     Column("cell", "cell", words=True), Column("H", "H"), Column("recurrent parameters", "recurrent_parameters", "", format_count),
     Column("learning rate", "rate", "", "{:g}".format),
@@ -90,8 +92,8 @@ def make_result_table(records: Sequence[TrainingRecord]) -> Table:
         rows.append([
             *list_key(found), *([found[0].layer] if in_layer else []), quality_ci(found), *more, median(r.steps for r in found),
             median(r.seconds for r in found),
-            ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped, found[0].backend,
-            max(r.error for r in found),
+            ", ".join(f"{ENDS[end]} ({count_noun(count, 'seed')})" for end, count in ends.items()), clipped,
+            max(r.largest for r in found), found[0].backend, max(r.error for r in found),
         ])  # fmt: skip
     columns = [
         *CELL, *in_layer, Column(f"{first.metric} (test)", f"test_{name_field(first.metric)}", "", format_mean),
@@ -99,6 +101,7 @@ def make_result_table(records: Sequence[TrainingRecord]) -> Table:
         Column("steps", "steps", "", format_number), Column("seconds", "seconds", "", format_number),
         make_word_column("stopped_because", "stopped because"),
         Column("steps with clipped gradient", "clipped_steps", "percent", "{:.0%}".format),
+        Column("largest gradient norm", "largest_gradient_norm", "", format_number),
         Column("backend", "backend", words=True, terminal=False), Column("error", "error", "", "{:.0e}".format, terminal=False),
     ]  # fmt: skip
     seeds = count_noun(len({record.trial.seed for record in records}), "seed")
@@ -147,7 +150,7 @@ def make_quality_table(records: Sequence[TrainingRecord]) -> Table:
 
 
 def make_drive_table(records: Sequence[LearnedRecord]) -> Table:
-    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, find_median_gates(r)] for r in records]
+    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, find_median_gates(r)] for r in records if not r.trial.seed]
     shares = {"its own past": "own_past", "its neighbours": "neighbours", "its input": "input"}
     found = (Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items())
     gates = Column("median opening of gates", "gate", show=lambda known: ", ".join(f"{name} {value:.2f}" for name, value in known.items()))
@@ -162,18 +165,38 @@ def find_median_gates(record: LearnedRecord) -> dict[str, float] | None:
 
 def make_noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
     levels = list(dict.fromkeys(level for record in records for level in record.noise))
-    rows = [[r.trial.cell, *(r.noise.get(level) for level in levels)] for r in records]
-    columns = [CELL[0], *(Column(level, name_field(metric), "", format_number, at=level) for level in levels)]
+    cells = dict.fromkeys(r.trial.cell for r in records)
+    values = {cell: [r.noise for r in records if r.trial.cell == cell] for cell in cells}
+    rows = [
+        [cell, *(metric_ci(v) if (v := [n[level] for n in values[cell] if level in n]) else None for level in levels)] for cell in cells
+    ]
+    columns = [CELL[0], *(Column(level, name_field(metric), "", format_mean, at=level) for level in levels)]
+    seeds = list_seeds({r.trial.seed for r in records})
     return Table(
-        "Robustness to noise", columns, rows, f"{metric} on the test data, seed 0, by the noise added to inputs or states.", across="noise"
+        "Robustness to noise", columns, rows, f"{metric} on the test data, {seeds}, by the noise added to inputs or states.", across="noise"
     )
+
+
+def make_jacobian_table(records: Sequence[TrainingRecord]) -> Table:
+    """Returns the table of the Jacobians of the first seed over a training; without rows in older records."""
+    known = {cell: found[0] for cell, found in group_by_cell(records).items() if found[0].jacobians}
+    rows = [[cell, record.trial.H, *list_jacobian_growth(record)] for cell, record in known.items()]
+    columns = [*CELL[:2], *(Column(stage, "growth", "nats_per_step", "{:+.4f}".format, at=stage) for stage in STAGES)]
+    caption = "Growth of √(mean σ²) of ∂h_T/∂x_{T-k} over lag k on the task's own inputs, nats per step; seed 0."
+    return Table(f"Input-output Jacobian: {title_group(records)}", columns, rows, caption, "stage", level=3)
+
+
+def list_jacobian_growth(record: TrainingRecord) -> list[float | None]:
+    """Returns the growth of the Jacobian over lag in nats per step at the start, in the middle, and at the end of a training."""
+    found = [fit_jacobian_growth(j.lags, j.mean_square) for j in record.jacobians]
+    return [found[0], found[1] if len(found) > 2 else None, found[-1] if len(found) > 1 else None]
 
 
 def make_tables(records: Records) -> list[Table | str]:
     """Returns all tables of a run's trainings."""
     parts: list[Table | str] = []
     for found in group_trainings(records.training):
-        parts += [make_result_table(found), make_quality_table(found)]
+        parts += [make_result_table(found), make_quality_table(found), make_jacobian_table(found)]
     largest = max((r.trial.examples for r in records.learned), default=0)
     seen = [r for r in sort_by_seed(records.learned) if r.trial.examples in (0, largest)]
     return [*parts, *([make_drive_table(seen), make_noise_table(seen, records.training[0].metric)] if seen else [])]

@@ -39,7 +39,7 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
             "bench.records.records_file": ("Records", "Record", "RecordError", "read_records", "write_record", "truncate_partial_line"),
             **{
                 f"bench.records.{name}_record": ()
-                for name in ("run", "case", "gradient", "jacobian", "theory", "chaos", "training", "scale")
+                for name in ("run", "case", "gradient", "jacobian", "theory", "chaos", "parallel", "training", "scale")
             },
             "bench.records.base_record": ("Model", "Seconds", "Size", "Name"),
         },

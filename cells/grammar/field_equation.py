@@ -107,4 +107,5 @@ def second_order(equation: Callable[..., Any], grid: Grid | None = None, dt: flo
 
     vars(step)["__signature__"] = inspect.signature(step)  # update_wrapper would show the signature of the equation
     functools.update_wrapper(step, equation)
+    vars(step)["second_order"] = equation, dt  # for `kernels.derive.wave_form`
     return Cell(step, **facts | {"init": {"W.source": grid.sources, **facts.get("init", {})}})

@@ -59,6 +59,25 @@ class Grid:
         """Returns the stencil of ∇² = div grad; fields are zero beyond the grid."""
         return Stencil.from_operator("lap", partial(laplacian, dims=self.dims, h=self.h), self.dims, self.shape)
 
+    @property
+    def laplacian_bound(self) -> float:
+        """Returns a bound of |∇²u| for |u| ≤ 1, which the shortest waves approach: 4 · axes / h²."""
+        return 4 * self.dims / self.h**2
+
+    def check_plane(self, reason: str) -> None:
+        """Raises CellError if the grid has other than two axes."""
+        if self.dims != 2:
+            raise CellError(f"this field needs a plane, as {reason}: give a grid of 2 axes, not {self.dims}")
+
+    def difference(self, axis: int, ahead: bool) -> Stencil:
+        """Returns the stencil of (f_{i+1} − f_i) / h along an axis if `ahead`, else of (f_i − f_{i−1}) / h, its transpose times −1.
+
+        So one lies on a staggered grid, half a point from the other (Yee 1966).
+        """
+        here, there = ((0,) * self.dims, tuple((1 if ahead else -1) * (k == axis) for k in range(self.dims)))
+        sign = 1 / self.h if ahead else -1 / self.h
+        return Stencil(f"{'ahead' if ahead else 'behind'}{axis}", ((here, -sign), (there, sign)), self.shape)
+
     def damping(self, value: Tensor) -> None:
         """Initializes a vector (H) with the damping of the border."""
         grid = self.shape_for(len(value))
@@ -79,6 +98,11 @@ class Grid:
         largest = self.largest_step(speed)
         if not 0 < dt <= largest:
             raise CellError(f"dt={dt:g} is unstable for waves of speed {speed:g} on a grid of spacing {self.h:g}: take dt ≤ {largest!r}")
+
+    def check_frequency(self, dt: float, frequency: float) -> None:
+        """Raises CellError if a leapfrog step is unstable for oscillations of that angular frequency: dt ≤ 2 / ω."""
+        if not 0 < dt * frequency <= 2:
+            raise CellError(f"dt={dt:g} is unstable for an angular frequency of {frequency:g} on this grid: take dt ≤ {2 / frequency!r}")
 
     def sources(self, matrix: Tensor) -> None:
         """Initializes a matrix (H, D): each input drives one point.

@@ -1,11 +1,13 @@
 """A stencil: a fixed linear operator that sums the neighbours of each unit on a grid, without trainable parameters.
 
-    lap = Stencil.from_operator("lap", laplacian, dims=2)      then, inside a cell: lap(u)
+    lap = Stencil.from_operator("lap", laplacian, dims=2)      then, inside a cell: lap(u), lap(p.c**2 * lap(u))
 
 The H units of a cell are the X·Y points of a grid, row by row. Fields are zero beyond the grid.
 """
 
+import itertools
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,11 +30,18 @@ WEIGHT_CACHE: dict[tuple["Stencil", int, torch.dtype, torch.device], Tensor] = {
 
 @dataclass(frozen=True)
 class Stencil:
-    """The operator y_i = Σ_k w_k u_{i+k} over the `taps` (k, w_k). `shape` is that of the grid; default: `default_shape` of H."""
+    """The operator y_i = Σ_k w_k u_{i+k} over the `taps` (k, w_k).
+
+    Attributes:
+        shape: the shape of the grid. Default: `default_shape` of H.
+        rule: what it is made of if it was made by `after`, `tap` or `neighbour`, or is the transpose of such a one: its weights at
+            the edge of the grid differ from those of its taps.
+    """
 
     name: str
     taps: tuple[Tap, ...]
     shape: tuple[int, ...] = ()
+    rule: tuple["str | Stencil", ...] = ()
 
     @classmethod
     def from_operator(cls, name: str, operator: Callable[[Tensor], Tensor], dims: int, shape: tuple[int, ...] = ()) -> "Stencil":
@@ -64,7 +73,32 @@ class Stencil:
     @cached_property
     def transposed(self) -> "Stencil":
         """Returns the transposed operator, which maps the gradient of the result to that of the argument."""
-        return Stencil(self.name, tuple((tuple(-k for k in at), w) for at, w in self.taps), self.shape)
+        taps = tuple((tuple(-k for k in at), w) for at, w in self.taps)
+        return Stencil(self.name, taps, self.shape, ("transposed", self) if self.rule else ())
+
+    def after(self, inner: "Stencil") -> "Stencil":
+        """Returns the operator self(inner(u)); the field between the two is zero beyond the grid.
+
+        Raises:
+            CellError: the grids differ.
+        """
+        if (self.shape, len(self.taps[0][0])) != (inner.shape, len(inner.taps[0][0])):
+            raise CellError(f"{self.name} is applied to a value that {inner.name} made on another grid: give both the same shape")
+        taps: dict[tuple[int, ...], float] = {}
+        for (a, w), (b, v) in itertools.product(self.taps, inner.taps):
+            at = tuple(map(operator.add, a, b))
+            taps[at] = taps.get(at, 0.0) + w * v
+        return Stencil(f"{self.name}_{inner.name}", tuple(taps.items()), self.shape, ("after", self, inner))
+
+    def tap(self, k: int) -> "Stencil":
+        """Returns the operator with tap k alone."""
+        return Stencil(f"{self.name}_tap{k}", (self.taps[k],), self.shape, ("tap", self))
+
+    def neighbour(self, k: int) -> "Stencil":
+        """Returns the operator that takes the value of the neighbour of tap k, or a point's own where that is beyond the grid."""
+        at, own = self.taps[k][0], (0,) * len(self.taps[k][0])
+        name = "at_" + "_".join(f"{'m' * (n < 0)}{abs(n)}" for n in at)
+        return Stencil(name, ((at, 1.0), (own, 0.0)), self.shape, ("neighbour",)) if any(at) else Stencil(name, ((at, 1.0),), self.shape)
 
     def grid(self, H: int) -> tuple[int, ...]:
         """Returns the shape of the grid for H points; raises CellError if the stencil's own shape has another number of them."""
@@ -96,7 +130,7 @@ class Stencil:
         if hasattr(v, "stencil"):
             return v.stencil(self)
         if not isinstance(v, Tensor):
-            raise CellError(f"{self.name} takes a state or what is made of learned values and x, not a {type(v).__name__}")
+            raise CellError(f"{self.name} takes a state or a value of the step, not a {type(v).__name__}")
         offsets, H = self.offsets(v.shape[-1]), v.shape[-1]
         reach = max(map(abs, offsets))
         around = F.pad(v, (reach, reach))
@@ -105,15 +139,40 @@ class Stencil:
 
 
 def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    grid, rows = stencil.grid(H), []
-    for at, weight in stencil.taps:
-        row = torch.full((), weight, dtype=torch.float64)
-        for axis, (n, k) in enumerate(zip(grid, at, strict=True)):
-            there = torch.arange(n) + k
-            inside = ((there >= 0) & (there < n)).double()
-            row = row * inside.view([-1 if other == axis else 1 for other in range(len(grid))])
-        rows.append(row.flatten())
-    return torch.stack(rows).to(device, dtype)
+    return torch.stack([w.flatten() for w in point_weights(stencil, stencil.grid(H)).values()]).to(device, dtype)
+
+
+def point_weights(stencil: Stencil, grid: tuple[int, ...]) -> dict[tuple[int, ...], Tensor]:
+    """Returns the weights at the points of a grid by the offset of the neighbour, in the order of the taps."""
+    found = {at: torch.zeros(grid, dtype=torch.float64) for at, _ in stencil.taps}
+    match stencil.rule:
+        case ("after", Stencil() as outer, Stencil() as inner):
+            within = point_weights(inner, grid)
+            for a, w in point_weights(outer, grid).items():
+                for b, v in within.items():
+                    found[tuple(map(operator.add, a, b))] += w * move(v, a)
+        case ("transposed", Stencil() as given):
+            for at, w in point_weights(given, grid).items():
+                back = tuple(-k for k in at)
+                found[back] += move(w, back)
+        case ("tap", Stencil() as given):
+            found = {at: point_weights(given, grid)[at] for at in found}
+        case _:
+            for at, weight in stencil.taps:
+                found[at] += weight * move(torch.ones(grid, dtype=torch.float64), at)
+    if stencil.rule == ("neighbour",):
+        neighbour, own = found.values()
+        own += 1 - neighbour
+    return found
+
+
+def move(field: Tensor, at: tuple[int, ...]) -> Tensor:
+    """Returns the field whose value at i is that of `field` at i + at, and zero where that is beyond the grid."""
+    for axis, k in enumerate(at):
+        n = field.shape[axis]
+        field = field.roll(-k, axis)
+        field.narrow(axis, max(n - k, 0) if k > 0 else 0, min(abs(k), n)).zero_()
+    return field
 
 
 def _outlives_transform(tensor: Tensor) -> bool:

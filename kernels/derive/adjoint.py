@@ -4,12 +4,13 @@
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from cells.grammar.functions import FUNCTIONS
+from cells.grammar.reductions import KINDS, Reduction
 from kernels.derive.graph import ARITHMETIC, LEAVES, Node, walk
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
@@ -27,25 +28,33 @@ def adjoint(f: Pointwise) -> Pointwise:
     """
     graph = f.outputs[0].graph
     upstream = tuple(graph.leaf("upstream", f"d_{name}") for name in f.results)
+    gradient = accumulate_gradients(f.outputs, upstream)
+    for node in reversed(list(walk(f.outputs))):
+        if node.op not in LEAVES and node in gradient:
+            d = gradient[node]
+            if node.name and d.op not in LEAVES and not d.name:
+                d.name = f"d_{node.name}"
+    zero = graph.wrap(0.0)
+    outputs = tuple(gradient.get(n, zero) for n in f.inputs)
+    return Pointwise(f"{f.name}_adjoint", f.inputs + upstream, outputs, tuple(f"d_{n.label}" for n in f.inputs))
+
+
+def accumulate_gradients(outputs: Sequence[Node], upstream: Sequence[Node]) -> dict[Node, Node]:
+    """Returns the gradient of every node that the outputs depend on, by reverse accumulation from those of the outputs."""
     gradient: dict[Node, Node] = {}
 
     def accumulate(node: Node, value: Node) -> None:
         gradient[node] = value if node not in gradient else gradient[node] + value
 
-    for node, d in zip(f.outputs, upstream, strict=True):
+    for node, d in zip(outputs, upstream, strict=True):
         accumulate(node, d)
-    for node in reversed(list(walk(f.outputs))):
+    for node in reversed(list(walk(outputs))):
         if node.op in LEAVES or node not in gradient:
             continue
-        d = gradient[node]
-        if node.name and d.op not in LEAVES and not d.name:
-            d.name = f"d_{node.name}"
-        for arg, part in zip(node.args, node.vjp(d), strict=True):
+        for arg, part in zip(node.args, node.vjp(gradient[node]), strict=True):
             if arg.op != "const":
                 accumulate(arg, part)
-    zero = graph.wrap(0.0)
-    outputs = tuple(gradient.get(n, zero) for n in f.inputs)
-    return Pointwise(f"{f.name}_adjoint", f.inputs + upstream, outputs, tuple(f"d_{n.label}" for n in f.inputs))
+    return gradient
 
 
 @cache
@@ -156,3 +165,17 @@ def print_source(f: Pointwise, language: Language) -> str:
     if f.reductions and language.reduction_arguments:
         inputs += language.reduction_arguments.strip(", ").split(", ")
     return language.write_function(f.name, inputs, lines, [expression(n) for n in f.outputs])
+
+
+@cache
+def compile_pointwise(function: Pointwise) -> Callable[..., Any]:
+    """Returns a pointwise function as a Python function of tensors."""
+    space: dict[str, Any] = FUNCTIONS | {f"unit_{kind}": partial(reduce_units, kind) for kind in KINDS}
+    exec(print_source(function, PYTHON), space)
+    made: Callable[..., Any] = space[function.name]
+    return made
+
+
+def reduce_units(kind: str, v: Any, heads: int) -> Any:
+    """Computes a reduction over the units of each head of a value."""
+    return Reduction(kind, heads)(v)

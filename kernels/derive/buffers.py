@@ -6,6 +6,7 @@ buffers   (T, B, G, H) each: the terms that a step reads and that training saves
 groups    the recurrent products of a stage with the same operand: one packed matrix (P·H, H) each, in the order of the stages
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -105,3 +106,13 @@ def layout(plan: Plan) -> Layout:
         tuple(values), tuple(recurrent_only), tuple(slots[i] for i in range(len(plan.terms))),
         tuple(map(len, buffers)), tuple(groups),
     )  # fmt: skip
+
+
+def contiguous_slots(slots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Yields ranges of contiguous slots in one buffer: (index of the first, count, buffer, its slot)."""
+    first = 0
+    for k in range(1, len(slots) + 1):
+        buffer, slot = slots[first]
+        if k == len(slots) or slots[k] != (buffer, slot + k - first):
+            yield first, k - first, buffer, slot
+            first = k

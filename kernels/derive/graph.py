@@ -21,7 +21,8 @@ from cells.grammar.reductions import Reduction
 from cells.grammar.stencil import Stencil
 
 LEAVES = {
-    "state", "x", "before", "time", "mask", "mask_before", "b", "p", "s", "const", "term", "vector", "stencil_input", "upstream", "row",
+    "state", "x", "before", "time", "mask", "mask_before", "b", "p", "s", "const", "ones", "term", "vector", "stencil_input", "upstream",
+    "diagonal", "row",
 }  # fmt: skip
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 MAX_DEPTH = 150
@@ -278,9 +279,8 @@ def describe(value: Any) -> str:
     """Describes a value for an error message, by its name in the cell if it has one."""
     if isinstance(value, Node):
         named = f"{value.op}." * (value.op in ("b", "p", "s")) + value.label
-        known = {"before": "prev(x)", "time": "time()"}
-        inner = "one number for each sequence" if not value.width else "a value"
-        return known.get(value.op) or (named if value.op in LEAVES else inner)
+        known = {"before": "prev(x)", "time": "time()"}.get(value.op)
+        return known or (named if value.op in LEAVES else "a value" if value.width else "one number for each sequence")
     holds = isinstance(value, (tuple, list, dict, set))
     return "a matrix" if callable(value) else f"a {type(value).__name__}" if holds else repr(value)
 

@@ -2,7 +2,7 @@
 
     hoisted          values that depend on no state, computed for all T·B rows before the time loop
     terms            the inputs of a step besides the states: a hoisted value, a recurrent product, or their sum
-    stencil_inputs   stencils applied to a state, also inputs of the step
+    stencil_inputs   stencils applied to a state, also inputs of the step (`stencil_operands`: of other values)
     stages           the recurrent products, grouped by operand; a product whose operand depends on another recurrent product is in a
                      later stage
     step             one pointwise function F(states, terms, vectors, stencil inputs) → next states
@@ -18,8 +18,10 @@ from functools import cache, cached_property
 
 from cells.grammar.cell import Cell
 from cells.grammar.errors import cell_error
+from cells.grammar.stencil import Stencil
 from kernels.derive.graph import LEAVES, Graph, Node, walk
 from kernels.derive.plan_types import Pointwise, Stage, StencilInput, Term
+from kernels.derive.stencil_operands import apply_stencil
 from kernels.derive.trace import trace
 
 
@@ -89,8 +91,8 @@ class Plan:
 
     @cached_property
     def reduces_states(self) -> bool:
-        """Returns whether a step sums over units, or its products' operands do: then a unit reads all units of its sequence."""
-        return any(f.reductions for f in (self.step, *(stage.argument for stage in self.stages if stage.argument)))
+        """Returns whether a step sums over units: then a unit reads all units of its sequence."""
+        return any(f and f.reductions for f in (self.step, *(s.argument for s in self.stages)))
 
     @cached_property
     def is_masked(self) -> bool:
@@ -124,16 +126,16 @@ def plan(cell: Cell, bias: bool = True) -> Plan:
 @cache
 def _plan(cell: Cell, bias: bool) -> Plan:
     graph, outputs = trace(cell, bias)
-    return _Splitter(cell, bias, graph, outputs).plan()
+    return Splitter(cell, bias, graph, outputs).plan()
 
 
-class _Splitter:
+class Splitter:
+    """Makes the plan of a traced cell."""
+
     def __init__(self, cell: Cell, bias: bool, graph: Graph, outputs: tuple[Node, ...]):
         self.cell, self.bias, self.graph, self.outputs = cell, bias, graph, outputs
         nodes = list(walk(outputs))
-        self.stateful: set[int] = set()
-        self.from_input: set[int] = set()
-        self.hoisted: set[int] = set()
+        self.stateful, self.from_input, self.hoisted = set[int](), set[int](), set[int]()
         for node in nodes:
             if node.op in ("state", "mask") or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
@@ -174,16 +176,20 @@ class _Splitter:
         if node.op in ("state", "const"):
             return node
         if id(node) not in self.stateful:
-            return self.rewrite_stateless(node) if id(node) in self.from_input else self.add_vector(node)
+            return self.rewrite_computed_before(node, node)
         if node.op == "mask":  # a term as it is: each comparison in front of the loop would be one more
             return self.add_term(node)
         if node.op == "product":
             return self.add_term(None, node)
         if node.op == "stencil":
-            return self.add_stencil_input(node)
+            return apply_stencil(self, self.graph.stencils[node.label], node.args[0])
         if node.op == "add":
             return self.rewrite_sum(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
+
+    def rewrite_computed_before(self, node: Node, source: Node) -> Node:
+        """Rewrites a node that depends on no state; on the input if `source`, a node of the cell, does."""
+        return self.rewrite_stateless(node) if id(source) in self.from_input else self.add_vector(node)
 
     def rewrite_sum(self, node: Node) -> Node:
         """Rewrites a sum that depends on a state.
@@ -209,8 +215,8 @@ class _Splitter:
         return total
 
     def rewrite_stateless(self, node: Node) -> Node:
-        """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step, but for
-        those on sums over units, and on the number of the step, which is in float64."""
+        """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step, but not of
+        sums over units, nor of time(), which is in float64."""
         whole = self.recurrent or node.op in ("product", "stencil") or id(node) in self.hoisted
         if whole or not node.args or Term("", node).projection is not None:
             return self.add_term(node)
@@ -237,7 +243,7 @@ class _Splitter:
         assert node is not None
         if node.name or node.op == "product":
             return node.name or node.label
-        inner = _Splitter.name_hoisted(next((a for a in node.args if a.op not in ("const", "b", "p", "s")), node.args[0]))
+        inner = Splitter.name_hoisted(next((a for a in node.args if a.op not in ("const", "b", "p", "s")), node.args[0]))
         return f"{node.label}_{inner}" if node.op == "call" else inner
 
     def add_vector(self, node: Node) -> Node:
@@ -248,13 +254,9 @@ class _Splitter:
         self.vectors[leaf] = node
         return leaf
 
-    def add_stencil_input(self, node: Node) -> Node:
-        (argument,) = node.args
-        if argument.op != "state":
-            message = f"{node.label} must be applied to a state, not to a value computed in this step: return that value as a state"
-            raise cell_error(self.cell.step, message, node.line)
-        leaf = self.graph.leaf("stencil_input", f"{node.label}_{argument.label}")
-        self.stencil_inputs[leaf] = StencilInput(leaf, self.graph.stencils[node.label], self.cell.states.index(argument.label))
+    def add_stencil_input(self, stencil: Stencil, state: str) -> Node:
+        leaf = self.graph.leaf("stencil_input", f"{stencil.name}_{state}")
+        self.stencil_inputs[leaf] = StencilInput(leaf, stencil, self.cell.states.index(state))
         return leaf
 
     def order_terms(self) -> list[str]:

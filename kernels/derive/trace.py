@@ -90,6 +90,9 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
             raise cell_error(
                 cell.step, "the first argument of where must be a comparison by <, <=, > or >=, as in where(h > 0, a, b)", n.line
             )
+        if n.op == "stencil" and not n.args[0].width:
+            message = f"{n.label} is applied to a number, which has no neighbours: make it p.name, a vector of all units"
+            raise cell_error(cell.step, message, n.line)
         if n.op != "product":
             continue
         if n.matrix in turned and n.args[0].width == "D":

@@ -3,7 +3,7 @@
 The backward loop computes the gradients of the terms. Those of the matrices are a few large products after it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.derive.buffers import Layout, layout
+from kernels.derive.buffers import Layout, contiguous_slots, layout
 from kernels.derive.plan import Plan
 from kernels.layer import equations
 from kernels.schedules.interface import ForwardResult, Gradients, PassInputs, Products
@@ -204,16 +204,6 @@ def weight_gradient(g: int, inputs: PassInputs, result: ForwardResult, d_terms: 
             before = history[:-1].flatten(0, 1) if inputs.packed is None else history.squeeze(1)[inputs.packed.previous]
             out.addmm_(d[B:].t(), before)
     return d_weight
-
-
-def contiguous_slots(slots: list[tuple[int, int]]) -> Iterator[tuple[int, int, int, int]]:
-    """Yields ranges of contiguous slots in one buffer: (index of the first, count, buffer, its slot)."""
-    first = 0
-    for k in range(1, len(slots) + 1):
-        buffer, slot = slots[first]
-        if k == len(slots) or slots[k] != (buffer, slot + k - first):
-            yield first, k - first, buffer, slot
-            first = k
 
 
 class Tensors(NamedTuple):

@@ -4,7 +4,7 @@ gradient is itself differentiated or batched, and on tensors without memory of t
 
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from cells.grammar.functions import FUNCTIONS
-from cells.grammar.reductions import KINDS, Reduction
-from kernels.derive.adjoint import PYTHON, print_source
+from kernels.derive.adjoint import compile_pointwise
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
@@ -138,18 +136,3 @@ def evaluate(plan: Plan, function: Pointwise, states: Sequence[Tensor], vectors:
     found = compile_pointwise(function)(*(known[leaf] for leaf in function.inputs))
     like = states[0]
     return [v.to(like.dtype).expand_as(like) if isinstance(v, Tensor) else torch.full_like(like, v) for v in found]
-
-
-def reduce_units(kind: str, v: Tensor, heads: int) -> Tensor:
-    """Computes a reduction over the units of each head of a value."""
-    found: Tensor = Reduction(kind, heads)(v)
-    return found
-
-
-@cache
-def compile_pointwise(function: Pointwise) -> Callable[..., Any]:
-    """Returns a pointwise function of a plan as a Python function of tensors."""
-    space: dict[str, Any] = FUNCTIONS | {f"unit_{kind}": partial(reduce_units, kind) for kind in KINDS}
-    exec(print_source(function, PYTHON), space)
-    made: Callable[..., Any] = space[function.name]
-    return made

@@ -81,7 +81,8 @@ def recurrence_operands(
     """
     buffer_layout = layout(plan)
     bound = bind(plan, parameters)
-    values = GraphEvaluator(bind_inputs(plan, x, before, numbers, packed), bound)
+    given = bind_inputs(plan, x, before, numbers, packed)
+    values = GraphEvaluator({plan.graph.leaf("ones", "ones"): x.new_ones(H), **given}, bound)
     tensors: list[Tensor | None] = []
     for projection in buffer_layout.projections:
         terms = [plan.terms[i] for i in projection.terms]

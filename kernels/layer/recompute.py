@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.derive.buffers import layout
+from kernels.derive.buffers import contiguous_slots, layout
 from kernels.derive.plan import Plan
-from kernels.layer.autograd import contiguous_slots, unflatten
+from kernels.layer.autograd import unflatten
 from kernels.layer.input_products import GraphEvaluator
 
 

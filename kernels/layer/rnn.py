@@ -54,8 +54,8 @@ class RNN(LayerParameters):
         dropout: the probability of dropout on the output of each layer but the last. Default: 0
         bidirectional: if True, each layer runs in both directions. Default: False
         proj_size: not supported; must be 0.
-        backend: "auto", "eager", "torch", "compiled", "stepwise", "persistent", "scan" or "stencil". "torch" is torch's own operator
-            (cuDNN on a GPU), for the cells of torch.nn. Default: "auto", the fastest backend that can run; on a GPU this includes
+        backend: "auto", "eager", "torch", "compiled", "stepwise", "persistent", "scan", "stencil" or "newton". "torch" is torch's own
+            operator (cuDNN on a GPU), for the cells of torch.nn. Default: "auto", the fastest backend that can run; on a GPU this includes
             "torch" for sizes at which it was measured to be faster.
         memory: "full", or "low". With "low" the forward pass saves only the states, and the backward pass recomputes the rest by large
             products, chunk by chunk; "eager" runs the forward pass a second time. Default: "full"

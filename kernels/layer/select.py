@@ -10,6 +10,7 @@ from kernels.derive.plan import Plan
 from kernels.layer import torch_operator
 from kernels.schedules.cpu import compiled
 from kernels.schedules.cpu.library import REAL
+from kernels.schedules.newton import newton
 from kernels.schedules.persistent.tuning import persistent_or_stepwise
 from kernels.schedules.stepwise import stepwise
 
@@ -23,7 +24,7 @@ except ImportError as missing:
         raise
     persistent = scan = stencil = None  # type: ignore[assignment]
 
-SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise}
+SCHEDULES: dict[str, ModuleType] = {"compiled": compiled, "stepwise": stepwise, "newton": newton}
 SCHEDULES |= {"persistent": persistent, "scan": scan, "stencil": stencil} if persistent else {}
 DEPRECATED = {"resident": "persistent"}
 """Former names of backends, which work for one version more."""

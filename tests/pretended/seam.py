@@ -6,11 +6,11 @@ as in a campaign.
 """
 
 import ctypes
+import functools
 import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
@@ -100,12 +100,18 @@ def change_tune(module: ModuleType) -> None:
     ranked = module.rank_tilings
     module.rank_tilings = lambda work, chip: ranked(work, chip)[:1]
     module.T, module.RULE = 1, module.Rule(fewest=2, most=2)
-    module.ProcessPoolExecutor = partial(ProcessPoolExecutor, initializer=compile_there)
 
 
-def compile_there() -> None:
-    """In a process that compiles kernels, which no interpreter would."""
-    os.environ["TRITON_INTERPRET"] = "0"
+def change_pool(module: ModuleType) -> None:
+    """Its processes compile kernels, which no interpreter would."""
+    watch = module.watch_parent
+
+    @functools.wraps(watch)
+    def watch_parent() -> None:
+        os.environ["TRITON_INTERPRET"] = "0"
+        watch()
+
+    module.watch_parent = watch_parent
 
 
 def change_clock(module: ModuleType) -> None:
@@ -149,6 +155,7 @@ CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "bench.harness.suites": change_suites,
     "bench.harness.campaign": change_campaign,
     "bench.harness.tune": change_tune,
+    "bench.harness.compile_pool": change_pool,
     "bench.measure.clock": change_clock,
     "bench.measure.device_constants": change_constants,
     "bench.measure.launches": change_launches,

@@ -17,7 +17,7 @@ from bench.harness.bundle.kernel_list import KernelWork
 from bench.measure.problem import DTYPES
 from bench.measure.torch_flags import set_precision
 from kernels.derive.adjoint import is_affine, list_read_states
-from kernels.derive.plan import plan
+from kernels.derive.plan import Plan, plan
 from kernels.layer.input_products import apply
 from kernels.schedules import compile_for
 from kernels.schedules.interface import ForwardResult, PassInputs
@@ -63,7 +63,11 @@ def compile_only(capability: int) -> Iterator[list[Any]]:
 def set_chunk(count: int) -> Iterator[None]:
     """Sets the number of chunks that `scan` divides time into, for cells it can divide, while the context lasts."""
     before = scan.count_chunks
-    scan.count_chunks = lambda plan, *_: count if is_affine(plan.step) and len(list_read_states(plan)) <= scan.MAX_STATES else 1
+
+    def count_chunks(plan: Plan, T: int, elements: int, device: torch.device, backward: bool) -> int:
+        return count if (backward or is_affine(plan.step)) and len(list_read_states(plan)) <= scan.MAX_STATES else 1
+
+    scan.count_chunks = count_chunks
     try:
         yield
     finally:

@@ -1,16 +1,15 @@
 """Compiles a list of kernels for a GPU that isn't here, in parallel processes, into one Triton cache."""
 
-import multiprocessing
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.harness.bundle.kernel_list import KernelWork
+from bench.harness.compile_pool import make_pool
 
 CACHE = Path("/tmp/recurrent-bench-cache")
 """The folder of the cache on every machine. Its files contain its path, so Triton finds nothing in a cache that was moved."""
@@ -94,28 +93,6 @@ def set_environment(cache: Path) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def make_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Yields a pool of processes that ends with the context, or with this process."""
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=watch_parent) as workers:
-        try:
-            yield workers
-        finally:
-            workers.shutdown(wait=False, cancel_futures=True)
-
-
-def watch_parent() -> None:
-    """Ends a process of the pool when its parent ends; otherwise it would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
 
 
 def compile_work(work: KernelWork, capability: int, libcuda: str | None) -> Outcome:

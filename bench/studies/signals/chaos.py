@@ -132,7 +132,7 @@ def measure_autonomous(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayR
         seed: The seed of the initial states.
 
     Returns:
-        The record. If a state becomes infinite or NaN, it stops there and has no exponents.
+        The record. If a state becomes infinite or NaN, it stops there, and the exponents are those of the steps before.
     """
     H, generator = rnn.hidden_size, torch.Generator().manual_seed(seed)
     begun = [rnn.cell.random_state(name, torch.randn(B, H, generator=generator, dtype=torch.float64)) for name in rnn.cell.states]
@@ -149,8 +149,9 @@ def measure_autonomous(rnn: RNN, init: str, T: int, B: int, seed: int) -> DecayR
             break
         times.append(min(T, max(times[-1] + 1, round(times[-1] * 1.25))))
         states = advance(rnn, states, times[-1] - times[-2])
-    settled = advance(rnn, begun, T // 2)
-    grown = [] if lost else measure_exponents(rnn, settled, T, generator).tolist()
+    settle, steps = (times[-1] // 2, (times[-1] + 1) // 2) if lost else (T // 2, T)
+    found = measure_exponents(rnn, advance(rnn, begun, settle), steps, generator).tolist() if steps else [math.inf] * B
+    grown = [math.inf if math.isnan(value) else value for value in found]  # a difference that overflows between two divisions
     return DecayRecord(
         cell=rnn.cell.name, init=init, T=T, B=B, H=H, seed=seed, exponent=grown, times=times, norm=norm, distance=distance, lost=lost
     )

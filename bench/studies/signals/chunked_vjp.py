@@ -68,7 +68,7 @@ class ChunkedVJP:
                     [s.clone() for s in unpack_result(self.rnn(x[begin:end], pack_states(begun[-1]), before=self.previous_input(begin)))[1]]
                 )
         gradients, scale = self.upstream, x.new_zeros(x.shape[1], 1)
-        learned = {} if self.unit else self.rnn.tensors()
+        learned = {name: t for name, t in self.rnn.tensors().items() if t.requires_grad and not self.unit}
         later = torch.zeros_like(x[0])  # of the gradient of a stretch's last input, what the stretch after it passes on
         for (begin, end), states, lag in zip(reversed(stretches), reversed(begun), self.lags, strict=False):
             if self.unit:

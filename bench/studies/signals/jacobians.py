@@ -47,7 +47,7 @@ def measure_jacobians(problem: Problem, init: str = "default", backend: str = "a
     inner = [g for g in latent_jacobians(problem, links[:-1], of_h) if g is not None]
     ran = select_schedule(chain.rnn.backend, chain.rnn.plan, dtype, problem.device, len(rows), H)
     return JacobianRecord(
-        cell=cell.name, T=problem.T, D=problem.D, H=H, dtype=str(dtype).removeprefix("torch."), seed=problem.seed, init=init,
+        cell=problem.name, T=problem.T, D=problem.D, H=H, dtype=str(dtype).removeprefix("torch."), seed=problem.seed, init=init,
         backend="eager" if ran is None else ran.__name__.rpartition(".")[2], lags=list(chain.lags), probes=0 if whole else PROBES,
         state=make_spectrum([torch.cat(link.states, 1)[: None if whole else PROBES] for link in links], count * H, whole),
         input=make_spectrum([link.input[of_h] for link in links if link.input is not None], min(H, problem.D), whole),

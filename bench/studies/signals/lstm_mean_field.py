@@ -60,9 +60,14 @@ class Unit:
         variance = (self.gate**2 @ WEIGHTS) * (self.candidate**2 @ WEIGHTS) / (1 - self.forget**2 @ WEIGHTS)
         return np.linspace(-REACH, REACH, POINTS) * np.sqrt(variance)
 
+    @property
+    def remembered(self) -> Array:
+        """Returns what f multiplies at each point of the grid: c itself."""
+        return self.grid
+
     def shrink(self, weight: Array) -> csr_array:
-        """Returns the matrix (POINTS, POINTS) that maps a measure of c to that of f c, with a weight for each f."""
-        to, share = self.deal_to_grid(np.multiply.outer(self.forget, self.grid))
+        """Returns the matrix (POINTS, POINTS) that maps a measure of c to that of f times what it remembers, with a weight for each f."""
+        to, share = self.deal_to_grid(np.multiply.outer(self.forget, self.remembered))
         source = np.broadcast_to(np.arange(POINTS), to.shape)
         values = share * (weight * WEIGHTS)[:, None]
         return coo_array((values.ravel(), (to.ravel(), source.ravel())), shape=(POINTS, POINTS)).tocsr()

@@ -14,6 +14,7 @@ symbols are those of the papers:
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from bench.studies.signals import lstm_mean_field
+from bench.studies.signals.cfn_mean_field import CFNUnit
 
 Array = NDArray[np.float64]
 
@@ -120,14 +122,17 @@ def vanilla(point: Point, similar: float = 1.0) -> MeanField:
     return MeanField(q, (q - v) / w, chi, c, timescale(w * mean_over_pair(q, c, tanh_slope)))
 
 
-def minimal(point: Point, similar: float = 1.0) -> MeanField:
-    """Returns the theory of MinimalRNN: e = W h + V z + μ, u = σ(e), h = u h + (1 − u) z with z = tanh(Φ x).
+def minimal(point: Point, similar: float = 1.0, depth: int = 1) -> MeanField:
+    """Returns the theory of MinimalRNN: e = W h + V z + μ, u = σ(e), h = u h + (1 − u) z with z = Φ(x).
 
     Args:
         point: The point in parameter space.
         similar: The correlation of the two sequences' z.
+        depth: The layers of Φ, tanh of a product each.
     """
-    w, v, R = point.w**2, point.v**2, gaussian_mean(np.tanh(point.phi * NODES) ** 2)
+    w, v, R = point.w**2, point.v**2, 1.0
+    for _ in range(depth):
+        R = gaussian_mean(np.tanh(point.phi * math.sqrt(R) * NODES) ** 2)
 
     def next_Q(Q: float) -> float:
         u = expit(point.mu + math.sqrt(w * Q + v * R) * NODES)
@@ -217,7 +222,24 @@ def lstm(point: Point) -> MeanField:
     return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
 
 
+def cfn(point: Point) -> MeanField:
+    """Returns the theory of h = θ tanh(h) + η tanh(V x), from the stationary law of one unit's h.
+
+    Args:
+        point: The point in parameter space.
+    """
+    w, v = point.w**2, point.v**2
+
+    def unit(Q: float) -> CFNUnit:
+        return CFNUnit(math.sqrt(w * Q + v), point.mu, point.v)
+
+    Q = find_root(lambda Q: unit(Q).output() - Q, 0.0, 4.0)
+    chi = unit(Q).growth(w)
+    return MeanField(w * Q + v, Q, chi, 1.0, timescale(chi))
+
+
 CELLS: Mapping[str, Callable[[Point], MeanField]] = {
-    "vanilla": vanilla, "minimal": minimal, "gru_reset_before": gru_reset_before, "gru": gru, "lstm": lstm,
+    "vanilla": vanilla, "minimal": minimal, "minimal_deep": partial(minimal, depth=2), "cfn": cfn, "gru_reset_before": gru_reset_before,
+    "gru": gru, "lstm": lstm,
 }  # fmt: skip
 """The cells that have a theory, with the function that computes it."""

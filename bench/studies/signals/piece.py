@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from bench.records import DecayRecord, GradientRecord, JacobianRecord, MapRecord, TheoryRecord
+from bench.records import DecayRecord, GradientRecord, JacobianRecord, MapRecord, ParallelRecord, TheoryRecord
 
-SignalRecord = GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord
+SignalRecord = GradientRecord | JacobianRecord | TheoryRecord | MapRecord | DecayRecord | ParallelRecord
 Piece = tuple[str, Callable[[], SignalRecord]]
 """A line for progress, and the function that measures."""

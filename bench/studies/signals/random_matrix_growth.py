@@ -3,6 +3,7 @@
 With untied weights every step draws new matrices, as the theory assumes. With tied weights all steps share them, as in a network.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -13,7 +14,7 @@ from bench.studies.signals.mean_field import Point
 from cells.grammar.cell import Cell, Rule
 from cells.grammar.initializers import Normal
 
-KEEPS = {"minimal": "b.u", "gru_reset_before": "b.u", "gru": "b.z", "lstm": "b.f"}
+KEEPS = {"minimal": "b.u", "minimal_deep": "b.u", "cfn": "b.theta", "gru_reset_before": "b.u", "gru": "b.z", "lstm": "b.f"}
 """The bias of the gate that keeps the state."""
 
 
@@ -22,7 +23,7 @@ def make_rules(cell: Cell, point: Point) -> dict[str, Rule]:
     found: dict[str, Rule] = {"b": 0.0}
     for name in cell.shapes(1, 1):
         if name.startswith("W."):
-            found[name] = Normal(point.phi if name == "W.z" else point.w if name.endswith("h") else point.v)
+            found[name] = Normal(point.phi if name in ("W.z", "W.a") else point.w if name.endswith("h") else point.v)
     if cell.name in KEEPS:
         found[KEEPS[cell.name]] = point.mu
     return found
@@ -31,8 +32,8 @@ def make_rules(cell: Cell, point: Point) -> dict[str, Rule]:
 def measure_growth(cell: Cell, point: Point, N: int, steps: int, seed: int, tied: bool = False, sequences: int = 8) -> list[float]:
     """Returns ln of the growth of E‖δ‖² in each of `steps` steps, δ being a random perturbation of all states.
 
-    The same number of steps runs before, so that the states become stationary. Each value is the mean over the sequences, which share
-    their matrices.
+    At least as many steps run before, and three times those that an open gate remembers, so that the states become stationary. Each
+    value is the mean over the sequences, which share their matrices.
 
     Args:
         cell: The cell.
@@ -50,14 +51,15 @@ def measure_growth(cell: Cell, point: Point, N: int, steps: int, seed: int, tied
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         weights = draw_weights(chosen, shapes)
-        for step in range(2 * steps):
+        settle = max(steps, round(3 * (1 + math.exp(point.mu))))
+        for step in range(settle + steps):
             weights = weights if tied or not step else draw_weights(chosen, shapes)
             x = torch.randn(sequences, N, generator=generator)
             after, moved = jvp(make_step(chosen, x, weights), tuple(states), tuple(deltas))
             grown = squared_norm(moved) / squared_norm(deltas)
             states = list(after)
             deltas = [d / squared_norm(moved).sqrt() for d in moved]
-            if step >= steps:
+            if step >= settle:
                 found.append(grown.log().mean().item())
     return found
 

@@ -1,29 +1,40 @@
 """Lists the pieces that each signal study measures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 
 import cells
 from bench.measure.problem import DTYPES, Problem
-from bench.records import TheoryRecord
+from bench.records import DecayRecord, TheoryRecord
 from bench.studies.signals import chaos, gradient_norms, mean_field, random_matrix_growth
 from bench.studies.signals.chaotic_maps import MAPS
 from bench.studies.signals.initializations import initialize_as
 from bench.studies.signals.jacobians import measure_jacobians
 from bench.studies.signals.mean_field import Point
 from bench.studies.signals.piece import Piece
+from bench.studies.signals.time_parallel import measure_iterations
+from kernels.derive.plan import plan
 
-POINTS: dict[str, tuple[Point, ...]] = {
-    "vanilla": (Point(0.9, 0.5), Point(1.0, 0.2), Point(2.0, 0.5)),
-    "minimal": (Point(1.0, 1.0), Point(6.88, 1.39, phi=1.197), Point(4.0, 1.39, mu=2.0, phi=1.197)),
-    "gru_reset_before": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0)),
-    "gru": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0)),
-    "lstm": (Point(1.0, 1.0), Point(2.0, 0.5, mu=2.0), Point(4.0, 1.0, mu=1.0)),
+USUAL = Point(3**-0.5, 3**-0.5, phi=3**-0.5)
+"""The default start, U(-1/√H, 1/√H) for every parameter, where D = H; its biases vanish in a wide cell."""
+CRITICAL = {
+    "minimal": Point(6.88, 1.39, phi=1.197), "minimal_deep": Point(8.218, 1.39, phi=1.197), "cfn": Point(9.724, 1.0),
+    "gru_reset_before": Point(2.970, 1.0), "gru": Point(3.126, 1.0), "lstm": Point(4.718, 2.0),
+}  # fmt: skip
+"""The point of each cell's variant `critical`, where χ = 1."""
+GATED = {cell: {"default": USUAL, "open": replace(USUAL, mu=5.0), "critical": point} for cell, point in CRITICAL.items()}
+POINTS: dict[str, dict[str, Point]] = GATED | {
+    "vanilla": {"default": USUAL, "": Point(1.0, 0.2), " ": Point(2.0, 0.5)},
+    "cfn": {"critical": CRITICAL["cfn"], "": Point(3.0, 1.0), " ": Point(12.0, 1.0)},
 }
-"""The points for each cell: ordered, near the edge of chaos, and beyond it or with a gate that keeps the state. MinimalRNN's second
-point is its critical initialisation."""
+"""The points of each cell by its start, and others that no start has: of vanilla near the edge of chaos and beyond it, of a CFN on both
+sides of it, since the theory is that of a gate η without a bias, which its paper's start has."""
+
+STARTS = ("default", "open", "critical")
+"""The initialisations that studies compare by default."""
 
 TRAJECTORIES = 16
 """The number of trajectories of every cell without input."""
@@ -93,6 +104,31 @@ def jacobian_pieces(
     ]  # fmt: skip
 
 
+def parallel_pieces(
+    names: Sequence[str], inits: Sequence[str], lengths: Sequence[int], size: tuple[int, int, int], scales: Sequence[float], seeds: int,
+    device: str,
+) -> Sequence[Piece]:  # fmt: skip
+    """Returns the pieces of `bench parallel`. All derivatives, which take T steps in an iteration, are used at the smallest T alone.
+
+    Args:
+        names: The names of the cells.
+        inits: The initialisations; a cell skips variants it doesn't have.
+        lengths: Sequence lengths T.
+        size: B, D and H.
+        scales: Factors of the recurrent matrices; a cell without any is measured once.
+        seeds: The number of seeds.
+        device: "cpu" or "cuda".
+    """
+    return [
+        (
+            f"{cell} {init} ×{scale:g} T={T} seed {seed}",
+            partial(measure_iterations, make_study_problem(cell, init, T, *size, "float32", device, seed), init, scale, min(lengths) == T),
+        )
+        for cell in names for init in pair_known(cell, inits) for scale in (scales if plan(cells.load(cell)).stages else scales[:1])
+        for T in lengths for seed in range(seeds)
+    ]  # fmt: skip
+
+
 def theory_pieces(names: Sequence[str], N: int, steps: int, seed: int, tied: bool = True) -> Sequence[Piece]:
     """Returns the pieces of `bench theory`: every point of each cell.
 
@@ -104,17 +140,18 @@ def theory_pieces(names: Sequence[str], N: int, steps: int, seed: int, tied: boo
         tied: Measure growth with tied weights too.
     """
     return [
-        (f"{cell} σ_w={point.w:g} σ_v={point.v:g} μ={point.mu:g}", partial(measure_theory, cell, point, N, steps, seed, tied))
-        for cell in names for point in POINTS[cell]
+        (f"{cell} σ_w={point.w:g} σ_v={point.v:g} μ={point.mu:g}", partial(measure_theory, cell, start, N, steps, seed, tied))
+        for cell in names for start, point in POINTS[cell].items()
     ]  # fmt: skip
 
 
-def measure_theory(cell: str, point: Point, N: int, steps: int, seed: int, tied: bool) -> TheoryRecord:
-    """Returns the theory at a point and the growth measured there."""
+def measure_theory(cell: str, start: str, N: int, steps: int, seed: int, tied: bool) -> TheoryRecord:
+    """Returns the theory at a point of POINTS and the growth measured there."""
+    point = POINTS[cell][start]
     said, measure = mean_field.CELLS[cell](point), partial(random_matrix_growth.measure_growth, cells.load(cell), point, N, steps, seed)
     return TheoryRecord(
-        cell=cell, w=point.w, v=point.v, mu=point.mu, phi=point.phi, N=N, seed=seed, q=said.q, Q=said.Q, chi=said.chi, xi=said.xi,
-        untied=measure(), tied=measure(tied=True) if tied else [],
+        cell=cell, init=start.strip(), w=point.w, v=point.v, mu=point.mu, phi=point.phi, N=N, seed=seed, q=said.q, Q=said.Q, chi=said.chi,
+        xi=said.xi, untied=measure(), tied=measure(tied=True) if tied else [],
     )  # fmt: skip
 
 
@@ -132,11 +169,14 @@ def chaos_pieces(size: chaos.ChaosSize, names: Sequence[str], inits: Sequence[st
     cases = [(cell, init) for cell in names for init in pair_known(cell, inits)]
     return [
         *((map.name, partial(chaos.measure_map, map, size, seed)) for map in MAPS),
-        *(
-            (f"{c} {init} without input", partial(chaos.measure_decay, initialize_as(cells.load(c), init), init, T, TRAJECTORIES, H, seed))
-            for c, init in cases
-        ),
+        *((f"{c} {init} without input", partial(measure_decay, c, init, T, H, seed)) for c, init in cases),
     ]
+
+
+def measure_decay(cell: str, init: str, T: int, H: int, seed: int) -> DecayRecord:
+    """Measures a cell without input, under its name on the command line."""
+    found = chaos.measure_decay(initialize_as(cells.load(cell), init), init, T, TRAJECTORIES, H, seed)
+    return found.model_copy(update={"cell": cell})
 
 
 def pair_known(cell: str, inits: Sequence[str]) -> list[str]:
@@ -145,13 +185,15 @@ def pair_known(cell: str, inits: Sequence[str]) -> list[str]:
 
 
 def preview_pieces(device: str, seed: int) -> Sequence[Piece]:
-    """Returns pieces that take a few seconds: one Jacobian for each cell, the theory at one point of each, and both maps.
+    """Returns pieces that take a few seconds: one Jacobian for each cell and start, the theory of MinimalRNN's starts and of
+    three cells at their default, and both maps.
 
     Args:
         device: "cpu" or "cuda".
         seed: The seed.
     """
     names = cells.SEED
-    jacobians = jacobian_pieces(names, ("default",), 32, (16, 16), "float64" if device == "cpu" else "float32", 1, device)
-    beside_one = [piece for cell in POINTS for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]
-    return [*jacobians, *beside_one, *chaos_pieces(chaos.PREVIEW, (), (), 0, 0, seed)]
+    jacobians = jacobian_pieces(names, STARTS, 32, (16, 16), "float64" if device == "cpu" else "float32", 1, device)
+    starts = theory_pieces(["minimal"], 128, 20, seed, tied=False)
+    others = [piece for cell in ("vanilla", "gru", "lstm") for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]
+    return [*jacobians, *starts, *others, *chaos_pieces(chaos.PREVIEW, (), (), 0, 0, seed)]

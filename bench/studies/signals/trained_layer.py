@@ -20,6 +20,7 @@ from bench.studies.signals import chaos
 from bench.studies.signals.jacobians import measure_jacobians
 from bench.studies.signals.piece import Piece
 from bench.studies.signals.signal_plan import TRAJECTORIES, make_study_problem, measure_with_errors
+from bench.studies.signals.time_parallel import measure_iterations
 from cells.grammar.errors import CellError
 from cells.grammar.torch_equivalent import KEYS
 from kernels import RNN
@@ -85,6 +86,24 @@ class TrainedLayer:
         return [
             (f"{self.cell} {self.name} seed {seed}", partial(measure_jacobians, self.make_problem(T, 1, dtype, device, seed), self.name))
             for seed in range(seeds)
+        ]  # fmt: skip
+
+    def parallel_pieces(self, lengths: Sequence[int], B: int, scales: Sequence[float], seeds: int, device: str) -> Sequence[Piece]:
+        """Returns the pieces of `bench parallel` for this layer.
+
+        Args:
+            lengths: Sequence lengths T.
+            B: Sequences in a batch.
+            scales: Factors of the recurrent matrices.
+            seeds: The number of seeds.
+            device: "cpu" or "cuda".
+        """
+        return [
+            (
+                f"{self.cell} {self.name} ×{scale:g} T={T} seed {seed}",
+                partial(measure_iterations, self.make_problem(T, B, "float32", device, seed), self.name, scale, min(lengths) == T),
+            )
+            for scale in scales for T in lengths for seed in range(seeds)
         ]  # fmt: skip
 
     def autonomous_pieces(self, T: int, seed: int) -> Sequence[Piece]:

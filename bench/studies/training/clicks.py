@@ -1,19 +1,19 @@
-"""Generates a synthetic click stream: sessions from Zipf's law and a Markov chain, with long-term structure.
+"""Generates a synthetic click stream that no transition between two items predicts: themes that a user returns to, and Zipf's law in each.
 
-A user has one of several interests at a time and rarely changes it. An interest prefers a part of the catalogue, in which items are
-chosen by Zipf's law. Often the next item is the usual successor of the last, independent of the user. Sometimes a user returns to the
-item of BACK steps ago, which no transition between two items can predict.
+A user likes a few of the themes of a catalogue and rarely changes one of them. The next click is of a liked theme other than that of the
+last click, so the last item says only which theme it is not: the liked ones are known from a history alone. A theme's items are chosen by
+Zipf's law.
 """
 
 import numpy as np
 
-FOLLOWS, RETURNS, CHANGES = 0.35, 0.15, 0.02
-"""The probabilities, in each step, of the usual successor, of the item of `BACK` steps ago, and of another interest."""
-BACK, INTERESTS, EXPONENT = 5, 20, 1.1
+THEMES, LIKED, CHANGES, EXPONENT = 20, 3, 0.02, 1.1
+"""The themes of the catalogue and those that a user likes, the probability in each step that another one takes the place of the theme at
+hand, and the exponent of Zipf's law."""
 
 
 def draw_sessions(users: int, length: int, items: int, rng: np.random.Generator) -> np.ndarray:
-    """Returns random sessions (users, length) of items from 0 to `items` − 1.
+    """Returns random sessions (users, length) of items from 0 to `items` − 1; item i is of theme i mod THEMES.
 
     Args:
         users: The number of users.
@@ -21,17 +21,14 @@ def draw_sessions(users: int, length: int, items: int, rng: np.random.Generator)
         items: The number of items.
         rng: The generator.
     """
-    interest = rng.integers(0, INTERESTS, users)
-    clicked = np.empty((users, length), dtype=np.int64)
+    liked, everyone = rng.random((users, THEMES)).argsort(axis=1)[:, :LIKED], np.arange(users)
+    at, clicked = rng.integers(0, LIKED, users), np.empty((users, length), dtype=np.int64)
     for t in range(length):
-        interest = np.where(rng.random(users) < CHANGES, rng.integers(0, INTERESTS, users), interest)
-        chosen = preferred_items(interest, draw_zipf(rng.random(users), items), items)
-        what = rng.random(users)
-        if t:
-            chosen = np.where(what < FOLLOWS, following_items(clicked[:, t - 1], items), chosen)
-        if t >= BACK:
-            chosen = np.where(what > 1 - RETURNS, clicked[:, t - BACK], chosen)
-        clicked[:, t] = chosen
+        at = (at + rng.integers(1, LIKED, users)) % LIKED
+        new = rng.integers(0, THEMES, users)
+        changed = (rng.random(users) < CHANGES) & (liked != new[:, None]).all(axis=1)
+        liked[changed, at[changed]] = new[changed]
+        clicked[:, t] = draw_zipf(rng.random(users), items // THEMES) * THEMES + liked[everyone, at]
     return clicked
 
 
@@ -40,13 +37,3 @@ def draw_zipf(uniform: np.ndarray, items: int) -> np.ndarray:
     power = 1 - EXPONENT
     ranks = (1 + uniform * ((items + 1.0) ** power - 1)) ** (1 / power)
     return np.minimum(ranks.astype(np.int64) - 1, items - 1)
-
-
-def preferred_items(interest: np.ndarray, rank: np.ndarray, items: int) -> np.ndarray:
-    """Returns the items that interests place at these ranks; each interest starts at a different item."""
-    return (rank + interest * (items // INTERESTS)) % items
-
-
-def following_items(item: np.ndarray, items: int) -> np.ndarray:
-    """Returns the usual successors of items, by Knuth's multiplicative hash, so that successors of neighbouring items are unrelated."""
-    return (item * 2654435761 + 40503) % items

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.studies.training.counter import measure_counters
 from bench.studies.training.task import Batch, Split, Supervised, device_of, make_rng, to_tensors
+from kernels import RNN
 
 IGNORED = -1
 
@@ -67,10 +69,11 @@ class Counting(Supervised):
 
     @torch.no_grad()
     def extras(self, model: nn.Module) -> dict[str, float]:
-        """Returns `counts to`: the largest n up to which every word is correct."""
+        """Returns `counts to`, the largest n up to which every word is correct, and beside it how far one unit set by hand is off."""
         x, y = (part.to(device_of(model)) for part in self.held_out("test"))
         wrong = (~is_right(model(x), y)).nonzero()
-        return {"counts to": float(wrong[0, 0]) if len(wrong) else float(y.shape[1])}
+        assert isinstance(model.rnn, RNN)
+        return {"counts to": float(wrong[0, 0]) if len(wrong) else float(y.shape[1]), **measure_counters(model.rnn.cell.name)}
 
     def sizes(self) -> dict[str, Any]:
         return super().sizes() | {"N": self.T}

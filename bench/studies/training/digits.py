@@ -30,7 +30,7 @@ class Digits(TenClasses):
     name: ClassVar[str] = "digits"
     target: ClassVar[float] = 0.98
     decays: ClassVar[bool] = True
-    cells: ClassVar[tuple[str, ...]] = ("gru", "gru_reset_before", "mgu", "lstm", "cfn", "minimal", "vanilla")
+    cells: ClassVar[tuple[str, ...]] = ("gru", "gru_reset_before", "mgu", "lstm", "cfn", "minimal", "minimal_deep", "vanilla")
 
     steps: int = 3000
     every: int = 100

@@ -89,4 +89,6 @@ def draw_histories(users: int, length: int, items: int) -> Histories:
     stream = clicks.draw_sessions(users, length + 1, items, make_rng(0, 8)) + 1
     rows = split_indices(make_rng(0, 9).permutation(users), SHARES)
     found = {split: list(stream[rows[split]]) for split in rows}
-    return Histories(f"synthetic click stream: {users:,} users of {length + 1} clicks among {items:,} items", found, items + 1)
+    return Histories(
+        f"synthetic click stream of {clicks.THEMES} themes: {users:,} users of {length + 1} clicks among {items:,} items", found, items + 1
+    )

@@ -5,11 +5,23 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from bench.studies.training.task import CONSTANT, Batch, Split, Supervised, accuracy, constant_accuracy, shuffled_indices, to_tensors
+from bench.studies.training.task import (
+    CONSTANT,
+    Batch,
+    Split,
+    Supervised,
+    accuracy,
+    constant_accuracy,
+    device_of,
+    shuffled_indices,
+    to_tensors,
+)
 
+GAP = "gap, training - test"
 Pictures = tuple[np.ndarray, np.ndarray]
 """Values (T, N, 1) and digits (N)."""
 
@@ -48,6 +60,15 @@ class TenClasses(Supervised):
 
     def score(self, output: Tensor, y: Tensor) -> float:
         return accuracy(output, y)
+
+    @torch.no_grad()
+    def extras(self, model: nn.Module) -> dict[str, float]:
+        """Returns the accuracy on the training examples, and how far that on the test data lies below it: what was overfitted."""
+        x, y = self.data("train")
+        seen = min(self.examples or len(y), len(y))
+        values, digits = (part.to(device_of(model)) for part in to_tensors(x[:, :seen], y[:seen]))
+        trained = self.score(model(values), digits)
+        return {"accuracy (training)": trained, GAP: trained - self.measure(model, "test")}
 
     def baselines(self) -> dict[str, float]:
         return {CONSTANT: constant_accuracy(self.held_out("test")[1])}

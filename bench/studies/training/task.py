@@ -4,6 +4,7 @@ A batch depends only on the seed and the number of the step. So an interrupted t
 for one seed all cells get the same data in the same order.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,12 +35,15 @@ class Task(ABC):
         target: The value of the metric at which the task counts as solved; None if there is none.
         decays: The learning rate decreases linearly to zero at the last step.
         cells: The cells that are trained by default.
+        equal: What all cells have in common by default: "hidden", the width H, or "parameters", those of `yardstick` at width H.
+        yardstick: The cell whose number of parameters the others match.
         B: Sequences in a batch.
         H: Hidden width.
         steps: Training steps, at most.
         every: Training steps between two evaluations on the validation data.
         rates: Learning rates; of several, a search takes the best.
         patience: Evaluations without improvement after which a training stops; 0 for no limit.
+        clip: The largest norm of the gradient of all dense parameters, the recurrent layer and the maps around it; infinite for no limit.
     """
 
     name: ClassVar[str]
@@ -48,6 +52,8 @@ class Task(ABC):
     target: ClassVar[float | None] = None
     decays: ClassVar[bool] = False
     cells: ClassVar[tuple[str, ...]] = ("gru", "cfn", "minimal", "lstm", "vanilla")
+    equal: ClassVar[str] = "hidden"
+    yardstick: ClassVar[str] = "gru"
 
     B: int = 32
     H: int = 64
@@ -55,6 +61,7 @@ class Task(ABC):
     every: int = 50
     rates: tuple[float, ...] = (3e-3,)
     patience: int = 0
+    clip: float = 1.0
 
     @property
     @abstractmethod
@@ -105,6 +112,10 @@ class Task(ABC):
             model: The model.
         """
 
+    def trained_parameters(self) -> int | None:
+        """Returns how many parameters of `yardstick` are trained at width H; None if all are."""
+        return None
+
     def unfit(self, cell: str, H: int) -> str:
         """Returns the reason why a cell of width H can't be trained on the task; "" if it can.
 
@@ -140,7 +151,8 @@ class Task(ABC):
 
     def sizes(self) -> dict[str, Any]:
         """Returns the sizes that a record stores."""
-        return {"B": self.B, "every": self.every, "patience": self.patience}
+        clip = self.clip if math.isfinite(self.clip) else "none"
+        return {"B": self.B, "every": self.every, "patience": self.patience, "clip": clip}
 
 
 class Reader(nn.Module):

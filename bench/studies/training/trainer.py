@@ -16,14 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from bench.records.training_record import End, Point, TrainingRecord, Trial
+from bench.records.training_record import End, InputJacobian, Point, TrainingRecord, Trial
 from bench.studies.training import training_checkpoint
+from bench.studies.training.input_jacobian import measure_input_jacobian
 from bench.studies.training.layer_check import check_layer
 from bench.studies.training.task import Task
 from kernels import RNN
-
-CLIP = 1.0
-"""The largest norm of the gradient of all dense parameters: the recurrent layer and the maps around it."""
 
 PAUSE = 10.0
 """The least time between two checkpoints, relative to the time the last one took; it matters for tables of millions of items."""
@@ -60,10 +58,11 @@ class Training:
         if sparse:
             self.optimisers.append(torch.optim.SparseAdam(sparse, lr=trial.rate))
         self.step, self.seconds, self.paused, self.clipped, self.largest = 0, 0.0, 0.0, 0, 0.0
-        self.next = 0.0
+        self.next, self.norm = 0.0, 0.0
         self.losses: list[float] = []
         self.durations: list[float] = []
         self.curve: list[Point] = []
+        self.jacobians: list[InputJacobian] = []
         self.best: dict[str, Tensor] = {}
         self.diverged = False
         self.backend, self.error = check_layer(self.rnn, self.task.inputs(self.model))
@@ -152,12 +151,13 @@ class Training:
             torch.manual_seed(self.trial.seed << 32 | self.step)  # the step determines dropout too
             loss = self.task.loss(self.model, batch)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.dense, CLIP).item()
+        norm = nn.utils.clip_grad_norm_(self.dense, self.task.clip).item()
+        self.norm = max(self.norm, math.inf if math.isnan(norm) else norm)
+        self.largest = max(self.largest, self.norm)
         self.losses.append(loss.item())
         self.diverged = not (math.isfinite(norm) and math.isfinite(self.losses[-1]))
         if not self.diverged:
-            self.clipped += norm > CLIP
-            self.largest = max(self.largest, norm)
+            self.clipped += norm > self.task.clip
             for optimiser in self.optimisers:
                 optimiser.step()
         self.step += 1
@@ -168,16 +168,23 @@ class Training:
         self.add_elapsed()
         self.model.eval()
         value = self.task.measure(self.model, "valid")
+        if not len(self.curve) & (len(self.curve) - 1):  # at the start, and whenever the evaluations have doubled
+            self.add_jacobian()
         self.model.train()
         self.diverged = not math.isfinite(value)
         loss = sum(self.losses) / len(self.losses) if self.losses else None
-        self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value))
-        self.losses = []
+        self.curve.append(Point(seconds=self.seconds, step=self.step, loss=loss, value=value, norm=self.norm if self.losses else None))
+        self.losses, self.norm = [], 0.0
         if not self.evaluations_since_best():
             self.keep_best()
         if self.step and time.monotonic() >= self.next:
             self.save_checkpoint()
         tell(self.trial, self.curve[-1])
+
+    def add_jacobian(self) -> None:
+        """Measures the layer's Jacobian on the task's own inputs, for the first seed alone."""
+        if not self.trial.seed:
+            self.jacobians.append(measure_input_jacobian(self.rnn, self.task.inputs(self.model), self.step))
 
     def keep_best(self) -> None:
         """Copies the model as the best so far. Memory is allocated once: for millions of items, allocating takes longer than copying."""
@@ -207,7 +214,7 @@ class Training:
             "trial": self.trial.model_dump(), "model": self.model.state_dict(), "best": self.best,
             "optimisers": [o.state_dict() for o in self.optimisers], "curve": [p.model_dump() for p in self.curve], "losses": self.losses,
             "step": self.step, "seconds": self.seconds, "paused": self.paused, "clipped": self.clipped, "largest": self.largest,
-            "diverged": self.diverged,
+            "diverged": self.diverged, "jacobians": [j.model_dump() for j in self.jacobians],
         }  # fmt: skip
 
     def restore_checkpoint(self, content: dict[str, Any]) -> None:
@@ -233,6 +240,7 @@ class Training:
         for optimiser, state in zip(self.optimisers, content["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.curve = [Point(**p) for p in content["curve"]]
+        self.jacobians = [InputJacobian(**j) for j in content.get("jacobians", [])]  # which an older checkpoint lacks
         for name in ("best", "losses", "step", "seconds", "paused", "clipped", "largest", "diverged"):
             if not isinstance(content[name], type(getattr(self, name))):
                 raise TypeError(f"its {name} is a {type(content[name]).__name__}")
@@ -247,6 +255,8 @@ class Training:
         if self.best:
             self.model.load_state_dict(self.best)
         self.model.eval()
+        self.add_jacobian()
+        middle = sorted(self.jacobians[1:-1], key=lambda j: abs(j.step - self.step / 2))[:1]
         recurrent = sum(value.numel() for value in self.rnn.weights().values() if value.requires_grad)
         layer = count_parameters(self.rnn)
         return TrainingRecord(
@@ -255,6 +265,7 @@ class Training:
             backend=self.backend, error=self.error,
             curve=self.curve, final=self.task.measure(self.model, "test"), end=end, steps=self.step, seconds=self.seconds,
             paused=self.paused, clipped=self.clipped, largest=self.largest, extras=self.task.extras(self.model), sizes=self.task.sizes(),
+            jacobians=[*self.jacobians[:1], *middle, *self.jacobians[1:][-1:]],
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Saves and loads checkpoints of trainings: a file with everything that the next step depends on."""
 
+import hashlib
 import os
 import pickle
 from pathlib import Path
@@ -12,8 +13,9 @@ from bench.records.training_record import Trial
 
 
 def checkpoint_name(trial: Trial) -> str:
-    """Returns the file name of a trial's checkpoint, without suffix."""
-    known = (trial.cell, f"H{trial.H}", f"seed{trial.seed}", f"n{trial.examples}" if trial.examples else "")
+    """Returns the file name of a trial's checkpoint, without suffix. A user's own cell has a path in its name, whose hash stands for it."""
+    own = f"{trial.cell.rpartition(':')[2]}-{hashlib.sha256(trial.cell.encode()).hexdigest()[:8]}"
+    known = (own if ":" in trial.cell else trial.cell, f"H{trial.H}", f"seed{trial.seed}", f"n{trial.examples}" if trial.examples else "")
     return "-".join(filter(None, known))
 
 

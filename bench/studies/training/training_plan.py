@@ -9,9 +9,6 @@ import cells
 from bench.records.training_record import Trial
 from bench.studies.training.task import Task
 
-MEASURE = "gru"
-"""The cell whose number of parameters the others match, if parameters are equal."""
-
 EQUAL = ("hidden", "parameters")
 
 
@@ -23,8 +20,8 @@ class TrainingPlan:
         task: The task.
         cells: The names of the cells.
         seeds: The number of seeds for each cell.
-        equal: What all cells have in common: "hidden", the width H, or "parameters", those of a GRU of width H; both for two trainings
-            each.
+        equal: What all cells have in common: "hidden", the width H, or "parameters", those of the task's `yardstick` at width H; both for
+            two trainings each.
     """
 
     task: Task
@@ -43,7 +40,10 @@ class TrainingPlan:
 
     def trial(self, task: Task, cell: str, equal: str, seed: int) -> Trial:
         """Returns the trial of a cell."""
-        width = task.H if equal == "hidden" else matching_width(cell, task.D, count_recurrent_parameters(MEASURE, task.D, task.H))
+        width = task.H
+        if equal == "parameters" and cell != task.yardstick:
+            wanted = task.trained_parameters() or count_recurrent_parameters(task.yardstick, task.D, task.H)
+            width = matching_width(cell, task.D, wanted)
         known = {"seed": seed, "rate": task.rates[0], "steps": task.steps, "examples": getattr(task, "examples", 0)}
         return Trial.model_validate({"task": task.name, "cell": cell, "H": width, "equal": equal, **known})
 

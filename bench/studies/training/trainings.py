@@ -19,6 +19,9 @@ from bench.studies.training.task import Task, make_rng
 from bench.studies.training.trainer import Tell, Training
 from bench.studies.training.training_plan import TrainingPlan
 
+ANALYSED = 3
+"""The first seeds whose trained layers are analysed."""
+
 Emit = Callable[[TrainingRecord | LearnedRecord], None]
 
 
@@ -79,7 +82,7 @@ class TrainingRunner:
         search.search_rates(task, single, rng, until)
         for training, end in round_robin(self.start_trainings(task, single, search), rng, self.tell, until):
             record = training.record(end)
-            if training.trial.seed == 0 and training.trial.equal == "hidden" and end not in ("time", "diverged"):
+            if training.trial.seed < ANALYSED and training.trial.equal == "hidden" and end not in ("time", "diverged"):
                 self.emit(unit_analysis.analyze_units(task, training.model, training.trial))
             record = record.model_copy(update={"search": search.find_rates(training.trial), "baselines": self.baselines(task)})
             for trial in left:

@@ -1,7 +1,8 @@
 """Runs plans without a recurrent product: the whole sequence in one launch per direction, without barriers (kernels in `scan_kernels`).
 
-Every element of (B, H) is an independent recurrence. If there are too few of them to fill a GPU and the step is affine in its states,
-time is split into chunks too, as in a chunked parallel scan. Terms are then read twice, so it needs a long sequence.
+Every element of (B, H) is an independent recurrence. If there are too few of them to fill a GPU, time is split into chunks too, as in a
+chunked parallel scan: in the backward pass, and in the forward pass of a step that is affine in its states. Terms are then read twice, so
+it needs a long sequence.
 """
 
 import os
@@ -47,14 +48,22 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     return None
 
 
-def count_chunks(plan: Plan, T: int, elements: int, device: torch.device) -> int:
+def count_chunks(plan: Plan, T: int, elements: int, device: torch.device, backward: bool) -> int:
     """Returns the number of chunks that time is split into: as many as fill the GPU, of at least MIN_CHUNK steps each.
 
     Args:
         T: time steps.
         elements: B·H.
+        backward: whether for the backward pass, which is affine in the gradients of the states whatever the step.
     """
-    if device.type != "cuda" or not is_affine(plan.step) or len(list_read_states(plan)) > MAX_STATES:
+    if not (backward or is_affine(plan.step)) or len(list_read_states(plan)) > MAX_STATES:
+        return 1
+    return chunks_that_fill(T, elements, device)
+
+
+def chunks_that_fill(T: int, elements: int, device: torch.device) -> int:
+    """Returns the number of chunks of time of an affine recurrence of B·H elements: as many as fill a GPU, of at least MIN_CHUNK steps."""
+    if device.type != "cuda":
         return 1
     wanted = PROGRAMS_PER_MULTIPROCESSOR * get_chip(device.index or 0).multiprocessors
     return max(1, min(wanted // -(-elements // BLOCK), T // MIN_CHUNK))
@@ -66,14 +75,15 @@ class Launch:
     Args:
         inputs: the pass to run.
         buffers: the buffers of the terms that the kernels load, (T, B, G, H) each.
+        backward: whether for a backward pass.
     """
 
-    def __init__(self, inputs: PassInputs, buffers: Sequence[Tensor | None]):
+    def __init__(self, inputs: PassInputs, buffers: Sequence[Tensor | None], backward: bool = False):
         self.inputs, self.plan = inputs, inputs.plan
         self.T, self.B, self.H = inputs.shape
         self.read_states, self.states = list_read_states(self.plan), len(inputs.states)
         self.term_slots = [self.view_slot(buffers, i) for i in range(len(self.plan.terms))]
-        count = count_chunks(self.plan, self.T, self.B * self.H, inputs.states[0].device)
+        count = count_chunks(self.plan, self.T, self.B * self.H, inputs.states[0].device, backward)
         length = -(-self.T // count)
         self.chunks = -(-self.T // length)
         self.grid = (-(-self.B * self.H // BLOCK), self.chunks)
@@ -126,7 +136,7 @@ def forward_calls(launch: Launch, result: ForwardResult, ends: Tensor | None) ->
 
 def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
     """Runs the backward pass in one launch, or two if time is split into chunks."""
-    launch = Launch(inputs, inputs.terms)
+    launch = Launch(inputs, inputs.terms, backward=True)
     states = [s.new_empty(s.shape, dtype=torch.float32) for s in inputs.states]
     vectors = [v.new_empty(launch.chunks * launch.B, launch.H, dtype=torch.float32) for v in inputs.vectors]
     filled = Gradients([torch.empty_like(t) for t in inputs.terms], vectors, states)
@@ -151,7 +161,8 @@ def backward_calls(
     outputs = tuple(launch.states + i for i in range(len(stores)))
     found: list[tuple[Any, tuple[Any, ...]]] = []
     if ends is not None:
-        found.append((scan_kernels.chunk_summary_backward, (*common, dy, tuple(d_final), *sizes)))
+        stored = (None, None) if is_affine(launch.plan.step) else (tuple(launch.inputs.states), tuple(result.history))
+        found.append((scan_kernels.chunk_summary_backward, (*common, *stored, dy, tuple(d_final), *sizes)))
     arguments = (
         *common, tuple(launch.inputs.states), tuple(result.history), dy, tuple(d_final), tuple(t for t, _ in stores), outputs,
         tuple(stride for _, stride in stores), tuple(filled.states), tuple(filled.vectors), *sizes,

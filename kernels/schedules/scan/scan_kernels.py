@@ -1,10 +1,10 @@
 """The scan kernels: each program runs the recurrence of its elements of (B, H), forward or backward, for any plan without a recurrent
 product. The loads of STEPS steps are issued at once, to hide their latency.
 
-If the step is affine in its states, time is split into chunks of `length` steps that run in parallel. First `chunk_summary`, or
-`chunk_summary_backward`, computes the affine map of each chunk: its final states from zero states, and the matrix whose columns are the
-images of the unit vectors. Then each program applies the maps of all chunks before its own to the initial states, and runs its chunk
-(Blelloch, "Prefix sums and their applications", 1990, with a sequential scan over chunks).
+If the step is affine in its states, time is split into chunks of `length` steps that run in parallel. A backward pass is affine for any
+step. First `chunk_summary`, or `chunk_summary_backward`, computes the affine map of each chunk: its final states from zero states, and the
+matrix whose columns are the images of the unit vectors. Then each program applies the maps of all chunks before its own to the initial
+states, and runs its chunk (Blelloch, "Prefix sums and their applications", 1990, with a sequential scan over chunks).
 
 The inputs of a step are its S states, the terms (loads[j], rows LOAD_STRIDE[j] apart) and the vectors, in that order. READ_STATES are
 the states that a step reads, and the map is between these. `chunk_ends` (chunks, K + K², B·H), K = len(READ_STATES), holds for each
@@ -170,35 +170,51 @@ def forward(
                     tl.store(history[s] + n, states[s], mask=mask_if(n, elements, t == T - 1))
 
 
+@triton.jit
+def load_states_before(history, first, S: tl.constexpr, t, start, n, elements):
+    # Returns the states before step t, of a chunk that begins at `start`; `first` are the initial ones.
+    states = ()
+    for s in tl.static_range(S):
+        later = mask_if(n, elements, t > tl.maximum(start - 1, 0))
+        last = tl.load(history[s] + (t - 1) * elements + n, mask=later, other=0.0).to(tl.float32)
+        states = states + (tl.where(later, last, first[s]),)
+    return states
+
+
 @triton.jit(do_not_specialize=["T", "B", "length"])
 def chunk_summary_backward(
-    ADJOINT: tl.constexpr, READ_STATES: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, dy, d_final,
-    T, B, length, H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
+    ADJOINT: tl.constexpr, READ_STATES: tl.constexpr, S: tl.constexpr, loads, LOAD_STRIDE: tl.constexpr, vectors, chunk_ends, initial,
+    history, dy, d_final, T, B, length, H: tl.constexpr, BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
-    # The last chunk starts from d_final instead of zero.
+    # The last chunk starts from d_final instead of zero. `history` is None for a step that is affine: no derivative depends on a state.
     n, row, unit, elements = locate_elements(B, H, BLOCK)
     start, stop = chunk_range(T, length)
     inside, batch = n < elements, B.to(tl.int64)
     vector_values = load_vectors(vectors, unit, inside)
-    zero_states = constant_tiles(S, -1, BLOCK)
+    first = constant_tiles(S, -1, BLOCK)
+    if history is not None:
+        first = load_vectors(initial, n, inside)
     ends = load_vectors(d_final, n, mask_if(n, elements, stop == T))
     columns = ()
     for j in tl.static_range(len(READ_STATES)):
         columns = columns + (constant_tiles(S, READ_STATES[j], BLOCK),)
     for done in range(0, stop - start, STEPS):
-        terms = ()
+        inputs = ()
         upstream = ()
         for u in tl.static_range(STEPS):
             t = stop - 1 - done - u
             inside_t = mask_if(n, elements, t >= start)
-            terms = terms + (load_terms(loads, LOAD_STRIDE, row + t * batch, unit, inside_t),)
+            states = first
+            if history is not None:
+                states = load_states_before(history, first, S, t, start, n, elements)
+            inputs = inputs + (states + load_terms(loads, LOAD_STRIDE, row + t * batch, unit, inside_t),)
             upstream = upstream + (load_dy(dy, t * elements + n, inside_t, BLOCK),)
         for u in tl.static_range(STEPS):
             inside_t = mask_if(n, elements, stop - 1 - done - u >= start)
-            ends = select(inside_t, ADJOINT(*(zero_states + terms[u] + vector_values + replace_at(ends, 0, ends[0] + upstream[u]))), ends)
+            ends = select(inside_t, ADJOINT(*(inputs[u] + vector_values + replace_at(ends, 0, ends[0] + upstream[u]))), ends)
             new_columns = ()
             for j in tl.static_range(len(READ_STATES)):
-                new_columns = new_columns + (select(inside_t, ADJOINT(*(zero_states + terms[u] + vector_values + columns[j])), columns[j]),)
+                new_columns = new_columns + (select(inside_t, ADJOINT(*(inputs[u] + vector_values + columns[j])), columns[j]),)
             columns = new_columns
     store_summary(chunk_ends, ends, columns, READ_STATES, n, elements, inside)
 
@@ -234,11 +250,7 @@ def backward(
         for u in tl.static_range(STEPS):
             t = stop - 1 - done - u
             inside_t = mask_if(n, elements, t >= start)
-            states = ()
-            for s in tl.static_range(S):
-                later = mask_if(n, elements, t > tl.maximum(start - 1, 0))
-                last = tl.load(history[s] + (t - 1) * elements + n, mask=later, other=0.0).to(tl.float32)
-                states = states + (tl.where(later, last, first[s]),)
+            states = load_states_before(history, first, S, t, start, n, elements)
             inputs = inputs + (states + load_terms(loads, LOAD_STRIDE, row + t * batch, unit, inside_t),)
             upstream = upstream + (load_dy(dy, t * elements + n, inside_t, BLOCK),)
         for u in tl.static_range(STEPS):

@@ -1,0 +1,1 @@
+"""The newton schedule: all time steps at once, by iteration."""

@@ -1,0 +1,159 @@
+"""Solves all time steps at once by Newton's method, with the part of the Jacobian that stays within a unit.
+
+An iteration is a product over all T·B rows for each group of recurrent products, the linearised step (`kernels.derive.linearised`), and
+an affine scan over time. It is quasi-DEER (Gonzalez et al. 2024, 2407.19115) with derivatives from the equations, and exact Newton (DEER,
+Lim et al. 2023, 2309.12252) for a cell without a recurrent product. The gradients are a linear system, solved in the same way backward
+in time.
+
+Each iteration makes at least one more step exact, as the first step's states are given. A step has converged if the residual of each of
+its sequences, its states minus the step of the states before, is at most `TOLERANCE` units in the last place. What hasn't converged in
+`BUDGET` iterations runs step by step, by another schedule, from the last step that has: the result is that of the equations, NaN
+included. How many iterations run depends on the numbers alone.
+"""
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kernels.derive.plan import Plan
+from kernels.schedules.cpu import compiled
+from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
+from kernels.schedules.newton import torch_form
+from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
+from kernels.schedules.stepwise import stepwise
+
+try:
+    from kernels.schedules.newton import triton_form
+    from kernels.schedules.scan import scan
+except ImportError as missing:
+    if missing.name is None or not missing.name.startswith("triton"):
+        raise
+    triton_form = scan = None  # type: ignore[assignment]
+
+COMPUTES_PROJECTIONS = False
+BUDGET = 32
+"""Maximum number of iterations of a pass. Cells that mix units through gates alone take fewer than 25 with weights six times as large as
+at their start; what takes more is faster step by step."""
+TOLERANCE = 8
+"""The largest residual of a step that has converged, in units in the last place of the largest element of its row."""
+ALIGNED_STEPS = 4
+"""The rest begins at a multiple of so many steps: its buffers are then aligned to 16 bytes, as Triton assumes."""
+
+
+def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
+    """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
+    if plan.stencil_inputs:
+        return f"solves for units that read themselves, and those of {plan.cell.name} read their neighbours"
+    if plan.reduces_states:
+        return f"solves for units that read themselves, and those of {plan.cell.name} read a sum over units in the loop"
+    if dtype not in (torch.float32, torch.float64):
+        return f"solves in float32 or float64, not {str(dtype).removeprefix('torch.')}: its residual would be that of rounding"
+    reason: str | None = find_rest(plan, device).unsupported_reason(plan, dtype, device, B, H)
+    return reason
+
+
+def find_rest(plan: Plan, device: torch.device) -> ModuleType:
+    """Returns the schedule that runs the steps that have not converged, from any of them on."""
+    return compiled if device.type == "cpu" else stepwise if plan.stages or scan is None else scan
+
+
+def is_captured(inputs: PassInputs) -> bool:
+    """Returns whether the caller captures a CUDA graph, in which the host can't read how far an iteration has come. The whole pass then
+    runs step by step."""
+    return inputs.states[0].is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def find_form(device: torch.device) -> Any:
+    """Returns the form for a device: a module with `evaluate` and `Iteration`."""
+    return torch_form if device.type == "cpu" or triton_form is None else triton_form
+
+
+def iterate(system: System, budget: int) -> Iterator[Any]:
+    """Yields the iteration after each update of the trajectory; ends one update after all steps are known to have converged."""
+    like = system.values[0]
+    iteration = find_form(like.device).Iteration(system, TOLERANCE * torch.finfo(like.dtype).eps, budget)
+    for _ in range(budget):
+        if iteration.converged == system.T:
+            return
+        system.evaluate()
+        iteration.check()
+        iteration.update()
+        yield iteration
+
+
+def solve(system: System) -> int:
+    """Solves a system within the budget and returns the number of steps that have converged, in the order of `System.is_reversed`."""
+    *_, last = iterate(system, BUDGET)
+    found: int = last.count_converged()
+    return found
+
+
+def forward(inputs: PassInputs) -> ForwardResult:
+    """Runs the forward pass."""
+    if is_captured(inputs):
+        whole: ForwardResult = find_rest(inputs.plan, inputs.states[0].device).forward(inputs)
+        return whole
+    result = inputs.allocate_result()
+    system = ForwardSystem(inputs, result, find_form(inputs.states[0].device).evaluate)
+    converged = solve(system)
+    for kept, rows in zip(result.history, system.trajectory, strict=True):
+        kept.copy_(rows[-len(kept) :])
+    if converged < inputs.T:
+        run_rest(inputs, system, result, converged // ALIGNED_STEPS * ALIGNED_STEPS)
+    return result
+
+
+def run_rest(inputs: PassInputs, system: ForwardSystem, result: ForwardResult, first: int) -> None:
+    """Runs the steps from `first` on step by step, and writes their results."""
+    history = [h[first:] for h in inputs.history] if inputs.history else None
+    terms = [t[first:] for t in inputs.terms]
+    part = PassInputs(
+        inputs.plan, inputs.T - first, [(v[first:], None, bias) for v, _, bias in inputs.projections],
+        [None if h is None else h[first:] for h in inputs.hoisted], terms, inputs.vectors, inputs.weights,
+        [rows[first].clone() for rows in system.trajectory], history,
+    )  # fmt: skip
+    found: ForwardResult = find_rest(inputs.plan, inputs.states[0].device).forward(part)
+    for kept, new in zip(result.history, found.history, strict=True):
+        kept[-len(new) :] = new
+    for argument, new in zip(result.arguments, found.arguments, strict=True):
+        argument[first:] = new
+
+
+def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+    """Runs the backward pass."""
+    if is_captured(inputs):
+        whole: Gradients = find_rest(inputs.plan, inputs.states[0].device).backward(inputs, result, dy, d_final)
+        return whole
+    system = BackwardSystem(inputs, result, dy, d_final, find_form(inputs.states[0].device).evaluate)
+    count = inputs.T - solve(system)
+    system.finish()
+    vectors = [d[count:].sum((0, 1)) for d in system.d_vectors]
+    states = [rows[0].clone() for rows in system.trajectory]
+    if count:
+        found = run_rest_backward(inputs, system, result, count)
+        states = found.states
+        for d, new in zip(vectors, found.vectors, strict=True):
+            d += new
+        for d_term, new in zip(system.d_terms, found.terms, strict=True):
+            d_term[:count] = new
+    return Gradients(system.d_terms, vectors, states)
+
+
+def run_rest_backward(inputs: PassInputs, system: BackwardSystem, result: ForwardResult, count: int) -> Gradients:
+    """Runs the backward pass of the first `count` steps step by step."""
+    dy = None
+    if system.dy is not None:  # the last row is in the trajectory already
+        dy = system.dy[:count].clone()
+        dy[-1] = 0
+    part = PassInputs(
+        inputs.plan, count, [(v[:count], None, bias) for v, _, bias in inputs.projections], [], [t[:count] for t in inputs.terms],
+        inputs.vectors, inputs.weights, inputs.states,
+    )  # fmt: skip
+    before = ForwardResult([h[:count] for h in result.history], [a[:count] for a in result.arguments])
+    found: Gradients = find_rest(inputs.plan, inputs.states[0].device).backward(
+        part, before, dy, [rows[count].clone() for rows in system.trajectory]
+    )
+    return found
