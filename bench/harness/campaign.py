@@ -120,6 +120,10 @@ def suite_arguments(name: str, folder: str, *more: str) -> tuple[str, ...]:
 RISKS = "as_wide_as_it_gets or same_bits or no_hang or graphs_of_other_cells"
 SMOKE = test_arguments("-k", RISKS, "tests/test_gpu.py", "tests/test_gpu_conditions.py")
 LEAN = ("--lean", "--backends", "vendor,persistent")
+PARALLEL = (
+    "--device", "cuda", "--lean", "--cells", "minimal,cfn,gru", "--backends", "vendor,newton,persistent", "--seq-lens", "512,2048",
+    "--batch", "1,16", "--hidden", "256,1024", "--modes", "training", "--dtype", "float32",
+)  # fmt: skip
 TUNE = ("bench", "tune", "--suite", "headline", "--dtype", "float16", "--budget", "{seconds}", "--out", "{folder}")
 LAYERS = ("bench", "tune", "--out", "{folder}", "--layers")
 STEPS = (
@@ -129,7 +133,12 @@ STEPS = (
     Step("tune", 1, 75, (*TUNE, "--tilings", "4")),
     Step("headline", 1, 120, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
     Step("layers", 1, 15, (*LAYERS, "{folder}/headline")),
-    Step("tests", 1, 120, test_arguments(*(f"tests/test_gpu{part}.py" for part in ("", "_torch_operator", "_scan", "_conditions")))),
+    Step(
+        "tests",
+        1,
+        120,
+        test_arguments(*(f"tests/test_gpu{part}.py" for part in ("", "_torch_operator", "_scan", "_newton", "_conditions"))),
+    ),
     Step("smoke again", 2, 40, SMOKE),
     Step("tune more", 2, 60, ("bench", "tune", "--budget", "{seconds}", "--out", "{folder}")),
     Step("headline in full", 2, 130, suite_arguments("headline", "full", "--backends", "vendor,persistent,stepwise"), ending=40.0),
@@ -137,6 +146,7 @@ STEPS = (
     Step("more layers", 2, 15, (*LAYERS, "{folder}/full", "--layers", "{folder}/deepbench")),
     Step("scans", 2, 30, suite_arguments("scans", "scans", "--lean")),
     Step("crossover", 2, 40, suite_arguments("crossover", "crossover", *LEAN)),
+    Step("newton", 2, 60, ("bench", "all", *PARALLEL, "--out", "{folder}/newton", "--resume", "--no-report", "--budget", "{seconds}")),
     Step("more of headline", 2, 600, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
 )
 """The steps, most informative first: whether the kernels run and are correct, then the fastest tile configurations, then speeds beside

@@ -41,7 +41,8 @@ METHODS = {
   so many steps; chaos spreads them over the whole attractor.""",
     "decays": """\
 - Without input: trajectories start at standard normal states and run for T steps without input. The table has ‖h‖/√H and the distance of
-  two trajectories over √H after T steps, and the largest Lyapunov exponent from step T/2 on. CFN goes to 0 for all weights, MinimalRNN to
+  two trajectories over √H after T steps, and the largest Lyapunov exponent from step T/2 on; where states exceed float64, that of the
+  steps before. CFN goes to 0 for all weights, MinimalRNN to
   tanh(b_z).""",
     "parallel": """\
 - Time in parallel: Newton's method over all time steps at once, from states of zero, along standard normal inputs. An iteration takes

@@ -62,9 +62,10 @@ def draw_plots(folder: Path, records: Records) -> list[Path]:
     """Draws the plots of a run and returns their paths."""
     if is_training_run(records):
         return training_plots.draw(records, folder)
+    shown = [record for record in records.jacobians if not records.cases or record.init == "default"]  # a preview has a panel per cell
     studies = (
         (gradient_report, records.gradients),
-        (jacobian_report, records.jacobians),
+        (jacobian_report, shown),
         (theory_report, records.theory),
         (parallel_report, records.parallel),
     )

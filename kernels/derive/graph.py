@@ -254,8 +254,7 @@ class Graph:
         widths = {arg.width for arg in args} - {""}
         width = "H" if op == "product" else "D=H" if len(widths) > 1 else next(iter(widths), "")
         width = "" if op == "reduce" and self.reductions[label].heads == 1 else width
-        key = (op, label, *map(id, args))
-        return self._share(key, Node(self, op, args, label, width))
+        return self._share((op, label, *map(id, args)), Node(self, op, args, label, width))
 
     def _share(self, key: tuple[Any, ...], node: Node) -> Node:
         node.index, node.line, node.depth = len(self._nodes), self._line(), max((a.depth + 1 for a in node.args), default=0)

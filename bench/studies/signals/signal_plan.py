@@ -194,6 +194,6 @@ def preview_pieces(device: str, seed: int) -> Sequence[Piece]:
     """
     names = cells.SEED
     jacobians = jacobian_pieces(names, STARTS, 32, (16, 16), "float64" if device == "cpu" else "float32", 1, device)
-    starts = theory_pieces(["minimal"], 128, 20, seed, tied=False)
-    others = [piece for cell in ("vanilla", "gru", "lstm") for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]
+    starts = theory_pieces(["minimal"], 64, 20, seed, tied=False)
+    others = [piece for cell in ("vanilla", "gru", "gru_reset_before") for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]
     return [*jacobians, *starts, *others, *chaos_pieces(chaos.PREVIEW, (), (), 0, 0, seed)]
