@@ -1,5 +1,6 @@
 """Expressions as trees, as graphs, and as Triton and C++ that Python runs."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,11 @@ NUMPY = {
     "minimum": np.minimum,
     "softplus": lambda v: np.logaddexp(v, 0),
     "sqrt": np.sqrt,
+    "floor": np.floor,
+    "sin": np.sin,
+    "cos": np.cos,
+    "erf": lambda v: np.float64(math.erf(v)),
+    "power": lambda a, b: np.float64(a) ** b if a >= 0 else np.nan,
     "where": lambda c, a, b: a if c else b,
     "positive": lambda v: np.float64(v > 0),
     "relu": lambda v: np.maximum(v, 0.0),
@@ -53,6 +59,11 @@ MPMATH = {
     "sigmoid": lambda v: 1 / (1 + mpmath.exp(-v)),
     "softplus": lambda v: mpmath.log(1 + mpmath.exp(v)),
     "sqrt": mpmath.sqrt,
+    "floor": mpmath.floor,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "erf": mpmath.erf,
+    "power": lambda a, b: mpmath.power(a, b),
     "tanh": mpmath.tanh,
 }
 LETTERS = ("a", "b", "c")
@@ -82,8 +93,10 @@ POINTS = [(0.3, -1.1, 0.7), (-2.0, 0.25, 1.5), (1e16, -1e16, 0.7), (1e200, 1e200
 
 PLANS = [plan(cell) for cell in [*map(cells.load, cells.names()), *custom.CELLS.values()]]
 STEPS = {f"{p.cell.name}-{f.name}": f for p in PLANS for f in (p.step, *(s.argument for s in p.stages if s.argument))}
+SUMMING = {name: STEPS.pop(name) for name, f in [*STEPS.items()] if f.reductions}
+"""Those with sums over units: test_passes has them."""
 EVERY = pytest.mark.parametrize("f", STEPS.values(), ids=STEPS)
-"""Every pointwise function of every cell."""
+"""Every elementwise function of every cell."""
 
 
 def build(graph: Graph, tree: object, divide: bool = True) -> Node:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.adjoint import TRITON, adjoint, print_source
-from kernels.derive.graph import LEAVES, SYMPY_FUNCTIONS, walk
+from kernels.derive.graph import LEAVES, walk
 from kernels.derive.plan_types import Pointwise
+from kernels.derive.symbolic import SYMPY_FUNCTIONS, to_sympy
 from tests.expressions import EVERY, MPMATH, SYMPY, evaluate, overflow, pointwise, same, trees, triton
 from tests.tolerances import CHEAP, DIGITS, SYMBOLIC
 
@@ -25,21 +26,21 @@ def derivatives_agree(f: Pointwise) -> None:
     reverse = adjoint(f)
     assert reverse.inputs[: len(f.inputs)] == f.inputs and len(reverse.outputs) == len(f.inputs)
     assert [n.label for n in reverse.inputs[len(f.inputs) :]] == [f"d_{r}" for r in f.results]
-    symbols = [n.sympy() for n in reverse.inputs]
+    symbols = [to_sympy(n) for n in reverse.inputs]
     upstream = symbols[len(f.inputs) :]
-    outputs = [smooth(out.sympy()) for out in f.outputs]
+    outputs = [smooth(to_sympy(out)) for out in f.outputs]
     number = random.Random(0)
     modules = [{"Heaviside": lambda v, *_: mpmath.mpf(bool(v > 0)), "DiracDelta": lambda *_: 0}, "mpmath"]
     with mpmath.workdps(DIGITS):
         points = [[mpmath.mpf(number.uniform(-2, 2)) for _ in symbols] for _ in range(2)]
         for leaf, found in zip(f.inputs, reverse.outputs, strict=True):
-            expected = sum((d * sympy.diff(out, leaf.sympy()) for d, out in zip(upstream, outputs, strict=True)), sympy.Integer(0))
-            ours, theirs = (sympy.lambdify(symbols, e, modules) for e in (smooth(found.sympy()), expected))
+            expected = sum((d * sympy.diff(out, to_sympy(leaf)) for d, out in zip(upstream, outputs, strict=True)), sympy.Integer(0))
+            ours, theirs = (sympy.lambdify(symbols, e, modules) for e in (smooth(to_sympy(found)), expected))
             for point in points:
                 assert abs(ours(*point) - theirs(*point)) <= SYMBOLIC * (1 + abs(theirs(*point))), leaf
 
 
-def slopes_agree(f: Pointwise, point: Sequence[float]) -> None:
+def slopes_agree(f: Pointwise, point: Sequence[float], allowed: float = SYMBOLIC) -> None:
     """adjoint(f) at a point, its upstream gradients last, equals differences with a step of 1e-25 and `DIGITS` decimal digits."""
     with mpmath.workdps(DIGITS):
         step = mpmath.mpf(10) ** -25
@@ -52,7 +53,7 @@ def slopes_agree(f: Pointwise, point: Sequence[float]) -> None:
 
         for k, ours in enumerate(evaluate(adjoint(f), numbers, MPMATH, mpmath.mpf)):
             slope = (total(k, 1) - total(k, -1)) / (2 * step)
-            assert abs(ours - slope) <= SYMBOLIC * (1 + abs(slope)), f.inputs[k]
+            assert abs(ours - slope) <= allowed * (1 + abs(slope)), f.inputs[k]
 
 
 def smooth(expression: sympy.Expr) -> sympy.Expr:
@@ -83,6 +84,10 @@ def test_adjoint(trees):
     derivatives_agree(pointwise(*trees, divide=False))
 
 
+DOUBLE = 1e-15
+"""For derivatives with a constant that is no short decimal, 2/√π."""
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_adjoint_of_each_function(name):
     """Within others, away from kinks."""
@@ -91,7 +96,7 @@ def test_adjoint_of_each_function(name):
         arguments[0] = ("less", "a", "c")
     f = pointwise(("mul", ("tanh", (name, *arguments[: FUNCTIONS[name].arity])), "c"))
     for point in ((0.3, 1.1, 0.7), (0.9, 0.25, 1.5), (0.25, 0.5, -0.125)):
-        slopes_agree(f, (*point, 1.0))
+        slopes_agree(f, (*point, 1.0), DOUBLE if name == "erf" else SYMBOLIC)
 
 
 @EVERY

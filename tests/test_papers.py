@@ -127,6 +127,7 @@ def test_schedules(name, backend):
     made = plan(cells.load(name))
     if backend == "persistent or scan":
         backend = "persistent" if made.stages else "stencil" if made.stencil_inputs else "scan"
+        backend = "stepwise" if made.reduces_states else backend
     for size in SIZES if backend == "compiled" else SIZES[:1]:
         check(draws(cells.load(name), *sized(name, *size)), backend, torch.float32)
 
@@ -140,7 +141,8 @@ def test_compiled_in_double(name):
 def test_from_nothing(name):
     """From the zero states that a layer starts from: no NaN, over a length at which an exponential would have run away. Their own
     gradients are left out: that of slstm's m is zero there but for rounding."""
-    p = problem(cells.load(name), *sized(name, 200, 2, 5, 7))
+    steps = 50 if plan(cells.load(name)).reduces_states else 200  # a norm of seven units amplifies what is rounded, in torch as here
+    p = problem(cells.load(name), *sized(name, steps, 2, 5, 7))
     start = dict(zip(p.cell.states, p.cell.initial(p.given["x"], 2, p.given[p.cell.states[0]].shape[1]), strict=True))
     zero = p.with_given(**start)
     found = check([zero], "compiled", torch.float32, frozen=p.cell.states)

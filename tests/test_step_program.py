@@ -8,7 +8,7 @@ from cells.grammar.functions import FUNCTIONS
 from kernels.derive.adjoint import PYTHON, print_source
 from kernels.derive.graph import LEAVES
 from kernels.derive.plan import plan
-from kernels.derive.step_program import Operand, Products, make_program
+from kernels.derive.step_program import Operand, Products, Sum, make_program
 from kernels.layer.input_products import GraphEvaluator
 from tests import custom
 from tests.reference import given_cell
@@ -46,6 +46,7 @@ def test_a_program_is_its_cell(name):
     x, before = p.given["x"][0], torch.randn_like(p.given["x"][0])
     parameters = GraphEvaluator({}, p.weights)
     known = {("state", s): p.given[s] for s in p.cell.states} | {("x", "x"): x, ("before", "x_before"): before}
+    known["time", "time"] = torch.full((1, 1), 3.0, dtype=torch.float64)
     known |= {(leaf.op, leaf.label): parameters[value] for leaf, value in program.vectors.items()}
 
     def evaluate(function):
@@ -62,9 +63,12 @@ def test_a_program_is_its_cell(name):
         if isinstance(instruction, Products):
             weights = p.cell.bind_parameters(p.weights)["W"]
             for matrix, leaf in zip(instruction.matrices, instruction.results, strict=True):
-                known["term", leaf.label] = getattr(weights, matrix)(operand)
+                applied = getattr(weights, matrix.removesuffix(".T"))
+                known["term", leaf.label] = (applied.T if matrix.endswith(".T") else applied)(operand)
+        elif isinstance(instruction, Sum):
+            known["term", instruction.result.label] = instruction.reduction(operand)
         else:
             known["term", instruction.result.label] = graph.stencils[instruction.stencil.name](operand)
-    expected = p.cell([p.given[s] for s in p.cell.states], x, p.cell.bind_parameters(p.weights), before)
+    expected = p.cell([p.given[s] for s in p.cell.states], x, p.cell.bind_parameters(p.weights), before, known["time", "time"])
     for found, right in zip(evaluate(program.step), expected, strict=True):
         assert (right - found).abs().max() <= TOLERANCE["paper", torch.float64] * right.abs().max()

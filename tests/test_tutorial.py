@@ -31,8 +31,8 @@ def folder(tmp_path, monkeypatch):
 
 def test_what_there_is():
     """Every block is one of those that the tests below take."""
-    assert list(FILES) == ["my_cells.py", "wrong.py", "gated.py"] and len(COMMANDS) == 3
-    kinds = "python console python text python text console python console python"
+    assert list(FILES) == ["my_cells.py", "wrong.py", "gated.py", "norms.py"] and len(COMMANDS) == 3
+    kinds = "python console python text python text console python console python python python text"
     assert " ".join(kind for kind, _ in BLOCKS) == kinds
 
 

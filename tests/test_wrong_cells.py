@@ -19,7 +19,7 @@ WRONG = {
     "asks between": ("def mine(h, x, W, b):\n    return where(0 < h < 1, W.x(x), h)  # here\n", "can't branch on a value"),
     "of torch": (
         "def mine(h, x, W, b):\n    return torch.sin(W.h(h) + W.x(x))  # here\n",
-        "torch's sin can't be derived here: .*sigmoid, silu",
+        r"torch's sin can't be derived here: write sin\(v\)",
     ),
     "of math": (
         "def mine(h, x, W, b):\n    return math.erf(W.h(h) + W.x(x))  # here\n",
@@ -32,7 +32,7 @@ WRONG = {
     "a method": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)).tanh()  # here\n", r"a value has no \.tanh: write tanh\(v\)"),
     "unknown": (
         "def mine(h, x, W, b):\n    return swish(W.h(h) + W.x(x))  # here\n",
-        "name 'swish' is not defined: import it; the functions of cells.grammar.functions are abs, exp",
+        "name 'swish' is not defined: import it; the functions of cells.grammar.functions are abs, clamp",
     ),
     "one state of two": (
         "def mine(h, c, x, W, b):  # here\n    return tanh(W.h(h) + W.x(x) + c)\n",
@@ -82,7 +82,7 @@ WRONG = {
     ),
     "a matrix in a function": (
         "def mine(h, x, W, b):\n    return tanh(W.h) + W.x(x)  # here\n",
-        r"tanh takes values, not a function: apply the matrix",
+        r"tanh takes values, not a Matrix: apply the matrix",
     ),
     "a matrix on a number": (
         "def mine(h, x, W, b):\n    return h + W.x(1.0)  # here\n",
@@ -124,7 +124,7 @@ WRONG = {
     ),
     "a matrix on two": (
         "def mine(h, x, W, b):\n    return tanh(W.h(h, x))  # here\n",
-        "a matrix takes 1 positional argument but 2 were given",
+        r"W\.h takes 1 value, not 2: add the products",
     ),
     "given a value too late": (
         "def mine(h, x, W, b):\n    tanh = tanh(W.h(h) + W.x(x))  # here\n    return tanh\n",
@@ -134,14 +134,6 @@ WRONG = {
     "a strange argument": (
         "def mine(h, x, W, b, training):  # here\n    return tanh(W.h(h) + W.x(x))\n",
         "after `x` come only W, b, p and s, not training",
-    ),
-    "a root by a power": (
-        "def mine(h, x, W, b):\n    return (1 + h * h) ** 0.5 + W.x(x)  # here\n",
-        r"a power must be a whole number.* sqrt\(v\): not 0\.5",
-    ),
-    "an exponential by a power": (
-        "def mine(h, x, W, b):\n    return W.x(x) + 2**h  # here\n",
-        r"can't be an exponent: write exp\(v \* log\(2\)\)",
     ),
     "is infinite": (
         "def mine(h, x, W, b):\n    return tanh(W.h(h) + W.x(x)) + math.inf  # here\n",
@@ -207,9 +199,9 @@ WRONG = {
     ),
     "picks a unit": (
         "def mine(h, x, W, b):\n    return tanh(W.x(x) + h[0])  # here\n",
-        "a value is not subscriptable: .* only a matrix combines units",
+        "a value is not subscriptable: .* a matrix combines units",
     ),
-    "a mean": ("def mine(h, x, W, b):\n    return W.x(x) - W.h(h).mean()  # here\n", "no .mean: .* only a matrix combines units"),
+    "a mean": ("def mine(h, x, W, b):\n    return W.x(x) - W.h(h).mean()  # here\n", r"no \.mean: write mean\(v\)"),
     "divides by zero": ("def mine(h, x, W, b):\n    return h * (1 / 0) + W.x(x)  # here\n", "ZeroDivisionError division by zero"),
     "is no Python": ("def mine(h, x, W, b)\n    return h\n", r"can't be run: SyntaxError"),
     "fails": (
@@ -218,7 +210,7 @@ WRONG = {
     ),
     "imports what isn't there": (
         "from cells.grammar.functions import swish  # here\n",
-        "cannot import name 'swish' from 'cells.grammar.functions': it has abs, exp",
+        "cannot import name 'swish' from 'cells.grammar.functions': it has abs, clamp",
     ),
     "leaves": ("import sys\n\nsys.exit(3)  # here\n", "can't be run: SystemExit: 3"),
     "is a number": ("mine = 3\n", r"mine in .*\.py is a int, not a function"),

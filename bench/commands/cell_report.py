@@ -108,6 +108,7 @@ def describe_plan(p: Plan) -> str:
                 t = p.terms[i]
                 hoisted = "" if t.hoisted is None else f" + {t.matrix}'"
                 lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
+    lines += [f"    sum over units:  {format_node(n)}" for n in p.step.reductions]
     lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.stencil_inputs]
     lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
     if p.stencil_inputs:
@@ -144,6 +145,9 @@ def format_node(node: Node) -> str:
             return f"W.{node.label}({args[0]})"
         case "stencil":
             return f"{node.label}({args[0]})"
+        case "reduce":
+            reduction = node.graph.reductions[node.label]
+            return f"{reduction.kind}({args[0]}{f', heads={reduction.heads}' if reduction.heads > 1 else ''})"
         case "call":
             signs = {"less": "<", "at_most": "<="}
             return f" {signs[node.label]} ".join(args) if node.label in signs else f"{node.label}({', '.join(args)})"
@@ -153,8 +157,8 @@ def format_node(node: Node) -> str:
             return f"-{args[0]}"
         case "b" | "p" | "s":
             return f"{node.op}.{node.label}"
-        case "before":
-            return "prev(x)"
+        case "before" | "time":
+            return "prev(x)" if node.op == "before" else "time()"
     return node.label
 
 
@@ -175,7 +179,7 @@ def find_owner(p: Plan, key: str) -> str:
     """Returns the first named value of the cell that a parameter contributes to."""
     kind, _, label = key.partition(".")
     for node in p.ordered_nodes:
-        if node.op == ("product" if kind == "W" else kind) and node.label == label:
+        if node.op == ("product" if kind == "W" else kind) and node.matrix == label:
             return climb_to_named(p, node)
     return ""
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from cells.grammar.parameters import find_matrix
 from kernels.derive.graph import Node, walk
 from kernels.derive.plan import Plan
 
@@ -19,7 +20,7 @@ class Operations(Protocol):
     """The operations of a library."""
 
     def apply(self, node: Node, arguments: list[Value]) -> Value:
-        """Returns the value of a constant, an arithmetic operation, a function of `cells.grammar.functions` or a stencil."""
+        """Returns the value of a constant, an arithmetic operation, a function of `cells.grammar.functions`, a stencil or a reduction."""
         ...
 
     def product(self, group: Group, operand: Value) -> Value:
@@ -49,7 +50,7 @@ class CellGraph:
         self.outputs = made.outputs
         self.states = made.cell.states
         nodes = list(walk(made.outputs))
-        stateful, timed = find_dependents(nodes, ("state",)), find_dependents(nodes, ("x", "before"))
+        stateful, timed = find_dependents(nodes, ("state",)), find_dependents(nodes, ("x", "before", "time"))
         self.before = [n for n in nodes if n not in stateful]
         self.inside = [n for n in nodes if n in stateful]
         used = {a for n in self.inside for a in n.args} | {*self.outputs}
@@ -71,13 +72,17 @@ class CellGraph:
 
     def join_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the trainable tensors with the matrices of each group joined; a group's name is its first matrix's."""
-        joined = {f"W.{group[0]}": torch.cat([weights[f"W.{name}"] for name in group]) for group in self.groups.values()}
+        joined = {f"W.{group[0]}": torch.cat([find_matrix(weights, f"W.{name}") for name in group]) for group in self.groups.values()}
         return joined | {name: value for name, value in weights.items() if not name.startswith("W.")}
 
     def split_weights(self, joined: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Returns the gradients of all trainable tensors from those of `join_weights`."""
         parts = {group: joined[f"W.{group[0]}"].chunk(len(group)) for group in self.groups.values()}
-        found = {f"W.{name}": part for group, split in parts.items() for name, part in zip(group, split, strict=True)}
+        found: dict[str, Tensor] = {}
+        for group, split in parts.items():
+            for name, part in zip(group, split, strict=True):
+                key, d = f"W.{name.removesuffix('.T')}", part.transpose(-2, -1) if name.endswith(".T") else part
+                found[key] = found[key] + d if key in found else d
         return found | {name: value for name, value in joined.items() if not name.startswith("W.")}
 
 
@@ -91,12 +96,12 @@ def find_dependents(nodes: Iterable[Node], leaves: tuple[str, ...]) -> set[Node]
 
 
 def group_products(made: Plan) -> dict[str, Group]:
-    """Returns the group of each matrix. One with heads, or with several operands, is a group by itself."""
+    """Returns the group of each matrix. One with heads, with several operands, or transposed is a group by itself."""
     operands: dict[str, set[Node]] = {}
     for n in made.products:
         operands.setdefault(n.label, set()).add(n.args[0])
     groups: dict[Any, list[str]] = {}
     for name, found in operands.items():
-        alone = len(found) > 1 or made.cell.heads.get(f"W.{name}", 1) > 1
+        alone = len(found) > 1 or name.endswith(".T") or made.cell.heads.get(f"W.{name}", 1) > 1
         groups.setdefault(name if alone else next(iter(found)), []).append(name)
     return {name: tuple(group) for group in groups.values() for name in group}

@@ -15,6 +15,7 @@ from bench.measure.cell_graph import CellGraph, Group
 from bench.measure.foreign_workload import ForeignCalls, ForeignWorkload
 from bench.measure.problem import Problem
 from bench.measure.workload import Workload
+from cells.grammar.reductions import Reduction
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan, plan
 from kernels.schedules.cpu.library import cache_folder
@@ -86,6 +87,7 @@ def run_scan(made: Plan, graph: CellGraph, x: Any, states: tuple[Any, ...], weig
     known: dict[Any, Any] = {n: weights[f"{n.op}.{n.label}"] for n in graph.before if n.op in LEARNED}
     known |= {n: x for n in graph.before if n.op == "x"}
     known |= {n: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]) for n in graph.before if n.op == "before"}
+    known |= {n: jnp.arange(len(x), dtype=x.dtype).reshape(-1, 1, 1) for n in graph.before if n.op == "time"}
     graph.evaluate(graph.before, known, operations)
     fixed = {n: known[n] for n in graph.constants}
 
@@ -111,6 +113,8 @@ class JaxOperations:
             return node.value
         if node.op == "stencil":
             return self.apply_stencil(node.label, arguments[0])
+        if node.op == "reduce":
+            return reduce_units(node.graph.reductions[node.label], arguments[0])
         return list_functions()[node.label](*arguments) if node.op == "call" else ARITHMETIC[node.op](*arguments)
 
     def product(self, group: Group, operand: Any) -> Any:
@@ -134,6 +138,15 @@ class JaxOperations:
         return sum(weights[i] * around[:, reach + k : reach + k + H] for i, k in enumerate(offsets))
 
 
+def reduce_units(reduction: Reduction, value: Any) -> Any:
+    """Computes a reduction over the units of each head of a value."""
+    jax = import_jax()
+    kinds = {"sum": jax.numpy.sum, "mean": jax.numpy.mean, "max": lambda v, **axis: jax.lax.stop_gradient(jax.numpy.max(v, **axis))}
+    parts = value.reshape(*value.shape[:-1], reduction.heads, -1)
+    found = kinds[reduction.kind](parts, axis=-1, keepdims=True)
+    return found[..., 0] if reduction.heads == 1 else jax.numpy.broadcast_to(found, parts.shape).reshape(value.shape)
+
+
 @cache
 def list_functions() -> dict[str, Any]:
     """Returns the functions of `cells.grammar.functions` in JAX. Where a derivative jumps it is that of JAX, which may differ there."""
@@ -143,6 +156,7 @@ def list_functions() -> dict[str, Any]:
         "abs": jnp.abs, "exp": jnp.exp, "log": jnp.log, "sqrt": jnp.sqrt, "tanh": jnp.tanh, "sigmoid": nn.sigmoid, "softplus": nn.softplus,
         "relu": nn.relu, "hard_tanh": lambda v: jnp.clip(v, -1, 1), "hard_sigmoid": lambda v: jnp.clip(v + 3, 0, 6) / 6,
         "maximum": jnp.maximum, "minimum": jnp.minimum, "less": lambda a, b: a < b, "at_most": lambda a, b: a <= b, "where": jnp.where,
+        "floor": jnp.floor, "sin": jnp.sin, "cos": jnp.cos, "erf": jax.scipy.special.erf, "power": jnp.power,
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bench.measure.cell_graph import CellGraph, Group
 from bench.measure.problem import Problem
+from cells.grammar.reductions import Reduction
 from kernels.derive.graph import Node
 from kernels.derive.plan import plan
 
@@ -24,7 +25,7 @@ GATES = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
 OPERATORS = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "neg": "Neg", "abs": "Abs", "exp": "Exp", "log": "Log", "sqrt": "Sqrt",
     "tanh": "Tanh", "sigmoid": "Sigmoid", "softplus": "Softplus", "relu": "Relu", "maximum": "Max", "minimum": "Min", "less": "Less",
-    "at_most": "LessOrEqual", "where": "Where",
+    "at_most": "LessOrEqual", "where": "Where", "floor": "Floor", "sin": "Sin", "cos": "Cos", "erf": "Erf", "power": "Pow",
 }  # fmt: skip
 
 
@@ -76,6 +77,8 @@ def write_scan(writer: "GraphWriter", problem: Problem, ends: Sequence[str]) -> 
     known: dict[Any, str] = {n: f"{n.op}.{n.label}" for n in graph.before if n.op in ("b", "p", "s")}
     known |= {n: "x" for n in graph.before if n.op == "x"}
     known |= {n: writer.add_previous(problem) for n in graph.before if n.op == "before"}
+    numbers = np.arange(problem.T, dtype=np.float32).reshape(-1, 1, 1)
+    known |= {n: writer.add_constant("time", numbers) for n in graph.before if n.op == "time"}
     graph.evaluate(graph.before, known, writer)
     body = GraphWriter(writer.constants, "in_loop_")
     here = {n: known[n] for n in graph.constants} | {n: f"row_{k}" for k, n in enumerate(graph.rows)}
@@ -86,7 +89,7 @@ def write_scan(writer: "GraphWriter", problem: Problem, ends: Sequence[str]) -> 
     for n, name in zip(graph.outputs, after, strict=True):
         body.add(*("Expand", here[n], shape) if n in graph.constants else ("Identity", here[n]), outputs=[name])
     body.add("Identity", after[0], outputs=["y_here"])
-    taken, given = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, ("B", "H")) for name in names] for names in (
+    taken, given = ([helper.make_tensor_value_info(name, TensorProto.FLOAT, (f"B_{name}", f"H_{name}")) for name in names] for names in (
         [*(f"{name}_before" for name in states), *(here[n] for n in graph.rows)], [*after, "y_here"],
     ))  # fmt: skip
     step = helper.make_graph(body.nodes, "step", taken, given)
@@ -132,6 +135,8 @@ class GraphWriter:
     def apply(self, node: Node, arguments: list[str]) -> str:
         if node.op == "const":
             return self.add_constant(f"number_{node.label}", np.float32(node.label))
+        if node.op == "reduce":
+            return self.reduce(node.graph.reductions[node.label], *arguments)
         name = node.label if node.op == "call" else node.op
         if name == "hard_tanh":
             limits = [self.add_constant(f"number_{k}.0", np.float32(k)) for k in (-1, 1)]
@@ -148,6 +153,17 @@ class GraphWriter:
         shape = self.add_constant(f"{name}.heads", np.array([0, blocks[0], 1, blocks[1]]))
         flat = self.add_constant("flat", np.array([0, -1]))
         return self.add("Reshape", self.add("MatMul", self.add("Reshape", operand, shape), name), flat)
+
+    def reduce(self, reduction: Reduction, value: str) -> str:
+        """Adds a reduction over the units of each head; every unit has a copy of the result of its head, if there are several."""
+        axis = self.add_constant("last_axis", np.array([-1]))
+        operator = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}[reduction.kind]
+        if reduction.heads == 1:
+            return self.add(operator, value, axis, keepdims=1)
+        parts = [self.part(value, k, reduction.heads) for k in range(reduction.heads)]
+        return self.add(
+            "Concat", *(self.add("Expand", self.add(operator, p, axis, keepdims=1), self.add("Shape", p)) for p in parts), axis=-1
+        )
 
     def part(self, value: str, index: int, count: int) -> str:
         names = [f"{value}_part{k}" for k in range(count)]

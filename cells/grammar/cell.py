@@ -5,9 +5,9 @@
         u = sigmoid(W.uh(h) + W.uz(z) + b.u)
         return u * h + (1 - u) * z
 
-The arguments before `x` are the states; the first one is the output. `W.name(v)` applies a trainable matrix, `b.name` and `p.name` are
-trainable vectors (H) (`bias=False` removes `b`), and `s.name` is a trainable scalar. `prev(x)` is the input of the step before. The
-function returns the next states.
+The arguments before `x` are the states; the first one is the output. `W.name(v)` applies a trainable matrix, and `W.name.T(v)` applies it
+transposed. `b.name` and `p.name` are trainable vectors (H) (`bias=False` removes `b`), and `s.name` is a trainable scalar. `prev(x)` is the
+input of the step before, and `time()` the number of the step. The function returns the next states.
 """
 
 import importlib
@@ -16,17 +16,16 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cells.grammar.error_lines import locate_errors
 from cells.grammar.errors import CellError, cell_error
 from cells.grammar.functions import set_step_input
-from cells.grammar.parameters import LETTERS, Parameters
+from cells.grammar.parameters import LETTERS, Matrix, Parameters, apply_matrix, find_matrix
 from cells.grammar.torch_equivalent import TorchEquivalent
 
 Rule = float | tuple[float, float] | Callable[[Tensor], None]
@@ -127,7 +126,9 @@ class Cell:
         """Returns the kinds of parameters that the function takes, of LETTERS."""
         return tuple(inspect.signature(self.step).parameters)[len(self.states) + 1 :]
 
-    def __call__(self, states: Sequence[Any], x: Any, learned: Mapping[str, Any], before: Any = None) -> tuple[Any, ...]:
+    def __call__(
+        self, states: Sequence[Any], x: Any, learned: Mapping[str, Any], before: Any = None, number: Any = None
+    ) -> tuple[Any, ...]:
         """Computes the next states.
 
         Args:
@@ -135,11 +136,12 @@ class Cell:
             x: the input of the time step, (B, D), or a symbol.
             learned: the parameters by kind, from `bind_parameters`.
             before: the input of the step before. Default: 0
+            number: the number of the step, which time() returns.
 
         Raises:
             CellError: the function returns the wrong number of states, or a list.
         """
-        with set_step_input(x, before):
+        with set_step_input(x, before, number):
             result = self.step(*states, x, **{letter: learned[letter] for letter in self.letters})
         if isinstance(result, list):
             raise cell_error(self.step, f"returns a list: return the next {', '.join(self.states)}, with commas alone")
@@ -172,17 +174,15 @@ class Cell:
             if found.setdefault(key, shape) != shape:
                 raise CellError(f"{key} is applied to widths {found[key][1]} and {shape[1]}: use two names")
 
-        def matrix(name: str) -> Callable[[Tensor], Tensor]:
-            def apply(v: Tensor) -> Tensor:
-                if not isinstance(v, Tensor):
-                    raise CellError(f"W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
-                heads = self.heads.get(f"W.{name}", 1)
-                if H % heads:
-                    raise CellError(f"the {heads} heads of W.{name} share the units: H must be a multiple of {heads}, not {H}")
-                note(f"W.{name}", (heads, H // heads, H // heads) if heads > 1 else (H, v.shape[-1]))
-                return v.new_zeros(*v.shape[:-1], H)
-
-            return apply
+        def apply(name: str, v: Tensor) -> Tensor:
+            if not isinstance(v, Tensor):
+                raise CellError(f"W.{name} is applied to {v!r}: a matrix takes a state, x, or what is made of them")
+            name = name.removesuffix(".T")
+            heads = self.heads.get(f"W.{name}", 1)
+            if H % heads:
+                raise CellError(f"the {heads} heads of W.{name} share the units: H must be a multiple of {heads}, not {H}")
+            note(f"W.{name}", (heads, H // heads, H // heads) if heads > 1 else (H, v.shape[-1]))
+            return v.new_zeros(*v.shape[:-1], H)
 
         def vector(kind: str) -> Callable[[str], Tensor | float]:
             def read(name: str) -> Tensor | float:
@@ -199,7 +199,8 @@ class Cell:
 
         with locate_errors(self.step):
             vectors = {kind: Parameters(vector(kind)) for kind in LETTERS[1:]}
-            self([zeros(H) for _ in self.states], zeros(D), {"W": Parameters(matrix), **vectors})
+            learned = {"W": Parameters(partial(Matrix, apply)), **vectors}
+            self([zeros(H) for _ in self.states], zeros(D), learned, number=zeros(1))
         return found
 
     def round_up_width(self, H: int) -> int:
@@ -233,18 +234,20 @@ class Cell:
     def bind_parameters(parameters: Mapping[str, Tensor]) -> dict[str, Parameters]:
         """Returns the parameters by kind, as the function takes them, from tensors by name; a missing `b` is 0."""
 
-        def matrix(name: str) -> Callable[[Tensor], Tensor]:
-            weight = parameters[f"W.{name}"]
-            return lambda v: apply_matrix(weight, v.to(weight.dtype))
+        def apply(name: str, v: Tensor) -> Tensor:
+            weight = find_matrix(parameters, f"W.{name}")
+            return apply_matrix(weight, v.to(weight.dtype))
 
         def named(letter: str) -> Parameters:
             return Parameters(lambda name: parameters[f"{letter}.{name}"])
 
-        return {"W": Parameters(matrix), "b": Parameters(lambda name: parameters.get(f"b.{name}", 0.0)), "p": named("p"), "s": named("s")}
+        b = Parameters(lambda name: parameters.get(f"b.{name}", 0.0))
+        return {"W": Parameters(partial(Matrix, apply)), "b": b, "p": named("p"), "s": named("s")}
 
     def unroll(
-        self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        self, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None,
+        numbers: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
         """Runs the cell step by step on tensors of any dtype: the eager reference.
 
         Args:
@@ -252,16 +255,18 @@ class Cell:
             states: the initial states, (B, H) each.
             parameters: the parameters by name.
             before: prev(x) in the first step, (B, D). Default: 0
+            numbers: time() of each step, (T, 1, 1) or (T, B, 1). Default: 0, 1, …
 
         Returns:
             y (T, B, H), and the final states (B, H).
         """
         learned = self.bind_parameters(parameters)
+        numbers = count_steps(x) if numbers is None else numbers
 
         def outputs() -> Iterator[Tensor]:
             nonlocal states, before
-            for x_t in x.unbind(0):
-                states = self(states, x_t, learned, before)
+            for x_t, number in zip(x.unbind(0), numbers.unbind(0), strict=True):
+                states = self(states, x_t, learned, before, number)
                 before = x_t
                 yield states[0]
 
@@ -269,11 +274,10 @@ class Cell:
         return torch.stack(y) if y else x.new_zeros(0, *states[0].shape), tuple(states)
 
 
-def apply_matrix(weight: Tensor, v: Tensor) -> Tensor:
-    """Multiplies the last dimension of `v` by a matrix (H, K), or by a block-diagonal one given as its blocks (heads, n, n)."""
-    if weight.dim() == 2:
-        return F.linear(v, weight)
-    return torch.einsum("hij,...hj->...hi", weight, v.unflatten(-1, weight.shape[:2])).flatten(-2)
+def count_steps(x: Tensor, start: float = 0.0) -> Tensor:
+    """Returns the numbers of the steps of x (T, B, D) from `start` on, (T, 1, 1), in float64: a period of thousands of steps keeps its
+    phase. A trace records them for any T."""
+    return torch.ones_like(x[:, :1, :1], dtype=torch.float64).cumsum(0) + (start - 1)
 
 
 def _named(module: str, name: str, init: Mapping[str, Rule] | None = None) -> Cell:

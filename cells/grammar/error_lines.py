@@ -9,7 +9,7 @@ from typing import Any
 from cells.grammar import functions
 from cells.grammar.errors import CellError, cell_error
 from cells.grammar.functions import FUNCTION_NAMES, UNIT_BY_UNIT, suggest
-from cells.grammar.parameters import LETTERS
+from cells.grammar.parameters import LETTERS, Matrix
 
 
 @contextmanager
@@ -29,6 +29,8 @@ def describe_error(error: BaseException) -> str:
         return str(error)
     if isinstance(error, AttributeError) and type(error.obj).__name__ == "Node":
         return f"a value has no .{error.name}: {suggest(error.name or '')}"
+    if isinstance(error, AttributeError) and isinstance(error.obj, Matrix):
+        return f"a matrix has no .{error.name}: W.name(v) applies it, and W.name.T(v) applies it transposed"
     if isinstance(error, UnboundLocalError):
         return f"{error}: inside a function a name that is given a value anywhere is its own"
     if isinstance(error, NameError) and error.name in LETTERS:
@@ -37,9 +39,8 @@ def describe_error(error: BaseException) -> str:
         return f"{error}: import it; the functions of cells.grammar.functions are {FUNCTION_NAMES}"
     if isinstance(error, AttributeError) and error.obj is functions:
         return f"cells.grammar.functions has no {error.name}: it has {FUNCTION_NAMES}"
-    text = f"{type(error).__name__} {error}".strip().replace("'function'", "a matrix")
+    text = f"{type(error).__name__} {error}".strip().replace("'Matrix'", "a matrix")
     text = re.sub(r"'?\bNode\b'?( object)?", "a value", text)
-    text = re.sub(r"trace\.<locals>\S*\(\)", "a matrix", text)
     if re.search("subscriptable|iterable|iterate|unpack|len\\(\\)", text):
         return f"{text}: {UNIT_BY_UNIT}"
     return f"{text}: a cell is arithmetic on values, functions of cells.grammar.functions, and matrices applied as W.name(v)"

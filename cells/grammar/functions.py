@@ -1,139 +1,91 @@
-"""The functions that a cell may apply, to tensors and to traced values.
-
-The derivatives of a function are expressions of its arguments and its value, so the adjoint of a step evaluates no function twice. At a
-kink the derivative is that of torch: 0 for relu at 0 (and 1 at NaN, so that NaN stays NaN), 0 for abs at 0, 0 for the hard functions at
-both ends, and one half for each argument of maximum or minimum if both are equal.
+"""What a cell may call: elementwise functions, sums over its units, the input of the step before, and the number of the step.
 
 `where(h > 0, a, b)` selects a if the comparison holds, else b. Comparisons by <, <=, > and >= are only for `where`. Both a and b are
 computed everywhere: an infinite value in the one that is not selected makes the gradient NaN, as in torch.
 
+`v ** p` takes any power of a positive value; of a negative one it is NaN unless p is a whole number.
+
+`mean`, `sum`, `norm`, `softmax`, `layer_norm` and `rms_norm` combine the units of a value (`cells.grammar.reductions`).
+
 `prev(x)` is the input of the step before. It is 0 in the first step of a call, even if the call continues from the states of another one.
+`time()` is the number of the step.
 """
 
 import difflib
-import inspect
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from cells.grammar.elementwise import (
+    FUNCTIONS,
+    Function,
+    abs,
+    at_most,
+    clamp,
+    cos,
+    erf,
+    exp,
+    floor,
+    gelu,
+    hard_sigmoid,
+    hard_tanh,
+    in_onnx_export,
+    less,
+    log,
+    maximum,
+    minimum,
+    positive,
+    power,
+    relu,
+    sigmoid,
+    silu,
+    sin,
+    softplus,
+    sqrt,
+    tanh,
+    where,
+)
 from cells.grammar.errors import CellError
+from cells.grammar.reductions import layer_norm, mean, norm, rms_norm, softmax, sum
 
-
-@dataclass(frozen=True)
-class Function:
-    """An elementwise function y = f(v, …).
-
-    Attributes:
-        tensor: evaluates it on tensors.
-        partials: (v, …, y) → the partial derivative by each argument.
-        has_kink: whether a derivative is discontinuous, so that rounding of an argument may change it by more than rounding.
-        gradients: (d, v, …, y) → the gradient by each argument from that of y. Default: the product of d and the partial derivative
-    """
-
-    name: str
-    tensor: Callable[..., Tensor]
-    partials: Callable[..., tuple[Any, ...]]
-    has_kink: bool = False
-    gradients: Callable[..., tuple[Any, ...]] | None = None
-
-    @cached_property
-    def arity(self) -> int:
-        """Returns the number of arguments."""
-        return len(inspect.signature(self.partials).parameters) - 1
-
-    def vjp(self, d: Any, *values: Any) -> tuple[Any, ...]:
-        """Returns the gradient of each argument from that of the value, given the arguments and the value."""
-        return self.gradients(d, *values) if self.gradients else tuple(d * partial for partial in self.partials(*values))
-
-    def __call__(self, *values: Any) -> Any:
-        if len(values) != self.arity:
-            raise CellError(f"{self.name} takes {self.arity} value{'s' * (self.arity > 1)}, not {len(values)}")
-        traced = next((v for v in values if hasattr(v, "apply")), None)
-        strange = next((v for v in values if not isinstance(v, (int, float, Tensor, type(traced)))), None)
-        if strange is not None:
-            hint = getattr(strange, "error_hint", ": apply the matrix first, W.name(h)" if callable(strange) else "")
-            raise CellError(f"{self.name} takes values, not a {type(strange).__name__}{hint}")
-        if traced is not None:
-            return traced.apply(self, *values)
-        tensors = [v if isinstance(v, Tensor) else torch.full((), float(v), dtype=torch.float64) for v in values]
-        result = self.tensor(*tensors)
-        return result if any(isinstance(v, Tensor) for v in values) else result.item()
-
-
-def in_onnx_export() -> bool:
-    """Returns whether torch.onnx.export runs, without importing it."""
-    if torch.compiler.is_dynamo_compiling():
-        return False  # Dynamo can't trace the question; what it records is asked again as it becomes ONNX
-    asked = getattr(sys.modules.get("torch.onnx"), "is_in_onnx_export", None)
-    return asked is not None and asked()
-
-
-def _softplus(v: Tensor) -> Tensor:
-    """Computes log(1 + exp(v)) without overflow, where F.softplus takes v for it above 20. ONNX has an operator for F.softplus alone."""
-    return F.softplus(v) if in_onnx_export() else torch.logaddexp(v, v.new_zeros(()))
-
-
-def _split_at_tie(first: Any, second: Any) -> tuple[Any, Any]:
-    """Returns the derivatives of a function that equals its first argument if `first`, else its second if `second`, else both."""
-    return where(first, 1.0, where(second, 0.0, 0.5)), where(second, 1.0, where(first, 0.0, 0.5))
-
-
-less = Function("less", lambda a, b: (a < b).to(torch.result_type(a, b)), lambda a, b, y: (0.0, 0.0))
-at_most = Function("at_most", lambda a, b: (a <= b).to(torch.result_type(a, b)), lambda a, b, y: (0.0, 0.0))
-where: Function = Function(
-    "where", lambda c, a, b: torch.where(c if c.dtype == torch.bool else c != 0, a, b),
-    lambda c, a, b, y: (0.0, where(c, 1.0, 0.0), where(c, 0.0, 1.0)), has_kink=True,
-    gradients=lambda d, c, a, b, y: (0.0, where(c, d, 0.0), where(c, 0.0, d)),  # no product with 0: d may not be finite
-)  # fmt: skip
-positive = Function("positive", lambda v: (~(v <= 0)).to(v.dtype), lambda v, y: (0.0,))
-
-abs = Function("abs", torch.abs, lambda v, y: (where(v > 0, 1.0, where(v < 0, -1.0, 0.0)),), has_kink=True)
-exp = Function("exp", torch.exp, lambda v, y: (y,))
-hard_sigmoid = Function("hard_sigmoid", lambda v: F.relu6(v + 3) / 6, lambda v, y: (where(abs(v) < 3, 1.0, 0.0) / 6,), has_kink=True)
-hard_tanh = Function("hard_tanh", F.hardtanh, lambda v, y: (where(abs(v) < 1, 1.0, 0.0),), has_kink=True)
-log = Function("log", torch.log, lambda v, y: (1 / v,))
-maximum = Function("maximum", torch.maximum, lambda a, b, y: _split_at_tie(a > b, b > a), has_kink=True)
-minimum = Function("minimum", torch.minimum, lambda a, b, y: _split_at_tie(a < b, b < a), has_kink=True)
-relu = Function("relu", torch.relu, lambda v, y: (positive(y),), has_kink=True)
-sigmoid = Function("sigmoid", torch.sigmoid, lambda v, y: (y * (1 - y),))
-softplus = Function("softplus", _softplus, lambda v, y: (sigmoid(v),))
-sqrt = Function("sqrt", torch.sqrt, lambda v, y: (0.5 / y,))
-tanh = Function("tanh", torch.tanh, lambda v, y: (1 - y * y,))
-
-
-def silu(v: Any) -> Any:
-    """Returns v σ(v), also called swish."""
-    return v * sigmoid(v)
+__all__ = [
+    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "erf", "exp", "floor", "gelu",
+    "hard_sigmoid", "hard_tanh", "in_onnx_export", "layer_norm", "less", "log", "maximum", "mean", "minimum", "norm", "positive", "power",
+    "prev", "relu", "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh", "time",
+    "where",
+]  # fmt: skip
 
 
 class _Step(threading.local):
-    """The input of the step that runs in this thread, and the input of the step before, None for 0."""
+    """The input of the step that runs in this thread, the input of the step before, None for 0, and the number of the step."""
 
     now: Any = None
     before: Any = None
+    number: Any = None
 
 
 _step = _Step()
 
 
 @contextmanager
-def set_step_input(x: Any, before: Any) -> Iterator[None]:
-    """Sets the input `x` of the step that runs inside the context, and its prev(x), `before`: a value, a `partial` that computes it,
-    or None for the default."""
-    outer = _step.now, _step.before
-    _step.now, _step.before = x, before
+def set_step_input(x: Any, before: Any, number: Any = None) -> Iterator[None]:
+    """Sets what a step reads beside its states and parameters.
+
+    Args:
+        x: its input.
+        before: its prev(x): a value, a `partial` that computes it, or None for the default.
+        number: its time(). Default: that of the step around it
+    """
+    outer = _step.now, _step.before, _step.number
+    _step.now, _step.before, _step.number = x, before, outer[2] if number is None else number
     try:
         yield
     finally:
-        _step.now, _step.before = outer
+        _step.now, _step.before, _step.number = outer
 
 
 def prev(x: Any) -> Any:
@@ -149,30 +101,41 @@ def prev(x: Any) -> Any:
     return x.previous_input() if hasattr(x, "previous_input") else torch.zeros_like(x)
 
 
-FUNCTIONS = {
-    f.name: f
-    for f in (
-        abs, at_most, exp, hard_sigmoid, hard_tanh, less, log, maximum, minimum, positive, relu, sigmoid, softplus, sqrt, tanh, where,
-    )
-}  # fmt: skip
+def time() -> Any:
+    """Returns the number of the step, a float: 0 in the first step of a sequence, or `start` where `RNN` is given one.
 
-FUNCTION_NAMES = ", ".join(sorted(FUNCTIONS.keys() - {"at_most", "less", "positive"} | {"prev", "silu"}))
-"""The names of the functions for error messages, without those that only derivatives and comparisons use."""
+    Raises:
+        CellError: a cell is called by itself without the number of the step.
+    """
+    if _step.number is None:
+        raise CellError("time() is the number of a step, and this one has none: run the cell by RNN or Cell.unroll")
+    return _step.number
+
+
+FUNCTION_NAMES = ", ".join(
+    sorted(
+        FUNCTIONS.keys() - {"at_most", "less", "positive", "power"}
+        | {"clamp", "gelu", "layer_norm", "mean", "norm", "prev", "rms_norm", "silu", "softmax", "sum", "time"}
+    )
+)
+"""The names of the functions for error messages, without those that operators and derivatives stand for."""
 
 UNIT_BY_UNIT = (
-    "a cell is written for one unit of one sequence, so it has no dimension to index, reshape, or take a mean, sum or norm over: only a "
-    "matrix combines units, as W.name(h), which can learn a mean"
+    "a cell is written for one unit of one sequence, so it has no dimension to index, reshape or split: a matrix combines units, "
+    "W.name(h), and so do mean, sum, norm, softmax, layer_norm and rms_norm, as in mean(h, heads=4)"
 )
 COMBINING = {
-    "mean", "sum", "norm", "var", "std", "max", "min", "amax", "amin", "prod", "argmax", "softmax", "log_softmax", "cumsum",
-    "layer_norm", "dropout", "shape", "size", "view", "reshape", "T", "mT", "t", "dim", "ndim", "transpose", "permute", "chunk",
-    "split", "cat", "stack", "unsqueeze", "squeeze", "flatten", "expand", "roll", "flip", "item", "tolist", "numpy", "dot", "numel",
+    "max", "min", "amax", "amin", "prod", "argmax", "cumsum", "dropout", "shape", "size", "view", "reshape", "T", "mT", "t", "dim",
+    "ndim", "transpose", "permute", "chunk", "split", "cat", "stack", "unsqueeze", "squeeze", "flatten", "expand", "roll", "flip",
+    "item", "tolist", "numpy", "dot", "numel",
 }  # fmt: skip
 """Methods and functions of torch that have no meaning for one unit."""
 
 INSTEAD = {
-    **dict.fromkeys(("clamp", "clip"), "minimum(maximum(v, low), high)"), **dict.fromkeys(("pow", "square"), "v ** 2"),
+    **dict.fromkeys(("clip", "clamp_"), "clamp(v, low, high)"), **dict.fromkeys(("pow", "square"), "v ** 2"),
     **dict.fromkeys(("matmul", "mm", "linear"), "W.name(v)"), "reciprocal": "1 / v", "rsqrt": "1 / sqrt(v)",
+    **dict.fromkeys(("fmod", "remainder"), "v - p * floor(v / p)"), "frac": "v - floor(v)",
+    "var": "mean((v - mean(v)) ** 2)", "std": "sqrt(mean((v - mean(v)) ** 2))", "log_softmax": "v - log(sum(exp(v)))",
 }  # fmt: skip
 """Replacements for other methods and functions of torch."""
 

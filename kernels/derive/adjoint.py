@@ -6,10 +6,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from cells.grammar.functions import FUNCTIONS
+from cells.grammar.reductions import KINDS, Reduction
 from kernels.derive.graph import ARITHMETIC, LEAVES, Node, walk
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
@@ -60,8 +61,11 @@ def accumulate_gradients(outputs: Sequence[Node], upstream: Sequence[Node]) -> d
 def is_affine(step: Pointwise) -> bool:
     """Returns whether a step is affine in its states: no derivative with respect to a state depends on a state.
 
-    The derivatives are not simplified, so a step that is affine only after cancellation counts as not affine.
+    The derivatives are not simplified, so a step that is affine only after cancellation counts as not affine. Nor does one count with sums
+    over units, whose units are not affine each on its own.
     """
+    if step.reductions:
+        return False
     slopes = (d for leaf, d in zip(step.inputs, adjoint(step).outputs, strict=False) if leaf.op == "state")
     return not any(node.op == "state" for node in walk(slopes))
 
@@ -82,12 +86,15 @@ class Language:
         write_number: writes a constant.
         write_function: writes a function from its name, inputs, assignments (target, value) and outputs.
         function_prefix: the prefix of the functions of a cell ("tanh").
+        reduction_arguments: further arguments of a reduction over units, behind its value and its heads. Then they are arguments of the
+            function too.
     """
 
     prefix: str
     write_number: Callable[[float], str]
     write_function: Callable[[str, list[str], list[tuple[str, str]], list[str]], str]
     function_prefix: str = ""
+    reduction_arguments: str = ""
 
 
 def _write_python(name: str, inputs: list[str], lines: list[tuple[str, str]], outputs: list[str]) -> str:
@@ -107,10 +114,13 @@ def _write_cpp(name: str, inputs: list[str], lines: list[tuple[str, str]], outpu
 
 
 PYTHON = Language("", repr, _write_python)
-TRITON = Language("", repr, _write_triton)
+TRITON = Language("", repr, _write_triton, reduction_arguments=", unit_index, unit_count")
 CPP = Language("v_", lambda value: f"splat({value!r})", _write_cpp)
 
-RESERVED = {"in", "out", "V", "splat", "tl", "triton", "lambda", "for", "if", "is", "or", "and", "not", *FUNCTIONS}
+RESERVED = {
+    "in", "out", "V", "splat", "tl", "triton", "lambda", "for", "if", "is", "or", "and", "not", *FUNCTIONS,
+    "unit_sum", "unit_mean", "unit_max", "unit_index", "unit_count",
+}  # fmt: skip
 PRECEDENCE = {"add": 1, "sub": 1, "neg": 2, "mul": 2, "div": 2}
 
 
@@ -132,6 +142,9 @@ def print_source(f: Pointwise, language: Language) -> str:
             return names[node]
         if node.value is not None:
             return language.write_number(node.value)
+        if node.op == "reduce":
+            reduction = node.graph.reductions[node.label]
+            return f"unit_{reduction.kind}({expression(node.args[0])}, {reduction.heads}{language.reduction_arguments})"
         if node.op == "call":
             return f"{language.function_prefix}{node.label}({', '.join(map(expression, node.args))})"
         level = PRECEDENCE[node.op]
@@ -149,13 +162,20 @@ def print_source(f: Pointwise, language: Language) -> str:
         if node.op not in LEAVES and (node.name or uses[node] > 1):
             value = expression(node)
             lines.append((name(node, node.name or f"t{len(lines)}"), value))
+    if f.reductions and language.reduction_arguments:
+        inputs += language.reduction_arguments.strip(", ").split(", ")
     return language.write_function(f.name, inputs, lines, [expression(n) for n in f.outputs])
 
 
 @cache
 def compile_pointwise(function: Pointwise) -> Callable[..., Any]:
     """Returns a pointwise function as a Python function of tensors."""
-    space: dict[str, Any] = dict(FUNCTIONS)
+    space: dict[str, Any] = FUNCTIONS | {f"unit_{kind}": partial(reduce_units, kind) for kind in KINDS}
     exec(print_source(function, PYTHON), space)
     made: Callable[..., Any] = space[function.name]
     return made
+
+
+def reduce_units(kind: str, v: Any, heads: int) -> Any:
+    """Computes a reduction over the units of each head of a value."""
+    return Reduction(kind, heads)(v)

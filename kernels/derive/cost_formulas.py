@@ -16,8 +16,8 @@ def parameter_sizes(plan: Plan) -> dict[str, sympy.Expr]:
     found: dict[str, sympy.Expr] = {}
     for node in plan.ordered_nodes:
         if node.op == "product":
-            columns = D if node.args[0].width == "D" else H / plan.cell.heads.get(f"W.{node.label}", 1)
-            found[f"W.{node.label}"] = H * columns
+            columns = D if node.args[0].width == "D" else H / plan.cell.heads.get(f"W.{node.matrix}", 1)
+            found[f"W.{node.matrix}"] = H * columns
         elif node.op in ("b", "p", "s"):
             found[f"{node.op}.{node.label}"] = sympy.Integer(1) if node.op == "s" else H
     return found
@@ -53,7 +53,9 @@ def flop_counts(plan: Plan) -> dict[str, sympy.Expr]:
     operations += sum(2 * len(n.stencil.taps) - 1 for n in plan.stencil_inputs)
     operations += sum(term.matrix != "" and term.hoisted is not None for term in plan.terms)
     products = {"hoisted": hoisted, "recurrent": plan.recurrent}
-    counts = {kind: sympy.Add(*(2 * parameter_sizes(plan)[f"W.{name}"] for name in names)) for kind, names in products.items()}
+    counts = {
+        kind: sympy.Add(*(2 * parameter_sizes(plan)[f"W.{name.removesuffix('.T')}"] for name in names)) for kind, names in products.items()
+    }
     return counts | {"pointwise": operations * H}
 
 

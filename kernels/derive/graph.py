@@ -5,9 +5,8 @@ and derivatives stay as small as the graph.
 """
 
 import math
-import operator
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partialmethod
 from types import CodeType, FrameType
@@ -17,21 +16,14 @@ from torch import Tensor
 
 from cells.grammar.errors import CellError
 from cells.grammar.functions import FUNCTION_NAMES, FUNCTIONS, Function, suggest
-from cells.grammar.parameters import Parameters
+from cells.grammar.parameters import Matrix, Parameters
+from cells.grammar.reductions import Reduction
 from cells.grammar.stencil import Stencil
 
-SYMPY_FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
-    "exp": lambda sympy, v: sympy.exp(v),
-    "log": lambda sympy, v: sympy.log(v),
-    "sigmoid": lambda sympy, v: 1 / (1 + sympy.exp(-v)),
-    "softplus": lambda sympy, v: sympy.log(1 + sympy.exp(v)),
-    "sqrt": lambda sympy, v: sympy.sqrt(v),
-    "tanh": lambda sympy, v: sympy.tanh(v),
-}
-"""The functions in SymPy, whose module is the first argument. Functions with a kink stay opaque: SymPy's derivative there differs."""
-
-KINDS = "state x before mask mask_before b p s const ones term vector stencil_input upstream diagonal"
-LEAVES = {*KINDS.split()}
+LEAVES = {
+    "state", "x", "before", "time", "mask", "mask_before", "b", "p", "s", "const", "ones", "term", "vector", "stencil_input", "upstream",
+    "diagonal", "row",
+}  # fmt: skip
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 MAX_DEPTH = 150
 """Maximum number of nested operations of a step: `walk` is recursive."""
@@ -42,10 +34,10 @@ class Node:
     """An operation of a step and its operands.
 
     Attributes:
-        op: a leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), "product" (by a matrix), "stencil", "add", "sub",
-            "mul", "div", "neg", or "call" (of a function).
-        label: the name of the leaf, matrix, stencil or function.
-        width: "D" (of the input), "H" (of the states), "D=H" if both are combined elementwise, or "" for a number.
+        op: a leaf ("state", "x", "b", "p", "s", "const", …; "before" is prev(x)), "product" (by a matrix), "stencil", "reduce" (over
+            units), "add", "sub", "mul", "div", "neg", or "call" (of a function).
+        label: the name of the leaf, matrix ("uh", or "uh.T" transposed), stencil, reduction or function.
+        width: "D" (of the input), "H" (of the states), "D=H" if both are combined elementwise, or "" for a number, one for a sequence too.
         name: the name of the value in the cell, "" if it has none.
         index, line: the position in the order of computation, and the line of the cell's file.
     """
@@ -66,7 +58,9 @@ class Node:
         if isinstance(other, Parameters):
             other()
         if callable(other) and not isinstance(other, Node):
-            raise CellError("a matrix is applied, W.name(v), and not added or multiplied")
+            name = "" if isinstance(other, Matrix) else getattr(other, "name", getattr(other, "__name__", ""))
+            called = f"{name} is called, {name}({'' if name == 'time' else 'v'})" if name else "a matrix is applied, W.name(v)"
+            raise CellError(f"{called}, and not added or multiplied")
         if not isinstance(other, (Node, int, float)):
             return NotImplemented
         operands = (self, self.graph.wrap(other))
@@ -84,8 +78,10 @@ class Node:
         return self
 
     def __pow__(self, exponent: Any) -> "Node":
-        if not isinstance(exponent, (int, float)) or exponent % 1 or exponent == 0:
-            raise CellError(f"a power must be a whole number, and not 0; a square root is sqrt(v): not {describe(exponent)}")
+        if isinstance(exponent, Node) or (isinstance(exponent, (int, float)) and exponent % 1):
+            return FUNCTIONS["power"](self, exponent) if isinstance(exponent, Node) or exponent != 0.5 else FUNCTIONS["sqrt"](self)
+        if not isinstance(exponent, (int, float)) or exponent == 0:
+            raise CellError(f"a power must be a number but 0, or a value: not {describe(exponent)}")
         n = int(exponent)
         if n < 2:
             return self if n == 1 else 1 / self**-n
@@ -93,7 +89,9 @@ class Node:
         return self * (half * half) if n % 2 else half * half
 
     def __rpow__(self, base: Any) -> "Node":
-        raise CellError(f"a value can't be an exponent: write exp(v * log({describe(base)}))")
+        if not isinstance(base, (int, float)) or base <= 0:
+            raise CellError(f"the base of a power must be positive, not {describe(base)}")
+        return FUNCTIONS["exp"](self * math.log(base))
 
     def __matmul__(self, other: Any) -> "Node":
         raise CellError("a matrix is applied as W.name(v): there is no @")
@@ -139,9 +137,7 @@ class Node:
         )
 
     def __float__(self) -> float:
-        raise CellError(
-            f"a value is not a number, so math and float() can't take it: the functions of cells.grammar.functions are {FUNCTION_NAMES}"
-        )
+        raise CellError(f"a value is not a number, so math and float() can't take it: cells.grammar.functions has {FUNCTION_NAMES}")
 
     def __call__(self, *_: Any) -> "Node":
         kind = {"b": "vector", "p": "vector", "s": "scalar"}.get(self.op)
@@ -164,11 +160,23 @@ class Node:
         """Returns the node of prev(x), for the node of x."""
         return self.graph.leaf("before", "x_before", "D")
 
+    def reduce(self, reduction: Reduction) -> "Node":
+        """Returns the node of a reduction of this one."""
+        if not self.width:
+            raise CellError(f"{reduction.kind} takes values with units, and {describe(self)} is one number for all of them")
+        self.graph.reductions[reduction.label] = reduction
+        return self.graph.node("reduce", self, label=reduction.label)
+
     def stencil(self, operator: Stencil) -> "Node":
         """Returns the node of a stencil applied to this one."""
         if self.graph.stencils.setdefault(operator.name, operator) != operator:
             raise CellError(f"two stencils are called {operator.name}: use two names")
         return self.graph.node("stencil", self, label=operator.name)
+
+    @property
+    def matrix(self) -> str:
+        """Returns the name of a product's matrix, transposed or not."""
+        return self.label.removesuffix(".T")
 
     @property
     def value(self) -> float | None:
@@ -189,25 +197,12 @@ class Node:
                 return d * a[1], d * a[0]
             case "div":
                 return d / a[1], -(d / a[1] * self)
+            case "reduce":  # each unit of a head reads the sum of all, so each gets the gradients of all; see Reduction for a maximum
+                constant = self.graph.reductions[self.label].kind == "max"
+                return (self.graph.wrap(0.0) if constant or d.value == 0 else self.graph.node("reduce", d, label=self.label),)
             case "call":
                 return tuple(map(self.graph.wrap, FUNCTIONS[self.label].vjp(d, *a, self)))
         raise ValueError(f"{self.op} has no derivative")
-
-    def sympy(self) -> Any:
-        """Returns the node as a SymPy expression, in which leaves and matrix products are real symbols."""
-        import sympy
-
-        a = [arg.sympy() for arg in self.args] if self.op != "product" else []
-        match self.op:
-            case "add" | "sub" | "mul" | "div" | "neg":
-                return getattr(operator, self.op.replace("div", "truediv"))(*a)
-            case "const":
-                return sympy.nsimplify(self.label, rational=True)
-            case "call" if self.label in SYMPY_FUNCTIONS:
-                return SYMPY_FUNCTIONS[self.label](sympy, *a)
-            case "stencil" | "call":
-                return sympy.Function(self.label, real=True)(*a)
-        return sympy.Symbol(f"{self.op}_{self.label}", real=True)
 
 
 class Graph:
@@ -219,6 +214,7 @@ class Graph:
         self.code = code
         self.frame: FrameType | None = None
         self.stencils: dict[str, Stencil] = {}
+        self.reductions: dict[str, Reduction] = {}
         self.tracing = False
 
     def leaf(self, op: str, label: str, width: str = "H") -> Node:
@@ -236,9 +232,10 @@ class Graph:
         return self.leaf("const", repr(float(value)), "")
 
     def product(self, matrix: str, argument: Any) -> Node:
-        """Returns the node of W.<matrix> applied to a value."""
+        """Returns the node of W.<matrix> applied to a value; the name of a matrix that is transposed ends with ".T"."""
         if not isinstance(argument, Node) or not argument.width:
-            raise CellError(f"W.{matrix} is applied to {describe(argument)}: a matrix takes a state, x, or what is made of them")
+            hint = ", multiply that by a vector" if isinstance(argument, Node) and argument.value is None else ""
+            raise CellError(f"W.{matrix} is applied to {describe(argument)}: a matrix takes a state, x, or what is made of them{hint}")
         return self.node("product", argument, label=matrix)
 
     def node(self, op: str, *args: Node, label: str = "") -> Node:
@@ -256,6 +253,7 @@ class Graph:
             return self.node("neg", args[1 - numbers.index(-1)])
         widths = {arg.width for arg in args} - {""}
         width = "H" if op == "product" else "D=H" if len(widths) > 1 else next(iter(widths), "")
+        width = "" if op == "reduce" and self.reductions[label].heads == 1 else width
         return self._share((op, label, *map(id, args)), Node(self, op, args, label, width))
 
     def _share(self, key: tuple[Any, ...], node: Node) -> Node:
@@ -280,7 +278,8 @@ def describe(value: Any) -> str:
     """Describes a value for an error message, by its name in the cell if it has one."""
     if isinstance(value, Node):
         named = f"{value.op}." * (value.op in ("b", "p", "s")) + value.label
-        return "prev(x)" if value.op == "before" else named if value.op in LEAVES else "a value"
+        known = {"before": "prev(x)", "time": "time()"}.get(value.op)
+        return known or (named if value.op in LEAVES else "a value" if value.width else "one number for each sequence")
     holds = isinstance(value, (tuple, list, dict, set))
     return "a matrix" if callable(value) else f"a {type(value).__name__}" if holds else repr(value)
 

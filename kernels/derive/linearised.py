@@ -34,13 +34,18 @@ def list_diagonals(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(plan.recurrent))
 
 
+def name_diagonal(matrix: str) -> str:
+    """Returns the name of a matrix's diagonal, transposed ("uh.T") or not."""
+    return f"diagonal_{matrix.replace('.', '_')}"
+
+
 class _Slopes:
     """The derivatives of nodes by the states before a step, within a unit."""
 
     def __init__(self, plan: Plan):
         graph: Graph = plan.graph
         self.plan, self.graph = plan, graph
-        self.diagonals = {name: graph.leaf("diagonal", f"diagonal_{name}") for name in list_diagonals(plan)}
+        self.diagonals = {name: graph.leaf("diagonal", name_diagonal(name)) for name in list_diagonals(plan)}
         self.operands = {plan.term_leaves[i]: (operand, plan.terms[i].matrix)
                          for stage in plan.stages for operand, members in stage.groups for i in members}  # fmt: skip
         self.vectors = tuple(dict.fromkeys(v for stage in plan.stages if stage.argument for v in stage.argument.inputs if v.op == "vector"))

@@ -85,6 +85,16 @@ class Plan:
         return any(n.op == "before" for n in self.ordered_nodes)
 
     @cached_property
+    def uses_time(self) -> bool:
+        """Returns whether the cell uses time()."""
+        return any(n.op == "time" for n in self.ordered_nodes)
+
+    @cached_property
+    def reduces_states(self) -> bool:
+        """Returns whether a step sums over units: then a unit reads all units of its sequence."""
+        return any(f and f.reductions for f in (self.step, *(s.argument for s in self.stages)))
+
+    @cached_property
     def is_masked(self) -> bool:
         """Returns whether the last column of the input is a mask (`cells.grammar.masked`)."""
         return any(n.op == "mask" for n in self.ordered_nodes)
@@ -125,13 +135,14 @@ class Splitter:
     def __init__(self, cell: Cell, bias: bool, graph: Graph, outputs: tuple[Node, ...]):
         self.cell, self.bias, self.graph, self.outputs = cell, bias, graph, outputs
         nodes = list(walk(outputs))
-        self.stateful: set[int] = set()
-        self.from_input: set[int] = set()
+        self.stateful, self.from_input, self.hoisted = set[int](), set[int](), set[int]()
         for node in nodes:
             if node.op in ("state", "mask") or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
-            if node.op in ("x", "before", "mask_before") or any(id(a) in self.from_input for a in node.args):
+            if node.op in ("x", "before", "time", "mask_before") or any(id(a) in self.from_input for a in node.args):
                 self.from_input.add(id(node))
+            if node.op in ("time", "reduce") or any(id(a) in self.hoisted for a in node.args):
+                self.hoisted.add(id(node))
         self.recurrent = any(n.op == "product" and id(n) in self.stateful for n in nodes)
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
         self.terms: dict[str, Term] = {}
@@ -204,8 +215,10 @@ class Splitter:
         return total
 
     def rewrite_stateless(self, node: Node) -> Node:
-        """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step."""
-        if self.recurrent or node.op in ("product", "stencil") or not node.args or Term("", node).projection is not None:
+        """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step, but not of
+        sums over units, nor of time(), which is in float64."""
+        whole = self.recurrent or node.op in ("product", "stencil") or id(node) in self.hoisted
+        if whole or not node.args or Term("", node).projection is not None:
             return self.add_term(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
 
@@ -215,7 +228,7 @@ class Splitter:
 
     def add_term(self, hoisted: Node | None, product: Node | None = None) -> Node:
         matrix = "" if product is None else product.label
-        name = matrix or self.name_hoisted(hoisted)
+        name = (matrix or self.name_hoisted(hoisted)).replace(".", "_")  # "a.T" is a matrix transposed
         if name in self.terms and (self.terms[name].hoisted is not hoisted or self.products.get(name) is not product):
             name = f"{name}_{len(self.terms)}"
         self.terms[name] = Term(name, hoisted, matrix)

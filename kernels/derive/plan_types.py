@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from cells.grammar.stencil import Stencil
-from kernels.derive.graph import Node
+from kernels.derive.graph import Node, walk
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,18 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Pointwise:
-    """An elementwise function: `outputs` are expressions over the leaves `inputs`, and `results` their names."""
+    """A function of the rows of one sequence: `outputs` are expressions over the leaves `inputs`, and `results` their names. It is
+    elementwise but for its reductions over units."""
 
     name: str
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     results: tuple[str, ...]
+
+    @cached_property
+    def reductions(self) -> tuple[Node, ...]:
+        """Returns the reductions of the function, operands first."""
+        return tuple(n for n in walk(self.outputs) if n.op == "reduce")
 
 
 @dataclass(frozen=True, eq=False)

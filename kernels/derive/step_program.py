@@ -6,6 +6,7 @@ but what depends on parameters alone, `vectors`.
 
 from dataclasses import dataclass, field
 
+from cells.grammar.reductions import Reduction
 from cells.grammar.stencil import Stencil
 from kernels.derive.graph import LEAVES, Graph, Node, walk
 from kernels.derive.plan import Plan
@@ -31,6 +32,15 @@ class StencilSum:
 
 
 @dataclass(eq=False)
+class Sum:
+    """A reduction of an operand over units."""
+
+    operand: Node
+    reduction: Reduction
+    result: Node
+
+
+@dataclass(eq=False)
 class Operand:
     """An operand that is computed: a pointwise function of one output, and the leaf of its result."""
 
@@ -44,16 +54,17 @@ class StepProgram:
 
     Attributes:
         vectors: the leaves that depend on parameters alone, and the expressions of the cell that they stand for.
-        instructions: what runs before `step`, in order. The operand of a product or stencil is a leaf.
+        instructions: what runs before `step`, in order. The operand of a product, stencil or sum is a leaf.
         step: the pointwise function of the next states.
-        uses_input, uses_prev: whether the cell reads x or prev(x).
+        uses_input, uses_prev, uses_time: whether the cell reads x, prev(x) or time().
     """
 
     vectors: dict[Node, Node]
-    instructions: list[Operand | Products | StencilSum]
+    instructions: list[Operand | Products | StencilSum | Sum]
     step: Pointwise
     uses_input: bool
     uses_prev: bool
+    uses_time: bool
 
 
 def make_program(plan: Plan) -> StepProgram:
@@ -65,15 +76,16 @@ class _Builder:
     def __init__(self, plan: Plan):
         self.plan, self.graph = plan, Graph()
         nodes = list(walk(plan.outputs))
-        self.operands = {id(n.args[0]) for n in nodes if n.op in ("product", "stencil")}
+        self.operands = {id(n.args[0]) for n in nodes if n.op in ("product", "stencil", "reduce")}
         self.dependent: set[int] = set()
         for node in nodes:
-            if node.op in ("state", "x", "before") or any(id(a) in self.dependent for a in node.args):
+            if node.op in ("state", "x", "before", "time") or any(id(a) in self.dependent for a in node.args):
                 self.dependent.add(id(node))
         self.rewritten: dict[int, Node] = {}
         self.leaves: set[tuple[str, str]] = set()
         self.products: dict[Node, Products] = {}
-        self.program = StepProgram({}, [], Pointwise("", (), (), ()), any(n.op in ("x", "before") for n in nodes), plan.uses_prev)
+        uses_input = any(n.op in ("x", "before") for n in nodes)
+        self.program = StepProgram({}, [], Pointwise("", (), (), ()), uses_input, plan.uses_prev, plan.uses_time)
 
     def build(self) -> StepProgram:
         outputs = tuple(self.rewrite(node) for node in self.plan.outputs)
@@ -106,6 +118,10 @@ class _Builder:
             result = self.make_leaf("term", node.label, node.width)
             self.program.instructions.append(StencilSum(args[0], node.graph.stencils[node.label], result))
             return result
+        if node.op == "reduce":
+            result = self.make_leaf("term", node.label, node.width)
+            self.program.instructions.append(Sum(args[0], node.graph.reductions[node.label], result))
+            return result
         return self.graph.node(node.op, *args, label=node.label)
 
     def add_product(self, matrix: str, operand: Node) -> Node:
@@ -113,7 +129,7 @@ class _Builder:
         if operand not in self.products:
             self.products[operand] = Products(operand)
             self.program.instructions.append(self.products[operand])
-        result = self.make_leaf("term", matrix, "H")
+        result = self.make_leaf("term", matrix.replace(".", "_"), "H")
         self.products[operand].matrices.append(matrix)
         self.products[operand].results.append(result)
         return result

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from cells.grammar.cell import Cell
 from cells.grammar.error_lines import locate_errors
 from cells.grammar.errors import cell_error
-from cells.grammar.parameters import LETTERS, Parameters
+from cells.grammar.parameters import LETTERS, Matrix, Parameters
 from kernels.derive.graph import Graph, Node, walk
 
 
@@ -30,12 +31,12 @@ def trace(cell: Cell, bias: bool = True) -> tuple[Graph, tuple[Node, ...]]:
     def vector(kind: str) -> Callable[[str], Node | float]:
         return lambda name: graph.leaf(kind, name, "" if kind == "s" else "H") if bias or kind != "b" else 0.0
 
-    learned = {"W": Parameters(lambda name: lambda v: graph.product(name, v)), **{kind: Parameters(vector(kind)) for kind in LETTERS[1:]}}
+    learned = {"W": Parameters(partial(Matrix, graph.product)), **{kind: Parameters(vector(kind)) for kind in LETTERS[1:]}}
     states = [graph.leaf("state", name) for name in cell.states]
     graph.tracing = True
     try:
         with locate_errors(cell.step):
-            outputs = cell(states, graph.leaf("x", "x", "D"), learned)
+            outputs = cell(states, graph.leaf("x", "x", "D"), learned, number=graph.leaf("time", "time", ""))
     finally:
         graph.tracing = False
         names, graph.frame = dict(graph.frame.f_locals) if graph.frame else {}, None
@@ -61,7 +62,7 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
     unused = [s.label for s in states[1:] if s not in nodes]
     if unused:
         raise cell_error(cell.step, f"the state {unused[0]} is never used: remove it from the signature and from the returned states")
-    products = {f"W.{n.label}": n for n in nodes if n.op == "product"}
+    products = {f"W.{n.matrix}": n for n in nodes if n.op == "product"}
     for name in cell.heads:
         if name not in products or products[name].args[0].width == "D":
             raise cell_error(cell.step, f"heads names {name}, which is not a matrix applied to a state: only such a matrix can have heads")
@@ -80,6 +81,7 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
             raise cell_error(cell.step, f"domain has {pair!r} for {name}: it must be (low, high), the range of random states")
     compared = {n for n in nodes if n.op == "call" and n.label in ("less", "at_most")}
     widths: dict[str, str] = {}
+    turned = {n.matrix for n in nodes if n.op == "product" and n.label != n.matrix}
     for n in nodes:
         chosen = n.args[:1] if n.label == "where" and n.op == "call" else ()
         if any(a in compared for a in n.args[len(chosen) :]):
@@ -91,7 +93,14 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
         if n.op == "stencil" and not n.args[0].width:
             message = f"{n.label} is applied to a number, which has no neighbours: make it p.name, a vector of all units"
             raise cell_error(cell.step, message, n.line)
-        if n.op == "product" and {n.args[0].width, widths.setdefault(n.label, n.args[0].width)} == {"D", "H"}:
+        if n.op != "product":
+            continue
+        if n.matrix in turned and n.args[0].width == "D":
+            message = (
+                f"W.{n.label} is applied to x, and only a matrix of states can be transposed: apply another matrix to x, W.a(x), first"
+            )
+            raise cell_error(cell.step, message, n.line)
+        if {n.args[0].width, widths.setdefault(n.matrix, n.args[0].width)} == {"D", "H"}:
             raise cell_error(cell.step, f"W.{n.label} is applied to the width of x and to that of a state: use two names", n.line)
     if any(o in compared for o in outputs):
         raise cell_error(cell.step, "a comparison is not a value: write where(h > 0, a, b)")
@@ -99,7 +108,7 @@ def check_cell(cell: Cell, states: list[Node], outputs: tuple[Node, ...]) -> Non
 
 def check_init_rules(cell: Cell, outputs: tuple[Node, ...], bias: bool) -> None:
     """Raises CellError if `init` names no parameter of the cell, or has no valid rule for one."""
-    learned = {("W" if n.op == "product" else n.op) + f".{n.label}" for n in walk(outputs) if n.op in ("product", *LETTERS)}
+    learned = {("W" if n.op == "product" else n.op) + f".{n.matrix}" for n in walk(outputs) if n.op in ("product", *LETTERS)}
     for name, rule in cell.init.items():
         if name not in learned and name not in LETTERS and (bias or not name.startswith("b.")):
             raise cell_error(

@@ -21,13 +21,16 @@ def solve_equation(plan: Plan) -> "tuple[sympy.Eq, sympy.Eq, sympy.Expr] | None"
     """
     import sympy
 
+    from kernels.derive.symbolic import to_sympy
+
     found = getattr(plan.cell.step, "second_order", None)
     if found is None:
         return None
     equation, dt = found
     graph = Graph()
     names = ("u", "u_t", "lap_u")
-    force = graph.wrap(equation(*(graph.leaf("state", name) for name in names), Parameters(lambda name: graph.leaf("p", name)))).sympy()
+    values = (graph.leaf("state", name) for name in names)
+    force = to_sympy(graph.wrap(equation(*values, Parameters(lambda name: graph.leaf("p", name)))))
     force = force.subs({sympy.Symbol(f"state_{name}", real=True): sympy.Symbol(name) for name in names})
     u, rate, before, after = sympy.symbols("u u_t before u_next")
     step = sympy.Rational(str(dt))

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cells.grammar.cell import Cell
+from cells.grammar.parameters import find_matrix
 from cells.grammar.torch_equivalent import TorchEquivalent
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan
@@ -27,9 +28,9 @@ class NamedParameters(dict[str, Tensor]):
 
         Copies nothing if there is one, or if they lie behind each other in memory.
         """
-        parts = [block_diag_matrix(self[name]) if name[0] == "W" else self[name] for name in names]
+        parts = [block_diag_matrix(find_matrix(self, name)) if name[0] == "W" else self[name] for name in names]
         if len(parts) == 1:
-            return parts[0]
+            return parts[0].contiguous()  # a copy if it is transposed
         if not are_adjacent(parts):
             return torch.cat(parts)
         return AdjacentParts.apply(*parts) if torch.is_grad_enabled() else AdjacentParts.view(parts)
@@ -163,7 +164,7 @@ def operand_groups(plan: Plan) -> list[list[str]]:
         runs.append([f"W.{term.projection.label}" for term in terms if term.projection is not None])
         biases = [bias_names(term) for term in terms]
         runs += [[names[0] for names in biases]] if all(len(names) == 1 for names in biases) else []
-    taken: set[str] = set()
+    taken = {f"W.{n.label}" for n in plan.products if n.label != n.matrix}
     found: list[list[str]] = []
     for run in runs:
         if len({*run} - taken) == len(run) > 1 and len({plan.cell.heads.get(name, 1) for name in run}) == 1:

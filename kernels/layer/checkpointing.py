@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from cells.grammar.cell import Cell
+from cells.grammar.cell import Cell, count_steps
 from kernels.derive.plan import Plan
 from kernels.layer import equations
 from kernels.layer.autograd import align, differentiate, make_pass_inputs, needs_equations
@@ -33,26 +33,28 @@ Result = tuple[Tensor, tuple[Tensor, ...]]
 
 
 def apply(
-    plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
-) -> Result:
+    plan: Plan, schedule: ModuleType, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None,
+    numbers: Tensor | None = None,
+) -> Result:  # fmt: skip
     """Applies one layer as `input_products.apply` does, chunk by chunk. States are rounded to their dtype between chunks."""
     has_previous = int(before is not None and plan.uses_prev)
+    numbers = count_steps(x) if numbers is None else numbers
     x = torch.cat([before.unsqueeze(0), x]) if before is not None and has_previous else x
     given = [x, *parameters.values(), *states]
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in given)
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):
-        y, *final = ChunkedRecurrence.apply(plan, schedule, keep, has_previous, tuple(parameters), *given)
+        y, *final = ChunkedRecurrence.apply(plan, schedule, keep, has_previous, tuple(parameters), numbers, *given)
     return y, tuple(final)
 
 
 def unroll(
     layer: Callable[..., Result], cell: Cell, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
-    before: Tensor | None = None,
+    before: Tensor | None = None, numbers: Tensor | None = None,
 ) -> Result:  # fmt: skip
     """Runs a layer with activation checkpointing chunk by chunk, by `Cell.unroll` or torch's operator, where torch can checkpoint;
     differentiable as they are."""
     if equations.reason_for_equations((x,)):
-        return layer(cell, x, states, parameters, before)
+        return layer(cell, x, states, parameters, before, numbers)
     outputs: list[Tensor] = []
     run: Callable[..., Result] = partial(layer, cell)
     if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # checkpoint doesn't notice that what it was given has changed
@@ -63,20 +65,22 @@ def unroll(
             return layer(cell, *given)
 
         run = run_unchanged
-    for part in x.split(CHUNK):
-        y, states = checkpoint(run, part, states, parameters, before, use_reentrant=False, preserve_rng_state=False)
+    numbers = count_steps(x) if numbers is None else numbers
+    for part, number in zip(x.split(CHUNK), numbers.split(CHUNK), strict=True):
+        y, states = checkpoint(run, part, states, parameters, before, number, use_reentrant=False, preserve_rng_state=False)
         outputs.append(y)
         before = part[-1]
     return torch.cat(outputs), tuple(states)
 
 
 class ChunkedRecurrence(torch.autograd.Function):
-    """Runs one layer in one direction: `apply(plan, schedule, keep, has_previous, names, x, *parameters, *states)`.
+    """Runs one layer in one direction: `apply(plan, schedule, keep, has_previous, names, numbers, x, *parameters, *states)`.
 
     Args:
         keep: whether a backward pass may follow.
         has_previous: 1 if the first row of x is the input before the first step, else 0.
         names: the names of the parameters.
+        numbers: time() of each step, (T, 1, 1) or (T, B, 1).
         x: the input, (has_previous + T, B, D).
         parameters: the parameters of those names.
         states: the initial states, (B, H) each.
@@ -87,8 +91,9 @@ class ChunkedRecurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, has_previous: int, names: tuple[str, ...], x: Tensor, *given: Tensor
-    ) -> Any:
+        ctx: Any, plan: Plan, schedule: ModuleType, keep: bool, has_previous: int, names: tuple[str, ...], numbers: Tensor, x: Tensor,
+        *given: Tensor,
+    ) -> Any:  # fmt: skip
         parameters = dict(zip(names, given, strict=False))
         states = [align(state) for state in given[len(names) :]]
         T, (B, H) = len(x) - has_previous, states[0].shape
@@ -96,15 +101,14 @@ class ChunkedRecurrence(torch.autograd.Function):
         for first in range(0, T, CHUNK):
             chunk_has_previous, part = chunk_rows(plan, x, first + has_previous)
             history = [h[first : first + CHUNK] if len(h) == T else h[: len(part) - chunk_has_previous] for h in kept]
-            tensors = [
-                *align_all(recurrence_operands(plan, part[chunk_has_previous:], H, parameters, part[0] if chunk_has_previous else None)),
-                *states,
-            ]
+            previous, number = part[0] if chunk_has_previous else None, numbers[first : first + CHUNK]
+            operands = recurrence_operands(plan, part[chunk_has_previous:], H, parameters, previous, number)
+            tensors = [*align_all(operands), *states]
             schedule.forward(make_pass_inputs(plan, schedule, False, len(part) - chunk_has_previous, tensors, history))
             states = [h[-1].clone() for h in history]
         if keep:
             ctx.set_materialize_grads(False)
-            ctx.plan, ctx.schedule, ctx.has_previous, ctx.names = plan, schedule, has_previous, names
+            ctx.plan, ctx.schedule, ctx.has_previous, ctx.names, ctx.numbers = plan, schedule, has_previous, names, numbers
             ctx.save_for_backward(x, *given, *kept)
         return kept[0], *states
 
@@ -116,14 +120,14 @@ class ChunkedRecurrence(torch.autograd.Function):
             def function(x: Tensor, *given: Tensor) -> Result:
                 before = x[0] if ctx.has_previous else None
                 weights = read_weights(ctx.plan.cell, dict(zip(ctx.names, given, strict=False)))
-                return ctx.plan.cell.unroll(x[ctx.has_previous :], given[count:], weights, before)
+                return ctx.plan.cell.unroll(x[ctx.has_previous :], given[count:], weights, before, ctx.numbers)
 
             tensors = ctx.saved_tensors[: 1 + count + states]
-            all_found = equations.vjp(ctx.plan.cell.name, function, tensors, ctx.needs_input_grad[5:], (dy, *d_states))
-            return None, None, None, None, None, *all_found
+            all_found = equations.vjp(ctx.plan.cell.name, function, tensors, ctx.needs_input_grad[6:], (dy, *d_states))
+            return None, None, None, None, None, None, *all_found
         x, *saved = (t.detach() for t in ctx.saved_tensors)
         values, initial, history = saved[:count], saved[count : count + states], saved[count + states :]
-        needs_x, *needs = ctx.needs_input_grad[5 : 6 + count]
+        needs_x, *needs = ctx.needs_input_grad[6 : 7 + count]
         parameters = [value.requires_grad_(need) for value, need in zip(values, needs, strict=True)]
         wide = torch.promote_types(x.dtype, torch.float32)
         sums = [torch.zeros_like(v, dtype=wide) if need else None for v, need in zip(values, needs, strict=True)]
@@ -135,13 +139,13 @@ class ChunkedRecurrence(torch.autograd.Function):
             steps = [states_before_after(*state, first) for state in zip(initial, history, strict=True)]
             upstream = None if dy is None else dy[first : first + CHUNK]
             with torch.autocast(x.device.type, enabled=False):
-                (d_part, *found), d_last = chunk_vjp(ctx, given, steps, upstream, d_last)
+                (d_part, *found), d_last = chunk_vjp(ctx, given, steps, upstream, d_last, ctx.numbers[first : first + CHUNK])
             if dx is not None and d_part is not None:
                 chunk_rows(ctx.plan, dx, first + ctx.has_previous)[1].add_(d_part)
             for total, d in zip(sums, found, strict=True):
                 if total is not None and d is not None:
                     total += d
-        return None, None, None, None, None, dx, *(None if total is None else total.to(x.dtype) for total in sums), *d_last
+        return None, None, None, None, None, None, dx, *(None if total is None else total.to(x.dtype) for total in sums), *d_last
 
 
 def chunk_rows(plan: Plan, x: Tensor, first: int) -> tuple[int, Tensor]:
@@ -162,7 +166,7 @@ def states_before_after(initial: Tensor, history: Tensor, first: int) -> tuple[T
 
 
 def chunk_vjp(
-    ctx: Any, given: list[Tensor], steps: list[tuple[Tensor, Tensor]], dy: Tensor | None, d_last: Sequence[Tensor | None]
+    ctx: Any, given: list[Tensor], steps: list[tuple[Tensor, Tensor]], dy: Tensor | None, d_last: Sequence[Tensor | None], numbers: Tensor
 ) -> tuple[list[Tensor | None], list[Tensor | None]]:
     """Computes the gradients of one chunk by recomputing its terms.
 
@@ -171,6 +175,7 @@ def chunk_vjp(
         steps: each state before and after every step, (T, B, H).
         dy: the gradient of the chunk's output, (T, B, H).
         d_last: the gradients of its last states, (B, H).
+        numbers: time() of its steps.
 
     Returns:
         The gradients of `given` (None if not needed), and of the chunk's first states.
@@ -184,7 +189,7 @@ def chunk_vjp(
     ):  # saved tensors are freed on return, so the hooks of a caller are bypassed
         parameters = dict(zip(ctx.names, values, strict=True))
         first = x[0] if chunk_has_previous else None
-        tensors = align_all(recurrence_operands(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, first))
+        tensors = align_all(recurrence_operands(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, first, numbers))
     needs = [t is not None and t.requires_grad for t in tensors]
     tensors += [align(b[0]) for b in before]
     terms, arguments = recompute_terms(ctx.plan, tensors, before)

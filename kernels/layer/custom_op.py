@@ -72,17 +72,18 @@ def find_plan(name: str, bias: bool) -> Plan:
 
 def apply(
     cell: str, bias: bool, backend: str, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor],
-    before: Tensor | None = None,
+    before: Tensor | None = None, numbers: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """Applies one layer as `kernels.layer.input_products.apply` does, inside a graph. `cell` is the name from `register`."""
-    given = cell, bias, backend, x, list(states), list(parameters), list(parameters.values()), before
+    given = cell, bias, backend, x, list(states), list(parameters), list(parameters.values()), before, numbers
     y, final = torch.ops.recurrent_bench.layer(*given) if torch.compiler.is_dynamo_compiling() else layer(*given)
     return y, tuple(final)
 
 
 def layer(
-    cell: str, bias: bool, backend: str, x: Tensor, states: list[Tensor], names: list[str], values: list[Tensor], before: Tensor | None
-) -> tuple[Tensor, list[Tensor]]:
+    cell: str, bias: bool, backend: str, x: Tensor, states: list[Tensor], names: list[str], values: list[Tensor], before: Tensor | None,
+    numbers: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
     """Runs one layer in one direction; the parameters are the `values` of those `names`.
 
     It is registered as a composite operator: Dynamo puts it into its graph as a whole, and the compiler decomposes it.
@@ -91,10 +92,10 @@ def layer(
     with torch.autocast(x.device.type, enabled=False):
         if torch._C._are_functorch_transforms_active():
             found = find_plan(cell, bias).cell
-            y, finals = found.unroll(x, states, read_weights(found, dict(zip(names, values, strict=True))), before)
+            y, finals = found.unroll(x, states, read_weights(found, dict(zip(names, values, strict=True))), before, numbers)
             return y, list(finals)
         tensors = [
-            *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before),
+            *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before, numbers),
             *states,
         ]
         if in_onnx_export():
@@ -107,7 +108,8 @@ def layer(
 
 torch.library.define(
     "recurrent_bench::layer",
-    "(str cell, bool bias, str backend, Tensor x, Tensor[] states, str[] names, Tensor[] values, Tensor? before) -> (Tensor, Tensor[])",
+    "(str cell, bool bias, str backend, Tensor x, Tensor[] states, str[] names, Tensor[] values, Tensor? before, Tensor? numbers)"
+    " -> (Tensor, Tensor[])",
     tags=torch.Tag.pt2_compliant_tag,
 )
 torch.library.impl("recurrent_bench::layer", "CompositeImplicitAutograd", layer)

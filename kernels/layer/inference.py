@@ -161,7 +161,7 @@ class PreparedLayer:
             bound = bind(self.plan, {name: parameters[key] for name, key in self.names.items()})
             values = GraphEvaluator(bind_inputs(self.plan, x.view(T, B, -1)), bound)
             found = [
-                values[node].expand(T, B, H if is_term else -1).to(self.dtype).contiguous() for _, _, node, is_term in self.value_slots
+                values[node].to(self.dtype).expand(T, B, H if is_term else -1).contiguous() for _, _, node, is_term in self.value_slots
             ]
             for (table, k, _, _), value in zip(self.value_slots, found, strict=True):
                 table[k] = value.data_ptr()

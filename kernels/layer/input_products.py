@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cells.grammar.cell import apply_matrix
+from cells.grammar.cell import count_steps
 from cells.grammar.functions import FUNCTIONS
 from cells.grammar.masked import split_mask
+from cells.grammar.parameters import apply_matrix, find_matrix
 from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
@@ -35,6 +36,7 @@ def apply(
     states: Sequence[Tensor],
     parameters: Mapping[str, Tensor],
     before: Tensor | None = None,
+    numbers: Tensor | None = None,
     packed: PackedSteps | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Applies one layer to a sequence with a schedule, as `Cell.unroll` does; differentiable in all tensors.
@@ -44,6 +46,7 @@ def apply(
         states: the initial states, (B, H) each.
         parameters: the trainable parameters by name ("W.z", "b.u"), or torch's tensors of a layer by theirs ("weight_ih").
         before: prev(x) in the first step, (B, D). Default: 0
+        numbers: time() of each row of x, (T, 1, 1) or (T, B, 1). Default: the number of its step
         packed: the steps of packed rows; x is then (N, 1, D), and so is y. Default: x is a batch
 
     Returns:
@@ -51,7 +54,8 @@ def apply(
     """
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
         tensors = [
-            t if t is None else align(t) for t in (*recurrence_operands(plan, x, states[0].shape[1], parameters, before, packed), *states)
+            t if t is None else align(t)
+            for t in (*recurrence_operands(plan, x, states[0].shape[1], parameters, before, numbers, packed), *states)
         ]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, packed or len(x), *tensors)
@@ -62,8 +66,9 @@ def apply(
 
 
 def recurrence_operands(
-    plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None, packed: PackedSteps | None = None
-) -> list[Tensor | None]:
+    plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None, numbers: Tensor | None = None,
+    packed: PackedSteps | None = None,
+) -> list[Tensor | None]:  # fmt: skip
     """Returns the flat tensor arguments of `Recurrence.apply`, without the initial states.
 
     Args:
@@ -71,21 +76,23 @@ def recurrence_operands(
         H: the hidden size.
         parameters: as in `apply`.
         before: prev(x) in the first step, (B, D). Default: 0
+        numbers: as in `apply`.
         packed: the steps of packed rows; x is then (N, 1, D). Default: x is a batch
     """
     buffer_layout = layout(plan)
     bound = bind(plan, parameters)
-    values = GraphEvaluator({plan.graph.leaf("ones", "ones"): x.new_ones(H), **bind_inputs(plan, x, before, packed)}, bound)
+    given = bind_inputs(plan, x, before, numbers, packed)
+    values = GraphEvaluator({plan.graph.leaf("ones", "ones"): x.new_ones(H), **given}, bound)
     tensors: list[Tensor | None] = []
     for projection in buffer_layout.projections:
         terms = [plan.terms[i] for i in projection.terms]
         tensors += [
-            None if projection.operand_index >= 0 else values[projection.operand],
+            None if projection.operand_index >= 0 else values[projection.operand].to(x.dtype),
             bound.concat([f"W.{term.projection.label}" for term in terms if term.projection is not None]),
             bound.concat_biases([bias_names(term) for term in terms]),
         ]
     T, B = x.shape[:2]
-    tensors += [values[plan.terms[i].hoisted].expand(T, B, H) for i in buffer_layout.elementwise_terms]
+    tensors += [values[plan.terms[i].hoisted].to(x.dtype).expand(T, B, H) for i in buffer_layout.elementwise_terms]
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
     for group in buffer_layout.groups:
         names = [f"W.{plan.terms[i].matrix}" for i in group.terms]
@@ -93,16 +100,21 @@ def recurrence_operands(
     return tensors
 
 
-def bind_inputs(plan: Plan, x: Tensor, before: Tensor | None = None, packed: PackedSteps | None = None) -> dict[Node, Tensor]:
-    """Maps the nodes of x and, if the cell uses it, prev(x) to tensors (T, B, D); prev(x) begins with `before` (B, D) or 0. If the last
-    column is a mask, it is the tensor (T, B, 1) of a node of its own."""
+def bind_inputs(
+    plan: Plan, x: Tensor, before: Tensor | None = None, numbers: Tensor | None = None, packed: PackedSteps | None = None
+) -> dict[Node, Tensor]:
+    """Maps the nodes of x and, if the cell uses them, prev(x) and time() to tensors (T, B, D) and (T, 1, 1); prev(x) begins with `before`
+    (B, D) or 0. If the last column is a mask, it is the tensor (T, B, 1) of a node of its own."""
     given = {plan.graph.leaf("x", "x", "D"): x}
     if plan.uses_prev:
         first = torch.zeros_like(x[: 1 if packed is None else packed.B]) if before is None else before.unsqueeze(0 if packed is None else 1)
         given[plan.graph.leaf("before", "x_before", "D")] = torch.cat([first, x[:-1] if packed is None else x[packed.previous]])
     if plan.is_masked:
         parts = [zip(split_mask(node), split_mask(rows), strict=True) for node, rows in given.items()]
-        return {leaf: part if leaf in given else part.detach() for pairs in parts for leaf, part in pairs}
+        given = {leaf: part if leaf in given else part.detach() for pairs in parts for leaf, part in pairs}
+    if plan.uses_time:
+        counted = count_steps(x) if packed is None else packed.steps_and_sequences[0].to(x.device, torch.float64).view(-1, 1, 1)
+        given[plan.graph.leaf("time", "time", "")] = counted if numbers is None else numbers
     return given
 
 
@@ -134,11 +146,14 @@ class GraphEvaluator:
         if node.op in ("b", "p", "s"):
             return self.parameters[f"{node.op}.{node.label}"]
         if node.op == "product":
-            return apply_matrix(self.parameters[f"W.{node.label}"], self[node.args[0]])
+            weight = find_matrix(self.parameters, f"W.{node.label}")
+            return apply_matrix(weight, self[node.args[0]].to(weight.dtype))
         if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
-            return F.linear(self[node.args[0].args[0]], block_diag_matrix(self.parameters[f"W.{node.args[0].label}"]), self[node.args[1]])
-        if node.op == "stencil":
-            return node.graph.stencils[node.label](self[node.args[0]])
+            W = block_diag_matrix(find_matrix(self.parameters, f"W.{node.args[0].label}"))
+            return F.linear(self[node.args[0].args[0]].to(W.dtype), W, self[node.args[1]])
+        if node.op in ("stencil", "reduce"):
+            operator = node.graph.stencils[node.label] if node.op == "stencil" else node.graph.reductions[node.label]
+            return operator(self[node.args[0]])
         if node.op == "call":
             return FUNCTIONS[node.label](*(self[a] for a in node.args))
         return ARITHMETIC[node.op](*(self[a] for a in node.args))

@@ -57,14 +57,27 @@ def sequence_order(packed: PackedSequence) -> Tensor:
 
 
 def run_layer(
-    rnn: "RNN", x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], reset: Tensor, before: Tensor | None = None
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+    rnn: "RNN", x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], reset: Tensor, before: Tensor | None = None,
+    numbers: Tensor | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """Runs one layer in one direction as `RNN.run_layer` does, with states that begin anew where `reset` (T, B) is True."""
     mask, states = begin_anew(rnn, states, reset)
     if before is not None:
         before = torch.cat([before, RESET * reset[0].to(x.dtype).unsqueeze(-1)], -1)
-    y, finals = rnn.run_layer(*add_mask(rnn, RESETS, mask, x, states, tensors), before, RESETS)
+    numbers = None if numbers is None else restart(numbers, reset)
+    y, finals = rnn.run_layer(*add_mask(rnn, RESETS, mask, x, states, tensors), before, RESETS, numbers)
     return y, finals[1:]
+
+
+def restart(numbers: Tensor, reset: Tensor) -> Tensor:
+    """Returns the numbers of steps (T, B, 1), from 0 on wherever `reset` (T, B) is True.
+
+    Args:
+        numbers: those without resets, (T, 1, 1).
+    """
+    steps = (numbers - numbers[:1]).squeeze(-1)
+    last = torch.where(reset, steps, -1).cummax(0).values
+    return torch.where(last < 0, numbers.squeeze(-1), steps - last).unsqueeze(-1)
 
 
 def begin_anew(rnn: "RNN", states: Sequence[Tensor], reset: Tensor, packed: PackedSteps | None = None) -> tuple[Tensor, list[Tensor]]:

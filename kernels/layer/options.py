@@ -1,8 +1,11 @@
 """Checks the options of a layer, before it makes its parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
+import cells
+from cells.grammar.cell import Cell
 from kernels.layer import select
 
 MEMORY = ("full", "low")
@@ -30,6 +33,27 @@ def check_options(sizes: Mapping[str, Any], dropout: Any, proj_size: int, backen
         raise ValueError(f"no backend is called {backend!r}: there are {', '.join(select.backend_names())}")
     if memory not in MEMORY:
         raise ValueError(f"memory is {' or '.join(map(repr, MEMORY))}, not {memory!r}")
+
+
+def find_cell(cell: str | Cell | Callable[..., Any], nonlinearity: str | None) -> Cell:
+    """Returns the cell that an `RNN` is made of, given as `RNN` describes it."""
+    cell = choose_nonlinearity(cell, nonlinearity)
+    return cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _make_cell(cell)
+
+
+@cache
+def _make_cell(step: Callable[..., Any]) -> Cell:
+    """Makes a cell of a function: the same cell for the same function, so that its plan and its kernels are made once."""
+    return Cell(step)
+
+
+def check_start(start: Any) -> float:
+    """Returns the number of the first step, 0 for None; raises TypeError if it is no number."""
+    if start is None:
+        return 0
+    if isinstance(start, bool) or not isinstance(start, (int, float)):
+        raise TypeError(f"start is a {type(start).__name__}: give the number of the first step, which time() returns there")
+    return start
 
 
 def choose_nonlinearity(cell: Any, nonlinearity: str | None) -> Any:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from cells.grammar.cell import Cell
+from cells.grammar.cell import Cell, count_steps
 from cells.grammar.functions import in_onnx_export
 from cells.grammar.masked import KEEP, LENGTHS, RESETS, masked
 from kernels.derive.plan import plan
@@ -27,7 +27,7 @@ Loop = Callable[..., Result]
 
 
 def forward_packed(
-    rnn: "RNN", input: PackedSequence, hx: Hidden | None, reset: Tensor | PackedSequence | None = None
+    rnn: "RNN", input: PackedSequence, hx: Hidden | None, reset: Tensor | PackedSequence | None = None, start: float = 0
 ) -> tuple[PackedSequence, Hidden]:
     """Runs a layer on a PackedSequence; `RNN` describes inputs and outputs."""
     refuse_export()
@@ -35,13 +35,13 @@ def forward_packed(
     x, states = packed_input(rnn, input, hx)
     steps = PackedSteps(sizes.tolist(), data.device)
     rows = None if reset is None else masks.packed_reset(rnn, reset, input, steps)
-    y, finals = run_rows(rnn, x, [s if order is None else s[:, order] for s in states], steps, rows)
+    y, finals = run_rows(rnn, x, [s if order is None else s[:, order] for s in states], steps, rows, start)
     finals = finals if back is None else tuple(s[:, back] for s in finals)
     return PackedSequence(y, sizes, order, back), finals if len(finals) > 1 else finals[0]
 
 
 def forward_padded(
-    rnn: "RNN", input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int], reset: Any = None
+    rnn: "RNN", input: Tensor | PackedSequence, hx: Hidden | None, lengths: Tensor | Sequence[int], reset: Any = None, start: float = 0
 ) -> tuple[Tensor, Hidden]:
     """Runs a layer on a padded batch; `RNN` describes inputs and outputs.
 
@@ -54,7 +54,7 @@ def forward_padded(
     T, B = input.shape[:2] if not rnn.batch_first else input.shape[1::-1]
     given = torch.as_tensor(lengths).cpu()
     if given.shape == (B,) == (0,) or not T:
-        y, final = rnn.forward(input, hx, reset=reset)  # no rows: B = 0 gives an empty result, T = 0 raises
+        y, final = rnn.forward(input, hx, reset=reset, start=start)  # no rows: B = 0 gives an empty result, T = 0 raises
         return y, final
     other = given.is_floating_point() or given.is_complex() or given.dtype == torch.bool
     if given.shape != (B,) or other or ((counts := given.to(torch.int64)) > T).any() or (counts < 0).any():
@@ -67,7 +67,7 @@ def forward_padded(
     if len(order):
         steps = PackedSteps((counts > torch.arange(int(counts.max()), device="cpu")[:, None]).sum(1).tolist(), x.device)
         place, order = steps.padded_index(order, B), order.to(x.device)
-        rows, ends = run_rows(rnn, x[place], [s[:, order] for s in states], steps, None if anew is None else anew[place])
+        rows, ends = run_rows(rnn, x[place], [s[:, order] for s in states], steps, None if anew is None else anew[place], start)
         y = y.index_copy(0, place, rows)
         finals = tuple(s.index_copy(1, order, end) for s, end in zip(states, ends, strict=True))
     y = y.view(T, B, -1)
@@ -83,13 +83,14 @@ def refuse_export() -> None:
         )
 
 
-def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: Tensor | None = None) -> Result:
+def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: Tensor | None = None, start: float = 0) -> Result:
     """Runs all layers on packed rows.
 
     Args:
         x: the rows, (N, D).
         states: the initial states, (num_layers · directions, B, H) each, the longest sequence first.
         reset: where states begin anew, (N).
+        start: the number of the first step.
 
     Returns:
         y (N, directions · H), and the final states in the shape of the initial ones.
@@ -99,13 +100,17 @@ def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: T
         kind, mask = RESETS if reset is not None else "", rows.new_zeros(steps.N)
         if reset is not None:
             mask, initial = masks.begin_anew(rnn, initial, reset, steps)
+        numbers = count_steps(x[: steps.T].view(steps.T, 1, -1), start) if rnn.plan.uses_time else None
+        if numbers is not None and reset is not None:
+            numbers = masks.restart(numbers, steps.pad(reset, False))
         loop = find_loop(rnn, rows, initial, tensors, steps, kind)
         if loop is not None:
             rows, initial, tensors = masks.add_mask(rnn, kind, mask, rows, initial, tensors)
-            y, ends = loop(rows.unsqueeze(1), initial, tensors, packed=steps)
+            numbers = None if numbers is None else numbers.expand(-1, steps.B, -1).flatten(0, 1)[steps.places].unsqueeze(1)
+            y, ends = loop(rows.unsqueeze(1), initial, tensors, numbers=numbers, packed=steps)
             return y.squeeze(1), ends[-len(rnn.cell.states) :]
         operands = masks.add_mask(rnn, kind or LENGTHS, steps.pad(mask, KEEP), steps.pad(rows), initial, tensors)
-        y, ends = rnn.run_layer(*operands, mask=kind or LENGTHS)
+        y, ends = rnn.run_layer(*operands, mask=kind or LENGTHS, numbers=numbers)
         return y.flatten(0, 1).index_select(0, steps.places), ends[-len(rnn.cell.states) :]
 
     return rnn.run_layers(x, states, run_layer, lambda rows: rows[steps.reversal], reset)
@@ -131,15 +136,17 @@ def find_loop(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tenso
     return partial(input_products.apply, plan(cell, rnn.bias), rnn.keep_panels(schedule, tensors, mask))
 
 
-def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], packed: PackedSteps) -> Result:
+def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], numbers: Tensor | None, packed: PackedSteps) -> Result:
     """Runs packed rows step by step on tensors of any dtype, as `Cell.unroll` does."""
     learned, before = Cell.bind_parameters(read_weights(cell, tensors)), None
     outputs: list[Tensor] = []
     ended: list[list[Tensor]] = []
-    for rows in x.squeeze(1).split(packed.counts.tolist()):
+    counts = packed.counts.tolist()
+    given = map(float, range(packed.T)) if numbers is None else numbers.squeeze(1).split(counts)
+    for rows, number in zip(x.squeeze(1).split(counts), given, strict=True):
         if len(rows) < len(states[0]):
             ended.insert(0, [s[len(rows) :] for s in states])
             states, before = [s[: len(rows)] for s in states], None if before is None else before[: len(rows)]
-        states, before = cell(states, rows, learned, before), rows
+        states, before = cell(states, rows, learned, before, number), rows
         outputs.append(states[0])
     return torch.cat(outputs).unsqueeze(1), tuple(map(torch.cat, zip(states, *ended, strict=True)))

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-import cells
-from cells.grammar.cell import Cell
+from cells.grammar.cell import Cell, count_steps
 from cells.grammar.functions import in_onnx_export
 from cells.grammar.masked import masked
 from kernels.derive.plan import plan
@@ -42,12 +41,6 @@ Layer = Callable[..., Result]
 states."""
 
 
-@cache
-def _make_cell(step: Callable[..., Any]) -> Cell:
-    """Makes a cell of a function: the same cell for the same function, so that its plan and its kernels are made once."""
-    return Cell(step)
-
-
 class RNN(LayerParameters):
     r"""Applies a multi-layer recurrent cell to a sequence, with the arguments, shapes and state dict of nn.LSTM.
 
@@ -69,7 +62,7 @@ class RNN(LayerParameters):
         device, dtype: the device and dtype of the parameters. Default: torch's
         nonlinearity: for the cell "vanilla", "tanh" or "relu" as in nn.RNN; "relu" is the cell "vanilla_relu". Default: the cell's own
 
-    Inputs: input, hx, lengths, before, reset
+    Inputs: input, hx, lengths, before, reset, start
         * **input**: (T, B, D), (B, T, D) with `batch_first`, (T, D) without a batch, or a PackedSequence.
         * **hx**: the initial states, each (num_layers · directions, B, H), or (num_layers · directions, H) without a batch: a tensor for
           a cell with one state, a tuple for several. Default: the cell's own start, zero for most cells.
@@ -79,6 +72,8 @@ class RNN(LayerParameters):
         * **reset**: bools (T, B), (B, T) with `batch_first`, (T) without a batch; for a PackedSequence (T, B), or packed as it is. Where
           it is True, all states begin anew before that step, from the cell's own start and not from `hx`, and prev(x) is 0. The reverse
           direction reads it in its own order. Default: none
+        * **start**: the number of the first step, for a cell with time(), as of a stream that goes on. It is 0 again after a reset.
+          Default: 0
 
     Outputs: output, h_n
         * **output**: (T, B, directions · H) in the layout of the input, or a PackedSequence; zero past the end of a sequence.
@@ -133,14 +128,13 @@ class RNN(LayerParameters):
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         backend = select.resolve_name(backend)
         options.check_options(sizes, dropout, proj_size, backend, memory)
-        cell = options.choose_nonlinearity(cell, nonlinearity)
-        self.cell = cells.load(cell) if isinstance(cell, str) else cell if isinstance(cell, Cell) else _make_cell(cell)
+        self.cell = options.find_cell(cell, nonlinearity)
         if dropout and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", UserWarning, stacklevel=2)
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.backend, self.memory = backend, memory
-        self._registered_name = custom_op.register(self.cell)
+        self._registered_name, self._uses_time = custom_op.register(self.cell), self.plan.uses_time
         if self.plan.elementwise_input and input_size != hidden_size:
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
         if self.plan.elementwise_input and bidirectional and num_layers > 1:
@@ -158,22 +152,24 @@ class RNN(LayerParameters):
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Hidden | None = None, lengths: Tensor | Sequence[int] | None = None,
-        before: Tensor | None = None, reset: Tensor | PackedSequence | None = None,
+        before: Tensor | None = None, reset: Tensor | PackedSequence | None = None, start: float | None = None,
     ) -> tuple[Any, Hidden]:  # fmt: skip
         """Runs the layer; the class describes inputs and outputs."""
         if before is not None and (lengths is not None or isinstance(input, PackedSequence)):
             raise ValueError("`before` can't be used with `lengths` or a PackedSequence")
-        plain = type(self) is RNN and lengths is before is reset is None
+        first_step = options.check_start(start)
+        plain = type(self) is RNN and lengths is before is reset is None and first_step == 0
         if plain and (found := find_outputs(self, input, hx)) is not None:
             return found
         if lengths is not None:
-            return packed.forward_padded(self, input, hx, lengths, reset)
+            return packed.forward_padded(self, input, hx, lengths, reset, first_step)
         if isinstance(input, PackedSequence):
-            return packed.forward_packed(self, input, hx, reset)
+            return packed.forward_packed(self, input, hx, reset, first_step)
         x, states, batched = batched_input(self, input, hx)
         first = None if before is None else previous_input(self, before, x, batched)
         run_layer: Layer = self.run_layer if reset is None else partial(masks.run_layer, self)
         run_layer = run_layer if first is None else partial(run_layer, before=first)
+        run_layer = partial(run_layer, numbers=count_steps(x, first_step)) if self._uses_time else run_layer
         rows = None if reset is None else masks.check_reset(self, reset, x.shape[: 1 + batched], x)
         y, finals = self.run_layers(x, states, run_layer, lambda rows: rows.flip(0), rows)
         if not batched:
@@ -210,8 +206,9 @@ class RNN(LayerParameters):
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
     def run_layer(
-        self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None, mask: str = ""
-    ) -> Result:
+        self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None, mask: str = "",
+        numbers: Tensor | None = None,
+    ) -> Result:  # fmt: skip
         """Runs one layer in one direction.
 
         Args:
@@ -219,14 +216,16 @@ class RNN(LayerParameters):
             states: the initial states, (B, H) each.
             before: prev(x) in the first step, (B, D).
             mask: the rewriting of the cell whose operands these are (`masks.add_mask`), "" for none.
+            numbers: time() of each step, as in `Cell.unroll`.
         """
         if not mask and self.uses_torch_operator(x, states, tensors):
             return torch_operator.apply(self.cell, x, states, tensors)
         if is_traced():
-            return apply_in_trace(plan(masked(self.cell, mask), self.bias), x, states, tensors, before)
+            return apply_in_trace(plan(masked(self.cell, mask), self.bias), x, states, tensors, before, numbers)
         low, backend = self.memory == "low", self._fused_backend
         if (torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()) and backend != "eager":
-            return custom_op.apply(custom_op.masked_name(self._registered_name, mask), self.bias, backend, x, states, tensors, before)
+            name = custom_op.masked_name(self._registered_name, mask)
+            return custom_op.apply(name, self.bias, backend, x, states, tensors, before, numbers)
         cell = masked(self.cell, mask)
         schedule = None if backend == "eager" else self.select_schedule(x, states, mask)
         reason = None if backend == "eager" else equations.reason_for_equations((x, *states, *tensors.values()))
@@ -234,12 +233,12 @@ class RNN(LayerParameters):
             by_torch = len(states[0]) > 0 and backend != "eager" and cell.torch_equivalent is not None and reason is None
             unroll: Callable[..., Result] = torch_operator.apply if by_torch else Cell.unroll
             given = tensors if by_torch else read_weights(cell, tensors)
-            return (partial(checkpointing.unroll, unroll) if low else unroll)(cell, x, states, given, before)
+            return (partial(checkpointing.unroll, unroll) if low else unroll)(cell, x, states, given, before, numbers)
         if reason:
             equations.warn_once(cell.name, reason)
-            return Cell.unroll(cell, x, states, read_weights(cell, tensors), before)
+            return Cell.unroll(cell, x, states, read_weights(cell, tensors), before, numbers)
         run = checkpointing.apply if low else input_products.apply
-        return run(plan(cell, self.bias), self.keep_panels(schedule, tensors, mask), x, states, tensors, before)
+        return run(plan(cell, self.bias), self.keep_panels(schedule, tensors, mask), x, states, tensors, before, numbers)
 
     @property
     def _fused_backend(self) -> str:

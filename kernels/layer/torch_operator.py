@@ -33,7 +33,7 @@ def must_run(backend: str) -> bool:
 
 def apply(
     cell: Cell, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None,
-    packed: PackedSteps | None = None,
+    numbers: Tensor | None = None, packed: PackedSteps | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """Runs one layer in one direction by torch's operator, as `Cell.unroll` does; differentiable as far as torch's operator is.
 
@@ -42,7 +42,7 @@ def apply(
         x: the input, (T, B, D).
         states: the initial states, (B, H) each.
         tensors: the parameters by torch's names, in torch's order.
-        before: not used: none of these cells has prev(x).
+        before, numbers: not used: none of these cells has prev(x) or time().
         packed: the steps of packed rows; x is then (N, 1, D), and so is y. Default: x is a batch
 
     Returns:

@@ -22,11 +22,16 @@ from kernels.layer.input_products import recurrence_operands
 
 
 def apply(
-    plan: Plan, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], before: Tensor | None = None
+    plan: Plan,
+    x: Tensor,
+    states: Sequence[Tensor],
+    parameters: Mapping[str, Tensor],
+    before: Tensor | None = None,
+    numbers: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Applies one layer as `input_products.apply` does, inside a trace; what it records is differentiable."""
     with torch.autocast(x.device.type, enabled=False):
-        operands = recurrence_operands(plan, x, states[0].shape[1], parameters, before)
+        operands = recurrence_operands(plan, x, states[0].shape[1], parameters, before, numbers)
         tensors = unflatten(plan, layout(plan), [*operands, *states])
         rows = equations.hoisted_rows(tensors) or [x.unsqueeze(2)]  # a cell may not read x
         vectors = torch.stack(tensors.vectors) if tensors.vectors else x.new_zeros(0)

@@ -105,6 +105,8 @@ class CDialect:
             "ROOT_GUESS": "0x5f3759dfu" if single else "0x5fe6eb50c7b537a9u",
             "EXP_SERIES": write_series([1 / math.factorial(k) for k in range(1, 8 if single else 14)], "r"),
             "ARTANH_SERIES": write_series([1 / (2 * k + 1) for k in range(7 if single else 17)], "q"),
+            "SIN_SERIES": write_series([(-1) ** k / math.factorial(2 * k + 1) for k in range(9)], "q"),
+            "COS_SERIES": write_series([(-1) ** k / math.factorial(2 * k) for k in range(10)], "q"),
             **dict(zip(("WHOLE", "HALF", "QUARTER", "EIGHTH"), map(str, self.panels), strict=True)),
             "word": "uint32_t" if single else "uint64_t",
         }  # fmt: skip

@@ -77,11 +77,12 @@ def make_files(layer: LayerParameters, dialect: CDialect, origin: str) -> dict[s
     parts = [CLayer(dialect, program, layer.weights(f"_l{k}"), k, widths[k], H) for k in numbers]
     fields = [(f"{state}_l{k}", H, cell.start.get(state, 0.0)) for k in numbers for state in cell.states]
     fields += [(f"x_l{k}", widths[k], 0.0) for k in numbers if program.uses_prev]
+    fields += [("time", 1, 0.0)] * program.uses_time
     functions = [i.function for i in program.instructions if isinstance(i, Operand)] + [program.step]
     code = "\n".join([
         *(print_source(function, dialect.language) for function in functions),
         *(constant for part in parts for constant in part.constants), *(part.write_function() for part in parts),
-        write_reset(dialect, fields), write_step(dialect, D, H, [f"{cell.states[0]}_l{k}" for k in numbers]),
+        write_reset(dialect, fields), write_step(dialect, D, H, [f"{cell.states[0]}_l{k}" for k in numbers], program.uses_time),
     ])  # fmt: skip
     code = f"{dialect.functions(code)}\n{code}"
     tokens = {
@@ -113,13 +114,14 @@ def write_reset(dialect: CDialect, fields: Sequence[Field]) -> str:
     return f"void {dialect.name}_reset({dialect.name}_state *state)\n{{\n{''.join(body)}}}\n"
 
 
-def write_step(dialect: CDialect, D: int, H: int, outputs: Sequence[str]) -> str:
-    """Writes the function of a step; `outputs` are the fields of the layers' outputs."""
+def write_step(dialect: CDialect, D: int, H: int, outputs: Sequence[str], uses_time: bool) -> str:
+    """Writes the function of a step; `outputs` are the fields of the layers' outputs. With `uses_time` it counts the steps."""
     name, inputs = dialect.name, ["x", *(f"state->{field}" for field in outputs)]
     calls = "".join(f"    {name}_layer{k}(state, {x});\n" for k, x in enumerate(inputs[:-1]))
+    count = "    state->time[0] += 1;\n" * uses_time
     return (
         f"void {name}_step({name}_state *state, const {dialect.real} x[{D}], {dialect.real} y[{H}])\n{{\n{calls}"
-        f"    for (int j = 0; j < {H}; j++) y[j] = {inputs[-1]}[j];\n}}\n"
+        f"    for (int j = 0; j < {H}; j++) y[j] = {inputs[-1]}[j];\n{count}}}\n"
     )
 
 

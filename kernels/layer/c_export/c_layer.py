@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cells.grammar.parameters import find_matrix
 from kernels.derive.graph import Node
 from kernels.derive.plan_types import Pointwise
-from kernels.derive.step_program import Operand, Products, StencilSum, StepProgram
+from kernels.derive.step_program import Operand, Products, StencilSum, StepProgram, Sum
 from kernels.layer.c_export.c_dialect import CDialect
 from kernels.layer.input_products import GraphEvaluator
 
@@ -58,6 +59,8 @@ class CLayer:
                 self.compute_operand(instruction, number)
             elif isinstance(instruction, Products):
                 self.multiply(instruction, number)
+            elif isinstance(instruction, Sum):
+                self.reduce(instruction, number)
             else:
                 self.apply_stencil(instruction, number)
         self.update_states(program)
@@ -74,8 +77,8 @@ class CLayer:
 
     def locate(self, leaf: Node) -> tuple[str, int]:
         """Returns the array that holds a leaf, and where it begins there."""
-        if leaf.op == "x":
-            return "x", 0
+        if leaf.op in ("x", "time"):
+            return "x" if leaf.op == "x" else "state->time", 0
         if leaf.op in ("state", "before"):
             return f"state->{leaf.label if leaf.op == 'state' else 'x'}_l{self.layer}", 0
         return self.arrays[leaf]
@@ -115,7 +118,7 @@ class CLayer:
 
     def multiply(self, products: Products, number: int) -> None:
         """Adds the products with an operand, block by block."""
-        blocks = split_blocks([self.weights[f"W.{name}"] for name in products.matrices])
+        blocks = split_blocks([find_matrix(self.weights, f"W.{name}") for name in products.matrices])
         key, panels = tuple(products.matrices), self.dialect.panels
         if key not in self.matrices:
             packed = [pack(panel) for block in blocks for panel in split_panels(block.matrix, panels)]
@@ -131,6 +134,19 @@ class CLayer:
         self.declare(y, blocks[-1].row + round_up(len(blocks[-1].matrix), panels[-1]))
         self.lines += calls
         self.arrays |= {leaf: (y, k * self.H) for k, leaf in enumerate(products.results)}
+
+    def reduce(self, applied: Sum, number: int) -> None:
+        """Adds a reduction over the units of each head; every unit has a copy of the result of its head, if there are several."""
+        (x, start), heads, name = self.locate(applied.operand), applied.reduction.heads, self.dialect.name
+        n, y = self.width(applied.operand) // heads, self.declare(f"sum{number}", self.width(applied.result))
+        function = f"{name}_{'largest' if applied.reduction.kind == 'max' else 'sum'}"
+        divided = f" / {n}" if applied.reduction.kind == "mean" else ""
+        pieces = f"for (int k = 0; k < {heads}; k++) " if heads > 1 else ""
+        where = f"{x} + {start} + k * {n}" if heads > 1 else f"{x} + {start}"
+        result = f"const {self.dialect.real} found = {function}({n}, {where}){divided};"
+        stores = f"for (int j = 0; j < {n}; j++) {y}[k * {n} + j] = found;" if heads > 1 else f"{y}[0] = found;"
+        self.lines.append(f"{pieces}{{ {result} {stores} }}")
+        self.arrays[applied.result] = y, 0
 
     def apply_stencil(self, applied: StencilSum, number: int) -> None:
         """Adds the sums of a stencil over a copy of its operand with zeros at both ends."""

@@ -95,6 +95,78 @@ NAME_INLINE real NAME_sqrt(real x)  /* 1 / sqrt(x) by Newton's iteration from a 
     return NAME_choose(x > 0.0, NAME_choose(x < INFINITY, NAME_choose(tiny, root / SCALE, root), x), NAME_choose(x == 0.0, x, NAN));
 }
 
+NAME_INLINE real NAME_floor(real x)  /* past 2^MANTISSA every number is whole */
+{
+    const int large = !(x < SCALE && x > -SCALE);
+    const real whole = (real)(long long)NAME_choose((word)large, 0.0, x);
+    return NAME_choose((word)large, x, whole - NAME_choose(whole > x, 1.0, 0.0));
+}
+
+NAME_INLINE real NAME_power(real a, real b)  /* of positive values */
+{
+    return NAME_choose(b == 0.0, 1.0, NAME_exp(b * NAME_log(a)));
+}
+
+/* x = n pi/2 + r with |r| <= pi/4, and `quadrant` = n modulo 4. Past 10^15, where numbers are half a period apart, r is 0. The numbers have
+   no points, so that they stay doubles. */
+typedef struct { double r; int quadrant; } NAME_angle;
+NAME_INLINE NAME_angle NAME_reduce_angle(real x)
+{
+    const double n = ((double)x * 636619772367581343e-18 + 6755399441055744e0) - 6755399441055744e0;
+    const double r = (((double)x - n * 157079632673412561417e-20) - n * 607710050630396597660e-31) - n * 202226624879595063154e-41;
+    const double part = n / 4 > -1e15 && n / 4 < 1e15 ? n / 4 : 0;
+    NAME_angle found;
+    found.r = r > -1 && r < 1 ? r : r * 0;
+    found.quadrant = (int)(part * 4 - (double)(long long)part * 4) & 3;
+    return found;
+}
+
+NAME_INLINE real NAME_quarter_wave(double r, int odd)  /* cos r if odd, else sin r */
+{
+    const double q = r * r;
+    return (real)(odd ? COS_SERIES : r * (SIN_SERIES));
+}
+
+NAME_INLINE real NAME_sin(real x)
+{
+    const NAME_angle a = NAME_reduce_angle(x);
+    const real found = NAME_quarter_wave(a.r, a.quadrant & 1);
+    return a.quadrant & 2 ? -found : found;
+}
+
+NAME_INLINE real NAME_cos(real x)
+{
+    const NAME_angle a = NAME_reduce_angle(x);
+    const real found = NAME_quarter_wave(a.r, (a.quadrant & 1) ^ 1);
+    return (a.quadrant + 1) & 2 ? -found : found;
+}
+
+NAME_INLINE real NAME_erf(real x)  /* 2/sqrt(pi) e^(-x^2) (x + 2/3 x^3 + 4/15 x^5 + ...), whose terms are all of one sign */
+{
+    const real most = NAME_choose(x < 6.0, x, 6.0), v = NAME_choose(most > -6.0, most, -6.0);
+    const real coarse = (real)(int)(v * 16.0) / 16.0, fine = NAME_exp((coarse - v) * (coarse + v));  /* the square of `coarse` is exact */
+    double series = 1;
+    for (int k = 130; k >= 1; k--) series = 1 + 2 * (double)v * (double)v / (2 * k + 1) * series;
+    return NAME_choose(x == x, 1.1283791670955126 * v * NAME_exp(-coarse * coarse) * fine * (real)series, x);
+}
+
+static real NAME_sum(int n, const real *v)
+{
+    real part[16] = {0}, total = 0;
+    int j = 0;
+    for (; j + 16 <= n; j += 16) for (int k = 0; k < 16; k++) part[k] += v[j + k];
+    for (; j < n; j++) part[j & 15] += v[j];
+    for (int k = 0; k < 16; k++) total += part[k];
+    return total;
+}
+
+static real NAME_largest(int n, const real *v)
+{
+    real found = v[0];
+    for (int j = 1; j < n; j++) found = NAME_maximum(found, v[j]);
+    return found;
+}
+
 NAME_INLINE real NAME_abs(real x)
 {
     union { real value; word bits; } found;

@@ -20,6 +20,7 @@ import torch
 
 from kernels.derive.adjoint import CPP, adjoint, print_source
 from kernels.derive.buffers import layout
+from kernels.derive.passes import Passes, split_passes
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
 
@@ -76,8 +77,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
 
     def struct(name: str, f: Pointwise, is_step: bool) -> str:
         leaves = ", ".join(f"{{{kinds[n.op]}, {index[n]}}}" for n in f.inputs)
-        named = replace(f, name="evaluate"), replace(adjoint(f), name="adjoint")
-        functions = "".join("static " + print_source(function, CPP) for function in named)
+        functions = write_passes("Evaluate", split_passes(f)) + write_passes("Adjoint", split_passes(adjoint(f)))
         return (
             f"struct {name} {{\nstatic constexpr int count = {len(f.inputs)}, outputs = {len(f.outputs)};\n"
             f"static constexpr bool is_step = {str(is_step).lower()};\nstatic constexpr Leaf inputs[] = {{{leaves}}};\n{functions}}};\n"
@@ -99,6 +99,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
     )
     stencil_inputs = ", ".join(stencil_input(k) for k in range(len(plan.stencil_inputs)))
     stages = [(k, s.argument) for k, s in enumerate(plan.stages) if s.argument]
+    rows = max(len(split_passes(g).rows) for f in (plan.step, *(f for _, f in stages)) for g in (f, adjoint(f)))
     return "\n".join([
         read_headers(dtype),
         "namespace {  // keeps equal names in the libraries of several cells apart",
@@ -106,7 +107,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         f"constexpr int COMPUTED = {sum(g.computed >= 0 for g in buffer_layout.groups)}, PROJECTIONS = {len(buffer_layout.projections)};",
         f"constexpr int PROJECTION_CHUNK_STEPS = {PROJECTION_CHUNK_STEPS};",
         f"constexpr int STENCILS = {len(plan.stencil_inputs)}, VECTORS = {len(plan.vectors)};",
-        f"constexpr int BUFFERS = {len(buffer_layout.widths)};",
+        f"constexpr int BUFFERS = {len(buffer_layout.widths)}, ROWS = {rows};  // ROWS: of values between the passes of a function",
         f"constexpr int widths[BUFFERS + 1] = {{{', '.join(map(str, buffer_layout.widths))}}};",
         "// the buffer that holds the input of a projection, or -1",
         f"constexpr int value_buffers[PROJECTIONS + 1] = {{{', '.join(map(str, value_buffers))}}};",
@@ -118,6 +119,7 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         f"static constexpr StencilInput stencil_inputs[STENCILS + 1] = {{{stencil_inputs}}};",
         f"static constexpr Slot slots[] = {{{', '.join(slot(i) for i in range(len(plan.terms)))}}};",
         f"static constexpr Group groups[GROUPS + 1] = {{{groups}}};",
+        (HERE / "passes.h").read_text(),
         *(struct(f"Stage{k}", f, False) for k, f in stages),
         struct("Step", plan.step, True),
         "template <class Body> static void with_stage(int stage, Body body) {",
@@ -125,6 +127,21 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
         "}",
         *((HERE / name).read_text() for name in ("checksum.h", "team.h", "outer.h", "thread.h", "loop.cpp")),
     ])  # fmt: skip
+
+
+def write_passes(name: str, passes: Passes) -> str:
+    """Returns the struct of a function's passes, as `run_passes` of passes.h takes it."""
+    functions = [replace(f, name=f"pass{k}") for k, f in enumerate(passes.functions)]
+    counts, rows = [len(f.outputs) for f in functions], len(passes.rows)
+    ends = ", ".join(str(sum(counts[:k])) if k < len(counts) else str(rows) for k in range(1, len(counts) + 1))
+    sums = ", ".join("{SUM, 0}" if row is None else f"{{{row.kind.upper()}, {row.heads}}}" for row in passes.rows) or "{SUM, 0}"
+    runs = " ".join(f"if constexpr (K == {k}) pass{k}(in, out);" for k in range(len(functions)))
+    return (
+        f"struct {name} {{\nstatic constexpr int count = {len(functions[0].inputs) - rows}, passes = {len(functions)}, rows = {rows}, "
+        f"most = {max(counts)};\nstatic constexpr int ends[] = {{{ends}}};\nstatic constexpr Sum sums[] = {{{sums}}};\n"
+        + "".join("static " + print_source(f, CPP) for f in functions)
+        + f"template <int K> static inline void run(const V* in, V* out) {{ {runs} }}\n}};\n"
+    )
 
 
 def openmp_flags() -> list[str]:

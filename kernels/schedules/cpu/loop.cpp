@@ -27,6 +27,7 @@ extern "C" int64_t forward(const PassArguments* pass) {
         Scratch products(c, own);
         StencilRows stencil_rows(c);
         real* arguments = c.unit_starts ? c.scratch : own + c.rows_per_block * c.total_width();
+        real* rows_between = new real[ROWS * round_up(H, VL) + 1];
         ProjectionRows projection_rows(c, c.hoisted, PROJECTION_CHUNK_STEPS);
 
         // destination_of(k, m, copy): where to store result k of row m, and in `copy` where to store it a second time, or null.
@@ -48,19 +49,19 @@ extern "C" int64_t forward(const PassArguments* pass) {
                 }
                 for (int k = 0; k < F::outputs; k++) destination[k] = destination_of(k, m, &second_destination[k]);
                 if (F::is_step) stencil_rows.load_row(t, first + m);
-                for_each_vector(team.units.from, team.units.to, [&](int64_t j, auto remaining) {
-                    V in[F::count], out[F::outputs];
+                run_passes<typename F::Evaluate>(team.units.from, team.units.to, rows_between, [&](int64_t j, auto remaining, V* in) {
 #pragma GCC unroll 64
                     for (int k = 0; k < F::count; k++) {
                         const Leaf leaf = F::inputs[k];
                         const bool term = leaf.kind == TERM;
                         if (leaf.kind == STENCIL) in[k] = stencil_rows.sum<1>(leaf.index, c.taps[leaf.index], j);
                         else in[k] = !term || slots[leaf.index].hoisted ? load(source[k] + j, remaining) : V{};
-                        if (!term || !slots[leaf.index].product) continue;
-                        in[k] += load(addend[k] + j, remaining);
-                        if (saved_term[k]) store(saved_term[k] + j, in[k], remaining);
+                        if (term && slots[leaf.index].product) in[k] += load(addend[k] + j, remaining);
                     }
-                    F::evaluate(in, out);
+                }, [&](int64_t j, auto remaining, const V* in, const V* out) {
+#pragma GCC unroll 64
+                    for (int k = 0; k < F::count; k++)
+                        if (saved_term[k]) store(saved_term[k] + j, in[k], remaining);
 #pragma GCC unroll 64
                     for (int k = 0; k < F::outputs; k++) {
                         store(destination[k] + j, out[k], remaining);
@@ -100,6 +101,7 @@ extern "C" int64_t forward(const PassArguments* pass) {
                 if (c.finals[s]) __builtin_memcpy(c.finals[s] + first * H, c.after(s, c.T - 1, first), (last - first) * H * sizeof(real));
         }
         delete[] own;
+        delete[] rows_between;
     }
     return 0;
 }
@@ -127,6 +129,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
         real* d_vector = d_arguments + (COMPUTED + 1) * c.rows_per_block * H;  // summed per chunk, then over chunks: that loses less to rounding
         real* two_steps = d_vector + (VECTORS + 1) * H;
         Scratch d_products(c, two_steps);
+        real* rows_between = new real[ROWS * round_up(H, VL) + 1];
         StencilRows stencil_rows(c), d_stencil_rows(c);
         auto d_state = [&](int s, int64_t m) { return block_d_states + (s * c.rows_per_block + m) * H; };
 
@@ -149,8 +152,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                 }
                 for (int k = 0; k < F::outputs; k++) upstream_gradient[k] = upstream(k, m, &second_gradient[k]);
                 if (F::is_step) stencil_rows.load_row(t, first + m);
-                for_each_vector(team.units.from, team.units.to, [&](int64_t j, auto remaining) {
-                    V in[F::count + F::outputs], out[F::count];
+                run_passes<typename F::Adjoint>(team.units.from, team.units.to, rows_between, [&](int64_t j, auto remaining, V* in) {
 #pragma GCC unroll 64
                     for (int k = 0; k < F::count; k++) {
                         const Leaf leaf = F::inputs[k];
@@ -162,7 +164,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                         in[F::count + k] = load(upstream_gradient[k] + j, remaining);
                         if (F::is_step && k == 0 && second_gradient[k]) in[F::count + k] += load(second_gradient[k] + j, remaining);
                     }
-                    F::adjoint(in, out);
+                }, [&](int64_t j, auto remaining, const V*, const V* out) {
 #pragma GCC unroll 64
                     for (int k = 0; k < F::count; k++) {
                         const Leaf leaf = F::inputs[k];
@@ -230,6 +232,7 @@ extern "C" void backward(const PassArguments* pass, const real* dy, real** d_sta
                 reduce_partial_sums(c.weight_gradient(p), e, c.partial_sums + c.partial_sums_offset(p) + e * c.weight_gradient(p).head_size(),
                                     c.partial_sums_size(), omp_get_num_threads());
         delete[] own;
+        delete[] rows_between;
     }
 }
 

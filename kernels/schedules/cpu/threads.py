@@ -1,6 +1,7 @@
 """How the threads of a CPU share a pass: each has whole sequences, or each has some units of all sequences (`team.h`).
 
-Units are shared where there are fewer sequences than threads. A thread's units are whole panels of every matrix that they are columns of.
+Units are shared where there are fewer sequences than threads, by a cell whose step sums over no units. A thread's units are whole panels of
+every matrix that they are columns of.
 """
 
 import math
@@ -49,7 +50,7 @@ def share_work(inputs: PassInputs) -> Shares:
     step_flop = 2 * B * (POINTWISE_COLUMNS * H + sum(W.numel() for W in inputs.list_weights() if W is not None))
     flop = step_flop * math.prod(inputs.rows) // B
     threads = torch.get_num_threads() if flop >= MIN_THREADED_FLOP else 1
-    if threads > B and step_flop >= MIN_SHARED_STEP_FLOP and not inputs.plan.stencil_inputs:
+    if threads > B and step_flop >= MIN_SHARED_STEP_FLOP and not (inputs.plan.stencil_inputs or inputs.plan.reduces_states):
         starts = split_units(H, inputs.block_sizes, threads)
         if len(starts) - 1 > B:
             return Shares(len(starts) - 1, torch.tensor([0, B], device="cpu"), starts)

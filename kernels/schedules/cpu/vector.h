@@ -100,9 +100,23 @@ static inline V abs(V x) { return x < splat(0) ? -x : x + splat(0); }
 static inline V hard_sigmoid(V x) { return minimum(maximum(x + splat(3), splat(0)), splat(6)) / splat(6); }
 static inline V hard_tanh(V x) { return minimum(maximum(x, splat(-1)), splat(1)); }
 
-static inline V sqrt(V x) {
-    for (int k = 0; k < VL; k++) x[k] = sizeof(real) == 4 ? real(__builtin_sqrtf(float(x[k]))) : real(__builtin_sqrt(double(x[k])));
-    return x;
+// One lane at a time, by the compiler's function of the type.
+#define EACH_LANE(name, single, whole)                                                                                  \
+    static inline V name(V x) {                                                                                         \
+        for (int k = 0; k < VL; k++) x[k] = sizeof(real) == 4 ? real(single(float(x[k]))) : real(whole(double(x[k])));  \
+        return x;                                                                                                       \
+    }
+EACH_LANE(sqrt, __builtin_sqrtf, __builtin_sqrt)
+EACH_LANE(floor, __builtin_floorf, __builtin_floor)
+EACH_LANE(sin, __builtin_sinf, __builtin_sin)
+EACH_LANE(cos, __builtin_cosf, __builtin_cos)
+EACH_LANE(erf, __builtin_erff, __builtin_erf)
+
+static inline V power(V a, V b) {  // of positive values
+    for (int k = 0; k < VL; k++)
+        a[k] = a[k] < 0 ? std::numeric_limits<real>::quiet_NaN()
+               : sizeof(real) == 4 ? real(__builtin_powf(float(a[k]), float(b[k]))) : real(__builtin_pow(double(a[k]), double(b[k])));
+    return a;
 }
 
 static inline V exp(V x) {  // (e^(x/2))^2, which covers the whole range of the type

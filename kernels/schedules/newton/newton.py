@@ -47,6 +47,8 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if plan.stencil_inputs:
         return f"solves for units that read themselves, and those of {plan.cell.name} read their neighbours"
+    if plan.reduces_states:
+        return f"solves for units that read themselves, and those of {plan.cell.name} read a sum over units in the loop"
     if dtype not in (torch.float32, torch.float64):
         return f"solves in float32 or float64, not {str(dtype).removeprefix('torch.')}: its residual would be that of rounding"
     reason: str | None = find_rest(plan, device).unsupported_reason(plan, dtype, device, B, H)

@@ -16,7 +16,7 @@ from torch import Tensor
 from kernels.derive.adjoint import adjoint
 from kernels.derive.buffers import contiguous_slots
 from kernels.derive.graph import Node
-from kernels.derive.linearised import linearise, list_diagonals
+from kernels.derive.linearised import linearise, list_diagonals, name_diagonal
 from kernels.derive.plan_types import Pointwise
 from kernels.schedules.interface import ForwardResult, PassInputs
 
@@ -57,7 +57,7 @@ class System:
         for group, weight in zip(self.inputs.layout.groups, self.inputs.weights, strict=True):
             for i, square in zip(group.terms, weight.unflatten(0, (-1, self.H)), strict=True):
                 diagonals.setdefault(self.plan.terms[i].matrix, square.diagonal().contiguous())
-        leaves = {self.plan.graph.leaf("diagonal", f"diagonal_{name}"): diagonals[name] for name in list_diagonals(self.plan)}
+        leaves = {self.plan.graph.leaf("diagonal", name_diagonal(name)): diagonals[name] for name in list_diagonals(self.plan)}
         self.evaluator(
             linearise(self.plan), self.find_inputs(linearise(self.plan), leaves), [*values, *(slope for by in self.slopes for slope in by)]
         )

@@ -44,6 +44,8 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
         return f"keeps recurrent matrices on chip, and {plan.cell.name} has none"
     if plan.stencil_inputs:
         return f"does not support stencils, and {plan.cell.name} has one: use stepwise"
+    if plan.reduces_states:
+        return f"divides the units among programs, and {plan.cell.name} sums over them in the loop: use stepwise"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":

@@ -39,6 +39,8 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
         return f"runs cells without a product in the loop, and {plan.cell.name} has W.{' and W.'.join(dict.fromkeys(plan.recurrent))}"
     if any(leaf.op not in ("state", "term", "vector") for leaf in plan.step.inputs):
         return f"runs every unit on its own, and those of {plan.cell.name} read their neighbours"
+    if plan.reduces_states:
+        return f"runs every unit on its own, and {plan.cell.name} sums over them in the loop: use stepwise"
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return f"computes in float32, float16 or bfloat16, not {str(dtype).removeprefix('torch.')}"
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":

@@ -36,6 +36,8 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
     if not plan.stencil_inputs:
         return f"is for units that look at their neighbours, and those of {plan.cell.name} don't"
+    if plan.reduces_states:
+        return f"divides the units among programs, and {plan.cell.name} sums over them in the loop: use stepwise"
     if plan.stages:
         return f"does not support matrices in the loop, and {plan.cell.name} has some: use stepwise"
     if dtype != torch.float32:
