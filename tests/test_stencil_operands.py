@@ -5,7 +5,7 @@ import torch
 
 from cells.grammar.cell import Cell
 from cells.grammar.errors import CellError
-from cells.grammar.functions import log, tanh
+from cells.grammar.functions import log, mean, tanh
 from cells.grammar.grid import Grid
 from cells.grammar.stencil import Stencil
 from kernels.derive.plan import plan
@@ -68,6 +68,10 @@ def of_a_product(u, x, W):
     return tanh(UP(W.h(u) * 2) + W.x(x))
 
 
+def of_a_sum_by_heads(u, x, W):
+    return tanh(UP(u * mean(u, heads=2)) + W.x(x))
+
+
 def of_a_number(u, x, W, s):
     return tanh(u + UP(s.a * 2) + W.x(x))
 
@@ -80,6 +84,7 @@ def of_another_grid(u, x, W):
     ("step", "message"),
     [
         (of_a_product, r"up can't be applied to a value made of W.h\(v\), a product of this step: return that value as a state .*line \d+"),
+        (of_a_sum_by_heads, r"up can't be applied to a value made of a sum by heads of this step: return that value as a state .*line \d+"),
         (of_a_number, r"up is applied to a number, which has no neighbours: make it p.name"),
         (of_another_grid, r"up is applied to a value that ahead made on another grid: give both the same shape .*line \d+"),
     ],

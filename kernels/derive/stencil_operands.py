@@ -20,7 +20,7 @@ def apply_stencil(splitter: "Splitter", stencil: Stencil, node: Node) -> Node:
     """Returns the node of the step that is a stencil applied to a node of the cell.
 
     Raises:
-        CellError: the node depends on a recurrent product.
+        CellError: the node depends on a recurrent product, or on a sum by heads.
     """
     graph = splitter.graph
     if node.op == "state":
@@ -49,10 +49,9 @@ def move(splitter: "Splitter", stencil: Stencil, k: int, node: Node) -> Node:
     """Returns the node of the step for the value that a node of the cell has at the neighbour of tap k."""
     if not node.width:
         return splitter.rewrite(node)
-    if node.op == "product" and id(node) in splitter.stateful:
-        message = (
-            f"{stencil.name} can't be applied to a value made of W.{node.label}(v), a product of this step: return that value as a state"
-        )
+    if node.op in ("product", "reduce") and id(node) in splitter.stateful:
+        made = f"W.{node.label}(v), a product of this step" if node.op == "product" else "a sum by heads of this step"
+        message = f"{stencil.name} can't be applied to a value made of {made}: return that value as a state"
         raise cell_error(splitter.cell.step, message, node.line)
     if id(node) not in splitter.stateful or node.op in ("state", "stencil"):
         return apply_stencil(splitter, stencil.neighbour(k), node)
