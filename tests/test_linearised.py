@@ -18,7 +18,7 @@ from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 NAMES = [name for name in (*cells.names(), *custom.CELLS) if not plan(custom.CELLS.get(name) or cells.load(name)).stencil_inputs]
-B, H = 2, 4
+B, H = 2, 8
 
 
 @sample("name", NAMES)
