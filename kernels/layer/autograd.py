@@ -178,7 +178,7 @@ def weight_gradients(inputs: PassInputs, result: ForwardResult, d_terms: list[Te
 
     Adds the gradient of a projection's input that is one of the values to `d_values`.
     """
-    if d_terms[0].dtype != inputs.states[0].dtype:  # the gradients of a pass in 16 bit
+    if d_terms and d_terms[0].dtype != inputs.states[0].dtype:  # the gradients of a pass in 16 bit
         inputs, result = inputs.widen(), result.widen()
     assert inputs.needs_grad is not None
     found: Products[Tensor | None] = Products([], [])

@@ -21,8 +21,8 @@ MIN_THREADED_FLOP = 8_000_000
 """Minimum operations of a pass that several threads run. To wake a second thread took 17–47 µs on two busy Zen 3 cores (LSTM, inference,
 OMP_WAIT_POLICY=passive, best of 4 s): calls of 2 MFLOP took 1.3–1.6 times as long as on one thread, of 8 MFLOP 1.05–1.2 times."""
 MIN_SHARED_STEP_FLOP = 100_000
-"""Minimum operations of a step whose units threads share, as they meet once a stage. An LSTM's inference with one sequence on two busy Zen 3
-cores (shortest of 6 s) took 1.05 times one thread's time at H=64, of 70,000 operations a step, and 0.72 times at H=128, of 270,000."""
+"""Minimum operations of a step whose units threads share, as they meet once a stage. An LSTM's inference with one sequence on two busy Zen
+3 cores (shortest of 6 s) took 1.05 times one thread's time at H=64, of 70,000 operations a step, and 0.72 times at H=128, of 270,000."""
 PATIENCE_NS = 200_000
 """Nanoseconds that a thread waits for the others before the pass goes on with one thread, as do those of the next second."""
 POINTWISE_COLUMNS = 32
