@@ -8,10 +8,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from multiprocessing import resource_tracker
 from pathlib import Path
 
 from bench.cli import QUIET
+from bench.measure.process_start import start_uninterrupted
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = ["bench.commands.all", "bench.harness.runner", "bench.harness.supervisor", "bench.render.run_report"]
@@ -27,12 +27,7 @@ class Started:
         folder = Path(tempfile.mkdtemp())
         self.printed = [folder / name for name in ("out", "err")]
         self.process = context.Process(target=run, args=([*map(str, arguments)], self.printed, dict(os.environ), before))
-        resource_tracker.ensure_running()  # else the start of a process may start it, and unblock SIGINT
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # as for a worker, whose server may be this one
-        try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        start_uninterrupted(self.process)  # as a worker is, whose server may be this one
 
     def poll(self) -> int | None:
         return self.process.exitcode

@@ -29,6 +29,10 @@ SOME = ("lstm", "slstm", "wave", "qrnn", "chosen", "smooth")
 """Cells with products of states, heads, a stencil, prev(x), choices, and the rarer functions."""
 
 
+ILL = {"phased_lstm", "sine_gordon"}
+"""Cells that enlarge roundings of float32 beyond the tolerance, by slopes of 40 in time and from step to step: they are in float64 here."""
+
+
 def make_layer(cell: str | Cell, num_layers: int = 2, D: int = D, H: int = H, **options) -> RNN:
     torch.manual_seed(1)
     cell = EVERY.get(cell, cell)
@@ -67,7 +71,8 @@ def agree(library: ctypes.CDLL, name: str, layer: RNN) -> None:
 
 @pytest.fixture(scope="module")
 def every(tmp_path_factory):
-    layers = {name: make_layer(name, 2 if name in SOME else 1) for name in EVERY}
+    kinds = {name: {"dtype": torch.float64} if name in ILL else {} for name in EVERY}
+    layers = {name: make_layer(name, 2 if name in SOME else 1, **kinds[name]) for name in EVERY}
     return layers, compile_all(layers, tmp_path_factory.mktemp("every"))
 
 
@@ -81,7 +86,7 @@ def test_large_inputs(every):
     """Finite where the layer is, NaN where it is NaN, and infinite where it is infinite."""
     layers, library = every
     for name, layer in layers.items():
-        x = 1e4 * torch.randn(T, layer.input_size)
+        x = 1e4 * torch.randn(T, layer.input_size, dtype=next(layer.parameters()).dtype)
         x[T - 2, 0] = math.nan
         with torch.no_grad():
             expected = layer(x)[0]

@@ -26,7 +26,7 @@ def two_of_one_name(u, x, W, b):
     [
         (under_a_matrix, "under_a_matrix: a matrix can't be applied to the result of a stencil: no schedule supports that"),
         (two_of_one_name, "two_of_one_name: two stencils are called up: use two names"),
-        (lambda h, x, W, b: UPWIND(W.h), "up takes a state or a value of the step, not a function"),
+        (lambda h, x, W, b: UPWIND(W.h), "up takes a state or a value of the step, not a Matrix"),
     ],
 )
 def test_wrong_cells(step, message):

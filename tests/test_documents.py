@@ -90,7 +90,9 @@ def test_signatures_are_as_they_are_written():
     layer = entries("kernels")["RNN"]
     assert layer.code.startswith("class RNN(LayerParameters)\n\nRNN(\n    cell: str | Cell | Callable[..., Any],\n    input_size: int,")
     assert "    backend: str = 'auto',\n" in layer.code and "forward(\n    input: Tensor | PackedSequence," in layer.code
-    assert layer.code.endswith("\n    reset: Tensor | PackedSequence | None = None,\n) -> tuple[Any, Hidden]")
+    assert layer.code.endswith(
+        "\n    reset: Tensor | PackedSequence | None = None,\n    start: float | None = None,\n) -> tuple[Any, Hidden]"
+    )
     assert layer.about == RNN.__doc__.replace("\n    ", "\n").strip()
     weights = next(member for member in layer.members if member.name == "RNN.weights")
     assert weights.code == "weights(suffix: str = '_l0') -> dict[str, Tensor]"

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import cells
 from kernels import RNN
 from kernels.layer import inference, input_products
+from tests.sampling import each_kind
 
 T, B, H = 3, 2, 8
 
@@ -31,7 +32,7 @@ def states_of(layer, *shape):
     return states if len(states) > 1 else states[0]
 
 
-@pytest.mark.parametrize("name", cells.names())
+@each_kind(cells.names())
 @torch.no_grad()
 def test_as_the_general_way(name, general):
     """Every cell, from given states and from its own, one step and several."""

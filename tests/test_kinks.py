@@ -60,7 +60,13 @@ def test_a_branch_far_from_the_kink_is_an_error():
 
 def test_cells_with_a_kink():
     """The derivative jumps: by relu, by a larger value, by a choice."""
-    assert {name for name in cells.names() if kinks.has_kink(draw(name, 1, 1, 2))} == {"indrnn", "ligru", "slstm", "vanilla_relu"}
+    assert {name for name in cells.names() if kinks.has_kink(draw(name, 1, 1, 2))} == {
+        "indrnn",
+        "ligru",
+        "phased_lstm",
+        "slstm",
+        "vanilla_relu",
+    }
 
 
 def test_every_function_with_a_kink_is_seen():

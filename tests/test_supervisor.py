@@ -1,7 +1,6 @@
 """A case may do its worst: it ends in its own status, and every other case has its record."""
 
 import json
-import multiprocessing.forkserver as forkserver
 import os
 import random
 import signal
@@ -261,7 +260,6 @@ def test_killed_in_the_middle_of_a_line_and_resumed(tmp_path):
 
 
 def test_interrupted_while_it_starts_a_process_says_nothing():
-    forkserver._forkserver._stop()  # another test may have started it without a worker, which starts it with SIGINT blocked
     worker = Worker(Settings(("vanilla",), ("eager",), (2,), (1,), (1,), 1, "float32", "ieee", "cpu", 0, True), 60.0)
     for _ in range(10):
         os.kill(worker.process.pid, signal.SIGINT)

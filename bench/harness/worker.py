@@ -11,13 +11,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.harness.jobs import check_key
 from bench.harness.settings import Settings
 from bench.harness.work_unit import Checked, WorkUnit
+from bench.measure.process_start import ignore_interrupts, start_uninterrupted
 from bench.records import Case, Environment, Record
 
 POLL_SECONDS = 0.5
@@ -102,12 +102,7 @@ class Worker:
         pipe, theirs = context.Pipe()
         mark = context.RawArray("d", [-1.0, time.monotonic(), 0.0])
         process = context.Process(target=worker_main, args=(self.settings, theirs, mark), daemon=True)
-        resource_tracker.ensure_running()  # if a process start started it, it would unblock SIGINT
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # which the process inherits, until it can ignore it
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        start_uninterrupted(process)
         theirs.close()
         self.pipe, self.mark, self.process = pipe, mark, process  # an interrupt before this leaves the former process, which has ended
 
@@ -200,8 +195,7 @@ def worker_main(settings: Settings, pipe: Connection, mark: Any) -> None:
     """
     os.dup2(sys.stderr.fileno(), 1)
     gc.freeze()  # else each collection would look at, and copy, all objects of the imported modules
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both; the parent says when to stop
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    ignore_interrupts()
     signal.signal(signal.SIGTERM, raise_interrupt)
     threading.Thread(target=exit_with_parent, daemon=True).start()
 

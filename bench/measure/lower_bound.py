@@ -28,7 +28,9 @@ B, T = sympy.symbols("B T", positive=True, integer=True)
 @cache
 def derive_formulas(plan: Plan, mode: Mode, input_product: bool) -> dict[str, sympy.Expr]:
     """Returns the fields of `LowerBound` as formulas in T, B, D and H. `bytes` and `resident_bytes` count elements, not bytes."""
-    recurrent = sympy.Add(*(parameter_sizes(plan)[f"W.{name}"] for name in dict.fromkeys(plan.recurrent)))
+    recurrent = sympy.Add(
+        *(parameter_sizes(plan)[f"W.{name}"] for name in dict.fromkeys(name.removesuffix(".T") for name in plan.recurrent))
+    )
     learned = parameter_count(plan) if input_product else recurrent
     width = D if input_product else H * sum(term.hoisted is not None for term in plan.terms)
     states, steps = len(plan.states) * H, T * B

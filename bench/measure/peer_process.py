@@ -8,7 +8,6 @@ import importlib.util
 import multiprocessing
 import os
 import pickle
-import signal
 import threading
 import time
 import weakref
@@ -24,6 +23,7 @@ from bench.measure import compile_peer, jax_peer, onnx_peers
 from bench.measure.clock import Contestant, Timer, time_once
 from bench.measure.failure import describe_error
 from bench.measure.problem import Answer, Problem, make_problem
+from bench.measure.process_start import ignore_interrupts, start_uninterrupted
 from bench.measure.workload import Result, Unsupported, Workload
 from bench.records import Mode
 from bench.records.backend_table import find_backend
@@ -57,7 +57,7 @@ class PeerProcess:
         context = multiprocessing.get_context("forkserver")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve_peer, args=(backend, theirs, torch.get_num_threads()), daemon=True)
-        self.process.start()
+        start_uninterrupted(self.process)
         theirs.close()
         self.count, self.dropped = 0, list[int]()
 
@@ -152,7 +152,7 @@ class RemoteContestant(Contestant):
 
 def serve_peer(backend: str, pipe: Connection, threads: int) -> None:
     """Runs in the process of a peer: answers what `PeerProcess.ask` sends until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ignore_interrupts()
     threading.Thread(target=exit_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     works: dict[int, Workload] = {}

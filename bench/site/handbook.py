@@ -21,8 +21,9 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
         {
             "cells": (),
             "cells.grammar.functions": (
-                "sigmoid", "tanh", "relu", "softplus", "silu", "exp", "log", "sqrt", "abs", "maximum", "minimum", "hard_sigmoid",
-                "hard_tanh", "where", "prev",
+                "sigmoid", "tanh", "relu", "softplus", "silu", "gelu", "exp", "log", "sqrt", "sin", "cos", "erf", "abs", "floor", "clamp",
+                "maximum", "minimum", "hard_sigmoid", "hard_tanh", "where", "sum", "mean", "norm", "softmax", "layer_norm", "rms_norm",
+                "prev", "time",
             ),
         },
     ),

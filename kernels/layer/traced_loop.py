@@ -19,6 +19,7 @@ from kernels.derive.plan import Plan
 from kernels.layer import equations
 from kernels.layer.autograd import unflatten
 from kernels.layer.input_products import recurrence_operands
+from kernels.schedules import diagonal_blocks
 
 
 def apply(
@@ -35,7 +36,7 @@ def apply(
         tensors = unflatten(plan, layout(plan), [*operands, *states])
         rows = equations.hoisted_rows(tensors) or [x.unsqueeze(2)]  # a cell may not read x
         vectors = torch.stack(tensors.vectors) if tensors.vectors else x.new_zeros(0)
-        weights = torch.cat(tensors.weights) if tensors.weights else x.new_zeros(0)
+        weights = torch.cat([diagonal_blocks.expand(W, states[0].shape[1]) for W in tensors.weights]) if tensors.weights else x.new_zeros(0)
         with pause_trace():
             steps = script_steps(plan, states[0].shape[1], x.dtype, x.device, in_onnx_export())
         y, final = steps(torch.cat(rows, 2), torch.stack(tensors.states), vectors, weights)
