@@ -74,7 +74,7 @@ def optimised_less(request: pytest.FixtureRequest) -> Iterator[None]:
     """Loops of this process are compiled in half the time; `make test-full`, and every run that a test starts, has them as users do."""
     with pytest.MonkeyPatch.context() as patch:
         if "not full" in request.config.getoption("-m"):
-            patch.setattr(library, "FLAGS", ["-O1" if flag == "-O3" else flag for flag in library.FLAGS])
+            patch.setattr(library, "FLAGS", ["-Og" if flag == "-O3" else flag for flag in library.FLAGS])
         yield
 
 
