@@ -183,6 +183,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
     assert timed and all(set(record.builds) == {0, 1} for record in timed)
 
 
+@pytest.mark.full
 def test_a_disk_too_full_for_the_report_loses_no_record(bench, tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise OSError(errno.EFBIG, "File too large")

@@ -102,6 +102,7 @@ def test_on_the_whole_device_nothing_is_compiled_to_choose(limits):
     assert limits["all"] == {"auto": "kernels.schedules.persistent.persistent", "named": [], "asked": [], "again": 0, "stencil": None}
 
 
+@pytest.mark.full
 def test_on_a_part_of_a_device_the_driver_is_asked_once(limits):
     found = limits["enough"]
     assert found["auto"] == "kernels.schedules.persistent.persistent" and not found["named"]

@@ -14,6 +14,7 @@ def here() -> Constants:
     return device_constants.measure_constants(CPU)
 
 
+@pytest.mark.full
 def test_a_processor(here):
     assert set(here.products) == {"float32", "float64"}
     assert all(1e8 < rate < 1e14 for rate in here.products.values())

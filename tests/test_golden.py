@@ -93,6 +93,7 @@ for form in ("", "json", "csv", "md"):
 """
 
 
+@pytest.mark.full
 def test_two_processes_write_the_same_bytes(tmp_path):
     """Plots too; with other hashes, another time zone, and neither torch nor triton."""
     written = []

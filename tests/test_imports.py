@@ -38,6 +38,7 @@ def test_nothing_heavy_is_imported(code):
     assert done.stdout.split() == []
 
 
+@pytest.mark.full
 def test_a_layer_needs_torch_and_numpy_alone():
     """Of what `pyproject.toml` lists; SymPy is one that torch itself asks for, in its compiler."""
     absent = ("pydantic", "scipy", "sympy", "filelock", "click", "rich", "matplotlib", "tabulate", "markdown_it", "jinja2", "triton")
@@ -62,7 +63,7 @@ class First(torch.nn.Module):
         return self.rnn(x)[0]
 
 
-@pytest.mark.parametrize("strict", [in_full(False), True], ids=["traced", "by Dynamo"])
+@pytest.mark.parametrize("strict", [in_full(False), in_full(True)], ids=["traced", "by Dynamo"])
 def test_an_exported_program_loads_where_the_package_alone_was_imported(tmp_path, strict):
     layer, x = First().eval(), torch.randn(5, 2, 4)
     files = [str(tmp_path / name) for name in ("program.pt2", "x.pt", "y.pt")]

@@ -142,6 +142,7 @@ def test_what_is_said(answer, data, says):
     assert says in answer(data)
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:(overflow|invalid value) encountered in:RuntimeWarning")  # by an older matplotlib
 @settings(CALM, max_examples=6)
 @given(

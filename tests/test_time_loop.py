@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.offline import offline
+from tests.sampling import in_full
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 
@@ -38,7 +39,7 @@ def show(rows: list[dict]) -> None:
     Console(width=200).print(table)
 
 
-@pytest.mark.parametrize(("which", "least"), [("few", 11), pytest.param("sample", 30, marks=pytest.mark.gates)])
+@pytest.mark.parametrize(("which", "least"), [in_full("few", 11), pytest.param("sample", 30, marks=pytest.mark.gates)])
 def test_a_sample(which, least):
     """Kinds of plans and precisions, on an A100, an H100 and a B200."""
     rows = offline(which, script="offline_persistent.py")
