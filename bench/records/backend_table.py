@@ -87,14 +87,7 @@ ROWS = (
     fla_peer("fla_chunk", colour="#E69F00", mark="d"),
     fla_peer("fla_recurrent", colour="#CC79A7", mark="H"),
     Backend(
-        "int8",
-        "reference",
-        ("cpu",),
-        needs="a C++ compiler",
-        cannot="dtypes other than float32",
-        modes=("inference",),
-        colour="#56B4E9",
-        mark="<",
+        "int8", "reference", needs="a C++ compiler", cannot="dtypes other than float32", modes=("inference",), colour="#56B4E9", mark="<"
     ),
     cpu_peer("onnxruntime", needs="onnxruntime", modes=("inference",), cannot=NO_STENCIL, colour="#999933", mark="X"),
     cpu_peer("openvino", needs="openvino", modes=("inference",), cannot=NO_STENCIL, colour="#009E73", mark="o"),
