@@ -1,6 +1,7 @@
 """Defines the command line, `python -m bench COMMAND`. Invalid arguments give a one-line error on stderr and exit code 2."""
 
 import _thread
+import errno
 import io
 import os
 import signal
@@ -87,6 +88,10 @@ QUIET = {"KINETO_LOG_LEVEL": "99", "TORCH_CPP_LOG_LEVEL": "ERROR", "TEARDOWN_CUP
 keeps tracing launches after it has ended."""
 
 
+UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""The errors of a stream that takes no more."""
+
+
 def main() -> None:
     """Runs the command that `sys.argv` names.
 
@@ -103,7 +108,7 @@ def main() -> None:
         code = app(standalone_mode=False)
         sys.stdout.flush()
     except OSError as error:
-        if error.filename is not None:
+        if error.errno not in UNWRITABLE:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would write the rest at its end, and fail again
         is_read = not isinstance(error, BrokenPipeError)  # unlike by `head`, which has seen enough

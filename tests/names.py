@@ -76,7 +76,7 @@ BENCH = {
     "*:Gone": "WorkerFailed",
     "*:attend": "worker_loop",
     "*:serve": "worker_main",
-    "*:follow": "exit_with_parent",
+    "*:follow": "end_with_parent",
     "*:guilty": "blamed_cases",
     "*:glance": "preview",
     "*:contenders": "parse_backends",

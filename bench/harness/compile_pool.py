@@ -1,11 +1,11 @@
 """Processes that compile kernels in parallel."""
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+
+from bench.measure.process_start import end_with_parent
 
 
 @contextmanager
@@ -22,12 +22,5 @@ def make_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def watch_parent() -> None:
-    """Ends a process of the pool when its parent ends; otherwise it would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
+    """Ends a process of the pool when its parent ends."""
+    end_with_parent()

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from bench.harness.jobs import check_key
 from bench.harness.settings import Settings
 from bench.harness.work_unit import Checked, WorkUnit
-from bench.measure.process_start import ignore_interrupts, start_uninterrupted
+from bench.measure.process_start import end_with_parent, ignore_interrupts, start_uninterrupted
 from bench.records import Case, Environment, Record
 
 POLL_SECONDS = 0.5
@@ -197,7 +196,7 @@ def worker_main(settings: Settings, pipe: Connection, mark: Any) -> None:
     gc.freeze()  # else each collection would look at, and copy, all objects of the imported modules
     ignore_interrupts()
     signal.signal(signal.SIGTERM, raise_interrupt)
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    end_with_parent()
 
     def say(message: Message) -> None:
         pipe.send(message)
@@ -239,11 +238,3 @@ def raise_interrupt(*_: object) -> None:
     """Raises KeyboardInterrupt at the first signal only: what is finished is still being checked and sent when the parent sends its own."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def exit_with_parent() -> None:
-    """Exits when the parent process has ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -6,9 +6,7 @@ this process waits until its own threads sleep, and a peer answers only when its
 
 import importlib.util
 import multiprocessing
-import os
 import pickle
-import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -23,7 +21,7 @@ from bench.measure import compile_peer, jax_peer, onnx_peers
 from bench.measure.clock import Contestant, Timer, time_once
 from bench.measure.failure import describe_error
 from bench.measure.problem import Answer, Problem, make_problem
-from bench.measure.process_start import ignore_interrupts, start_uninterrupted
+from bench.measure.process_start import end_with_parent, ignore_interrupts, start_uninterrupted
 from bench.measure.workload import Result, Unsupported, Workload
 from bench.records import Mode
 from bench.records.backend_table import find_backend
@@ -153,7 +151,7 @@ class RemoteContestant(Contestant):
 def serve_peer(backend: str, pipe: Connection, threads: int) -> None:
     """Runs in the process of a peer: answers what `PeerProcess.ask` sends until the pipe closes."""
     ignore_interrupts()
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    end_with_parent()
     torch.set_num_threads(threads)
     works: dict[int, Workload] = {}
     contestants: dict[tuple[int, Mode], Contestant] = {}
@@ -187,11 +185,3 @@ def serve_peer(backend: str, pipe: Connection, threads: int) -> None:
             reply = False, RuntimeError(describe_error(error))
         wait_for_idle_threads()
         pipe.send_bytes(pickle.dumps(reply))
-
-
-def exit_with_parent() -> None:
-    """Exits when the parent process has ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

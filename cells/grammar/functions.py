@@ -1,4 +1,4 @@
-"""What a cell may call: elementwise functions, sums over its units, the input of the step before, and the number of the step.
+"""The functions that a cell may call: elementwise functions, sums over its units, the input of the step before, and the number of the step.
 
 `where(h > 0, a, b)` selects a if the comparison holds, else b. Comparisons by <, <=, > and >= are only for `where`. Both a and b are
 computed everywhere: an infinite value in the one that is not selected makes the gradient NaN, as in torch.

@@ -41,7 +41,7 @@ class LayerParameters(nn.Module):
     proj_size = 0
     """For code that reads nn.LSTM's: there is no projection."""
     is_quantized = False
-    """Whether matrices are on the grid of `quantize`, and a CPU reads them as int8."""
+    """True if matrices are on the grid of `quantize`, and a CPU reads them as int8."""
 
     def make_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Registers and initializes the parameters."""

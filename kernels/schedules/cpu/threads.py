@@ -1,4 +1,4 @@
-"""How the threads of a CPU share a pass: each has whole sequences, or each has some units of all sequences (`team.h`).
+"""Shares a pass among the threads of a CPU: each has whole sequences, or each has some units of all sequences (`team.h`).
 
 Units are shared where there are fewer sequences than threads, by a cell whose step sums over no units. A thread's units are whole panels of
 every matrix that they are columns of.
@@ -31,7 +31,7 @@ POINTWISE_COLUMNS = 32
 
 @dataclass(frozen=True)
 class Shares:
-    """How threads share a pass.
+    """The shares of threads in a pass.
 
     Attributes:
         threads: their number.

@@ -7,6 +7,7 @@ trajectory, by a few products over all T·B rows and pointwise functions. The tr
 Memory: T·B·H elements for each state and its value, for each slope (the square of the number of states), and for each term.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +22,8 @@ from kernels.derive.plan_types import Pointwise
 from kernels.schedules.interface import ForwardResult, PassInputs
 
 
-class System:
-    """What both directions share.
+class System(ABC):
+    """A system of equations over time, with what both directions share.
 
     Args:
         inputs: the pass.
@@ -43,13 +44,13 @@ class System:
         self.values = [empty(self.T, self.B, self.H) for _ in range(S)]
         self.slopes = [[empty(self.T, self.B, self.H) for _ in range(S)] for _ in range(S)]
 
+    @abstractmethod
     def states_before(self) -> list[Tensor]:
         """Returns each state before every time step, (T, B, H)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def evaluate(self) -> None:
         """Computes the values of the trajectory, and the slopes."""
-        raise NotImplementedError
 
     def linearise(self, values: list[Tensor | None]) -> None:
         """Computes the slopes at the states, and the next states into `values`, None for those that aren't needed."""
