@@ -33,7 +33,7 @@ def test_rest(name, monkeypatch):
     check([on_gpu(problem(cells.load(name), 70, 4, 48, 48))], "newton", torch.float32)
 
 
-def test_captured():
+def test_captured_by_the_caller():
     """A graph of the caller's holds the pass, and replays it on other inputs."""
     layer = RNN("minimal", 16, 32, backend="newton", device=DEVICE)
     x = torch.randn(40, 2, 16, device=DEVICE)
