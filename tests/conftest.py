@@ -79,8 +79,8 @@ def optimised_less(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def patched_once() -> Iterator[None]:
-    """Triton's interpreter patches its language once in a launch."""
+def quick_interpreter() -> Iterator[None]:
+    """Triton's interpreter patches its language once in a launch, and makes each type once."""
     if os.environ.get("TRITON_INTERPRET") != "1" or not importlib.util.find_spec("triton"):
         yield
         return
@@ -88,6 +88,7 @@ def patched_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         interpreter.patch_once(InterpretedFunction, patch.setattr)
+        interpreter.keep_types(patch.setattr)
         yield
 
 
