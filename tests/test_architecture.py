@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,19 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-IMPORTED = {name(path): {*imports(path)} for path in FILES}
-MODULES = {module: {found.split(".")[0] for found in imported} for module, imported in IMPORTED.items()}
-OURS = {module: imported & IMPORTED.keys() for module, imported in IMPORTED.items()}
+@cache
+def imported() -> dict[str, set[str]]:
+    """What each of our modules imports: reading all files takes seconds, which every process that collects tests would pay."""
+    return {name(path): {*imports(path)} for path in FILES}
+
+
+def ours() -> dict[str, set[str]]:
+    return {module: found & imported().keys() for module, found in imported().items()}
+
+
+def packages(module: str) -> set[str]:
+    """The packages that a module imports from."""
+    return {found.split(".")[0] for found in imported()[module]}
 
 
 def room(module: str) -> str:
@@ -69,13 +80,13 @@ def room(module: str) -> str:
 
 
 def test_imports_run_one_way():
-    upward = [f"{m} imports {n}" for m, found in OURS.items() for n in found if m != "bench" if ORDER.index(room(n)) > ORDER.index(room(m))]
+    upward = [f"{m} imports {n}" for m, found in ours().items() for n in found if m != "bench" if ORDER.index(room(n)) > ORDER.index(room(m))]
     assert not upward
 
 
 def test_no_modules_import_each_other():
     """Nor in a longer circle; a package counts as the modules that are in it only where its own file imports them."""
-    exact = {m: {n for n in found if not any(other.startswith(f"{n}.") for other in found)} for m, found in OURS.items()}
+    exact = {m: {n for n in found if not any(other.startswith(f"{n}.") for other in found)} for m, found in ours().items()}
     assert not [m for m in exact if m in {n for first in exact[m] for n in reached(first, exact)}]
 
 
@@ -90,7 +101,7 @@ def test_a_stem_is_one_module_of_a_package():
         assert sorted({stem for stem in stems if stems.count(stem) > 1}) == []
 
 
-def reached(module: str, imported: dict[str, set[str]] = OURS) -> set[str]:
+def reached(module: str, imported: dict[str, set[str]]) -> set[str]:
     """The module and all of ours that it imports, directly or not."""
     found, new = set(), {module}
     while new:
@@ -102,8 +113,8 @@ def reached(module: str, imported: dict[str, set[str]] = OURS) -> set[str]:
 def test_rendering_stands_alone():
     """What turns records into a report imports neither torch nor triton, nor any module of ours that does."""
     for module in RENDERING:
-        for m in reached(module):
-            assert not MODULES[m] & {"torch", "triton", "cells", "kernels"}, f"{module} reaches {m}"
+        for m in reached(module, ours()):
+            assert not packages(m) & {"torch", "triton", "cells", "kernels"}, f"{module} reaches {m}"
 
 
 def test_rendering_where_nothing_else_is():
@@ -114,9 +125,9 @@ def test_rendering_where_nothing_else_is():
 
 def test_cells_need_no_triton():
     """Nor do the kernels, but for the schedules written in it."""
-    for module, found in MODULES.items():
+    for module in imported():
         if not module.startswith(("kernels.schedules.", "kernels.schedules.compile_for", "bench.")):
-            assert "triton" not in found, module
+            assert "triton" not in packages(module), module
 
 
 WITHOUT_TRITON = """
