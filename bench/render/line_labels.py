@@ -32,8 +32,9 @@ def label_lines(figure: Figure, axes: Sequence[Axes]) -> None:
         return
     add_legend(figure, axes, {line.get_label() for found in lines.values() for line in found})
     notes = {axis: [add_label(axis, line) for line in found] for axis, found in lines.items()}
-    figure.draw_without_rendering()  # lays out the axes, whose heights are known afterwards
-    figure.set_layout_engine("none")  # once is enough
+    if engine := figure.get_layout_engine():  # lays out the axes, whose heights are known afterwards
+        engine.execute(figure)
+    figure.set_layout_engine(None)  # once is enough: with an engine, saving draws the figure twice
     for axis, found in lines.items():
         move_labels(axis, found, notes[axis])
 
