@@ -33,14 +33,25 @@ with contextlib.suppress(ImportError):  # the GPU tests run without it, where no
     from hypothesis import HealthCheck, settings
 
     # Nor is a busy machine a fault of the examples.
-    settings.register_profile("project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("project")
+    calm = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("full", calm)
+    settings.register_profile("sample", calm, max_examples=30)
 
 M_PERTURB = -6
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-golden", action="store_true", help="Write the files in tests/golden again, instead of comparing with them.")
+
+
+def is_sample(config: pytest.Config) -> bool:
+    """Returns whether this is `make test`, or another part of the tests, and not `make test-full`."""
+    return "not full" in config.getoption("-m")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    with contextlib.suppress(NameError):
+        settings.load_profile("sample" if is_sample(config) else "full")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -73,7 +84,7 @@ def poisoned(allocate: Callable[..., Tensor]) -> Callable[..., Tensor]:
 def optimised_less(request: pytest.FixtureRequest) -> Iterator[None]:
     """Loops of this process are compiled in half the time; `make test-full`, and every run that a test starts, has them as users do."""
     with pytest.MonkeyPatch.context() as patch:
-        if "not full" in request.config.getoption("-m"):
+        if is_sample(request.config):
             patch.setattr(library, "FLAGS", ["-Og" if flag == "-O3" else flag for flag in library.FLAGS])
         yield
 

@@ -31,7 +31,7 @@ from tests.expressions import (
 __all__ = ["overflow"]
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.lists(TREES, min_size=1, max_size=3))
 def test_printed(trees):
     """Both languages compute what the graph says, operation by operation, to the last bit."""
