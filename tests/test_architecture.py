@@ -80,7 +80,9 @@ def room(module: str) -> str:
 
 
 def test_imports_run_one_way():
-    upward = [f"{m} imports {n}" for m, found in ours().items() for n in found if m != "bench" if ORDER.index(room(n)) > ORDER.index(room(m))]
+    upward = [
+        f"{m} imports {n}" for m, found in ours().items() for n in found if m != "bench" if ORDER.index(room(n)) > ORDER.index(room(m))
+    ]
     assert not upward
 
 

@@ -13,6 +13,7 @@ from kernels.schedules.cpu import compiled
 from kernels.schedules.cpu import threads as shares
 from tests import custom
 from tests.reference import agree, check, draws, problem, solve
+from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 NAMES = [
@@ -24,9 +25,8 @@ SIZES = [(70, 5, 3, 16), (33, 34, 40, 17), (9, 70, 33, 40), (300, 2, 5, 3), (1, 
 
 
 @pytest.fixture
-def threads(request):
+def threads():
     before = torch.get_num_threads()
-    torch.set_num_threads(getattr(request, "param", 2))
     yield
     torch.set_num_threads(before)
 
@@ -48,9 +48,10 @@ def followed(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize(("name", "threads"), [*((name, 2) for name in NAMES), ("lstm_peephole", 1)], indirect=["threads"])
-def test_products_follow(name, size, threads, followed):
+@sample("name, size", NAMES, SIZES)
+def test_products_follow(name, size, followed, monkeypatch):
+    """In two threads, and of one cell in one."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1 if name == "lstm_peephole" else 2)
     check(draws(made(name), *size), "compiled", torch.float32)
     assert followed and all(followed)
 

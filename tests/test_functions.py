@@ -12,7 +12,7 @@ from kernels.derive.plan import plan
 from kernels.layer.input_products import apply
 from kernels.layer.select import SCHEDULES
 from tests.reference import error
-from tests.sampling import in_full
+from tests.sampling import in_full, sample
 from tests.tolerances import TOLERANCE
 
 LARGEST = torch.finfo(torch.float32).max
@@ -104,9 +104,10 @@ def test_where(compare, backend, dtype):
     alike(pointwise(step, backend, dtype, *PAIRS), pointwise(step, "eager", torch.float64, *PAIRS), dtype)
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])
-@pytest.mark.parametrize(
-    "name", ["maximum", "minimum", "relu", "abs", "hard_tanh", "hard_sigmoid", "sigmoid", "softplus", "exp", "log", "sqrt"]
+@sample(
+    "name, backend",
+    ["maximum", "minimum", "relu", "abs", "hard_tanh", "hard_sigmoid", "sigmoid", "softplus", "exp", "log", "sqrt"],
+    ["compiled", "eager", "stepwise"],
 )
 def test_not_a_number(name, backend):
     """NaN stays NaN, in whichever argument."""
