@@ -47,8 +47,8 @@ endef
 bench: setup
 	@$(BIN)/python -m bench all $(ARGS)
 
-# In up to four processes; with -n 0 in ARGS, in one.
-PYTEST := python -m pytest -n auto --maxprocesses 4 --dist worksteal
+# In up to four processes (tests/conftest.py); with -n 0 in ARGS, in one.
+PYTEST := python -m pytest -n auto --dist worksteal
 
 test: .venv/.installed-test .venv/.installed-peers
 	@$(BIN)/$(PYTEST) $(ARGS)

@@ -54,6 +54,12 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("sample" if is_sample(config) else "full")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than there are cores: a quarter of a test's time it waits, for what it has started or on purpose."""
+    return min(4, 1 + (os.cpu_count() or 1))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def poison() -> Iterator[None]:
     """What the kernels allocate and don't fill is NaN: their tensors, and with glibc the scratch memory of their C++ too."""
