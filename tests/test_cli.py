@@ -19,6 +19,7 @@ from kernels.derive.plan import plan
 from tests.command_line import bench
 from tests.inline import Inline
 from tests.records import whole
+from tests.sampling import in_full
 from tests.started import finish
 
 __all__ = ["bench"]
@@ -195,7 +196,7 @@ def test_a_disk_too_full_for_the_report_loses_no_record(bench, tmp_path, monkeyp
     assert read_records(tmp_path / "full").gradients
 
 
-@pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), (">&-", "stdout is closed")])
+@pytest.mark.parametrize(("shell", "says"), [(">/dev/full", "No space left on device"), in_full(">&-", "stdout is closed")])
 def test_where_nothing_can_be_printed_one_line_says_so(shell, says):
     """Whatever the verb: this one is quick."""
     done = subprocess.run(f"{sys.executable} -m bench list {shell}", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -215,8 +215,9 @@ def test_an_output_that_is_written_to_after_its_call(monkeypatch):
     assert "still written to after the call has ended" in gate.recheck_after_timing(work, call, before, 1e-5)
 
 
-def test_of_long_sequences_some_steps_are_kept_and_the_last_among_them():
-    given = small(T=1000)
+def test_of_long_sequences_some_steps_are_kept_and_the_last_among_them(monkeypatch):
+    monkeypatch.setattr(gate, "STEPS", 16)
+    given = small(T=100)
     work = build_workload("eager", given)
     dx, *learned = gate.copy_outputs(work, work.train())
     assert len(dx) == gate.STEPS and torch.equal(dx[-1], work.train()[0][-1]) and len(learned) == len(work.learned)

@@ -125,6 +125,7 @@ def test_similar_inputs_bring_sequences_together():
     assert mean_field.vanilla(ordered).xi == pytest.approx(mean_field.timescale(mean_field.vanilla(ordered).chi), rel=1e-6)
 
 
+@pytest.mark.full
 def test_the_grid_of_an_lstm_unit_is_fine_enough(monkeypatch):
     coarse = mean_field.lstm(POINTS["lstm"][1])
     monkeypatch.setattr(mean_field.lstm_mean_field, "POINTS", 1601)

@@ -126,7 +126,7 @@ CHANGES = {
 KINDS = {"float32": lambda layer: layer, "bfloat16": RNN.bfloat16, "float16": RNN.half, "int8": RNN.quantize}
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.sampled_from(["lstm", "gru", "minimal", "lstm_peephole"]), st.sampled_from([*KINDS]),
        st.lists(st.sampled_from([*CHANGES]), min_size=1, max_size=6), st.sampled_from([panels.CHECKED_BYTES, 128]))  # fmt: skip
 def test_no_change_is_missed(name, kind, changes, checked_bytes):
