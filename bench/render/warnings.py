@@ -19,10 +19,11 @@ def list_machine_warnings(here: Environment) -> list[str]:
 
 
 def list_warnings(records: Records) -> list[str]:
-    """Returns the warnings about a finished run, the machine's first."""
+    """Returns the warnings about a finished run, the machine's first if the run timed anything."""
     cases, settings = records.cases, records.run.settings
+    is_timed = cases or records.training or records.scale
     found = (warn_of_noise(cases, settings), warn_of_throttling(cases))
-    return [*list_machine_warnings(records.run.environment), *(warning for warning in found if warning)]
+    return [*(list_machine_warnings(records.run.environment) if is_timed else []), *(warning for warning in found if warning)]
 
 
 def list_comparison_warnings(comparison: Comparison) -> list[str]:
