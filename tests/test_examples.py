@@ -1,6 +1,7 @@
 """The examples in docs/examples/: each runs by itself, and the pages that show one hold the same text."""
 
 import runpy
+import sys
 import types
 from pathlib import Path
 
@@ -23,9 +24,11 @@ EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(path, capsys):
+def test_an_example_runs(path, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path)])  # pytest's own arguments are none of it
     runpy.run_path(str(path), run_name="__main__")
-    assert capsys.readouterr().out.strip() and "plain" not in SCHEDULES
+    assert capsys.readouterr().out.strip() and "plain" not in SCHEDULES and not [*tmp_path.iterdir()]
 
 
 def test_pages_show_the_files(request):
