@@ -59,7 +59,7 @@ METHODS = {
 - The curve is of validation data. The final value is of test data, by the model of the best evaluation. Seconds are the time of training
   including data but without evaluations; a step during which the process was stopped counts as the median of the steps since the last
   evaluation. "No improvement": several evaluations brought nothing better. "Diverged": the loss or a gradient was not finite.
-- Input-output Jacobian: the singular values σ of ∂h_T/∂x_{T-k} along a sequence of validation data, for the first seed, before the first
+- Input-output Jacobian: the singular values σ of ∂h_T/∂x_{T-k} along a sequence of validation data, for up to three seeds, before the first
   step, about the middle and at the end of its training, by the model of the best evaluation.
 - What drives a unit's update: the first-order variance of its next state, divided among its own states, those of all other units, and the
   input, as if these varied independently; the mean over units, sequences and steps of validation data.

@@ -91,7 +91,7 @@ class TrainingRecord(Model):
         baselines: The metric of methods without a recurrent layer on the test data, by name.
         expected: Their expected metric, in records of schemas 1 to 4 that did not measure it on the test data.
         search: The best validation value by learning rate, after a search.
-        jacobians: The Jacobians of the first seed at the start, about the middle and the end of the training.
+        jacobians: The Jacobians of the first seeds at the start, about the middle and the end of the training.
     """
 
     kind: Literal["training"] = "training"

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from statistics import median
+from statistics import mean, median
 
 from bench.analysis.mean_ci import mean_ci
+from bench.analysis.median_ci import Estimate
 from bench.analysis.ranking import rank
 from bench.analysis.training_metrics import beats_baselines, common_quality, group_by_cell, quality_ci, steps_ci
 from bench.records import Records
@@ -34,19 +35,23 @@ def list_trainings(records: Records, task: str) -> list[TrainingRecord]:
 
 def judge_neighbours(runs: Sequence[Published]) -> Evidence | None:
     """Judges that a unit of MinimalRNN is moved by its neighbours less than one of GRU and LSTM, on every task."""
-    cells, said, least, used = ("minimal", "gru", "lstm"), [], True, None
+    cells, said, verdicts, used = ("minimal", "gru", "lstm"), [], set[str](), None
     for task in TASKS:
         run = find_run(runs, lambda records, task=task: {*cells} <= find_neighbours(records, task).keys())  # type: ignore[misc]
         if run:
             found, used = find_neighbours(run.records, task), run
-            said.append(f"{task} {', '.join(f'{cell} {found[cell]:.1%}' for cell in cells)}")
-            least &= found["minimal"] < min(found["gru"], found["lstm"])
-    return ("; ".join(said), "yes" if least else "no", used) if used else None
+            said.append(f"{task} {', '.join(f'{cell} {found[cell].value:.1%}' for cell in cells)}")
+            verdicts.add(rank({cell: found[cell] for cell in cells}, higher=False).best)
+    return (
+        ("; ".join(said), "yes" if verdicts == {"minimal"} else "no" if verdicts & {"gru", "lstm"} else "not shown", used) if used else None
+    )
 
 
-def find_neighbours(records: Records, task: str) -> dict[str, float]:
-    """Returns the share of a unit's update that comes from its neighbours, by cell, for the first seed."""
-    return {r.trial.cell: r.neighbours for r in records.learned if r.trial.task == task and not r.trial.seed and r.trial.equal == "hidden"}
+def find_neighbours(records: Records, task: str) -> dict[str, Estimate]:
+    """Returns the share of a unit's update that comes from its neighbours, by cell."""
+    known = [r for r in records.learned if r.trial.task == task and r.trial.equal == "hidden"]
+    shares = {cell: [r.neighbours for r in known if r.trial.cell == cell] for cell in {r.trial.cell for r in known}}
+    return {cell: mean_ci(values, 3) for cell, values in shares.items()}
 
 
 def judge_noise(kind: str) -> Judge:
@@ -194,10 +199,15 @@ def judge_jacobian(runs: Sequence[Published]) -> Evidence | None:
     run = find_run(runs, lambda records: {*cells} <= {r.trial.cell for r in records.training if r.trial.task == "adding" and r.jacobians})
     if not run:
         return None
-    growth = {r.trial.cell: list_jacobian_growth(r) for r in run.records.training if r.trial.cell in cells and r.jacobians}
-    words = ", ".join(f"{cell} {at[0] or 0:+.3f} to {at[-1] or 0:+.3f}" for cell, at in growth.items())
-    further = all(at[0] is not None and at[-1] is not None and at[-1] > at[0] for at in growth.values())
-    return f"adding, nats a step from start to end: {words}", "yes" if further else "no", run
+    known = {cell: [list_jacobian_growth(r) for r in run.records.training if r.trial.cell == cell and r.jacobians] for cell in cells}
+    ends = {cell: [(at[0], at[-1]) for at in found if at[0] is not None and at[-1] is not None] for cell, found in known.items()}
+    words = ", ".join(
+        f"{cell} {mean(a for a, _ in found):+.3f} to {mean(b for _, b in found):+.3f}" for cell, found in ends.items() if found
+    )
+    gains = [mean_ci([b - a for a, b in found], len(cells)) if found else None for found in ends.values()]
+    further = all(gain and gain.bounded and gain.low > 0 for gain in gains)
+    nearer = any(gain and gain.bounded and gain.high < 0 for gain in gains)
+    return f"adding, nats a step from start to end: {words}", "yes" if further else "no" if nearer else "not shown", run
 
 
 def judge_wave(runs: Sequence[Published]) -> Evidence | None:

@@ -95,8 +95,8 @@ def draw_curves(records: Sequence[TrainingRecord], heading: str, path: Path) -> 
 
 
 def draw_jacobians(records: Sequence[TrainingRecord], path: Path) -> list[Path]:
-    """Draws the Jacobian of each cell on the task's own inputs over lag: a panel per cell, a line per stage of its training."""
-    shown = list({record.trial.cell: record for record in sort_by_seed(records)}.values())
+    """Draws the Jacobian of each cell on the task's own inputs over lag, for its first seed: a panel per cell, a line per stage."""
+    shown = list({record.trial.cell: record for record in sort_by_seed(records)[::-1]}.values())[::-1]
     if not shown:
         return []
     figure, axes = make_axes(len(shown))

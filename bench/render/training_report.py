@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
-from bench.analysis.mean_ci import geometric_mean_ci
+from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
 from bench.analysis.median_ci import Estimate
 from bench.analysis.training_metrics import (
     beats_baselines,
@@ -21,6 +21,7 @@ from bench.analysis.training_metrics import (
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
 from bench.render.formatting import count_noun, format_count, format_number, list_seeds
+from bench.render.gradient_report import format_growth
 from bench.render.jacobian_report import fit_jacobian_growth
 from bench.render.table import Column, Table, make_word_column
 
@@ -178,11 +179,16 @@ def make_noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
 
 
 def make_jacobian_table(records: Sequence[TrainingRecord]) -> Table:
-    """Returns the table of the Jacobians of the first seed over a training; without rows in older records."""
-    known = {cell: found[0] for cell, found in group_by_cell(records).items() if found[0].jacobians}
-    rows = [[cell, record.trial.H, *list_jacobian_growth(record)] for cell, record in known.items()]
-    columns = [*CELL[:2], *(Column(stage, "growth", "nats_per_step", "{:+.4f}".format, at=stage) for stage in STAGES)]
-    caption = "Growth of √(mean σ²) of ∂h_T/∂x_{T-k} over lag k on the task's own inputs, nats per step; seed 0."
+    """Returns the table of the Jacobians over a training, of the seeds that have them; without rows in older records."""
+    known = {cell: measured for cell, found in group_by_cell(records).items() if (measured := [r for r in found if r.jacobians])}
+    rows = []
+    for cell, found in known.items():
+        stages = zip(*map(list_jacobian_growth, found), strict=True)
+        slopes = [[v for v in stage if v is not None] for stage in stages]
+        rows.append([cell, found[0].trial.H, *(mean_ci(values) if values else None for values in slopes)])
+    columns = [*CELL[:2], *(Column(stage, "growth", "nats_per_step", format_growth, at=stage) for stage in STAGES)]
+    seeds = list_seeds({r.trial.seed for found in known.values() for r in found})
+    caption = f"Growth of √(mean σ²) of ∂h_T/∂x_{{T-k}} over lag k on the task's own inputs, nats per step; {seeds}."
     return Table(f"Input-output Jacobian: {title_group(records)}", columns, rows, caption, "stage", level=3)
 
 

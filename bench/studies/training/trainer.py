@@ -23,6 +23,8 @@ from bench.studies.training.layer_check import check_layer
 from bench.studies.training.task import Task
 from kernels import RNN
 
+ANALYSED_SEEDS = 3
+"""The first seeds whose layers are analysed: their Jacobians, units and robustness."""
 PAUSE = 10.0
 """The least time between two checkpoints, relative to the time the last one took; it matters for tables of millions of items."""
 
@@ -182,8 +184,8 @@ class Training:
         tell(self.trial, self.curve[-1])
 
     def add_jacobian(self) -> None:
-        """Measures the layer's Jacobian on the task's own inputs, for the first seed alone."""
-        if not self.trial.seed:
+        """Measures the layer's Jacobian on the task's own inputs, for the first seeds."""
+        if self.trial.seed < ANALYSED_SEEDS:
             self.jacobians.append(measure_input_jacobian(self.rnn, self.task.inputs(self.model), self.step))
 
     def keep_best(self) -> None:

@@ -16,11 +16,8 @@ from bench.studies.training.layer_check import WrongResult
 from bench.studies.training.learning_rate_search import Search
 from bench.studies.training.round_robin import round_robin
 from bench.studies.training.task import Task, make_rng
-from bench.studies.training.trainer import Tell, Training
+from bench.studies.training.trainer import ANALYSED_SEEDS, Tell, Training
 from bench.studies.training.training_plan import TrainingPlan
-
-ANALYSED = 3
-"""The first seeds whose trained layers are analysed."""
 
 Emit = Callable[[TrainingRecord | LearnedRecord], None]
 
@@ -82,7 +79,7 @@ class TrainingRunner:
         search.search_rates(task, single, rng, until)
         for training, end in round_robin(self.start_trainings(task, single, search), rng, self.tell, until):
             record = training.record(end)
-            if training.trial.seed < ANALYSED and training.trial.equal == "hidden" and end not in ("time", "diverged"):
+            if training.trial.seed < ANALYSED_SEEDS and training.trial.equal == "hidden" and end not in ("time", "diverged"):
                 self.emit(unit_analysis.analyze_units(task, training.model, training.trial))
             record = record.model_copy(update={"search": search.find_rates(training.trial), "baselines": self.baselines(task)})
             for trial in left:
