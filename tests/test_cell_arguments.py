@@ -1,5 +1,7 @@
 """The cells that enter a benchmark: the eight by default, all of them, and functions in files of one's own."""
 
+import re
+
 import pytest
 
 import cells
@@ -82,6 +84,21 @@ def test_show(bench, mine):
     assert code == 0, err
     for part in ("Three states, two products", "where(k > 0", "where(less(0.0, ", "D·H + 2·H² + 2·H", "def step_adjoint("):
         assert part in out
+
+
+def test_a_matrix_has_brackets_and_a_value_a_name_of_its_own():
+    """What a matrix is applied to is in brackets; a product that is named like a state, or like a vector, shows that it is a product."""
+
+    def twice(h, m, x, W, b, p):
+        drive = W.x(x) + b.h
+        first = (h + sigmoid(W.h(h) + drive)) * p.m
+        return first + W.h(first) + W.m(m), m * first
+
+    lines = describe_plan(plan(cells.Cell(twice))).splitlines()
+    (step,) = [line for line in lines if line.startswith("    step:")]
+    named = step.partition("F(")[2].rstrip(")").split(", ")
+    assert len({*named}) == len(named) and {"h", "m", "p.m", "W_h", "W_m"} <= {*named}
+    assert any(re.search(r"stage 2:  h_\d+ = W\.h\(\(h \+ sigmoid\(W_h\)\) \* p\.m\)$", line) for line in lines), lines
 
 
 def test_what_is_hoisted_is_shown_as_it_is_written():

@@ -3,6 +3,8 @@
 import inspect
 import sys
 import textwrap
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from rich.syntax import Syntax
@@ -94,23 +96,24 @@ def derived_functions(p: Plan) -> str:
 
 def describe_plan(p: Plan) -> str:
     """Returns lines that list what runs before the time loop, what runs in it, and its costs."""
+    shown = name_leaves(p)
+    terms = [(shown[leaf], t) for leaf, t in zip(p.term_leaves, p.terms, strict=True)]
     lines = ["in front of the loop, for all T·B rows:"]
-    lines += [f"    {t.name} = {format_node(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix == ""]
-    lines += [f"    {t.matrix}' = {format_node(t.hoisted)}" for t in p.terms if t.hoisted is not None and t.matrix]
+    hoisted = [(name + "'" * bool(t.matrix), t.hoisted) for name, t in sorted(terms, key=lambda term: bool(term[1].matrix))]
+    lines += [f"    {name} = {format_node(value)}" for name, value in hoisted if value is not None]
     made = [(leaf.label, value) for leaf, value in zip(p.vectors, p.vector_values, strict=True) if value.op not in LETTERS]
     if made:
         lines += ["in front of the loop, once:", *(f"    {name} = {format_node(value)}" for name, value in made)]
     lines.append("in the loop, for every time step:")
     for number, stage in enumerate(p.stages, start=1):
         for argument, members in stage.groups:
-            what = argument.label if argument.op == "state" else format_node(argument)
-            for i in members:
-                t = p.terms[i]
-                hoisted = "" if t.hoisted is None else f" + {t.matrix}'"
-                lines.append(f"    stage {number}:  {t.name} = W.{t.matrix} · {what}{hoisted}")
-    lines += [f"    sum over units:  {format_node(n)}" for n in p.step.reductions]
+            what = format_node(argument, shown)
+            for name, t in map(terms.__getitem__, members):
+                before = "" if t.hoisted is None else f" + {name}'"
+                lines.append(f"    stage {number}:  {name} = W.{t.matrix}({what}){before}")
+    lines += [f"    sum over units:  {format_node(n, shown)}" for n in p.step.reductions]
     lines += [f"    stencil:  {n.leaf.label} = {n.stencil.name}({p.cell.states[n.state]})" for n in p.stencil_inputs]
-    lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(leaf.label for leaf in p.step.inputs)})")
+    lines.append(f"    step:     {', '.join(p.cell.states)} = F({', '.join(shown[leaf] for leaf in p.step.inputs)})")
     if p.stencil_inputs:
         lines += describe_form(p)
     elif not p.stages:
@@ -130,14 +133,29 @@ def describe_plan(p: Plan) -> str:
     return "\n".join(lines)
 
 
-def format_node(node: Node) -> str:
-    """Returns a graph node in the notation of cells/; a value that has a name appears as that name."""
+def name_leaves(p: Plan) -> dict[Node, str]:
+    """Returns a name for each input of the step, no two alike: a term that is named like another input shows its matrix."""
+    names = {leaf: leaf.label for leaf in (*p.states, *p.stencil_leaves)}
+    for leaf, value in zip(p.vectors, p.vector_values, strict=True):
+        names[leaf] = format_node(value) if value.op in LETTERS else leaf.label
+    for leaf in p.term_leaves:
+        name = leaf.label
+        while name in names.values():
+            name = f"W_{name}"
+        names[leaf] = name
+    return names
+
+
+def format_node(node: Node, shown: Mapping[Node, str] = MappingProxyType({})) -> str:
+    """Returns a graph node in the notation of cells/; a value that has a name appears as that name, and a leaf as it is `shown`."""
+    if node in shown:
+        return shown[node]
 
     def inner(n: Node) -> str:
-        if n.name and n.op not in UNNAMED and n is not node:
+        if n.name and n.op not in UNNAMED and n is not node and n not in shown and n.name not in shown.values():
             return n.name
         bare = n.op not in ARITHMETIC or node.op not in ("sub", "mul", "div", "neg") or (n is node.args[0] and n.op in ("mul", "div"))
-        return format_node(n) if bare else f"({format_node(n)})"
+        return format_node(n, shown) if bare else f"({format_node(n, shown)})"
 
     args = [inner(a) for a in node.args]
     match node.op:
