@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cells.grammar.functions import maximum, prev, softplus, tanh, where
 from kernels import RNN
-from kernels.layer import onnx_operators
+from kernels.layer import custom_op, onnx_operators
 from tests.reference import error
 from tests.sampling import in_full
 from tests.tolerances import TOLERANCE
@@ -97,6 +97,43 @@ def test_every_kind_of_cell(dynamo, more):
     assert operators(file) == {"LSTM": 2, "GRU": 1, "RNN": 2, "Scan" if dynamo else "Loop": 4 + len(more)}
     compare(file, model, (torch.randn(9, 2, D), torch.randn(2, 2, H)))
     compare(file, model, (torch.randn(1, 1, D), torch.randn(2, 1, H)))
+
+
+class Tagger(nn.Module):
+    """A layer among others."""
+
+    def __init__(self, cell: str) -> None:
+        super().__init__()
+        self.embed, self.rnn, self.out = nn.Linear(D, D), RNN(cell, D, H), nn.Linear(H, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.out(self.rnn(self.embed(x).relu())[0]),)
+
+
+def free_program(model: nn.Module) -> torch.export.ExportedProgram:
+    free = torch.export.Dim.DYNAMIC
+    return torch.export.export(model, (torch.randn(T, B, D),), dynamic_shapes=({0: free, 1: free},))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("cell", "operator"), [("lstm", "LSTM"), ("wave", "Scan")])
+def test_an_exported_program(cell, operator):
+    """What torch.export made becomes the same file."""
+    model, file = Tagger(cell).eval(), io.BytesIO()
+    torch.onnx.export(free_program(model), dynamo=True, verbose=False).save(file)
+    assert operators(file.getvalue()) == {operator: 1}
+    compare(file.getvalue(), model, (torch.randn(9, 2, D),))
+
+
+def test_the_decomposition_is_of_an_export(monkeypatch):
+    """The operator of this package stays in a graph that is decomposed for anything but ONNX."""
+    program = free_program(RNN("gru", D, H))
+    for exporting in (False, True):
+        monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda exporting=exporting: exporting)
+        decomposed = program.run_decompositions({torch.ops.recurrent_bench.recurrence.default: custom_op.decompose})
+        found = {str(node.target).partition(".")[0] for node in decomposed.graph.nodes}
+        assert ("onnx_symbolic" in found, "recurrent_bench" in found) == (exporting, not exporting)
+    assert torch._decomp.decomposition_table[torch.ops.recurrent_bench.recurrence.default] is custom_op.decompose
 
 
 class Padded(nn.Module):

@@ -143,26 +143,28 @@ def _weights(stencil: Stencil, H: int, dtype: torch.dtype, device: torch.device)
 
 
 def point_weights(stencil: Stencil, grid: tuple[int, ...]) -> dict[tuple[int, ...], Tensor]:
-    """Returns the weights at the points of a grid by the offset of the neighbour, in the order of the taps."""
+    """Returns the weights at the points of a grid by the offset of the neighbour, in the order of the taps. Nothing is changed in place: a
+    graph of torch.export may record it."""
     found = {at: torch.zeros(grid, dtype=torch.float64) for at, _ in stencil.taps}
     match stencil.rule:
         case ("after", Stencil() as outer, Stencil() as inner):
             within = point_weights(inner, grid)
             for a, w in point_weights(outer, grid).items():
                 for b, v in within.items():
-                    found[tuple(map(operator.add, a, b))] += w * move(v, a)
+                    at = tuple(map(operator.add, a, b))
+                    found[at] = found[at] + w * move(v, a)
         case ("transposed", Stencil() as given):
             for at, w in point_weights(given, grid).items():
                 back = tuple(-k for k in at)
-                found[back] += move(w, back)
+                found[back] = found[back] + move(w, back)
         case ("tap", Stencil() as given):
             found = {at: point_weights(given, grid)[at] for at in found}
         case _:
             for at, weight in stencil.taps:
-                found[at] += weight * move(torch.ones(grid, dtype=torch.float64), at)
+                found[at] = found[at] + weight * move(torch.ones(grid, dtype=torch.float64), at)
     if stencil.rule == ("neighbour",):
-        neighbour, own = found.values()
-        own += 1 - neighbour
+        (_, neighbour), (at, own) = found.items()
+        found[at] = own + (1 - neighbour)
     return found
 
 

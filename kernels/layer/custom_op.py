@@ -98,8 +98,6 @@ def layer(
             *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before, numbers),
             *states,
         ]
-        if in_onnx_export():
-            return onnx_operators.apply(find_plan(cell, bias), x.shape[0], tensors)
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         present = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], present, [t for t in tensors if t is not None])
@@ -168,14 +166,27 @@ def shares_memory(term: Tensor, tensors: Sequence[Tensor]) -> bool:
 
 @recurrence.register_fake
 def fake_recurrence(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Results:
-    """Allocates results of `recurrence` in the right shapes, for a graph."""
+    """Allocates results of `recurrence` in the right shapes, for a graph; zeros, as an empty tensor may be filled in place."""
     plan = find_plan(cell, bias)
     buffer_layout, states = layout(plan), tensors[-len(plan.states) :]
     B, H = states[0].shape
     arguments = sum(group.computed >= 0 for group in buffer_layout.groups)
-    empty = states[0].new_empty
-    kept = [empty(T, B, G, H) for G in buffer_layout.widths] + [empty(T, B, H) for _ in range(len(states) - 1 + arguments)]
-    return empty(T, B, H), [empty(B, H) for _ in states], kept if keep else []
+    zeros = states[0].new_zeros
+    kept = [zeros(T, B, G, H) for G in buffer_layout.widths] + [zeros(T, B, H) for _ in range(len(states) - 1 + arguments)]
+    return zeros(T, B, H), [zeros(B, H) for _ in states], kept if keep else []
+
+
+def decompose(cell: str, bias: bool, backend: str, keep: bool, T: int, present: Sequence[bool], tensors: Sequence[Tensor]) -> Any:
+    """Replaces a recurrence by the operators of ONNX, where torch.onnx.export decomposes a graph, an ExportedProgram's too."""
+    if not in_onnx_export():
+        return NotImplemented
+    take = iter(tensors)
+    y, final = onnx_operators.apply(find_plan(cell, bias), T, [next(take) if here else None for here in present])
+    return y, final, fake_recurrence(cell, bias, backend, keep, T, present, tensors)[2]
+
+
+torch._decomp.decomposition_table[recurrence._opoverload] = decompose
+torch._decomp.meta_table[recurrence._opoverload] = fake_recurrence  # so that fake tensors don't ask for the decomposition
 
 
 @torch.library.custom_op("recurrent_bench::recurrence_backward", mutates_args=())
