@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels import RNN
+from tests.sampling import in_full
 
 T, B, D, H = 5, 3, 4, 6
 
@@ -57,7 +58,7 @@ def test_script_and_fx_name_a_way_out():
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_wrong_number_of_states(count):
-    with pytest.raises((ValueError, RuntimeError), match=f"lstm has the states h, c: got {count} of 2"):
+    with pytest.raises(RuntimeError, match=f"lstm has the states h, c: got {count} of 2"):
         RNN("lstm", D, H)(sequence(T, B, D), (sequence(1, B, H),) * count)
 
 
@@ -97,3 +98,13 @@ def test_autocast_without_parameters():
         setattr(plain, name, weight.detach())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert bare(sequence(T, B, D))[0].dtype == plain(sequence(T, B, D).bfloat16())[0].dtype == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, in_full(torch.jagged)])
+def test_nested_tensors_are_refused(layout):
+    nested = torch.nested.nested_tensor([torch.randn(3, 4), torch.randn(5, 4)], layout=layout)
+    rnn = RNN("lstm", 4, 6)
+    for arguments in ({}, {"lengths": [3, 5]}):
+        with torch.no_grad(), pytest.raises(RuntimeError, match="no nested tensor: pack its sequences"):
+            rnn(nested, **arguments)

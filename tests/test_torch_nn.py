@@ -136,6 +136,20 @@ def strided(rnn: nn.Module) -> list[torch.Tensor]:
     return [*y, *torch.autograd.grad(y[0], [x, *rnn.parameters()], torch.randn(B, H, T).permute(2, 0, 1))]
 
 
+def without_sequences(rnn: nn.Module) -> list[torch.Tensor]:
+    """Forwards and back."""
+    y = flat(rnn(torch.randn(T, 0, D)))
+    return [*y, *torch.autograd.grad(y[0].sum(), list(rnn.parameters()))]
+
+
+def batch_first(rnn: nn.Module) -> list[torch.Tensor]:
+    """A batch, a packed batch and a sequence without one, with states in torch's layout."""
+    rnn.batch_first, x = True, torch.randn(B, T, D)
+    packed = pack_padded_sequence(x, [T, T, 4, 1, 1], batch_first=True)
+    found = [rnn(x, hidden(rnn, 2, B, H)), rnn(packed, hidden(rnn, 2, B, H)), rnn(x[0], hidden(rnn, 2, H))]
+    return [part for y, final in found for part in flat((getattr(y, "data", y), final))]
+
+
 def by_name(rnn: nn.Module) -> list[torch.Tensor]:
     """Loops over names that initialize, as users write them."""
     for name, parameter in rnn.named_parameters():
@@ -149,7 +163,9 @@ def by_name(rnn: nn.Module) -> list[torch.Tensor]:
 TORCHS_OWN = {
     "pruned": pruned, "dropped": dropped, "retained": retained, "unequal": unequal, "in weight norm": in_weight_norm, "copied": copied,
     "strided": strided, "by name": by_name,
-    "no sequences": lambda rnn: flat(rnn(torch.randn(T, 0, D))),
+    "no sequences": without_sequences, "batch first": batch_first,
+    "seeded": lambda rnn: [*rnn.state_dict().values(), *(weight for weights in rnn.all_weights for weight in weights)],
+    "no states are zeros": lambda rnn: flat(rnn(torch.ones(T, B, D), zeros(rnn))) + flat(rnn(torch.ones(T, B, D))),
     "no steps": lambda rnn: rnn(torch.randn(0, B, D)),
     "four dimensions": lambda rnn: rnn(torch.randn(1, T, B, D)),
     "another width": lambda rnn: rnn(torch.randn(T, B, D + 1)),
@@ -157,6 +173,13 @@ TORCHS_OWN = {
     "states of another width": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 2, B, H + 1)),
     "states of another batch": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 2, B + 1, H)),
     "states of too few layers": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 1, B, H)),
+    "states of another dtype": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn.double(), 2, B, H)),
+    "states of another rank": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 1, 2, B, H)),
+    "packed, states of another batch": lambda rnn: rnn(pack_padded_sequence(torch.randn(T, 2, D), [T, 1]), hidden(rnn, 2, 3, H)),
+    "packed, another width": lambda rnn: rnn(pack_padded_sequence(torch.randn(T, 2, D + 1), [T, 1])),
+    "one dimension": lambda rnn: rnn(torch.randn(D)),
+    "whole numbers": lambda rnn: rnn(torch.ones(T, B, D, dtype=torch.long)),
+    "a sparse input": lambda rnn: rnn(torch.randn(T, B, D).to_sparse()),
     "states without a batch": lambda rnn: rnn(torch.randn(T, B, D), hidden(rnn, 2, H)),
     "one sequence": lambda rnn: flat(rnn(torch.randn(T, D), hidden(rnn, 2, H))),
 }  # fmt: skip
@@ -167,6 +190,11 @@ compared by type. Those of a GPU, of proj_size and of quantized modules are left
 def hidden(rnn: nn.Module, *shape: int) -> object:
     made = tuple(torch.randn(shape) for _ in range(1 + (rnn.mode == "LSTM")))
     return made if len(made) > 1 else made[0]
+
+
+def zeros(rnn: nn.Module) -> object:
+    found = hidden(rnn, 2, B, H)
+    return tuple(map(torch.zeros_like, found)) if isinstance(found, tuple) else torch.zeros_like(found)
 
 
 def outcome(check, make) -> object:

@@ -65,7 +65,8 @@ def find_outputs(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Hid
 
 def is_plain(tensor: Any) -> bool:
     """Returns whether a tensor is one of torch's own, in memory of a CPU."""
-    return type(tensor) is Tensor and tensor.is_cpu and tensor.layout is torch.strided and not tensor.is_neg() and tensor.is_contiguous()
+    dense = type(tensor) is Tensor and tensor.is_cpu and tensor.layout is torch.strided and not tensor.is_nested
+    return dense and not tensor.is_neg() and tensor.is_contiguous()
 
 
 def is_watched() -> bool:

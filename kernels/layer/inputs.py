@@ -22,6 +22,7 @@ def batched_input(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Se
     if not isinstance(input, Tensor):
         graph = ": torch.fx needs the layer as a leaf, Tracer.is_leaf_module, or use torch.export" * (type(input).__name__ == "Proxy")
         raise TypeError(f"expected a tensor or a PackedSequence, got {type(input).__name__}{graph}")
+    check_layout(input)
     if input.dim() not in (2, 3):
         raise ValueError(f"RNN: Expected input to be 2D or 3D, got {input.dim()}D instead")
     input = check_input(rnn, input)
@@ -31,6 +32,14 @@ def batched_input(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Se
         raise RuntimeError(NO_STEPS)
     given = initial_states(rnn, x, x.size(1), hx, batched)
     return x, given if batched else [s.unsqueeze(1) for s in given], batched
+
+
+def check_layout(input: Tensor) -> None:
+    """Raises RuntimeError for a nested or sparse tensor."""
+    if input.is_nested:
+        raise RuntimeError("a layer takes no nested tensor: pack its sequences, pack_sequence(input.unbind(), enforce_sorted=False)")
+    if input.layout != torch.strided:
+        raise RuntimeError(f"Expected input to be dense, got {input.layout}: call .to_dense()")
 
 
 def packed_input(rnn: "RNN", input: PackedSequence, hx: Hidden | None) -> tuple[Tensor, Sequence[Tensor]]:
@@ -126,8 +135,8 @@ def initial_states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bo
         batched: whether the input has a batch dimension.
 
     Raises:
-        ValueError: there are too many or too few states.
-        RuntimeError: a state has the wrong shape, dtype or device.
+        TypeError: a state is no tensor.
+        RuntimeError: there are too many or too few states, or one has the wrong shape, dtype or device.
     """
     count = rnn.num_layers * rnn.directions
     expected = (count, B, rnn.hidden_size) if batched else (count, rnn.hidden_size)
@@ -138,7 +147,7 @@ def initial_states(rnn: "RNN", x: Tensor, B: int, hx: Hidden | None, batched: bo
     if not isinstance(given, (tuple, list)):
         raise TypeError(f"hx is a {type(given).__name__}: give {' and '.join(names)}, a tensor for one state, a tuple of them for several")
     if len(given) != len(names):
-        raise ValueError(f"{rnn.cell.name} has the states {', '.join(names)}: got {len(given)} of {len(names)}")
+        raise RuntimeError(f"{rnn.cell.name} has the states {', '.join(names)}: got {len(given)} of {len(names)}")
     for name, state in zip(names, given, strict=True):
         if not isinstance(state, Tensor):
             raise TypeError(f"hx has a {type(state).__name__} for {name}: give a tensor of shape {expected}, or no hx at all")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from numbers import Real
 from typing import Any
 
 import cells
@@ -13,20 +14,26 @@ NONLINEARITIES = {"tanh": "vanilla", "relu": "vanilla_relu"}
 """The cells of nn.RNN by its `nonlinearity`."""
 
 
-def check_options(sizes: Mapping[str, Any], dropout: Any, proj_size: int, backend: str, memory: str) -> None:
+def check_options(sizes: Mapping[str, Any], switches: Mapping[str, Any], dropout: Any, proj_size: int, backend: str, memory: str) -> None:
     """Raises TypeError or ValueError, as nn.LSTM does, if an option of a layer is invalid.
 
     Args:
-        sizes: the sizes by the names of their arguments.
+        sizes, switches: those that are numbers, and True or False, by the names of their arguments.
         dropout, proj_size, backend, memory: as in `RNN`.
     """
     for name, size in sizes.items():
-        if not isinstance(size, int):
+        if not isinstance(size, int) or isinstance(size, bool):
             raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
         if size <= 0:
             raise ValueError(f"{name} must be greater than zero")
-    if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-        raise ValueError(f"dropout should be a number in range [0, 1], not {dropout}")
+    for name, switch in switches.items():
+        if not isinstance(switch, bool):
+            hint = f": nn.RNN's nonlinearity is given by name here, nonlinearity={switch!r}" * (
+                isinstance(switch, str) and switch in NONLINEARITIES
+            )
+            raise TypeError(f"{name} should be of type bool, got: {type(switch).__name__}{hint}")
+    if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+        raise ValueError(f"dropout should be a number in range [0, 1], not {dropout!r}")
     if proj_size:
         raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
     if backend not in select.backend_names():

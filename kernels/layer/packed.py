@@ -14,7 +14,7 @@ from cells.grammar.masked import KEEP, LENGTHS, RESETS, masked
 from kernels.derive.plan import plan
 from kernels.layer import equations, input_products, masks, torch_operator
 from kernels.layer.bound_parameters import read_weights
-from kernels.layer.inputs import Hidden, check_input, initial_states, is_traced, packed_input
+from kernels.layer.inputs import Hidden, check_input, check_layout, initial_states, is_traced, packed_input
 from kernels.schedules.packed_steps import PackedSteps
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def forward_padded(
         ValueError: the lengths don't fit the batch.
     """
     refuse_export()
+    if isinstance(input, Tensor):
+        check_layout(input)
     if not isinstance(input, Tensor) or input.dim() != 3:
         raise ValueError("`lengths` needs a padded 3-D input: a PackedSequence already contains its lengths")
     T, B = input.shape[:2] if not rnn.batch_first else input.shape[1::-1]
@@ -75,11 +77,11 @@ def forward_padded(
 
 
 def refuse_export() -> None:
-    """Raises RuntimeError in a trace and in torch.onnx.export, where the lengths of the example would become constants."""
-    if is_traced() or in_onnx_export():
+    """Raises RuntimeError in a trace and in torch.export and torch.onnx.export, where the lengths of the example would become constants."""
+    if is_traced() or in_onnx_export() or torch.compiler.is_exporting():
         raise RuntimeError(
-            "torch.jit.trace and torch.onnx.export would take the lengths of the example for those of every batch: export the layer on a "
-            "padded batch without lengths, or to_torch(rnn) by dynamo=False for torch.nn's cells"
+            "torch.jit.trace, torch.export and torch.onnx.export would take the lengths of the example for those of every batch: export "
+            "the layer on a padded batch without lengths, or to_torch(rnn) by dynamo=False for torch.nn's cells"
         )
 
 

@@ -127,7 +127,8 @@ class RNN(LayerParameters):
         super().__init__()
         sizes = {"input_size": input_size, "hidden_size": hidden_size, "num_layers": num_layers}
         backend = select.resolve_name(backend)
-        options.check_options(sizes, dropout, proj_size, backend, memory)
+        switches = {"bias": bias, "batch_first": batch_first, "bidirectional": bidirectional}
+        options.check_options(sizes, switches, dropout, proj_size, backend, memory)
         self.cell = options.find_cell(cell, nonlinearity)
         if dropout and num_layers == 1:
             warnings.warn("dropout acts between layers: with num_layers=1 it does nothing", UserWarning, stacklevel=2)
