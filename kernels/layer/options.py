@@ -32,7 +32,7 @@ def check_options(sizes: Mapping[str, Any], switches: Mapping[str, Any], dropout
                 isinstance(switch, str) and switch in NONLINEARITIES
             )
             raise TypeError(f"{name} should be of type bool, got: {type(switch).__name__}{hint}")
-    if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+    if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= float(dropout) <= 1:
         raise ValueError(f"dropout should be a number in range [0, 1], not {dropout!r}")
     if proj_size:
         raise ValueError("proj_size is not supported: a cell's states have one width. Put an nn.Linear behind the layer instead")
