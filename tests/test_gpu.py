@@ -39,8 +39,7 @@ EVERY = pytest.mark.parametrize("name", cells.SEED)
 FAMILY = pytest.mark.parametrize("name", [name for name in cells.names() if name not in cells.SEED])
 FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before", "vanilla_relu"])
 SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name not in ("compiled", "scan", "stencil", "newton")])
-"""Of `scan` and `stencil`, for which the cells here are not made: test_gpu_scan.py, test_waves. `newton` has no 16 bit:
-test_gpu_newton.py."""
+"""Of `scan` and `stencil`, for which the cells here are not made: test_gpu_scan.py, test_waves. `newton`: test_gpu_newton.py."""
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 

@@ -20,10 +20,11 @@ def on_gpu(p):
     return type(p)(p.cell, p.bias, *({name: value.to(DEVICE) for name, value in part.items()} for part in (p.given, p.upstream)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("T", [70, 1024])
 @pytest.mark.parametrize("name", ["minimal", "cfn", "lstm", "gru_reset_before", "sru", "paralstm"])
-def test_cells(name, T):
-    check([on_gpu(problem(cells.load(name), T, 4, 48, 48))], "newton", torch.float32)
+def test_cells(name, T, dtype):
+    check([on_gpu(problem(cells.load(name), T, 4, 48, 48, dtype))], "newton", dtype)
 
 
 @pytest.mark.parametrize("name", ["minimal", "lstm"])

@@ -43,13 +43,18 @@ def test_kernels_stop(monkeypatch):
     with torch.no_grad():
         agree([outputs(p, "newton")], [outputs(p, "eager")], TOLERANCE["schedule", torch.float32])
     assert len(systems) == 6
-    iteration = triton_form.Iteration(systems[0], 1e-6, 6)
+    iteration = triton_form.Iteration(systems[0], 1e-6, 6, False)
     iteration.counts.fill_(3)
     systems[0].values[0] += 1
     before = systems[0].trajectory[0].clone()
     iteration.check()
     iteration.update()
     assert torch.equal(systems[0].trajectory[0], before) and iteration.count_converged() == 3
+    fixed = triton_form.Iteration(systems[0], 1e-6, 6, True)
+    fixed.counts[1:] = 3
+    fixed.check()
+    fixed.update()
+    assert not torch.equal(systems[0].trajectory[0], before) and fixed.count_converged() < 3
 
 
 @pytest.mark.parametrize("name", ["minimal", pytest.param("lstm", marks=pytest.mark.full)])

@@ -80,7 +80,7 @@ ROWS = (
     schedule(
         "stencil", cells="waves", cannot="cells whose units don't read their neighbours", baseline="conv2d", colour="#E69F00", mark="<"
     ),
-    Backend("newton", cannot=NO_STENCIL, colour="#882255", mark="D"),
+    Backend("newton", cannot=NO_STENCIL, colour="#882255", mark="D", float32_state=True),
     peer("torchrecurrent", needs="torchrecurrent", cannot="cells that torchrecurrent doesn't have", colour="#CC79A7", mark="*", slow=True),
     scan_peer("associative", colour="#882255", mark="h"),
     scan_peer("accelerated", devices=("cuda",), needs="accelerated-scan", colour="#D55E00", mark="p"),

@@ -169,6 +169,15 @@ class PassInputs:
         projections = [(copy(v), W, copy(b)) for v, W, b in self.projections]
         return replace(self, projections=projections, hoisted=hoisted, terms=terms, vectors=vectors, states=states, history=history)
 
+    def store(self, result: "ForwardResult", wide: "PassInputs", computed: "ForwardResult") -> None:
+        """Rounds what a forward pass of the widened inputs wrote, `computed` and the terms, into a result and the terms of these inputs."""
+        written = [*self.layout.recurrent_buffers, *(f for f, (_, W, _) in enumerate(self.projections) if W is not None)]
+        terms = [(self.terms[b], wide.terms[b]) for b in {*written} if self.save_for_backward and self.terms[b] is not None]
+        ends = wide.final_states(computed)
+        history = [h if len(h) == len(to) else end[None] for to, h, end in zip(result.history, computed.history, ends, strict=True)]
+        for to, value in (*zip(result.history + result.arguments, history + computed.arguments, strict=True), *terms):
+            to.copy_(value)
+
     def allocate_result(self) -> "ForwardResult":
         """Allocates the tensors that a forward pass fills."""
         _, B, H = self.shape

@@ -150,12 +150,7 @@ def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dty
             raise StalePanels
         panels.update({(storage, i): memory for i, memory in arguments.matrices.items()})
     if wide is not inputs:
-        written = [*inputs.layout.recurrent_buffers, *(f for f, (_, W, _) in enumerate(inputs.projections) if W is not None)]
-        terms = [(inputs.terms[b], wide.terms[b]) for b in {*written} if inputs.save_for_backward and inputs.terms[b] is not None]
-        ends = wide.final_states(computed)
-        history = [h if len(h) == len(to) else end[None] for to, h, end in zip(result.history, computed.history, ends, strict=True)]
-        for to, value in (*zip(result.history + result.arguments, history + computed.arguments, strict=True), *terms):
-            to.copy_(value)
+        inputs.store(result, wide, computed)
     return result
 
 

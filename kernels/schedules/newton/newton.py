@@ -8,10 +8,13 @@ in time.
 Each iteration makes at least one more step exact, as the first step's states are given. A step has converged if the residual of each of
 its sequences, its states minus the step of the states before, is at most `TOLERANCE` units in the last place. What hasn't converged in
 `BUDGET` iterations runs step by step, by another schedule, from the last step that has: the result is that of the equations, NaN
-included. How many iterations run depends on the numbers alone.
+included. How many iterations run depends on the numbers alone; under torch.use_deterministic_algorithms it is the budget always.
+
+A pass in 16 bit iterates in float32, with float32 copies of the matrices too, and rounds what it returns.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +23,7 @@ from torch import Tensor
 
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu import compiled
-from kernels.schedules.interface import ForwardResult, Gradients, PassInputs
+from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs
 from kernels.schedules.newton import torch_form
 from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
 from kernels.schedules.stepwise import stepwise
@@ -49,10 +52,20 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
         return f"solves for units that read themselves, and those of {plan.cell.name} read their neighbours"
     if plan.reduces_states:
         return f"solves for units that read themselves, and those of {plan.cell.name} read a sum over units in the loop"
-    if dtype not in (torch.float32, torch.float64):
-        return f"solves in float32 or float64, not {str(dtype).removeprefix('torch.')}: its residual would be that of rounding"
     reason: str | None = find_rest(plan, device).unsupported_reason(plan, dtype, device, B, H)
     return reason
+
+
+def widen(inputs: PassInputs) -> PassInputs:
+    """Returns a copy in float32, matrices too, of inputs in 16 bit, else the inputs themselves."""
+    wide = inputs.widen()
+    return inputs if wide is inputs else replace(wide, weights=[W.float() for W in inputs.weights])
+
+
+def find_tolerance(dtype: torch.dtype) -> float:
+    """Returns the largest residual of a step that has converged, for a pass whose tensors are of `dtype`: in 16 bit an eighth of what
+    rounding the step's result costs in any case."""
+    return torch.finfo(dtype).eps * (1 / 16 if dtype in SIXTEEN_BIT else TOLERANCE)
 
 
 def find_rest(plan: Plan, device: torch.device) -> ModuleType:
@@ -71,12 +84,13 @@ def find_form(device: torch.device) -> Any:
     return torch_form if device.type == "cpu" or triton_form is None else triton_form
 
 
-def iterate(system: System, budget: int) -> Iterator[Any]:
-    """Yields the iteration after each update of the trajectory; ends one update after all steps are known to have converged."""
-    like = system.values[0]
-    iteration = find_form(like.device).Iteration(system, TOLERANCE * torch.finfo(like.dtype).eps, budget)
+def iterate(system: System, tolerance: float, budget: int) -> Iterator[Any]:
+    """Yields the iteration after each update of the trajectory; ends one update after all steps are known to have converged, or under
+    torch.use_deterministic_algorithms after the budget."""
+    is_fixed = torch.are_deterministic_algorithms_enabled()
+    iteration = find_form(system.values[0].device).Iteration(system, tolerance, budget, is_fixed)
     for _ in range(budget):
-        if iteration.converged == system.T:
+        if iteration.converged == system.T and not is_fixed:
             return
         system.evaluate()
         iteration.check()
@@ -84,9 +98,13 @@ def iterate(system: System, budget: int) -> Iterator[Any]:
         yield iteration
 
 
-def solve(system: System) -> int:
-    """Solves a system within the budget and returns the number of steps that have converged, in the order of `System.is_reversed`."""
-    *_, last = iterate(system, BUDGET)
+def solve(system: System, dtype: torch.dtype) -> int:
+    """Solves a system within the budget and returns the number of steps that have converged, in the order of `System.is_reversed`.
+
+    Args:
+        dtype: that of the pass.
+    """
+    *_, last = iterate(system, find_tolerance(dtype), BUDGET)
     found: int = last.count_converged()
     return found
 
@@ -96,13 +114,16 @@ def forward(inputs: PassInputs) -> ForwardResult:
     if is_captured(inputs):
         whole: ForwardResult = find_rest(inputs.plan, inputs.states[0].device).forward(inputs)
         return whole
-    result = inputs.allocate_result()
-    system = ForwardSystem(inputs, result, find_form(inputs.states[0].device).evaluate)
-    converged = solve(system)
-    for kept, rows in zip(result.history, system.trajectory, strict=True):
+    result, wide = inputs.allocate_result(), widen(inputs)
+    computed = result if wide is inputs else wide.allocate_result()
+    system = ForwardSystem(wide, computed, find_form(inputs.states[0].device).evaluate)
+    converged = solve(system, inputs.states[0].dtype)
+    for kept, rows in zip(computed.history, system.trajectory, strict=True):
         kept.copy_(rows[-len(kept) :])
     if converged < inputs.T:
-        run_rest(inputs, system, result, converged // ALIGNED_STEPS * ALIGNED_STEPS)
+        run_rest(wide, system, computed, converged // ALIGNED_STEPS * ALIGNED_STEPS)
+    if wide is not inputs:
+        inputs.store(result, wide, computed)
     return result
 
 
@@ -123,12 +144,14 @@ def run_rest(inputs: PassInputs, system: ForwardSystem, result: ForwardResult, f
 
 
 def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
-    """Runs the backward pass."""
+    """Runs the backward pass. Gradients of a pass in 16 bit are in float32."""
     if is_captured(inputs):
         whole: Gradients = find_rest(inputs.plan, inputs.states[0].device).backward(inputs, result, dy, d_final)
         return whole
+    dtype, inputs, result = inputs.states[0].dtype, widen(inputs), result.widen()
+    dy = None if dy is None else dy.to(inputs.states[0].dtype)
     system = BackwardSystem(inputs, result, dy, d_final, find_form(inputs.states[0].device).evaluate)
-    count = inputs.T - solve(system)
+    count = inputs.T - solve(system, dtype)
     system.finish()
     vectors = [d[count:].sum((0, 1)) for d in system.d_vectors]
     states = [rows[0].clone() for rows in system.trajectory]

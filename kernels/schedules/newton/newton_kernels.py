@@ -2,7 +2,7 @@
 
 Step i of a system follows from step i - 1. In the forward direction it is time step i, and its row of the trajectory is i + 1; in a
 reversed one it is time step T - 1 - i, with the row of that number. `converged[k]` is the number of steps that had converged before
-iteration k: T once all have, and then no kernel changes anything.
+iteration k: T once all have, and then no kernel changes anything. `seen` is the k that a kernel decides by.
 
 `chunk_ends` is that of `kernels.schedules.scan.scan_kernels`, with chunks in the order of the steps.
 """
@@ -56,9 +56,9 @@ def multiply(slopes, values, added, S: tl.constexpr):
     return result
 
 
-@triton.jit(do_not_specialize=["k", "T", "elements", "length"])
+@triton.jit(do_not_specialize=["seen", "T", "elements", "length"])
 def chunk_summary(
-    values, slopes, rows, chunk_ends, converged, k, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
+    values, slopes, rows, chunk_ends, converged, seen, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
     BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     # STATES: the indices of all states.
@@ -72,7 +72,7 @@ def chunk_summary(
     columns = ()
     for j in tl.static_range(S):
         columns = columns + (constant_tiles(S, j, BLOCK),)
-    if tl.load(converged + k) != T:
+    if tl.load(converged + seen) != T:
         for first in range(start, stop, STEPS):
             residuals = ()
             factors = ()
@@ -90,9 +90,9 @@ def chunk_summary(
         store_summary(chunk_ends, ends, columns, STATES, n, elements, inside)
 
 
-@triton.jit(do_not_specialize=["k", "T", "elements", "length"])
+@triton.jit(do_not_specialize=["seen", "T", "elements", "length"])
 def update(
-    values, slopes, rows, chunk_ends, converged, k, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
+    values, slopes, rows, chunk_ends, converged, seen, T, elements, length, STATES: tl.constexpr, REVERSED: tl.constexpr,
     BLOCK: tl.constexpr, STEPS: tl.constexpr,
 ):  # fmt: skip
     # Adds the scan of the residuals to the trajectory. What overflows becomes 0.
@@ -102,7 +102,7 @@ def update(
     start, stop = chunk_range(T, length)
     inside = n < elements
     changes = constant_tiles(S, -1, BLOCK)
-    if tl.load(converged + k) != T:
+    if tl.load(converged + seen) != T:
         if chunk_ends is not None:
             for c in range(tl.program_id(1)):
                 changes = apply_chunk(changes, STATES, chunk_ends, c, n, elements, inside)
@@ -129,13 +129,14 @@ def finite(v):
     return tl.where(tl.abs(v) < float("inf"), tl.abs(v), 0.0)
 
 
-@triton.jit(do_not_specialize=["k", "T", "B", "tolerance"])
+@triton.jit(do_not_specialize=["seen", "k", "T", "B", "tolerance"])
 def check(
-    values, rows, converged, k, T, B, tolerance, H: tl.constexpr, STATES: tl.constexpr, REVERSED: tl.constexpr, BLOCK: tl.constexpr,
+    values, rows, converged, seen, k, T, B, tolerance, H: tl.constexpr, STATES: tl.constexpr, REVERSED: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):  # fmt: skip
     # Program (i, b) lowers converged[k + 1] to i if a residual of sequence b in step i is above the tolerance, or no number.
     i, b = tl.program_id(0), tl.program_id(1)
-    if tl.load(converged + k) != T:
+    if tl.load(converged + seen) != T:
         t, row = locate_step(i, T, REVERSED)
         source = 2 * t + 1 - row
         for s in tl.static_range(len(STATES)):

@@ -33,13 +33,14 @@ class Iteration:
         system: the system to solve.
         tolerance: the largest residual of a row that has converged, relative to the largest of its elements.
         budget: the maximum number of iterations, which this form doesn't need to know.
+        is_fixed: whether all of them run, which this form needn't know either.
 
     Attributes:
         converged: the number of steps, in the order in which they follow from each other, known to have converged before the last
             update; None if nothing is known yet.
     """
 
-    def __init__(self, system: System, tolerance: float, budget: int):
+    def __init__(self, system: System, tolerance: float, budget: int, is_fixed: bool):
         self.system, self.tolerance = system, tolerance
         self.converged: int | None = 0
 

@@ -40,10 +40,11 @@ class Iteration:
         system: the system to solve.
         tolerance: the largest residual of a row that has converged, relative to the largest of its elements.
         budget: the maximum number of iterations.
+        is_fixed: whether all of them run and change the trajectory. Then the host reads nothing on the way.
     """
 
-    def __init__(self, system: System, tolerance: float, budget: int):
-        self.system, self.tolerance, self.k = system, tolerance, -1
+    def __init__(self, system: System, tolerance: float, budget: int, is_fixed: bool):
+        self.system, self.tolerance, self.is_fixed, self.k = system, tolerance, is_fixed, -1
         self.converged: int | None = 0
         device = system.values[0].device
         self.counts = torch.full((budget + 2,), system.T, dtype=torch.int32, device=device)
@@ -68,10 +69,16 @@ class Iteration:
         """Counts the steps of the trajectory that have converged. A residual that is no number has not."""
         system, self.k = self.system, self.k + 1
         newton_kernels.check[(system.T, system.B)](
-            tuple(system.values), tuple(system.trajectory), self.counts, self.k, system.T, system.B, self.tolerance, H=system.H,
+            tuple(system.values), tuple(system.trajectory), self.counts, self.last_read, self.k, system.T, system.B, self.tolerance, H=system.H,
             BLOCK=CHECK_BLOCK, enable_fp_fusion=True, **self.options,
         )  # fmt: skip
-        self.poll()
+        if not self.is_fixed:
+            self.poll()
+
+    @property
+    def last_read(self) -> int:
+        """Returns the iteration by whose count kernels decide whether to change anything: the one before the first if all must run."""
+        return 0 if self.is_fixed else self.k
 
     def poll(self) -> None:
         """Reads what an earlier iteration has found, without waiting for a later one."""
@@ -88,7 +95,7 @@ class Iteration:
         """Solves the linearised system: adds to the trajectory the affine scan of its residuals. What overflows becomes 0."""
         system = self.system
         slopes = tuple(slope for by in system.slopes for slope in by)
-        arguments: tuple[Any, ...] = (tuple(system.values), slopes, tuple(system.trajectory), self.chunk_ends, self.counts, self.k)
+        arguments: tuple[Any, ...] = (tuple(system.values), slopes, tuple(system.trajectory), self.chunk_ends, self.counts, self.last_read)
         kernels = [newton_kernels.update] if self.chunk_ends is None else [newton_kernels.chunk_summary, newton_kernels.update]
         for kernel in kernels:
             kernel[self.grid](
