@@ -60,6 +60,32 @@ def test_what_records_say_of_layers():
         assert not list(runs.find_layers(gpu(*without), "a-run"))
 
 
+RIVALS = {"minimal": ("persistent", "stepwise"), "mingru": ("scan",)}
+
+
+@pytest.mark.parametrize("name", RIVALS)
+def test_what_records_say_of_newton(name):
+    """It counts where all that "auto" takes otherwise was timed beside it, and none of that is longer for the host's sake."""
+    rivals = [record(rival, 2e-3 + k / 1e3, cell=name) for k, rival in enumerate(RIVALS[name])]
+    for taken, fastest in ((1e-3, "newton"), (3e-3, rivals[0].case.backend)):
+        (found,) = runs.find_layers(gpu(*rivals, record("newton", taken, cell=name)), "a-run")
+        assert (found.fastest, found.theirs, found.cell) == (fastest, None, name)
+    alone = record("newton", 1e-3, cell=name)
+    hosted = record(rivals[0].case.backend, 3.5e-2, host=HEAD_START_CYCLES / CLOCK + 3.4e-2, cell=name)
+    for others in ((), rivals[1:], (*rivals[1:], hosted)):
+        assert not [found for found in runs.find_layers(gpu(alone, *others), "a-run") if found.schedule == "newton"]
+    assert not list(runs.find_layers(gpu(*rivals), "a-run"))
+
+
+def test_newton_beside_torch():
+    """Of a cell that torch has, nothing without torch's time; the fastest of all with it."""
+    ours = [record("persistent", 2e-3), record("stepwise", 2e-3), record("newton", 1e-3)]
+    assert not list(runs.find_layers(gpu(*ours), "a-run"))
+    for taken, fastest in ((5e-4, "torch"), (15e-4, "newton")):
+        (found,) = runs.find_layers(gpu(*ours, record("vendor", taken)), "a-run")
+        assert found.fastest == fastest
+
+
 @pytest.mark.parametrize("ours, known", [(2e-2, False), (3.5e-2, False), (4e-2, True)])
 def test_a_host_is_no_evidence_against_torch(ours, known):
     """A time that the host set may be less on a GPU: nothing is known, unless torch was faster even so."""

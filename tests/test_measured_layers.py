@@ -13,6 +13,7 @@ from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers, torch_operator
 from kernels.layer.measured_layers import MeasuredLayer, find_device
+from kernels.schedules.newton import newton
 from kernels.schedules.persistent import tuning
 
 TABLES = tuning.FOLDER
@@ -44,7 +45,7 @@ def prefers(
     T: int = 64, B: int = 16, D: int = 128, H: int = 32, dtype: torch.dtype = torch.float32, cell: str = "lstm", trains: bool = True
 ) -> bool:
     x = torch.empty(T, B, D, dtype=dtype, requires_grad=trains)
-    return measured_layers.prefers_torch(plan(cells.load(cell)), x, [torch.empty(B, H, dtype=dtype)] * 2, {})
+    return measured_layers.find_fastest(plan(cells.load(cell)), x, [torch.empty(B, H, dtype=dtype)] * 2, {}) == "torch"
 
 
 @pytest.fixture(autouse=True)
@@ -226,6 +227,34 @@ def test_a_cell_of_the_same_equations_is_none_that_torch_has(ran):
     assert tuning.fingerprint(rnn.plan) == tuning.fingerprint(PLAN)
     rnn(torch.randn(64, 16, 128))
     assert not ran
+
+
+def test_newton_where_it_was_measured_faster(monkeypatch):
+    """For a cell that torch lacks, and for one that it has; by name, with low memory, lengths or deterministic algorithms as before."""
+    ran, run = [], newton.forward
+    monkeypatch.setattr(newton, "forward", lambda inputs: (ran.append(inputs.T), run(inputs))[1])
+    for name in ("minimal", "lstm"):
+        step, theirs = tuning.fingerprint(plan(cells.load(name))), None if name == "minimal" else 2e-3
+        rnn, x = RNN(name, 128, 32), torch.randn(64, 16, 128)
+        before = rnn(x)[0]
+        fastest = measured(cell=name, step=step, schedule="newton", ours=1e-3, theirs=theirs)
+        measured_layers.add_layers(DEVICE, [fastest])
+        assert not ran
+        assert torch.allclose(rnn(x)[0], before, atol=1e-5) and ran == [64]
+        ran.clear()
+        rnn(x, lengths=[64] * 8 + [40] * 8)
+        rnn(x[:8])
+        for options in ({"memory": "low"}, {"backend": "compiled"}, {"backend": "eager"}):
+            RNN(name, 128, 32, **options)(x)
+        torch.use_deterministic_algorithms(True)
+        try:
+            rnn(x)
+        finally:
+            torch.use_deterministic_algorithms(False)
+        for slower in ({"schedule": "persistent"}, {"schedule": "newton", "theirs": 5e-4}):
+            measured_layers.add_layers(DEVICE, [replace(fastest, **slower)])
+            rnn(x)
+        assert not ran
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from bench.errors import UsageError
 from bench.harness.settings import DTYPES
 from bench.harness.suites import GPU_SUITES
 
-KEEP = "Time nothing; store from a run which whole layers torch ran faster, for backend auto. May be given several times."
+KEEP = "Time nothing; store from a run which whole layers torch or newton ran faster, for backend auto. May be given several times."
 
 
 @command(renamed={"--cuts": "--tilings"})

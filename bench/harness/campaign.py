@@ -121,7 +121,7 @@ RISKS = "as_wide_as_it_gets or same_bits or no_hang or graphs_of_other_cells"
 SMOKE = test_arguments("-k", RISKS, "tests/test_gpu.py", "tests/test_gpu_conditions.py")
 LEAN = ("--lean", "--backends", "vendor,persistent")
 PARALLEL = (
-    "--device", "cuda", "--lean", "--cells", "minimal,cfn,gru", "--backends", "vendor,newton,persistent", "--seq-lens", "512,2048",
+    "--device", "cuda", "--lean", "--cells", "minimal,cfn,gru", "--backends", "vendor,newton,persistent,stepwise", "--seq-lens", "512,2048",
     "--batch", "1,16", "--hidden", "256,1024", "--modes", "training", "--dtype", "float32",
 )  # fmt: skip
 TUNE = ("bench", "tune", "--suite", "headline", "--dtype", "float16", "--budget", "{seconds}", "--out", "{folder}")
@@ -147,6 +147,7 @@ STEPS = (
     Step("scans", 2, 30, suite_arguments("scans", "scans", "--lean")),
     Step("crossover", 2, 40, suite_arguments("crossover", "crossover", *LEAN)),
     Step("newton", 2, 60, ("bench", "all", *PARALLEL, "--out", "{folder}/newton", "--resume", "--no-report", "--budget", "{seconds}")),
+    Step("layers of newton", 2, 15, (*LAYERS, "{folder}/newton")),
     Step("more of headline", 2, 600, suite_arguments("headline", "headline", "--dtype", "float16", *LEAN)),
 )
 """The steps, most informative first: whether the kernels run and are correct, then the fastest tile configurations, then speeds beside

@@ -14,7 +14,7 @@ from bench.harness.jobs import case_label, check_key
 from bench.harness.outcome import make_case_record
 from bench.harness.settings import Settings
 from bench.harness.work_unit import PREVIEWS, Checked, WorkUnit
-from bench.measure import cudnn_algorithm, environment, gate, memory, numerics, torch_flags
+from bench.measure import cudnn_algorithm, environment, gate, memory, numerics, residual, torch_flags
 from bench.measure.backends import build_workload
 from bench.measure.clock import Interrupted, Samples, interleave
 from bench.measure.failure import describe_error, is_gpu_lost, is_out_of_memory
@@ -256,7 +256,7 @@ class Runner:
             shown = case.input_product and not (case.matched_params_of or case.aa_repeat or find_backend(case.backend).apart)
             with self.watch.time_activity("memory"):
                 held = memory.measure_memory(work) if shown else None
-            return CheckedCase(case, work, errors, seconds, held, gate.sample_answer(answer))
+            return CheckedCase(case, work, residual.add_residual(errors, case.backend, given), seconds, held, gate.sample_answer(answer))
         except Unsupported as reason:
             return self.case_record(case, "unsupported", str(reason))
         except Exception as error:
@@ -282,8 +282,8 @@ class Runner:
             self.emit(CaseRecord(case=entry.case, status=status, parameters=0, flops=0, **sampled))
             return
         known = {"memory": entry.memory, "build_seconds": entry.build_seconds, **sampled, **extras}
-        known["numerics"] = numerics.describe_numerics(entry.case, entry.work)
-        self.emit(self.case_record(entry.case, status, reason, entry.errors, **known))
+        work = numerics.describe_numerics(entry.case, entry.work)
+        self.emit(self.case_record(entry.case, status, reason, entry.errors, numerics=work, **known))
 
     def case_record(self, case: Case, status: Status, reason: str, errors: Errors | None = None, **measured: Any) -> CaseRecord:
         return make_case_record(case, status, reason, errors=errors, algorithm=self.expected_algorithm(case), **measured)

@@ -54,12 +54,15 @@ class Errors(Model):
         gradient: The error of the worst gradient.
         worst: The name of that gradient ("x", "h_0", "W.ih", …).
         scale: The smallest error of a gradient's scale that the check tells apart from rounding, where the tolerance is too coarse for it.
+        residual: Of a backend that iterates, the largest difference of a state and the step of the states before it, over the largest
+            element of its sequence there; None for other backends and in older records.
     """
 
     output: float
     gradient: float | None = None
     worst: str = ""
     scale: float | None = None
+    residual: float | None = None
 
 
 class Memory(Model):

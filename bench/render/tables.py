@@ -13,17 +13,18 @@ from bench.render.table import BACKEND, CELL, SIZES, Column, Table, drop_empty, 
 ERRORS = (
     Column("output error", "output_error", "", format_power), Column("largest gradient error", "gradient_error", "", format_power),
     make_word_column("worst_gradient", "of the gradient of"), Column("scale told apart from", "scale_error", "percent", "{:.1%}".format),
+    Column("residual", "residual", "", format_power),
 )  # fmt: skip
 """The errors against float64: of the outputs, of the worst gradient, the name of that gradient, and the smallest error of a gradient's
-scale that was told apart from rounding."""
+scale that was told apart from rounding. Then the residual of a backend that iterates."""
 
 
 def list_errors(record: CaseRecord) -> list[Any]:
     """Returns the values of ERRORS."""
     if record.errors is None:
-        return ["not checked", "not checked", None, None]
+        return ["not checked", "not checked", None, None, None]
     found = record.errors
-    return [found.output, "not checked" if found.gradient is None else found.gradient, found.worst or None, found.scale]
+    return [found.output, "not checked" if found.gradient is None else found.gradient, found.worst or None, found.scale, found.residual]
 
 
 def make_memory_table(grid: Grid, rows: Sequence[Row]) -> Table:

@@ -1,4 +1,5 @@
-"""Measured times of whole layers on a device, by a derived loop and by torch's operator: `auto` selects the faster one.
+"""Measured times of whole layers on a device, by the schedules and by torch's operator: `auto` selects torch's operator and the schedule
+`newton` where they were the fastest.
 
 The table of a device is `kernels/tuned/<device>.layers.json`, written by `python -m bench tune --layers RUN` from the records of a run and
 kept under version control. Nothing is timed in a call: the choice depends on the cell, sizes, dtype and device alone.
@@ -34,7 +35,7 @@ class MeasuredLayer:
         step: the hash of the plan's functions, from `fingerprint`.
         schedule: the fastest of the schedules.
         ours: the seconds of a call by that schedule.
-        theirs: the seconds of a call by torch's operator.
+        theirs: the seconds of a call by torch's operator; None for a cell that torch doesn't have.
         source: the run that measured it.
 
     Raises:
@@ -52,19 +53,24 @@ class MeasuredLayer:
     tf32: bool
     schedule: str
     ours: float
-    theirs: float
+    theirs: float | None
     torch: str
     triton: str
     source: str
 
     def __post_init__(self) -> None:
-        if min(self.T, self.B, self.D, self.H) < 1 or not (self.ours > 0 and self.theirs > 0):
+        if min(self.T, self.B, self.D, self.H) < 1 or not (self.ours > 0 and (self.theirs is None or self.theirs > 0)):
             raise TableError(f"{self.cell} has a size or a time that isn't above 0")
 
     @property
     def kind(self) -> tuple[object, ...]:
         """Returns what a call must have in common with this layer to be decided by it, besides close sizes."""
         return self.step, self.mode, self.H, self.dtype, self.tf32, classify(self.B, self.D)
+
+    @property
+    def fastest(self) -> str:
+        """Returns the name of the backend that was fastest: "torch" or the schedule."""
+        return "torch" if self.theirs is not None and self.theirs < self.ours else self.schedule
 
     @property
     def key(self) -> tuple[str, str, bool, str, int, int, int, int]:
@@ -121,23 +127,23 @@ def find_nearest(layers: Iterable[MeasuredLayer], T: int, B: int, D: int) -> lis
     return [layer for layer in near if distance(layer) == least]
 
 
-def prefers_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
-    """Returns whether torch's operator was faster for a call, or for all calls measured nearest to it.
+def find_fastest(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> str:
+    """Returns the backend that was fastest for a call, or for all calls measured nearest to it: "torch" or a schedule; "" if none was.
 
-    False under settings that the table does not cover: cuDNN disabled, deterministic algorithms, which cuDNN does not promise, or tf32
+    "" under settings that the table does not cover: cuDNN disabled, deterministic algorithms, which cuDNN does not promise, or tf32
     for cuBLAS and cuDNN alone.
     """
     device = find_device(x.device)
     if device is None or not len(states[0]) or not torch.backends.cudnn.enabled or torch.are_deterministic_algorithms_enabled():
-        return False
+        return ""
     tf32 = x.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
     if x.dtype == torch.float32 and torch.backends.cudnn.allow_tf32 != tf32:
-        return False
+        return ""
     T, B, D = x.shape
     mode: Mode = "training" if needs_gradients(x, states, weights) else "inference"
     kind = fingerprint(plan), mode, states[0].shape[1], str(x.dtype).removeprefix("torch."), tf32, classify(B, D)
-    nearest = find_nearest(load_table(device).get(kind, ()), T, B, D)
-    return bool(nearest) and all(layer.theirs < layer.ours for layer in nearest)
+    names = {layer.fastest for layer in find_nearest(load_table(device).get(kind, ()), T, B, D)}
+    return names.pop() if len(names) == 1 else ""
 
 
 def find_device(device: torch.device) -> str | None:

@@ -56,7 +56,7 @@ class RNN(LayerParameters):
         proj_size: not supported; must be 0.
         backend: "auto", "eager", "torch", "compiled", "stepwise", "persistent", "scan", "stencil" or "newton". "torch" is torch's own
             operator (cuDNN on a GPU), for the cells of torch.nn. Default: "auto", the fastest backend that can run; on a GPU this includes
-            "torch" for sizes at which it was measured to be faster.
+            "torch" and "newton" for sizes at which they were measured to be faster.
         memory: "full", or "low". With "low" the forward pass saves only the states, and the backward pass recomputes the rest by large
             products, chunk by chunk; "eager" runs the forward pass a second time. Default: "full"
         device, dtype: the device and dtype of the parameters. Default: torch's
@@ -90,12 +90,11 @@ class RNN(LayerParameters):
         ValueError, TypeError, RuntimeError: as nn.LSTM does.
         CellError: the function `cell` breaks the grammar of `cells.grammar.cell`.
 
-    On a CPU a layer keeps packed copies of its matrices while its parameters stand: `kernels.schedules.cpu.panels`.
-    torch.compile and torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full";
-    `lengths` break their graph, `reset` doesn't. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths.
-    Under autocast the layer computes in the dtype of its weights; a CPU packs matrices of float32 in autocast's. Results are bitwise
-    reproducible on one machine with the same number of threads, except those of cuDNN; "auto" avoids it under
-    torch.use_deterministic_algorithms.
+    On a CPU a layer keeps packed copies of its matrices while its parameters stand: `kernels.schedules.cpu.panels`. torch.compile and
+    torch.export see one operator per layer and direction (`kernels.layer.custom_op`), always with memory "full"; `lengths` break their
+    graph, `reset` doesn't. torch.onnx.export and torch.jit.trace record a loop for any T and B, and refuse lengths. Under autocast the
+    layer computes in the dtype of its weights; a CPU packs matrices of float32 in autocast's. Results are bitwise reproducible on one
+    machine with the same number of threads, except those of cuDNN; "auto" avoids it under torch.use_deterministic_algorithms.
 
     Example::
 
@@ -105,7 +104,7 @@ class RNN(LayerParameters):
     """
 
     exclude_torch_operator = False
-    """If True, "auto" never selects torch's own operator."""
+    """If True, "auto" selects neither torch's own operator nor "newton"."""
 
     def __init__(
         self,
@@ -228,7 +227,7 @@ class RNN(LayerParameters):
             name = custom_op.masked_name(self._registered_name, mask)
             return custom_op.apply(name, self.bias, backend, x, states, tensors, before, numbers)
         cell = masked(self.cell, mask)
-        schedule = None if backend == "eager" else self.select_schedule(x, states, mask)
+        schedule = None if backend == "eager" else self.select_schedule(x, states, mask, tensors)
         reason = None if backend == "eager" else equations.reason_for_equations((x, *states, *tensors.values()))
         if schedule is None:
             by_torch = len(states[0]) > 0 and backend != "eager" and cell.torch_equivalent is not None and reason is None
@@ -247,19 +246,23 @@ class RNN(LayerParameters):
         ONNX runs there."""
         return "auto" if in_onnx_export() or (self.backend == "torch" and self.cell.torch_equivalent) else self.backend
 
-    def select_schedule(self, x: Tensor, states: Sequence[Tensor], mask: str = "") -> ModuleType | None:
-        """Returns the schedule that runs a layer, its cell rewritten by `mask`, or None for the eager loop."""
-        B, H = states[0].shape
+    def select_schedule(self, x: Tensor, states: Sequence[Tensor], mask: str = "", tensors: Any = None) -> ModuleType | None:
+        """Returns the schedule that runs a layer, or None for the eager loop. Measured layers count if its tensors are given."""
+        (B, H), backend = states[0].shape, self._fused_backend
         if B == 0 or self.backend == "eager":  # torch.compile traces an eager loop, and can't trace `self.plan`
             return None
-        return select.select_schedule(self._fused_backend, plan(masked(self.cell, mask), self.bias), x.dtype, x.device, B, H)
+        if tensors is not None and not mask and self.find_measured(x, states, tensors) == "newton":
+            backend = "newton"
+        return select.select_schedule(backend, plan(masked(self.cell, mask), self.bias), x.dtype, x.device, B, H)
+
+    def find_measured(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> str:
+        """Returns the backend that was measured to be the fastest for a call, "" if none was or "auto" isn't to go by it."""
+        known = self.backend == "auto" and self.memory == "full" and not self.exclude_torch_operator
+        return measured_layers.find_fastest(self.plan, x, states, tensors) if known else ""
 
     def uses_torch_operator(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> bool:
-        """Returns whether torch's operator is to run a layer: if it is the backend, if "auto" has measured it to be faster, or where
-        torch.jit.trace or torch.func lets no fused loop run.
-
-        Measurements are not used in a graph, which is for any sizes.
-        """
+        """Returns whether torch's operator is to run a layer: if it is the backend, if "auto" has measured it to be faster (but in a graph,
+        which is for any sizes), or where torch.jit.trace or torch.func lets no fused loop run."""
         if self.cell.torch_equivalent is None:
             return False
         compiling = torch.compiler.is_compiling()
@@ -269,9 +272,7 @@ class RNN(LayerParameters):
             return False
         if self.backend == "torch":
             return len(states[0]) > 0
-        if self.backend != "auto" or self.exclude_torch_operator or compiling:
-            return False
-        return measured_layers.prefers_torch(self.plan, x, states, tensors)
+        return not compiling and self.find_measured(x, states, tensors) == "torch"
 
     def export_c(self, folder: str | Path, name: str = "", origin: str = "a layer of this process") -> tuple[Path, ...]:
         """Writes one time step of the layer, with its weights, as C that needs no library: for a stream, in a program without Python.

@@ -7,7 +7,6 @@ from bench.measure import gate
 from bench.measure.backends import pack_states
 from bench.records.tolerance import find_tolerance
 from kernels import RNN
-from kernels.layer.select import select_schedule
 
 STEPS, SEQUENCES = 16, 4
 
@@ -45,7 +44,7 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     found = rnn.gradients_of_weights(dict(zip(learned, gradients, strict=True)))
     wanted = [y_exact, *torch.autograd.grad(y_exact, [x_exact, *(exact[name] for name in found)], upstream.double())]
     error = max(gate.compute_error(value, reference) for value, reference in zip([y, dx, *found.values()], wanted, strict=True))
-    schedule = select_schedule(rnn.backend, rnn.plan, x.dtype, x.device, x.shape[1], rnn.hidden_size)
+    schedule = rnn.select_schedule(x, initial, tensors=tensors)
     backend = schedule.__name__.rpartition(".")[2] if schedule else "torch" if rnn.cell.torch_equivalent else "eager"
     backend = rnn.backend if rnn.backend == "eager" else "torch" if rnn.uses_torch_operator(x, initial, tensors) else backend
     allowed = find_tolerance(str(y.dtype).removeprefix("torch."), "ieee")

@@ -1,6 +1,6 @@
 """The newton schedule in torch operations, on any device: the form that its kernels are compared with, and that a CPU runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import isqrt
 
@@ -24,6 +24,16 @@ def evaluate(f: Pointwise, inputs: Sequence[Tensor], outputs: Sequence[Tensor | 
         if out is not None:
             value = value if isinstance(value, Tensor) else out.new_tensor(value)
             out.add_(value) if add else out.copy_(value)
+
+
+def measure_residuals(system: System) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields for each state the largest residual of every row, and the largest finite element of its value and of the row before, (T, B)
+    each."""
+    T = system.T
+    for value, rows in zip(system.values, system.trajectory, strict=True):
+        now, source = (rows[:T], rows[1:]) if system.is_reversed else (rows[1:], rows[:T])
+        residual = (value - now).abs_().amax(-1)
+        yield residual, torch.maximum(*(torch.where(v.isfinite(), v.abs(), 0.0).amax(-1) for v in (value, source)))
 
 
 class Iteration:
@@ -53,10 +63,7 @@ class Iteration:
         """Counts the steps of the trajectory that have converged. A residual that is no number has not."""
         system, T = self.system, self.system.T
         ok = torch.ones(T, dtype=torch.bool, device=system.values[0].device)
-        for value, rows in zip(system.values, system.trajectory, strict=True):
-            now, source = (rows[:T], rows[1:]) if system.is_reversed else (rows[1:], rows[:T])
-            residual = (value - now).abs_().amax(-1)
-            scale = torch.maximum(*(torch.where(v.isfinite(), v.abs(), 0.0).amax(-1) for v in (value, source)))
+        for residual, scale in measure_residuals(system):
             ok &= (residual <= self.tolerance * scale).all(-1)
         ok = ok.flip(0) if system.is_reversed else ok
         self.converged = int(ok.cumprod(0).sum())

@@ -69,8 +69,8 @@ class Iteration:
         """Counts the steps of the trajectory that have converged. A residual that is no number has not."""
         system, self.k = self.system, self.k + 1
         newton_kernels.check[(system.T, system.B)](
-            tuple(system.values), tuple(system.trajectory), self.counts, self.last_read, self.k, system.T, system.B, self.tolerance, H=system.H,
-            BLOCK=CHECK_BLOCK, enable_fp_fusion=True, **self.options,
+            tuple(system.values), tuple(system.trajectory), self.counts, self.last_read, self.k, system.T, system.B, self.tolerance,
+            H=system.H, BLOCK=CHECK_BLOCK, enable_fp_fusion=True, **self.options,
         )  # fmt: skip
         if not self.is_fixed:
             self.poll()
