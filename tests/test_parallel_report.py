@@ -32,6 +32,24 @@ def test_claim():
     assert parallel_report.claim_iterations([]) == parallel_report.claim_iterations([record(init="critical")]) == ""
 
 
+def test_cause():
+    """What ranks the cases as the iterations do, from eight cases on; one alone, both alike, or neither more."""
+    rising = [record(states=[1, 5 + k], full=[1, 12 - k], exponent=-1 / (1 + k), coupling=1 / (2 + k)) for k in range(8)]
+    said = parallel_report.claim_cause(rising)
+    assert "With the derivatives of a unit alone iterations follow contraction (rank correlation with λ +1.00, with coupling -1.00)" in said
+    assert "with all derivatives iterations follow diagonality (rank correlation with λ -1.00, with coupling +1.00)**, 8 cases." in said
+    assert parallel_report.claim_cause(rising[1:]) == parallel_report.claim_cause([record(full=[])] * 9) == ""
+    same = [record(exponent=k, coupling=k, states=[1, None if k == 7 else k + 1], full=[1, 1]) for k in range(8)]
+    assert parallel_report.claim_cause(same).count("both alike") == 2
+
+
+def test_theory_beside_it():
+    (table,) = parallel_report.make_tables([record(chi=0.25), record("lstm")])
+    assert [row[[column.header for column in table.columns].index("χ")] for row in table.rows] == [0.25, None]
+    (table,) = parallel_report.make_tables([record()])
+    assert "χ" not in [column.header for column in table.columns]
+
+
 def test_plot(tmp_path):
     (path,) = parallel_report.draw([record(), record("lstm", exponent=-0.5, coupling=0.2, states=[5, None])], tmp_path)
     text = path.read_text()

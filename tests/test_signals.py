@@ -9,7 +9,9 @@ from bench import cli
 from bench.errors import UsageError
 from bench.records import DecayRecord, JacobianRecord, Spectrum, TheoryRecord, read_records, write_record
 from bench.render import run_report
+from bench.studies.signals import trained_start
 from bench.studies.signals.chaos import ChaosSize
+from bench.studies.training.adding import Adding
 from tests.command_line import stdout
 from tests.records import RUN
 
@@ -46,13 +48,14 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
     assert drawn == {"jacobians.svg", "theory.svg", "attractors.svg", "silence.svg"}
 
 
-def test_parallel(tmp_path):
+def test_parallel(tmp_path, monkeypatch):
+    monkeypatch.setattr(trained_start, "TASK", Adding(T=4, B=2, steps=2))
     printed = stdout(
         "parallel",
         "--cells",
         "sru,gru",
         "--init",
-        "default",
+        "default,trained",
         "--seq-lens",
         "4,6",
         "--hidden",
@@ -65,14 +68,17 @@ def test_parallel(tmp_path):
         tmp_path / "p",
     )
     found = read_records(tmp_path / "p").parallel
-    assert [(r.cell, r.scale, r.T) for r in found] == [
-        ("sru", 1, 4),
-        ("sru", 1, 6),
-        ("gru", 1, 4),
-        ("gru", 1, 6),
-        ("gru", 2, 4),
-        ("gru", 2, 6),
+    assert [(r.cell, r.init, r.scale, r.T) for r in found] == [
+        ("sru", "default", 1, 4),
+        ("sru", "default", 1, 6),
+        ("gru", "default", 1, 4),
+        ("gru", "default", 1, 6),
+        ("gru", "default", 2, 4),
+        ("gru", "default", 2, 6),
+        ("gru", "trained", 1, 4),
+        ("gru", "trained", 1, 6),
     ]
+    assert [r.chi is not None for r in found] == [False] * 2 + [True] * 4 + [False] * 2 and {r.D for r in found} == {2, 3}
     assert all(bool(r.full) == (r.T == 4) for r in found) and "Time in parallel" in printed
     assert (tmp_path / "p" / "parallel.svg").is_file()
 

@@ -147,7 +147,7 @@ def chaos(
 
 @command()
 @list_option("--cells", metavar="A,B", help=CELLS)
-@list_option("--init", "inits", metavar="A,B", help=INIT.format("default,critical"))
+@list_option("--init", "inits", metavar="A,B", help=f"{INIT.format('default,critical')} trained: after a short training on adding.")
 @list_option("--scales", metavar="F,F", default="1,3,6", help="Factors of the recurrent matrices. [1,3,6]")
 @list_option("--seq-lens", type=SIZES, default="64,512,2048", metavar="T,T", help="Sequence lengths T. [64,512,2048]")
 @click.option("--batch", type=SIZE, default="2", metavar="B", help="Sequences in a batch. [2]")
@@ -162,7 +162,7 @@ def parallel(
 ) -> None:  # fmt: skip
     """Count the iterations that solve all time steps at once, beside each cell's Lyapunov exponent and the coupling of its units."""
     names, kind, B, H = parse_cell_names(cells), prepare_device("cpu"), batch, hidden
-    chosen = parse_initializations(inits, names, ("default", "critical"))
+    chosen = parse_initializations(inits, names, ("default", "critical"), also="trained")
     factors = parse_factors(scales)
     settings = {"cells": names, "inits": chosen, "scales": factors, "seq_lens": seq_lens, "B": B, "H": H, "seeds": seeds, "device": kind}
     import torch
@@ -170,7 +170,7 @@ def parallel(
     import cells as tree
     from bench.commands.cell_arguments import check_widths
     from bench.harness.signal_experiment import SignalExperiment
-    from bench.studies.signals import signal_plan
+    from bench.studies.signals.parallel_plan import parallel_pieces
     from kernels.derive.plan import plan
     from kernels.schedules.newton import newton
 
@@ -179,7 +179,7 @@ def parallel(
             raise UsageError(f"--cells {name}: the schedule newton {reason}")
     if checkpoint is None:
         check_widths(names, H, H)
-        pieces = signal_plan.parallel_pieces(names, chosen, seq_lens, (B, H, H), factors, seeds, kind)
+        pieces = parallel_pieces(names, chosen, seq_lens, (B, H, H), factors, seeds, kind)
     else:
         model = load_checkpoint(checkpoint, cells, inits)
         settings |= checkpoint_settings(model)
@@ -241,8 +241,8 @@ def checkpoint_settings(model: "TrainedLayer") -> Mapping[str, Any]:
     return {"inits": (), "H": model.H, "checkpoint": model.name}
 
 
-def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
-    """Returns the initialisations in a comma-separated list, `usual` for None. Raises UsageError for one that no cell has."""
+def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...], also: str = "") -> tuple[str, ...]:
+    """Returns the initialisations in a comma-separated list, `usual` for None. Raises UsageError for one that no cell has, but `also`."""
     if inits is None:
         return usual
     import cells as tree
@@ -251,7 +251,7 @@ def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tupl
     found = split_list(inits)
     if not found:
         raise UsageError("--init names no initialisation: take for example default")
-    for init in found:
+    for init in {*found} - {also}:
         have = [name for name in names if init in tree.load(name).variants] or names[:1]
         initialize_as(tree.load(have[0]), init)
     return found

@@ -10,7 +10,7 @@ Counts = Annotated[list[int | None], Field(min_length=1)]
 
 
 class ParallelRecord(Model):
-    """Newton's method over time for one cell along sequences of standard normal inputs.
+    """Newton's method over time for one cell along sequences of standard normal inputs, or for trained weights of those of the task.
 
     Attributes:
         init: The initialisation.
@@ -24,6 +24,7 @@ class ParallelRecord(Model):
         exponent: The largest Lyapunov exponent along the first sequence, in nats per step.
         coupling: The share of the mean square of a step's derivatives that is between different units.
         rate: The predicted factor of an error in one iteration.
+        chi: The growth of a gradient's mean square per step by mean-field theory; None where there is none, and in older records.
     """
 
     kind: Literal["parallel"] = "parallel"
@@ -44,3 +45,4 @@ class ParallelRecord(Model):
     exponent: float
     coupling: float
     rate: float
+    chi: float | None = None

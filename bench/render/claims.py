@@ -50,8 +50,7 @@ def claim_studies(records: Records) -> Iterator[str]:
         grown = [name_cell(r.cell, r.init) for r in records.decays if chaos_report.is_growing(r, len(records.decays))]
         cells = count_noun(len(records.decays), "case")
         yield f"**Without input, a small difference is shown to grow in {', '.join(grown) or 'no cell'}** ({cells} studied)."
-    if said := parallel_report.claim_iterations(records.parallel):
-        yield said
+    yield from filter(None, (parallel_report.claim_iterations(records.parallel), parallel_report.claim_cause(records.parallel)))
 
 
 def claim_least_growth(said: str, slopes: Slopes) -> Iterator[str]:

@@ -4,16 +4,26 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from bench.records import ParallelRecord
 from bench.render.formatting import list_seeds
 from bench.render.line_labels import add_legend
 from bench.render.plots import cell_style, cycle_color, new_figure, save_figure, set_titles, styled
-from bench.render.table import CELL, INIT, Column, Table
+from bench.render.table import CELL, INIT, Column, Table, drop_empty
+
+FEWEST = 8
+"""Cases from which a rank correlation is told."""
+MARGIN = 0.1
+"""The difference of two rank correlations that counts."""
 
 ANALYSIS = """\
 - Iterations: the largest number over the seeds, with the Lyapunov exponent λ, the coupling and the prediction of the first one. The
   prediction is ln(tolerance) / ln(rate), where the rate is the factor by which one iteration changes the root mean square of a random
-  error, to first order; none if it doesn't shrink."""
+  error, to first order; none if it doesn't shrink. χ: the growth of a gradient's mean square per step by mean-field theory, where the start
+  has one.
+- Contraction or diagonality: Spearman's rank correlation of the iterations to the smallest tolerance with λ and with the coupling, over the
+  cases in which both kinds of iteration were counted; what the budget doesn't reach counts as one more than it."""
 
 
 def group_records(records: Sequence[ParallelRecord]) -> dict[tuple[str, str, float, int], list[ParallelRecord]]:
@@ -52,6 +62,34 @@ def claim_iterations(records: Sequence[ParallelRecord]) -> str:
     return head and f"{head}, default initialisation, T={T} H={records[0].H}."
 
 
+def claim_cause(records: Sequence[ParallelRecord]) -> str:
+    """Returns the sentence on what the iterations follow, contraction or diagonality; "" without enough cases.
+
+    It is the one of λ and coupling that ranks the cases more as the iterations to the smallest tolerance do, or both if their rank
+    correlations differ by less than MARGIN. The cases are those with all derivatives measured, for either kind of iteration.
+    """
+    cases = [r for r in records if r.full and not math.isnan(r.exponent)]
+    if len(cases) < FEWEST:
+        return ""
+    said = []
+    for part, words in (("states", "with the derivatives of a unit alone"), ("full", "with all derivatives")):
+        counts = [n if (n := getattr(r, part)[-1]) is not None else r.budget + 1 for r in cases]
+        contraction, diagonality = (correlate_ranks(counts, [getattr(r, name) for r in cases]) for name in ("exponent", "coupling"))
+        both = abs(contraction - diagonality) < MARGIN
+        cause = "both alike" if both else "contraction" if contraction > diagonality else "diagonality"
+        said.append(f"{words} iterations follow {cause} (rank correlation with λ {contraction:+.2f}, with coupling {diagonality:+.2f})")
+    return f"**Contraction or diagonality? {'; '.join(said)[:1].upper()}{'; '.join(said)[1:]}**, {len(cases)} cases."
+
+
+def correlate_ranks(a: Sequence[float], b: Sequence[float]) -> float:
+    """Returns Spearman's rank correlation, with the mean rank for ties; 0 if one of the two is constant."""
+    ranks = []
+    for values in (a, b):
+        _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[places])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if all(np.ptp(r) for r in ranks) else 0.0
+
+
 def make_tables(records: Sequence[ParallelRecord]) -> list[Table]:
     """Returns the table of iterations, or []."""
     if not records:
@@ -62,7 +100,7 @@ def make_tables(records: Sequence[ParallelRecord]) -> list[Table]:
             find_most([getattr(r, part) for r in group], k, group[0].budget)
             for part in ("states", "gradients", "full") for k in range(len(first.tolerances))
         ]  # fmt: skip
-        rows.append([cell, init, scale, T, *counts, predict(group[0], -1), group[0].exponent, group[0].coupling])
+        rows.append([cell, init, scale, T, *counts, predict(group[0], -1), group[0].exponent, group[0].chi, group[0].coupling])
     names = {"states": "states", "gradients": "gradients", "full": "all derivatives"}
     columns = [
         CELL, INIT, Column("scale", "scale", "", "{:g}".format), Column("T", "T"),
@@ -71,10 +109,10 @@ def make_tables(records: Sequence[ParallelRecord]) -> list[Table]:
             for part, words in names.items() for tolerance in first.tolerances
         ),
         Column(f"predicted to {first.tolerances[-1]:.0e}", "predicted"), Column("λ", "exponent", "nats_per_step", "{:+.2f}".format),
-        Column("coupling", "coupling", "", "{:.1%}".format),
+        Column("χ", "chi", "", "{:.2f}".format), Column("coupling", "coupling", "", "{:.1%}".format),
     ]  # fmt: skip
     caption = f"Iterations. B={first.B} D={first.D} H={first.H}, {first.dtype}, {list_seeds({r.seed for r in records})}."
-    return [Table("Time in parallel", columns, rows, caption)]
+    return [Table("Time in parallel", *drop_empty(columns, rows), caption)]
 
 
 @styled

@@ -15,8 +15,6 @@ from bench.studies.signals.initializations import initialize_as
 from bench.studies.signals.jacobians import measure_jacobians
 from bench.studies.signals.mean_field import Point
 from bench.studies.signals.piece import Piece
-from bench.studies.signals.time_parallel import measure_iterations
-from kernels.derive.plan import plan
 
 USUAL = Point(3**-0.5, 3**-0.5, phi=3**-0.5)
 """The default start, U(-1/√H, 1/√H) for every parameter, where D = H; its biases vanish in a wide cell."""
@@ -101,31 +99,6 @@ def jacobian_pieces(
     return [
         (f"{cell} {init} seed {seed}", partial(measure_jacobians, make_study_problem(cell, init, T, 1, *size, dtype, device, seed), init))
         for cell in names for init in pair_known(cell, inits) for seed in range(seeds)
-    ]  # fmt: skip
-
-
-def parallel_pieces(
-    names: Sequence[str], inits: Sequence[str], lengths: Sequence[int], size: tuple[int, int, int], scales: Sequence[float], seeds: int,
-    device: str,
-) -> Sequence[Piece]:  # fmt: skip
-    """Returns the pieces of `bench parallel`. All derivatives, which take T steps in an iteration, are used at the smallest T alone.
-
-    Args:
-        names: The names of the cells.
-        inits: The initialisations; a cell skips variants it doesn't have.
-        lengths: Sequence lengths T.
-        size: B, D and H.
-        scales: Factors of the recurrent matrices; a cell without any is measured once.
-        seeds: The number of seeds.
-        device: "cpu" or "cuda".
-    """
-    return [
-        (
-            f"{cell} {init} ×{scale:g} T={T} seed {seed}",
-            partial(measure_iterations, make_study_problem(cell, init, T, *size, "float32", device, seed), init, scale, min(lengths) == T),
-        )
-        for cell in names for init in pair_known(cell, inits) for scale in (scales if plan(cells.load(cell)).stages else scales[:1])
-        for T in lengths for seed in range(seeds)
     ]  # fmt: skip
 
 
