@@ -11,6 +11,9 @@ from kernels.derive.adjoint import compile_pointwise
 from kernels.derive.plan_types import Pointwise
 from kernels.schedules.newton.systems import System
 
+BLOCK = 2**15
+"""Elements that a pointwise function is evaluated for at once, so that what is between its operations stays in a CPU's cache."""
+
 
 def evaluate(f: Pointwise, inputs: Sequence[Tensor], outputs: Sequence[Tensor | None], add: bool = False) -> None:
     """Evaluates a pointwise function over all rows.
@@ -20,10 +23,15 @@ def evaluate(f: Pointwise, inputs: Sequence[Tensor], outputs: Sequence[Tensor | 
         outputs: where to write the results, (T, B, H) each; None for those that aren't needed.
         add: whether they are added to the outputs.
     """
-    for out, value in zip(outputs, compile_pointwise(f)(*inputs), strict=True):
-        if out is not None:
-            value = value if isinstance(value, Tensor) else out.new_tensor(value)
-            out.add_(value) if add else out.copy_(value)
+    run, like = compile_pointwise(f), next(out for out in outputs if out is not None)
+    rows = max(1, BLOCK // like[0].numel())
+    for first in range(0, len(like), rows):
+        now = slice(first, first + rows)
+        for whole, value in zip(outputs, run(*(v[now] if v.dim() > 1 else v for v in inputs)), strict=True):
+            if whole is not None:
+                out = whole[now]
+                value = value if isinstance(value, Tensor) else out.new_tensor(value)
+                out.add_(value) if add else out.copy_(value)
 
 
 def measure_residuals(system: System) -> Iterator[tuple[Tensor, Tensor]]:
@@ -32,8 +40,13 @@ def measure_residuals(system: System) -> Iterator[tuple[Tensor, Tensor]]:
     T = system.T
     for value, rows in zip(system.values, system.trajectory, strict=True):
         now, source = (rows[:T], rows[1:]) if system.is_reversed else (rows[1:], rows[:T])
-        residual = (value - now).abs_().amax(-1)
-        yield residual, torch.maximum(*(torch.where(v.isfinite(), v.abs(), 0.0).amax(-1) for v in (value, source)))
+        yield largest(value - now), torch.maximum(*(largest(torch.where(v.isfinite(), v, 0.0)) for v in (value, source)))
+
+
+def largest(values: Tensor) -> Tensor:
+    """Returns the largest size in every row, without a copy of the whole."""
+    low, high = values.aminmax(dim=-1)
+    return torch.maximum(-low, high)
 
 
 class Iteration:
