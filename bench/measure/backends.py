@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.measure import conv2d_loop, eager_loop, linear_recurrence
+from bench.measure.pararnn_peer import build_pararnn
 from bench.measure.peer_process import PEER_BUILDERS, RemoteWorkload
 from bench.measure.problem import Answer, Problem
 from bench.measure.scan_peers import SCANS
@@ -45,7 +46,10 @@ def build_workload(backend: str, problem: Problem, input_product: bool = True) -
         return load_user_backend(backend)(replace(problem))  # a copy with its own tensors, so that the function can change only those
     if backend in PEER_BUILDERS:
         return RemoteWorkload(backend, problem)
-    build = {"vendor": build_vendor, "torchrecurrent": build_torchrecurrent, "conv2d": build_conv2d, "int8": build_int8}.get(backend)
+    build = {
+        "vendor": build_vendor, "torchrecurrent": build_torchrecurrent, "pararnn": build_pararnn, "conv2d": build_conv2d,
+        "int8": build_int8,
+    }.get(backend)  # fmt: skip
     if build:
         return build(problem)
     return build_scan(backend, problem) if backend in SCANS else build_rnn(backend, problem)

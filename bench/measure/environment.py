@@ -10,6 +10,7 @@ import torch
 
 from bench.measure import conditions, device_constants
 from bench.measure.cpu_state import read_cpu_state
+from bench.measure.pararnn_peer import PACKAGE
 from bench.measure.scan_peers import SCANS
 from bench.measure.source_commit import read_recorded_commit
 from bench.records import Environment
@@ -44,7 +45,7 @@ def read_environment(device: torch.device, rates: bool = True, quick: bool = Fal
 
 def list_peer_packages() -> list[str]:
     """Returns the packages of optional peers, but for torchrecurrent."""
-    return sorted({scan.package for scan in SCANS.values() if scan.package}) + [row.package for row in ROWS if row.package]
+    return sorted({scan.package for scan in SCANS.values() if scan.package}) + [row.package for row in ROWS if row.package] + [PACKAGE]
 
 
 def find_version(package: str) -> str:

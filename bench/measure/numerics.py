@@ -5,9 +5,9 @@ pytorch/aten/src/ATen/native/cudnn/RNN.cpp selects float32 for 16-bit operands, 
 documentation, which does not state the dtype of the state within a sequence.
 
 `copies` counts changes of layout of a loop's inputs or outputs, such as batch-major and back. Only `accelerated`, which needs time as the
-last dimension, makes any. Not counted: what a call does to weights (kernels/ concatenates matrices; cuDNN flattens weights if
-`flat_weights` is False), copies without a change of layout (chunks that `stepwise` replays, rows that training writes into, gradients that
-low memory collects, initial states), and the stacking of outputs by eager backends.
+last dimension, and `pararnn`, which needs the batch first, make any. Not counted: what a call does to weights (kernels/ concatenates
+matrices; cuDNN flattens weights if `flat_weights` is False), copies without a change of layout (chunks that `stepwise` replays, rows that
+training writes into, gradients that low memory collects, initial states), and the stacking of outputs by eager backends.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def describe_numerics(case: Case, workload: Workload) -> Numerics | None:
     tf32 = gpu and case.dtype == "float32" and is_tf32_allowed(backend)
     operands = "float32, matrices in int8" if backend == "int8" else case.dtype
     return Numerics(
-        outputs="all", copies=backend == "accelerated", operands=operands, tf32_hoisted=tf32, tf32_recurrent=tf32,
+        outputs="all", copies=backend in ("accelerated", "pararnn"), operands=operands, tf32_hoisted=tf32, tf32_recurrent=tf32,
         biases=count_biases(case, backend),
         accumulators=find_accumulator(backend, case.dtype, gpu), state=find_state_type(backend, case, gpu, memory == "low"),
         flat_weights=is_flat(workload.learned) if backend == "vendor" and gpu else None,

@@ -82,6 +82,7 @@ ROWS = (
     ),
     Backend("newton", cannot=NO_STENCIL, colour="#882255", mark="D", float32_state=True),
     peer("torchrecurrent", needs="torchrecurrent", cannot="cells that torchrecurrent doesn't have", colour="#CC79A7", mark="*", slow=True),
+    peer("pararnn", devices=(), needs="pararnn-torch", cannot="cells that pararnn-torch doesn't have", colour="#000000", mark="P"),
     scan_peer("associative", colour="#882255", mark="h"),
     scan_peer("accelerated", devices=("cuda",), needs="accelerated-scan", colour="#D55E00", mark="p"),
     fla_peer("fla_chunk", colour="#E69F00", mark="d"),
