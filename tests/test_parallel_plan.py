@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.studies.signals.parallel_plan import parallel_pieces, predict_growth
+from bench.harness.parallel_plan import parallel_pieces, predict_growth
 
 
 def test_trained_weights_are_not_scaled():

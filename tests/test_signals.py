@@ -9,8 +9,8 @@ from bench import cli
 from bench.errors import UsageError
 from bench.records import DecayRecord, JacobianRecord, Spectrum, TheoryRecord, read_records, write_record
 from bench.render import run_report
-from bench.studies.signals import trained_start
 from bench.studies.signals.chaos import ChaosSize
+from bench.studies.training import trained_start
 from bench.studies.training.adding import Adding
 from tests.command_line import stdout
 from tests.records import RUN

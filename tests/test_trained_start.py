@@ -2,8 +2,8 @@
 
 import torch
 
-from bench.studies.signals import trained_start
 from bench.studies.signals.signal_plan import make_study_problem
+from bench.studies.training import trained_start
 from bench.studies.training.adding import Adding
 
 

@@ -169,8 +169,8 @@ def parallel(
 
     import cells as tree
     from bench.commands.cell_arguments import check_widths
+    from bench.harness.parallel_plan import parallel_pieces
     from bench.harness.signal_experiment import SignalExperiment
-    from bench.studies.signals.parallel_plan import parallel_pieces
     from kernels.derive.plan import plan
     from kernels.schedules.newton import newton
 

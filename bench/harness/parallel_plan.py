@@ -11,11 +11,11 @@ from bench.studies.signals import mean_field
 from bench.studies.signals.piece import Piece
 from bench.studies.signals.signal_plan import POINTS, make_study_problem, pair_known
 from bench.studies.signals.time_parallel import measure_iterations
-from bench.studies.signals.trained_start import make_trained_problem
+from bench.studies.training.trained_start import make_trained_problem
 from kernels.derive.plan import plan
 
 TRAINED = "trained"
-"""The start that `bench.studies.signals.trained_start` makes."""
+"""The start that `bench.studies.training.trained_start` makes."""
 
 
 def parallel_pieces(
