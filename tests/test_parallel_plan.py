@@ -16,7 +16,6 @@ def test_trained_weights_are_not_scaled():
             "gru critical ×3",
             "gru trained ×1",
             "sru default ×1",
-            "sru trained ×1",
         )
     ]
 

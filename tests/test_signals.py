@@ -97,6 +97,7 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
         (("gradients", "--cells", "lstmm"), "did you mean lstm"),
         (("gradients", "--init", "critcal"), "no initialisation of"),
         (("parallel", "--scales", "1,0"), "'1,0' are no positive numbers"),
+        (("parallel", "--cells", "sru", "--init", "trained"), "--init trained: sru has no such start"),
         (("parallel", "--cells", "wave"), "--cells wave: the schedule newton solves for units that read themselves"),
         (("gradients", "--init", ","), "names no initialisation"),
         (("gradients", "--cells", "vanilla_relu", "--init", "critical"), "no initialisation of vanilla_relu"),

@@ -180,6 +180,8 @@ def parallel(
     if checkpoint is None:
         check_widths(names, H, H)
         pieces = parallel_pieces(names, chosen, seq_lens, (B, H, H), factors, seeds, kind)
+        if not pieces:
+            raise UsageError(f"--init {','.join(chosen)}: {', '.join(names)} has no such start: take for example default")
     else:
         model = load_checkpoint(checkpoint, cells, inits)
         settings |= checkpoint_settings(model)

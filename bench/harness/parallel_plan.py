@@ -26,7 +26,7 @@ def parallel_pieces(
 
     Args:
         names: The names of the cells.
-        inits: The initialisations; a cell skips variants it doesn't have. Trained weights are not scaled.
+        inits: The initialisations; a cell skips those it doesn't have. Trained weights are not scaled.
         lengths: Sequence lengths T.
         size: B, D and H.
         scales: Factors of the recurrent matrices; a cell without any is measured once.
@@ -44,9 +44,9 @@ def parallel_pieces(
 
 
 def list_starts(cell: str, inits: Sequence[str]) -> list[str]:
-    """Returns the starts that a cell has, in order."""
+    """Returns the starts that a cell has, in order. A cell that uses x unit by unit can't be trained on a task of another width."""
     known = pair_known(cell, inits)
-    return [init for init in inits if init in known or init == TRAINED]
+    return [init for init in inits if init in known or (init == TRAINED and not plan(cells.load(cell)).elementwise_input)]
 
 
 def list_scales(cell: str, init: str, scales: Sequence[float]) -> Sequence[float]:
