@@ -227,4 +227,6 @@ def judge_wave(runs: Sequence[Published]) -> Evidence | None:
         return None
     cells = group_by_cell(list_trainings(run.records, "vowels"))
     words = ", ".join(f"{cell} {format_mean(quality_ci(found))}" for cell, found in cells.items())
-    return f"accuracy {words}", "yes" if find_better({"wave": cells["wave"]}) else "not shown", run
+    wave, first = quality_ci(cells["wave"]), cells["wave"][0]
+    learned = wave.bounded and all(wave.low > limit for limit in (*first.baselines.values(), *first.expected.values()))
+    return f"accuracy {words}", "yes" if learned else "not shown", run
