@@ -18,6 +18,7 @@ from functools import cache, cached_property
 
 from cells.grammar.cell import Cell
 from cells.grammar.errors import cell_error
+from cells.grammar.noise import Mask
 from cells.grammar.stencil import Stencil
 from kernels.derive.graph import LEAVES, Graph, Node, walk
 from kernels.derive.plan_types import Pointwise, Stage, StencilInput, Term
@@ -84,6 +85,11 @@ class Plan:
         """Returns whether the cell uses prev(x)."""
         return any(n.op == "before" for n in self.ordered_nodes)
 
+    @property
+    def masks(self) -> tuple[Mask, ...]:
+        """Returns the masks that the cell draws in training, in the order of its columns."""
+        return tuple(self.graph.masks)
+
     @cached_property
     def uses_time(self) -> bool:
         """Returns whether the cell uses time()."""
@@ -139,7 +145,7 @@ class Splitter:
         for node in nodes:
             if node.op in ("state", "mask") or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
-            if node.op in ("x", "before", "time", "mask_before") or any(id(a) in self.from_input for a in node.args):
+            if node.op in ("x", "before", "time", "noise", "mask_before") or any(id(a) in self.from_input for a in node.args):
                 self.from_input.add(id(node))
             if node.op in ("time", "reduce") or any(id(a) in self.hoisted for a in node.args):
                 self.hoisted.add(id(node))
