@@ -7,6 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.measure import gate
+from bench.measure.backends import Unsupported, build_workload
+from bench.measure.problem import Problem
+from bench.studies.training.layer_check import check_layer
 from cells import Cell, CellError
 from cells.grammar.functions import dropout, mean, prev, sigmoid, tanh, time, zoneout
 from kernels import RNN
@@ -141,6 +145,22 @@ def test_graphs_and_copies():
     rnn.train()
     with torch.no_grad():
         assert not torch.equal(rnn(x)[0], rnn(x)[0]) and not torch.equal(rnn(x)[0], rnn(x)[0])
+
+
+@pytest.mark.parametrize("backend", ["eager", "compiled", "compiled-low"])
+def test_measured_with_masks_in_training(backend):
+    """The gate compares training with float64 under the same masks, and inference with the equations without them."""
+    problem = Problem("noisy", NOISY, T, B, D, H, torch.float32, torch.device("cpu"), seed=3)
+    work = build_workload(backend, problem)
+    assert gate.check_workload(problem, work, work.answer(), 1e-5, gradients=True)[1] == ""
+    for call in (work.train, work.infer):
+        assert gate.recheck_after_timing(work, call, gate.copy_outputs(work, call()), 1e-5) == ""
+    work.masks[0].logical_not_()
+    assert "off by" in gate.compare_answer(problem, work.answer(), 1e-5)[1]
+    assert check_layer(RNN(NOISY, D, H, backend=backend.partition("-")[0]), torch.randn(T, B, D))[1] < 1e-5
+    for other, given in ((backend, {"input_product": False}), ("jax", {}), ("int8", {})):
+        with pytest.raises(Unsupported, match="has no masks"):
+            build_workload(other, problem, **given)
 
 
 def test_rates_are_part_of_a_graphs_name():

@@ -1,10 +1,12 @@
 """The masks of a cell with zoneout or dropout (`cells.grammar.noise`): drawn before the loop, and bound to the leaves of a plan."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from cells.grammar.cell import count_steps
+from cells.grammar.masked import NOISE, masked
 from cells.grammar.noise import Mask
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
@@ -43,3 +45,12 @@ def bind(plan: Plan, drawn: Tensor, D: int, like: Tensor, H: int) -> dict[Node, 
     widths = [mask.columns(D, H) for mask in plan.masks]
     parts = drawn[..., : sum(widths)].to(like.dtype).split(widths, -1)
     return {plan.graph.leaf("noise", f"mask{k}", m.width): part for k, (m, part) in enumerate(zip(plan.masks, parts, strict=True))}
+
+
+def unroll(
+    plan: Plan, x: Tensor, states: Sequence[Tensor], parameters: Mapping[str, Tensor], drawn: Tensor | None
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Runs a cell step by step on tensors of any dtype, as `Cell.unroll` does, with masks from `draw`; None: in evaluation."""
+    if drawn is None:
+        return plan.cell.unroll(x, states, parameters)
+    return masked(plan.cell, NOISE).unroll(x, states, parameters, numbers=join(drawn, count_steps(x) if plan.uses_time else None))
