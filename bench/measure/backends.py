@@ -38,7 +38,7 @@ def build_workload(backend: str, problem: Problem, input_product: bool = True) -
     Raises:
         Unsupported: The backend can't run the case.
     """
-    if problem.masks is not None and (not input_product or ":" not in backend and not runs_cells(backend)):
+    if problem.masks is not None and (not input_product or (":" not in backend and not runs_cells(backend))):
         raise Unsupported("has no masks of zoneout and dropout, which only layers that include the input projection have")
     if not input_product:
         if SCHEDULES.get(backend) is None and not (backend == "eager" and eager_loop.has_eager_loop(plan(problem.cell))):
@@ -84,7 +84,7 @@ def build_rnn(backend: str, problem: Problem) -> Workload:
         return unpack_result(rnn(x, pack_states(states)))
 
     work = wrap(problem, forward, rnn.tensors(), rnn.gradients_of_weights)
-    rnn.draw_masks = lambda _: work.masks[0] if work.masks and rnn.training else None  # type: ignore[method-assign]
+    rnn.draw_masks = lambda x: work.masks[0] if work.masks and rnn.training else None  # type: ignore[method-assign]
     return work
 
 

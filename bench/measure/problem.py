@@ -50,7 +50,7 @@ class Problem:
         """Returns why the cell can't have this size, or ""."""
         if plan(self.cell).elementwise_input and self.D != self.H:
             return f"{self.name} uses x unit by unit: it takes D = H"
-        fitting = self.cell.round_up_width(self.H)
+        fitting = plan(self.cell).round_up_width(self.H)
         return "" if fitting == self.H else f"the heads of {self.name} share the units: it takes H = {fitting}, not {self.H}"
 
     @cached_property

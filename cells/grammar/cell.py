@@ -205,11 +205,6 @@ class Cell:
             self([zeros(H) for _ in self.states], zeros(D), learned, number=zeros(1))
         return found
 
-    def round_up_width(self, H: int) -> int:
-        """Returns the smallest hidden size, at least H, that is a multiple of the cell's heads."""
-        step = math.lcm(*self.heads.values())
-        return -(-H // step) * step
-
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         """Initializes the parameters, given by name as in `shapes`, in place from torch's global generator."""
         for name, value in parameters.items():

@@ -56,10 +56,10 @@ from cells.grammar.noise import dropout, set_columns, zoneout
 from cells.grammar.reductions import layer_norm, mean, norm, rms_norm, softmax, sum
 
 __all__ = [
-    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "dropout", "erf", "exp", "floor",
-    "gelu", "hard_sigmoid", "hard_tanh", "in_onnx_export", "layer_norm", "less", "log", "maximum", "mean", "minimum", "norm", "positive", "power",
-    "prev", "relu", "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh", "time",
-    "where", "zoneout",
+    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "dropout", "erf", "exp", "floor", "gelu",
+    "hard_sigmoid", "hard_tanh", "in_onnx_export", "layer_norm", "less", "log", "maximum", "mean", "minimum", "norm", "positive", "power",
+    "prev", "relu", "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh",
+    "time", "where", "zoneout",
 ]  # fmt: skip
 
 

@@ -31,8 +31,8 @@ def masked(cell: Cell, kind: str) -> Cell:
 
     Args:
         cell: the cell. Its parameters stay as they are.
-        kind: LENGTHS, RESETS, NOISE, NOISE with one of the others, or "" for the cell itself. With RESETS the output is a state of its own, in front of the others, and a
-            state with a start of its own reads it from the vector `start_name`.
+        kind: LENGTHS, RESETS, NOISE, NOISE with one of the others, or "" for the cell itself. With RESETS the output is a state of its
+            own, in front of the others, and a state with a start of its own reads it from the vector `start_name`.
 
     Returns:
         The cell, whose input has the mask of LENGTHS or RESETS as its last column.

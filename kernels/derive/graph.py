@@ -21,8 +21,8 @@ from cells.grammar.reductions import Reduction
 from cells.grammar.stencil import Stencil
 
 LEAVES = {
-    "state", "x", "before", "time", "noise", "mask", "mask_before", "b", "p", "s", "const", "ones", "term", "vector", "stencil_input", "upstream",
-    "diagonal", "row",
+    "state", "x", "before", "time", "noise", "mask", "mask_before", "b", "p", "s", "const", "ones", "term", "vector", "stencil_input",
+    "upstream", "diagonal", "row",
 }  # fmt: skip
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 MAX_DEPTH = 150

@@ -54,7 +54,9 @@ def hash_equations(cell: Cell) -> str:
     """Returns a hash of a cell's equations, including the names and the order of its parameters."""
     plan_of_cell = plan(masked(cell, NOISE) if plan(cell).masks else cell)  # evaluation has no dropout, and its rate
     nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in plan_of_cell.ordered_nodes]
-    return hashlib.sha256(repr((cell.states, nodes, plan_of_cell.graph.stencils, sorted(cell.heads.items()), *plan_of_cell.masks)).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        repr((cell.states, nodes, plan_of_cell.graph.stencils, sorted(cell.heads.items()), *plan_of_cell.masks)).encode()
+    ).hexdigest()[:16]
 
 
 def masked_name(name: str, mask: str) -> str:

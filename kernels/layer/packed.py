@@ -15,7 +15,7 @@ from kernels.derive.plan import plan
 from kernels.layer import equations, input_products, masks, torch_operator
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.inputs import Hidden, check_input, check_layout, initial_states, is_traced, packed_input
-from kernels.layer.random_masks import join
+from kernels.layer.random_masks import step_columns
 from kernels.schedules.packed_steps import PackedSteps
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: T
         if loop is not None:
             rows, initial, tensors = masks.add_mask(rnn, kind, mask, rows, initial, tensors)
             numbers = None if numbers is None else numbers.expand(-1, steps.B, -1).flatten(0, 1)[steps.places].unsqueeze(1)
-            numbers = numbers if drawn is None else join(drawn.unsqueeze(1), numbers)
+            numbers = numbers if drawn is None else step_columns(drawn.unsqueeze(1), numbers)
             y, ends = loop(rows.unsqueeze(1), initial, tensors, numbers=numbers, packed=steps)
             return y.squeeze(1), ends[-len(rnn.cell.states) :]
         operands = masks.add_mask(rnn, kind or LENGTHS, steps.pad(mask, KEEP), steps.pad(rows), initial, tensors)

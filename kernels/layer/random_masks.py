@@ -29,7 +29,7 @@ def draw(masks: Sequence[Mask], x: Tensor, H: int) -> Tensor:
     return torch.cat([part < mask.probability for part, mask in zip(parts, masks, strict=True)], -1)
 
 
-def join(drawn: Tensor, numbers: Tensor | None) -> Tensor:
+def step_columns(drawn: Tensor, numbers: Tensor | None) -> Tensor:
     """Returns what a step gets beside its input: its masks, and behind them its number (T, 1, 1) or (T, B, 1), if the cell reads it."""
     return drawn if numbers is None else torch.cat([drawn.to(numbers.dtype), numbers.expand(*drawn.shape[:-1], 1)], -1)
 
@@ -38,7 +38,7 @@ def bind(plan: Plan, drawn: Tensor, D: int, like: Tensor, H: int) -> dict[Node, 
     """Maps the leaves of masks to tensors (T, B, width) of ones and zeros, with the dtype of `like`.
 
     Args:
-        drawn: what `join` returns.
+        drawn: what `step_columns` returns.
         D: the size of the input.
         H: the hidden size.
     """
@@ -53,4 +53,4 @@ def unroll(
     """Runs a cell step by step on tensors of any dtype, as `Cell.unroll` does, with masks from `draw`; None: in evaluation."""
     if drawn is None:
         return plan.cell.unroll(x, states, parameters)
-    return masked(plan.cell, NOISE).unroll(x, states, parameters, numbers=join(drawn, count_steps(x) if plan.uses_time else None))
+    return masked(plan.cell, NOISE).unroll(x, states, parameters, numbers=step_columns(drawn, count_steps(x) if plan.uses_time else None))

@@ -219,7 +219,7 @@ class RNN(LayerParameters):
             drawn: the masks of zoneout and dropout in it, None in evaluation.
         """
         if drawn is not None:
-            mask, numbers = with_noise(mask), random_masks.join(drawn, numbers)
+            mask, numbers = with_noise(mask), random_masks.step_columns(drawn, numbers)
         if not mask and self.uses_torch_operator(x, states, tensors):
             return torch_operator.apply(self.cell, x, states, tensors)
         if is_traced():

@@ -40,7 +40,7 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     initial = [rnn.cell.random_state(name, n) for name, n in zip(rnn.cell.states, normal, strict=True)]
     drawn = rnn.draw_masks(x)
     y_exact, _ = random_masks.unroll(rnn.plan, x_exact, [s.double() for s in initial], exact, drawn)
-    rnn.draw_masks = lambda _: drawn  # type: ignore[method-assign]
+    rnn.draw_masks = lambda x: drawn  # type: ignore[method-assign]
     y, _ = rnn(x, pack_states(initial))
     del rnn.draw_masks
     learned = {name: value for name, value in tensors.items() if value.requires_grad}
