@@ -46,8 +46,8 @@ class Cell:
         variants: other initializations from papers, by name; see `with_init`.
         domain: by state, the `(low, high)` from which random initial states are drawn, if not every value is valid.
         heads: by matrix of a state ({"W.zh": 4}), the number of its diagonal blocks. Each head mixes its own H/heads units, and the
-            parameter is (heads, H/heads, H/heads). "compiled" and "stepwise" multiply the blocks alone; "persistent" the H×H matrix,
-            zeros included, so that there a NaN or inf in one head reaches all heads of its sequence.
+            parameter is (heads, H/heads, H/heads). Only the blocks are multiplied, but by "persistent" and "newton": their H×H matrix has
+            zeros, so that there a NaN or inf in one head reaches all heads of its sequence.
         start: by state, the number that a sequence starts from by default; 0 for the others.
         draws_masks: True for the form in training of a cell with zoneout or dropout, which `cells.grammar.masked` makes.
     """

@@ -169,13 +169,14 @@ class Splitter:
         return level[name]
 
     def make_stage(self, k: int, members: list[int], terms: tuple[Term, ...]) -> Stage:
-        groups: dict[Node, list[int]] = {}
+        groups: dict[tuple[Node, int], list[int]] = {}  # by heads too: a NaN in a head must not meet the zeros of a whole matrix
         for i in members:
-            groups.setdefault(self.rewrite(self.products[terms[i].name].args[0]), []).append(i)
-        computed = [a for a in groups if a.op != "state"]
+            heads = self.cell.heads.get(f"W.{self.products[terms[i].name].matrix}", 1)
+            groups.setdefault((self.rewrite(self.products[terms[i].name].args[0]), heads), []).append(i)
+        computed = [a for a, _ in groups if a.op != "state"]
         if any(n.op == "stencil_input" for n in walk(computed)):
             raise cell_error(self.cell.step, "a matrix can't be applied to the result of a stencil: no schedule supports that")
         inputs = tuple(n for n in walk(computed) if n.op in ("state", "term", "vector"))
         results = tuple(f"stage{k}_{n}" for n in range(len(computed)))
         argument = Pointwise(f"stage{k}", inputs, tuple(computed), results) if computed else None
-        return Stage(argument, tuple((a, tuple(g)) for a, g in groups.items()))
+        return Stage(argument, tuple((a, tuple(g)) for (a, _), g in groups.items()))

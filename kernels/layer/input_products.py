@@ -21,7 +21,7 @@ from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
 from kernels.layer import random_masks
 from kernels.layer.autograd import Recurrence, align
-from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, block_diag_matrix, concat_blocks
+from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, concat_blocks
 from kernels.layer.versions import Versions, name_tensors
 from kernels.schedules.packed_steps import PackedSteps
 
@@ -153,8 +153,9 @@ class GraphEvaluator:
             weight = find_matrix(self.parameters, f"W.{node.label}")
             return apply_matrix(weight, self[node.args[0]].to(weight.dtype))
         if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
-            W = block_diag_matrix(find_matrix(self.parameters, f"W.{node.args[0].label}"))
-            return F.linear(self[node.args[0].args[0]].to(W.dtype), W, self[node.args[1]])
+            W, bias = find_matrix(self.parameters, f"W.{node.args[0].label}"), self[node.args[1]]
+            operand = self[node.args[0].args[0]].to(W.dtype)
+            return F.linear(operand, W, bias) if W.dim() == 2 else apply_matrix(W, operand) + bias
         if node.op in ("stencil", "reduce"):
             operator = node.graph.stencils[node.label] if node.op == "stencil" else node.graph.reductions[node.label]
             return operator(self[node.args[0]])
