@@ -8,7 +8,7 @@
     step             one pointwise function F(states, terms, vectors, stencil inputs) → next states
 
 Without a recurrent product a step is limited by memory bandwidth. Only products are hoisted then: elementwise operations stay in the
-step, and their results are never written to memory.
+step, and their results are never written to memory. Nor are they where a step sums over units.
 """
 
 import math

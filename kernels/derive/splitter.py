@@ -23,7 +23,9 @@ class Splitter:
                 self.stateful.add(id(node))
             if node.op in ("x", "before", "time", "noise", "mask_before") or any(id(a) in self.from_input for a in node.args):
                 self.from_input.add(id(node))
-            if node.op in ("time", "reduce") or any(id(a) in self.hoisted for a in node.args):
+        self.sums = any(n.op == "reduce" and id(n) in self.stateful for n in nodes)
+        for node in nodes:
+            if node.op == "time" or (node.op == "reduce" and not self.sums) or any(id(a) in self.hoisted for a in node.args):
                 self.hoisted.add(id(node))
         self.recurrent = any(n.op == "product" and id(n) in self.stateful for n in nodes)
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
@@ -98,8 +100,9 @@ class Splitter:
 
     def rewrite_stateless(self, node: Node) -> Node:
         """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step, but not of
-        sums over units, nor of time(), which is in float64."""
-        whole = self.recurrent or node.op in ("product", "stencil") or id(node) in self.hoisted
+        sums over units, nor of time(), which is in float64. Where the step sums over units anyway, sums stay there too: by torch in front
+        of the loop each of their operations would be a pass over memory, and another one in the backward pass."""
+        whole = (self.recurrent and not self.sums) or node.op in ("product", "stencil") or id(node) in self.hoisted
         if whole or not node.args or Term("", node).projection is not None:
             return self.add_term(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)
