@@ -47,7 +47,7 @@ def apply(
         states: the initial states, (B, H) each.
         parameters: the trainable parameters by name ("W.z", "b.u"), or torch's tensors of a layer by theirs ("weight_ih").
         before: prev(x) in the first step, (B, D). Default: 0
-        numbers: time() of each row of x, (T, 1, 1) or (T, B, 1), or what `random_masks.step_columns` returns. Default: the number of its step
+        numbers: time() of each row of x, (T, 1, 1) or (T, B, 1), or `random_masks.step_columns`. Default: the number of its step
         packed: the steps of packed rows; x is then (N, 1, D), and so is y. Default: x is a batch
 
     Returns:
