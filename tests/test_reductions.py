@@ -65,7 +65,13 @@ def clocked(h, c, x, W, b, p):
     ) ** 1.5
 
 
-CELLS = {step.__name__: Cell(step) for step in (normalised, attending, in_front, both_ways, clocked)}
+def both_sides(h, x, W, b, p):
+    """Sums of the input, of its products, of parameters and of time beside those of a state: only those of the input leave the loop."""
+    f = sigmoid(layer_norm(W.f(x)) * p.f + layer_norm(W.h(h)) + norm(x) * p.n + b.f)
+    return f * h + (1 - f) * softmax(W.z(rms_norm(x)) + 0.1 * time()) + mean(p.n) * W.h(h)
+
+
+CELLS = {step.__name__: Cell(step) for step in (normalised, attending, in_front, both_ways, clocked, both_sides)}
 SIZES = [(2, 2, 5, 18), (1, 1, 2, 6), (1, 2, 3, 30)]
 
 

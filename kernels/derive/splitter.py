@@ -25,7 +25,8 @@ class Splitter:
                 self.from_input.add(id(node))
         self.sums = any(n.op == "reduce" and id(n) in self.stateful for n in nodes)
         for node in nodes:
-            if node.op == "time" or (node.op == "reduce" and not self.sums) or any(id(a) in self.hoisted for a in node.args):
+            summed = node.op == "reduce" and (not self.sums or node.args[0].width == "D")  # a step has no inputs but those of its units
+            if node.op == "time" or summed or any(id(a) in self.hoisted for a in node.args):
                 self.hoisted.add(id(node))
         self.recurrent = any(n.op == "product" and id(n) in self.stateful for n in nodes)
         self.uses = Counter(id(a) for node in nodes for a in node.args) + Counter(map(id, outputs))
