@@ -72,8 +72,7 @@ class RNN(LayerParameters):
         * **reset**: bools (T, B), (B, T) with `batch_first`, (T) without a batch; for a PackedSequence (T, B), or packed as it is. Where
           it is True, all states begin anew before that step, from the cell's own start and not from `hx`, and prev(x) is 0. The reverse
           direction reads it in its own order. Default: none
-        * **start**: the number of the first step, for a cell with time(), as of a stream that goes on. It is 0 again after a reset.
-          Default: 0
+        * **start**: the number of the first step, for a cell with time(), as of a stream; 0 again after a reset. Default: 0
 
     Outputs: output, h_n
         * **output**: (T, B, directions · H) in the layout of the input, or a PackedSequence; zero past the end of a sequence.
