@@ -158,7 +158,7 @@ def decided(problem: Problem, branches: Tensor, distance: float) -> Cell:
 def given_cell(name: str, T: int, B: int, D: int, H: int, **options: object) -> Problem:
     """The problem of a cell of the project or of `custom`, at D = H where it takes that, and an H that its heads can share."""
     cell = custom.CELLS.get(name) or cells.load(name)
-    H = cell.round_up_width(H)
+    H = plan(cell).round_up_width(H)
     return problem(cell, T, B, H if plan(cell).elementwise_input else D, H, **options)
 
 

@@ -37,7 +37,7 @@ def make_layer(cell: str | Cell, num_layers: int = 2, D: int = D, H: int = H, **
     torch.manual_seed(1)
     cell = EVERY.get(cell, cell)
     options = {"backend": "eager", "dtype": torch.float32, **options}
-    H = plan(cell).cell.round_up_width(H)
+    H = plan(cell).round_up_width(H)
     return RNN(cell, H if plan(cell).elementwise_input else D, H, num_layers, **options)
 
 

@@ -19,7 +19,7 @@ def test_shapes(name, bias):
     """Every learned value in the order the equations use it: matrices (H, width of what they are applied to) or the blocks of one,
     vectors (H), scalars (1)."""
     found = cells.load(name)
-    H = found.round_up_width(5)
+    H = plan(found).round_up_width(5)
     shapes = found.shapes(H if plan(found).elementwise_input else 3, H, bias)
     for key, shape in shapes.items():
         heads = found.heads.get(key, 1)
@@ -43,7 +43,7 @@ def test_peepholes_stay_without_bias():
 @EVERY
 def test_unroll(name):
     """Time-major shapes, the final state the last output, and nothing but the initial states at T = 0."""
-    H = cells.load(name).round_up_width(7)
+    H = plan(cells.load(name)).round_up_width(7)
     p = problem(cells.load(name), 4, 3, H if plan(cells.load(name)).elementwise_input else 5, H)
     found = outputs(p, "eager")
     assert found["y"].shape == (4, 3, H)

@@ -11,7 +11,7 @@ from kernels.derive.plan import plan
 @pytest.mark.parametrize("cell", cells.names())
 def test_joined_weights_come_apart_again(cell):
     loaded = cells.load(cell)
-    H = plan(loaded).fixed_width or loaded.round_up_width(4)
+    H = plan(loaded).fixed_width or plan(loaded).round_up_width(4)
     weights = {name: torch.randn(shape) for name, shape in loaded.shapes(H, H).items()}
     graph = CellGraph(plan(loaded))
     found = graph.split_weights(graph.join_weights(weights))

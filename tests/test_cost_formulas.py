@@ -29,7 +29,7 @@ def test_parameter_count(name):
     formula = sympy.sympify(found.parameters, locals={"D": D, "H": H})
     assert sympy.expand(formula - parameter_count(plan(found))) == 0
     for d, h in ((1, 1), (256, 256)) if plan(found).elementwise_input else ((1, 1), (3, 5), (7, 3), (256, 256)):
-        h = found.round_up_width(h)
+        h = plan(found).round_up_width(h)
         shapes = found.shapes(d, h)
         assert sum(map(math.prod, shapes.values())) == formula.subs({D: d, H: h})
         assert {key: math.prod(shape) for key, shape in shapes.items()} == {

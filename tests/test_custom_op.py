@@ -11,6 +11,7 @@ import cells
 from cells.grammar.cell import Cell
 from cells.grammar.functions import tanh
 from kernels import RNN
+from kernels.derive.plan import plan
 from kernels.layer import custom_op, input_products, select
 from tests.reference import error
 from tests.sampling import each_kind, in_full, sample
@@ -164,7 +165,7 @@ def test_nothing_fused_can_run(monkeypatch):
 @each_kind([*cells.SEED, *sorted({*cells.names()} - {*cells.SEED})])
 def test_rules(name):
     """What torch asks of an operator: its schema, its shapes without data, its gradients registered."""
-    H = cells.load(name).round_up_width(D)
+    H = plan(cells.load(name)).round_up_width(D)
     rnn, x = RNN(name, H, H), torch.randn(T, B, H)
     states = [rnn.cell.random_state(s, torch.randn(B, H)).requires_grad_() for s in rnn.cell.states]
     tensors = [*input_products.recurrence_operands(rnn.plan, x, H, rnn.weights()), *states]

@@ -6,7 +6,6 @@ import torch
 from cells.grammar.cell import Cell
 from cells.grammar.functions import sigmoid, tanh
 from kernels import RNN
-from kernels.layer.bound_parameters import block_diag_matrix
 from kernels.schedules import diagonal_blocks
 from tests.reference import check, problem
 from tests.sampling import sample
@@ -24,7 +23,14 @@ def joined(h, x, W, b):
     return (1 - r) * h + r * tanh(W.cx(x) + W.ch(h) + b.c)
 
 
+def everywhere(h, c, x, W, b):
+    """Matrices of two, four and all heads on one operand, a state and a computed one, one transposed, and one in front of the loop."""
+    r = sigmoid(W.two(h) + W.four(h) + W.a(W.x(x)) + b.a + W.a.T(h))
+    return (1 - r) * h + r * tanh(W.c2(r * h) + W.c4(r * h)) + W.front(tanh(W.x(x))), c + W.two(c)
+
+
 CELLS = {
+    "everywhere": Cell(everywhere, heads={"W.two": 2, "W.four": 4, "W.a": 4, "W.c2": 2, "W.c4": 4, "W.front": 2}),
     "two stages": Cell(headed, heads={"W.rh": 4, "W.ch": 2}),
     "one of two stages": Cell(headed, heads={"W.ch": 4}),
     "one of two matrices": Cell(joined, heads={"W.ch": 4}),
@@ -47,13 +53,30 @@ def test_kernels(backend):
 def test_as_whole_matrices(heads):
     n = H // heads
     weights = [torch.randn(heads, n, n) for _ in range(3)]
-    blocks, whole = torch.cat([w.flatten(0, 1) for w in weights]), torch.cat([block_diag_matrix(w) for w in weights])
+    blocks, whole = torch.cat([w.flatten(0, 1) for w in weights]), torch.cat([torch.block_diag(*w) for w in weights])
     operand, d = torch.randn(B, H), torch.randn(B, 3 * H)
     assert torch.equal(diagonal_blocks.expand(blocks, H), whole) and torch.equal(diagonal_blocks.compress(whole, n), blocks)
     assert torch.allclose(diagonal_blocks.multiply(operand, blocks), operand @ whole.t(), atol=1e-5)
     assert torch.allclose(diagonal_blocks.multiply_transposed(d, blocks, H), d @ whole, atol=1e-5)
     expected = diagonal_blocks.compress(d.t() @ operand, n)
     assert torch.allclose(diagonal_blocks.outer_products(d, operand, n), expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("run", ["compiled", "eager", "stepwise", "low", "traced", pytest.param("graph", marks=pytest.mark.full)])
+def test_a_nan_stays_in_its_half(run):
+    """Of matrices of two and of four heads; in every way to run them."""
+    options = {"backend": run} if run in ("compiled", "eager", "stepwise") else {"memory": run} if run == "low" else {}
+    rnn, x = RNN(CELLS["everywhere"], 5, 8, **options), torch.randn(T, B, 5)
+    states = [torch.randn(1, B, 8) for _ in range(2)]
+    states[0][..., :4] = torch.nan
+    states = [s.requires_grad_() for s in states]
+    layer = torch.jit.trace(rnn, (x, tuple(states)), check_trace=False) if run == "traced" else rnn
+    layer = torch.compile(rnn, backend="eager", fullgraph=True) if run == "graph" else layer
+    y, _ = layer(x, tuple(states))
+    y[..., 4:].sum().backward()
+    assert y[..., 4:].isfinite().all() and not y[..., :4].isfinite().all() and states[0].grad[..., 4:].isfinite().all()
+    assert rnn.weight_c4_l0.grad[2:].isfinite().all() and rnn.weight_front_l0.grad[1:].isfinite().all()
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

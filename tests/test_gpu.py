@@ -57,7 +57,7 @@ def given(name: str, size: tuple[int, int, int, int], dtype: torch.dtype, seed: 
     """A problem on the device: the same numbers as on a CPU."""
     T, B, D, H = size
     cell = cells.load(name)
-    H = cell.round_up_width(H)
+    H = plan(cell).round_up_width(H)
     p = problem(cell, T, B, H if plan(cell).elementwise_input else D, H, dtype=dtype, seed=seed)
     moved = ({n: v.to(DEVICE) for n, v in tensors.items()} for tensors in (p.given, p.upstream))
     return replace(p, given=next(moved), upstream=next(moved))

@@ -7,7 +7,7 @@ import torch
 
 import cells
 from cells import Cell, CellError
-from cells.grammar.functions import FUNCTIONS, exp, log, maximum, tanh, where
+from cells.grammar.functions import FUNCTIONS, exp, log, maximum, softmax, tanh, where
 from kernels.derive.plan import plan
 from kernels.layer import gradcheck as checks
 from kernels.layer.gradcheck import describe_mismatch, gradcheck, sample_inputs
@@ -67,6 +67,17 @@ def test_a_stage_is_checked_too(monkeypatch):
     monkeypatch.setitem(FUNCTIONS, "exp", dataclasses.replace(f, partials=lambda v, y: tuple(1.001 * d for d in f.partials(v, y))))
     with pytest.raises(CellError, match=r"the derived gradient of stage\d is off"):
         gradcheck(plan(Cell(gated)))
+
+
+def test_differences_of_steep_functions():
+    """Where their own error is above the tolerance: a quotient whose divisor comes near 0. Its width fits the heads of a sum."""
+
+    def steep(h, x, W):
+        return h / (W.h(h) + W.x(x)) ** 2 + softmax(h, heads=3)
+
+    made = plan(Cell(steep))
+    assert made.round_up_width(8) == 9
+    gradcheck(made)
 
 
 def test_a_gradient_that_is_not_finite():

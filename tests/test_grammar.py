@@ -63,10 +63,10 @@ def test_heads_are_blocks_on_the_diagonal():
 def test_heads_count():
     assert parameter_count(plan(headed)) == D * H + H**2 / 2 + H**2 / 3 + H**2 / 6 + H**2 + 2 * H
     assert (
-        headed.round_up_width(1) == 6
-        and headed.round_up_width(12) == 12
-        and headed.round_up_width(13) == 18
-        and load("lstm").round_up_width(7) == 7
+        plan(headed).round_up_width(1) == 6
+        and plan(headed).round_up_width(12) == 12
+        and plan(headed).round_up_width(13) == 18
+        and plan(load("lstm")).round_up_width(7) == 7
     )
 
 

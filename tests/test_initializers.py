@@ -89,7 +89,7 @@ def test_a_variant_is_pickled_by_its_cell():
 def test_initialisation(name):
     """Everything from U(-1/√H, 1/√H), filling it, but for what a rule of the cell says: a number fills it, a range is filled."""
     found = cells.load(name)
-    H = found.round_up_width(300)
+    H = plan(found).round_up_width(300)
     values = {key: torch.empty(shape) for key, shape in found.shapes(H if plan(found).elementwise_input else 150, H).items()}
     found.initialise(values)
     for key, value in values.items():

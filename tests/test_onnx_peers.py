@@ -15,7 +15,7 @@ BUILD = {"onnxruntime": build_onnxruntime, "openvino": build_openvino}
 
 def given(cell: str, dtype: str = "float32") -> Problem:
     made = plan(cells.load(cell))
-    H = made.fixed_width or cells.load(cell).round_up_width(6)
+    H = made.fixed_width or plan(cells.load(cell)).round_up_width(6)
     return make_problem(cell, 4, 3, H if made.elementwise_input else 5, H, dtype, "cpu", 0)
 
 

@@ -75,7 +75,7 @@ SIZES = [(5, 1, 3, 17), (3, 9, 7, 40)]
 
 def sized(name: str, T: int, B: int, D: int, H: int) -> tuple[int, int, int, int]:
     """D = H for a cell that takes no other, and an H that its heads can share."""
-    H = cells.load(name).round_up_width(H)
+    H = plan(cells.load(name)).round_up_width(H)
     return T, B, H if plan(cells.load(name)).elementwise_input else D, H
 
 

@@ -79,7 +79,7 @@ def test_a_trained_layer_without_input(tmp_path):
 
 @pytest.mark.parametrize("cell", cells.names())
 def test_sizes_of_every_cell_are_read_in_its_weights(cell):
-    H = cells.load(cell).round_up_width(5)
+    H = planned(cells.load(cell)).round_up_width(5)
     D = H if planned(cells.load(cell)).elementwise_input else 3
     weights = RNN(cell, D, H).weights()
     assert trained_layer.find_sizes(cell, weights, Path("a.pt")) == (D, H)

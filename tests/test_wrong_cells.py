@@ -30,6 +30,7 @@ WRONG = {
         "does not support ufuncs.*functions of cells.grammar.functions",
     ),
     "a method": ("def mine(h, x, W, b):\n    return (W.h(h) + W.x(x)).tanh()  # here\n", r"a value has no \.tanh: write tanh\(v\)"),
+    "a remainder": ("def mine(h, x, W, b):\n    return W.h(h) + W.x(x) % 3  # here\n", r"write floor\(v / p\) for v // p, and v - p"),
     "unknown": (
         "def mine(h, x, W, b):\n    return swish(W.h(h) + W.x(x))  # here\n",
         "name 'swish' is not defined: import it; the functions of cells.grammar.functions are abs, clamp",

@@ -65,7 +65,7 @@ def check_widths(names: tuple[str, ...], D: int, H: int) -> None:
         UsageError: A cell can't; the message names a width that it can have.
     """
     for name in names:
-        fitting = cells.load(name).round_up_width(H)
+        fitting = plan(cells.load(name)).round_up_width(H)
         if fitting != H:
             raise UsageError(f"the heads of {name} share the units: take --hidden {fitting}, not {H}")
         if (fixed := plan(cells.load(name)).fixed_width) not in (None, H):
@@ -88,8 +88,8 @@ def check_sizes(names: tuple[str, ...], D: int, H: int) -> None:
         if made.elementwise_input and D != H:
             hint = f"uses x unit by unit, which takes --input {D} to be --hidden {H}: or apply a matrix, W.name(x)"
             raise UsageError(str(cell_error(made.cell.step, hint, made.elementwise_line)))
-        if made.cell.round_up_width(H) != H:
-            hint = f"its heads share the units: take --hidden {made.cell.round_up_width(H)} and not {H}"
+        if made.round_up_width(H) != H:
+            hint = f"its heads share the units: take --hidden {made.round_up_width(H)} and not {H}"
             raise UsageError(str(cell_error(made.cell.step, hint)))
         if made.fixed_width not in (None, H):
             raise UsageError(

@@ -137,7 +137,7 @@ def list_interpreter_cases(settings: Settings) -> list[Case]:
 def small_size(cell: str) -> tuple[int, int, int, int]:
     """Returns T, B, D and H of SMALL, adapted to a cell: D = H if it uses x unit by unit, and an H that fits its heads or its grid."""
     T, B, D, H = SMALL
-    H = plan(cells.load(cell)).fixed_width or cells.load(cell).round_up_width(H)
+    H = plan(cells.load(cell)).fixed_width or plan(cells.load(cell)).round_up_width(H)
     return T, B, H if plan(cells.load(cell)).elementwise_input else D, H
 
 

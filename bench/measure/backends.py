@@ -24,7 +24,7 @@ from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
 from kernels.layer.autograd import Recurrence
 from kernels.layer.input_products import recurrence_operands
-from kernels.layer.select import SCHEDULES
+from kernels.layer.select import SCHEDULES, backend_names
 
 
 def build_workload(backend: str, problem: Problem, input_product: bool = True) -> Workload:
@@ -38,6 +38,8 @@ def build_workload(backend: str, problem: Problem, input_product: bool = True) -
     Raises:
         Unsupported: The backend can't run the case.
     """
+    if problem.masks is not None and (not input_product or (":" not in backend and not runs_cells(backend))):
+        raise Unsupported("has no masks of zoneout and dropout, which only layers that include the input projection have")
     if not input_product:
         if SCHEDULES.get(backend) is None and not (backend == "eager" and eager_loop.has_eager_loop(plan(problem.cell))):
             raise Unsupported("always computes the input product")
@@ -53,6 +55,11 @@ def build_workload(backend: str, problem: Problem, input_product: bool = True) -
     if build:
         return build(problem)
     return build_scan(backend, problem) if backend in SCANS else build_rnn(backend, problem)
+
+
+def runs_cells(backend: str) -> bool:
+    """Returns whether `kernels.RNN` has a backend of that name, or with low memory."""
+    return backend.removesuffix("-low") in {*backend_names()} - {"torch"}
 
 
 @cache
@@ -71,7 +78,14 @@ def load_user_backend(name: str) -> Callable[[Problem], Workload]:
 def build_rnn(backend: str, problem: Problem) -> Workload:
     """Builds `kernels.RNN` on one of its schedules (with low memory if the name ends in "-low"), or the eager reference."""
     rnn = make_layer(backend, problem)
-    return wrap(problem, lambda x, states, _: unpack_result(rnn(x, pack_states(states))), rnn.tensors(), rnn.gradients_of_weights)
+
+    def forward(x: Tensor, states: Sequence[Tensor], _: Mapping[str, Tensor]) -> Result:
+        rnn.training = torch.is_grad_enabled()
+        return unpack_result(rnn(x, pack_states(states)))
+
+    work = wrap(problem, forward, rnn.tensors(), rnn.gradients_of_weights)
+    rnn.draw_masks = lambda x: work.masks[0] if work.masks and rnn.training else None  # type: ignore[method-assign]
+    return work
 
 
 def make_layer(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> RNN:

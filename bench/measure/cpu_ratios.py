@@ -13,6 +13,8 @@ from dataclasses import replace
 import torch
 
 import cells
+from bench.measure.backends import build_workload
+from bench.measure.problem import make_problem
 from kernels import RNN
 from kernels.schedules.cpu import threads
 
@@ -43,6 +45,12 @@ def make_call(layer: RNN, T: int, B: int, training: bool) -> Call:
         return lambda: layer(x)[0].sum().backward()
     layer.requires_grad_(False)
     return torch.no_grad()(lambda: layer(x))
+
+
+def make_loop_call(name: str, T: int, B: int, H: int, training: bool) -> Call:
+    """Returns a call of a cell's loop with the input projection precomputed."""
+    work = build_workload("compiled", make_problem(name, T, B, H, H, "float32", "cpu", seed=0), input_product=False)
+    return work.train if training else work.infer
 
 
 @contextmanager
@@ -77,6 +85,9 @@ def list_pairs(T: int, B: int, H: int, training: bool) -> Iterator[tuple[str, Ca
     yield "float16 / float32", plain, make_call(layer().half(), T, B, training)
     if not training:
         yield "int8 / float32", plain, make_call(layer().quantize(), T, B, training)
+    yield "layer norm / none", plain, make_call(layer("lstm_layer_norm"), T, B, training)
+    gru, blocks = (make_loop_call(name, T, B, H, training) for name in ("gru", "gru_block"))
+    yield "8 heads / GRU, input projection precomputed", gru, blocks
     slstm = cells.load("slstm")
     yield "4 heads / whole matrices", make_call(layer(replace(slstm, heads={})), T, B, training), make_call(layer(slstm), T, B, training)
 

@@ -26,6 +26,7 @@ from torch.overrides import TorchFunctionMode
 from bench.measure.problem import Answer, Problem
 from cells.grammar.functions import FUNCTIONS
 from kernels.derive.plan import plan
+from kernels.layer import random_masks
 
 MOST, TRIED = 16, 2048
 """The largest number of open branches of a sequence that are tried, and that times the time steps, if it allows more."""
@@ -147,7 +148,8 @@ def record_distances(problem: Problem, dtype: torch.dtype) -> tuple[list[tuple[A
     """Returns the function and the distances (B, H) of each call with a kink, and y (T, B, H), in float32."""
     weights = {name: value.to(dtype) for name, value in problem.weights.items()}
     with torch.no_grad(), KinkMode(record=True) as mode:
-        y, _ = problem.cell.unroll(problem.x.to(dtype), [s.to(dtype) for s in problem.states], weights)
+        given = problem.x.to(dtype), [s.to(dtype) for s in problem.states], weights
+        y, _ = random_masks.unroll(plan(problem.cell), *given, problem.masks)
     rows = [(function, torch.atleast_1d(distance).expand(problem.B, -1)) for function, distance in mode.recorded]
     return rows, y.float()
 

@@ -10,6 +10,7 @@ from torch import Tensor
 import cells
 from cells.grammar.cell import Cell
 from kernels.derive.plan import plan
+from kernels.layer import random_masks
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -49,7 +50,7 @@ class Problem:
         """Returns why the cell can't have this size, or ""."""
         if plan(self.cell).elementwise_input and self.D != self.H:
             return f"{self.name} uses x unit by unit: it takes D = H"
-        fitting = self.cell.round_up_width(self.H)
+        fitting = plan(self.cell).round_up_width(self.H)
         return "" if fitting == self.H else f"the heads of {self.name} share the units: it takes H = {fitting}, not {self.H}"
 
     @cached_property
@@ -92,6 +93,14 @@ class Problem:
         return self._tensors[3]
 
     @cached_property
+    def masks(self) -> Tensor | None:
+        """Returns the masks (T, B, columns) of zoneout and dropout, which all backends get in training; None if the cell has none."""
+        found = plan(self.cell).masks
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return random_masks.draw(found, self.x.cpu(), self.H).to(self.device) if found else None
+
+    @cached_property
     def answer(self) -> Answer:
         """Returns the float64 reference for exactly the numbers that the backends get."""
         return self.reference()
@@ -101,9 +110,18 @@ class Problem:
         """Returns the answer of the equations in the dtype of the problem."""
         return self.reference(dtype=self.dtype)
 
+    @cached_property
+    def inferred(self) -> Tensor:
+        """Returns the float64 reference of y (T, B, H) in inference: without masks."""
+        if self.masks is None:
+            return self.answer.outputs[0]
+        weights, states = {name: w.double() for name, w in self.weights.items()}, [s.double() for s in self.states]
+        with torch.no_grad():
+            return self.cell.unroll(self.x.double(), states, weights)[0]
+
     def forget_answers(self) -> None:
         """Frees the memory of the answers that are known; they are computed anew if they are needed."""
-        for known in ("answer", "rounded"):
+        for known in ("answer", "rounded", "inferred"):
             self.__dict__.pop(known, None)
 
     def reference(
@@ -123,7 +141,7 @@ class Problem:
         x, *rest = leaves
         states, learned = rest[: len(self.states)], rest[len(self.states) :]
         with mode or nullcontext():
-            y, final = self.cell.unroll(x, states, dict(zip(weights, learned, strict=True)))
+            y, final = random_masks.unroll(plan(self.cell), x, states, dict(zip(weights, learned, strict=True)), self.masks)
         outputs = [y, *final]
         upstream = [self.dy.to(dtype), *(d.to(dtype) for d in self.d_final)]
         gradients = torch.autograd.grad(outputs, leaves, upstream, allow_unused=True, materialize_grads=True)

@@ -41,6 +41,7 @@ class Workload:
     def __post_init__(self) -> None:
         self.states = [s.clone() for s in self.problem.states]  # its own: no backend can spoil another's
         self.dy = self.problem.dy.clone()
+        self.masks = [] if self.problem.masks is None else [self.problem.masks.clone()]
 
     def infer(self) -> Tensor:
         """Returns y (T, B, H), computed without gradients."""
@@ -63,7 +64,7 @@ class Workload:
 
     def roll_batch(self, rows: int) -> None:
         """Rolls all sequences and states by `rows` along the batch, in place. Correct outputs move with them."""
-        sequences = [t for t in (*self.inputs, self.dy) if t.dim() == 3]
+        sequences = [t for t in (*self.inputs, self.dy, *self.masks) if t.dim() == 3]
         with torch.no_grad():
             for tensor, batch in [*((t, 1) for t in sequences), *((s, 0) for s in self.states)]:
                 tensor.copy_(tensor.roll(rows, batch))

@@ -23,7 +23,7 @@ INTERFACE: dict[str, tuple[str, dict[str, tuple[str, ...]]]] = {
             "cells.grammar.functions": (
                 "sigmoid", "tanh", "relu", "softplus", "silu", "gelu", "exp", "log", "sqrt", "sin", "cos", "erf", "abs", "floor", "clamp",
                 "maximum", "minimum", "hard_sigmoid", "hard_tanh", "where", "sum", "mean", "norm", "softmax", "layer_norm", "rms_norm",
-                "prev", "time",
+                "prev", "time", "zoneout", "dropout",
             ),
         },
     ),

@@ -46,9 +46,10 @@ class Cell:
         variants: other initializations from papers, by name; see `with_init`.
         domain: by state, the `(low, high)` from which random initial states are drawn, if not every value is valid.
         heads: by matrix of a state ({"W.zh": 4}), the number of its diagonal blocks. Each head mixes its own H/heads units, and the
-            parameter is (heads, H/heads, H/heads). "compiled" and "stepwise" multiply the blocks alone; "persistent" the H×H matrix,
-            zeros included, so that there a NaN or inf in one head reaches all heads of its sequence.
+            parameter is (heads, H/heads, H/heads). Only the blocks are multiplied, but by "persistent" and "newton": their H×H matrix has
+            zeros, so that there a NaN or inf in one head reaches all heads of its sequence.
         start: by state, the number that a sequence starts from by default; 0 for the others.
+        draws_masks: True for the form in training of a cell with zoneout or dropout, which `cells.grammar.masked` makes.
     """
 
     step: Callable[..., Any]
@@ -60,6 +61,7 @@ class Cell:
     domain: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     heads: Mapping[str, int] = field(default_factory=dict)
     start: Mapping[str, float] = field(default_factory=dict)
+    draws_masks: bool = False
 
     @property
     def name(self) -> str:
@@ -136,12 +138,12 @@ class Cell:
             x: the input of the time step, (B, D), or a symbol.
             learned: the parameters by kind, from `bind_parameters`.
             before: the input of the step before. Default: 0
-            number: the number of the step, which time() returns.
+            number: the number of the step, which time() returns, behind the columns of its masks if the cell draws any.
 
         Raises:
             CellError: the function returns the wrong number of states, or a list.
         """
-        with set_step_input(x, before, number):
+        with set_step_input(x, before, number, self.draws_masks):
             result = self.step(*states, x, **{letter: learned[letter] for letter in self.letters})
         if isinstance(result, list):
             raise cell_error(self.step, f"returns a list: return the next {', '.join(self.states)}, with commas alone")
@@ -203,11 +205,6 @@ class Cell:
             self([zeros(H) for _ in self.states], zeros(D), learned, number=zeros(1))
         return found
 
-    def round_up_width(self, H: int) -> int:
-        """Returns the smallest hidden size, at least H, that is a multiple of the cell's heads."""
-        step = math.lcm(*self.heads.values())
-        return -(-H // step) * step
-
     def initialise(self, parameters: Mapping[str, Tensor]) -> None:
         """Initializes the parameters, given by name as in `shapes`, in place from torch's global generator."""
         for name, value in parameters.items():
@@ -255,7 +252,7 @@ class Cell:
             states: the initial states, (B, H) each.
             parameters: the parameters by name.
             before: prev(x) in the first step, (B, D). Default: 0
-            numbers: time() of each step, (T, 1, 1) or (T, B, 1). Default: 0, 1, …
+            numbers: time() of each step, (T, 1, 1) or (T, B, 1), behind its masks if the cell draws any. Default: 0, 1, …
 
         Returns:
             y (T, B, H), and the final states (B, H).

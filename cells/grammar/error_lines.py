@@ -41,6 +41,8 @@ def describe_error(error: BaseException) -> str:
         return f"cells.grammar.functions has no {error.name}: it has {FUNCTION_NAMES}"
     text = f"{type(error).__name__} {error}".strip().replace("'Matrix'", "a matrix")
     text = re.sub(r"'?\bNode\b'?( object)?", "a value", text)
+    if re.search(r"type\(s\) for (%|//|divmod)", text):
+        return f"{text}: write floor(v / p) for v // p, and v - p * floor(v / p) for v % p"
     if re.search("subscriptable|iterable|iterate|unpack|len\\(\\)", text):
         return f"{text}: {UNIT_BY_UNIT}"
     return f"{text}: a cell is arithmetic on values, functions of cells.grammar.functions, and matrices applied as W.name(v)"

@@ -5,7 +5,8 @@ computed everywhere: an infinite value in the one that is not selected makes the
 
 `v ** p` takes any power of a positive value; of a negative one it is NaN unless p is a whole number.
 
-`mean`, `sum`, `norm`, `softmax`, `layer_norm` and `rms_norm` combine the units of a value (`cells.grammar.reductions`).
+`mean`, `sum`, `norm`, `softmax`, `layer_norm` and `rms_norm` combine the units of a value (`cells.grammar.reductions`). `zoneout` and
+`dropout` draw a mask for its units in training (`cells.grammar.noise`).
 
 `prev(x)` is the input of the step before. It is 0 in the first step of a call, even if the call continues from the states of another one.
 `time()` is the number of the step.
@@ -19,6 +20,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cells.grammar.elementwise import (
     FUNCTIONS,
@@ -50,13 +52,14 @@ from cells.grammar.elementwise import (
     where,
 )
 from cells.grammar.errors import CellError
+from cells.grammar.noise import dropout, set_columns, zoneout
 from cells.grammar.reductions import layer_norm, mean, norm, rms_norm, softmax, sum
 
 __all__ = [
-    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "erf", "exp", "floor", "gelu",
+    "FUNCTIONS", "FUNCTION_NAMES", "UNIT_BY_UNIT", "Function", "abs", "at_most", "clamp", "cos", "dropout", "erf", "exp", "floor", "gelu",
     "hard_sigmoid", "hard_tanh", "in_onnx_export", "layer_norm", "less", "log", "maximum", "mean", "minimum", "norm", "positive", "power",
-    "prev", "relu", "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh", "time",
-    "where",
+    "prev", "relu", "rms_norm", "set_step_input", "sigmoid", "silu", "sin", "softmax", "softplus", "sqrt", "suggest", "sum", "tanh",
+    "time", "where", "zoneout",
 ]  # fmt: skip
 
 
@@ -72,20 +75,23 @@ _step = _Step()
 
 
 @contextmanager
-def set_step_input(x: Any, before: Any, number: Any = None) -> Iterator[None]:
+def set_step_input(x: Any, before: Any, number: Any = None, draws_masks: bool = False) -> Iterator[None]:
     """Sets what a step reads beside its states and parameters.
 
     Args:
         x: its input.
         before: its prev(x): a value, a `partial` that computes it, or None for the default.
-        number: its time(). Default: that of the step around it
+        number: its time(), behind the columns of its masks. Default: that of the step around it
+        draws_masks: whether zoneout and dropout read their masks there.
     """
     outer = _step.now, _step.before, _step.number
     _step.now, _step.before, _step.number = x, before, outer[2] if number is None else number
+    columns = set_columns(_step.number if draws_masks else None)
     try:
         yield
     finally:
         _step.now, _step.before, _step.number = outer
+        set_columns(*columns)
 
 
 def prev(x: Any) -> Any:
@@ -109,13 +115,13 @@ def time() -> Any:
     """
     if _step.number is None:
         raise CellError("time() is the number of a step, and this one has none: run the cell by RNN or Cell.unroll")
-    return _step.number
+    return _step.number[..., -1:] if isinstance(_step.number, Tensor) else _step.number
 
 
 FUNCTION_NAMES = ", ".join(
     sorted(
         FUNCTIONS.keys() - {"at_most", "less", "positive", "power"}
-        | {"clamp", "gelu", "layer_norm", "mean", "norm", "prev", "rms_norm", "silu", "softmax", "sum", "time"}
+        | {"clamp", "dropout", "gelu", "layer_norm", "mean", "norm", "prev", "rms_norm", "silu", "softmax", "sum", "time", "zoneout"}
     )
 )
 """The names of the functions for error messages, without those that operators and derivatives stand for."""
@@ -125,7 +131,7 @@ UNIT_BY_UNIT = (
     "W.name(h), and so do mean, sum, norm, softmax, layer_norm and rms_norm, as in mean(h, heads=4)"
 )
 COMBINING = {
-    "max", "min", "amax", "amin", "prod", "argmax", "cumsum", "dropout", "shape", "size", "view", "reshape", "T", "mT", "t", "dim",
+    "max", "min", "amax", "amin", "prod", "argmax", "cumsum", "shape", "size", "view", "reshape", "T", "mT", "t", "dim",
     "ndim", "transpose", "permute", "chunk", "split", "cat", "stack", "unsqueeze", "squeeze", "flatten", "expand", "roll", "flip",
     "item", "tolist", "numpy", "dot", "numel",
 }  # fmt: skip

@@ -21,8 +21,9 @@ from cells.grammar.functions import prev, where
 
 KEEP, RESET = -1, 1
 """Values of the mask; 0 is a step as it is without a mask."""
-LENGTHS, RESETS = "lengths", "resets"
-"""The rewritings: for a mask of KEEP alone, or of both."""
+LENGTHS, RESETS, NOISE = "lengths", "resets", "noise"
+"""The rewritings: for a mask of KEEP alone, or of both; and for the masks that zoneout and dropout draw in training, which are columns in
+front of time() and not of the input. "noise+resets" is the second rewriting of the first."""
 
 
 def masked(cell: Cell, kind: str) -> Cell:
@@ -30,15 +31,21 @@ def masked(cell: Cell, kind: str) -> Cell:
 
     Args:
         cell: the cell. Its parameters stay as they are.
-        kind: LENGTHS, RESETS, or "" for the cell itself. With RESETS the output is a state of its own, in front of the others, and a
-            state with a start of its own reads it from the vector `start_name`.
+        kind: LENGTHS, RESETS, NOISE, NOISE with one of the others, or "" for the cell itself. With RESETS the output is a state of its
+            own, in front of the others, and a state with a start of its own reads it from the vector `start_name`.
 
     Returns:
-        The cell, whose input has the mask as its last column.
+        The cell, whose input has the mask of LENGTHS or RESETS as its last column.
     """
-    if kind and kind not in cell.rewritings:
-        cell.rewritings[kind] = rewrite(cell, kind)
-    return cell.rewritings[kind] if kind else cell
+    first, _, rest = kind.partition("+")
+    if first and first not in cell.rewritings:
+        cell.rewritings[first] = replace(cell, draws_masks=True, torch_equivalent=None) if first == NOISE else rewrite(cell, first)
+    return masked(cell.rewritings[first], rest) if rest else cell.rewritings[first] if first else cell
+
+
+def with_noise(kind: str) -> str:
+    """Returns the kind of a rewriting of the cell that draws masks."""
+    return f"{NOISE}+{kind}" if kind else NOISE
 
 
 def rewrite(cell: Cell, kind: str) -> Cell:

@@ -4,7 +4,7 @@ buffers   (T, B, G, H) each: the terms that a step reads and that training saves
           the G terms that it computes; one per other hoisted value; and one for all terms that are a recurrent product only.
           The time loop adds the recurrent product of a term in place.
 groups    the recurrent products of a stage with the same operand: one packed matrix (P·H, H) each, in the order of the stages; (P·H, n),
-          a row of a block in place of a row of the matrix, if all have as many diagonal blocks (heads) of n = H / heads units
+          a row of a block in place of a row of the matrix, for matrices with as many diagonal blocks (heads) of n = H / heads units
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Group:
         computed: the index of the operand among all computed ones if the stage's pointwise function computes it, else -1.
         runs_stage_function: True for the first group of the stage with a computed operand. The stage function runs just before this
             group's product; its adjoint runs just after it in the backward pass.
-        heads: the number of diagonal blocks of each matrix; 1 if they are whole, or have different numbers.
+        heads: the number of diagonal blocks of each matrix; 1 if they are whole.
     """
 
     terms: tuple[int, ...]
@@ -58,7 +58,7 @@ class Layout:
 
     Attributes:
         projections: the input projections; one buffer each, the first ones.
-        elementwise_terms: the terms whose hoisted part is not a product; one buffer each, after the projections.
+        elementwise_terms: the terms whose hoisted part is no product, or one with heads; one buffer each, after the projections.
         recurrent_only: the terms without a hoisted part; they share the last buffer.
         slots: (buffer, slot) of each term.
         widths: the terms G of each buffer.
@@ -85,7 +85,7 @@ def layout(plan: Plan) -> Layout:
     values: list[int] = []
     recurrent_only: list[int] = []
     for i, term in enumerate(plan.terms):
-        if term.projection is not None:
+        if term.projection is not None and f"W.{term.projection.matrix}" not in plan.cell.heads:
             projections.setdefault(term.projection.args[0], []).append(i)
         else:
             (recurrent_only if term.hoisted is None else values).append(i)
@@ -99,8 +99,7 @@ def layout(plan: Plan) -> Layout:
     for number, stage in enumerate(plan.stages):
         first = computed
         for argument, terms in sorted(stage.groups, key=lambda group: group[0].op != "state"):
-            counts = {plan.cell.heads.get(f"W.{plan.terms[i].matrix}", 1) for i in terms}
-            heads = counts.pop() if len(counts) == 1 else 1
+            heads = plan.cell.heads.get(f"W.{plan.terms[terms[0]].matrix.removesuffix('.T')}", 1)
             if argument.op == "state":
                 groups.append(Group(terms, number, plan.states.index(argument), -1, False, heads))
             else:

@@ -21,8 +21,8 @@ from cells.grammar.reductions import Reduction
 from cells.grammar.stencil import Stencil
 
 LEAVES = {
-    "state", "x", "before", "time", "mask", "mask_before", "b", "p", "s", "const", "ones", "term", "vector", "stencil_input", "upstream",
-    "diagonal", "row",
+    "state", "x", "before", "time", "noise", "mask", "mask_before", "b", "p", "s", "const", "ones", "term", "vector", "stencil_input",
+    "upstream", "diagonal", "row",
 }  # fmt: skip
 ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 MAX_DEPTH = 150
@@ -215,6 +215,7 @@ class Graph:
         self.frame: FrameType | None = None
         self.stencils: dict[str, Stencil] = {}
         self.reductions: dict[str, Reduction] = {}
+        self.masks: list[Any] = []
         self.tracing = False
 
     def leaf(self, op: str, label: str, width: str = "H") -> Node:

@@ -13,7 +13,7 @@ from cells.grammar.stencil import Stencil
 from kernels.derive.graph import Node
 
 if TYPE_CHECKING:
-    from kernels.derive.plan import Splitter
+    from kernels.derive.splitter import Splitter
 
 
 def apply_stencil(splitter: "Splitter", stencil: Stencil, node: Node) -> Node:

@@ -24,11 +24,11 @@ class NamedParameters(dict[str, Tensor]):
     """Parameters by their names in the equations."""
 
     def concat(self, names: Sequence[str]) -> Tensor:
-        """Returns the named matrices (n, K), block-diagonal ones in full, or vectors, one after another; differentiable.
+        """Returns the named matrices (n, K) or vectors, one after another; differentiable.
 
         Copies nothing if there is one, or if they lie behind each other in memory.
         """
-        parts = [block_diag_matrix(find_matrix(self, name)) if name[0] == "W" else self[name] for name in names]
+        parts = [find_matrix(self, name) for name in names]
         if len(parts) == 1:
             return parts[0].contiguous()  # a copy if it is transposed
         if not are_adjacent(parts):
@@ -74,7 +74,9 @@ class TorchParameters:
 
 def concat_blocks(parameters: NamedParameters | TorchParameters, names: Sequence[str]) -> Tensor:
     """Returns the rows (P·H, n) of the diagonal blocks of the named matrices (heads, n, n), as `concat` does."""
-    return NamedParameters({name: parameters[name].flatten(0, 1) for name in names}).concat(names)
+    return NamedParameters({str(k): find_matrix(parameters, name).flatten(0, 1) for k, name in enumerate(names)}).concat(
+        [*map(str, range(len(names)))]
+    )
 
 
 def concat_sums(parameters: NamedParameters | TorchParameters, terms: Sequence[Sequence[str]]) -> Tensor | None:
@@ -96,14 +98,6 @@ def read_weights(cell: Cell, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     if equivalent is None or "weight_ih" not in tensors:
         return dict(tensors)
     return {name: equivalent.read(name, tensors) for name in cell.shapes(1, 1, "bias_ih" in tensors)}
-
-
-def block_diag_matrix(weight: Tensor) -> Tensor:
-    """Returns a weight (H, K) as it is, and block-diagonal weights (heads, n, n) as the matrix (H, H)."""
-    if weight.dim() == 2:
-        return weight
-    heads, n, _ = weight.shape  # torch.block_diag has no counterpart in ONNX
-    return torch.cat([F.pad(block, (i * n, (heads - 1 - i) * n)) for i, block in enumerate(weight.unbind(0))])
 
 
 class AdjacentParts(torch.autograd.Function):

@@ -16,7 +16,7 @@ from torch import Tensor
 import cells
 from cells.grammar.cell import Cell
 from cells.grammar.functions import in_onnx_export
-from cells.grammar.masked import LENGTHS, RESETS, masked
+from cells.grammar.masked import LENGTHS, NOISE, RESETS, masked, with_noise
 from kernels.derive.buffers import layout
 from kernels.derive.plan import Plan, plan
 from kernels.layer import onnx_operators, select
@@ -44,15 +44,19 @@ def register(cell: Cell) -> str:
     CELLS_BY_NAME.setdefault(name, cell)
     for mask in (LENGTHS, RESETS):
         masked(cell, mask)
+        if plan(cell).masks:
+            masked(cell, with_noise(mask))
     return name
 
 
 @cache
 def hash_equations(cell: Cell) -> str:
     """Returns a hash of a cell's equations, including the names and the order of its parameters."""
-    plan_of_cell = plan(cell)
+    plan_of_cell = plan(masked(cell, NOISE) if plan(cell).masks else cell)  # evaluation has no dropout, and its rate
     nodes = [(n.index, n.op, n.label, n.name, n.value, [a.index for a in n.args]) for n in plan_of_cell.ordered_nodes]
-    return hashlib.sha256(repr((cell.states, nodes, plan_of_cell.graph.stencils, sorted(cell.heads.items()))).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        repr((cell.states, nodes, plan_of_cell.graph.stencils, sorted(cell.heads.items()), *plan_of_cell.masks)).encode()
+    ).hexdigest()[:16]
 
 
 def masked_name(name: str, mask: str) -> str:

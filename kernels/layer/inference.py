@@ -40,7 +40,7 @@ def find_outputs(rnn: "RNN", input: Any, hx: Hidden | None) -> tuple[Tensor, Hid
             return None
     if torch.is_grad_enabled() and any(t.requires_grad for t in (*rnn._parameters.values(), input, *states) if t is not None):
         return None
-    if rnn.dropout and rnn.training:
+    if (rnn.dropout or rnn._masks) and rnn.training:
         return None
     calls = rnn._kept_panels.calls
     key = input.shape, input.dtype, rnn.backend, rnn.memory, rnn.batch_first, hx is None, torch.get_num_threads()

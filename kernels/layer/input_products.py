@@ -19,8 +19,9 @@ from cells.grammar.parameters import apply_matrix, find_matrix
 from kernels.derive.buffers import layout
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
+from kernels.layer import random_masks
 from kernels.layer.autograd import Recurrence, align
-from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, block_diag_matrix, concat_blocks
+from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, concat_blocks
 from kernels.layer.versions import Versions, name_tensors
 from kernels.schedules.packed_steps import PackedSteps
 
@@ -46,7 +47,7 @@ def apply(
         states: the initial states, (B, H) each.
         parameters: the trainable parameters by name ("W.z", "b.u"), or torch's tensors of a layer by theirs ("weight_ih").
         before: prev(x) in the first step, (B, D). Default: 0
-        numbers: time() of each row of x, (T, 1, 1) or (T, B, 1). Default: the number of its step
+        numbers: time() of each row of x, (T, 1, 1) or (T, B, 1), or `random_masks.step_columns`. Default: the number of its step
         packed: the steps of packed rows; x is then (N, 1, D), and so is y. Default: x is a batch
 
     Returns:
@@ -82,6 +83,9 @@ def recurrence_operands(
     buffer_layout = layout(plan)
     bound = bind(plan, parameters)
     given = bind_inputs(plan, x, before, numbers, packed)
+    if plan.cell.draws_masks:
+        assert numbers is not None
+        given |= random_masks.bind(plan, numbers, x.shape[-1] - int(plan.is_masked), x, H)
     values = GraphEvaluator({plan.graph.leaf("ones", "ones"): x.new_ones(H), **given}, bound)
     tensors: list[Tensor | None] = []
     for projection in buffer_layout.projections:
@@ -114,7 +118,7 @@ def bind_inputs(
         given = {leaf: part if leaf in given else part.detach() for pairs in parts for leaf, part in pairs}
     if plan.uses_time:
         counted = count_steps(x) if packed is None else packed.steps_and_sequences[0].to(x.device, torch.float64).view(-1, 1, 1)
-        given[plan.graph.leaf("time", "time", "")] = counted if numbers is None else numbers
+        given[plan.graph.leaf("time", "time", "")] = counted if numbers is None else numbers[..., -1:]
     return given
 
 
@@ -149,8 +153,9 @@ class GraphEvaluator:
             weight = find_matrix(self.parameters, f"W.{node.label}")
             return apply_matrix(weight, self[node.args[0]].to(weight.dtype))
         if node.op == "add" and node.args[0].op == "product" and node.args[1].op in ("b", "p"):
-            W = block_diag_matrix(find_matrix(self.parameters, f"W.{node.args[0].label}"))
-            return F.linear(self[node.args[0].args[0]].to(W.dtype), W, self[node.args[1]])
+            W, bias = find_matrix(self.parameters, f"W.{node.args[0].label}"), self[node.args[1]]
+            operand = self[node.args[0].args[0]].to(W.dtype)
+            return F.linear(operand, W, bias) if W.dim() == 2 else apply_matrix(W, operand) + bias
         if node.op in ("stencil", "reduce"):
             operator = node.graph.stencils[node.label] if node.op == "stencil" else node.graph.reductions[node.label]
             return operator(self[node.args[0]])

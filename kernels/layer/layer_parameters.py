@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cells.grammar.cell import Cell
 from cells.grammar.torch_equivalent import KEYS
 from kernels.derive.plan import Plan, plan
-from kernels.layer import quantization
+from kernels.layer import custom_op, quantization
 from kernels.layer.bound_parameters import flatten, operand_groups, read_weights
 from kernels.layer.parameter_names import former_names, name_parameters
 from kernels.schedules.cpu import compiled
@@ -45,6 +45,7 @@ class LayerParameters(nn.Module):
 
     def make_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Registers and initializes the parameters."""
+        self._trace()
         self._name_parameters()
         for layer in range(self.num_layers):
             width = self.input_size if layer == 0 else self.hidden_size * self.directions
@@ -53,6 +54,9 @@ class LayerParameters(nn.Module):
                     self.register_parameter(self._keys[name] + suffix, nn.Parameter(torch.empty(shape, device=device, dtype=dtype)))
         self.flatten_parameters()
         self.reset_parameters()
+
+    def _trace(self) -> None:
+        self._registered_name, self._uses_time, self._masks = custom_op.register(self.cell), self.plan.uses_time, self.plan.masks
 
     def _name_parameters(self) -> None:
         self._names = tuple(self.cell.shapes(self.input_size, self.hidden_size, self.bias))
@@ -169,6 +173,7 @@ class LayerParameters(nn.Module):
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
+        self._trace()  # another process may have pickled the layer
         if "_keys" not in state:  # pickled by an earlier version
             self._name_parameters()
             self._rename_former(self._parameters, "")

@@ -58,14 +58,14 @@ def sequence_order(packed: PackedSequence) -> Tensor:
 
 def run_layer(
     rnn: "RNN", x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], reset: Tensor, before: Tensor | None = None,
-    numbers: Tensor | None = None,
+    numbers: Tensor | None = None, drawn: Tensor | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:  # fmt: skip
     """Runs one layer in one direction as `RNN.run_layer` does, with states that begin anew where `reset` (T, B) is True."""
     mask, states = begin_anew(rnn, states, reset)
     if before is not None:
         before = torch.cat([before, RESET * reset[0].to(x.dtype).unsqueeze(-1)], -1)
     numbers = None if numbers is None else restart(numbers, reset)
-    y, finals = rnn.run_layer(*add_mask(rnn, RESETS, mask, x, states, tensors), before, RESETS, numbers)
+    y, finals = rnn.run_layer(*add_mask(rnn, RESETS, mask, x, states, tensors), before, RESETS, numbers, drawn)
     return y, finals[1:]
 
 

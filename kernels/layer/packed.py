@@ -10,11 +10,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cells.grammar.cell import Cell, count_steps
 from cells.grammar.functions import in_onnx_export
-from cells.grammar.masked import KEEP, LENGTHS, RESETS, masked
+from cells.grammar.masked import KEEP, LENGTHS, RESETS, masked, with_noise
 from kernels.derive.plan import plan
 from kernels.layer import equations, input_products, masks, torch_operator
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.inputs import Hidden, check_input, check_layout, initial_states, is_traced, packed_input
+from kernels.layer.random_masks import step_columns
 from kernels.schedules.packed_steps import PackedSteps
 
 if TYPE_CHECKING:
@@ -98,21 +99,25 @@ def run_rows(rnn: "RNN", x: Tensor, states: States, steps: PackedSteps, reset: T
         y (N, directions · H), and the final states in the shape of the initial ones.
     """
 
-    def run_layer(rows: Tensor, initial: States, tensors: Mapping[str, Tensor], reset: Tensor | None = None) -> Result:
+    def run_layer(
+        rows: Tensor, initial: States, tensors: Mapping[str, Tensor], reset: Tensor | None = None, drawn: Tensor | None = None
+    ) -> Result:
         kind, mask = RESETS if reset is not None else "", rows.new_zeros(steps.N)
         if reset is not None:
             mask, initial = masks.begin_anew(rnn, initial, reset, steps)
         numbers = count_steps(x[: steps.T].view(steps.T, 1, -1), start) if rnn.plan.uses_time else None
         if numbers is not None and reset is not None:
             numbers = masks.restart(numbers, steps.pad(reset, False))
-        loop = find_loop(rnn, rows, initial, tensors, steps, kind)
+        loop = find_loop(rnn, rows, initial, tensors, steps, kind if drawn is None else with_noise(kind))
         if loop is not None:
             rows, initial, tensors = masks.add_mask(rnn, kind, mask, rows, initial, tensors)
             numbers = None if numbers is None else numbers.expand(-1, steps.B, -1).flatten(0, 1)[steps.places].unsqueeze(1)
+            numbers = numbers if drawn is None else step_columns(drawn.unsqueeze(1), numbers)
             y, ends = loop(rows.unsqueeze(1), initial, tensors, numbers=numbers, packed=steps)
             return y.squeeze(1), ends[-len(rnn.cell.states) :]
         operands = masks.add_mask(rnn, kind or LENGTHS, steps.pad(mask, KEEP), steps.pad(rows), initial, tensors)
-        y, ends = rnn.run_layer(*operands, mask=kind or LENGTHS, numbers=numbers)
+        padded = None if drawn is None else steps.pad(drawn)
+        y, ends = rnn.run_layer(*operands, mask=kind or LENGTHS, numbers=numbers, drawn=padded)
         return y.flatten(0, 1).index_select(0, steps.places), ends[-len(rnn.cell.states) :]
 
     return rnn.run_layers(x, states, run_layer, lambda rows: rows[steps.reversal], reset)

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cells.grammar.cell import Cell, count_steps
 from cells.grammar.functions import in_onnx_export
-from cells.grammar.masked import masked
+from cells.grammar.masked import masked, with_noise
 from kernels.derive.plan import plan
 from kernels.layer import (
     checkpointing,
@@ -25,6 +25,7 @@ from kernels.layer import (
     measured_layers,
     options,
     packed,
+    random_masks,
     select,
     torch_operator,
 )
@@ -37,8 +38,7 @@ from kernels.layer.traced_loop import apply as apply_in_trace
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
 Layer = Callable[..., Result]
-"""Maps x, the initial states (B, H), the parameters, `LayerParameters.tensors`, and `reset`, if it is given, to the outputs and the final
-states."""
+"""Maps x, the initial states (B, H), `LayerParameters.tensors`, a given `reset`, and its masks `drawn` to the outputs and final states."""
 
 
 class RNN(LayerParameters):
@@ -72,8 +72,7 @@ class RNN(LayerParameters):
         * **reset**: bools (T, B), (B, T) with `batch_first`, (T) without a batch; for a PackedSequence (T, B), or packed as it is. Where
           it is True, all states begin anew before that step, from the cell's own start and not from `hx`, and prev(x) is 0. The reverse
           direction reads it in its own order. Default: none
-        * **start**: the number of the first step, for a cell with time(), as of a stream that goes on. It is 0 again after a reset.
-          Default: 0
+        * **start**: the number of the first step, for a cell with time(), as of a stream; 0 again after a reset. Default: 0
 
     Outputs: output, h_n
         * **output**: (T, B, directions · H) in the layout of the input, or a PackedSequence; zero past the end of a sequence.
@@ -134,16 +133,11 @@ class RNN(LayerParameters):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, dropout, bidirectional
         self.backend, self.memory = backend, memory
-        self._registered_name, self._uses_time = custom_op.register(self.cell), self.plan.uses_time
         if self.plan.elementwise_input and input_size != hidden_size:
             raise ValueError(f"{self.cell.name} uses x unit by unit: input_size must equal hidden_size")
         if self.plan.elementwise_input and bidirectional and num_layers > 1:
             raise ValueError(f"{self.cell.name} uses x unit by unit: no layer can follow a bidirectional one, which is twice as wide")
         self.make_parameters(device, dtype)
-
-    def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)
-        self._registered_name = custom_op.register(self.cell)  # another process may have pickled the layer
 
     def __prepare_scriptable__(self) -> Any:
         raise RuntimeError(
@@ -199,15 +193,19 @@ class RNN(LayerParameters):
                     check_weights(tensors, self.tensor_shapes(x.shape[-1]), self._keys, suffix, x)
                 rows = [x] if reset is None else [x, reset]
                 rows = [*map(reverse, rows)] if direction else rows
-                y, last = run_layer(rows[0], [s[len(final)] for s in states], tensors, *rows[1:])
+                y, last = run_layer(rows[0], [s[len(final)] for s in states], tensors, *rows[1:], drawn=self.draw_masks(rows[0]))
                 outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
+    def draw_masks(self, x: Tensor) -> Tensor | None:
+        """Returns the masks of a layer and direction (`random_masks.draw`) for its input, or None if it needs none."""
+        return random_masks.draw(self._masks, x, self.hidden_size) if self._masks and self.training else None
+
     def run_layer(
         self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None, mask: str = "",
-        numbers: Tensor | None = None,
+        numbers: Tensor | None = None, drawn: Tensor | None = None,
     ) -> Result:  # fmt: skip
         """Runs one layer in one direction.
 
@@ -217,7 +215,10 @@ class RNN(LayerParameters):
             before: prev(x) in the first step, (B, D).
             mask: the rewriting of the cell whose operands these are (`masks.add_mask`), "" for none.
             numbers: time() of each step, as in `Cell.unroll`.
+            drawn: the masks of zoneout and dropout in it, None in evaluation.
         """
+        if drawn is not None:
+            mask, numbers = with_noise(mask), random_masks.step_columns(drawn, numbers)
         if not mask and self.uses_torch_operator(x, states, tensors):
             return torch_operator.apply(self.cell, x, states, tensors)
         if is_traced():

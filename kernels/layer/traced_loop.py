@@ -19,7 +19,6 @@ from kernels.derive.plan import Plan
 from kernels.layer import equations
 from kernels.layer.autograd import unflatten
 from kernels.layer.input_products import recurrence_operands
-from kernels.schedules import diagonal_blocks
 
 
 def apply(
@@ -36,7 +35,7 @@ def apply(
         tensors = unflatten(plan, layout(plan), [*operands, *states])
         rows = equations.hoisted_rows(tensors) or [x.unsqueeze(2)]  # a cell may not read x
         vectors = torch.stack(tensors.vectors) if tensors.vectors else x.new_zeros(0)
-        weights = torch.cat([diagonal_blocks.expand(W, states[0].shape[1]) for W in tensors.weights]) if tensors.weights else x.new_zeros(0)
+        weights = torch.cat([W.flatten() for W in tensors.weights]) if tensors.weights else x.new_zeros(0)
         with pause_trace():
             steps = script_steps(plan, states[0].shape[1], x.dtype, x.device, in_onnx_export())
         y, final = steps(torch.cat(rows, 2), torch.stack(tensors.states), vectors, weights)
@@ -51,20 +50,21 @@ def script_steps(plan: Plan, H: int, dtype: torch.dtype, device: torch.device, t
         to_onnx: whether it is for ONNX, which has other functions; it tells apart what is cached.
 
     Returns:
-        A function of the rows (T, B, G, H), the initial states (S, B, H), the vectors (V, H) and the weights (P·H, H), to the outputs
-        (T, B, H) and the final states (S, B, H).
+        A function of the rows (T, B, G, H), the initial states (S, B, H), the vectors (V, H) and all elements of the weights, to the
+        outputs (T, B, H) and the final states (S, B, H).
     """
     buffer_layout = layout(plan)
     widths = buffer_layout.widths[: len(buffer_layout.projections) + len(buffer_layout.elementwise_terms)]
-    products = [len(group.terms) * H for group in buffer_layout.groups]
+    shapes = [(len(group.terms) * H, H // group.heads) for group in buffer_layout.groups]
+    sizes = [rows * columns for rows, columns in shapes]
 
     def compute_step(row: Tensor, states: Tensor, vectors: Tensor, weights: Tensor) -> Tensor:
-        parts = weights.split(products) if products else ()
+        parts = [part.view(shape) for part, shape in zip(weights.split(sizes), shapes, strict=True)] if sizes else ()
         rows = row.split(widths, 1) if widths else ()
         return torch.stack(equations.step(plan, rows, states.unbind(0), vectors.unbind(0) if plan.vectors else (), parts))
 
-    sizes = (2, sum(widths), H), (len(plan.states), 2, H), (len(plan.vectors), H), (sum(products), H)
-    example = tuple(torch.zeros(size, dtype=dtype, device=device) for size in sizes)
+    given = (2, sum(widths), H), (len(plan.states), 2, H), (len(plan.vectors), H), (sum(sizes),)
+    example = tuple(torch.zeros(shape, dtype=dtype, device=device) for shape in given)
     compute_step(*example)  # computes and caches the weights of stencils, which are constants of the trace then
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls its TorchScript deprecated, and a user chose it knowingly

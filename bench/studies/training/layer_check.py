@@ -7,6 +7,7 @@ from bench.measure import gate
 from bench.measure.backends import pack_states
 from bench.records.tolerance import find_tolerance
 from kernels import RNN
+from kernels.layer import random_masks
 
 STEPS, SEQUENCES = 16, 4
 
@@ -37,8 +38,11 @@ def check_layer(rnn: RNN, x: Tensor) -> tuple[str, float]:
     normal = [torch.randn(x.shape[1], rnn.hidden_size, generator=generator).to(x) for _ in rnn.cell.states]
     # not the layer's own: from zero states, some exact gradients are 0 (slstm's b.i), and only rounding errors would be compared
     initial = [rnn.cell.random_state(name, n) for name, n in zip(rnn.cell.states, normal, strict=True)]
-    y_exact, _ = rnn.cell.unroll(x_exact, [s.double() for s in initial], exact)
+    drawn = rnn.draw_masks(x)
+    y_exact, _ = random_masks.unroll(rnn.plan, x_exact, [s.double() for s in initial], exact, drawn)
+    rnn.draw_masks = lambda x: drawn  # type: ignore[method-assign]
     y, _ = rnn(x, pack_states(initial))
+    del rnn.draw_masks
     learned = {name: value for name, value in tensors.items() if value.requires_grad}
     dx, *gradients = torch.autograd.grad(y, [x, *learned.values()], upstream.to(y.dtype))
     found = rnn.gradients_of_weights(dict(zip(learned, gradients, strict=True)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cells
 from bench.records.training_record import Trial
 from bench.studies.training.task import Task
+from kernels.derive.plan import plan
 
 EQUAL = ("hidden", "parameters")
 
@@ -67,7 +68,7 @@ def matching_width(cell: str, D: int, wanted: int) -> int:
         D: The input width.
         wanted: The number of parameters.
     """
-    step = cells.load(cell).round_up_width(1)
+    step = plan(cells.load(cell)).round_up_width(1)
     widths: Sequence[int] = range(step, wanted + step, step)
     above = widths[bisect_left(widths, wanted, key=lambda H: count_recurrent_parameters(cell, D, H))]
     return min((max(step, above - step), above), key=lambda H: abs(count_recurrent_parameters(cell, D, H) - wanted))
