@@ -13,9 +13,9 @@ from cells.grammar.cell import Cell, cell
 from cells.grammar.errors import CellError
 from cells.grammar.user_files import load_file
 
-__all__ = ["SEED", "Cell", "CellError", "cell", "load", "names"]
+__all__ = ["DEFAULT", "Cell", "CellError", "cell", "load", "names"]
 
-SEED = ("cfn", "gru", "gru_reset_before", "lstm", "minimal", "minimal_deep", "vanilla", "vanilla_relu")
+DEFAULT = ("cfn", "gru", "gru_reset_before", "lstm", "minimal", "minimal_deep", "vanilla", "vanilla_relu")
 """The cells that a benchmark measures by default."""
 
 

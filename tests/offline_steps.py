@@ -23,7 +23,7 @@ from kernels.schedules.stepwise import pointwise_kernel, steps, stepwise
 from tests import custom
 
 CAPABILITIES = (80, 90, 100)
-NAMES = (*cells.SEED, "slstm", "chosen", "smooth")
+NAMES = (*cells.DEFAULT, "slstm", "chosen", "smooth")
 """The last three apply every function there is."""
 
 SIZES = [(2, 7), (1, 7), (3, 1), (16, 16), (17, 4), (2, 33), (2, 256)]

@@ -49,7 +49,7 @@ def mine(tmp_path, monkeypatch):
 
 
 def test_default_is_the_seed_and_all_is_all(mine):
-    assert parse_cells(None) == cells.SEED == tuple(name for name in cells.names() if name in cells.SEED)
+    assert parse_cells(None) == cells.DEFAULT == tuple(name for name in cells.names() if name in cells.DEFAULT)
     assert parse_cells("all") == cells.names() and parse_cells("lstm,all,lstm")[0] == "lstm"
     assert parse_cells(f"gru, {mine},gru") == ("gru", mine)
 
@@ -57,7 +57,7 @@ def test_default_is_the_seed_and_all_is_all(mine):
 def test_the_list_begins_with_the_eight(bench):
     lines = [line.split()[0] for line in bench("list")[1].splitlines() if line.strip()]
     listed = [word for word in lines if word in cells.names()]
-    assert listed[:8] == list(cells.SEED) and sorted(listed) == list(cells.names())
+    assert listed[:8] == list(cells.DEFAULT) and sorted(listed) == list(cells.names())
 
 
 def test_a_task_takes_no_cell_of_one_width(bench):

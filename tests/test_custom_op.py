@@ -162,7 +162,7 @@ def test_nothing_fused_can_run(monkeypatch):
         custom_op.apply("lstm", True, "compiled", torch.zeros(T, B, D, dtype=torch.float16), states, rnn.weights())
 
 
-@each_kind([*cells.SEED, *sorted({*cells.names()} - {*cells.SEED})])
+@each_kind([*cells.DEFAULT, *sorted({*cells.names()} - {*cells.DEFAULT})])
 def test_rules(name):
     """What torch asks of an operator: its schema, its shapes without data, its gradients registered."""
     H = plan(cells.load(name)).round_up_width(D)

@@ -35,8 +35,8 @@ ONE, MEET, LONG = (5, 3, 7, 17), (9, 19, 12, 272), (70, 6, 24, 48)
 """T, B, D, H: one program for a batch tile; several, which meet every step, at sizes that fill no tile; two chunks of replayed steps
 and some more."""
 
-EVERY = pytest.mark.parametrize("name", cells.SEED)
-FAMILY = pytest.mark.parametrize("name", [name for name in cells.names() if name not in cells.SEED])
+EVERY = pytest.mark.parametrize("name", cells.DEFAULT)
+FAMILY = pytest.mark.parametrize("name", [name for name in cells.names() if name not in cells.DEFAULT])
 FEW = pytest.mark.parametrize("name", ["minimal", "lstm", "gru_reset_before", "vanilla_relu"])
 SCHEDULED = pytest.mark.parametrize("backend", [name for name in SCHEDULES if name not in ("compiled", "scan", "stencil", "newton")])
 """Of `scan` and `stencil`, for which the cells here are not made: test_gpu_scan.py, test_waves. `newton`: test_gpu_newton.py."""

@@ -97,7 +97,7 @@ def test_biases_are_as_many_as_there_are_vectors_to_a_gate(backend):
         assert torch.equal(*gradients)
 
 
-@pytest.mark.parametrize("cell", cells.SEED)
+@pytest.mark.parametrize("cell", cells.DEFAULT)
 def test_given_rows_hold_the_biases_but_those_of_the_loop(cell):
     workload = given(cell, "compiled", input_product=False)
     left = describe_numerics(case(cell, "compiled", input_product=False), workload).biases

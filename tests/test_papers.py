@@ -69,7 +69,7 @@ PEERS = torchrecurrent_cells.PEERS | {name: file.PEER for name, file in transcri
 """What a benchmark measures against, and torchrecurrent's JANET, which has h beside c: they are given the same start. By default
 its FastGRNN has a gate of tanh, which the paper doesn't; it has no QRNN, SRU, minGRU, minLSTM or sLSTM."""
 
-FAMILY = [name for name in cells.names() if name not in cells.SEED]
+FAMILY = [name for name in cells.names() if name not in cells.DEFAULT]
 SIZES = [(5, 1, 3, 17), (3, 9, 7, 40)]
 
 
@@ -80,7 +80,7 @@ def sized(name: str, T: int, B: int, D: int, H: int) -> tuple[int, int, int, int
 
 
 def test_all_are_here():
-    assert set(PAPERS) == set(cells.names()) - set(cells.SEED) and set(cells.SEED) <= set(cells.names())
+    assert set(PAPERS) == set(cells.names()) - set(cells.DEFAULT) and set(cells.DEFAULT) <= set(cells.names())
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -50,7 +50,7 @@ BROKEN = {"one arrival too few": one_too_few, "no wait": no_wait, "a counter use
 
 
 @interpreted
-@sample("name, size, form", cells.SEED, SIZES, FORMS)
+@sample("name, size, form", cells.DEFAULT, SIZES, FORMS)
 def test_forms(monkeypatch, name, size, form):
     """Each way to multiply, with one program to a batch tile: outputs and all gradients against float64."""
     units, split, flight = form
@@ -78,7 +78,7 @@ def test_a_call_that_keeps_less_says_so(monkeypatch):
 
 
 @interpreted
-@sample("name, units", cells.SEED, [False, True])
+@sample("name, units", cells.DEFAULT, [False, True])
 def test_forms_in_float16(monkeypatch, name, units):
     monkeypatch.setattr(persistent, "tiling_for", lambda work, device, reduced: Tiles(16, next_pow2(work.H), 16, 4, units))
     check([problem(cells.load(name), 3, 2, 5, 17, dtype=torch.float16)], "persistent", torch.float16)
@@ -145,7 +145,7 @@ def at_once(cell: str, T: int, B: int, H: int, tiles: Tiles, dtype: torch.dtype 
 
 
 @interpreted
-@sample("name, form", cells.SEED, [(1, False, torch.float32), (4, True, torch.float32), (3, True, torch.float16)])
+@sample("name, form", cells.DEFAULT, [(1, False, torch.float32), (4, True, torch.float32), (3, True, torch.float16)])
 def test_cells_whose_programs_meet(name, form):
     """Every cell with two programs, in both orders and precisions."""
     T, units, dtype = form

@@ -11,7 +11,7 @@ from kernels.derive.plan import Plan, plan
 from tests import custom
 
 EVERY = pytest.mark.parametrize("name", cells.names())
-SEED = pytest.mark.parametrize("name", cells.SEED)
+EACH = pytest.mark.parametrize("name", cells.DEFAULT)
 LEFT = {
     "cfn": ["theta_h", "eta_h"],
     "gru": ["rh", "zh", "nh"],
@@ -38,7 +38,7 @@ def applied(p: Plan) -> list[list[int]]:
     return [[len(terms) for _, terms in stage.groups] for stage in p.stages]
 
 
-@SEED
+@EACH
 def test_products_in_the_loop(name):
     assert list(of(name).recurrent) == LEFT[name]
     assert applied(of(name)) == ([[2], [1]] if name == "gru_reset_before" else [[len(LEFT[name])]])
@@ -123,7 +123,7 @@ def test_step(name, bias):
     assert p.step.inputs == (*p.states, *p.term_leaves, *p.vectors, *p.stencil_leaves)
     assert p.step.results == tuple(f"{s}_next" for s in p.cell.states)
     assert {n for n in walk(p.step.outputs) if not n.args and n.op != "const"} <= set(p.step.inputs)
-    if name in cells.SEED:
+    if name in cells.DEFAULT:
         assert bool(p.vectors) == (bias and name == "gru")
 
 
@@ -246,7 +246,8 @@ def test_square():
         return tanh(W.h(h) + W.x(tanh(x) * 2))
 
     assert made("coupled").elementwise_input and plan(passing).elementwise_input
-    assert not plan(narrow).elementwise_input and of("sru").elementwise_input and not any(of(name).elementwise_input for name in cells.SEED)
+    assert not plan(narrow).elementwise_input and of("sru").elementwise_input
+    assert not any(of(name).elementwise_input for name in cells.DEFAULT)
 
 
 @EVERY

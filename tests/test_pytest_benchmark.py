@@ -19,8 +19,8 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 INTERPRETED = DEVICE == "cpu"
 """Triton's interpreter runs the kernels of a GPU here, and its time says nothing."""
 BACKENDS = [name for name in list_defaults(DEVICE) if not (find_backend(name).apart or (INTERPRETED and find_backend(name).interpreted))]
-MEMBERS = [(group, group, backend) for group in cells.SEED for backend in BACKENDS]
-MEMBERS += [(group, "gru", "vendor") for group in cells.SEED if cells.load(group).torch_equivalent is None]
+MEMBERS = [(group, group, backend) for group in cells.DEFAULT for backend in BACKENDS]
+MEMBERS += [(group, "gru", "vendor") for group in cells.DEFAULT if cells.load(group).torch_equivalent is None]
 SIZE = {"T": 32, "B": 16, "D": 64, "H": 64}
 
 

@@ -27,7 +27,7 @@ def storages(layer):
     return {kind for _, _, panels in layer._kept_panels.entries.values() for kind, _ in panels}
 
 
-@sample("name", cells.names(), taken=cells.SEED)
+@sample("name", cells.names(), taken=cells.DEFAULT)
 @torch.no_grad()
 def test_outputs(name):
     """Of every cell with a matrix."""

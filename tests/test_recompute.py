@@ -14,7 +14,7 @@ from tests.sampling import sample
 from tests.tolerances import TOLERANCE
 
 
-@sample("name", [*cells.SEED, *custom.CELLS])
+@sample("name", [*cells.DEFAULT, *custom.CELLS])
 def test_restored_terms(name):
     """They are the ones that a loop keeps, and so are what the computed products are applied to."""
     cell = custom.CELLS.get(name) or cells.load(name)

@@ -25,7 +25,7 @@ LAYERS = [
     {"num_layers": 3, "bidirectional": True, "batch_first": True},
 ]
 
-EVERY = pytest.mark.parametrize("name", cells.SEED)
+EVERY = pytest.mark.parametrize("name", cells.DEFAULT)
 BACKENDS = pytest.mark.parametrize("backend", ["eager", "compiled", "stepwise"])
 T, B, D, H = 5, 3, 4, 6
 
@@ -43,7 +43,7 @@ def test_shapes(name, options):
             assert type(final) is type(last)
 
 
-@sample("backend, name", ["eager", "compiled", "stepwise"], cells.SEED)
+@sample("backend, name", ["eager", "compiled", "stepwise"], cells.DEFAULT)
 def test_final_states(name, backend):
     """The last output of each direction is a final state of the last layer; layouts only move numbers about."""
     rnn = RNN(name, D, H, num_layers=2, bidirectional=True, backend=backend)
@@ -139,7 +139,7 @@ def test_initialisation_is_the_cells():
     assert not torch.equal(rnn.weight_x_l1, before) and rnn.weight_x_l1.abs().max() <= 0.07
 
 
-@sample("backend, name", ["eager", "compiled", "stepwise"], cells.SEED)
+@sample("backend, name", ["eager", "compiled", "stepwise"], cells.DEFAULT)
 def test_training(name, backend):
     """`y.sum().backward()` reaches every parameter, in every layer and direction."""
     rnn = RNN(name, D, H, num_layers=2, bidirectional=True, backend=backend)

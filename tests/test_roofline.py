@@ -16,7 +16,7 @@ GPU = Constants(
     barriers={1: 7e-7, 2: 8e-7, 8: 9e-7, 32: 1e-6, 132: 1.5e-6}, l2=3e-7,
 )  # fmt: skip
 CPU = Constants(products={"float32": 1.4e11, "float64": 7e10}, copy_rate=2e10, cache=33 * 2**20)
-NAMES = cells.SEED
+NAMES = cells.DEFAULT
 MODES = get_args(Mode)
 
 

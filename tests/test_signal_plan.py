@@ -35,7 +35,7 @@ def test_a_critical_start_is_solved_by_theory(cell):
 
 def test_every_gated_seed_cell_has_every_start():
     """And an open gate keeps more than 99% of a state in a step: it is the gate that the theory takes for it."""
-    assert {*signal_plan.CRITICAL} == {*cells.SEED} - {"vanilla", "vanilla_relu"}
+    assert {*signal_plan.CRITICAL} == {*cells.DEFAULT} - {"vanilla", "vanilla_relu"}
     for cell in signal_plan.CRITICAL:
         variant = cells.load(cell).variants["open"]
         assert variant[KEEPS[cell]] == 5.0 and {**cells.load(cell).init, KEEPS[cell]: 5.0} == variant

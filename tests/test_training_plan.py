@@ -11,7 +11,7 @@ from tests.small_trainings import EASY
 
 
 def test_equal_parameters():
-    for cell in cells.SEED:
+    for cell in cells.DEFAULT:
         width = matching_width(cell, 10, count_recurrent_parameters("gru", 10, 64))
         off = [
             abs(count_recurrent_parameters(cell, 10, H) - count_recurrent_parameters("gru", 10, 64)) for H in (width - 1, width, width + 1)

@@ -18,7 +18,7 @@ def parse_cells(text: str | None) -> tuple[str, ...]:
         UsageError: A name is unknown, or a function isn't a valid cell.
     """
     if text is None:
-        return cells.SEED
+        return cells.DEFAULT
     names = parse_names(text, "--cells")
     known = [name for name in names if ":" not in name]
     if known or not names:

@@ -33,7 +33,7 @@ def print_cells() -> None:
     """
     table = Table(Column("cell", no_wrap=True), "states", "products\nin the loop", "stages", "parameters", "torch.nn", "paper", box=None)
     for found in describe_cells():
-        last = found["cell"] == cells.SEED[-1]
+        last = found["cell"] == cells.DEFAULT[-1]
         table.add_row(*(" ".join(v) if isinstance(v, list) else "–" if v is None else str(v) for v in found.values()), end_section=last)
     open_console().print(table)
 
@@ -41,7 +41,7 @@ def print_cells() -> None:
 def describe_cells() -> list[dict[str, Any]]:
     """Returns all cells as plain data, the default ones first."""
     found = []
-    for name in (*cells.SEED, *(name for name in cells.names() if name not in cells.SEED)):
+    for name in (*cells.DEFAULT, *(name for name in cells.names() if name not in cells.DEFAULT)):
         cell, p = cells.load(name), plan(cells.load(name))
         found.append({
             "cell": name, "states": list(cell.states), "products_in_loop": len(p.recurrent), "stages": len(p.stages),

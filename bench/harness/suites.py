@@ -17,7 +17,7 @@ from bench.records import Mode
 
 BOTH: tuple[Mode, ...] = ("training", "inference")
 HALVES = ("float16", "bfloat16")
-SEED = ("minimal", "cfn", "gru", "lstm", "vanilla")
+CELLS = ("minimal", "cfn", "gru", "lstm", "vanilla")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def headline_shapes() -> Iterator[Shape]:
         for B in (16, 64, 1, 32, 128):
             for dtype in reversed(HALVES):
                 for H in (512, 1024, 256):
-                    for cell in SEED:
+                    for cell in CELLS:
                         yield Shape(cell, T, B, H, H, dtype)
 
 

@@ -212,9 +212,8 @@ class RNN(LayerParameters):
         Args:
             x: the input, (T, B, D).
             states: the initial states, (B, H) each.
-            before: prev(x) in the first step, (B, D).
+            before, numbers: as in `Cell.unroll`.
             mask: the rewriting of the cell whose operands these are (`masks.add_mask`), "" for none.
-            numbers: time() of each step, as in `Cell.unroll`.
             drawn: the masks of zoneout and dropout in it, None in evaluation.
         """
         if drawn is not None:

@@ -165,7 +165,7 @@ def preview_pieces(device: str, seed: int) -> Sequence[Piece]:
         device: "cpu" or "cuda".
         seed: The seed.
     """
-    names = cells.SEED
+    names = cells.DEFAULT
     jacobians = jacobian_pieces(names, STARTS, 32, (16, 16), "float64" if device == "cpu" else "float32", 1, device)
     starts = theory_pieces(["minimal"], 64, 20, seed, tied=False)
     others = [piece for cell in ("vanilla", "gru", "gru_reset_before") for piece in theory_pieces([cell], 128, 20, seed, tied=False)[:1]]
