@@ -84,7 +84,7 @@ def build_rnn(backend: str, problem: Problem) -> Workload:
         return unpack_result(rnn(x, pack_states(states)))
 
     work = wrap(problem, forward, rnn.tensors(), rnn.gradients_of_weights)
-    rnn.draw_masks = lambda x: work.masks[0] if work.masks and rnn.training else None  # type: ignore[method-assign]
+    rnn.draw_masks = lambda x: {"drawn": work.masks[0]} if work.masks and rnn.training else {}  # type: ignore[method-assign]
     return work
 
 

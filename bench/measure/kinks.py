@@ -147,9 +147,9 @@ def find_calls(problem: Problem) -> list[Call]:
 def record_distances(problem: Problem, dtype: torch.dtype) -> tuple[list[tuple[Any, Tensor]], Tensor]:
     """Returns the function and the distances (B, H) of each call with a kink, and y (T, B, H), in float32."""
     weights = {name: value.to(dtype) for name, value in problem.weights.items()}
+    given = plan(problem.cell), problem.x.to(dtype), [s.to(dtype) for s in problem.states], weights, problem.masks
     with torch.no_grad(), KinkMode(record=True) as mode:
-        given = problem.x.to(dtype), [s.to(dtype) for s in problem.states], weights
-        y, _ = random_masks.unroll(plan(problem.cell), *given, problem.masks)
+        y, _ = random_masks.unroll(*given)
     rows = [(function, torch.atleast_1d(distance).expand(problem.B, -1)) for function, distance in mode.recorded]
     return rows, y.float()
 

@@ -140,8 +140,9 @@ class Problem:
             leaf.requires_grad_()
         x, *rest = leaves
         states, learned = rest[: len(self.states)], rest[len(self.states) :]
+        given = plan(self.cell), x, states, dict(zip(weights, learned, strict=True)), self.masks
         with mode or nullcontext():
-            y, final = random_masks.unroll(plan(self.cell), x, states, dict(zip(weights, learned, strict=True)), self.masks)
+            y, final = random_masks.unroll(*given)
         outputs = [y, *final]
         upstream = [self.dy.to(dtype), *(d.to(dtype) for d in self.d_final)]
         gradients = torch.autograd.grad(outputs, leaves, upstream, allow_unused=True, materialize_grads=True)

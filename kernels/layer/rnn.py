@@ -193,15 +193,15 @@ class RNN(LayerParameters):
                     check_weights(tensors, self.tensor_shapes(x.shape[-1]), self._keys, suffix, x)
                 rows = [x] if reset is None else [x, reset]
                 rows = [*map(reverse, rows)] if direction else rows
-                y, last = run_layer(rows[0], [s[len(final)] for s in states], tensors, *rows[1:], drawn=self.draw_masks(rows[0]))
+                y, last = run_layer(rows[0], [s[len(final)] for s in states], tensors, *rows[1:], **self.draw_masks(rows[0]))
                 outputs.append(reverse(y) if direction else y)
                 final.append(last)
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         return x, tuple(torch.stack(s) for s in zip(*final, strict=True))
 
-    def draw_masks(self, x: Tensor) -> Tensor | None:
-        """Returns the masks of a layer and direction (`random_masks.draw`) for its input, or None if it needs none."""
-        return random_masks.draw(self._masks, x, self.hidden_size) if self._masks and self.training else None
+    def draw_masks(self, x: Tensor) -> dict[str, Tensor]:
+        """Returns the masks `drawn` of a layer and direction (`random_masks.draw`) for its input; {} if it needs none."""
+        return {"drawn": random_masks.draw(self._masks, x, self.hidden_size)} if self._masks and self.training else {}
 
     def run_layer(
         self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor], before: Tensor | None = None, mask: str = "",
