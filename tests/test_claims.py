@@ -9,7 +9,7 @@ import pytest
 
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.training_metrics import quality_ci
-from bench.records import CaseRecord, End, Errors, GradientRecord, Plan, Records, ScaleRecord
+from bench.records import CaseRecord, End, Errors, GradientRecord, MapRecord, Plan, Records, ScaleRecord, TheoryRecord
 from bench.records.training_record import Point, TrainingRecord
 from bench.render.case_grid import build_grids
 from bench.render.claims import claim_run
@@ -84,6 +84,19 @@ def test_trainings_that_stopped_at_their_target_have_the_order_of_their_steps():
     assert "no cell is shown to reach" in equal  # an evaluation apart: either may have been first in between
     missed = claim([*stopped({"gru": (100, 110, 100)}), *trained({"cfn": (0.5, 0.5, 0.5)}, target=0.1, curve=[])])
     assert "not with every seed: cfn (0 of 3)" in missed and "has the best" not in missed
+
+
+def test_intervals_are_corrected_for_all_that_were_trained():
+    """A cell that missed the target, or ended without a finite value, was looked at too."""
+    steps = stopped({"gru": (100, 110, 100), "lstm": (300, 310, 290)})
+    ends = [
+        re.findall(r"gru 103 \[([\d.]+)", claim(found))[0] for found in (steps, [*steps, *trained({"cfn": (0.5,)}, target=0.1, curve=[])])
+    ]
+    assert float(ends[1]) < float(ends[0])
+    finals = trained({"gru": (0.30, 0.31, 0.29), "lstm": (0.2, 0.21, 0.19)})
+    lost = trained({"cfn": (math.nan,)})
+    ends = [re.findall(r"gru 0.300 \[([\d.]+)", claim(found))[0] for found in (finals, [*finals, *lost])]
+    assert float(ends[1]) < float(ends[0])
 
 
 def test_a_baseline_that_nothing_beats_comes_first():
@@ -206,8 +219,32 @@ def test_an_initialisation_is_compared_with_its_like():
     assert "least with lag in minimal**, critical initialisation: minimal -0.0010" in said
     assert "least with lag in gru**, default initialisation: gru -0.2020" in said
     near = [slope(cell, rate, seed) for cell, rates in (("gru", (-0.1, -0.2)), ("lstm", (-0.11, -0.19))) for seed, rate in enumerate(rates)]
-    assert "in no cell that is shown to" in claim_run(Records(run=RUN, cases=[], gradients=near))
+    shown = claim_run(Records(run=RUN, cases=[], gradients=near))
+    assert shown.startswith("Gradients, default initialisation: no cell is shown to change least with lag: gru -0.1500")
     assert "least" not in claim_run(Records(run=RUN, cases=[], gradients=[slope("gru", -0.1, seed) for seed in SEEDS]))
+
+
+def test_studies_say_their_condition_and_are_corrected():
+    theory = {"cell": "gru", "w": 1, "v": 1, "mu": 0, "phi": 1, "N": 8, "seed": 0, "q": 1, "Q": 1, "chi": 0.5, "xi": 1.4}
+    points = [TheoryRecord.model_validate(theory | {"untied": [math.log(0.505)], "tied": [math.log(0.6)]})]
+    said = claim_run(Records(run=RUN, cases=[], gradients=[], theory=points))
+    assert said.startswith("**With weights drawn anew") and said.endswith("; with tied weights 20.00% in the median, 20.00% at most.")
+    one = {
+        "cell": "gru",
+        "weights": {},
+        "seeds": [0, 1, 2],
+        "starts": 1,
+        "steps": 1,
+        "copies": 1,
+        "epsilon": 1e-6,
+        "iterations": 1,
+        "cloud": [[0, 0]],
+        "times": [],
+        "distance": [],
+    }
+    maps = [MapRecord.model_validate(one | {"name": name, "exponents": [0.1, 0.2, 0.3]}) for name in ("GRU map", "LSTM map")]
+    half = f"{mean_ci([0.1, 0.2, 0.3], 2).half_width:.4f}"
+    assert f"GRU map +0.2000 ± {half}, LSTM map" in claim_run(Records(run=RUN, cases=[], gradients=[], maps=maps))
 
 
 def test_the_efficiency_on_several_ranks_is_that_of_all_cells():

@@ -106,7 +106,8 @@ def test_studies_of_signals_have_a_headline_each():
         ],
     )  # fmt: skip
     assert Published(Path("signals"), found).headline == (
-        "**Mean-field theory predicts a perturbation's growth with an error of 2.00% in the median, 10.00% at most** (3 predictions). "
+        "**With weights drawn anew at each step, mean-field theory predicts a perturbation's growth with an error of 2.00% in the median, "
+        "10.00% at most** (3 predictions). "
         "**Without input, a small difference is shown to grow in gru (critical)** (3 cases studied)."
     )
 

@@ -61,6 +61,27 @@ def test_the_common_quality_leaves_out_what_learned_nothing():
     assert training_metrics.common_quality([record("gru", higher=False, baselines={"always": 1.0}), record("minimal", higher=False)]) == 0.0
 
 
+def test_an_interval_stays_where_an_extra_can_be():
+    def of(name, *values, **sizes):
+        return training_metrics.extra_ci([record("gru", extras={name: value}, sizes=sizes) for value in values], name)
+
+    counts = of("counts to", 90.0, 30.0, 96.0, N=24)
+    assert 0 < counts.low < counts.value < counts.high < 96 and of("counts to", 0.0, 1.0, N=24).high > 1
+    gap = of("gap, training - test", 0.9, 0.1, 0.5)
+    assert -1 < gap.low < gap.high < 1
+    assert of("share of the right one", 0.99, 0.4).high < 1
+    fixed = of("set by hand: off after 100,000 up and down", 1060.3, 1060.3, 1060.3)
+    assert training_report.format_mean(fixed) == "1,060"
+
+
+def test_what_learned_layers_do_is_averaged_over_their_seeds():
+    layers = [learned("gru"), learned("gru").model_copy(update={"trial": record("gru", 1).trial, "own": 0.5, "noise": {"none": 0.9}})]
+    table = training_report.make_drive_table(layers)
+    assert table.rows[0][2] == pytest.approx(0.6) and "means over seeds 0, 1" in table.caption and len(table.rows) == 1
+    noise = training_report.make_noise_table(layers, record("gru"))
+    assert 0 < noise.rows[0][1].low < noise.rows[0][1].high < 1
+
+
 def test_times_to_a_quality_are_paired_by_seed():
     records = whole().training
     gru, minimal = training_metrics.group_by_cell(records)["gru"], training_metrics.group_by_cell(records)["minimal"]

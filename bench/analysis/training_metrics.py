@@ -14,6 +14,8 @@ from bench.analysis.median_ci import Estimate
 from bench.records.training_record import LearnedRecord, Point, TrainingRecord
 
 Line = TypeVar("Line", TrainingRecord, LearnedRecord)
+COUNTS, GAP = "counts to", "gap, training - test"
+"""Extras of a training whose values have limits of their own."""
 
 
 def best_value(record: TrainingRecord) -> float:
@@ -48,6 +50,23 @@ def metric_ci(values: Sequence[float], looks: int = 1, share: bool = False) -> E
     """
     low = 0.0 if min(values) >= 0 else -math.inf
     return mean_ci(values, looks, low, 1.0 if share and low == 0 and max(values) <= 1 else math.inf)
+
+
+def extra_ci(records: Sequence[TrainingRecord], name: str, looks: int = 1) -> Estimate:
+    """Returns the mean over seeds of an extra that each record has. Its interval stays within what the extra can be: a count goes up to 4N,
+    a gap between two accuracies from -1 to 1, a share up to 1.
+
+    Args:
+        records: The trainings of a cell.
+        name: The name of the extra.
+        looks: The number of means that are looked at together.
+    """
+    values = [record.extras[name] for record in records]
+    if name == GAP:
+        return mean_ci(values, looks, -1.0, 1.0)
+    if name == COUNTS and "N" in records[0].sizes:
+        return mean_ci(values, looks, 0.0, 4.0 * records[0].sizes["N"])
+    return metric_ci(values, looks, share=name.startswith(("share", "accuracy")))
 
 
 def steps_ci(records: Sequence[TrainingRecord], level: float, looks: int = 1) -> Estimate:

@@ -23,7 +23,7 @@ class TheoryRecord(Model):
         q: The predicted variance of a pre-activation.
         Q: The predicted mean square of h.
         chi: The predicted growth of E‖∂L/∂s‖² per step.
-        xi: The time scale −1/ln χ in steps.
+        xi: The time scale −1/ln χ(c*) in steps, at the correlation c* that two sequences tend to; chi is at c = 1.
         untied: The measured ln of the growth of a perturbation's mean square per step, with weights drawn anew for every step.
         tied: The same with constant weights, as in a network.
     """

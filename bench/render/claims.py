@@ -1,11 +1,11 @@
 """Writes the headline of a run without timed cases, trainings, signal studies and scaling, by the rules of docs/method.md."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from bench.analysis.mean_ci import mean_ci, mean_of_ratios
 from bench.analysis.ranking import absolute, rank
-from bench.records import Records
+from bench.records import Records, TheoryRecord
 from bench.render import chaos_report, gradient_report, jacobian_report, parallel_report
 from bench.render.formatting import count_noun
 from bench.render.scaling_report import find_efficiency, format_efficiency
@@ -39,12 +39,10 @@ def claim_studies(records: Records) -> Iterator[str]:
     parallel."""
     yield from claim_least_growth("Gradients change least with lag", gradient_report.list_slopes(records.gradients))
     yield from claim_least_growth("The Jacobian of the states changes least with lag", jacobian_report.list_slopes(records.jacobians))
-    off = [abs(find_growth(record.untied).value / record.chi - 1) for record in records.theory]
-    if off:
-        known = f"{median(off):.2%} in the median, {max(off):.2%} at most"
-        yield f"**Mean-field theory predicts a perturbation's growth with an error of {known}** ({count_noun(len(off), 'prediction')})."
+    yield from claim_theory(records.theory)
     if records.maps:
-        exponents = ", ".join(f"{record.name} {gradient_report.format_growth(mean_ci(record.exponents))}" for record in records.maps)
+        means = {record.name: mean_ci(record.exponents, len(records.maps)) for record in records.maps}
+        exponents = ", ".join(f"{name} {gradient_report.format_growth(mean)}" for name, mean in means.items())
         yield f"**Largest Lyapunov exponents: {exponents}** nats per step."
     if records.decays:
         grown = [name_cell(r.cell, r.init) for r in records.decays if chaos_report.is_growing(r, len(records.decays))]
@@ -53,11 +51,23 @@ def claim_studies(records: Records) -> Iterator[str]:
     yield from filter(None, (parallel_report.claim_iterations(records.parallel), parallel_report.claim_cause(records.parallel)))
 
 
+def claim_theory(records: Sequence[TheoryRecord]) -> Iterator[str]:
+    """Yields the error of mean-field theory with weights drawn anew at each step, which it assumes, and with tied weights."""
+    off, tied = ([abs(find_growth(logs).value / r.chi - 1) for r in records if (logs := getattr(r, kind))] for kind in ("untied", "tied"))
+    if off:
+        known, others = (f"{median(found):.2%} in the median, {max(found):.2%} at most" for found in (off, tied or off))
+        yield (
+            f"**With weights drawn anew at each step, mean-field theory predicts a perturbation's growth with an error of {known}** "
+            f"({count_noun(len(off), 'prediction')}){f'; with tied weights {others}' if tied else ''}."
+        )
+
+
 def claim_least_growth(said: str, slopes: Slopes) -> Iterator[str]:
     """Yields for each initialisation the cell whose slope over lag is nearest to 0, if its interval over seeds is apart from all others."""
     for init in dict.fromkeys(init for _, init in slopes):
         known = {cell: values for (cell, at), found in slopes.items() if at == init and (values := [v for v in found if v is not None])}
-        means = {cell: mean_ci(values, len(known)) for cell, values in known.items()}
+        looks = len([cell for cell, at in slopes if at == init])
+        means = {cell: mean_ci(values, looks) for cell, values in known.items()}
         if not means:
             continue
         found = rank({cell: absolute(mean) for cell, mean in means.items()}, higher=False)
@@ -66,7 +76,7 @@ def claim_least_growth(said: str, slopes: Slopes) -> Iterator[str]:
             yield f"**{said} in {found.best}**, {init} initialisation: {first}, then {others[0]} nats per step."
         elif found.ranked:
             listed = f"{first} nats per step, not significantly different from {', '.join(found.near)}"
-            yield f"{said} in no cell that is shown to, {init} initialisation: {listed}."
+            yield f"{said.partition(' change')[0]}, {init} initialisation: no cell is shown to change least with lag: {listed}."
         else:
             why = " (too few seeds for an interval)" * bool(others)
             yield f"{said.partition(' change')[0]} over lag, {init} initialisation: {', '.join([first, *others])} nats per step{why}."

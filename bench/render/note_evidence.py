@@ -1,28 +1,30 @@
 """Judges statements of the study note about cells and signals by published records: numbers in words, and a verdict.
 
-A judge gets all published runs and returns the words and the verdict, or None where no run has what it needs. Verdicts use 95% intervals
-over seeds, corrected for the number of cells; one seed shows nothing.
+A judge gets all published runs and returns the words and the verdict, or None where no run has what it needs. Verdicts use 95% intervals,
+over seeds corrected for the number of cells; one seed shows nothing.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Literal
 
 from bench.analysis.mean_ci import mean_ci
 from bench.analysis.ranking import absolute, rank
 from bench.analysis.summary import is_timed, median_time
-from bench.records import CaseRecord, Records
+from bench.analysis.verdict import Noise, compare_cases, measure_noise
+from bench.records import Case, CaseRecord, Records
 from bench.render import chaos_report, gradient_report
-from bench.render.formatting import format_count, format_number
+from bench.render.formatting import format_count, format_factor, format_interval, format_number
 from bench.render.published import Published
 from bench.render.theory_report import find_growth
 
 Verdict = Literal["yes", "no", "not shown"]
-Evidence = tuple[str, Verdict, Published]
-"""The numbers in words, the verdict, and the run that they are read from."""
+Evidence = tuple[str, Verdict, *tuple[Published, ...]]
+"""The numbers in words, the verdict, and the runs that they are read from."""
+CLOSE = 0.05
+"""The largest relative error of a prediction that holds."""
 Judge = Callable[[Sequence[Published]], Evidence | None]
-PAPER_HOURS = {"gru": 46, "cfn": 36, "minimal": 30}
 
 
 def find_run(runs: Sequence[Published], has: Callable[[Records], bool]) -> Published | None:
@@ -42,7 +44,7 @@ def is_wide(records: Records) -> bool:
 
 
 def compare_sizes(runs: Sequence[Published], field: Callable[[CaseRecord], int]) -> Evidence | None:
-    """Compares a count of MinimalRNN with those of GRU and LSTM at D = H = 256."""
+    """Compares a count of MinimalRNN with those of CFN, GRU and LSTM at D = H = 256."""
     run = find_run(runs, is_wide)
     if not run:
         return None
@@ -52,52 +54,67 @@ def compare_sizes(runs: Sequence[Published], field: Callable[[CaseRecord], int])
 
 
 def judge_parameters(runs: Sequence[Published]) -> Evidence | None:
-    """Judges that MinimalRNN has the fewest parameters of the gated cells."""
+    """Judges that MinimalRNN has the fewest parameters of LSTM, GRU, CFN and MinimalRNN."""
     return compare_sizes(runs, lambda record: record.parameters)
 
 
 def judge_operations(runs: Sequence[Published]) -> Evidence | None:
-    """Judges that MinimalRNN needs the fewest operations of the gated cells in a step."""
+    """Judges that MinimalRNN needs the fewest operations of LSTM, GRU, CFN and MinimalRNN in a step."""
     return compare_sizes(runs, lambda record: record.flops)
 
 
-def find_times(records: Records, backend: str, cells: Sequence[str]) -> dict[str, float]:
-    """Returns the seconds of a training step of some cells on a backend, at the longest T at which all of them are timed; {} without."""
+def find_steps(records: Records, backend: str, cells: Sequence[str]) -> dict[str, CaseRecord]:
+    """Returns the training steps of some cells on a backend, at the longest T at which all of them are timed; {} without."""
     known = [r for r in records.cases if r.case.backend == backend and r.case.mode == "training" and r.case.input_product and is_timed(r)]
-    plain = [r for r in known if not r.case.aa_repeat and not r.case.matched_params_of and r.case.cell in cells]
-    sizes = {(r.case.T, r.case.B, r.case.D, r.case.H) for r in plain}
-    for T, *size in sorted(sizes, reverse=True):
-        at = {r.case.cell: median_time(r).value for r in plain if [T, *size] == [r.case.T, r.case.B, r.case.D, r.case.H]}
-        if {*cells} <= at.keys():
-            return {cell: at[cell] for cell in cells}
-    return {}
+    groups: dict[Case, dict[str, CaseRecord]] = {}
+    for record in known:
+        if not record.case.aa_repeat and not record.case.matched_params_of and record.case.cell in cells:
+            groups.setdefault(record.case.model_copy(update={"cell": ""}), {})[record.case.cell] = record
+    whole = [found for found in groups.values() if {*cells} <= found.keys()]
+    return max(whole, key=lambda found: found[cells[0]].case.T, default={})
 
 
-def judge_step_times(runs: Sequence[Published]) -> Evidence | None:
-    """Judges the paper's order of training times: GRU, CFN, MinimalRNN."""
-    cells = tuple(PAPER_HOURS)
-    run = find_run(runs, lambda records: on_cpu(records) and all(find_times(records, backend, cells) for backend in ("eager", "compiled")))
-    if not run:
-        return None
-    said, order = [], True
-    for backend in ("eager", "compiled"):
-        times = find_times(run.records, backend, cells)
-        scaled = [46 * times[cell] / times["gru"] for cell in cells]
-        order &= scaled[0] > scaled[1] > scaled[2]
-        said.append(f"{backend} {' : '.join(f'{value:.0f}' for value in scaled)}")
-    return f"a step, scaled to 46 for the GRU: {', '.join(said)}; the paper's hours 46 : 36 : 30", "yes" if order else "no", run
+def compare_steps(steps: Mapping[str, CaseRecord], order: Sequence[str], noise: Noise) -> tuple[str, set[str]]:
+    """Returns the times of cells in words, each with its speed over the next slower one, and the verdicts about these speeds.
+
+    Args:
+        steps: The training step of each cell.
+        order: The cells, the one that is said to be the fastest first.
+        noise: The noise of their run.
+    """
+    words, verdicts = [], set[str]()
+    for cell, slower in zip(order, [*order[1:], None], strict=True):
+        ratio = ""
+        if slower:
+            found = compare_cases(steps[cell], steps[slower], noise)
+            verdicts.add(found.verdict if found else "ambiguous")
+            ratio = f" ({format_factor(found.ratio.value)}{format_interval(found.ratio)} as fast as {slower})" if found else ""
+        words.append(f"{cell} {format_number(1e3 * median_time(steps[cell]).value)} ms{ratio}")
+    return ", ".join(words), verdicts
 
 
-def judge_gru_and_lstm(backend: str) -> Judge:
-    """Returns the judge of "the GRU trains faster than the LSTM" on a backend."""
+def judge_order(backends: Sequence[str], order: Sequence[str]) -> Judge:
+    """Returns the judge of "a training step of one cell takes less time than one of the next", on every one of some backends.
+
+    Args:
+        backends: The backends.
+        order: The cells, the one that is said to be the fastest first.
+    """
 
     def judge(runs: Sequence[Published]) -> Evidence | None:
-        run = find_run(runs, lambda records: on_cpu(records) and bool(find_times(records, backend, ("gru", "lstm"))))
+        run = find_run(runs, lambda records: on_cpu(records) and all(find_steps(records, backend, order) for backend in backends))
         if not run:
             return None
-        times = find_times(run.records, backend, ("gru", "lstm"))
-        words = ", ".join(f"{cell} {format_number(1e3 * seconds)} ms" for cell, seconds in times.items())
-        return f"a training step: {words}", "yes" if times["gru"] < times["lstm"] else "no", run
+        noise, said, verdicts, sizes = measure_noise(run.records.cases), list[str](), set[str](), list[str]()
+        for backend in backends:
+            steps = find_steps(run.records, backend, order)
+            words, found = compare_steps(steps, order, noise)
+            case = steps[order[0]].case
+            said.append(f"{backend} {words}")
+            sizes.append(f"T={case.T} B={case.B} D={case.D} H={case.H} {case.dtype}")
+            verdicts |= found
+        words = f"a training step on {run.records.run.environment.device}, {' and '.join(dict.fromkeys(sizes))}: {'; '.join(said)}"
+        return words, "yes" if verdicts == {"faster"} else "no" if "slower" in verdicts else "not shown", run
 
     return judge
 
@@ -126,13 +143,17 @@ def judge_start(init: str) -> Judge:
 
 
 def judge_theory(runs: Sequence[Published]) -> Evidence | None:
-    """Judges that mean-field theory predicts growth in wide cells, within 5% at every point."""
+    """Judges that mean-field theory predicts growth in wide cells, within CLOSE at every point, with weights drawn anew at each step. How
+    far it is off with tied weights is beside it."""
     run = find_run(runs, lambda records: len(records.theory) > 10)
     if not run:
         return None
     off = [abs(find_growth(record.untied).value / record.chi - 1) for record in run.records.theory]
+    tied = [abs(find_growth(record.tied).value / record.chi - 1) for record in run.records.theory if record.tied]
     words = f"off by {median(off):.2%} in the median, {max(off):.2%} at most, {len(off)} points"
-    return words, "yes" if max(off) < 0.05 else "no", run
+    far = sum(value > CLOSE for value in tied)
+    words += f"; with tied weights, by more than {CLOSE:.0%} at {far} of {len(tied)}, {max(tied):.0%} at most" if tied else ""
+    return words, "yes" if max(off) < CLOSE else "no", run
 
 
 def judge_maps(runs: Sequence[Published]) -> Evidence | None:
@@ -146,7 +167,7 @@ def judge_maps(runs: Sequence[Published]) -> Evidence | None:
 
 
 def judge_rest(cell: str) -> Judge:
-    """Returns the judge of "a cell has no chaos without input": every start's exponent is below 0."""
+    """Returns the judge of "without input, a cell comes to rest": every exponent of every start is below 0."""
 
     def judge(runs: Sequence[Published]) -> Evidence | None:
         run = find_run(runs, lambda records: any(record.cell == cell for record in records.decays))
@@ -156,6 +177,8 @@ def judge_rest(cell: str) -> Judge:
         grows = [record.init for record in found if chaos_report.is_growing(record, len(found))]
         rests = all(max(record.exponent, default=math.inf) < 0 for record in found)
         largest = ", ".join(f"{record.init} {max(record.exponent):+.3f}" for record in found if record.exponent)
-        return f"largest exponent of any trajectory: {largest}", "yes" if rests else "no" if grows else "not shown", run
+        seeds = len({record.seed for record in found})
+        draws = "one draw of weights" if seeds == 1 else f"{seeds} draws of weights"
+        return f"{draws}, largest exponent of any trajectory: {largest}", "yes" if rests else "no" if grows else "not shown", run
 
     return judge

@@ -16,7 +16,8 @@ from bench.render.svg import MUTED
 from bench.render.table import CELL, INIT, Column, Table, drop_empty
 
 ANALYSIS = """\
-- χ is measured with the 95% interval of its mean over steps, on a logarithmic scale. ξ = −1/ln χ is the time scale in steps."""
+- χ is measured with the 95% interval of its mean over steps, on a logarithmic scale. ξ = −1/ln χ(c*) is the time scale in steps,
+  with χ at the correlation c* that two sequences tend to; the χ of the table is that at c = 1. The two are the same where c* = 1."""
 
 
 def find_growth(logs: Sequence[float]) -> Estimate:

@@ -22,20 +22,21 @@ def claim_trainings(records: Sequence[TrainingRecord]) -> Iterator[str]:
         if not any(math.isfinite(record.final) for record in found):
             yield f"**{title}no cell ended with a finite value.**"
             continue
-        below = claim_no_better(title, finite)
+        below = claim_no_better(title, finite, len(cells))
         order = claim_order("" if below else title, cells, finite)
         yield f"{below} {order[0].upper() if order.startswith('no ') else order[0]}{order[1:]}" if below else order
 
 
-def claim_no_better(title: str, finite: Cells) -> str:
+def claim_no_better(title: str, finite: Cells, looks: int) -> str:
     """Returns that nothing beats the best baseline on the test data; "" if something does, or if no baseline was measured there.
 
     Args:
         title: The name of the task.
         finite: The trainings of the cells that ended with finite values.
+        looks: The number of all trained cells.
     """
     name, limit = find_baseline(finite)
-    if not name or find_better(finite):
+    if not name or find_better(finite, looks):
         return ""
     finals = [record.final for trials in finite.values() for record in trials]
     worse = all(value < limit if is_higher(finite) else value > limit for value in finals)
@@ -57,10 +58,10 @@ def find_baseline(cells: Cells) -> tuple[str, float]:
     return best, known[best]
 
 
-def find_better(finite: Cells) -> list[str]:
-    """Returns the cells whose intervals, corrected for the number of cells, are on the better side of the best baseline."""
+def find_better(finite: Cells, looks: int = 0) -> list[str]:
+    """Returns the cells whose intervals, corrected for `looks` cells or for all given ones, are on the better side of the best baseline."""
     _, limit = find_baseline(finite)
-    known = {cell: (trials[0].higher, quality_ci(trials, len(finite))) for cell, trials in finite.items()}
+    known = {cell: (trials[0].higher, quality_ci(trials, looks or len(finite))) for cell, trials in finite.items()}
     return [cell for cell, (higher, found) in known.items() if (found.low > limit if higher else found.high < limit) and found.bounded]
 
 
@@ -72,7 +73,7 @@ def claim_order(title: str, cells: Cells, finite: Cells) -> str:
         cells: The trainings of all cells.
         finite: Those of the cells that ended with finite values.
     """
-    first, better, lost = next(iter(cells.values()))[0], find_better(finite), [cell for cell in cells if cell not in finite]
+    first, better, lost = next(iter(cells.values()))[0], find_better(finite, len(cells)), [cell for cell in cells if cell not in finite]
     name, limit = find_baseline(finite)
     late = [cell for cell, trials in cells.items() if any(record.end == "time" for record in trials)]
     if first.target is not None and any(record.end == "target" for trials in cells.values() for record in trials):
@@ -80,17 +81,18 @@ def claim_order(title: str, cells: Cells, finite: Cells) -> str:
     else:
         goal = common_quality([record for trials in cells.values() for record in trials])
         whole = {cell: trials for cell, trials in finite.items() if cell not in late}
-        parts = [claim_finals(title, whole) if whole else f"{title}no cell is ranked", claim_soonest(cells, goal)]
+        parts = [claim_finals(title, whole, len(cells)) if whole else f"{title}no cell is ranked", claim_soonest(cells, goal)]
     parts += [f"better than the baseline {name}, {format_number(limit)}: {', '.join(better)}"] if better else []
     parts += [f"not every seed ended with a finite value: {', '.join(lost)}"] if lost else []
     parts += [f"not every seed was trained to its end: {', '.join(late)}"] if late else []
     return "; ".join(filter(None, parts)) + "."
 
 
-def claim_finals(title: str, finite: Cells) -> str:
-    """Returns the best cell by its mean on the test data if its interval is apart from those of all others; else that none is."""
+def claim_finals(title: str, finite: Cells, looks: int) -> str:
+    """Returns the best cell by its mean on the test data if its interval, corrected for `looks` cells, is apart from those of all others;
+    else that none is."""
     first = next(iter(finite.values()))[0]
-    known = {cell: quality_ci(trials, len(finite)) for cell, trials in finite.items()}
+    known = {cell: quality_ci(trials, looks) for cell, trials in finite.items()}
     metric, found = f"{first.metric} on the test data", rank(known, first.higher)
     if found.best:
         return f"**{title}{found.best} has the best {metric}**: {list_first(found, known)}"
@@ -136,7 +138,7 @@ def claim_soonest(cells: Cells, goal: float | None) -> str:
 
 
 def rank_steps(cells: Cells, goal: float) -> dict[str, Estimate]:
-    """Returns the steps to a value on the validation data of each cell that reaches it with every seed."""
+    """Returns the steps to a value on the validation data of each cell that reaches it with every seed, corrected for all cells."""
     points = {cell: [first_reaching(record, goal) for record in trials] for cell, trials in cells.items()}
     reached = [cell for cell, found in points.items() if all(point and point.step for point in found)]
-    return {cell: steps_ci(cells[cell], goal, len(reached)) for cell in reached}
+    return {cell: steps_ci(cells[cell], goal, len(cells)) for cell in reached}

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from bench.analysis.mean_ci import geometric_mean_ci, mean_ci
@@ -12,6 +12,7 @@ from bench.analysis.training_metrics import (
     beats_baselines,
     common_quality,
     compare_times,
+    extra_ci,
     first_reaching,
     group_by_cell,
     metric_ci,
@@ -67,9 +68,11 @@ def title_group(records: Sequence[TrainingRecord]) -> str:
 
 
 def format_mean(value: Estimate) -> str:
-    """Returns a mean with its interval, if it has one."""
+    """Returns a mean with its interval, if it has one. Values that are all the same have none."""
     known = format_number(value.value)
-    return known if math.isinf(value.high) else f"{known} [{format_number(value.low)}, {format_number(value.high)}]"
+    return (
+        known if math.isinf(value.high) or value.low == value.high else f"{known} [{format_number(value.low)}, {format_number(value.high)}]"
+    )
 
 
 def list_key(records: Sequence[TrainingRecord]) -> list[Any]:
@@ -87,7 +90,7 @@ def make_result_table(records: Sequence[TrainingRecord]) -> Table:
     in_layer = [Column("in the layer", "layer_parameters", "", format_count)] if any(record.layer for record in records) else []
     rows = []
     for found in group_by_cell(records).values():
-        more = [metric_ci(known) if (known := [r.extras[name] for r in found if name in r.extras]) else None for name in extras]
+        more = [extra_ci(known, name) if (known := [r for r in found if name in r.extras]) else None for name in extras]
         clipped = sum(r.clipped for r in found) / max(1, sum(r.steps for r in found))
         ends = Counter(record.end for record in found)
         rows.append([
@@ -151,25 +154,37 @@ def make_quality_table(records: Sequence[TrainingRecord]) -> Table:
 
 
 def make_drive_table(records: Sequence[LearnedRecord]) -> Table:
-    rows = [[r.trial.cell, r.trial.H, r.own, r.neighbours, r.input, find_median_gates(r)] for r in records if not r.trial.seed]
+    groups: dict[tuple[str, str, int], list[LearnedRecord]] = {}
+    for record in records:
+        groups.setdefault((record.trial.task, record.trial.cell, record.trial.H), []).append(record)
+    rows = [
+        [*key[1:], *(mean(getattr(r, share) for r in found) for share in ("own", "neighbours", "input")), find_median_gates(found)]
+        for key, found in groups.items()
+    ]
     shares = {"its own past": "own_past", "its neighbours": "neighbours", "its input": "input"}
     found = (Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items())
     gates = Column("median opening of gates", "gate", show=lambda known: ", ".join(f"{name} {value:.2f}" for name, value in known.items()))
-    caption = "Shares of the variance of a unit's next state, on validation data."
+    seeds = list_seeds({r.trial.seed for r in records})
+    caption = f"Shares of the variance of a unit's next state, on validation data; means over {seeds}."
     return Table("What drives a unit's update", [*CELL[:2], *found, gates], rows, caption)
 
 
-def find_median_gates(record: LearnedRecord) -> dict[str, float] | None:
-    """Returns the median opening of each gate over all steps, or None without gates."""
-    return {gate.name: median(gate.middle) for gate in record.gates} or None
+def find_median_gates(records: Sequence[LearnedRecord]) -> dict[str, float] | None:
+    """Returns the median opening of each gate over all steps and seeds, or None without gates."""
+    steps: dict[str, list[float]] = {}
+    for gate in (gate for record in records for gate in record.gates):
+        steps.setdefault(gate.name, []).extend(gate.middle)
+    return {name: median(values) for name, values in steps.items()} or None
 
 
-def make_noise_table(records: Sequence[LearnedRecord], metric: str) -> Table:
+def make_noise_table(records: Sequence[LearnedRecord], first: TrainingRecord) -> Table:
+    metric = first.metric
     levels = list(dict.fromkeys(level for record in records for level in record.noise))
     cells = dict.fromkeys(r.trial.cell for r in records)
     values = {cell: [r.noise for r in records if r.trial.cell == cell] for cell in cells}
     rows = [
-        [cell, *(metric_ci(v) if (v := [n[level] for n in values[cell] if level in n]) else None for level in levels)] for cell in cells
+        [cell, *(metric_ci(v, share=first.higher) if (v := [n[level] for n in values[cell] if level in n]) else None for level in levels)]
+        for cell in cells
     ]
     columns = [CELL[0], *(Column(level, name_field(metric), "", format_mean, at=level) for level in levels)]
     seeds = list_seeds({r.trial.seed for r in records})
@@ -205,7 +220,7 @@ def make_tables(records: Records) -> list[Table | str]:
         parts += [make_result_table(found), make_quality_table(found), make_jacobian_table(found)]
     largest = max((r.trial.examples for r in records.learned), default=0)
     seen = [r for r in sort_by_seed(records.learned) if r.trial.examples in (0, largest)]
-    return [*parts, *([make_drive_table(seen), make_noise_table(seen, records.training[0].metric)] if seen else [])]
+    return [*parts, *([make_drive_table(seen), make_noise_table(seen, records.training[0])] if seen else [])]
 
 
 def make_result_tables(records: Records) -> list[Table]:

@@ -1,9 +1,9 @@
 """Sets the weights of one unit by hand so that it counts: up by one for each a, and down by one for each b.
 
 The memory of an LSTM has no bound. With the forget gate at 1 and candidates of ±1, c is the count itself, exactly, up to the 2²⁴ that
-float32 counts to. The state of a GRU or a MinimalRNN is a weighted mean of values in [-1, 1], so the smallest distance between two of n
-counts is at most 2/n, whatever the weights; and what a step adds shrinks as the state nears 1, so that as many steps down don't lead
-back. With a constant gate u, the state after n steps up and n down is -(1 - uⁿ)².
+float32 counts to. The state of a GRU or a MinimalRNN is a weighted mean of values in [-1, 1], so in one unit some two of n counts lie at
+most 2/(n - 1) apart, whatever the weights; and what a step adds shrinks as the state nears 1, so that as many steps down don't lead back.
+With a constant gate u, the state after n steps up and n down is -(1 - uⁿ)².
 """
 
 import torch
@@ -13,7 +13,7 @@ from kernels import RNN
 SATURATED = 200.0
 """A pre-activation at which σ is exactly 1, and tanh exactly ±1, in float32."""
 KEEPS = 16.0
-"""The bias of the gate that keeps a bounded state: 1 - σ = 2⁻²³, the smallest step that float32 has left below 1."""
+"""The bias of the gate that keeps a bounded state: 1 - σ = 2⁻²³, twice the smallest step of float32 below 1."""
 WEIGHTS = {
     "lstm": {"W.gx": [[SATURATED, -SATURATED]], "b.i": [SATURATED], "b.f": [SATURATED], "b.o": [SATURATED]},
     "gru": {"W.nx": [[SATURATED, -SATURATED]], "b.z": [KEEPS]},
