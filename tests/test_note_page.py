@@ -10,7 +10,7 @@ import torch
 import cells
 from bench.records import DecayRecord, Records, TheoryRecord
 from bench.records.training_record import InputJacobian, Point, TrainingRecord
-from bench.render import note_evidence, note_page, note_trainings
+from bench.render import note_evidence, note_jacobians, note_page, note_trainings
 from bench.render.published import Published, read_published
 from tests.records import RUN, timed
 from tests.records import case as make_case
@@ -172,7 +172,7 @@ def test_how_far_a_jacobian_reaches_needs_several_seeds(clip, seeds, verdict):
     known = [train(cell, k, sizes={"clip": clip}, jacobians=[
         InputJacobian(step=0, lags=[1, 2], mean_square=[1.0, math.exp(2 * at)]) for at in (-1.0, slope - 0.01 * k)
     ]) for cell, slope in slopes.items() for k in range(seeds)]  # fmt: skip
-    found = note_trainings.judge_reach(publish(training=known))
+    found = note_jacobians.judge_reach(publish(training=known))
     assert (found[1] if found else "") == verdict
     assert not found or ("without a limit" in found[0]) == (clip == "none")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.render import note_evidence as cells
+from bench.render import note_jacobians as jacobians
 from bench.render import note_trainings as trainings
 from bench.render.note_evidence import Judge
 from bench.render.published import Published
@@ -73,9 +74,9 @@ STATEMENTS = (
         "python -m bench theory",
         cells.judge_theory,
     ),
-    Statement("Training makes gradients reach further back", ADDING, trainings.judge_jacobian),
+    Statement("Training makes gradients reach further back", ADDING, jacobians.judge_jacobian),
     Statement(
-        "MinimalRNN's input-output Jacobians reach further back than those of GRU and LSTM, once trained", UNCLIPPED, trainings.judge_reach
+        "MinimalRNN's input-output Jacobians reach further back than those of GRU and LSTM, once trained", UNCLIPPED, jacobians.judge_reach
     ),
     Statement("LSTM and GRU can be chaotic", "python -m bench chaos", cells.judge_maps),
     Statement("Without input, CFN comes to rest", "python -m bench chaos", cells.judge_rest("cfn")),

@@ -165,7 +165,7 @@ def make_drive_table(records: Sequence[LearnedRecord]) -> Table:
     found = (Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items())
     gates = Column("median opening of gates", "gate", show=lambda known: ", ".join(f"{name} {value:.2f}" for name, value in known.items()))
     seeds = list_seeds({r.trial.seed for r in records})
-    caption = f"Shares of the variance of a unit's next state, on validation data; means over {seeds}."
+    caption = f"Shares of the variance of a unit's next state, on validation data, {'means over ' if ',' in seeds else ''}{seeds}."
     return Table("What drives a unit's update", [*CELL[:2], *found, gates], rows, caption)
 
 
@@ -217,7 +217,8 @@ def make_tables(records: Records) -> list[Table | str]:
     """Returns all tables of a run's trainings."""
     parts: list[Table | str] = []
     for found in group_trainings(records.training):
-        parts += [make_result_table(found), make_quality_table(found), make_jacobian_table(found)]
+        parts += [make_result_table(found), make_quality_table(found)]
+        parts += [table for table in (make_jacobian_table(found),) if table.rows]
     largest = max((r.trial.examples for r in records.learned), default=0)
     seen = [r for r in sort_by_seed(records.learned) if r.trial.examples in (0, largest)]
     return [*parts, *([make_drive_table(seen), make_noise_table(seen, records.training[0])] if seen else [])]
