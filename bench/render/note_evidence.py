@@ -136,7 +136,9 @@ def judge_start(init: str) -> Judge:
         means = {cell: mean_ci([v for v in slopes[cell, init] if v is not None], len(cells)) for cell in cells}
         sizes = {cell: absolute(mean) for cell, mean in means.items()}
         more = any(sizes["minimal"].low > sizes[cell].high for cell in cells[1:])
-        words = f"{init} start: " + ", ".join(f"{cell} {mean.value:+.4f}" for cell, mean in means.items()) + " nats a step"
+        words = (
+            f"{init} start: " + ", ".join(f"{cell} {gradient_report.format_growth(mean)}" for cell, mean in means.items()) + " nats a step"
+        )
         return words, "yes" if rank(sizes, higher=False).best == "minimal" else "no" if more else "not shown", run
 
     return judge
