@@ -159,3 +159,16 @@ def test_expected_baselines_of_old_records_are_not_measured_ones(tmp_path):
     assert (found.baselines, found.expected) == ({"item transitions": 0.06}, {"always 1": 1 / 6})
     text = run_report.render_report(read_records(tmp_path), [])
     assert "Expected without a recurrent layer, not measured on the test data: always 1 0.167." in text
+
+
+def test_the_band_of_a_share_over_examples_stays_below_one(tmp_path, monkeypatch):
+    """With three seeds at 0.99, 0.6 and 0.98, Student's interval of the mean would reach 1.4."""
+    bands = []
+    monkeypatch.setattr("matplotlib.axes.Axes.fill_between", lambda axis, x, low, high, **look: bands.extend(high))
+    base = record("gru")
+    found = [
+        base.model_copy(update={"final": final, "trial": base.trial.model_copy(update={"seed": k, "examples": count})})
+        for count in (10, 100) for k, final in enumerate((0.99, 0.6, 0.98))
+    ]  # fmt: skip
+    training_plots.draw_examples(found, tmp_path / "examples.svg")
+    assert len(bands) == 2 and max(bands) < 1

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.analysis.mean_ci import mean_ci
-from bench.analysis.training_metrics import group_by_cell, sort_by_seed
+from bench.analysis.training_metrics import group_by_cell, quality_ci, sort_by_seed
 from bench.records import Records
 from bench.records.training_record import LearnedRecord, TrainingRecord
 from bench.render.formatting import format_number, format_power
@@ -137,7 +136,7 @@ def draw_examples(records: Sequence[TrainingRecord], path: Path) -> Path:
     axis = figure.subplots()
     for k, (cell, found) in enumerate(group_by_cell(records).items()):
         counts = sorted({record.trial.examples for record in found})
-        means = [mean_ci([record.final for record in found if record.trial.examples == count]) for count in counts]
+        means = [quality_ci([record for record in found if record.trial.examples == count]) for count in counts]
         if means[0].n > 1:
             axis.fill_between(counts, [m.low for m in means], [m.high for m in means], color=cycle_color(k), alpha=0.15, linewidth=0)
         line = axis.plot(counts, [m.value for m in means], label=cell, **cell_style(k))
