@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.site.equations import read_sources
 from tests.publications import built, reports
-from tests.sampling import sample
+from tests.sampling import in_full, sample
 
 __all__ = ["built", "reports"]
 
@@ -30,11 +30,12 @@ PAGES = (
     "docs/index.html", "docs/overview.html", "docs/commands.html", "docs/extend.html", "docs/waves.html", "docs/api/kernels.html",
     "docs/api/records.html",
 )  # fmt: skip
-LOOKED_AT = (
-    "docs/index.html", "index.html", "runs/2026-04-gpu.html", "cells/gru.html", "compare/index.html", "history.html",
-    "docs/api/measure.html", "docs/overview.html", "docs/commands.html", "cells/index.html",
+SMALL = ("docs/index.html", "cells/index.html")
+LARGE = (
+    "index.html", "runs/2026-04-gpu.html", "compare/index.html", "history.html", "cells/gru.html", "docs/overview.html",
+    "docs/commands.html", "docs/api/measure.html",
 )  # fmt: skip
-"""Axe takes half a minute for the pages of many rows: every third of these, which `make test` looks at, is a small one."""
+"""Pages on which axe takes up to half a minute."""
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -107,7 +108,7 @@ def faults(page: Page, **options: object) -> dict[str, list[str]]:
     return {fault["id"]: [node["html"][:200] for node in fault["nodes"]] for fault in found if fault["impact"] in ("serious", "critical")}
 
 
-@sample("address", LOOKED_AT)
+@pytest.mark.parametrize("address", [*SMALL, *map(in_full, LARGE)])
 def test_axe_finds_no_serious_fault(page, site, address):
     """By any rule where it is light, and of contrast where it is dark."""
     page.goto(f"{site}/{address}")
