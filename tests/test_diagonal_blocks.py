@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+import cells
 from cells.grammar.cell import Cell
 from cells.grammar.functions import sigmoid, tanh
 from kernels import RNN
+from kernels.derive.plan import plan
+from kernels.layer import select
 from kernels.schedules import diagonal_blocks
 from tests.reference import check, problem
 from tests.sampling import sample
@@ -77,6 +80,12 @@ def test_a_nan_stays_in_its_half(run):
     y[..., 4:].sum().backward()
     assert y[..., 4:].isfinite().all() and not y[..., :4].isfinite().all() and states[0].grad[..., 4:].isfinite().all()
     assert rnn.weight_c4_l0.grad[2:].isfinite().all() and rnn.weight_front_l0.grad[1:].isfinite().all()
+
+
+def test_auto_takes_what_has_blocks():
+    """On a GPU too, where the persistent kernel multiplies whole matrices."""
+    for name in ("slstm", "gru_block"):
+        assert select.fastest_schedule_name(plan(cells.load(name)), torch.float32, torch.device("cuda"), 4, 512) == "stepwise"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

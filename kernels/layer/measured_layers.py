@@ -131,8 +131,10 @@ def find_fastest(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mappi
     """Returns the backend that was fastest for a call, or for all calls measured nearest to it: "torch" or a schedule; "" if none was.
 
     "" under settings that the table does not cover: cuDNN disabled, deterministic algorithms, which cuDNN does not promise, or tf32
-    for cuBLAS and cuDNN alone.
+    for cuBLAS and cuDNN alone. "" for a cell with heads: `newton` has no blocks, so that a NaN would reach all heads.
     """
+    if plan.cell.heads:
+        return ""
     device = find_device(x.device)
     if device is None or not len(states[0]) or not torch.backends.cudnn.enabled or torch.are_deterministic_algorithms_enabled():
         return ""

@@ -72,12 +72,13 @@ def fastest_schedule_name(plan: Plan, dtype: torch.dtype, device: torch.device, 
     """Returns the name of the schedule to run on a GPU.
 
     This is `scan` or `stencil` if one of them can run: they need one launch and few or no barriers (neither is measured on a device).
-    Otherwise it is the faster of `persistent` and `stepwise` by `kernels.schedules.persistent.tuning`, if both can run.
+    Otherwise it is the faster of `persistent` and `stepwise` by `kernels.schedules.persistent.tuning`, if both can run; `stepwise` for a
+    cell with heads, whose diagonal blocks it multiplies alone: a NaN stays in its head.
     """
     for name, schedule in (("scan", scan), ("stencil", stencil)):
         if schedule and schedule.unsupported_reason(plan, dtype, device, B, H) is None:
             return name
-    if persistent is None or persistent.unsupported_reason(plan, dtype, device, B, H):
+    if persistent is None or plan.cell.heads or persistent.unsupported_reason(plan, dtype, device, B, H):
         return "stepwise"
     return persistent_or_stepwise(plan, B, H, dtype, torch.backends.cuda.matmul.allow_tf32, usable_chip(device.index or 0))
 
