@@ -50,7 +50,7 @@ def is_sample(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    with contextlib.suppress(NameError):
+    if importlib.util.find_spec("hypothesis"):
         settings.load_profile("sample" if is_sample(config) else "full")
 
 

@@ -61,7 +61,7 @@ def imports(path: Path) -> Iterator[str]:
 
 @cache
 def imported() -> dict[str, set[str]]:
-    """What each of our modules imports: reading all files takes seconds, which every process that collects tests would pay."""
+    """Returns the imports of each of our modules: reading all files takes seconds, which every process that collects tests would pay."""
     return {name(path): {*imports(path)} for path in FILES}
 
 

@@ -87,7 +87,7 @@ def test_show(bench, mine):
 
 
 def test_a_matrix_has_brackets_and_a_value_a_name_of_its_own():
-    """What a matrix is applied to is in brackets; a product that is named like a state, or like a vector, shows that it is a product."""
+    """Brackets surround the argument of a matrix; a product that is named like a state, or like a vector, shows that it is a product."""
 
     def twice(h, m, x, W, b, p):
         drive = W.x(x) + b.h

@@ -68,7 +68,7 @@ def test_as_whole_matrices(heads):
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("run", ["compiled", "eager", "stepwise", "low", "traced", pytest.param("graph", marks=pytest.mark.full)])
 def test_a_nan_stays_in_its_half(run):
-    """Of matrices of two and of four heads; in every way to run them."""
+    """Matrices of two and of four heads, in every way to run them."""
     options = {"backend": run} if run in ("compiled", "eager", "stepwise") else {"memory": run} if run == "low" else {}
     rnn, x = RNN(CELLS["everywhere"], 5, 8, **options), torch.randn(T, B, 5)
     states = [torch.randn(1, B, 8) for _ in range(2)]

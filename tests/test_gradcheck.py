@@ -70,7 +70,7 @@ def test_a_stage_is_checked_too(monkeypatch):
 
 
 def test_differences_of_steep_functions():
-    """Where their own error is above the tolerance: a quotient whose divisor comes near 0. Its width fits the heads of a sum."""
+    """Differences are off by more than the tolerance for a quotient whose divisor comes near 0. Its width fits the heads of a sum."""
 
     def steep(h, x, W):
         return h / (W.h(h) + W.x(x)) ** 2 + softmax(h, heads=3)

@@ -78,7 +78,7 @@ def test_what_records_say_of_newton(name):
 
 
 def test_newton_beside_torch():
-    """Of a cell that torch has, nothing without torch's time; the fastest of all with it."""
+    """A cell that torch has is stored with torch's time alone, as the fastest of all."""
     ours = [record("persistent", 2e-3), record("stepwise", 2e-3), record("newton", 1e-3)]
     assert not list(runs.find_layers(gpu(*ours), "a-run"))
     for taken, fastest in ((5e-4, "torch"), (15e-4, "newton")):

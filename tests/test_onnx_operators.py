@@ -118,7 +118,7 @@ def free_program(model: nn.Module) -> torch.export.ExportedProgram:
 @pytest.mark.full
 @pytest.mark.parametrize(("cell", "operator"), [("lstm", "LSTM"), ("wave", "Scan")])
 def test_an_exported_program(cell, operator):
-    """What torch.export made becomes the same file."""
+    """An ExportedProgram becomes the same file as its model."""
     model, file = Tagger(cell).eval(), io.BytesIO()
     torch.onnx.export(free_program(model), dynamo=True, verbose=False).save(file)
     assert operators(file.getvalue()) == {operator: 1}

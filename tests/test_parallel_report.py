@@ -33,7 +33,7 @@ def test_claim():
 
 
 def test_cause():
-    """What ranks the cases as the iterations do, from eight cases on; one alone, both alike, or neither more."""
+    """The sentence names what ranks the cases as the iterations do, from eight cases on: one, or both alike."""
     rising = [record(states=[1, 5 + k], full=[1, 12 - k], exponent=-1 / (1 + k), coupling=1 / (2 + k)) for k in range(8)]
     said = parallel_report.claim_cause(rising)
     assert "With the derivatives of a unit alone iterations follow contraction (rank correlation with λ +1.00, with coupling -1.00)" in said

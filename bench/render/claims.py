@@ -37,8 +37,8 @@ def claim_scaling(records: Records) -> Iterator[str]:
 def claim_studies(records: Records) -> Iterator[str]:
     """Yields a sentence per study of signals: gradients, Jacobians, mean-field theory, chaotic maps, cells without input, time in
     parallel."""
-    yield from claim_least_growth("Gradients change least with lag", gradient_report.list_slopes(records.gradients))
-    yield from claim_least_growth("The Jacobian of the states changes least with lag", jacobian_report.list_slopes(records.jacobians))
+    yield from claim_least_growth("Gradients", "change", gradient_report.list_slopes(records.gradients))
+    yield from claim_least_growth("The Jacobian of the states", "changes", jacobian_report.list_slopes(records.jacobians))
     yield from claim_theory(records.theory)
     if records.maps:
         means = {record.name: mean_ci(record.exponents, len(records.maps)) for record in records.maps}
@@ -62,7 +62,7 @@ def claim_theory(records: Sequence[TheoryRecord]) -> Iterator[str]:
         )
 
 
-def claim_least_growth(said: str, slopes: Slopes) -> Iterator[str]:
+def claim_least_growth(subject: str, verb: str, slopes: Slopes) -> Iterator[str]:
     """Yields for each initialisation the cell whose slope over lag is nearest to 0, if its interval over seeds is apart from all others."""
     for init in dict.fromkeys(init for _, init in slopes):
         known = {cell: values for (cell, at), found in slopes.items() if at == init and (values := [v for v in found if v is not None])}
@@ -73,13 +73,13 @@ def claim_least_growth(said: str, slopes: Slopes) -> Iterator[str]:
         found = rank({cell: absolute(mean) for cell, mean in means.items()}, higher=False)
         first, *others = [f"{cell} {gradient_report.format_growth(means[cell])}" for cell in found.order]
         if found.best:
-            yield f"**{said} in {found.best}**, {init} initialisation: {first}, then {others[0]} nats per step."
+            yield f"**{subject} {verb} least with lag in {found.best}**, {init} initialisation: {first}, then {others[0]} nats per step."
         elif found.ranked:
             listed = f"{first} nats per step, not significantly different from {', '.join(found.near)}"
-            yield f"{said.partition(' change')[0]}, {init} initialisation: no cell is shown to change least with lag: {listed}."
+            yield f"{subject}, {init} initialisation: no cell is shown to change least with lag: {listed}."
         else:
             why = " (too few seeds for an interval)" * bool(others)
-            yield f"{said.partition(' change')[0]} over lag, {init} initialisation: {', '.join([first, *others])} nats per step{why}."
+            yield f"{subject} over lag, {init} initialisation: {', '.join([first, *others])} nats per step{why}."
 
 
 def name_cell(cell: str, init: str) -> str:
