@@ -86,6 +86,7 @@ def test_help_list_show_doctor(bench):
     shown = bench("show", "minimal")[1]
     for part in ("u_t = σ(U_h h_{t-1} + U_z z_t + b_u)", "D·H + 2·H² + 2·H", "W.uz(z) + b.u", "def step(", "def step_adjoint("):
         assert part in shown
+    assert "def linearised_step(" in shown and "inline void linearised_step(" in shown and "void" not in bench("show", "wave")[1]
     assert "2·B·H²·(3·T - 1) in it" in shown and "barriers  2·T - 2" in shown
     assert all(part in bench("doctor")[1] for part in ("torch", "triton", "C++ compiler", "GPU", "cuDNN", "compiled"))
 

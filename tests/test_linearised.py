@@ -10,7 +10,7 @@ from kernels.derive.linearised import linearise, list_diagonals
 from kernels.derive.plan import plan
 from kernels.layer.autograd import make_pass_inputs
 from kernels.layer.input_products import recurrence_operands
-from kernels.schedules.newton import newton, torch_form
+from kernels.schedules.newton import cpu_form, newton
 from kernels.schedules.newton.systems import ForwardSystem
 from tests import custom
 from tests.reference import given_cell
@@ -32,7 +32,7 @@ def test_values_and_slopes(name):
     if len(made.stages) > 1:
         p = p.with_given(**{f"W.{m}": p.given[f"W.{m}"] * torch.eye(H) for m in made.recurrent})
     inputs = make_pass_inputs(made, newton, False, 1, [*recurrence_operands(made, p.given["x"], H, p.weights), *states])
-    system = ForwardSystem(inputs, inputs.allocate_result(), torch_form.evaluate)
+    system = ForwardSystem(inputs, inputs.allocate_result(), cpu_form.evaluate)
     system.evaluate()
     expected = p.cell.unroll(p.given["x"], states, p.weights)[1]
     for value, state in zip(system.values, expected, strict=True):

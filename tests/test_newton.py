@@ -9,7 +9,8 @@ from bench.studies.signals.time_parallel import measure_iterations
 from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.layer import checkpointing, select
-from kernels.schedules.newton import newton, torch_form
+from kernels.schedules.newton import cpu_form, newton
+from kernels.schedules.newton.systems import System
 from tests import custom
 from tests.reference import Problem, agree, check, draws, given_cell, leaves, outputs, problem, solve
 from tests.sampling import sample
@@ -57,8 +58,8 @@ def test_16_bit(name, dtype):
     assert newton.find_tolerance(dtype) < TOLERANCE["schedule", dtype] / 50
     updates: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        run = torch_form.Iteration.update
-        patch.setattr(torch_form.Iteration, "update", lambda self: (updates.append(self.system.is_reversed), run(self))[1])
+        run = cpu_form.Iteration.update
+        patch.setattr(cpu_form.Iteration, "update", lambda self: (updates.append(self.system.is_reversed), run(self))[1])
         p = problem(cells.load(name), 513, 1, 8, 8, dtype)
         check([p], "newton", dtype)
         taken = len(updates)
@@ -131,8 +132,8 @@ def test_what_does_not_converge(case, monkeypatch):
     """At the critical start and with matrices that expand or oscillate, where two runs soon differ: every state is that of the equations
     from the one before, after a budget of iterations."""
     rests, evaluated = spy_on(monkeypatch), []
-    run = torch_form.Iteration.update
-    monkeypatch.setattr(torch_form.Iteration, "update", lambda self: (evaluated.append(1), run(self))[1])
+    run = cpu_form.Iteration.update
+    monkeypatch.setattr(cpu_form.Iteration, "update", lambda self: (evaluated.append(1), run(self))[1])
     name, factor, init = case
     p = scaled(name, factor, 120, init=init)
     with torch.no_grad():
@@ -174,20 +175,49 @@ def test_overflow():
     assert torch.allclose(found[finite], expected[finite], rtol=1e-4)
 
 
-@pytest.mark.parametrize("is_reversed", [False, True])
-@pytest.mark.parametrize("T", [1, 2, 3, 16, 19])
-def test_scan(T, is_reversed):
-    """Of two states, against one step after another."""
-    slopes = [[torch.randn(T, 3, dtype=torch.float64) for _ in range(2)] for _ in range(2)]
-    values = [torch.randn(T, 3, dtype=torch.float64) for _ in range(2)]
-    state, expected = [torch.zeros(3, dtype=torch.float64) for _ in range(2)], {}
-    for t in reversed(range(T)) if is_reversed else range(T):
-        state = [values[s][t] + sum(slopes[s][r][t] * state[r] for r in range(2)) for s in range(2)]
-        expected[t] = state
-    torch_form.scan([[slope.clone() for slope in by] for by in slopes], values, is_reversed)
-    for t, state in expected.items():
-        for s in range(2):
-            assert torch.allclose(values[s][t], state[s], rtol=1e-10, atol=1e-12)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize(("T", "B", "H"), [(1, 1, 1), (19, 2, 33), (5, 3, 17)])
+def test_update(T, B, H, threads, monkeypatch):
+    """Of the gradients of two states, against one step after another; and how many steps had converged, of which one has not."""
+    monkeypatch.setattr(cpu_form, "count_threads", lambda elements: threads)
+    system = FakeSystem(T, B, H)
+    later, change = T * 2 // 3, [torch.zeros(B, H) for _ in range(2)]
+    system.values[1][: later + 1, -1, -1] += 1
+    expected = [rows.clone() for rows in system.trajectory]
+    residuals = [value - rows[:T] for value, rows in zip(system.values, system.trajectory, strict=True)]
+    for t in reversed(range(T)):
+        change = [residuals[s][t] + sum(system.slopes[s][r][t] * change[r] for r in range(2)) for s in range(2)]
+        for rows, d in zip(expected, change, strict=True):
+            rows[t] += d
+    iteration = cpu_form.Iteration(system, 0.0, 1, False)
+    iteration.update()
+    assert iteration.count_converged() == T - 1 - later
+    for found, rows in zip(system.trajectory, expected, strict=True):
+        assert torch.allclose(found, rows, rtol=1e-5, atol=1e-5)
+
+
+class FakeSystem(System):
+    """Gradients of an LSTM that solve their equations."""
+
+    is_reversed = True
+
+    def __init__(self, T: int, B: int, H: int):
+        self.plan, (self.T, self.B, self.H) = plan(cells.load("lstm")), (T, B, H)
+        self.trajectory = [torch.randn(T + 1, B, H) for _ in range(2)]
+        self.values = [rows[:T].clone() for rows in self.trajectory]
+        self.slopes = [[torch.rand(T, B, H) for _ in range(2)] for _ in range(2)]
+
+    states_before = evaluate = prepare_update = System.linearise
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_threads(dtype, monkeypatch):
+    """The same bits, however many share the units of a sequence."""
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(cpu_form, "count_threads", lambda elements, threads=threads: threads)
+        found.append(solve(problem(cells.load("gru_reset_before"), 21, 2, 5, 37, dtype), "newton", dtype))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 TABLE = [
@@ -227,8 +257,8 @@ def test_what_it_is_for():
 
 def test_fixed_number_of_iterations(monkeypatch):
     """Under torch.use_deterministic_algorithms as many as the budget, of whatever numbers, and right."""
-    rests, updates, run = spy_on(monkeypatch), list[bool](), torch_form.Iteration.update
-    monkeypatch.setattr(torch_form.Iteration, "update", lambda self: (updates.append(self.system.is_reversed), run(self))[1])
+    rests, updates, run = spy_on(monkeypatch), list[bool](), cpu_form.Iteration.update
+    monkeypatch.setattr(cpu_form.Iteration, "update", lambda self: (updates.append(self.system.is_reversed), run(self))[1])
     torch.use_deterministic_algorithms(True)
     try:
         for name in KINDS:

@@ -1,4 +1,4 @@
-"""The kernels of the schedule newton: interpreted against the form in torch operations, and in registers when compiled."""
+"""The kernels of the schedule newton: interpreted against the form in C++, and in registers when compiled."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ KINDS = ("minimal", "lstm", "gru_reset_before")
     [("minimal", 1), ("lstm", 3), *(pytest.param(name, n, marks=pytest.mark.full) for name in (*KINDS, "sru") for n in (1, 2, 3))],
 )
 def test_kernels(name, chunks, monkeypatch):
-    """Interpreted, with time in chunks and not: what the form in torch operations finds."""
+    """Interpreted, with time in chunks and not: what the form in C++ finds."""
     monkeypatch.setattr(triton_form, "chunks_that_fill", lambda T, *_: chunks)
     p = problem(cells.load(name), 4, 1, 3, 3)
     expected = solve(p, "newton", torch.float32)

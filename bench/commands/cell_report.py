@@ -15,7 +15,7 @@ from bench.harness.cases import format_formula
 from bench.measure.lower_bound import derive_formulas
 from bench.render.terminal import open_console
 from cells.grammar.parameters import LETTERS
-from kernels.derive.adjoint import TRITON, adjoint, is_affine, print_source
+from kernels.derive.adjoint import CPP, TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, layer_parameter_count, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
 from kernels.derive.linearised import linearise
@@ -70,11 +70,19 @@ def print_cell(name: str) -> None:
     out.print(parameter_table(p))
     out.rule("derived: the pointwise functions of a step, their adjoints, and the linearised step, as Triton")
     out.print(highlight(derived_functions(p)))
+    if solves_in_parallel(p):
+        out.rule("derived: the linearised step, as C++")
+        out.print(highlight(print_source(linearise(p), CPP), "cpp"))
 
 
-def highlight(text: str) -> Syntax:
-    """Returns Python source with syntax colours; long lines wrap."""
-    return Syntax(text, "python", theme="ansi_dark", background_color="default", word_wrap=True)
+def solves_in_parallel(p: Plan) -> bool:
+    """Returns whether the schedule newton solves all time steps of a cell at once, by its linearised step."""
+    return not (p.stencil_inputs or p.reduces_states)
+
+
+def highlight(text: str, language: str = "python") -> Syntax:
+    """Returns source with syntax colours; long lines wrap."""
+    return Syntax(text, language, theme="ansi_dark", background_color="default", word_wrap=True)
 
 
 def describe_derivation(name: str) -> str:

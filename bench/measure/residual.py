@@ -10,7 +10,7 @@ from kernels.derive.plan import plan
 from kernels.layer.autograd import align, make_pass_inputs
 from kernels.layer.checkpointing import CHUNK
 from kernels.layer.input_products import recurrence_operands
-from kernels.schedules.newton import newton, torch_form
+from kernels.schedules.newton import newton
 from kernels.schedules.newton.systems import ForwardSystem
 
 
@@ -36,11 +36,13 @@ def measure_residual(problem: Problem, length: int) -> float:
         steps = min(length, problem.T - first)
         inputs = make_pass_inputs(made, newton, True, steps, [*part, *map(align, states)])
         wide = newton.widen(inputs)
-        system = ForwardSystem(wide, wide.allocate_result(), torch_form.evaluate)
+        system = ForwardSystem(wide, wide.allocate_result(), newton.find_form(problem.device).evaluate)
         result = newton.forward(inputs)
         for rows, history in zip(system.trajectory, result.history, strict=True):
             rows[1:] = history
         system.evaluate()
-        found += [(r / scale.clamp_min(torch.finfo(scale.dtype).tiny)).max() for r, scale in torch_form.measure_residuals(system)]
+        for value, before, after in zip(system.values, system.states_before(), result.history, strict=True):
+            scale = torch.maximum(value.abs().amax(-1), before.abs().amax(-1)).clamp_min(torch.finfo(value.dtype).tiny)
+            found.append(((value - after).abs().amax(-1) / scale).max())
         states = inputs.final_states(result)
     return float(torch.stack(found).max())

@@ -21,7 +21,7 @@ from kernels.derive.plan import plan
 from kernels.layer.autograd import align, make_pass_inputs
 from kernels.layer.input_products import recurrence_operands
 from kernels.schedules.interface import ForwardResult, PassInputs
-from kernels.schedules.newton import newton, torch_form
+from kernels.schedules.newton import newton
 from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
 
 TOLERANCES = (1e-3, 1e-6)
@@ -40,7 +40,7 @@ def measure_iterations(problem: Problem, init: str, scale: float = 1.0, full: bo
     weights = scale_recurrent(problem, scale)
     inputs, reference = make_inputs(problem, weights), make_inputs(problem, weights)
     result: ForwardResult = newton.find_rest(inputs.plan, problem.device).forward(reference)
-    forward = ForwardSystem(inputs, inputs.allocate_result(), torch_form.evaluate)
+    forward = ForwardSystem(inputs, inputs.allocate_result(), newton.find_form(problem.device).evaluate)
     states = count_iterations(forward, lambda: deviation([forward.trajectory[0][1:]], result.history[:1]))
     backward_inputs = PassInputs(
         inputs.plan, inputs.T, [(v, None, b) for v, _, b in reference.projections], [], reference.terms, inputs.vectors, inputs.weights,
@@ -48,7 +48,7 @@ def measure_iterations(problem: Problem, init: str, scale: float = 1.0, full: bo
     )  # fmt: skip
     zeros = [torch.zeros_like(s) for s in inputs.states]
     expected = newton.find_rest(inputs.plan, problem.device).backward(backward_inputs, result, problem.dy, zeros).terms
-    backward = BackwardSystem(backward_inputs, result, problem.dy, zeros, torch_form.evaluate)
+    backward = BackwardSystem(backward_inputs, result, problem.dy, zeros, newton.find_form(problem.device).evaluate)
 
     def gradient_error() -> float:
         backward.finish()
@@ -106,7 +106,7 @@ def count_iterations(system: System, measure_error: Callable[[], float]) -> list
 def count_full_iterations(problem: Problem, weights: dict[str, Tensor], result: ForwardResult) -> list[int | None]:
     """Returns the iterations that reach each tolerance with all derivatives of a step."""
     inputs = make_inputs(problem, weights)
-    system, errors = ForwardSystem(inputs, inputs.allocate_result(), torch_form.evaluate), list[float]()
+    system, errors = ForwardSystem(inputs, inputs.allocate_result(), newton.find_form(problem.device).evaluate), list[float]()
     for _ in range(BUDGET):
         system.evaluate()
         for rows, change in zip(system.trajectory, zip(*solve_linearised(problem, weights, system), strict=True), strict=True):
@@ -134,7 +134,7 @@ def solve_linearised(problem: Problem, weights: dict[str, Tensor], system: Forwa
 def measure_coupling(inputs: PassInputs, result: ForwardResult) -> tuple[float, float]:
     """Returns the share of derivatives between units, and the rate, from random errors."""
     zeros = [torch.zeros_like(s) for s in inputs.states]
-    system = BackwardSystem(inputs, result, None, zeros, torch_form.evaluate)
+    system = BackwardSystem(inputs, result, None, zeros, newton.find_form(zeros[0].device).evaluate)
     generator = torch.Generator().manual_seed(0)
     for rows in system.trajectory:
         rows.copy_(torch.randn(rows.shape, generator=generator))
@@ -146,8 +146,11 @@ def measure_coupling(inputs: PassInputs, result: ForwardResult) -> tuple[float, 
         for slope, row in zip(by, later, strict=True):
             value.addcmul_(slope, row, value=-1)
     between = sum(float(value.square().sum()) for value in system.values)
-    torch_form.scan([[slope.clone() for slope in by] for by in system.slopes], system.values, True)
-    grown = sum(float(value.square().sum()) for value in system.values)
+    change, grown = [torch.zeros_like(value[0]) for value in system.values], 0.0
+    for t in reversed(range(system.T)):
+        moved = [[slope[t] * d for slope, d in zip(by, change, strict=True)] for by in system.slopes]
+        change = [value[t] + sum(parts) for value, parts in zip(system.values, moved, strict=True)]
+        grown += sum(float(d.square().sum()) for d in change)
     return (between / whole if whole else 0.0), math.sqrt(grown / size)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu import compiled
 from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs
-from kernels.schedules.newton import torch_form
+from kernels.schedules.newton import cpu_form
 from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
 from kernels.schedules.stepwise import stepwise
 
@@ -81,7 +81,7 @@ def is_captured(inputs: PassInputs) -> bool:
 
 def find_form(device: torch.device) -> Any:
     """Returns the form for a device: a module with `evaluate` and `Iteration`."""
-    return torch_form if device.type == "cpu" or triton_form is None else triton_form
+    return cpu_form if device.type == "cpu" else triton_form
 
 
 def iterate(system: System, tolerance: float, budget: int) -> Iterator[Any]:
@@ -92,9 +92,7 @@ def iterate(system: System, tolerance: float, budget: int) -> Iterator[Any]:
     for _ in range(budget):
         if iteration.converged == system.T and not is_fixed:
             return
-        system.evaluate()
-        iteration.check()
-        iteration.update()
+        iteration.advance()
         yield iteration
 
 

@@ -28,7 +28,7 @@ class System(ABC):
     Args:
         inputs: the pass.
         terms: the buffers of the terms, (T, B, G, H) each.
-        evaluator: evaluates a pointwise function over all rows, `torch_form.evaluate` or `triton_form.evaluate`.
+        evaluator: evaluates a pointwise function over all rows, `cpu_form.evaluate` or `triton_form.evaluate`.
 
     Attributes:
         is_reversed: whether the known row of the trajectory is the last, and each row follows from the next.
@@ -52,16 +52,23 @@ class System(ABC):
     def evaluate(self) -> None:
         """Computes the values of the trajectory, and the slopes."""
 
+    @abstractmethod
+    def prepare_update(self) -> None:
+        """Computes what an update reads that evaluates the linearised step itself."""
+
     def linearise(self, values: list[Tensor | None]) -> None:
         """Computes the slopes at the states, and the next states into `values`, None for those that aren't needed."""
+        outputs = [*values, *(slope for by in self.slopes for slope in by)]
+        self.evaluator(self.plan, linearise(self.plan), self.find_linearised_inputs(), outputs)
+
+    def find_linearised_inputs(self) -> list[Tensor]:
+        """Returns the inputs of the linearised step."""
         diagonals: dict[str, Tensor] = {}
         for group, weight in zip(self.inputs.layout.groups, self.inputs.weights, strict=True):
             for i, square in zip(group.terms, weight.unflatten(0, (-1, self.H)), strict=True):
                 diagonals.setdefault(self.plan.terms[i].matrix, square.diagonal().contiguous())
         leaves = {self.plan.graph.leaf("diagonal", name_diagonal(name)): diagonals[name] for name in list_diagonals(self.plan)}
-        self.evaluator(
-            linearise(self.plan), self.find_inputs(linearise(self.plan), leaves), [*values, *(slope for by in self.slopes for slope in by)]
-        )
+        return self.find_inputs(linearise(self.plan), leaves)
 
     def find_inputs(self, f: Pointwise, others: dict[Node, Tensor]) -> list[Tensor]:
         """Returns the inputs of a pointwise function: states and terms of all rows, vectors, and `others`."""
@@ -115,10 +122,10 @@ class ForwardSystem(System):
         return [rows[: self.T] for rows in self.trajectory]
 
     def evaluate(self) -> None:
-        self.multiply()
+        self.prepare_update()
         self.linearise(list(self.values))
 
-    def multiply(self) -> None:
+    def prepare_update(self) -> None:
         """Computes the terms from the trajectory: the products of all rows, stage by stage."""
         layout = self.inputs.layout
         for group, weight in zip(layout.groups, self.inputs.weights, strict=True):
@@ -126,7 +133,7 @@ class ForwardSystem(System):
                 function = self.plan.stages[group.stage].argument
                 assert function is not None
                 outputs = self.arguments[group.computed : group.computed + len(function.outputs)]
-                self.evaluator(function, self.find_inputs(function, {}), outputs)
+                self.evaluator(self.plan, function, self.find_inputs(function, {}), outputs)
             operand = self.trajectory[group.state][: self.T] if group.computed < 0 else self.arguments[group.computed]
             for first, count, buffer, slot in contiguous_slots([layout.slots[i] for i in group.terms]):
                 W = weight[first * self.H : (first + count) * self.H].t()
@@ -173,6 +180,9 @@ class BackwardSystem(System):
     def evaluate(self) -> None:
         self.differentiate(False)
 
+    def prepare_update(self) -> None:
+        self.evaluate()
+
     def finish(self) -> None:
         """Computes the gradients of the terms and vectors."""
         self.differentiate(True)
@@ -215,4 +225,4 @@ class BackwardSystem(System):
                 outputs.append(self.d_terms[buffer][:, :, slot])
             else:
                 outputs.append(self.d_vectors[self.plan.vectors.index(leaf)] if finish else None)
-        self.evaluator(reverse, self.find_inputs(reverse, leaves), outputs, add)
+        self.evaluator(self.plan, reverse, self.find_inputs(reverse, leaves), outputs, add)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
 from kernels.schedules.newton import newton_kernels
 from kernels.schedules.newton.systems import System
@@ -22,8 +23,8 @@ CHECK_BLOCK = 256
 """Units of a sequence that a program of the check reads at once."""
 
 
-def evaluate(f: Pointwise, inputs: Sequence[Tensor], outputs: Sequence[Tensor | None], add: bool = False) -> None:
-    """Evaluates a pointwise function over all rows, as `torch_form.evaluate` does."""
+def evaluate(plan: Plan, f: Pointwise, inputs: Sequence[Tensor], outputs: Sequence[Tensor | None], add: bool = False) -> None:
+    """Evaluates a pointwise function over all rows, as `cpu_form.evaluate` does; each is a kernel of its own, whatever its plan."""
     T, B, H = next(out for out in outputs if out is not None).shape
 
     def operand(tensor: Tensor) -> Operand:
@@ -34,7 +35,7 @@ def evaluate(f: Pointwise, inputs: Sequence[Tensor], outputs: Sequence[Tensor | 
 
 
 class Iteration:
-    """The steps of an iteration behind the evaluation of a system, as `torch_form.Iteration` has them.
+    """The steps of an iteration, as `cpu_form.Iteration` has them.
 
     Args:
         system: the system to solve.
@@ -64,6 +65,12 @@ class Iteration:
         """Returns the number of steps, in the order in which they follow from each other, that had converged before the last update;
         waits for the device."""
         return int(self.counts[self.k + 1])
+
+    def advance(self) -> None:
+        """Evaluates the system, and updates its trajectory."""
+        self.system.evaluate()
+        self.check()
+        self.update()
 
     def check(self) -> None:
         """Counts the steps of the trajectory that have converged. A residual that is no number has not."""
