@@ -64,6 +64,7 @@ def test_compiled_again_for_what_matters(builds, monkeypatch):
     assert len(builds) == 2
 
 
+@pytest.mark.full
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton")
 def test_triton():
     """After the first sequence, every length and batch finds its kernels made."""

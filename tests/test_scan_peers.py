@@ -24,6 +24,7 @@ from bench.render.table import write_markdown
 from bench.render.tables import make_environment_table
 from tests import custom
 from tests.records import case
+from tests.sampling import in_full
 from tests.test_numerics import B, D, H, Layouts, T
 
 PACKAGES = [name for name in SCANS if SCANS[name].module]
@@ -157,7 +158,7 @@ def test_their_versions_are_on_record(monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, and its tests have it")
-@pytest.mark.parametrize("name", ["accelerated", "fla_recurrent"])
+@pytest.mark.parametrize("name", ["accelerated", in_full("fla_recurrent")])
 def test_the_package_itself(name, monkeypatch):
     """In Triton's interpreter, which fla's chunks ask for more than it has. Of fla's cuts one is taken: to time them takes a GPU."""
     with warnings.catch_warnings():

@@ -50,6 +50,7 @@ def test_what_it_holds(installed):
     assert any(name.endswith("cpu/loop.cpp") for name in held)
 
 
+@pytest.mark.full
 def test_a_layer(installed):
     """Fused on a CPU, which wants the C++ that the wheel carries."""
     done = run(installed, USED, str(installed))

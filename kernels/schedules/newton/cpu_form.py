@@ -30,8 +30,8 @@ class Operand(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("stride", ctypes.c_int64)]
 
 
-class Trajectory(ctypes.Structure):
-    """`struct Trajectory` of iteration.cpp, with its fields in the same order."""
+class IterationBuffers(ctypes.Structure):
+    """`struct IterationBuffers` of iteration.cpp, with its fields in the same order."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("T", "B", "H", "threads")), *((name, ctypes.c_void_p) for name in ("rows", "values", "largest")),
@@ -131,7 +131,7 @@ class Iteration:
         slopes = [slope for by in system.slopes for slope in by]
         self.pointers = [make_pointers(tensors) for tensors in (system.trajectory, [*system.values, *slopes])]
         addresses = [ctypes.addressof(pointers) for pointers in self.pointers]
-        self.trajectory = Trajectory(T, B, H, threads, *addresses, self.largest.data_ptr())
+        self.trajectory = IterationBuffers(T, B, H, threads, *addresses, self.largest.data_ptr())
 
     def count_converged(self) -> int:
         """Returns the number of steps, in the order in which they follow from each other, that had converged before the last update."""

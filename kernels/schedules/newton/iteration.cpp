@@ -29,7 +29,7 @@ extern "C" void evaluate(int64_t function, const Operand* in, const Operand* out
     });
 }
 
-struct Trajectory {  // in the order of `Trajectory` in cpu_form.py
+struct IterationBuffers {  // in the order of `IterationBuffers` in cpu_form.py
     int64_t T, B, H, threads;
     real** rows;      // (T + 1, B, H) for each state
     real** values;    // (T, B, H) for each state, and for each slope
@@ -50,7 +50,7 @@ static real largest_lane(V v) {  // NaN if one is
 
 // Adds to the trajectory the affine scan of its residuals. What overflows becomes 0. Threads share the units of all sequences.
 // value_at(row): a function (j, remaining, before, found) that finds the values of a row, and behind them the slopes.
-template <bool REVERSED, class ValueAt> static void update(const Trajectory& c, ValueAt value_at) {
+template <bool REVERSED, class ValueAt> static void update(const IterationBuffers& c, ValueAt value_at) {
     const int64_t H = c.H, elements = c.B * H, line = 64 / sizeof(real);
 #pragma omp parallel num_threads(c.threads)
     {
@@ -103,7 +103,7 @@ template <bool REVERSED, class ValueAt> static void update(const Trajectory& c, 
 }
 
 // Updates the states: evaluates the linearised step on the way.
-extern "C" void update_states(const Trajectory* trajectory, const Operand* in) {
+extern "C" void update_states(const IterationBuffers* trajectory, const Operand* in) {
     using F = Function0;
     update<false>(*trajectory, [&](int64_t row) {
         struct Sources { const real* of[F::count]; } sources;
@@ -118,8 +118,8 @@ extern "C" void update_states(const Trajectory* trajectory, const Operand* in) {
 }
 
 // Updates the gradients of the states: their values and slopes are given.
-extern "C" void update_gradients(const Trajectory* trajectory) {
-    const Trajectory& c = *trajectory;
+extern "C" void update_gradients(const IterationBuffers* trajectory) {
+    const IterationBuffers& c = *trajectory;
     update<true>(c, [&](int64_t row) {
         return [&c, row](int64_t j, auto remaining, const V*, V* found) {
 #pragma GCC unroll 64
