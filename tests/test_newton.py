@@ -172,7 +172,8 @@ def test_overflow():
     assert not expected[-1].isfinite().all()
     finite = expected.isfinite()
     assert torch.equal(found.isfinite(), finite)
-    assert torch.allclose(found[finite], expected[finite], rtol=1e-4)
+    largest = torch.where(finite, expected.abs(), 0.0).amax(-1, keepdim=True)
+    assert (torch.where(finite, found - expected, 0.0).abs() <= 1e-4 * largest).all()  # a unit may be small where the large cancel
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
