@@ -18,8 +18,9 @@ from tests.tolerances import TOLERANCE
 
 PLANS = {name: plan(custom.CELLS.get(name) or cells.load(name)) for name in (*cells.names(), *custom.CELLS)}
 NAMES = [name for name, made in PLANS.items() if not made.stencil_inputs and not made.reduces_states]
-NEUTRAL = ("antisymmetric", "lipschitz")
-"""Cells that neither forget nor grow: what is left of each step's residual adds up over a long sequence, past the tolerance."""
+NEUTRAL = ("antisymmetric", "lipschitz", "unicornn")
+"""Cells that neither forget nor grow: what is left of each step's residual adds up over a long sequence, past the tolerance. In unicornn
+rounding alone does: the eager loop in float32 is off by as much."""
 OWN_FACTORS = ("lru_complex", "unicornn")
 """Cells whose factors follow from parameters before the loop. Rounded to 16 bit there, they are off by more than a schedule may be: the
 schedule `compiled` is off by as much."""
@@ -172,7 +173,8 @@ def test_overflow():
     assert not expected[-1].isfinite().all()
     finite = expected.isfinite()
     assert torch.equal(found.isfinite(), finite)
-    assert torch.allclose(found[finite], expected[finite], rtol=1e-4)
+    largest = torch.where(finite, expected.abs(), 0.0).amax(-1, keepdim=True)
+    assert (torch.where(finite, found - expected, 0.0).abs() <= 1e-4 * largest).all()  # a unit may be small where the large cancel
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -111,7 +111,8 @@ extern "C" void update_states(const IterationBuffers* trajectory, const Operand*
         return [sources](int64_t j, auto remaining, const V* before, V* found) {
             V inputs[F::count];
 #pragma GCC unroll 64
-            for (int k = 0; k < F::count; k++) inputs[k] = state_of[k] < 0 ? load(sources.of[k] + j, remaining) : before[state_of[k] < 0 ? 0 : state_of[k]];
+            for (int k = 0; k < F::count; k++)
+                inputs[k] = state_of[k] < 0 ? load(sources.of[k] + j, remaining) : before[state_of[k] < 0 ? 0 : state_of[k]];
             F::run(inputs, found);
         };
     });
