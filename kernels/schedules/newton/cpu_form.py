@@ -34,8 +34,9 @@ class IterationBuffers(ctypes.Structure):
     """`struct IterationBuffers` of iteration.cpp, with its fields in the same order."""
 
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("T", "B", "H", "threads")), *((name, ctypes.c_void_p) for name in ("rows", "values", "largest")),
-    ]  # fmt: skip
+        *((name, ctypes.c_int64) for name in ("T", "B", "H", "threads")),
+        *((name, ctypes.c_void_p) for name in ("rows", "values", "largest")),
+    ]
 
 
 @cache
@@ -85,8 +86,13 @@ def count_threads(elements: int) -> int:
 
 def make_operands(tensors: Sequence[Tensor | None]) -> ctypes.Array[Operand]:
     """Returns tensors (T, B, H) whose rows are equally far apart, (H), or None as a C array."""
-    operands = [Operand(None, 0) if t is None else Operand(t.data_ptr(), 0 if t.dim() == 1 else t.stride(int(t.shape[1] > 1))) for t in tensors]
-    return (Operand * len(operands))(*operands)
+
+    def operand(t: Tensor | None) -> Operand:
+        if t is None:
+            return Operand(None, 0)
+        return Operand(t.data_ptr(), 0 if t.dim() == 1 else t.stride(int(t.shape[1] > 1)))
+
+    return (Operand * len(tensors))(*map(operand, tensors))
 
 
 def evaluate(plan: Plan, f: Pointwise, inputs: Sequence[Tensor], outputs: Sequence[Tensor | None], add: bool = False) -> None:
