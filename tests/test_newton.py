@@ -180,7 +180,7 @@ def test_overflow():
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize(("T", "B", "H"), [(1, 1, 1), (19, 2, 33), (5, 3, 17)])
 def test_update(T, B, H, threads, monkeypatch):
-    """Of the gradients of two states, against one step after another; and how many steps had converged, of which one has not."""
+    """The gradients of two states move as one step after another moves them, and the steps before the first wrong value had converged."""
     monkeypatch.setattr(cpu_form, "count_threads", lambda elements: threads)
     system = FakeSystem(T, B, H)
     later, change = T * 2 // 3, [torch.zeros(B, H) for _ in range(2)]

@@ -18,7 +18,7 @@ from cells.grammar.parameters import LETTERS
 from kernels.derive.adjoint import CPP, TRITON, adjoint, is_affine, print_source
 from kernels.derive.cost_formulas import elements_moved, flop_counts, layer_parameter_count, parameter_count, parameter_sizes
 from kernels.derive.graph import ARITHMETIC, Node
-from kernels.derive.linearised import linearise
+from kernels.derive.linearised import find_obstacle, linearise
 from kernels.derive.plan import Plan, plan
 from kernels.derive.wave_form import describe_form
 
@@ -70,14 +70,9 @@ def print_cell(name: str) -> None:
     out.print(parameter_table(p))
     out.rule("derived: the pointwise functions of a step, their adjoints, and the linearised step, as Triton")
     out.print(highlight(derived_functions(p)))
-    if solves_in_parallel(p):
+    if not find_obstacle(p):
         out.rule("derived: the linearised step, as C++")
         out.print(highlight(print_source(linearise(p), CPP), "cpp"))
-
-
-def solves_in_parallel(p: Plan) -> bool:
-    """Returns whether the schedule newton solves all time steps of a cell at once, by its linearised step."""
-    return not (p.stencil_inputs or p.reduces_states)
 
 
 def highlight(text: str, language: str = "python") -> Syntax:

@@ -19,7 +19,7 @@ from kernels import RNN
 from kernels.schedules.cpu import threads
 
 Call = Callable[[], object]
-SIZES = ((1, 1, 512), (16, 1, 512), (128, 1, 512), (16, 1, 1024), (32, 1, 128), (64, 32, 256))
+SIZES = ((1, 1, 512), (16, 1, 512), (128, 1, 512), (16, 1, 1024), (32, 1, 128), (64, 32, 256), (1024, 1, 512))
 """T, B, H = D."""
 
 
@@ -76,8 +76,8 @@ def by_rows(call: Call) -> Call:
 def list_pairs(T: int, B: int, H: int, training: bool) -> Iterator[tuple[str, Call, Call]]:
     """Yields what is compared at a size: a name, the call that it is compared with, and the call."""
 
-    def layer(cell: object = "lstm") -> RNN:
-        return RNN(cell, H, H)  # type: ignore[arg-type]
+    def layer(cell: object = "lstm", backend: str = "auto") -> RNN:
+        return RNN(cell, H, H, backend=backend)  # type: ignore[arg-type]
 
     plain = make_call(layer(), T, B, training)
     yield "units / sequences", by_rows(make_call(layer(), T, B, training)), plain
@@ -88,6 +88,8 @@ def list_pairs(T: int, B: int, H: int, training: bool) -> Iterator[tuple[str, Ca
     yield "layer norm / none", plain, make_call(layer("lstm_layer_norm"), T, B, training)
     gru, blocks = (make_loop_call(name, T, B, H, training) for name in ("gru", "gru_block"))
     yield "8 heads / GRU, input projection precomputed", gru, blocks
+    for name in ("minimal", "cfn"):
+        yield f"newton / C++ loop, {name}", make_call(layer(name), T, B, training), make_call(layer(name, "newton"), T, B, training)
     slstm = cells.load("slstm")
     yield "4 heads / whole matrices", make_call(layer(replace(slstm, heads={})), T, B, training), make_call(layer(slstm), T, B, training)
 

@@ -13,6 +13,12 @@ from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
 
 
+def find_obstacle(plan: Plan) -> str:
+    """Returns what the units of a cell read beside themselves, other than by a product, so that its linearised step can't be solved for all
+    time steps at once; "" for nothing."""
+    return "their neighbours" if plan.stencil_inputs else "a sum over units in the loop" if plan.reduces_states else ""
+
+
 @cache
 def linearise(plan: Plan) -> Pointwise:
     """Derives the linearised step of a plan.

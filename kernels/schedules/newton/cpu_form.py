@@ -17,7 +17,7 @@ from kernels.derive.adjoint import CPP, adjoint, print_source
 from kernels.derive.linearised import linearise
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
-from kernels.schedules.cpu import library
+from kernels.schedules.cpu import compiled, library
 from kernels.schedules.cpu.threads import MIN_THREADED_FLOP, POINTWISE_COLUMNS
 from kernels.schedules.newton.systems import System
 
@@ -135,7 +135,7 @@ class Iteration:
         self.given = [] if system.is_reversed else system.find_linearised_inputs()
         self.operands = make_operands(self.given)
         slopes = [slope for by in system.slopes for slope in by]
-        self.pointers = [make_pointers(tensors) for tensors in (system.trajectory, [*system.values, *slopes])]
+        self.pointers = [compiled.pointer_array(tensors) for tensors in (system.trajectory, [*system.values, *slopes])]
         addresses = [ctypes.addressof(pointers) for pointers in self.pointers]
         self.trajectory = IterationBuffers(T, B, H, threads, *addresses, self.largest.data_ptr())
 
@@ -161,8 +161,3 @@ class Iteration:
         ok = (residual <= self.tolerance * scale).flatten(1).all(-1)
         ok = ok.flip(0) if self.system.is_reversed else ok
         self.converged = int(ok.cumprod(0).sum())
-
-
-def make_pointers(tensors: Sequence[Tensor]) -> ctypes.Array[ctypes.c_void_p]:
-    """Returns the addresses of tensors as a C array."""
-    return (ctypes.c_void_p * len(tensors))(*(t.data_ptr() for t in tensors))

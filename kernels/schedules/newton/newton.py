@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kernels.derive.linearised import find_obstacle
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu import compiled
 from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs
@@ -48,10 +49,8 @@ ALIGNED_STEPS = 4
 
 def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: int, H: int) -> str | None:
     """Returns None if this schedule can run a plan on a device, else a verb phrase that completes "the backend 'x' …"."""
-    if plan.stencil_inputs:
-        return f"solves for units that read themselves, and those of {plan.cell.name} read their neighbours"
-    if plan.reduces_states:
-        return f"solves for units that read themselves, and those of {plan.cell.name} read a sum over units in the loop"
+    if found := find_obstacle(plan):
+        return f"solves for units that read themselves, and those of {plan.cell.name} read {found}"
     reason: str | None = find_rest(plan, device).unsupported_reason(plan, dtype, device, B, H)
     return reason
 
