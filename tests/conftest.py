@@ -26,7 +26,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
 from kernels.layer.select import SCHEDULES
 from kernels.schedules.cpu import library
 from kernels.schedules.cpu import threads as threads_of_a_pass
-from kernels.schedules.interface import ForwardResult, PassInputs
+from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, PassInputs, widens_vectors
 from tests import interpreter
 
 with contextlib.suppress(ImportError):  # the GPU tests run without it, where nothing can be installed
@@ -111,16 +111,16 @@ def quick_interpreter() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def contract() -> Iterator[None]:
-    """Tensors of a loop are contiguous and of one dtype, as `kernels.schedules.interface` says: loops address memory, and may not
-    miss."""
+    """Tensors of a loop are contiguous and of one dtype but for vectors, as `kernels.schedules.interface` says: loops address memory, and
+    may not miss."""
     with pytest.MonkeyPatch.context() as patch:
         for schedule in SCHEDULES.values():
             for name in ("forward", "backward"):
-                patch.setattr(schedule, name, held(getattr(schedule, name)))
+                patch.setattr(schedule, name, held(getattr(schedule, name), widens_vectors(schedule)))
         yield
 
 
-def held(run: Callable[..., object]) -> Callable[..., object]:
+def held(run: Callable[..., object], wide_vectors: bool) -> Callable[..., object]:
     """A schedule's `run`, given only what it may be given."""
 
     def tensors(value: object) -> Iterator[Tensor]:
@@ -138,7 +138,11 @@ def held(run: Callable[..., object]) -> Callable[..., object]:
         given = list(tensors(arguments))
         strided = [tuple(t.shape) for t in given if not t.is_contiguous()]
         assert not strided, f"a loop is given tensors that aren't contiguous, of the shapes {strided}"
-        assert len({t.dtype for t in given}) == 1, "a loop is given tensors of several dtypes"
+        vectors = [v for inputs in arguments if isinstance(inputs, PassInputs) for v in inputs.vectors]
+        dtypes = {t.dtype for t in given if not any(t is v for v in vectors)}
+        assert len(dtypes) == 1, "a loop is given tensors of several dtypes"
+        allowed = {*dtypes, torch.float32} if wide_vectors and dtypes < {*SIXTEEN_BIT} else dtypes
+        assert {v.dtype for v in vectors} <= allowed, "a loop is given vectors of another dtype"
         return run(*arguments, **options)
 
     return call

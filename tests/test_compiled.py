@@ -130,3 +130,42 @@ def test_little_work_is_done_by_one_thread(T, B, H, expected, threads, monkeypat
     with torch.no_grad():
         RNN("lstm", H, H, backend="compiled")(torch.randn(T, B, H))
     assert [arguments.threads for arguments in found] == [expected]
+
+
+def run_low_memory(layer, x):
+    layer.memory = "low"
+    return layer(x)[0]
+
+
+def run_prepared(layer, x):
+    """The third call without gradients, after one that packs the matrices and one that prepares; the parameters have changed in between."""
+    with torch.no_grad():
+        for factor in (2.0, 0.5):
+            layer(x), layer(x)
+            for p in layer.parameters():
+                p.mul_(factor)
+        return layer(x)[0]
+
+
+RUNS = {
+    "full": lambda layer, x: layer(x)[0],
+    "low": run_low_memory,
+    "prepared": run_prepared,
+    "graph": lambda layer, x: torch.compile(layer, backend="aot_eager", fullgraph=True)(x)[0],
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_vectors_in_16_bit(run):
+    """1 + b·dt of a damped string is 1.005, which bfloat16 rounds to 1.0078: what follows from vectors alone is computed in float32."""
+    layer = RNN("damped_string", 3, 32, dtype=torch.bfloat16)
+    reference = RNN("damped_string", 3, 32, dtype=torch.float64, backend="eager")
+    reference.load_state_dict({name: value.double() for name, value in layer.state_dict().items()})
+    x = torch.randn(40, 2, 3).bfloat16()
+    found, expected = RUNS[run](layer, x), reference(x.double())[0]
+    assert (found - expected).abs().max() <= TOLERANCE["schedule", torch.bfloat16] * expected.abs().max()
+    if run != "prepared":
+        found.float().square().mean().backward()
+        expected.square().mean().backward()
+        for p, q in zip(layer.parameters(), reference.parameters(), strict=True):
+            assert (p.grad - q.grad).abs().max() <= TOLERANCE["schedule", torch.bfloat16] * q.grad.abs().max()

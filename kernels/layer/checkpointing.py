@@ -23,7 +23,7 @@ from kernels.layer.bound_parameters import read_weights
 from kernels.layer.input_products import recurrence_operands
 from kernels.layer.recompute import recompute_terms
 from kernels.layer.versions import Versions, name_tensors
-from kernels.schedules.interface import ForwardResult
+from kernels.schedules.interface import ForwardResult, widens_vectors
 
 CHUNK = 128
 """Time steps of a chunk. The terms of an LSTM and their gradients, 8·H wide, then take a quarter of the memory of its states at T = 2048,
@@ -102,7 +102,8 @@ class ChunkedRecurrence(torch.autograd.Function):
             chunk_has_previous, part = chunk_rows(plan, x, first + has_previous)
             history = [h[first : first + CHUNK] if len(h) == T else h[: len(part) - chunk_has_previous] for h in kept]
             previous, number = part[0] if chunk_has_previous else None, numbers[first : first + CHUNK]
-            operands = recurrence_operands(plan, part[chunk_has_previous:], H, parameters, previous, number)
+            wide = widens_vectors(schedule)
+            operands = recurrence_operands(plan, part[chunk_has_previous:], H, parameters, previous, number, wide_vectors=wide)
             tensors = [*align_all(operands), *states]
             schedule.forward(make_pass_inputs(plan, schedule, False, len(part) - chunk_has_previous, tensors, history))
             states = [h[-1].clone() for h in history]
@@ -189,7 +190,8 @@ def chunk_vjp(
     ):  # saved tensors are freed on return, so the hooks of a caller are bypassed
         parameters = dict(zip(ctx.names, values, strict=True))
         first = x[0] if chunk_has_previous else None
-        tensors = align_all(recurrence_operands(ctx.plan, x[chunk_has_previous:], before[0].shape[2], parameters, first, numbers))
+        H, wide = before[0].shape[2], widens_vectors(ctx.schedule)
+        tensors = align_all(recurrence_operands(ctx.plan, x[chunk_has_previous:], H, parameters, first, numbers, wide_vectors=wide))
     needs = [t is not None and t.requires_grad for t in tensors]
     tensors += [align(b[0]) for b in before]
     terms, arguments = recompute_terms(ctx.plan, tensors, before)

@@ -24,7 +24,7 @@ from kernels.layer.autograd import align, differentiate, differentiate_equations
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.input_products import recurrence_operands
 from kernels.layer.inputs import NO_STEPS
-from kernels.schedules.interface import ForwardResult
+from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, widens_vectors
 
 CELLS_BY_NAME: dict[str, Cell] = {}
 """Registered cells by the name that a graph refers to them with."""
@@ -98,10 +98,9 @@ def layer(
             found = find_plan(cell, bias).cell
             y, finals = found.unroll(x, states, read_weights(found, dict(zip(names, values, strict=True))), before, numbers)
             return y, list(finals)
-        tensors = [
-            *recurrence_operands(find_plan(cell, bias), x, states[0].shape[1], dict(zip(names, values, strict=True)), before, numbers),
-            *states,
-        ]
+        plan, H, parameters = find_plan(cell, bias), states[0].shape[1], dict(zip(names, values, strict=True))
+        wide = x.dtype in SIXTEEN_BIT and bool(plan.vectors) and widens_vectors(require_schedule(plan, backend, states[0]))
+        tensors = [*recurrence_operands(plan, x, H, parameters, before, numbers, wide_vectors=wide), *states]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         present = [t is not None for t in tensors]
         y, final, _ = recurrence(cell, bias, backend, keep, x.shape[0], present, [t for t in tensors if t is not None])

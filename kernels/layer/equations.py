@@ -86,6 +86,7 @@ def unroll(plan: Plan, steps: Steps, tensors: "Tensors") -> Result:
         y (T, B, H), and the final states (B, H).
     """
     _, _, vectors, weights, states = tensors
+    vectors = [v.to(states[0].dtype) for v in vectors]
     B = len(states[0])
     rows = [v.flatten(0, 1) for v in hoisted_rows(tensors)]
     outputs: list[Tensor] = []

@@ -104,7 +104,7 @@ def prepare_layer(rnn: "RNN", suffix: str, x: Tensor, states: Sequence[Tensor]) 
     if panels is None or not panels or panels.expired:
         return None
     with torch.no_grad():
-        operands = recurrence_operands(rnn.plan, x, rnn.hidden_size, tensors)
+        operands = recurrence_operands(rnn.plan, x, rnn.hidden_size, tensors, wide_vectors=True)
         inputs = make_pass_inputs(rnn.plan, compiled, False, len(x), [t if t is None else align(t) for t in (*operands, *states)]).widen()
     storage = rnn.choose_storage(x.dtype) or x.dtype
     arguments = compiled.prepare_forward(inputs, panels, storage)

@@ -17,12 +17,13 @@ from cells.grammar.functions import FUNCTIONS
 from cells.grammar.masked import split_mask
 from cells.grammar.parameters import apply_matrix, find_matrix
 from kernels.derive.buffers import layout
-from kernels.derive.graph import Node
+from kernels.derive.graph import Node, walk
 from kernels.derive.plan import Plan
 from kernels.layer import random_masks
 from kernels.layer.autograd import Recurrence, align
 from kernels.layer.bound_parameters import TorchParameters, bias_names, bind, concat_blocks
 from kernels.layer.versions import Versions, name_tensors
+from kernels.schedules.interface import SIXTEEN_BIT, widens_vectors
 from kernels.schedules.packed_steps import PackedSteps
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {
@@ -56,7 +57,10 @@ def apply(
     with torch.cuda.device_of(x), torch.autocast(x.device.type, enabled=False):  # Triton launches on the current device
         tensors = [
             t if t is None else align(t)
-            for t in (*recurrence_operands(plan, x, states[0].shape[1], parameters, before, numbers, packed), *states)
+            for t in (
+                *recurrence_operands(plan, x, states[0].shape[1], parameters, before, numbers, packed, widens_vectors(schedule)),
+                *states,
+            )
         ]
         keep = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
         y, *final = Recurrence.apply(plan, schedule, keep, packed or len(x), *tensors)
@@ -68,7 +72,7 @@ def apply(
 
 def recurrence_operands(
     plan: Plan, x: Tensor, H: int, parameters: Mapping[str, Tensor], before: Tensor | None = None, numbers: Tensor | None = None,
-    packed: PackedSteps | None = None,
+    packed: PackedSteps | None = None, wide_vectors: bool = False,
 ) -> list[Tensor | None]:  # fmt: skip
     """Returns the flat tensor arguments of `Recurrence.apply`, without the initial states.
 
@@ -79,6 +83,7 @@ def recurrence_operands(
         before: prev(x) in the first step, (B, D). Default: 0
         numbers: as in `apply`.
         packed: the steps of packed rows; x is then (N, 1, D). Default: x is a batch
+        wide_vectors: whether to compute the vectors in float32 where x is in 16 bit.
     """
     buffer_layout = layout(plan)
     bound = bind(plan, parameters)
@@ -97,6 +102,9 @@ def recurrence_operands(
         ]
     T, B = x.shape[:2]
     tensors += [values[plan.terms[i].hoisted].to(x.dtype).expand(T, B, H) for i in buffer_layout.elementwise_terms]
+    if wide_vectors and plan.vectors and x.dtype in SIXTEEN_BIT:
+        learned = {node: bound[f"{node.op}.{node.label}"].float() for node in walk(plan.vector_values) if node.op in ("b", "p", "s")}
+        values = GraphEvaluator({plan.graph.leaf("ones", "ones"): x.new_ones(H, dtype=torch.float32), **learned}, bound)
     tensors += [values[node].expand(H).contiguous() for node in plan.vector_values]
     for group in buffer_layout.groups:
         names = [f"W.{plan.terms[i].matrix}" for i in group.terms]

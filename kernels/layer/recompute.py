@@ -55,4 +55,4 @@ def compute_arguments(
     parts = [terms[buffer][:, :, slot] for buffer, slot in slots]
     leaves = (*plan.states, *plan.vectors, *plan.term_leaves)
     values = GraphEvaluator(dict(zip(leaves, (*previous_states, *vectors, *parts), strict=True)), {})
-    return [values[node].expand_as(previous_states[0]).contiguous() for node in function.outputs]
+    return [values[node].to(previous_states[0].dtype).expand_as(previous_states[0]).contiguous() for node in function.outputs]

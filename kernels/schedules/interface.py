@@ -33,6 +33,11 @@ def describe_tensor(tensor: Tensor) -> str:
     return describe(tuple(tensor.shape), tensor.dtype, tensor.device) + sparse
 
 
+def widens_vectors(schedule: Any) -> bool:
+    """Returns whether a schedule reads vectors in float32 in a pass in 16 bit. A wave's 1 + b dt would be rounded by as much as b dt."""
+    return getattr(schedule, "WIDE_VECTORS", False)
+
+
 @dataclass
 class Products(Generic[Item]):
     """One `Item` for each operand of a matrix product.
@@ -62,7 +67,7 @@ class PassInputs:
         terms: as `hoisted`, with the recurrent products added. The forward pass writes them for the backward pass. Empty if no gradient
             is needed; None for a projection that the backward pass recomputes. A buffer may be the same tensor as in `hoisted`. Then the
             loop updates it in place, and must read an element before it writes it.
-        vectors: (H) each.
+        vectors: (H) each; in float32 in a pass in 16 bit, for a schedule with `WIDE_VECTORS`.
         weights: (P·H, H / heads) for each group of recurrent products: a row of a block; whole rows, (P·H, H), for a schedule without
             `RUNS_BLOCKS`.
         states: the initial states, (B, H) each.
@@ -137,8 +142,9 @@ class PassInputs:
         for name, tensors in (("a hoisted buffer", self.hoisted), ("a saved buffer", self.terms)):
             checked += [(name, t, (*rows, G, H)) for t, G in zip(tensors, buffer_layout.widths, strict=bool(tensors))]
         checked += [("a history", h, (*rows, H)) for h in self.history or ()]
-        dtype, device = like.dtype, like.device
+        device, wide = like.device, torch.float32 if like.dtype in SIXTEEN_BIT else like.dtype
         for name, tensor, shape in (*checked, *others):
+            dtype = wide if name == "a vector" and tensor is not None and tensor.dtype == wide else like.dtype
             if tensor is not None and not (
                 tensor.shape == shape and tensor.dtype == dtype and tensor.device == device
                 and tensor.layout == torch.strided and tensor.is_contiguous() and not tensor.is_neg() and tensor.data_ptr()

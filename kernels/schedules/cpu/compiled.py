@@ -22,6 +22,7 @@ MIN_GRADIENT_CHUNK_ROWS = 128
 COMPUTES_PROJECTIONS = True
 RUNS_PACKED = True
 RUNS_BLOCKS = True
+WIDE_VECTORS = True
 RECOMPUTE_COLUMNS = 32
 """Maximum number of columns of a projection that is recomputed in the backward pass: that is faster than to read it from memory."""
 
@@ -236,7 +237,7 @@ class OnPanels:
     """
 
     COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS = COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS
-    RECOMPUTE_COLUMNS = RECOMPUTE_COLUMNS
+    RECOMPUTE_COLUMNS, WIDE_VECTORS = RECOMPUTE_COLUMNS, WIDE_VECTORS
 
     def __init__(self, panels: Panels, storage: torch.dtype | None = None):
         self.panels, self.storage = panels, storage

@@ -38,6 +38,7 @@ except ImportError as missing:
     triton_form = scan = None  # type: ignore[assignment]
 
 COMPUTES_PROJECTIONS = False
+WIDE_VECTORS = True
 BUDGET = 32
 """Maximum number of iterations of a pass. Cells that mix units through gates alone take fewer than 25 with weights six times as large as
 at their start; what takes more is faster step by step."""
