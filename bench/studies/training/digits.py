@@ -14,6 +14,9 @@ from bench.studies.training.task import Batch, Split, make_rng, split_indices
 
 DARKEST = 16
 SHARES = (0.7, 0.15)
+SPLIT = 5
+"""The seed of the split. Steps, learning rate, noise and patience of the task were chosen on validation data of the split of seed 5, and are
+fixed now: the next seed is drawn at random, and the published training has a test split that no setting has seen."""
 
 NOISE = 0.2
 """The standard deviation of normal noise on training images, where black is 1. Without it, the 1258 images are memorized within fifty
@@ -58,5 +61,5 @@ def load_digits_data(split: Split) -> Pictures:
     except ImportError:
         raise UsageError("the digits come with scikit-learn, which is not installed: pip install scikit-learn") from None
     pixels, digits = load_digits(return_X_y=True)
-    rows = split_indices(make_rng(0, 5).permutation(len(digits)), SHARES)[split]
+    rows = split_indices(make_rng(0, SPLIT).permutation(len(digits)), SHARES)[split]
     return pixels[rows].T[:, :, None] / DARKEST, digits[rows]
