@@ -14,9 +14,9 @@ from bench.studies.training.task import Batch, Split, make_rng, split_indices
 
 DARKEST = 16
 SHARES = (0.7, 0.15)
-SPLIT = 5
-"""The seed of the split. Steps, learning rate, noise and patience of the task were chosen on validation data of the split of seed 5, and are
-fixed now: the next seed is drawn at random, and the published training has a test split that no setting has seen."""
+SPLIT = 292_440
+"""The seed of the split, drawn at random after steps, learning rate, noise and patience of the task had been fixed, on the validation data of
+another split: no setting was chosen by a score on these test images, though most of them were training images then."""
 
 NOISE = 0.2
 """The standard deviation of normal noise on training images, where black is 1. Without it, the 1258 images are memorized within fifty
