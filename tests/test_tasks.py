@@ -110,7 +110,7 @@ def test_digits_are_those_of_scikit_learn_in_three_parts():
 def test_digits_are_trained_on_in_noise_and_read_without():
     x, y = load_task("digits", B=64).batch(0, 3)
     clean, digits = digits_data.load_digits_data("train")
-    off = np.stack([np.abs(clean[:, :, 0] - x[:, [k], 0].numpy()).mean(0) for k in range(64)])  # of each from every picture
+    off = np.stack([np.square(clean[:, :, 0] - x[:, [k], 0].numpy()).mean(0) for k in range(64)])  # of each from every picture
     nearest = off.argmin(1)
     assert np.array_equal(digits[nearest], y) and len(set(nearest)) == 64
     assert (x[:, :, 0].numpy() - clean[:, nearest, 0]).std() == pytest.approx(digits_data.NOISE, rel=0.05)  # 4096 draws

@@ -15,8 +15,8 @@ from bench.studies.training.task import Batch, Split, make_rng, split_indices
 DARKEST = 16
 SHARES = (0.7, 0.15)
 SPLIT = 292_440
-"""The seed of the split, drawn at random after steps, learning rate, noise and patience of the task had been fixed, on the validation data of
-another split: no setting was chosen by a score on these test images, though most of them were training images then."""
+"""The seed of the split, drawn at random after cells, steps, learning rate, noise and patience of the task had been fixed on another
+split: no setting was chosen by a score on these test images, though most of them were training images then."""
 
 NOISE = 0.2
 """The standard deviation of normal noise on training images, where black is 1. Without it, the 1258 images are memorized within fifty
