@@ -11,7 +11,6 @@ from bench.records import DecayRecord, JacobianRecord, Spectrum, TheoryRecord, r
 from bench.render import run_report
 from bench.studies.signals.chaos import ChaosSize
 from bench.studies.training import trained_start
-from bench.studies.training.adding import Adding
 from tests.command_line import stdout
 from tests.records import RUN
 
@@ -49,13 +48,13 @@ def test_jacobian_theory_and_chaos(tmp_path, monkeypatch):
 
 
 def test_parallel(tmp_path, monkeypatch):
-    monkeypatch.setattr(trained_start, "TASK", Adding(T=4, B=2, steps=2))
+    monkeypatch.setitem(trained_start.TASKS, "adding", {"T": 4, "B": 2, "steps": 2})
     printed = stdout(
         "parallel",
         "--cells",
         "sru,gru",
         "--init",
-        "default,trained",
+        "default,trained:adding",
         "--seq-lens",
         "4,6",
         "--hidden",
@@ -75,8 +74,8 @@ def test_parallel(tmp_path, monkeypatch):
         ("gru", "default", 1, 6),
         ("gru", "default", 2, 4),
         ("gru", "default", 2, 6),
-        ("gru", "trained", 1, 4),
-        ("gru", "trained", 1, 6),
+        ("gru", "trained:adding", 1, 4),
+        ("gru", "trained:adding", 1, 6),
     ]
     assert [r.chi is not None for r in found] == [False] * 2 + [True] * 4 + [False] * 2 and {r.D for r in found} == {2, 3}
     assert all(bool(r.full) == (r.T == 4) for r in found) and "Time in parallel" in printed
@@ -97,7 +96,7 @@ def test_a_report_is_rendered_again_to_the_same_bytes(tmp_path):
         (("gradients", "--cells", "lstmm"), "did you mean lstm"),
         (("gradients", "--init", "critcal"), "no initialisation of"),
         (("parallel", "--scales", "1,0"), "'1,0' are no positive numbers"),
-        (("parallel", "--cells", "sru", "--init", "trained"), "--init trained: sru has no such start"),
+        (("parallel", "--cells", "sru", "--init", "trained:adding"), "--init trained:adding: sru has no such start"),
         (("parallel", "--cells", "wave"), "--cells wave: the schedule newton solves for units that read themselves"),
         (("gradients", "--init", ","), "names no initialisation"),
         (("gradients", "--cells", "vanilla_relu", "--init", "critical"), "no initialisation of vanilla_relu"),

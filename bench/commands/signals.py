@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CELLS = "Cells of `bench list`, all, or your own as FILE.py:NAME. [the first eight]"
 INIT = "Initialisations: default, open, critical and chrono (if a cell has one), normal:GAIN, orthogonal:GAIN. [{}]"
+TRAINED = "trained:TASK: after a short training on adding, digits or recommend."
 CHECKPOINT = "Trained weights of one cell instead of an initialisation: a state dict, or a checkpoint of `bench train`."
 
 
@@ -147,7 +148,7 @@ def chaos(
 
 @command()
 @list_option("--cells", metavar="A,B", help=CELLS)
-@list_option("--init", "inits", metavar="A,B", help=f"{INIT.format('default,critical')} trained: after a short training on adding.")
+@list_option("--init", "inits", metavar="A,B", help=f"{INIT.format('default,critical')} {TRAINED}")
 @list_option("--scales", metavar="F,F", default="1,3,6", help="Factors of the recurrent matrices. [1,3,6]")
 @list_option("--seq-lens", type=SIZES, default="64,512,2048", metavar="T,T", help="Sequence lengths T. [64,512,2048]")
 @click.option("--batch", type=SIZE, default="2", metavar="B", help="Sequences in a batch. [2]")
@@ -161,8 +162,10 @@ def parallel(
     checkpoint: Path | None, shard: str | None, options: RunOptions,
 ) -> None:  # fmt: skip
     """Count the iterations that solve all time steps at once, beside each cell's Lyapunov exponent and the coupling of its units."""
+    from bench.studies.training.trained_start import STARTS
+
     names, kind, B, H = parse_cell_names(cells), prepare_device("cpu"), batch, hidden
-    chosen = parse_initializations(inits, names, ("default", "critical"), also="trained")
+    chosen = parse_initializations(inits, names, ("default", "critical"), also=STARTS)
     factors = parse_factors(scales)
     settings = {"cells": names, "inits": chosen, "scales": factors, "seq_lens": seq_lens, "B": B, "H": H, "seeds": seeds, "device": kind}
     import torch
@@ -243,7 +246,7 @@ def checkpoint_settings(model: "TrainedLayer") -> Mapping[str, Any]:
     return {"inits": (), "H": model.H, "checkpoint": model.name}
 
 
-def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...], also: str = "") -> tuple[str, ...]:
+def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tuple[str, ...], also: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Returns the initialisations in a comma-separated list, `usual` for None. Raises UsageError for one that no cell has, but `also`."""
     if inits is None:
         return usual
@@ -253,7 +256,7 @@ def parse_initializations(inits: str | None, names: tuple[str, ...], usual: tupl
     found = split_list(inits)
     if not found:
         raise UsageError("--init names no initialisation: take for example default")
-    for init in {*found} - {also}:
+    for init in {*found} - {*also}:
         have = [name for name in names if init in tree.load(name).variants] or names[:1]
         initialize_as(tree.load(have[0]), init)
     return found

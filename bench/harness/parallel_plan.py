@@ -11,11 +11,8 @@ from bench.studies.signals import mean_field
 from bench.studies.signals.piece import Piece
 from bench.studies.signals.signal_plan import POINTS, make_study_problem, pair_known
 from bench.studies.signals.time_parallel import measure_iterations
-from bench.studies.training.trained_start import make_trained_problem
+from bench.studies.training import trained_start
 from kernels.derive.plan import plan
-
-TRAINED = "trained"
-"""The start that `bench.studies.training.trained_start` makes."""
 
 
 def parallel_pieces(
@@ -38,20 +35,27 @@ def parallel_pieces(
             f"{cell} {init} ×{scale:g} T={T} seed {seed}",
             partial(measure, cell, init, scale, T, size, seed, device, min(lengths) == T),
         )
-        for cell in names for init in list_starts(cell, inits) for scale in list_scales(cell, init, scales)
+        for cell in names for init in list_starts(cell, inits, size[2]) for scale in list_scales(cell, init, scales)
         for T in lengths for seed in range(seeds)
     ]  # fmt: skip
 
 
-def list_starts(cell: str, inits: Sequence[str]) -> list[str]:
+def list_starts(cell: str, inits: Sequence[str], H: int) -> list[str]:
     """Returns the starts that a cell has, in order. A cell that uses x unit by unit can't be trained on a task of another width."""
-    known = pair_known(cell, inits)
-    return [init for init in inits if init in known or (init == TRAINED and not plan(cells.load(cell)).elementwise_input)]
+    known = pair_known(cell, [init for init in inits if not name_task(init)])
+    any_width = not plan(cells.load(cell)).elementwise_input
+    trained = [init for init in inits if (task := name_task(init)) and (any_width or trained_start.has_width(task, H))]
+    return [init for init in inits if init in {*known, *trained}]
+
+
+def name_task(init: str) -> str:
+    """Returns the task of a trained start; "" for another start."""
+    return init.removeprefix(trained_start.PREFIX) if init in trained_start.STARTS else ""
 
 
 def list_scales(cell: str, init: str, scales: Sequence[float]) -> Sequence[float]:
     """Returns the factors of the recurrent matrices at which a start of a cell is measured."""
-    return (1.0,) if init == TRAINED else scales if plan(cells.load(cell)).stages else scales[:1]
+    return (1.0,) if name_task(init) else scales if plan(cells.load(cell)).stages else scales[:1]
 
 
 def measure(
@@ -59,9 +63,11 @@ def measure(
 ) -> ParallelRecord:  # fmt: skip
     """Measures one cell at one start, beside theory's χ where it has one."""
     B, D, H = size
-    problem: Problem = make_trained_problem(cell, T, B, H, seed) if init == TRAINED else make_study_problem(
-        cell, init, T, B, D, H, "float32", device, seed
-    )  # fmt: skip
+    problem: Problem = (
+        trained_start.make_trained_problem(cell, task, T, B, H, seed)
+        if (task := name_task(init))
+        else make_study_problem(cell, init, T, B, D, H, "float32", device, seed)
+    )
     return measure_iterations(problem, init, scale, full).model_copy(update={"chi": predict_growth(cell, init, scale)})
 
 
