@@ -47,9 +47,10 @@ METHODS = {
     "parallel": """\
 - Time in parallel: Newton's method over all time steps at once, from states of zero, along standard normal inputs or, for weights
   trained on a task (adding and digits for 400 steps, recommend for 200), along its validation sequences, one after another. An
-  iteration takes exact account of the derivatives that stay within a unit, or of all of them. It counts until the states, or the gradients of the terms,
-  deviate from those of a sequential pass in the same dtype by at most the tolerance, over the largest of them. λ: the largest Lyapunov
-  exponent along the first sequence. Coupling: the share of the mean square of a step's derivatives that is between different units.""",
+  iteration takes exact account of the derivatives that stay within a unit, or of all of them. It counts until the states, or the
+  gradients of the terms, deviate from those of a sequential pass in the same dtype by at most the tolerance, over the largest of them.
+  λ: the largest Lyapunov exponent along the first sequence. Coupling: the share of the mean square of a step's derivatives that is
+  between different units.""",
     "training": """\
 - For one seed, every cell gets the same data in the same order, the same optimiser (Adam; a sparse embedding uses its sparse form), the
   same limit on the gradient's norm ("clip", 1 unless --clip sets another or none), and the same search: if a task has several learning
