@@ -96,7 +96,7 @@ def count_iterations(system: System, measure_error: Callable[[], float]) -> list
         measure_error: Returns the error of its trajectory.
     """
     errors: list[float] = []
-    for _ in newton.iterate(system, newton.find_tolerance(system.values[0].dtype), BUDGET):
+    for _ in newton.iterate(system, 0.0, BUDGET):  # the schedule's residual may be reached before the error's smallest tolerance is
         errors.append(measure_error())
         if errors[-1] <= min(TOLERANCES):
             break
