@@ -5,7 +5,21 @@ import torch
 
 from bench.analysis.median_ci import FEWEST
 from bench.measure import clock
-from bench.measure.clock import LEAN, RULES, SHORT, THOROUGH, Contestant, Interrupted, Rule, Samples, choose_rule, interleave, time_calls
+from bench.measure.clock import (
+    LEAN,
+    RULES,
+    SHORT,
+    THOROUGH,
+    WARM_CALLS,
+    WARM_SECONDS,
+    Contestant,
+    Interrupted,
+    Rule,
+    Samples,
+    choose_rule,
+    interleave,
+    time_calls,
+)
 
 CPU = torch.device("cpu")
 
@@ -57,14 +71,14 @@ def test_how_alike_samples_are_stops_nothing():
 
 
 def test_slow_ones_get_the_fewest_and_fast_ones_more(fake):
-    taken, _, _ = race({"slow": fake(1.0), "fast": fake(0.01)}, Rule(3, 8, 0.5))
+    taken, _, _ = race({"slow": fake(1.0), "fast": fake(0.02)}, Rule(3, 8, 0.5))
     assert taken["slow"].seconds == pytest.approx([1.0] * 3) and taken["slow"].stopped == "time"
-    assert taken["fast"].seconds == pytest.approx([0.01] * 8) and taken["fast"].stopped == "count"
+    assert taken["fast"].seconds == pytest.approx([0.02] * 8) and taken["fast"].stopped == "count"
     assert taken["slow"].rounds == [0, 1, 2] and taken["fast"].rounds == list(range(8))
 
 
 def test_order_is_random_and_fixed_by_the_seed(fake):
-    contestants = {name: fake(0.01) for name in "abcd"}
+    contestants = {name: fake(0.02) for name in "abcd"}
     first, again, other = (race(contestants, Rule(6, 6, 9.0), seed)[2] for seed in (1, 1, 2))
     assert first == again != other
     rounds = [tuple(first[k : k + 4]) for k in range(0, 24, 4)]
@@ -83,7 +97,7 @@ def test_interrupted_it_hands_out_what_is_enough(fake):
     calls = []
 
     def stop() -> None:
-        calls.append(1)
+        calls.append(fake(0.1)())
         if len(calls) == 4:
             raise KeyboardInterrupt
 
@@ -104,21 +118,24 @@ def test_what_makes_a_call_ready_is_not_timed(fake):
 def test_a_burst_is_warmed_up_and_has_a_round_for_each_call():
     calls: list[int] = []
     taken = interleave({"a": Contestant(lambda: calls.append(1))}, Rule(fewest=6, most=6, burst=3), 0, CPU, lambda key: None, raise_error)
-    assert taken["a"].rounds == [*range(6)] and len(calls) == 2 * (1 + 3)
+    assert taken["a"].rounds == [*range(3, 9)] and len(calls) == 3 * (1 + 3) + WARM_CALLS
 
 
-def test_beside_a_process_of_its_own_short_calls_are_warmed_up():
-    """And long ones only once, since it isn't known yet that they are long."""
+def test_short_calls_are_warmed_up():
+    """Once in a build, without a sample of the first; and before each call if it is tiny, or short beside a process of its own."""
 
     class Elsewhere(Contestant):
         elsewhere = True
 
-    for other, seconds, extra in ((Contestant, 0.0, 0), (Elsewhere, 0.0, 4), (Elsewhere, SHORT, 1)):
+    once, short = 1 + WARM_CALLS, WARM_SECONDS
+    for other, seconds, extra in (
+        (Contestant, 0.0, once + 4), (Contestant, short, 2), (Elsewhere, 0.0, once + 4), (Elsewhere, short, 2 + 4), (Elsewhere, SHORT, 0),
+    ):  # fmt: skip
         calls: list[int] = []
         contestants = {"a": Contestant(lambda calls=calls: calls.append(1)), "b": other(tuple)}
         timer = lambda call, device, seconds=seconds: (call(), (seconds, seconds))[1]  # noqa: E731
-        interleave(contestants, Rule(fewest=4, most=4), 0, CPU, lambda key: None, raise_error, timer)
-        assert len(calls) == 4 + extra
+        taken = interleave(contestants, Rule(fewest=4, most=4), 0, CPU, lambda key: None, raise_error, timer)
+        assert len(calls) == 4 + extra and len(taken["a"].seconds) == 4
 
 
 def test_a_tail_needs_many_calls():

@@ -80,7 +80,7 @@ def test_a_name_is_part_of_a_folder(bench, name):
 def test_version_and_json():
     """`list` and `doctor` print the same as JSON."""
     run = CliRunner().invoke
-    assert run(cli.app, ["--version"]).stdout == "recurrent-bench 0.1.0\n"
+    assert run(cli.app, ["--version"]).stdout == "recurrent-bench 0.2.0\n"
     cells = {cell["cell"]: cell for cell in json.loads(run(cli.app, ["list", "--json"]).stdout)}
     assert cells["lstm"]["states"] == ["h", "c"] and cells["lstm"]["torch_nn"] == "LSTM" and cells["cfn"]["torch_nn"] is None
     found = json.loads(run(cli.app, ["doctor", "--json"]).stdout)

@@ -80,7 +80,7 @@ def test_what_is_there_twice():
 def test_nothing_measured_is_lost():
     """Of every kind of record; also a case that failed and was measured later, in one part."""
     failed = timed(case()).model_copy(update={"status": "failed", "reason": "it did"})
-    study = Path(__file__).parent.parent / "reports" / "2026-11-26-cpu-amd-epyc"
+    study = Path(__file__).parent.parent / "reports" / "2026-11-29-cpu-amd-epyc-thorough"
     found = read_records(study)
     scale = ScaleRecord(
         cell="gru", scaling="weak", ranks=2, T=3, B=2, D=4, H=4, exchange="gloo", threads=1, status="ok", step=[1.0], alone=[1.0]

@@ -32,22 +32,26 @@ def test_a_worker_is_killed_if_planning_fails(monkeypatch):
 
 
 def test_loops_are_compiled_before_they_are_needed(monkeypatch):
-    """The loops of the compiled backend and of gradient norms are built, each once; a loop that fails is left to its case."""
+    """The loops of the compiled backend, of gradient norms and of newton's rest are built, and newton's iteration, each once; what fails
+    is left to its case."""
     asked = []
 
     def build(made, dtype):
         asked.append(made.cell.name)
         raise RuntimeError("no loop")
 
-    monkeypatch.setattr(library, "build_loop", build)
+    for name in ("loop", "iteration"):
+        monkeypatch.setitem(speed_experiment.BUILDERS, name, build)
     monkeypatch.setattr(library, "build_products", lambda dtype: None)
     timed = WorkUnit("timing group", "", (case("lstm", "compiled"), case("lstm", "compiled", "inference"), case("gru", "vendor")))
     compile_loops([timed, WorkUnit("gradients", "", (case("cfn", "eager"),)), WorkUnit("machine", "")])
     assert sorted(asked) == ["cfn", "lstm"]
+    compile_loops([WorkUnit("timing group", "", (case("minimal", "newton"), case("minimal", "newton-low", "inference")))])
+    assert asked[2:] == ["minimal"] * 2
 
     def fail(dtype):
         raise RuntimeError("no products")
 
     monkeypatch.setattr(library, "build_products", fail)
     compile_loops([timed])
-    assert len(asked) == 2
+    assert len(asked) == 4

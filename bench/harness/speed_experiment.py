@@ -3,11 +3,14 @@
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import Self
+
+import torch
 
 from bench.harness.experiment import Experiment, OpenRun
 from bench.harness.jobs import list_work_units
@@ -17,10 +20,14 @@ from bench.harness.supervisor import Supervisor
 from bench.harness.work_unit import WorkUnit
 from bench.harness.worker import Worker
 from bench.measure.problem import DTYPES
-from bench.records import Environment, Plan
+from bench.records import Case, Environment
+from bench.records import Plan as RunPlan
 from cells import load
-from kernels.derive.plan import plan
+from kernels.derive.plan import Plan, plan
 from kernels.schedules.cpu import library
+from kernels.schedules.newton import cpu_form
+
+BUILDERS: dict[str, Callable[[Plan, torch.dtype], Path]] = {"loop": library.build_loop, "iteration": cpu_form.build_iteration}
 
 
 def compile_loops(units: Sequence[WorkUnit]) -> None:
@@ -30,13 +37,21 @@ def compile_loops(units: Sequence[WorkUnit]) -> None:
     Args:
         units: The work units of a run on a CPU.
     """
-    cases = [(unit.kind, case) for unit in units for case in unit.cases]
-    needed = {(case.cell, DTYPES[case.dtype]) for kind, case in cases if kind == "gradients" or case.backend == "compiled"}
+    needed = {(case.cell, *build) for unit in units for case in unit.cases for build in list_builds(unit.kind, case)}
     with contextlib.suppress(RuntimeError, OSError), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for dtype in {dtype for _, dtype in needed if library.compiler()}:
+        for dtype in {dtype for _, _, dtype in needed if library.compiler()}:
             library.build_products(dtype)
-            for cell in sorted(cell for cell, its in needed if its == dtype):
-                pool.submit(library.build_loop, plan(load(cell)), dtype)
+            for cell, build in sorted((cell, build) for cell, build, its in needed if its == dtype):
+                pool.submit(BUILDERS[build], plan(load(cell)), dtype)
+
+
+def list_builds(kind: str, case: Case) -> Iterator[tuple[str, torch.dtype]]:
+    """Yields the builder of each library that a case of a unit loads, and the dtype."""
+    backend, dtype = case.backend.removesuffix("-low"), torch.int8 if case.backend == "int8" else DTYPES[case.dtype]
+    if kind == "gradients" or backend in ("compiled", "int8"):
+        yield "loop", dtype
+    if backend == "newton":
+        yield from (("iteration", library.computed_in(dtype)), ("loop", library.computed_in(dtype)))
 
 
 class SpeedExperiment(Experiment):
@@ -59,7 +74,7 @@ class SpeedExperiment(Experiment):
             if self.run_settings.device == "cpu":
                 compile_loops(self.units)
             cases = {case for unit in self.units if unit.kind in ("check", "timing group") for case in unit.cases}
-            self.plan = Plan(unit="case", count=len(cases))
+            self.plan = RunPlan(unit="case", count=len(cases))
             tell = context.enter_context(show_progress(sum(unit.pieces for unit in self.units)))
             self.supervisor = Supervisor(worker, tell, self.run_settings.rule.builds)
             self.context = context.pop_all()

@@ -95,9 +95,13 @@ TAIL = Rule(fewest=100, most=100, builds=6, burst=20)
 RULES = {"cpu": Rule(), "cuda": Rule(fewest=2, most=12, seconds=0.03)}
 
 
-SHORT = 0.01
-"""The seconds of a call below which its threads take part of its time to wake up. Beside contestants elsewhere, where they sleep before
-each turn, an untimed call comes before such a one."""
+SHORT, TINY = 0.01, 0.001
+"""The seconds of a call on a CPU below which its threads take part of its time to wake up, and those below which it takes long to read
+again what the caches lost to others. Beside contestants elsewhere, where all threads sleep before each turn, an untimed call comes before a
+short one; otherwise before a tiny one."""
+WARM_SECONDS, WARM_CALLS = 0.005, 10
+"""A short call is repeated, untimed, for so many seconds or so many times before the first timed one of a build. The first calls of a
+process are slower: they prepare and allocate what later ones use again."""
 
 
 def choose_rule(
@@ -172,17 +176,21 @@ def interleave(
     taken: dict[Key, Samples] = {key: Samples() for key in contestants}
     waiting = list(contestants)
     order = random.Random(seed)
-    apart = any(contestant.elsewhere for contestant in contestants.values())
-    number = 0
+    brief = SHORT if any(contestant.elsewhere for contestant in contestants.values()) else TINY
+    number, fastest = 0, dict[Key, float]()
     gc.collect()
     gc.disable()
     try:
         while waiting:
             for key in order.sample(waiting, len(waiting)):
                 on_turn(key)
-                warm = rule.burst > 1 or (apart and min(taken[key].seconds, default=0.0) < SHORT)
+                warm = rule.burst > 1 or (device.type == "cpu" and fastest.get(key, SHORT) < brief)
                 try:
                     take_samples(contestants[key], device, range(number, number + rule.burst), taken[key], timer, warm)
+                    if key not in fastest:
+                        fastest[key] = min(taken[key].seconds)
+                        if device.type == "cpu" and fastest[key] < SHORT:
+                            fastest[key], taken[key] = warm_up(contestants[key], device, timer), Samples()
                 except Exception as error:
                     waiting.remove(key)
                     del taken[key]
@@ -199,6 +207,14 @@ def interleave(
     finally:
         gc.enable()
     return taken
+
+
+def warm_up(contestant: Contestant, device: torch.device, timer: Timer) -> float:
+    """Calls a contestant as often as WARM_SECONDS and WARM_CALLS say, and returns the seconds of the fastest call."""
+    spent: list[float] = []
+    while sum(spent) < WARM_SECONDS and len(spent) < WARM_CALLS:
+        spent.append(contestant.take_turn(device, timer, 1, False)[0][0])
+    return min(spent)
 
 
 def take_samples(contestant: Contestant, device: torch.device, rounds: range, taken: Samples, timer: Timer, warm: bool) -> None:

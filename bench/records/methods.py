@@ -12,9 +12,11 @@ METHODS = {
 - "verified": Triton's interpreter ran the kernel on the CPU at a small size, and it passed this check. The status says nothing about
   speed.
 - A case is built anew several times, on a CPU in a new process, and each build is timed. After a warm-up, the backends of one T, or of one
-  size in a suite, are interleaved: each gets one call per round, in a new random order each round, with the garbage collector off. A call
-  is timed until its work on the device ends. A GPU is kept busy for about 2 ms before each call, so that the host runs ahead of it as in
-  a training loop. Inputs, initial states, weights and upstream gradients are random tensors in memory.
+  size in a suite, are interleaved: each gets one call per round, in a new random order each round, with the garbage collector off. On a CPU
+  a call below 10 ms is first repeated untimed for 5 ms, at most ten times, and an untimed call comes before each below 1 ms (below 10 ms
+  beside peers in processes of their own). A call is timed until its work on the device ends. A GPU is kept busy for about 2 ms before each
+  call, so that the host runs ahead of it as in a training loop. Inputs, initial states, weights and upstream gradients are random tensors
+  in memory.
 - Inference is the forward pass without gradients. Training is the forward and the backward pass, with the gradients of the input and of
   all trainable parameters.
 - Some cases are measured twice under two names (A/A).

@@ -25,6 +25,7 @@ from bench.render.case_grid import build_grids
 from bench.render.formatting import count_noun, describe_task
 from bench.render.header import list_contents, list_remarks
 from bench.render.method import define_terms
+from bench.render.peers_table import make_peers_table
 from bench.render.table import Table, print_table, write_markdown
 from bench.render.tables import make_failure_table, make_memory_table, make_parameter_table
 from bench.render.wave_report import make_tables
@@ -47,6 +48,7 @@ def list_tables(records: Records) -> Iterator[Table]:
     laid, here = build_grids(records.cases), records.run.environment
     yield make_failure_table(records.cases)
     yield from map(speed_tables.make_times_table, laid)
+    yield from (replace_title(make_peers_table(grid), describe_task(grid.common).lower()) for grid in laid)
     for grid in laid:
         yield replace_title(make_against_table(grid, records.run.settings.get("against", "")), describe_task(grid.common).lower())
     for grid in laid:

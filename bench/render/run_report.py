@@ -35,6 +35,7 @@ from bench.render.markdown import escape, fence
 from bench.render.mean_speeds import compute_mean_speeds, describe_mean
 from bench.render.method import define_terms, describe_analysis
 from bench.render.numerics_table import make_numerics_table, make_repeat_table
+from bench.render.peers_table import make_peers_table
 from bench.render.plot_placement import place_plots
 from bench.render.table import Table, make_heading, write_table
 
@@ -182,6 +183,7 @@ def list_speed_parts(grid: Grid, records: Records) -> list[Part]:
     shorter = [row for row in grid.rows if row not in grid.longest_rows]
     return [
         speed_tables.make_times_table(grid),
+        make_peers_table(grid),
         make_against_table(grid, records.run.settings.get("against", "")),
         "\n".join(map(describe_mean, compute_mean_speeds(grid))),
         speed_tables.make_gru_table(grid, grid.longest_rows),

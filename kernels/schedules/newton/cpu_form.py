@@ -68,15 +68,19 @@ def generate_source(plan: Plan, dtype: torch.dtype) -> str:
     ])  # fmt: skip
 
 
-@cache
-def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
-    """Builds and loads the iteration of a plan.
+def build_iteration(plan: Plan, dtype: torch.dtype) -> Path:
+    """Compiles the iteration of a plan, unless it is in the cache, and returns its file.
 
     Raises:
         RuntimeError: the compiler failed; the message holds its output.
     """
-    name = f"{plan.cell.name}-newton"
-    return ctypes.CDLL(str(library.build(name, ".so", generate_source(plan, dtype), ["-shared", *library.openmp_flags()])))
+    return library.build(f"{plan.cell.name}-newton", ".so", generate_source(plan, dtype), ["-shared", *library.openmp_flags()])
+
+
+@cache
+def build_library(plan: Plan, dtype: torch.dtype) -> ctypes.CDLL:
+    """Builds and loads the iteration of a plan. Raises as `build_iteration`."""
+    return ctypes.CDLL(str(build_iteration(plan, dtype)))
 
 
 def count_threads(elements: int) -> int:
