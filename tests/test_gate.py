@@ -13,6 +13,7 @@ from bench.measure import backends, gate
 from bench.measure import failure as fault
 from bench.measure.backends import Unsupported, build_workload
 from bench.measure.problem import Answer, make_problem
+from bench.measure.workload import Workload
 
 
 def small(cell="lstm", **sizes):
@@ -125,6 +126,15 @@ def test_a_fault_is_a_status_and_the_others_go_on(monkeypatch, fault, status):
     assert {r.status for r in records if r.case.backend == "compiled"} == {status}
     assert {r.status for r in records if r.case.backend == "eager"} == {"ok"}
     assert all("\n" not in r.reason and r.reason for r in records if r.status == status)
+
+
+def test_inference_has_a_layer_of_its_own(monkeypatch):
+    """A layer packs its matrices again after a backward pass, which inference by itself doesn't pay."""
+    made, honest = [], Workload.make_contestant
+    monkeypatch.setattr(Workload, "make_contestant", lambda self, mode: (made.append((self, mode)), honest(self, mode))[1])
+    measured([])
+    trained, inferring = ([work for work, m in made if m == mode] for mode in ("training", "inference"))
+    assert trained and len(inferring) == len(trained) and not any(a is b for a in trained for b in inferring)
 
 
 def test_a_wrong_kernel_gets_no_time(monkeypatch):

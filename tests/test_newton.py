@@ -4,8 +4,10 @@ import pytest
 import torch
 
 import cells
+from bench.measure import problem as bench_problem
 from bench.studies.signals.signal_plan import make_study_problem
 from bench.studies.signals.time_parallel import measure_iterations
+from cells.grammar.cell import Cell
 from cells.grammar.functions import tanh
 from kernels import RNN
 from kernels.derive.plan import plan
@@ -258,6 +260,17 @@ def test_iterations(case, T):
     found = measure_iterations(make_study_problem(name, "default", T, 1, 256, 256, "float32", "cpu", 0), "default", scale, full=False)
     for counts, expected in ((found.states, states), (found.gradients, gradients)):
         assert all(n is not None and abs(n - e) <= 1.5 for n, e in zip(counts, expected, strict=True)), (counts, expected)
+
+
+def drifting(h, x, W):
+    """A residual of a few units in the last place adds up over a thousand steps."""
+    return 0.999 * h + tanh(W.h(h) + W.x(x)) / 50
+
+
+def test_iterations_are_counted_until_the_error_is_small():
+    """And not until the residual is, which comes first here."""
+    given = bench_problem.Problem("drifting", Cell(drifting), 800, 1, 3, 8, torch.float32, torch.device("cpu"), 0)
+    assert None not in measure_iterations(given, "default", full=False).states
 
 
 def test_one_iteration_where_nothing_mixes():

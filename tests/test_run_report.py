@@ -190,7 +190,9 @@ def full() -> str:
 
 
 def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
-    assert "repeated measurements of a case differ by at most 3.0% (1 pair). Differences within 3.0% count as noise." in full
+    assert (
+        "the speed of a case relative to its repetition is off 1 by at most 3.0% (1 pair). Differences within 3.0% count as noise." in full
+    )
     (pair,) = rows(full, "## A/A")[2:]
     assert pair == [
         "gru",
@@ -218,7 +220,7 @@ def test_controls_give_the_noise_floor_and_are_nowhere_else(full):
 def test_a_run_that_is_too_noisy_says_so(full):
     times = [1.0] * 6
     wild = run_report.render_report(records(timed(case(), *times), timed(case(aa_repeat=True), *(1.3 * t for t in times))), [])
-    assert "differ by at most 30.0% (1 pair). Differences within 30.0% count as noise.\n" in wild
+    assert "is off 1 by at most 30.0% (1 pair). Differences within 30.0% count as noise.\n" in wild
     assert "too much to detect one of 10%" in wild and "too much" not in full
 
 

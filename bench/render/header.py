@@ -55,7 +55,8 @@ def remark_on_noise(cases: Sequence[CaseRecord]) -> str:
     if not found.pairs:
         return f"Noise floor: not measured, because the run has no A/A pairs. {describe_margin(NOISE)}"
     pairs = count_noun(len(found.pairs), "pair")
-    return f"Noise floor: repeated measurements of a case differ by at most {found.floor:.1%} ({pairs}). {describe_margin(found.margin)}"
+    floor = f"Noise floor: the speed of a case relative to its repetition is off 1 by at most {found.floor:.1%} ({pairs})"
+    return f"{floor}. {describe_margin(found.margin)}"
 
 
 def describe_margin(share: float) -> str:

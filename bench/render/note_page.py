@@ -20,8 +20,8 @@ follows from the equations and has a test, `make .venv/.installed-test`. `python
 run that has what a row needs, and a test writes it again from the same records and compares.
 
 - **Intervals** of 95% decide: over seeds, corrected for the number of cells in the row, so they can be wider than in the linked table; one
-  seed shows nothing. Those of times are over builds, and a difference within the noise of the run shows nothing. The hours of the note are
-  46 for the GRU, 36 for CFN, 30 for MinimalRNN. Two cells that are not shown to differ are "not shown".
+  seed shows nothing. Those of times are over builds, and a difference within the noise of the run shows nothing. Two cells that are not
+  shown to differ are "not shown".
 - **No interval** is used for parameters, operations, equations, weights set by hand, mean-field theory (the largest error of any point), a
   cell at rest (the largest exponent of any trajectory), exploding gradients (the median over seeds) and seeds that reach a target.
 - **As good** means at most 10% worse. Where trainings stop at a target, it means that every seed reaches it, and in no more steps: a tie in

@@ -38,6 +38,7 @@ from bench.render.numerics_table import make_numerics_table, make_repeat_table
 from bench.render.peers_table import make_peers_table
 from bench.render.plot_placement import place_plots
 from bench.render.table import Table, make_heading, write_table
+from bench.render.warnings import list_warnings
 
 Part = Table | str
 """A table, or words as markdown."""
@@ -124,7 +125,7 @@ def list_parts(records: Records) -> list[Part]:
         write_headline(records, laid),
         f"{count_statuses(records.cases)}." if timing else "",
         describe_machine(here),
-        *([] if trained else list_remarks(records)),
+        *(list_warnings(records) if trained else list_remarks(records)),
         *(part for grid in laid for part in list_speed_parts(grid, records)),
         make_latency_table(records.cases),
         *wave_report.make_tables(records.cases),

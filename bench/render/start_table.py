@@ -21,7 +21,7 @@ def make_start_table(title: str, slopes: Slopes, show: Callable[..., str]) -> Ta
     cells = list(dict.fromkeys(cell for cell, _ in slopes)) if len(inits) > 1 else []
     known = {key: mean_ci(values) for key, found in slopes.items() if (values := [value for value in found if value is not None])}
     columns = [CELL, *(Column(init, "growth", "nats_per_step", show, at=init) for init in inits)]
-    caption = "Nats per step. A tuned start is compared with tuned starts alone: cells are ranked within a column."
+    caption = "Nats per step. A tuned start is compared with tuned starts alone: a headline ranks the cells of one column."
     return Table(
         title, columns, [[cell, *(known.get((cell, init)) for init in inits)] for cell in cells], caption, "initialisation", level=3
     )

@@ -21,7 +21,7 @@ IGNORED = -1
 
 @dataclass(frozen=True)
 class Counting(Supervised):
-    """The counting task. The field `T` is N, the largest n in training. A training takes at most a minute on one core.
+    """The counting task. The field `T` is N, the largest n in training. A training takes one or two minutes on one core.
 
     x (2n, B, 2) is one-hot: n times a, n times b, then zeros. y (2n, B) says after each b if the word ends (1) or not (0); −1 elsewhere.
     """
