@@ -24,6 +24,8 @@ def test_median_tail_and_stream():
 
 def test_what_has_no_tail():
     assert make_latency_table([record(FEWEST - 1), record(FEWEST, "training")]).rows == []
+    precomputed = record(FEWEST).model_copy(update={"case": case(backend="jax", mode="inference", input_product=False)})
+    assert make_latency_table([precomputed]).rows == []
 
 
 def test_backends_in_the_order_of_the_tables():

@@ -17,8 +17,10 @@ RATE = 48_000.0
 
 
 def make_latency_table(cases: Sequence[CaseRecord]) -> Table:
-    """Returns the table of inference cases: median, 99th percentile and speed relative to a stream. It is empty without such cases."""
-    known = [r for r in cases if is_timed(r) and r.case.mode == "inference" and len(r.samples) >= FEWEST and not r.case.aa_repeat]
+    """Returns the table of inference including the input projection: median, 99th percentile and speed relative to a stream. It is empty
+    without such cases."""
+    wanted = [r for r in cases if r.case.mode == "inference" and r.case.input_product and not r.case.aa_repeat]
+    known = [r for r in wanted if is_timed(r) and len(r.samples) >= FEWEST]
     ordered = sorted(known, key=lambda r: (label_cell(r.case), r.case.T, r.case.B, r.case.H, order_backend(r.case.backend)))
     columns = [
         CELL, *SIZES[:2], SIZES[3], BACKEND, Column("median, µs", "median", "us", format_microseconds),

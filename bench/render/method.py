@@ -50,11 +50,11 @@ ANALYSIS = """\
   none. That of a speedup is widened if the times of neighbouring builds resemble each other. Runs up to schema 4 built a case once: there
   every call counts as a build, and what a build adds is in no interval. The interval of a mean speedup reaches from the mean of its
   cases' low ends to that of their high ends.
-- The noise floor of a run is the largest distance from 1 of the speedup of a case over its own repetition (A/A). The margin is the noise floor, but at least
-  {noise}. A speedup is *unstable* if the ratio of the two times lies outside its interval; *ambiguous* (?) if a GPU throttled its clock or
-  there are fewer than {fewest} builds; *faster* or *slower* if its median is outside the margin and its interval excludes 1; a *tie* (≈) if
-  its median is inside the margin and its interval within {widest} of 1; otherwise ambiguous. Cases whose work or numerics differ are never
-  compared.
+- The noise floor of a run is the largest distance from 1 of the speedup of a case over its own repetition (A/A). The margin is the noise
+  floor, but at least {noise}. A speedup is *unstable* if the ratio of the two times lies outside its interval; *ambiguous* (?) if a GPU
+  throttled its clock or there are fewer than {fewest} builds; *faster* or *slower* if its median is outside the margin and its interval
+  excludes 1; a *tie* (≈) if its median is inside the margin and its interval within {widest} of 1; otherwise ambiguous. Cases whose work or
+  numerics differ are never compared.
 - The share of sgemm is the flop/s of the case divided by those of torch's own float32 product of large matrices, measured in the same
   run. Training counts as three times the forward flops.
 - The hardware lower bound of a case is the longest of three times. They can overlap, so they are not added. Products: the flops of the
