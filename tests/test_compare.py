@@ -98,6 +98,16 @@ def test_unlike_machines_and_settings_are_named():
     assert list(list_differences(a, a)) == []
 
 
+def test_a_slow_hour_of_one_machine():
+    """Twice as slow as an hour ago, and so is torch.nn."""
+    a, b = (RunSet(name, (records(*(timed(case("gru", n), *[k * s] * 9) for n, s in (("compiled", 1.0), ("vendor", 3.0)))),))
+            for name, k in (("a", 1.0), ("b", 2.0)))  # fmt: skip
+    speeds = [
+        dict((pair.case.backend, speed.ratio.value) for pair, speed in compare(a, b, relative).compared) for relative in (False, True)
+    ]
+    assert speeds == [{"compiled": 0.5, "vendor": 0.5}, {"compiled": pytest.approx(1.0)}]
+
+
 def test_no_case_in_common():
     with pytest.raises(UsageError, match="no case in common"):
         compare(RunSet("a", (run(gru=1),)), RunSet("b", (run(lstm=1),)))

@@ -149,7 +149,7 @@ class Comparison:
 
     Attributes:
         unlike: The differences between the two other than the code.
-        relative: The machines differ, so speeds are relative to torch.nn's in each run.
+        relative: Whether speeds are relative to torch.nn's in each run, as those of two machines are.
     """
 
     a: RunSet
@@ -196,8 +196,13 @@ class Comparison:
         return sum(speed.verdict == verdict for _, speed in self.compared)
 
 
-def compare(a: RunSet, b: RunSet) -> Comparison:
+def compare(a: RunSet, b: RunSet, to_vendor: bool = False) -> Comparison:
     """Compares two sets of runs. Those of two machines are compared by their speed relative to torch.nn's, if both have any.
+
+    Args:
+        a: The first set.
+        b: The second one.
+        to_vendor: Whether to compare those of one machine so too.
 
     Raises:
         UsageError: They have no case in common.
@@ -207,7 +212,8 @@ def compare(a: RunSet, b: RunSet) -> Comparison:
         raise UsageError(f"{a.name} and {b.name} have no case in common: compare runs of the same cells and sizes")
     margin = max(a.margin, b.margin)
     one, other = (side.runs[0].run.environment for side in (a, b))
-    related = (a.relative, b.relative) if any(getattr(one, name) != getattr(other, name) for name in MACHINE) else (a.cases, b.cases)
+    unlike = to_vendor or any(getattr(one, name) != getattr(other, name) for name in MACHINE)
+    related = (a.relative, b.relative) if unlike else (a.cases, b.cases)
     relative = related[0] is not a.cases and any(is_timed(r) and is_timed(related[1].get(case, r)) for case, r in related[0].items())
     was, now = related if relative else (a.cases, b.cases)
     pairs = (Pair(case, a.cases.get(case), b.cases.get(case), judge_pair(was.get(case), now.get(case), margin), relative) for case in cases)

@@ -34,13 +34,14 @@ class SplitCommand(Command):
 @list_option("--backends", type=BACKENDS, metavar="A,B", help="Compare these backends alone. [all]")
 @click.option("--only-changed", is_flag=True, help="List only cases whose speed or status changed.")
 @click.option("--only-slower", is_flag=True, help="List only cases that became slower or lost their time.")
+@click.option("--relative", is_flag=True, help="Compare speeds over torch.nn's of each run, as of two machines: a slow hour slows both.")
 @click.option("--all", "one_sided", is_flag=True, help="Also list the cases of one run only, which are otherwise a count.")
 @click.option("--force", is_flag=True, help="Compare even if machines or settings differ.")
 @output_options
 @click.pass_context
 def compare(
     context: click.Context, a: str, b: str, fail_slower: str, cells: str, backends: tuple[str, ...] | None, only_changed: bool,
-    only_slower: bool, one_sided: bool, force: bool, output_format: OutputFormat,
+    only_slower: bool, relative: bool, one_sided: bool, force: bool, output_format: OutputFormat,
 ) -> None:  # fmt: skip
     """Compare B with A: print a verdict for each case and the geometric mean. A and B are each a records file, its folder, or a git
     revision. Revisions are measured now, interleaved. B is the working tree by default."""
@@ -53,7 +54,8 @@ def compare(
     threshold = Threshold.parse(fail_slower) if fail_slower else None
     named = revisions.parse_revision(a), revisions.parse_revision(b) if b else revisions.WORKING_TREE
     arguments: Any = context.meta["rest"]
-    found = compare_runs(*revisions.read_or_measure(*named, arguments, lambda words: click.echo(words, err=True)))
+    sides = revisions.read_or_measure(*named, arguments, lambda words: click.echo(words, err=True))
+    found = compare_runs(*sides, to_vendor=relative)
     if found.unlike and not force:
         raise UsageError(f"A and B differ in {', '.join(found.unlike)}: compare like with like, or --force")
     found = found.select(split_list(cells), backends or ())

@@ -45,7 +45,7 @@ CAPTION = (
 
 
 RELATIVE = (
-    "The machines differ, so a speed is that relative to torch.nn's: A's time, divided by torch.nn's in the same round, divided by B's. "
+    "A speed is that relative to torch.nn's: A's time, divided by torch.nn's in the same round, divided by B's. "
     "Cases that torch.nn lacks, and torch.nn's own, are left out."
 )
 
