@@ -220,17 +220,14 @@ class Runner:
 
     def check_or_report(self, case: Case, given: Problem, known: dict[tuple[object, ...], CheckedCase | CaseRecord]) -> CheckedCase | None:
         """Builds a case and compares it with the reference; if it can't run or is wrong, emits a record. An A/A repeat is built
-        separately. So is inference on a CPU, once checked: after a backward pass a layer packs its matrices again, which calls without
-        gradients don't pay where no training goes on beside them."""
+        separately; so is inference on a CPU, since a layer packs its matrices again after a backward pass."""
         if (key := check_key(case)) not in known:
             known[key] = self.build_and_check(case, given)
         found = known[key]
         if isinstance(found, CheckedCase):
             alone = case.mode == "inference" and self.device.type == "cpu" and not find_backend(case.backend).apart
-            work = build_workload(case.backend, given, case.input_product) if alone else found.work
-            return replace(found, case=case, work=work)
-        self.emit(found.model_copy(update={"case": case}))
-        return None
+            return replace(found, case=case, work=build_workload(case.backend, given, case.input_product) if alone else found.work)
+        return self.emit(found.model_copy(update={"case": case}))
 
     def build_and_check(self, case: Case, given: Problem) -> CheckedCase | CaseRecord:
         """Builds and checks a case; changed global flags of torch are restored and count as a failure."""
