@@ -43,7 +43,7 @@ def publish(**known: list) -> list[Published]:
     ],
 )
 def test_as_good_is_a_margin_and_worse_an_interval(finals, verdict):
-    first = record("gru").model_copy(update={"sizes": {"data": "of 20 themes"}, "end": "steps"})
+    first = record("gru").model_copy(update={"sizes": {"data": "ratings.dat: 9 users"}, "end": "steps"})
     known = [
         first.model_copy(update={"trial": first.trial.model_copy(update={"cell": cell, "seed": k}), "final": value + 1e-4 * k})
         for cell, value in finals.items() for k in range(3)

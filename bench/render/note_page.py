@@ -15,8 +15,9 @@ ABOUT = """\
 
 This project exists because of a study note about MinimalRNN and its neighbours, LSTM and GRU, gradients, and waves as recurrent networks.
 Each row is a statement of the note, the command that tries it from a fresh clone, the number, and the verdict: yes, no, or not shown. The
-commands need `make setup && . .venv/bin/activate`; the digits also `make .venv/.installed-tasks`, and the rows at the end, each of which
-follows from the equations and has a test, `make .venv/.installed-test`. `python -m bench publish` writes the page from the newest published
+commands need `make setup && . .venv/bin/activate`; the digits also `make .venv/.installed-tasks`, recommendations the 100,000 ratings of
+[MovieTweetings](https://github.com/sidooms/MovieTweetings), and the rows at the end, each of which follows from the equations and has a
+test, `make .venv/.installed-test`. `python -m bench publish` writes the page from the newest published
 run that has what a row needs, and a test writes it again from the same records and compares.
 
 - **Intervals** of 95% decide: over seeds, corrected for the number of cells in the row, so they can be wider than in the linked table; one
@@ -47,6 +48,7 @@ class Statement:
 
 
 TRAIN = "python -m bench train {} --seeds 3"
+RATINGS = "python -m bench train recommend --data ratings.dat --seeds 5"
 SPEED = "python -m bench all --thorough --seq-lens 16,32,128 --batch 32 --hidden 256"
 STUDY = "python -m bench gradients"
 ADDING, UNCLIPPED = TRAIN.format("adding"), "python -m bench train adding --seeds 3 --clip none"
@@ -63,7 +65,7 @@ STATEMENTS = (
     Statement("The GRU trains faster than the LSTM, in torch.nn", SPEED, cells.judge_order(("vendor",), ("gru", "lstm"))),
     Statement(
         "The units of MinimalRNN are nearly independent: neighbours move them less than those of GRU and LSTM",
-        "for task in adding counting digits recommend; do python -m bench train $task --seeds 3; done",
+        f"for task in adding counting digits; do python -m bench train $task --seeds 3; done; {RATINGS}",
         trainings.judge_neighbours,
     ),
     Statement("Gradients change least in MinimalRNN, as cells start by default", STUDY, cells.judge_start("default")),
@@ -87,7 +89,11 @@ STATEMENTS = (
         for name, cell in (("MinimalRNN", "minimal"), ("CFN", "cfn"))
     ),
     *(
-        Statement(f"MinimalRNN is as good as GRU and LSTM: {task}", TRAIN.format(task), trainings.judge_quality(task))
+        Statement(
+            f"MinimalRNN is as good as GRU and LSTM: {task}",
+            RATINGS if task == "recommend" else TRAIN.format(task),
+            trainings.judge_quality(task),
+        )
         for task in trainings.TASKS
     ),
     Statement("A deeper Φ helps", TRAIN.format("digits"), trainings.judge_depth),

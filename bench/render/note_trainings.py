@@ -29,10 +29,10 @@ def find_training(runs: Sequence[Published], task: str, cells: Sequence[str]) ->
 
 
 def list_trainings(records: Records, task: str) -> list[TrainingRecord]:
-    """Returns the trainings of a task, clipped as by default; of the recommender, those on today's click stream. They are those at equal
+    """Returns the trainings of a task, clipped as by default; of the recommender, those on real ratings. They are those at equal
     width or, in a run without any, at equal parameters."""
     known = [r for r in records.training if r.trial.task == task and r.sizes.get("clip", 1.0) == 1.0]
-    kept = [r for r in known if task != "recommend" or "themes" in r.sizes.get("data", "")]
+    kept = [r for r in known if task != "recommend" or "ratings" in r.sizes.get("data", "")]
     return [r for r in kept if r.trial.equal == "hidden"] or kept
 
 
