@@ -1,4 +1,4 @@
-"""An iteration of newton on a CPU: what is no unit, and what overflows on the way."""
+"""An iteration of newton on a CPU ignores lanes past the last unit, and recovers from an overflow."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.tolerances import TOLERANCE
 
 
 def offset(h, x, W):
-    """What a lane past the last unit would compute, from zeros, is no zero."""
+    """Lanes past the last unit compute another value than zero, from zeros."""
     return 2 + tanh(W.h(h) + W.x(x)) / 4
 
 
