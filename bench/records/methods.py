@@ -8,7 +8,7 @@ METHODS = {
 - Before a backend is timed at a size, its outputs, final states and all gradients at that size are compared with the equations in
   float64, with the branches that the backend took at kinks. The error of a tensor is max|Δ| / max|reference|. A backend whose error is too
   large gets the status "incorrect" and no time. In 16 bit and with TF32 the scale of every gradient of 64 entries and more is checked
-  too; the table has the smallest error of a scale that is told apart from rounding.
+  too; the table has the smallest error of a scale that this check can detect beside rounding.
 - "verified": Triton's interpreter ran the kernel on the CPU at a small size, and it passed this check. The status says nothing about
   speed.
 - A case is built anew several times, on a CPU in a new process, and each build is timed. After a warm-up, the backends of one T, or of one

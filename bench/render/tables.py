@@ -12,11 +12,11 @@ from bench.render.table import BACKEND, CELL, SIZES, Column, Table, drop_empty, 
 
 ERRORS = (
     Column("output error", "output_error", "", format_power), Column("largest gradient error", "gradient_error", "", format_power),
-    make_word_column("worst_gradient", "of the gradient of"), Column("scale told apart from", "scale_error", "percent", "{:.1%}".format),
+    make_word_column("worst_gradient", "of the gradient of"), Column("detectable scale error", "scale_error", "percent", "{:.1%}".format),
     Column("residual", "residual", "", format_power),
 )  # fmt: skip
 """The errors against float64: of the outputs, of the worst gradient, the name of that gradient, and the smallest error of a gradient's
-scale that was told apart from rounding. Then the residual of a backend that iterates."""
+scale that can be detected beside rounding. Then the residual of a backend that iterates."""
 
 
 def list_errors(record: CaseRecord) -> list[Any]:

@@ -18,7 +18,8 @@ TASKS: dict[str, dict[str, Any]] = {
     "digits": {"steps": 400},
     "recommend": {"steps": 200, "rates": (1e-2,)},
 }
-"""What is trained: some ten seconds for a cell of 64 units on one core. Most cells have begun to solve their task by then."""
+"""The sizes of each task. A training takes some ten seconds for a cell of 64 units on one core; most cells have begun to solve the task
+then."""
 STARTS = tuple(f"{PREFIX}{name}" for name in TASKS)
 
 
