@@ -21,6 +21,8 @@ from kernels.layer.bound_parameters import flatten, operand_groups, read_weights
 from kernels.layer.parameter_names import former_names, name_parameters
 from kernels.schedules.cpu import compiled
 from kernels.schedules.cpu.panels import KeptPanels, Panels
+from kernels.schedules.newton import newton
+from kernels.schedules.newton.pass_history import History, PassHistory
 
 
 @cache
@@ -38,10 +40,13 @@ class LayerParameters(nn.Module):
     num_layers: int
     bias: bool
     bidirectional: bool
+    memory: str
     proj_size = 0
     """For code that reads nn.LSTM's: there is no projection."""
     is_quantized = False
     """True if matrices are on the grid of `quantize`, and a CPU reads them as int8."""
+
+    _newton_history: History | None = None
 
     def make_parameters(self, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
         """Registers and initializes the parameters."""
@@ -215,9 +220,30 @@ class LayerParameters(nn.Module):
         """
         return quantization.quantize(self)
 
-    def keep_panels(self, schedule: Any, tensors: Mapping[str, Tensor], mask: str = "") -> Any:
-        """Returns a schedule that reads packed matrices, if it is the CPU's. The layer keeps them while its tensors stand; those of a cell
-        that is rewritten by `mask` are packed in every call."""
+    def keep_newton_history(self, warm_start: bool = False, pause: bool = False) -> Self:
+        """Lets the schedule `newton` go by the layer's earlier calls, and returns the layer. Results then depend on those calls, within the
+        tolerance of `newton`; they don't under torch.use_deterministic_algorithms, with memory="low" or in a graph, which keep no history.
+
+        Args:
+            warm_start: whether a pass begins with the solution of the last one of the same shape instead of zeros, as in training steps
+                that change little. It keeps T·B·H elements for each state, forward and backward. Default: False
+            pause: whether, after a pass that has not converged within its budget of iterations, the next 1, 2, 4, … up to 64 run step by
+                step: with backend="auto" by the schedule that "auto" takes otherwise. Default: False
+        """
+        self._newton_history = History(len(self.suffixes()), warm_start, pause) if warm_start or pause else None
+        return self
+
+    def find_history(self, tensors: Mapping[str, Tensor]) -> tuple[PassHistory, PassHistory]:
+        """Returns what a layer and direction keeps of its forward and backward passes by `newton`."""
+        if self._newton_history is None or torch.are_deterministic_algorithms_enabled():
+            return newton.NO_HISTORY, newton.NO_HISTORY
+        return self._newton_history.find([*tensors.values()])
+
+    def keep_state(self, schedule: Any, tensors: Mapping[str, Tensor], mask: str = "") -> Any:
+        """Returns a schedule that uses what the layer keeps from call to call: packed matrices on a CPU while its tensors stand, those of a
+        cell that is rewritten by `mask` packed in every call; or the history of `newton`."""
+        if schedule is newton and self.memory == "full" and self._newton_history is not None:
+            return newton.OnHistory(*self.find_history(tensors))
         if schedule is not compiled:
             return schedule
         panels = None if mask else self._kept_panels.find([*tensors.values()])

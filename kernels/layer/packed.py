@@ -140,7 +140,7 @@ def find_loop(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tenso
         return partial(torch_operator.apply if by_torch else unroll, cell)
     if not getattr(schedule, "RUNS_PACKED", False):
         return None
-    return partial(input_products.apply, plan(cell, rnn.bias), rnn.keep_panels(schedule, tensors, mask))
+    return partial(input_products.apply, plan(cell, rnn.bias), rnn.keep_state(schedule, tensors, mask))
 
 
 def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], numbers: Tensor | None, packed: PackedSteps) -> Result:

@@ -238,7 +238,7 @@ class RNN(LayerParameters):
             equations.warn_once(cell.name, reason)
             return Cell.unroll(cell, x, states, read_weights(cell, tensors), before, numbers)
         run = checkpointing.apply if low else input_products.apply
-        return run(plan(cell, self.bias), self.keep_panels(schedule, tensors, mask), x, states, tensors, before, numbers)
+        return run(plan(cell, self.bias), self.keep_state(schedule, tensors, mask), x, states, tensors, before, numbers)
 
     @property
     def _fused_backend(self) -> str:
@@ -252,7 +252,7 @@ class RNN(LayerParameters):
         if B == 0 or self.backend == "eager":  # torch.compile traces an eager loop, and can't trace `self.plan`
             return None
         if tensors is not None and not mask and self.find_measured(x, states, tensors) == "newton":
-            backend = "newton"
+            backend = backend if self.find_history(tensors)[0].skips() else "newton"
         return select.select_schedule(backend, plan(masked(self.cell, mask), self.bias), x.dtype, x.device, B, H)
 
     def find_measured(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> str:

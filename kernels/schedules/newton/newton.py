@@ -8,7 +8,8 @@ in time.
 Each iteration makes at least one more step exact, as the first step's states are given. A step has converged if the residual of each of
 its sequences, its states minus the step of the states before, is at most `TOLERANCE` units in the last place. What hasn't converged in
 `BUDGET` iterations runs step by step, by another schedule, from the last step that has: the result is that of the equations, NaN
-included. How many iterations run depends on the numbers alone; under torch.use_deterministic_algorithms it is the budget always.
+included. How many iterations run depends on the numbers alone; under torch.use_deterministic_algorithms it is the budget always. A layer
+that keeps a history (`RNN.keep_newton_history`) goes by its earlier calls too.
 
 A pass in 16 bit iterates in float32, with float32 copies of the matrices too, and rounds what it returns.
 """
@@ -26,6 +27,7 @@ from kernels.derive.plan import Plan
 from kernels.schedules.cpu import compiled
 from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs
 from kernels.schedules.newton import cpu_form
+from kernels.schedules.newton.pass_history import PassHistory
 from kernels.schedules.newton.systems import BackwardSystem, ForwardSystem, System
 from kernels.schedules.stepwise import stepwise
 
@@ -44,6 +46,7 @@ BUDGET = 32
 at their start; what takes more is faster step by step."""
 TOLERANCE = 8
 """The largest residual of a step that has converged, in units in the last place of the largest element of its row."""
+NO_HISTORY = PassHistory(warm_start=False, pause=False)
 ALIGNED_STEPS = 4
 """The rest begins at a multiple of so many steps: its buffers are then aligned to 16 bytes, as Triton assumes."""
 
@@ -96,26 +99,50 @@ def iterate(system: System, tolerance: float, budget: int) -> Iterator[Any]:
         yield iteration
 
 
-def solve(system: System, dtype: torch.dtype) -> int:
+def solve(system: System, dtype: torch.dtype, history: PassHistory) -> int:
     """Solves a system within the budget and returns the number of steps that have converged, in the order of `System.is_reversed`.
 
     Args:
         dtype: that of the pass.
+        history: of the passes before it.
     """
+    history.start(system)
     *_, last = iterate(system, find_tolerance(dtype), BUDGET)
     found: int = last.count_converged()
+    history.note(system, found)
     return found
 
 
-def forward(inputs: PassInputs) -> ForwardResult:
+class OnHistory:
+    """This schedule for one call of a layer, which keeps what its passes find.
+
+    Args:
+        forward, backward: the histories of the layer's passes.
+    """
+
+    COMPUTES_PROJECTIONS, WIDE_VECTORS = COMPUTES_PROJECTIONS, WIDE_VECTORS
+
+    def __init__(self, forward: PassHistory, backward: PassHistory):
+        self.histories = forward, backward
+
+    def forward(self, inputs: PassInputs) -> ForwardResult:
+        """Runs the forward pass."""
+        return forward(inputs, self.histories[0])
+
+    def backward(self, inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+        """Runs the backward pass."""
+        return backward(inputs, result, dy, d_final, self.histories[1])
+
+
+def forward(inputs: PassInputs, history: PassHistory = NO_HISTORY) -> ForwardResult:
     """Runs the forward pass."""
-    if is_captured(inputs):
+    if is_captured(inputs) or history.skips():
         whole: ForwardResult = find_rest(inputs.plan, inputs.states[0].device).forward(inputs)
         return whole
     result, wide = inputs.allocate_result(), widen(inputs)
     computed = result if wide is inputs else wide.allocate_result()
     system = ForwardSystem(wide, computed, find_form(inputs.states[0].device).evaluate)
-    converged = solve(system, inputs.states[0].dtype)
+    converged = solve(system, inputs.states[0].dtype, history)
     for kept, rows in zip(computed.history, system.trajectory, strict=True):
         kept.copy_(rows[-len(kept) :])
     if converged < inputs.T:
@@ -141,15 +168,17 @@ def run_rest(inputs: PassInputs, system: ForwardSystem, result: ForwardResult, f
         argument[first:] = new
 
 
-def backward(inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
+def backward(
+    inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor], history: PassHistory = NO_HISTORY
+) -> Gradients:
     """Runs the backward pass. Gradients of a pass in 16 bit are in float32."""
-    if is_captured(inputs):
+    if is_captured(inputs) or history.skips():
         whole: Gradients = find_rest(inputs.plan, inputs.states[0].device).backward(inputs, result, dy, d_final)
         return whole
     dtype, inputs, result = inputs.states[0].dtype, widen(inputs), result.widen()
     dy = None if dy is None else dy.to(inputs.states[0].dtype)
     system = BackwardSystem(inputs, result, dy, d_final, find_form(inputs.states[0].device).evaluate)
-    count = inputs.T - solve(system, dtype)
+    count = inputs.T - solve(system, dtype, history)
     system.finish()
     vectors = [d[count:].sum((0, 1)) for d in system.d_vectors]
     states = [rows[0].clone() for rows in system.trajectory]

@@ -44,6 +44,12 @@ class System(ABC):
         self.values = [empty(self.T, self.B, self.H) for _ in range(S)]
         self.slopes = [[empty(self.T, self.B, self.H) for _ in range(S)] for _ in range(S)]
 
+    def start_from(self, guess: Sequence[Tensor]) -> None:
+        """Copies a guess of the trajectory, but for its known row."""
+        unknown = slice(None, -1) if self.is_reversed else slice(1, None)
+        for rows, guessed in zip(self.trajectory, guess, strict=True):
+            rows[unknown] = guessed[unknown]
+
     @abstractmethod
     def states_before(self) -> list[Tensor]:
         """Returns each state before every time step, (T, B, H)."""
