@@ -169,8 +169,8 @@ def test_memory_is_used_again():
     for _ in range(4):
         layer(x)[0].sum().backward()
         optimizer.step()
-        ((_, _, kept),) = layer._kept_panels.entries.values()
-        seen.add(frozenset(t.data_ptr() for t in kept.values()))
+        (kept,) = layer._kept_panels.entries.values()
+        seen.add(frozenset(t.data_ptr() for panels in kept.panels.values() for t in panels.values()))
         del kept
     assert len(seen) == 1 and len(seen.pop()) == 3  # x needs no gradient
 
@@ -182,11 +182,12 @@ def test_calls_of_one_pass_share_their_panels():
     for _ in range(3):
         y, state = layer(torch.randn(1, B, H), state)
         total = total + y.sum()
-    ((_, _, kept),) = layer._kept_panels.entries.values()
+    (version,) = layer._kept_panels.entries.values()
+    (kept,) = version.panels.values()
     before = {i: t.data_ptr() for i, t in kept.items()}
     total.backward()
     assert len(before) == 2 and len(kept) == 3 and before.items() <= {i: t.data_ptr() for i, t in kept.items()}.items()
-    assert kept.expired
+    assert version.expired
 
 
 def test_what_cannot_be_watched_is_not_kept():

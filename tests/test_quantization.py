@@ -24,7 +24,7 @@ def make_layer(name, **options):
 
 
 def storages(layer):
-    return {kind for _, _, panels in layer._kept_panels.entries.values() for kind, _ in panels}
+    return {storage for version in layer._kept_panels.entries.values() for (_, storage), panels in version.panels.items() if panels}
 
 
 @sample("name", cells.names(), taken=cells.DEFAULT)

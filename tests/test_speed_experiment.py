@@ -2,10 +2,12 @@
 
 import pytest
 
+import cells
 from bench.harness import speed_experiment
 from bench.harness.settings import Settings
 from bench.harness.speed_experiment import SpeedExperiment, compile_loops
 from bench.harness.work_unit import WorkUnit
+from kernels.derive.plan import plan
 from kernels.schedules.cpu import library
 from tests.records import case
 
@@ -34,10 +36,11 @@ def test_a_worker_is_killed_if_planning_fails(monkeypatch):
 def test_loops_are_compiled_before_they_are_needed(monkeypatch):
     """The loops of the compiled backend, of gradient norms and of newton's rest are built, and newton's iteration, each once; what fails
     is left to its case."""
-    asked = []
+    asked, plans = [], []
 
     def build(made, dtype):
         asked.append(made.cell.name)
+        plans.append(made)
         raise RuntimeError("no loop")
 
     for name in ("loop", "iteration"):
@@ -48,10 +51,12 @@ def test_loops_are_compiled_before_they_are_needed(monkeypatch):
     assert sorted(asked) == ["cfn", "lstm"]
     compile_loops([WorkUnit("timing group", "", (case("minimal", "newton"), case("minimal", "newton-low", "inference")))])
     assert asked[2:] == ["minimal"] * 2
+    compile_loops([WorkUnit("timing group", "", (case("minimal", "compiled"), case("minimal", "compiled", "inference")))])
+    assert {*plans[4:]} == {plan(cells.load("minimal")), plan(cells.load("minimal"), fuse_inputs=True)} and len(plans) == 6
 
     def fail(dtype):
         raise RuntimeError("no products")
 
     monkeypatch.setattr(library, "build_products", fail)
     compile_loops([timed])
-    assert len(asked) == 4
+    assert len(asked) == 6

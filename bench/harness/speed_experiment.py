@@ -24,6 +24,7 @@ from bench.records import Case, Environment
 from bench.records import Plan as RunPlan
 from cells import load
 from kernels.derive.plan import Plan, plan
+from kernels.layer.inference_plan import fuse_inputs
 from kernels.schedules.cpu import library
 from kernels.schedules.newton import cpu_form
 
@@ -37,21 +38,25 @@ def compile_loops(units: Sequence[WorkUnit]) -> None:
     Args:
         units: The work units of a run on a CPU.
     """
-    needed = {(case.cell, *build) for unit in units for case in unit.cases for build in list_builds(unit.kind, case)}
+    needed = dict.fromkeys(build for unit in units for case in unit.cases for build in list_builds(unit.kind, case))
     with contextlib.suppress(RuntimeError, OSError), ThreadPoolExecutor(os.cpu_count()) as pool:
         for dtype in {dtype for _, _, dtype in needed if library.compiler()}:
             library.build_products(dtype)
-            for cell, build in sorted((cell, build) for cell, build, its in needed if its == dtype):
-                pool.submit(BUILDERS[build], plan(load(cell)), dtype)
+            for build, made in sorted(
+                ((b, made) for b, made, its in needed if its == dtype), key=lambda pair: (pair[1].cell.name, pair[0])
+            ):
+                pool.submit(BUILDERS[build], made, dtype)
 
 
-def list_builds(kind: str, case: Case) -> Iterator[tuple[str, torch.dtype]]:
-    """Yields the builder of each library that a case of a unit loads, and the dtype."""
+def list_builds(kind: str, case: Case) -> Iterator[tuple[str, Plan, torch.dtype]]:
+    """Yields the builder of each library that a case of a unit loads, its plan and its dtype."""
     backend, dtype = case.backend.removesuffix("-low"), torch.int8 if case.backend == "int8" else DTYPES[case.dtype]
+    made = plan(load(case.cell))
     if kind == "gradients" or backend in ("compiled", "int8"):
-        yield "loop", dtype
+        runs_inference = kind != "gradients" and case.mode == "inference" and case.input_product
+        yield "loop", fuse_inputs(made.cell, made.bias, case.T, case.B, case.H) if runs_inference else made, dtype
     if backend == "newton":
-        yield from (("iteration", library.computed_in(dtype)), ("loop", library.computed_in(dtype)))
+        yield from ((build, made, library.computed_in(dtype)) for build in ("iteration", "loop"))
 
 
 class SpeedExperiment(Experiment):

@@ -8,7 +8,7 @@
     step             one pointwise function F(states, terms, vectors, stencil inputs) → next states
 
 Without a recurrent product a step is limited by memory bandwidth. Only products are hoisted then: elementwise operations stay in the
-step, and their results are never written to memory. Nor are they where a step sums over units.
+step, and their results are never written to memory. Nor are they where a step sums over units, or if `fuse_inputs` asks for it.
 """
 
 import math
@@ -78,6 +78,12 @@ class Plan:
         return sorted(walk(self.outputs), key=lambda n: n.index)
 
     @cached_property
+    def chained_inputs(self) -> tuple[Node, ...]:
+        """Returns the hoisted values that are more than the input or a product of it: an operation in front of the loop each."""
+        hoisted = [(t.hoisted, t.projection) for t in self.terms if t.hoisted is not None]
+        return tuple(v for v, product in hoisted if (product is None and v.args) or (product is not None and product.args[0].args))
+
+    @cached_property
     def recurrent(self) -> tuple[str, ...]:
         """Returns the names of the matrices of the recurrent products."""
         return tuple(term.matrix for term in self.terms if term.matrix)
@@ -118,20 +124,25 @@ class Plan:
         return next((n.line for n in self.ordered_nodes if n.width == "D=H"), 0)
 
 
-def plan(cell: Cell, bias: bool = True) -> Plan:
+def plan(cell: Cell, bias: bool = True, fuse_inputs: bool = False) -> Plan:
     """Traces a cell and plans it. The same cell gives the same plan object.
 
     Args:
         cell: the cell.
         bias: whether the cell has its biases `b`.
+        fuse_inputs: whether values that depend on the input alone are computed in the step, all but products of the input itself. It
+            gives the default plan of a cell without such values, and of one with a stencil or a mask.
 
     Raises:
         CellError: the function breaks the grammar of `cells.grammar.cell`.
     """
-    return _plan(cell, bias)
+    return _plan(cell, bias, fuse_inputs)
 
 
 @cache
-def _plan(cell: Cell, bias: bool) -> Plan:
+def _plan(cell: Cell, bias: bool, fuse_inputs: bool) -> Plan:
+    known = _plan(cell, bias, False) if fuse_inputs else None
+    if known and (known.stencil_inputs or known.is_masked or not known.chained_inputs):
+        return known
     graph, outputs = trace(cell, bias)
-    return Plan(cell, bias, graph, outputs, *Splitter(cell, graph, outputs).split())
+    return Plan(cell, bias, graph, outputs, *Splitter(cell, graph, outputs, fuse_inputs).split())

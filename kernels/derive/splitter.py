@@ -12,14 +12,20 @@ from kernels.derive.stencil_operands import apply_stencil
 
 
 class Splitter:
-    """Separates the equations of a traced cell."""
+    """Separates the equations of a traced cell.
 
-    def __init__(self, cell: Cell, graph: Graph, outputs: tuple[Node, ...]):
-        self.cell, self.graph, self.outputs = cell, graph, outputs
+    Args:
+        fuse_inputs: whether only products of the input itself are computed before the loop, and what depends on them is in the step.
+    """
+
+    def __init__(self, cell: Cell, graph: Graph, outputs: tuple[Node, ...], fuse_inputs: bool):
+        self.cell, self.graph, self.outputs, self.fuse_inputs = cell, graph, outputs, fuse_inputs
         nodes = list(walk(outputs))
         self.stateful, self.from_input, self.hoisted = set[int](), set[int](), set[int]()
         for node in nodes:
-            if node.op in ("state", "mask") or any(id(a) in self.stateful for a in node.args):
+            is_product = node.op == "product" and node.args[0].width != "D"  # a step has no values as wide as the input
+            chained = fuse_inputs and is_product and bool(node.args[0].args)  # the product of a value, as if it were a state's
+            if node.op in ("state", "mask") or chained or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
             if node.op in ("x", "before", "time", "noise", "mask_before") or any(id(a) in self.from_input for a in node.args):
                 self.from_input.add(id(node))
@@ -100,10 +106,10 @@ class Splitter:
         return total
 
     def rewrite_stateless(self, node: Node) -> Node:
-        """Makes a term of a node that depends on no state. Without recurrent products elementwise operations stay in the step, but not of
-        sums over units, nor of time(), which is in float64. Where the step sums over units anyway, sums stay there too: by torch in front
-        of the loop each of their operations would be a pass over memory, and another one in the backward pass."""
-        whole = (self.recurrent and not self.sums) or node.op in ("product", "stencil") or id(node) in self.hoisted
+        """Makes a term of a node that depends on no state. Without recurrent products, and with `fuse_inputs`, elementwise operations stay
+        in the step, but not of sums over units, nor of time(), which is in float64. Where the step sums over units anyway, sums stay there
+        too: by torch in front of the loop each of their operations would be a pass over memory, and another one in the backward pass."""
+        whole = (self.recurrent and not self.sums and not self.fuse_inputs) or node.op in ("product", "stencil") or id(node) in self.hoisted
         if whole or not node.args or Term("", node).projection is not None:
             return self.add_term(node)
         return self.graph.node(node.op, *(self.rewrite(a) for a in node.args), label=node.label)

@@ -14,11 +14,12 @@ from torch.autograd import forward_ad
 from kernels.derive.graph import Node
 from kernels.layer.autograd import align, make_pass_inputs
 from kernels.layer.bound_parameters import bind
+from kernels.layer.inference_plan import fuse_inputs
 from kernels.layer.input_products import GraphEvaluator, bind_inputs, recurrence_operands
 from kernels.layer.inputs import Hidden, batched_input, check_weights
 from kernels.schedules.cpu import compiled
 from kernels.schedules.cpu.library import build_library
-from kernels.schedules.cpu.panels import Panels, make_stamp
+from kernels.schedules.cpu.panels import Version, make_stamp
 from kernels.schedules.interface import PassInputs
 
 if TYPE_CHECKING:
@@ -100,24 +101,24 @@ def prepare_layer(rnn: "RNN", suffix: str, x: Tensor, states: Sequence[Tensor]) 
     """Prepares one layer: `make_pass_inputs` checks all that its loop reads."""
     tensors = rnn.tensors(suffix)
     check_weights(tensors, rnn.tensor_shapes(x.shape[-1]), rnn._keys, suffix, x)
-    panels = rnn._kept_panels.find([*tensors.values()])
-    if panels is None or not panels or panels.expired:
+    version, storage = rnn._kept_panels.find([*tensors.values()]), rnn.choose_storage(x.dtype) or x.dtype
+    if version is None or version.expired:
         return None
+    made = fuse_inputs(rnn.cell, rnn.bias, len(x), *states[0].shape)
     with torch.no_grad():
-        operands = recurrence_operands(rnn.plan, x, rnn.hidden_size, tensors, wide_vectors=True)
-        inputs = make_pass_inputs(rnn.plan, compiled, False, len(x), [t if t is None else align(t) for t in (*operands, *states)]).widen()
-    storage = rnn.choose_storage(x.dtype) or x.dtype
-    arguments = compiled.prepare_forward(inputs, panels, storage)
-    return None if arguments is None else PreparedLayer(rnn, suffix, panels, inputs, arguments, build_library(rnn.plan, storage))
+        operands = recurrence_operands(made, x, rnn.hidden_size, tensors, wide_vectors=True)
+        inputs = make_pass_inputs(made, compiled, False, len(x), [t if t is None else align(t) for t in (*operands, *states)]).widen()
+    arguments = compiled.prepare_forward(inputs, version.find(made, storage), storage)
+    return None if arguments is None else PreparedLayer(rnn, suffix, version, inputs, arguments, build_library(made, storage))
 
 
 class PreparedLayer:
     """One layer of a prepared call: the arguments of its loop, and what must stand for them to be used again."""
 
     def __init__(
-        self, rnn: "RNN", suffix: str, panels: Panels, inputs: PassInputs, arguments: compiled.PassArguments, library: ctypes.CDLL
+        self, rnn: "RNN", suffix: str, version: Version, inputs: PassInputs, arguments: compiled.PassArguments, library: ctypes.CDLL
     ):
-        self.plan, self.panels, self.arguments, self.pointer = rnn.plan, panels, arguments, ctypes.byref(arguments)
+        self.plan, self.version, self.arguments, self.pointer = inputs.plan, version, arguments, ctypes.byref(arguments)
         self.forward, self.dtype = library.forward, inputs.states[0].dtype
         self.names = {name: key + suffix for name, key in rnn._keys.items()}
         self.stamps = dict(zip(self.names.values(), make_stamp([*rnn.tensors(suffix).values()]) or (), strict=True))
@@ -128,8 +129,8 @@ class PreparedLayer:
             (tables["inputs"], f, p.operand, p.operand_index >= 0) for f, p in enumerate(projections)
         ]
         for k, i in enumerate(inputs.layout.elementwise_terms, len(projections)):
-            nodes.append((tables["hoisted"], k, rnn.plan.terms[i].hoisted, True))
-        given = rnn.plan.graph.leaf("x", "x", "D")
+            nodes.append((tables["hoisted"], k, self.plan.terms[i].hoisted, True))
+        given = self.plan.graph.leaf("x", "x", "D")
         self.input_slots = [(table, k) for table, k, node, _ in nodes if node is given]
         self.value_slots = [slot for slot in nodes if slot[2] is not given]
 
@@ -141,7 +142,7 @@ class PreparedLayer:
                 return False
             if t.shape != shape or t.stride() != stride or t.dtype != dtype:
                 return False
-        return not self.panels.expired
+        return not self.version.expired
 
     def __call__(self, parameters: Mapping[str, Any], x: Tensor, initial: Sequence[int], y: int, finals: Sequence[int]) -> bool:
         """Runs the loop; returns False if a parameter turns out to have changed.
@@ -173,7 +174,7 @@ class PreparedLayer:
             tables["initial"][k] = state
         self.arguments.turn += 1
         if self.forward(self.pointer):
-            self.panels.expired = True
+            self.version.expired = True
             return False
         return True
 

@@ -20,7 +20,7 @@ from kernels.layer import custom_op, quantization
 from kernels.layer.bound_parameters import flatten, operand_groups, read_weights
 from kernels.layer.parameter_names import former_names, name_parameters
 from kernels.schedules.cpu import compiled
-from kernels.schedules.cpu.panels import KeptPanels, Panels
+from kernels.schedules.cpu.panels import KeptPanels, Version
 from kernels.schedules.newton import newton
 from kernels.schedules.newton.pass_history import History, PassHistory
 
@@ -43,6 +43,8 @@ class LayerParameters(nn.Module):
     memory: str
     proj_size = 0
     """For code that reads nn.LSTM's: there is no projection."""
+    exclude_torch_operator = False
+    """If True, "auto" selects neither torch's own operator nor "newton"."""
     is_quantized = False
     """True if matrices are on the grid of `quantize`, and a CPU reads them as int8."""
 
@@ -246,9 +248,9 @@ class LayerParameters(nn.Module):
             return newton.OnHistory(*self.find_history(tensors))
         if schedule is not compiled:
             return schedule
-        panels = None if mask else self._kept_panels.find([*tensors.values()])
+        version = None if mask else self._kept_panels.find([*tensors.values()])
         storage = self.choose_storage(next(iter(tensors.values())).dtype) if tensors else None
-        return compiled.OnPanels(Panels() if panels is None else panels, storage)
+        return compiled.OnPanels(version or Version(), storage)
 
     def choose_storage(self, dtype: torch.dtype) -> torch.dtype | None:
         """Returns the dtype in which a CPU stores packed matrices, None for that of the layer: int8 for a quantized layer of float32, and

@@ -11,9 +11,9 @@ from torch.nn.utils.rnn import PackedSequence
 from cells.grammar.cell import Cell, count_steps
 from cells.grammar.functions import in_onnx_export
 from cells.grammar.masked import KEEP, LENGTHS, RESETS, masked, with_noise
-from kernels.derive.plan import plan
 from kernels.layer import equations, input_products, masks, torch_operator
 from kernels.layer.bound_parameters import read_weights
+from kernels.layer.inference_plan import choose_plan
 from kernels.layer.inputs import Hidden, check_input, check_layout, initial_states, is_traced, packed_input
 from kernels.layer.random_masks import step_columns
 from kernels.schedules.packed_steps import PackedSteps
@@ -140,7 +140,8 @@ def find_loop(rnn: "RNN", x: Tensor, states: States, tensors: Mapping[str, Tenso
         return partial(torch_operator.apply if by_torch else unroll, cell)
     if not getattr(schedule, "RUNS_PACKED", False):
         return None
-    return partial(input_products.apply, plan(cell, rnn.bias), rnn.keep_state(schedule, tensors, mask))
+    made = choose_plan(cell, rnn.bias, schedule, steps.T, x, states, tensors)
+    return partial(input_products.apply, made, rnn.keep_state(schedule, tensors, mask))
 
 
 def unroll(cell: Cell, x: Tensor, states: States, tensors: Mapping[str, Tensor], numbers: Tensor | None, packed: PackedSteps) -> Result:

@@ -32,6 +32,7 @@ from kernels.layer import (
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.c_export import c_files
 from kernels.layer.inference import find_outputs
+from kernels.layer.inference_plan import choose_plan
 from kernels.layer.inputs import Hidden, batched_input, check_weights, is_traced, previous_input
 from kernels.layer.layer_parameters import LayerParameters
 from kernels.layer.traced_loop import apply as apply_in_trace
@@ -101,9 +102,6 @@ class RNN(LayerParameters):
         >>> input, h0, c0 = torch.randn(5, 3, 10), torch.randn(2, 3, 20), torch.randn(2, 3, 20)
         >>> output, (hn, cn) = rnn(input, (h0, c0))
     """
-
-    exclude_torch_operator = False
-    """If True, "auto" selects neither torch's own operator nor "newton"."""
 
     def __init__(
         self,
@@ -237,8 +235,8 @@ class RNN(LayerParameters):
         if reason:
             equations.warn_once(cell.name, reason)
             return Cell.unroll(cell, x, states, read_weights(cell, tensors), before, numbers)
-        run = checkpointing.apply if low else input_products.apply
-        return run(plan(cell, self.bias), self.keep_state(schedule, tensors, mask), x, states, tensors, before, numbers)
+        run, made = checkpointing.apply if low else input_products.apply, choose_plan(cell, self.bias, schedule, len(x), x, states, tensors)
+        return run(made, self.keep_state(schedule, tensors, mask), x, states, tensors, before, numbers)
 
     @property
     def _fused_backend(self) -> str:

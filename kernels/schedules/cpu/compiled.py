@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
-from kernels.schedules.cpu.panels import PANEL_COLUMNS, Panels, StalePanels
+from kernels.schedules.cpu.panels import PANEL_COLUMNS, Panels, StalePanels, Version
 from kernels.schedules.cpu.threads import PATIENCE_NS, Shares, sequence_starts, share_work
 from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs, Products
 
@@ -79,7 +79,7 @@ def make_pass_arguments(
     max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
     chunk_steps = max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block)
     arguments = PassArguments(T, H, rows_per_block, shares.threads, max_offset, chunk_steps, len(block_starts) - 1, PATIENCE_NS)
-    packed = {i: memory for (kind, i), memory in {**panels}.items() if kind == storage}
+    packed = {**panels}
     weights = inputs.list_weights()
     slots = range(2 * len(weights))
     arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, storage) for i, size in matrices.items()}
@@ -142,14 +142,14 @@ def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dty
     wide = inputs.widen()
     computed, shares = result if wide is inputs else wide.allocate_result(), share_work(wide)
     keep_operands(wide, computed, shares)
-    panels = Panels() if panels is None else panels
+    panels = Panels(Version()) if panels is None else panels
     matrices = packed_shapes(wide)
-    with panels.packing(storage, matrices):
+    with panels.packing(matrices):
         arguments = make_pass_arguments(wide, computed, no_gradients(wide), panels, storage, matrices, shares)
         arguments.watched_count = panels.checksums.count if matrices else 0
         if build_library(wide.plan, storage).forward(ctypes.byref(arguments)):
             raise StalePanels
-        panels.update({(storage, i): memory for i, memory in arguments.matrices.items()})
+        panels.update(arguments.matrices)
     if wide is not inputs:
         inputs.store(result, wide, computed)
     return result
@@ -199,9 +199,9 @@ def backward(
         if W is not None and inputs.terms[f] is None:  # its rows are recomputed
             matrices[groups + f] = len(W), W.shape[1]
     library = build_library(inputs.plan, storage)
-    panels = Panels() if panels is None else panels
+    panels = Panels(Version()) if panels is None else panels
     d_states = [d.to(inputs.states[0].dtype, copy=True) for d in d_final]
-    with panels.packing(storage, matrices):
+    with panels.packing(matrices):
         arguments = make_pass_arguments(inputs, result, products, panels, storage, matrices, share_work(inputs))
         partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
         arguments.partial_sums = partial_sums.data_ptr()
@@ -211,7 +211,7 @@ def backward(
             ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
             pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
         )  # fmt: skip
-        panels.update({(storage, i): memory for i, memory in arguments.matrices.items()})
+        panels.update(arguments.matrices)
     return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if fused else None)
 
 
@@ -219,7 +219,7 @@ def prepare_forward(inputs: PassInputs, panels: Panels, storage: torch.dtype) ->
     """Makes the arguments of a forward pass, of widened inputs, that packs nothing; None if it reads no matrices, or some are not packed
     yet."""
     matrices = packed_shapes(inputs)
-    if not matrices or not panels.holds(storage, matrices):
+    if not matrices or not panels.holds(matrices):
         return None
     result, shares = inputs.allocate_result(), share_work(inputs)
     keep_operands(inputs, result, shares)
@@ -232,32 +232,37 @@ class OnPanels:
     """This schedule for one call of a layer: forward and backward pass read the panels that the layer keeps.
 
     Args:
-        panels: the panels of the layer's parameters, from `KeptPanels.find`.
+        version: that of the layer's parameters, from `KeptPanels.find`.
         storage: the dtype of packed matrices; int8 is for inference alone. Default: that of the inputs
     """
 
     COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS = COMPUTES_PROJECTIONS, RUNS_PACKED, RUNS_BLOCKS
     RECOMPUTE_COLUMNS, WIDE_VECTORS = RECOMPUTE_COLUMNS, WIDE_VECTORS
 
-    def __init__(self, panels: Panels, storage: torch.dtype | None = None):
-        self.panels, self.storage = panels, storage
+    def __init__(self, version: Version, storage: torch.dtype | None = None):
+        self.version, self.storage = version, storage
 
     def forward(self, inputs: PassInputs) -> ForwardResult:
         """Runs the forward pass."""
-        storage = None if self.storage == torch.int8 and inputs.save_for_backward else self.storage
         try:
-            return forward(inputs, self.panels, storage)
+            return forward(inputs, *self.find_panels(inputs))
         except StalePanels:
-            self.panels.expired = True
-            self.panels = Panels()
-            return forward(inputs, self.panels, storage)
+            self.version.expired = True
+            self.version = Version()
+            return forward(inputs, *self.find_panels(inputs))
 
     def backward(self, inputs: PassInputs, result: ForwardResult, dy: Tensor | None, d_final: list[Tensor]) -> Gradients:
         """Runs the backward pass. If a weight needs a gradient, the next call packs anew: a fused optimizer changes no version."""
         needs = inputs.needs_grad
         if needs is not None and any([*needs.weights, *(W for _, W, _ in needs.projections)]):
-            self.panels.expired = True
-        return backward(inputs, result, dy, d_final, self.panels, None if self.storage == torch.int8 else self.storage)
+            self.version.expired = True
+        return backward(inputs, result, dy, d_final, *self.find_panels(inputs))
+
+    def find_panels(self, inputs: PassInputs) -> tuple[Panels, torch.dtype]:
+        """Returns the panels that a pass reads, and the dtype that they are stored in."""
+        is_inference = not inputs.save_for_backward
+        storage = self.storage if self.storage and (is_inference or self.storage != torch.int8) else inputs.states[0].dtype
+        return self.version.find(inputs.plan, storage), storage
 
 
 def fuses_weight_gradients(inputs: PassInputs) -> bool:

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kernels.derive.plan import Plan
+
 CHECKED_BYTES = 16384
 """The bytes of a parameter that a call compares with its checksum: for an LSTM's step of one sequence that takes a fifth of the loop's
 time at H = 256, where it is a line of each row, and less elsewhere."""
@@ -51,31 +53,45 @@ class Checksums:
         self.sum_addresses = (ctypes.c_void_p * (self.count + 1))(*starts)
 
 
-class Panels(dict[tuple[torch.dtype, int], Tensor]):
-    """Packed matrices by the dtype that they are stored in and their number in `PassArguments`, all of one version of the parameters.
-
-    Args:
-        parameters: the parameters that the matrices consist of. Default: none, and nothing is compared
-        spare: memory of earlier panels. What is packed here goes there when nobody uses it any more.
+class Version:
+    """One version of parameters, and the panels that are packed from it. Default: none, whose panels are compared with nothing
 
     Attributes:
         expired: True if the parameters are to be packed anew by the next call.
     """
 
-    def __init__(self, parameters: Sequence[Tensor] = (), spare: Spare | None = None):
-        self.checksums = Checksums(parameters)
+    def __init__(self, stamp: Stamp = (), parameters: Sequence[Tensor] = (), spare: Spare | None = None):
+        self.stamp = stamp
+        self.parameters = [t.detach() for t in parameters]  # no other tensor can get their addresses
         self.spare: Spare = {} if spare is None else spare
+        self.panels: dict[tuple[Plan, torch.dtype], Panels] = {}
         self.expired = False
+
+    def find(self, plan: Plan, storage: torch.dtype) -> "Panels":
+        """Returns the panels that a plan reads in a dtype."""
+        found = self.panels.get((plan, storage))
+        return self.panels.setdefault((plan, storage), Panels(self)) if found is None else found
+
+
+class Panels(dict[int, Tensor]):
+    """Packed matrices by their number in `PassArguments`, of one plan, in one dtype.
+
+    Args:
+        version: the parameters that the matrices consist of. Its spare memory gets what is packed here when nobody uses it any more.
+    """
+
+    def __init__(self, version: Version):
+        self.checksums, self.spare = Checksums(version.parameters), version.spare
         self.turns = count()
         self.lock = Lock()
 
-    def packing(self, storage: torch.dtype, matrices: Iterable[int]) -> AbstractContextManager[object]:
+    def packing(self, matrices: Iterable[int]) -> AbstractContextManager[object]:
         """Lets one thread at a time pack: a context for a call that reads these matrices, and adds those that it packs."""
-        return nullcontext() if self.holds(storage, matrices) else self.lock
+        return nullcontext() if self.holds(matrices) else self.lock
 
-    def holds(self, storage: torch.dtype, matrices: Iterable[int]) -> bool:
+    def holds(self, matrices: Iterable[int]) -> bool:
         """Returns whether all of these matrices are packed."""
-        return all((storage, i) in self for i in matrices)
+        return all(i in self for i in matrices)
 
     def allocate(self, N: int, K: int, storage: torch.dtype) -> Tensor:
         """Returns memory for a matrix (N, K): an even number of rows for pairs, and 4 bytes for each column's scale."""
@@ -102,33 +118,32 @@ class KeptPanels:
 
     def __init__(self, limit: int):
         self.limit = limit
-        self.entries: dict[tuple[object, ...], tuple[Stamp, list[Tensor], Panels]] = {}
+        self.entries: dict[tuple[object, ...], Version] = {}
         self.calls: dict[tuple[object, ...], list[Any]] = {}
         self.lock = Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
         return KeptPanels, (self.limit,)
 
-    def find(self, parameters: Sequence[Tensor]) -> Panels | None:
-        """Returns the panels of a layer's parameters, empty ones if a parameter has changed; None if a change could not be noticed."""
+    def find(self, parameters: Sequence[Tensor]) -> Version | None:
+        """Returns the version of a layer's parameters, a new one if a parameter has changed; None if a change could not be noticed."""
         stamp = make_stamp(parameters)
         if stamp is None:
             return None
         key = tuple(values[0] for values in stamp)
         kept = self.entries.get(key)
-        if kept is not None and kept[0] == stamp and not kept[2].expired:
-            return kept[2]
+        if kept is not None and kept.stamp == stamp and not kept.expired:
+            return kept
         if any(t.untyped_storage().is_shared() for t in parameters):
             return None
         with self.lock:
             for calls in [*self.calls.values()]:
                 calls.clear()
             kept = self.entries.pop(key, None)
-            panels = Panels(parameters, kept[2].spare if kept else None)
-            self.entries[key] = stamp, [t.detach() for t in parameters], panels  # no other tensor can get their addresses
+            found = self.entries[key] = Version(stamp, parameters, kept.spare if kept else None)
             while len(self.entries) > self.limit:
                 del self.entries[next(iter(self.entries))]
-        return panels
+        return found
 
     def clear(self) -> None:
         """Forgets all panels."""
