@@ -129,7 +129,7 @@ def test_little_work_is_done_by_one_thread(T, B, H, expected, threads, monkeypat
     monkeypatch.setattr(compiled, "make_pass_arguments", lambda *given: (found.append(make(*given)), found[-1])[1])
     with torch.no_grad():
         RNN("lstm", H, H, backend="compiled")(torch.randn(T, B, H))
-    assert [arguments.threads for arguments in found] == [expected]
+    assert [arguments.words[compiled.WORDS["threads"]] for arguments in found] == [expected]
 
 
 def run_low_memory(layer, x):

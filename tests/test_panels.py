@@ -177,7 +177,7 @@ def test_memory_is_used_again():
 
 def test_calls_of_one_pass_share_their_panels():
     """Packed once for many forward passes, and once for all of their backward passes."""
-    layer, state = RNN("gru", H, H), None
+    layer, state = RNN("gru", H, H, backend="compiled"), None
     total = 0
     for _ in range(3):
         y, state = layer(torch.randn(1, B, H), state)

@@ -9,7 +9,7 @@ groups    the recurrent products of a stage with the same operand: one packed ma
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 from kernels.derive.graph import Node
 from kernels.derive.plan import Plan
@@ -72,7 +72,7 @@ class Layout:
     widths: tuple[int, ...]
     groups: tuple[Group, ...]
 
-    @property
+    @cached_property
     def recurrent_buffers(self) -> tuple[int, ...]:
         """Returns the indices of the buffers to which the time loop adds recurrent products."""
         return tuple(sorted({self.slots[i][0] for group in self.groups for i in group.terms}))

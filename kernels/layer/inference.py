@@ -3,7 +3,6 @@
 It is taken where nothing is unusual. Otherwise `find_outputs` returns None, and `RNN.forward` goes its general way, to the same results.
 """
 
-import ctypes
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,13 @@ from kernels.layer.inputs import Hidden, batched_input, check_weights
 from kernels.schedules.cpu import compiled
 from kernels.schedules.cpu.library import build_library
 from kernels.schedules.cpu.panels import Version, make_stamp
+from kernels.schedules.cpu.pass_arguments import WORDS, PassArguments
 from kernels.schedules.interface import PassInputs
 
 if TYPE_CHECKING:
     from kernels.layer.rnn import RNN
 
+TURN = WORDS["turn"]
 MAX_SHAPES = 32
 """The maximum number of shapes of which a layer keeps prepared calls."""
 
@@ -115,24 +116,26 @@ def prepare_layer(rnn: "RNN", suffix: str, x: Tensor, states: Sequence[Tensor]) 
 class PreparedLayer:
     """One layer of a prepared call: the arguments of its loop, and what must stand for them to be used again."""
 
-    def __init__(
-        self, rnn: "RNN", suffix: str, version: Version, inputs: PassInputs, arguments: compiled.PassArguments, library: ctypes.CDLL
-    ):
-        self.plan, self.version, self.arguments, self.pointer = inputs.plan, version, arguments, ctypes.byref(arguments)
+    def __init__(self, rnn: "RNN", suffix: str, version: Version, inputs: PassInputs, arguments: PassArguments, library: Any):
+        self.plan, self.version, self.arguments = inputs.plan, version, arguments
+        self.words, self.pointer = arguments.words, arguments.pointer
         self.forward, self.dtype = library.forward, inputs.states[0].dtype
         self.names = {name: key + suffix for name, key in rnn._keys.items()}
         self.stamps = dict(zip(self.names.values(), make_stamp([*rnn.tensors(suffix).values()]) or (), strict=True))
         self.read = inputs.vectors, inputs.states, [b for _, _, b in inputs.projections]  # by the loop, where they are
         self.shape = *inputs.rows, inputs.shape[2]
-        tables, projections = arguments.tables, inputs.layout.projections
-        nodes: list[tuple[Any, int, Node | None, bool]] = [
-            (tables["inputs"], f, p.operand, p.operand_index >= 0) for f, p in enumerate(projections)
+        starts, projections = arguments.starts, inputs.layout.projections
+        nodes: list[tuple[int, Node | None, bool]] = [
+            (starts["inputs"] + f, p.operand, p.operand_index >= 0) for f, p in enumerate(projections)
         ]
-        for k, i in enumerate(inputs.layout.elementwise_terms, len(projections)):
-            nodes.append((tables["hoisted"], k, self.plan.terms[i].hoisted, True))
+        for k, i in enumerate(inputs.layout.elementwise_terms, starts["hoisted"] + len(projections)):
+            nodes.append((k, self.plan.terms[i].hoisted, True))
         given = self.plan.graph.leaf("x", "x", "D")
-        self.input_slots = [(table, k) for table, k, node, _ in nodes if node is given]
-        self.value_slots = [slot for slot in nodes if slot[2] is not given]
+        self.input_words = [k for k, node, _ in nodes if node is given]
+        self.value_words = [slot for slot in nodes if slot[1] is not given]
+        kept = [arguments.words[starts["keeps"] + k] for k in range(len(inputs.states))]
+        self.initial, self.history = starts["initial"], starts["history"]
+        self.finals = [starts["finals" if keeps else "history"] + k for k, keeps in enumerate(kept)]  # kept states are copied from the last
 
     def stands(self, parameters: Mapping[str, Tensor | None]) -> bool:
         """Returns whether the parameters are those that the call was prepared for."""
@@ -154,25 +157,23 @@ class PreparedLayer:
             y: the address of the output.
             finals: the addresses of the final states.
         """
-        wide, tables = x.to(self.dtype), self.arguments.tables
+        wide, words = x.to(self.dtype), self.words
         address = wide.data_ptr()
-        for table, k in self.input_slots:
-            table[k] = address
-        if self.value_slots:
+        for k in self.input_words:
+            words[k] = address
+        if self.value_words:
             T, B, H = self.shape
             bound = bind(self.plan, {name: parameters[key] for name, key in self.names.items()})
             values = GraphEvaluator(bind_inputs(self.plan, x.view(T, B, -1)), bound)
-            found = [
-                values[node].to(self.dtype).expand(T, B, H if is_term else -1).contiguous() for _, _, node, is_term in self.value_slots
-            ]
-            for (table, k, _, _), value in zip(self.value_slots, found, strict=True):
-                table[k] = value.data_ptr()
-        tables["history"][0] = y
-        for k, final in enumerate(finals):  # a state that is kept after every step is copied from the last one
-            tables["finals" if tables["keeps"][k] else "history"][k] = final
-        for k, state in enumerate(initial):
-            tables["initial"][k] = state
-        self.arguments.turn += 1
+            found = [values[node].to(self.dtype).expand(T, B, H if is_term else -1).contiguous() for _, node, is_term in self.value_words]
+            for (k, _, _), value in zip(self.value_words, found, strict=True):
+                words[k] = value.data_ptr()
+        words[self.history] = y
+        for k, final in zip(self.finals, finals, strict=True):
+            words[k] = final
+        for k, state in enumerate(initial, self.initial):
+            words[k] = state
+        words[TURN] += 1
         if self.forward(self.pointer):
             self.version.expired = True
             return False

@@ -2,7 +2,8 @@
 `newton` where they were the fastest.
 
 The table of a device is `kernels/tuned/<device>.layers.json`, written by `python -m bench tune --layers RUN` from the records of a run and
-kept under version control. Nothing is timed in a call: the choice depends on the cell, sizes, dtype and device alone.
+kept under version control. Nothing is timed in a call: the choice depends on the cell, sizes, dtype and device alone. A CPU has no table,
+but a rule for calls of one step.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from kernels.derive.plan import Plan
 from kernels.layer.torch_operator import needs_gradients
+from kernels.schedules.interface import SIXTEEN_BIT
 from kernels.schedules.persistent import tuning
 from kernels.schedules.persistent.tiling import get_chip
 from kernels.schedules.persistent.tuning import TableError, fingerprint
@@ -23,6 +25,8 @@ from kernels.schedules.persistent.tuning import TableError, fingerprint
 Mode = Literal["training", "inference"]
 SUFFIX = ".layers.json"
 """The suffix of a table's file name, after the name of the device."""
+MIN_LSTM_SIZE = 256
+"""The H from which a CPU's loop runs one training step of an LSTM too."""
 MAX_RATIO = 2
 """Largest ratio of T, B and D between a call and a measured layer that decides for it."""
 
@@ -129,14 +133,21 @@ def find_nearest(layers: Iterable[MeasuredLayer], T: int, B: int, D: int) -> lis
 
 def find_fastest(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> str:
     """Returns the backend that was fastest for a call, or for all calls measured nearest to it: "torch" or a schedule; "" if none was.
+    On a CPU "torch" or "eager" for one step, if `is_faster_in_torch`, else "".
 
     "" under settings that the table does not cover: cuDNN disabled, deterministic algorithms, which cuDNN does not promise, or tf32
     for cuBLAS and cuDNN alone. "" for a cell with heads: `newton` has no blocks, so that a NaN would reach all heads.
     """
-    if plan.cell.heads:
-        return ""
     device = find_device(x.device)
-    if device is None or not len(states[0]) or not torch.backends.cudnn.enabled or torch.are_deterministic_algorithms_enabled():
+    if device is None and is_faster_in_torch(plan, x, states, weights):
+        return "torch" if plan.cell.torch_equivalent else "eager"
+    if (
+        device is None
+        or plan.cell.heads
+        or not len(states[0])
+        or not torch.backends.cudnn.enabled
+        or torch.are_deterministic_algorithms_enabled()
+    ):
         return ""
     tf32 = x.dtype == torch.float32 and torch.backends.cuda.matmul.allow_tf32
     if x.dtype == torch.float32 and torch.backends.cudnn.allow_tf32 != tf32:
@@ -146,6 +157,26 @@ def find_fastest(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mappi
     kind = fingerprint(plan), mode, states[0].shape[1], str(x.dtype).removeprefix("torch."), tf32, classify(B, D)
     names = {layer.fastest for layer in find_nearest(load_table(device).get(kind, ()), T, B, D)}
     return names.pop() if len(names) == 1 else ""
+
+
+def is_faster_in_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights: Mapping[str, Tensor]) -> bool:
+    """Returns whether torch runs a call on a CPU faster than the C++ loop: one step that needs gradients, on any processor, as the loop
+    packs its matrices for one product each and takes more time to call.
+
+    On two Zen 3 cores (median of 9, interleaved) the equations took 0.3 to 0.8 times the loop's time for most cells, at H = 16 to 1024
+    and B = 1 and 32; torch's operator 0.3 to 0.6 times for vanilla and GRU, and for the LSTM 0.4 to 0.6 times below H = 256, but 0.7 to
+    2.2 times from there on. Two steps took 0.6 to 1.4 times. In 16 bit the loop is more accurate.
+    """
+    equivalent = plan.cell.torch_equivalent
+    is_large = equivalent is not None and equivalent.mode == "LSTM" and states[0].shape[1] >= MIN_LSTM_SIZE
+    return (
+        x.is_cpu
+        and x.shape[0] == 1
+        and x.shape[1] > 0
+        and x.dtype not in SIXTEEN_BIT
+        and not is_large
+        and needs_gradients(x, states, weights)
+    )
 
 
 def find_device(device: torch.device) -> str | None:

@@ -249,8 +249,10 @@ class RNN(LayerParameters):
         (B, H), backend = states[0].shape, self._fused_backend
         if B == 0 or self.backend == "eager":  # torch.compile traces an eager loop, and can't trace `self.plan`
             return None
-        if tensors is not None and not mask and self.find_measured(x, states, tensors) == "newton":
-            backend = backend if self.find_history(tensors)[0].skips() else "newton"
+        if (fastest := "" if tensors is None or mask else self.find_measured(x, states, tensors)) == "eager":
+            return None
+        if fastest == "newton" and not self.find_history(tensors)[0].skips():
+            backend = "newton"
         return select.select_schedule(backend, plan(masked(self.cell, mask), self.bias), x.dtype, x.device, B, H)
 
     def find_measured(self, x: Tensor, states: Sequence[Tensor], tensors: Mapping[str, Tensor]) -> str:

@@ -6,7 +6,7 @@ storage; sums and carried states stay in float32. A pass in 16 bit runs so, with
 
 import ctypes
 import math
-from collections.abc import Mapping, Sequence
+from array import array
 
 import torch
 from torch import Tensor
@@ -14,11 +14,11 @@ from torch import Tensor
 from kernels.derive.plan import Plan
 from kernels.schedules.cpu.library import REAL, build_library, compiler
 from kernels.schedules.cpu.panels import PANEL_COLUMNS, Panels, StalePanels, Version
-from kernels.schedules.cpu.threads import PATIENCE_NS, Shares, sequence_starts, share_work
+from kernels.schedules.cpu.pass_arguments import WORDS, PassArguments, list_addresses, make_pass_arguments
+from kernels.schedules.cpu.threads import Shares, share_work
 from kernels.schedules.interface import SIXTEEN_BIT, ForwardResult, Gradients, PassInputs, Products
 
-MIN_GRADIENT_CHUNK_ROWS = 128
-"""Minimum number of rows of a thread's chunk of steps in the backward pass: a weight gradient is read and written once a chunk."""
+WATCHED_COUNT, PARTIAL_SUMS = WORDS["watched_count"], WORDS["partial_sums"]
 COMPUTES_PROJECTIONS = True
 RUNS_PACKED = True
 RUNS_BLOCKS = True
@@ -36,96 +36,6 @@ def unsupported_reason(plan: Plan, dtype: torch.dtype, device: torch.device, B: 
     if compiler() is None:
         return "finds no C++ compiler: install g++, or set CXX to one"
     return None
-
-
-class PassArguments(ctypes.Structure):
-    """`struct PassArguments` of thread.h, with its fields in the same order."""
-
-    SIZES = ("T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "patience", "watched_count", "turn")
-    TABLES = (
-        "row_starts", "block_starts", "unit_starts", "heads", "inputs", "projection_sizes", "projection_weights", "projection_bias",
-        "hoisted", "terms", "vectors", "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps",
-        "d_inputs", "d_projection_weights", "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes",
-        "checksums", "partial_sums", "scratch",
-    )  # fmt: skip
-    _fields_ = [(name, ctypes.c_int64) for name in SIZES] + [(name, ctypes.c_void_p) for name in TABLES]
-
-
-def pointer_array(tensors: Sequence[Tensor | None]) -> ctypes.Array[ctypes.c_void_p]:
-    """Returns the addresses of tensors as a C array, null for None and at the end."""
-    return (ctypes.c_void_p * (len(tensors) + 1))(*(None if t is None else t.data_ptr() for t in tensors), None)
-
-
-def make_pass_arguments(
-    inputs: PassInputs, result: ForwardResult, products: Products[Tensor | None], panels: Panels, storage: torch.dtype,
-    matrices: Mapping[int, tuple[int, int]], shares: Shares,
-) -> PassArguments:  # fmt: skip
-    """Makes the arguments of a pass.
-
-    Args:
-        inputs: the inputs, in float32 or float64 but for the weights.
-        products: the gradients of the products that the pass computes.
-        panels: the matrices that are packed already.
-        storage: the dtype of packed matrices.
-        matrices: (N, K) of those that the pass reads, by their number.
-        shares: how threads share it.
-    """
-    T, B, H = inputs.shape
-    block_starts, unit_starts = shares.block_starts, shares.unit_starts
-    row_starts = sequence_starts(T, B) if inputs.packed is None else inputs.packed.starts
-    rows_per_block = int(block_starts.diff().max())
-    keeps = [len(h) == inputs.rows[0] for h in result.history]
-    offsets = [n.stencil.offsets(H) for n in inputs.plan.stencil_inputs]
-    max_offset = max((abs(k) for neighbours in offsets for k in neighbours), default=0)
-    chunk_steps = max(1, MIN_GRADIENT_CHUNK_ROWS // rows_per_block)
-    arguments = PassArguments(T, H, rows_per_block, shares.threads, max_offset, chunk_steps, len(block_starts) - 1, PATIENCE_NS)
-    packed = {**panels}
-    weights = inputs.list_weights()
-    slots = range(2 * len(weights))
-    arguments.matrices = {i: packed[i] if i in packed else panels.allocate(*size, storage) for i, size in matrices.items()}
-    unpacked = {i % len(weights) for i in matrices.keys() - packed.keys()}
-    weights = [W.to(inputs.states[0].dtype) if W is not None and i in unpacked else W for i, W in enumerate(weights)]
-    arguments.turn = next(panels.turns) if packed.keys() >= matrices.keys() else -1
-    projections = list(zip(*products.projections, strict=True)) or [(), (), ()]
-    scratch = None
-    if unit_starts is not None:
-        values = len(inputs.states) + len(inputs.vectors) + 2 + len(inputs.weights) + 2 * sum(len(g.terms) for g in inputs.layout.groups)
-        scratch = inputs.states[0].new_zeros(rows_per_block * values * H)
-        arguments.unit_starts, arguments.scratch = unit_starts.data_ptr(), scratch.data_ptr()
-    # Attributes, like `tables`, so that they live as long as this object
-    arguments.kept = row_starts, block_starts, unit_starts, weights, scratch, result
-    arguments.row_starts, arguments.block_starts = row_starts.data_ptr(), block_starts.data_ptr()
-    arguments.tables = {
-        "heads": (ctypes.c_int64 * (len(inputs.weights) + 1))(*(H // W.shape[1] for W in inputs.weights)),
-        "inputs": pointer_array([v for v, _, _ in inputs.projections]),
-        "projection_sizes": (ctypes.c_int64 * (len(inputs.projections) + 1))(*(v.shape[-1] for v, _, _ in inputs.projections)),
-        "projection_weights": pointer_array(weights[len(inputs.weights) :]),
-        "projection_bias": pointer_array([b for _, _, b in inputs.projections]),
-        "hoisted": pointer_array(inputs.hoisted),
-        "terms": pointer_array(inputs.terms) if inputs.save_for_backward else None,
-        "vectors": pointer_array(inputs.vectors),
-        "weights": pointer_array(weights[: len(inputs.weights)]),
-        "initial": pointer_array(inputs.states),
-        "history": pointer_array(result.history),
-        "keeps": (ctypes.c_int64 * len(keeps))(*keeps),
-        "arguments": pointer_array(result.arguments) if inputs.save_for_backward else None,
-        "offsets": (ctypes.c_int64 * (sum(map(len, offsets)) + 1))(*(k for neighbours in offsets for k in neighbours)),
-        "taps": pointer_array([n.stencil.weights(inputs.states[0]) for n in inputs.plan.stencil_inputs]),
-        "transposed_taps": pointer_array([n.stencil.transposed.weights(inputs.states[0]) for n in inputs.plan.stencil_inputs]),
-        "d_inputs": pointer_array(projections[0]),
-        "d_projection_weights": pointer_array(projections[1]),
-        "d_projection_bias": pointer_array(projections[2]),
-        "d_weights": pointer_array(products.weights),
-        "finals": pointer_array([None for _ in inputs.states]),
-        "panels": pointer_array([arguments.matrices.get(i) for i in slots]),
-        "unpacked": (ctypes.c_int64 * (len(slots) + 1))(*(i in matrices and i not in packed for i in slots)),
-        "watched": panels.checksums.addresses,
-        "watched_sizes": panels.checksums.sizes,
-        "checksums": panels.checksums.sum_addresses,
-    }
-    for name, value in arguments.tables.items():
-        setattr(arguments, name, None if value is None else ctypes.addressof(value))
-    return arguments
 
 
 def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dtype | None = None) -> ForwardResult:
@@ -146,8 +56,8 @@ def forward(inputs: PassInputs, panels: Panels | None = None, storage: torch.dty
     matrices = packed_shapes(wide)
     with panels.packing(matrices):
         arguments = make_pass_arguments(wide, computed, no_gradients(wide), panels, storage, matrices, shares)
-        arguments.watched_count = panels.checksums.count if matrices else 0
-        if build_library(wide.plan, storage).forward(ctypes.byref(arguments)):
+        arguments.words[WATCHED_COUNT] = panels.checksums.count if matrices else 0
+        if build_library(wide.plan, storage).forward(arguments.pointer):
             raise StalePanels
         panels.update(arguments.matrices)
     if wide is not inputs:
@@ -202,15 +112,15 @@ def backward(
     panels = Panels(Version()) if panels is None else panels
     d_states = [d.to(inputs.states[0].dtype, copy=True) for d in d_final]
     with panels.packing(matrices):
-        arguments = make_pass_arguments(inputs, result, products, panels, storage, matrices, share_work(inputs))
-        partial_sums = inputs.states[0].new_empty(arguments.threads * library.partial_sums_size(ctypes.byref(arguments)))
-        arguments.partial_sums = partial_sums.data_ptr()
+        shares = share_work(inputs)
+        arguments = make_pass_arguments(inputs, result, products, panels, storage, matrices, shares)
+        partial_sums = inputs.states[0].new_empty(shares.threads * library.partial_sums_size(arguments.pointer))
+        arguments.words[PARTIAL_SUMS] = partial_sums.data_ptr()
         d_terms = [partial_sums.new_empty(shape) if out else None for shape, out in zip(shapes, returned, strict=True)]
-        d_vectors = [v.new_zeros(arguments.blocks, v.shape[0]) for v in inputs.vectors]
-        library.backward(
-            ctypes.byref(arguments), ctypes.c_void_p(None if dy is None else dy.data_ptr()),
-            pointer_array(d_states), pointer_array(d_terms), pointer_array(d_vectors),
-        )  # fmt: skip
+        d_vectors = [v.new_zeros(shares.blocks, v.shape[0]) for v in inputs.vectors]
+        gradients = [array("q", list_addresses(tensors)) for tensors in (d_states, d_terms, d_vectors)]
+        given = [0 if dy is None else dy.data_ptr(), *(addresses.buffer_info()[0] for addresses in gradients)]
+        library.backward(arguments.pointer, *map(ctypes.c_void_p, given))
         panels.update(arguments.matrices)
     return Gradients(d_terms, [d.sum(0) for d in d_vectors], d_states, products if fused else None)
 
@@ -224,7 +134,7 @@ def prepare_forward(inputs: PassInputs, panels: Panels, storage: torch.dtype) ->
     result, shares = inputs.allocate_result(), share_work(inputs)
     keep_operands(inputs, result, shares)
     arguments = make_pass_arguments(inputs, result, no_gradients(inputs), panels, storage, matrices, shares)
-    arguments.watched_count = panels.checksums.count
+    arguments.words[WATCHED_COUNT] = panels.checksums.count
     return arguments
 
 

@@ -7,7 +7,6 @@ by the next call, and one to a few elements after some calls, at most as many as
 which another process may write to, and those that inference mode made, which have no version, are packed in every call.
 """
 
-import ctypes
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
@@ -45,12 +44,9 @@ class Checksums:
         sizes = [(rows, width) if rows * width > CHECKED_BYTES else (1, rows * width) for rows, width in sizes]
         phases = [min(-(-width // LINE_BYTES), -(-rows * width // CHECKED_BYTES)) for rows, width in sizes]
         self.sums = torch.empty(sum(phases), LINE_BYTES, dtype=torch.uint8, device="cpu")
-        starts = [self.sums.data_ptr() + LINE_BYTES * sum(phases[:i]) for i in range(self.count)]
-        self.addresses = (ctypes.c_void_p * (self.count + 1))(*(t.data_ptr() for t in parameters))
-        self.sizes = (ctypes.c_int64 * (3 * self.count + 1))(
-            *(n for (rows, width), p in zip(sizes, phases, strict=True) for n in (rows, width, p))
-        )
-        self.sum_addresses = (ctypes.c_void_p * (self.count + 1))(*starts)
+        self.sum_addresses = [self.sums.data_ptr() + LINE_BYTES * sum(phases[:i]) for i in range(self.count)]
+        self.addresses = [t.data_ptr() for t in parameters]
+        self.sizes = [n for (rows, width), p in zip(sizes, phases, strict=True) for n in (rows, width, p)]
 
 
 class Version:

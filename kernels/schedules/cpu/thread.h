@@ -1,7 +1,7 @@
 // The arguments of a pass, and the buffers that each thread has for itself. `generate_source` inserts this file after outer.h and before
 // loop.cpp.
 
-struct PassArguments {  // of a forward or backward pass, in the order of `PassArguments` in compiled.py
+struct PassArguments {  // of a forward or backward pass, in the order of `PassArguments` in pass_arguments.py
     int64_t T, H, rows_per_block, threads, max_offset, chunk_steps, blocks, patience, watched_count, turn;
     const int64_t* row_starts;       // (T + 1): the first row of each step in every tensor with rows (T, B, ·), and their number. Step t has
                                      // the rows of the first row_starts[t + 1] - row_starts[t] sequences

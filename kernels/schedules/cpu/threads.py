@@ -6,7 +6,7 @@ every matrix that they are columns of.
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -43,6 +43,16 @@ class Shares:
     block_starts: Tensor
     unit_starts: Tensor | None = None
 
+    @property
+    def blocks(self) -> int:
+        """Returns the number of blocks."""
+        return self.block_starts.shape[0] - 1
+
+    @cached_property
+    def rows_per_block(self) -> int:
+        """Returns the number of sequences of the largest block."""
+        return int(self.block_starts.diff().max())
+
 
 def share_work(inputs: PassInputs) -> Shares:
     """Returns how threads share a pass: little work is done by one."""
@@ -53,9 +63,23 @@ def share_work(inputs: PassInputs) -> Shares:
     if threads > B and step_flop >= MIN_SHARED_STEP_FLOP and not (inputs.plan.stencil_inputs or inputs.plan.reduces_states):
         starts = split_units(H, inputs.block_sizes, threads)
         if len(starts) - 1 > B:
-            return Shares(len(starts) - 1, torch.tensor([0, B], device="cpu"), starts)
+            return share_units(B, starts)
     threads = min(threads, B)
-    return Shares(threads, split_sequences(B, threads) if inputs.packed is None else split_by_length(inputs.packed, threads))
+    return share_sequences(B, threads) if inputs.packed is None else Shares(threads, split_by_length(inputs.packed, threads))
+
+
+@lru_cache(maxsize=64)
+def share_units(B: int, starts: Tensor) -> Shares:
+    """Returns the shares of threads that have the units between `starts`, of all sequences."""
+    return Shares(len(starts) - 1, torch.tensor([0, B], device="cpu"), starts)
+
+
+@lru_cache(maxsize=64)
+def share_sequences(B: int, threads: int) -> Shares:
+    """Returns the shares of threads that have about equally many sequences. There are at most MAX_BLOCK_ROWS in a block, and blocks for
+    every thread."""
+    blocks = threads * -(-B // (MAX_BLOCK_ROWS * threads))
+    return Shares(threads, torch.arange(blocks + 1, device="cpu") * B // blocks)
 
 
 @lru_cache(maxsize=64)
@@ -70,13 +94,6 @@ def split_units(H: int, block_sizes: tuple[int, ...], threads: int) -> Tensor:
 def sequence_starts(T: int, B: int) -> Tensor:
     """Returns the first row of each step of a batch, and the number of all rows: (T + 1)."""
     return torch.arange(T + 1, device="cpu") * B
-
-
-@lru_cache(maxsize=64)
-def split_sequences(B: int, threads: int) -> Tensor:
-    """Returns the first sequence of each block, and B. There are at most MAX_BLOCK_ROWS in a block, and blocks for every thread."""
-    blocks = threads * -(-B // (MAX_BLOCK_ROWS * threads))
-    return torch.arange(blocks + 1, device="cpu") * B // blocks
 
 
 def split_by_length(packed: PackedSteps, threads: int) -> Tensor:

@@ -5,6 +5,7 @@ largest of each row. That of the gradients does so with values and slopes that a
 """
 
 import ctypes
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,7 +18,8 @@ from kernels.derive.adjoint import CPP, adjoint, print_source
 from kernels.derive.linearised import linearise
 from kernels.derive.plan import Plan
 from kernels.derive.plan_types import Pointwise
-from kernels.schedules.cpu import compiled, library
+from kernels.schedules.cpu import library
+from kernels.schedules.cpu.pass_arguments import list_addresses
 from kernels.schedules.cpu.threads import MIN_THREADED_FLOP, POINTWISE_COLUMNS
 from kernels.schedules.newton.systems import System
 
@@ -139,8 +141,8 @@ class Iteration:
         self.given = [] if system.is_reversed else system.find_linearised_inputs()
         self.operands = make_operands(self.given)
         slopes = [slope for by in system.slopes for slope in by]
-        self.pointers = [compiled.pointer_array(tensors) for tensors in (system.trajectory, [*system.values, *slopes])]
-        addresses = [ctypes.addressof(pointers) for pointers in self.pointers]
+        self.pointers = [array("q", list_addresses(tensors)) for tensors in (system.trajectory, [*system.values, *slopes])]
+        addresses = [pointers.buffer_info()[0] for pointers in self.pointers]
         self.trajectory = IterationBuffers(T, B, H, threads, *addresses, self.largest.data_ptr())
 
     def count_converged(self) -> int:
