@@ -47,7 +47,7 @@ def test_outputs(name, taken):
         torch.manual_seed(T)
         cell = CELLS[name]
         D, H = (H, H) if plan(cell).elementwise_input else (D, plan(cell).round_up_width(H))
-        layer, reference = RNN(cell, D, H, dtype=dtype), RNN(cell, D, H, backend="eager").double()
+        layer, reference = RNN(cell, D, H, dtype=dtype, backend="compiled"), RNN(cell, D, H, backend="eager").double()
         reference.load_state_dict(layer.state_dict())
         x = torch.randn(T, B, D).to(dtype)
         with torch.no_grad():

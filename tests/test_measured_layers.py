@@ -13,10 +13,8 @@ from kernels import RNN
 from kernels.derive.plan import plan
 from kernels.layer import measured_layers, torch_operator
 from kernels.layer.measured_layers import MeasuredLayer, find_device
-from kernels.schedules.cpu import compiled
 from kernels.schedules.newton import newton
 from kernels.schedules.persistent import tuning
-from tests.reference import error
 
 TABLES = tuning.FOLDER
 DEVICE = "stand-in"
@@ -281,28 +279,3 @@ def test_what_auto_takes_on_an_h200(monkeypatch, cell, dtype, T, B, H, wanted, t
     monkeypatch.setattr(tuning, "FOLDER", TABLES)
     monkeypatch.setattr(measured_layers, "find_device", lambda device: "nvidia-h200")
     assert prefers(T, B, H, H, dtype, cell, trains) is wanted
-
-
-@pytest.mark.parametrize("name", ["gru", "lstm", "minimal", "slstm", "wave"])
-def test_one_training_step_on_a_cpu(name, monkeypatch):
-    """By torch's operator or the equations, right with all gradients; anything else is the loop's."""
-    monkeypatch.setattr(measured_layers, "find_device", find_device)
-    loops, run = [], compiled.forward
-    monkeypatch.setattr(compiled, "forward", lambda inputs, *rest: (loops.append(inputs.T), run(inputs, *rest))[1])
-    rnn = RNN(name, 16, 16, num_layers=2)
-    reference = RNN(name, 16, 16, num_layers=2, backend="eager").double()
-    reference.load_state_dict(rnn.state_dict())
-    x = torch.randn(1, 3, 16)
-    for layer, given in ((rnn, x), (reference, x.double())):
-        layer(given)[0].square().sum().backward()
-    assert not loops
-    for found, expected in zip(rnn.parameters(), reference.parameters(), strict=True):
-        assert expected.grad is None or error(found.grad, expected.grad) <= 1e-5
-    with torch.no_grad():
-        rnn(x)
-    rnn(torch.randn(2, 3, 16))
-    rnn.bfloat16()(x.bfloat16())
-    assert loops == [1, 1, 2, 2, 1, 1]
-    for options in ({"memory": "low"}, {"backend": "compiled"}, {"hidden_size": 256} if name == "lstm" else {"backend": "compiled"}):
-        RNN(name, **{"input_size": 16, "hidden_size": 16, **options})(x)
-    assert loops[6:] == [1, 1, 1]

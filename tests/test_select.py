@@ -8,6 +8,7 @@ import torch
 from kernels import RNN
 from kernels.layer import select as backends
 from kernels.schedules.cpu import compiled
+from tests.reference import error
 
 T, B, D, H = 5, 3, 4, 6
 
@@ -61,3 +62,27 @@ def test_stepwise_needs_a_gpu_or_the_interpreter(monkeypatch, fresh_warnings):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.warns(RuntimeWarning, match=r"'stepwise' needs a GPU, not a cpu \(TRITON_INTERPRET=1"):
         RNN("minimal", D, H, backend="stepwise")(torch.randn(T, B, D))
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "minimal", "slstm", "wave"])
+def test_one_training_step_on_a_cpu(name, monkeypatch):
+    """By torch's operator or the equations, right with all gradients; anything else is the loop's."""
+    loops, run = [], compiled.forward
+    monkeypatch.setattr(compiled, "forward", lambda inputs, *rest: (loops.append(inputs.T), run(inputs, *rest))[1])
+    rnn = RNN(name, 16, 16, num_layers=2)
+    reference = RNN(name, 16, 16, num_layers=2, backend="eager").double()
+    reference.load_state_dict(rnn.state_dict())
+    x = torch.randn(1, 3, 16)
+    for layer, given in ((rnn, x), (reference, x.double())):
+        layer(given)[0].square().sum().backward()
+    assert not loops
+    for found, expected in zip(rnn.parameters(), reference.parameters(), strict=True):
+        assert expected.grad is None or error(found.grad, expected.grad) <= 1e-5
+    with torch.no_grad():
+        rnn(x)
+    rnn(torch.randn(2, 3, 16))
+    rnn.bfloat16()(x.bfloat16())
+    assert loops == [1, 1, 2, 2, 1, 1]
+    for options in ({"memory": "low"}, {"backend": "compiled"}, {"hidden_size": 256} if name == "lstm" else {"backend": "compiled"}):
+        RNN(name, **{"input_size": 16, "hidden_size": 16, **options})(x)
+    assert loops[6:] == [1, 1, 1]

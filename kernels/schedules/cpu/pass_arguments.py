@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kernels.schedules.cpu.panels import Panels
-from kernels.schedules.cpu.threads import PATIENCE_NS, Shares, sequence_starts
+from kernels.schedules.cpu.threads import Shares, sequence_starts
 from kernels.schedules.interface import ForwardResult, PassInputs, Products
 
 MIN_GRADIENT_CHUNK_ROWS = 128
@@ -90,7 +90,7 @@ def make_pass_arguments(
     numbers = {
         "T": T, "H": H, "rows_per_block": shares.rows_per_block, "threads": shares.threads, "blocks": shares.blocks,
         "max_offset": max((abs(k) for neighbours in offsets for k in neighbours), default=0),
-        "chunk_steps": max(1, MIN_GRADIENT_CHUNK_ROWS // shares.rows_per_block), "patience": PATIENCE_NS,
+        "chunk_steps": max(1, MIN_GRADIENT_CHUNK_ROWS // shares.rows_per_block), "patience": shares.patience,
         "turn": next(panels.turns) if is_packed else -1,
         "row_starts": row_starts.data_ptr(), "block_starts": shares.block_starts.data_ptr(),
     }  # fmt: skip

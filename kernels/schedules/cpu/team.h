@@ -12,8 +12,18 @@ static int64_t read_clock() {  // ns
     return now.tv_sec * int64_t(1000000000) + now.tv_nsec;
 }
 
-constexpr int64_t PAUSE = 1000000000;  // ns for which one thread goes on alone after a long wait
-static int64_t alone_until = 0;        // of all passes of this library
+// ns for which one thread goes on alone after a long wait: a thread that loses its core once is back soon, one beside a busy process isn't.
+// A pause that begins sooner after the last one than that was long is twice as long, any other one half as long.
+constexpr int64_t MIN_PAUSE = 30000000, MAX_PAUSE = 1000000000;
+static int64_t alone_until = 0, pause = 0;  // of all passes of this library
+
+static void begin_pause() {
+    const int64_t now = read_clock(), last = __atomic_load_n(&pause, __ATOMIC_RELAXED);
+    int64_t next = now - __atomic_load_n(&alone_until, __ATOMIC_RELAXED) < last ? 2 * last : last / 2;
+    next = next < MIN_PAUSE ? MIN_PAUSE : next < MAX_PAUSE ? next : MAX_PAUSE;
+    __atomic_store_n(&pause, next, __ATOMIC_RELAXED);
+    __atomic_store_n(&alone_until, now + next, __ATOMIC_RELAXED);
+}
 
 // A barrier that spins: a step takes microseconds. If a thread has waited for longer than `patience` ns, another one had no core, and the
 // pass goes on `alone`, with thread 0: all threads learn so at the same meeting, from the one that came last.
@@ -28,7 +38,7 @@ struct Barrier {
             __atomic_store_n(&arrived, 0, __ATOMIC_RELAXED);
             if (__atomic_load_n(&late, __ATOMIC_RELAXED)) {
                 __atomic_store_n(&alone, true, __ATOMIC_RELAXED);
-                __atomic_store_n(&alone_until, read_clock() + PAUSE, __ATOMIC_RELAXED);
+                begin_pause();
             }
             __atomic_store_n(&meetings, now + 1, __ATOMIC_RELEASE);  // all that the threads have written is seen by those that go on
             return;

@@ -6,7 +6,7 @@ every matrix that they are columns of.
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -24,7 +24,12 @@ MIN_SHARED_STEP_FLOP = 100_000
 """Minimum operations of a step whose units threads share, as they meet once a stage. Inference of an LSTM with one sequence on two busy
 Zen 3 cores (shortest of 6 s) took 1.05 times one thread's time at H=64, 70,000 operations a step, and 0.72 times at H=128, 270,000."""
 PATIENCE_NS = 200_000
-"""Nanoseconds that a thread waits for the others before the pass goes on with one thread, as do those of the next second."""
+"""Nanoseconds that a thread waits for the others at least, before the pass goes on with one thread."""
+FLOP_PER_NS = 20
+"""About the operations of a thread in a nanosecond, for how long a pass takes."""
+PASS_SHARE = 20
+"""A thread waits for this part of its pass, if that is longer: to wait once for a thread that has lost its core costs less than to go on
+alone. An LSTM with one sequence of 128 steps, H=1024, took 90 ms with 200 µs of patience, as long as one thread, and 51 ms with 10 ms."""
 POINTWISE_COLUMNS = 32
 """The columns of a matrix whose product takes about as long as the pointwise functions of a unit."""
 
@@ -36,22 +41,21 @@ class Shares:
     Attributes:
         threads: their number.
         block_starts: the first sequence of each block, and B.
+        rows_per_block: the sequences of the largest block.
         unit_starts: the first unit of each thread, and H; None if threads share the blocks.
+        patience: the nanoseconds that a thread waits for the others, before the pass goes on with one thread.
     """
 
     threads: int
     block_starts: Tensor
+    rows_per_block: int
     unit_starts: Tensor | None = None
+    patience: int = PATIENCE_NS
 
     @property
     def blocks(self) -> int:
         """Returns the number of blocks."""
         return self.block_starts.shape[0] - 1
-
-    @cached_property
-    def rows_per_block(self) -> int:
-        """Returns the number of sequences of the largest block."""
-        return int(self.block_starts.diff().max())
 
 
 def share_work(inputs: PassInputs) -> Shares:
@@ -63,15 +67,20 @@ def share_work(inputs: PassInputs) -> Shares:
     if threads > B and step_flop >= MIN_SHARED_STEP_FLOP and not (inputs.plan.stencil_inputs or inputs.plan.reduces_states):
         starts = split_units(H, inputs.block_sizes, threads)
         if len(starts) - 1 > B:
-            return share_units(B, starts)
+            return Shares(len(starts) - 1, whole_block(B), B, starts, find_patience(flop, step_flop, len(starts) - 1))
     threads = min(threads, B)
-    return share_sequences(B, threads) if inputs.packed is None else Shares(threads, split_by_length(inputs.packed, threads))
+    return share_sequences(B, threads) if inputs.packed is None else share_by_length(inputs.packed, threads)
+
+
+def find_patience(flop: int, step_flop: int, threads: int) -> int:
+    """Returns the nanoseconds that a thread waits for the others: a step's time, or a part of the pass."""
+    return max(PATIENCE_NS, step_flop // (FLOP_PER_NS * threads), flop // (FLOP_PER_NS * PASS_SHARE))
 
 
 @lru_cache(maxsize=64)
-def share_units(B: int, starts: Tensor) -> Shares:
-    """Returns the shares of threads that have the units between `starts`, of all sequences."""
-    return Shares(len(starts) - 1, torch.tensor([0, B], device="cpu"), starts)
+def whole_block(B: int) -> Tensor:
+    """Returns the first sequence of the only block, and B."""
+    return torch.tensor([0, B], device="cpu")
 
 
 @lru_cache(maxsize=64)
@@ -79,7 +88,8 @@ def share_sequences(B: int, threads: int) -> Shares:
     """Returns the shares of threads that have about equally many sequences. There are at most MAX_BLOCK_ROWS in a block, and blocks for
     every thread."""
     blocks = threads * -(-B // (MAX_BLOCK_ROWS * threads))
-    return Shares(threads, torch.arange(blocks + 1, device="cpu") * B // blocks)
+    starts = torch.arange(blocks + 1, device="cpu") * B // blocks
+    return Shares(threads, starts, int(starts.diff().max()))
 
 
 @lru_cache(maxsize=64)
@@ -96,9 +106,10 @@ def sequence_starts(T: int, B: int) -> Tensor:
     return torch.arange(T + 1, device="cpu") * B
 
 
-def split_by_length(packed: PackedSteps, threads: int) -> Tensor:
-    """Returns the first sequence of each block, and B, for sequences of decreasing length: the blocks have about equally many rows."""
+def share_by_length(packed: PackedSteps, threads: int) -> Shares:
+    """Returns the shares of threads that have sequences of decreasing length: the blocks have about equally many rows."""
     blocks = threads * -(-packed.B // (MAX_BLOCK_ROWS * threads))
     middles = packed.lengths.cumsum(0) - packed.lengths / 2
     ends = torch.arange(1, blocks, device="cpu") * packed.N / blocks
-    return torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
+    starts = torch.cat([torch.tensor([0], device="cpu"), torch.searchsorted(middles, ends), torch.tensor([packed.B], device="cpu")])
+    return Shares(threads, starts, int(starts.diff().max()))
