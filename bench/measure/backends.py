@@ -18,7 +18,7 @@ from bench.measure.peer_process import PEER_BUILDERS, RemoteWorkload
 from bench.measure.problem import Answer, Problem
 from bench.measure.scan_peers import SCANS
 from bench.measure.torchrecurrent_cells import PEERS
-from bench.measure.workload import Result, Unsupported, Workload, copy_weights, requires_grad_copy, wrap
+from bench.measure.workload import Result, Unsupported, Workload, copy_weights, pack_states, requires_grad_copy, wrap
 from kernels import RNN
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
@@ -83,7 +83,7 @@ def build_rnn(backend: str, problem: Problem) -> Workload:
         rnn.training = torch.is_grad_enabled()
         return unpack_result(rnn(x, pack_states(states)))
 
-    work = wrap(problem, forward, rnn.tensors(), rnn.gradients_of_weights)
+    work = replace(wrap(problem, forward, rnn.tensors(), rnn.gradients_of_weights), layer=rnn)
     rnn.draw_masks = lambda x: {"drawn": work.masks[0]} if work.masks and rnn.training else {}  # type: ignore[method-assign]
     return work
 
@@ -115,7 +115,7 @@ def build_int8(problem: Problem) -> Workload:
         y, final = forward(problem.x, problem.states, {})
         return Answer([y, *final], {})
 
-    return replace(wrap(problem, forward, {}), check=check)
+    return replace(wrap(problem, forward, {}), check=check, layer=rnn)
 
 
 def explain_unsupported(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> str | None:
@@ -169,7 +169,8 @@ def build_vendor(problem: Problem) -> Workload:
         return unpack_result(module(x, pack_states(states)))
 
     tensors: dict[str, Tensor] = {name.removesuffix("_l0"): parameter for name, parameter in module.named_parameters()}
-    return wrap(problem, forward, tensors, lambda packed: {name: twin.rows_of(name, packed)[0] for name in problem.weights})
+    work = wrap(problem, forward, tensors, lambda packed: {name: twin.rows_of(name, packed)[0] for name in problem.weights})
+    return replace(work, layer=module)
 
 
 def flatten_weights(module: nn.RNNBase) -> None:
@@ -230,12 +231,6 @@ def build_conv2d(problem: Problem) -> Workload:
 def check_supported(backend: str, problem: Problem) -> None:
     if reason := explain_unsupported(backend, problem):
         raise Unsupported(reason)
-
-
-def pack_states(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
-    """Returns states (B, H) as nn.LSTM takes them: (1, B, H), in a tuple if there are several."""
-    packed = tuple(s.unsqueeze(0) for s in states)
-    return packed if len(packed) > 1 else packed[0]
 
 
 def unpack_result(result: tuple[Tensor, Any]) -> Result:

@@ -18,10 +18,18 @@ Timer = Callable[[Callable[[], object], torch.device], tuple[float, float]]
 
 @dataclass
 class Contestant:
-    """A call to time, and an untimed setup that runs before each call."""
+    """A call to time.
+
+    Attributes:
+        call: The call.
+        setup: Runs before each call, untimed.
+        gradients: Whether torch records operations for gradients meanwhile.
+        elsewhere: Whether the call runs in a process of its own.
+    """
 
     call: Callable[[], object]
     setup: Callable[[], object] = tuple
+    gradients: bool = True
     elsewhere: ClassVar[bool] = False
 
     def take_turn(self, device: torch.device, timer: Timer, calls: int, warm: bool) -> list[tuple[float, float]]:
@@ -36,10 +44,11 @@ class Contestant:
         Returns:
             What the timer returned for each call.
         """
-        if warm:
-            self.setup()
-            self.call()
-        return [(self.setup(), timer(self.call, device))[1] for _ in range(calls)]
+        with torch.set_grad_enabled(self.gradients):
+            if warm:
+                self.setup()
+                self.call()
+            return [(self.setup(), timer(self.call, device))[1] for _ in range(calls)]
 
 
 @dataclass
@@ -240,5 +249,6 @@ def time_calls(contestant: Contestant, device: torch.device, samples: int, befor
     for _ in range(samples):
         contestant.setup()
         before()
-        found.append(time_once(contestant.call, device)[0])
+        with torch.set_grad_enabled(contestant.gradients):
+            found.append(time_once(contestant.call, device)[0])
     return found

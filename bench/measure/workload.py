@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.measure.clock import Contestant
 from bench.measure.problem import Answer, Problem
@@ -29,6 +29,7 @@ class Workload:
         learned: The trainable tensors.
         name_gradients: Maps gradients of `learned` to the cell's names.
         check: Computes the answer, if the rows are precomputed and x is not among the inputs.
+        layer: The module that `forward` calls, if it is one like nn.LSTM. Inference is timed by its call alone, as a program makes it.
     """
 
     problem: Problem
@@ -37,6 +38,7 @@ class Workload:
     learned: list[Tensor]
     name_gradients: Callable[[list[Tensor]], dict[str, Tensor]]
     check: Callable[[], Answer] | None = None
+    layer: nn.Module | None = None
 
     def __post_init__(self) -> None:
         self.states = [s.clone() for s in self.problem.states]  # its own: no backend can spoil another's
@@ -57,6 +59,9 @@ class Workload:
 
     def make_contestant(self, mode: Mode) -> Contestant:
         """Returns the call that a mode times. In "backward" an untimed forward pass runs before each call."""
+        if mode == "inference" and self.layer is not None:
+            layer, x, states = self.layer, self.inputs[0].detach(), pack_states(self.states)
+            return Contestant(lambda: layer(x, states), layer.eval, gradients=False)
         if mode != "backward":
             return Contestant(self.infer if mode == "inference" else self.train)
         waiting: list[Tensor] = []
@@ -81,6 +86,12 @@ class Workload:
         names = ["x", *(f"{s}_0" for s in self.problem.cell.states)]
         found = dict(zip(names, gradients, strict=False)) | self.name_gradients(gradients[len(names) :])
         return Answer([y.detach(), *(f.detach() for f in final)], found)
+
+
+def pack_states(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
+    """Returns states (B, H) as nn.LSTM takes them: (1, B, H), in a tuple if there are several."""
+    packed = tuple(s.unsqueeze(0) for s in states)
+    return packed if len(packed) > 1 else packed[0]
 
 
 def wrap(

@@ -13,7 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from bench.measure.backends import pack_states, unpack_result
+from bench.measure.backends import unpack_result
+from bench.measure.workload import pack_states
 from kernels import RNN
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.measure import gate
-from bench.measure.backends import pack_states
+from bench.measure.workload import pack_states
 from bench.records.tolerance import find_tolerance
 from kernels import RNN
 from kernels.layer import random_masks
