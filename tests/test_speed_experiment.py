@@ -51,7 +51,9 @@ def test_loops_are_compiled_before_they_are_needed(monkeypatch):
     assert sorted(asked) == ["cfn", "lstm"]
     compile_loops([WorkUnit("timing group", "", (case("minimal", "newton"), case("minimal", "newton-low", "inference")))])
     assert asked[2:] == ["minimal"] * 2
-    compile_loops([WorkUnit("timing group", "", (case("minimal", "compiled"), case("minimal", "compiled", "inference")))])
+    compile_loops(
+        [WorkUnit("timing group", "", (case("minimal", "compiled", B=8, H=256), case("minimal", "compiled", "inference", B=8, H=256)))]
+    )
     assert {*plans[4:]} == {plan(cells.load("minimal")), plan(cells.load("minimal"), fuse_inputs=True)} and len(plans) == 6
 
     def fail(dtype):

@@ -24,7 +24,7 @@ from bench.records import Case, Environment
 from bench.records import Plan as RunPlan
 from cells import load
 from kernels.derive.plan import Plan, plan
-from kernels.layer.inference_plan import fuse_inputs
+from kernels.layer.loop_plan import fuse_inputs
 from kernels.schedules.cpu import library
 from kernels.schedules.newton import cpu_form
 
@@ -53,8 +53,9 @@ def list_builds(kind: str, case: Case) -> Iterator[tuple[str, Plan, torch.dtype]
     backend, dtype = case.backend.removesuffix("-low"), torch.int8 if case.backend == "int8" else DTYPES[case.dtype]
     made = plan(load(case.cell))
     if kind == "gradients" or backend in ("compiled", "int8"):
-        runs_inference = kind != "gradients" and case.mode == "inference" and case.input_product
-        yield "loop", fuse_inputs(made.cell, made.bias, case.T, case.B, case.H) if runs_inference else made, dtype
+        runs_layer = kind != "gradients" and case.input_product and "-low" not in case.backend
+        chosen = fuse_inputs(made.cell, made.bias, case.T, case.B, case.H, case.mode != "inference") if runs_layer else made
+        yield "loop", chosen, dtype
     if backend == "newton":
         yield from ((build, made, library.computed_in(dtype)) for build in ("iteration", "loop"))
 

@@ -13,9 +13,9 @@ from torch.autograd import forward_ad
 from kernels.derive.graph import Node
 from kernels.layer.autograd import align, make_pass_inputs
 from kernels.layer.bound_parameters import bind
-from kernels.layer.inference_plan import fuse_inputs
 from kernels.layer.input_products import GraphEvaluator, bind_inputs, recurrence_operands
 from kernels.layer.inputs import Hidden, batched_input, check_weights
+from kernels.layer.loop_plan import fuse_inputs
 from kernels.schedules.cpu import compiled
 from kernels.schedules.cpu.library import build_library
 from kernels.schedules.cpu.panels import Version, make_stamp
@@ -105,7 +105,7 @@ def prepare_layer(rnn: "RNN", suffix: str, x: Tensor, states: Sequence[Tensor]) 
     version, storage = rnn._kept_panels.find([*tensors.values()]), rnn.choose_storage(x.dtype) or x.dtype
     if version is None or version.expired:
         return None
-    made = fuse_inputs(rnn.cell, rnn.bias, len(x), *states[0].shape)
+    made = fuse_inputs(rnn.cell, rnn.bias, len(x), x.shape[1], rnn.hidden_size, trains=False)
     with torch.no_grad():
         operands = recurrence_operands(made, x, rnn.hidden_size, tensors, wide_vectors=True)
         inputs = make_pass_inputs(made, compiled, False, len(x), [t if t is None else align(t) for t in (*operands, *states)]).widen()

@@ -13,8 +13,8 @@ from cells.grammar.functions import in_onnx_export
 from cells.grammar.masked import KEEP, LENGTHS, RESETS, masked, with_noise
 from kernels.layer import equations, input_products, masks, torch_operator
 from kernels.layer.bound_parameters import read_weights
-from kernels.layer.inference_plan import choose_plan
 from kernels.layer.inputs import Hidden, check_input, check_layout, initial_states, is_traced, packed_input
+from kernels.layer.loop_plan import choose_plan
 from kernels.layer.random_masks import step_columns
 from kernels.schedules.packed_steps import PackedSteps
 

@@ -32,9 +32,9 @@ from kernels.layer import (
 from kernels.layer.bound_parameters import read_weights
 from kernels.layer.c_export import c_files
 from kernels.layer.inference import find_outputs
-from kernels.layer.inference_plan import choose_plan
 from kernels.layer.inputs import Hidden, batched_input, check_weights, is_traced, previous_input
 from kernels.layer.layer_parameters import LayerParameters
+from kernels.layer.loop_plan import choose_plan
 from kernels.layer.traced_loop import apply as apply_in_trace
 
 Result = tuple[Tensor, tuple[Tensor, ...]]
@@ -235,13 +235,13 @@ class RNN(LayerParameters):
         if reason:
             equations.warn_once(cell.name, reason)
             return Cell.unroll(cell, x, states, read_weights(cell, tensors), before, numbers)
-        run, made = checkpointing.apply if low else input_products.apply, choose_plan(cell, self.bias, schedule, len(x), x, states, tensors)
+        run = checkpointing.apply if low else input_products.apply
+        made = plan(cell, self.bias) if low else choose_plan(cell, self.bias, schedule, len(x), x, states, tensors)
         return run(made, self.keep_state(schedule, tensors, mask), x, states, tensors, before, numbers)
 
     @property
     def _fused_backend(self) -> str:
-        """Returns the backend of a call that torch's operator can't take, as it has no memory="low" and takes no empty batch. What goes to
-        ONNX runs there."""
+        """Returns the backend of a call that torch's operator can't take: to ONNX, with memory="low", or of an empty batch."""
         return "auto" if in_onnx_export() or (self.backend == "torch" and self.cell.torch_equivalent) else self.backend
 
     def select_schedule(self, x: Tensor, states: Sequence[Tensor], mask: str = "", tensors: Any = None) -> ModuleType | None:
