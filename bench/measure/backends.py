@@ -2,7 +2,7 @@
 
 import contextlib
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from bench.measure.peer_process import PEER_BUILDERS, RemoteWorkload
 from bench.measure.problem import Answer, Problem
 from bench.measure.scan_peers import SCANS
 from bench.measure.torchrecurrent_cells import PEERS
-from bench.measure.workload import Result, Unsupported, Workload, copy_weights, pack_states, requires_grad_copy, wrap
+from bench.measure.workload import LayerForward, Result, Unsupported, Workload, copy_weights, requires_grad_copy, wrap, wrap_layer
 from kernels import RNN
 from kernels.derive.buffers import layout
 from kernels.derive.plan import plan
@@ -78,12 +78,7 @@ def load_user_backend(name: str) -> Callable[[Problem], Workload]:
 def build_rnn(backend: str, problem: Problem) -> Workload:
     """Builds `kernels.RNN` on one of its schedules (with low memory if the name ends in "-low"), or the eager reference."""
     rnn = make_layer(backend, problem)
-
-    def forward(x: Tensor, states: Sequence[Tensor], _: Mapping[str, Tensor]) -> Result:
-        rnn.training = torch.is_grad_enabled()
-        return unpack_result(rnn(x, pack_states(states)))
-
-    work = replace(wrap(problem, forward, rnn.tensors(), rnn.gradients_of_weights), layer=rnn)
+    work = wrap_layer(problem, rnn, rnn.tensors(), rnn.gradients_of_weights)
     rnn.draw_masks = lambda x: {"drawn": work.masks[0]} if work.masks and rnn.training else {}  # type: ignore[method-assign]
     return work
 
@@ -106,16 +101,14 @@ def build_int8(problem: Problem) -> Workload:
     if problem.dtype != torch.float32:
         raise Unsupported("quantizes layers in float32")
     rnn = make_layer("compiled", problem).quantize()
-
-    def forward(x: Tensor, states: Sequence[Tensor], _: Mapping[str, Tensor]) -> Result:
-        return unpack_result(rnn(x, pack_states(states)))
+    work = wrap_layer(problem, rnn, {}, dict)
 
     @torch.no_grad()
     def check() -> Answer:
-        y, final = forward(problem.x, problem.states, {})
+        y, final = work.forward([problem.x], problem.states)
         return Answer([y, *final], {})
 
-    return replace(wrap(problem, forward, {}), check=check, layer=rnn)
+    return replace(work, check=check)
 
 
 def explain_unsupported(backend: str, problem: Problem, dtype: torch.dtype | None = None) -> str | None:
@@ -163,14 +156,8 @@ def build_vendor(problem: Problem) -> Workload:
     module = twin.build(problem.D, problem.H, device=problem.device, dtype=problem.dtype)
     flatten_weights(module)
     module.load_state_dict({f"{key}_l0": value for key, value in twin.pack(problem.weights).items()})
-
-    def forward(x: Tensor, states: Sequence[Tensor], _: Mapping[str, Tensor]) -> Result:
-        module.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
-        return unpack_result(module(x, pack_states(states)))
-
     tensors: dict[str, Tensor] = {name.removesuffix("_l0"): parameter for name, parameter in module.named_parameters()}
-    work = wrap(problem, forward, tensors, lambda packed: {name: twin.rows_of(name, packed)[0] for name in problem.weights})
-    return replace(work, layer=module)
+    return wrap_layer(problem, module, tensors, lambda packed: {name: twin.rows_of(name, packed)[0] for name in problem.weights})
 
 
 def flatten_weights(module: nn.RNNBase) -> None:
@@ -204,7 +191,7 @@ def build_torchrecurrent(problem: Problem) -> Workload:
         return {p: part for k, parts in names.items() for p, part in zip(parts, found[k].chunk(len(parts)), strict=True)}
 
     return Workload(
-        problem, lambda inputs, states: unpack_result(module(inputs[0], pack_states(states))), [requires_grad_copy(problem.x)],
+        problem, LayerForward(module), [requires_grad_copy(problem.x)],
         [parameters[key] for key in names], named,
     )  # fmt: skip
 
@@ -231,8 +218,3 @@ def build_conv2d(problem: Problem) -> Workload:
 def check_supported(backend: str, problem: Problem) -> None:
     if reason := explain_unsupported(backend, problem):
         raise Unsupported(reason)
-
-
-def unpack_result(result: tuple[Tensor, Any]) -> Result:
-    y, final = result
-    return y, tuple(s.squeeze(0) for s in (final if isinstance(final, tuple) else (final,)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,6 @@ class Workload:
         learned: The trainable tensors.
         name_gradients: Maps gradients of `learned` to the cell's names.
         check: Computes the answer, if the rows are precomputed and x is not among the inputs.
-        layer: The module that `forward` calls, if it is one like nn.LSTM. Inference is timed by its call alone, as a program makes it.
     """
 
     problem: Problem
@@ -38,7 +38,6 @@ class Workload:
     learned: list[Tensor]
     name_gradients: Callable[[list[Tensor]], dict[str, Tensor]]
     check: Callable[[], Answer] | None = None
-    layer: nn.Module | None = None
 
     def __post_init__(self) -> None:
         self.states = [s.clone() for s in self.problem.states]  # its own: no backend can spoil another's
@@ -59,8 +58,8 @@ class Workload:
 
     def make_contestant(self, mode: Mode) -> Contestant:
         """Returns the call that a mode times. In "backward" an untimed forward pass runs before each call."""
-        if mode == "inference" and self.layer is not None:
-            layer, x, states = self.layer, self.inputs[0].detach(), pack_states(self.states)
+        if mode == "inference" and isinstance(self.forward, LayerForward):
+            layer, x, states = self.forward.layer, self.inputs[0].detach(), pack_states(self.states)
             return Contestant(lambda: layer(x, states), layer.eval, gradients=False)
         if mode != "backward":
             return Contestant(self.infer if mode == "inference" else self.train)
@@ -88,10 +87,37 @@ class Workload:
         return Answer([y.detach(), *(f.detach() for f in final)], found)
 
 
+class LayerForward:
+    """The forward pass of a module like nn.LSTM. Inference is timed by the module's call alone, as a program makes it."""
+
+    def __init__(self, layer: nn.Module):
+        self.layer = layer
+
+    def __call__(self, inputs: list[Tensor], states: list[Tensor]) -> Result:
+        self.layer.training = torch.is_grad_enabled()  # in training cuDNN writes what its backward pass needs, whoever asks
+        return unpack_result(self.layer(inputs[0], pack_states(states)))
+
+
 def pack_states(states: Sequence[Tensor]) -> Tensor | tuple[Tensor, ...]:
     """Returns states (B, H) as nn.LSTM takes them: (1, B, H), in a tuple if there are several."""
     packed = tuple(s.unsqueeze(0) for s in states)
     return packed if len(packed) > 1 else packed[0]
+
+
+def unpack_result(result: tuple[Tensor, Any]) -> Result:
+    """Returns what a module like nn.LSTM returns as y and its final states (B, H)."""
+    y, final = result
+    return y, tuple(s.squeeze(0) for s in (final if isinstance(final, tuple) else (final,)))
+
+
+def wrap_layer(
+    problem: Problem, layer: nn.Module, tensors: Mapping[str, Tensor], name_gradients: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+) -> Workload:
+    """Returns the workload of a module like nn.LSTM. Its trainable tensors are `tensors`; `name_gradients` maps theirs to the cell's."""
+    return Workload(
+        problem, LayerForward(layer), [requires_grad_copy(problem.x)], list(tensors.values()),
+        lambda gradients: name_gradients(dict(zip(tensors, gradients, strict=True))),
+    )  # fmt: skip
 
 
 def wrap(

@@ -13,8 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from bench.measure.backends import unpack_result
-from bench.measure.workload import pack_states
+from bench.measure.workload import pack_states, unpack_result
 from kernels import RNN
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.measure.backends import unpack_result
-from bench.measure.workload import pack_states
+from bench.measure.workload import pack_states, unpack_result
 from bench.studies.signals.chunked_vjp import ChunkedVJP
 from kernels import RNN
 
