@@ -7,6 +7,7 @@ from bench.analysis.median_ci import FEWEST
 from bench.measure import clock
 from bench.measure.clock import (
     LEAN,
+    LONG,
     RULES,
     SHORT,
     THOROUGH,
@@ -74,7 +75,7 @@ def test_slow_ones_get_the_fewest_and_fast_ones_more(fake):
     taken, _, _ = race({"slow": fake(1.0), "fast": fake(0.02)}, Rule(3, 8, 0.5))
     assert taken["slow"].seconds == pytest.approx([1.0] * 3) and taken["slow"].stopped == "time"
     assert taken["fast"].seconds == pytest.approx([0.02] * 8) and taken["fast"].stopped == "count"
-    assert taken["slow"].rounds == [0, 1, 2] and taken["fast"].rounds == list(range(8))
+    assert taken["slow"].rounds == [0, 1, 2] and taken["fast"].rounds == [*range(1, 9)]
 
 
 def test_order_is_random_and_fixed_by_the_seed(fake):
@@ -98,7 +99,7 @@ def test_interrupted_it_hands_out_what_is_enough(fake):
 
     def stop() -> None:
         calls.append(fake(0.1)())
-        if len(calls) == 4:
+        if len(calls) == 6:
             raise KeyboardInterrupt
 
     turns = {"a": Contestant(fake(0.1)), "stop": Contestant(stop)}
@@ -111,7 +112,7 @@ def test_interrupted_it_hands_out_what_is_enough(fake):
 def test_what_makes_a_call_ready_is_not_timed(fake):
     made = []
     taken, *_ = race({"late": Contestant(fake(0.1), lambda: made.append(fake(5.0)()))}, Rule(3, 3, 9.0))
-    assert taken["late"].seconds == pytest.approx([0.1] * 3) and len(made) == 3
+    assert taken["late"].seconds == pytest.approx([0.1] * 3) and len(made) == 2 + 3
     assert time_calls(Contestant(fake(0.1), fake(5.0)), CPU, 4, fake(7.0)) == pytest.approx([0.1] * 4)
 
 
@@ -129,7 +130,8 @@ def test_short_calls_are_warmed_up():
 
     once, short = 1 + WARM_CALLS, WARM_SECONDS
     for other, seconds, extra in (
-        (Contestant, 0.0, once + 4), (Contestant, short, 2), (Elsewhere, 0.0, once + 4), (Elsewhere, short, 2 + 4), (Elsewhere, SHORT, 0),
+        (Contestant, 0.0, once + 4), (Contestant, short, 2), (Elsewhere, 0.0, once + 4), (Elsewhere, short, 2 + 4), (Elsewhere, SHORT, 2),
+        (Elsewhere, LONG, 0),
     ):  # fmt: skip
         calls: list[int] = []
         contestants = {"a": Contestant(lambda calls=calls: calls.append(1)), "b": other(tuple)}

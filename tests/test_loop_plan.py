@@ -142,3 +142,26 @@ def test_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         first, again = layer(x)[0], layer(x)[0]
     assert torch.equal(first, again) and 0 < error(first, full) <= TOLERANCE["schedule", torch.bfloat16]
+
+
+def test_threads_that_share_units():
+    """With and without gradients, padded and packed: a stage of the input's values is a meeting more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for name, B in (("minimal", 1), ("minimal_deep", 2)):
+            layer, x = RNN(name, 40, 100, backend="compiled"), torch.randn(9, B, 40)
+            reference = RNN(name, 40, 100, backend="eager").double()
+            reference.load_state_dict(layer.state_dict())
+            packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([9, 4][:B]))
+            for given, exact in ((x, x.double()), (packed, packed.double())):
+                for rnn, rows in ((layer, given), (reference, exact)):
+                    rnn.zero_grad()
+                    y = rnn(rows)[0]
+                    (y if isinstance(y, torch.Tensor) else y.data).square().sum().backward()
+                for found, expected in zip(layer.parameters(), reference.parameters(), strict=True):
+                    assert error(found.grad, expected.grad) <= 1e-5
+            with torch.no_grad():
+                assert error(layer(x)[0], reference(x.double())[0]) <= 1e-5
+    finally:
+        torch.set_num_threads(before)

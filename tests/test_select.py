@@ -83,6 +83,23 @@ def test_one_training_step_on_a_cpu(name, monkeypatch):
     rnn(torch.randn(2, 3, 16))
     rnn.bfloat16()(x.bfloat16())
     assert loops == [1, 1, 2, 2, 1, 1]
+    with torch.autocast("cpu", torch.bfloat16):
+        rnn.float()(x)
+    assert loops[6:] == [1, 1], "which packs in autocast's dtype"
+    del loops[6:]
     for options in ({"memory": "low"}, {"backend": "compiled"}, {"hidden_size": 256} if name == "lstm" else {"backend": "compiled"}):
         RNN(name, **{"input_size": 16, "hidden_size": 16, **options})(x)
     assert loops[6:] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["lstm", "minimal"])
+def test_one_training_step_in_torch_func(name):
+    """By the equations, which have all rules."""
+    rnn, x = RNN(name, D, H), torch.randn(2, 1, B, D)
+    expected = torch.stack([rnn(part)[0] for part in x])
+    weights = dict(rnn.named_parameters())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = torch.func.vmap(lambda part: torch.func.functional_call(rnn, weights, (part,))[0])(x)
+        _, slope = torch.func.jvp(lambda part: rnn(part)[0], (x[0],), (torch.ones_like(x[0]),))
+    assert error(found, expected) <= 1e-5 and slope.shape == expected[0].shape and slope.abs().max() > 0

@@ -27,7 +27,7 @@ class Contestant:
         elsewhere: Whether the call runs in a process of its own.
     """
 
-    call: Callable[[], object]
+    call: Callable[[], Any]
     setup: Callable[[], object] = tuple
     gradients: bool = True
     elsewhere: ClassVar[bool] = False
@@ -108,9 +108,9 @@ SHORT, TINY = 0.01, 0.001
 """The seconds of a call on a CPU below which its threads take part of its time to wake up, and those below which it takes long to read
 again what the caches lost to others. Beside contestants elsewhere, where all threads sleep before each turn, an untimed call comes before a
 short one; otherwise before a tiny one."""
-WARM_SECONDS, WARM_CALLS = 0.005, 10
-"""A short call is repeated, untimed, for so many seconds or so many times before the first timed one of a build. The first calls of a
-process are slower: they prepare and allocate what later ones use again."""
+WARM_SECONDS, WARM_CALLS, LONG = 0.005, 10, 0.25
+"""On a CPU a call is repeated, untimed, for so many seconds or so many times before the first timed one of a build, but at least twice; one
+that takes LONG isn't. The first calls of a process are slower: they prepare and allocate what later ones use again."""
 
 
 def choose_rule(
@@ -198,7 +198,7 @@ def interleave(
                     take_samples(contestants[key], device, range(number, number + rule.burst), taken[key], timer, warm)
                     if key not in fastest:
                         fastest[key] = min(taken[key].seconds)
-                        if device.type == "cpu" and fastest[key] < SHORT:
+                        if device.type == "cpu" and fastest[key] < LONG:
                             fastest[key], taken[key] = warm_up(contestants[key], device, timer), Samples()
                 except Exception as error:
                     waiting.remove(key)

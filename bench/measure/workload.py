@@ -45,9 +45,12 @@ class Workload:
         self.masks = [] if self.problem.masks is None else [self.problem.masks.clone()]
 
     def infer(self) -> Tensor:
-        """Returns y (T, B, H), computed without gradients."""
+        """Returns y (T, B, H), computed without gradients by the call that is timed."""
         with torch.no_grad():
-            return self.forward(self.inputs, self.states)[0]
+            contestant = self.bind_inference()
+            contestant.setup()
+            found: Tensor = contestant.call()[0]
+            return found
 
     def train(self) -> tuple[Tensor, ...]:
         """Returns the gradients of the inputs and of the trainable tensors."""
@@ -58,13 +61,19 @@ class Workload:
 
     def make_contestant(self, mode: Mode) -> Contestant:
         """Returns the call that a mode times. In "backward" an untimed forward pass runs before each call."""
-        if mode == "inference" and isinstance(self.forward, LayerForward):
-            layer, x, states = self.forward.layer, self.inputs[0].detach(), pack_states(self.states)
-            return Contestant(lambda: layer(x, states), layer.eval, gradients=False)
-        if mode != "backward":
-            return Contestant(self.infer if mode == "inference" else self.train)
+        if mode == "inference":
+            return self.bind_inference()
+        if mode == "training":
+            return Contestant(self.train)
         waiting: list[Tensor] = []
         return Contestant(lambda: self.differentiate(waiting.pop()), lambda: waiting.append(self.forward(self.inputs, self.states)[0]))
+
+    def bind_inference(self) -> Contestant:
+        """Returns a call that returns y first: the layer's own with states in its shape, else that of `forward`."""
+        if not isinstance(self.forward, LayerForward):
+            return Contestant(lambda: self.forward(self.inputs, self.states), gradients=False)
+        layer, x, states = self.forward.layer, self.inputs[0].detach(), pack_states(self.states)
+        return Contestant(lambda: layer(x, states), layer.eval, gradients=False)
 
     def roll_batch(self, rows: int) -> None:
         """Rolls all sequences and states by `rows` along the batch, in place. Correct outputs move with them."""

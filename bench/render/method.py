@@ -28,6 +28,10 @@ TERMS = {
         "it was measured."
     ),
     "nats per step": "Nats per step: the slope of the logarithm of a norm over lag. The norm vanishes where it is negative.",
+    r"(normal|orthogonal):\d": (
+        "normal:G, orthogonal:G: a start whose matrices are drawn normal with standard deviation G/√(columns), or orthogonal times G; the "
+        "other parameters are those of the default start."
+    ),
     "(host, µs|launches|J) per step": "Per step: per time step of the whole batch.",
     r"as fast as torch\.nn's|is shown to|has the best|in the fewest steps|changes? least": (
         "Headline: its intervals are corrected for the number of cells or backends that are compared in it, so they can be wider than in "

@@ -165,8 +165,14 @@ def make_drive_table(records: Sequence[LearnedRecord]) -> Table:
     found = (Column(header, name, "percent", "{:.1%}".format) for header, name in shares.items())
     gates = Column("median opening of gates", "gate", show=lambda known: ", ".join(f"{name} {value:.2f}" for name, value in known.items()))
     seeds = list_seeds({r.trial.seed for r in records})
-    caption = f"Shares of the variance of a unit's next state, on validation data, {'means over ' if ',' in seeds else ''}{seeds}."
+    of_seeds = f"{'means over ' if ',' in seeds else ''}{seeds}{tell_examples(records)}"
+    caption = f"Shares of the variance of a unit's next state, on validation data, {of_seeds}."
     return Table("What drives a unit's update", [*CELL[:2], *found, gates], rows, caption)
+
+
+def tell_examples(records: Sequence[LearnedRecord]) -> str:
+    """Returns what a caption says of the size of the training data, "" for a task of one size."""
+    return f", trained on {records[0].trial.examples:,} examples" if records[0].trial.examples else ""
 
 
 def find_median_gates(records: Sequence[LearnedRecord]) -> dict[str, float] | None:
@@ -187,7 +193,7 @@ def make_noise_table(records: Sequence[LearnedRecord], first: TrainingRecord) ->
         for cell in cells
     ]
     columns = [CELL[0], *(Column(level, name_field(metric), "", format_mean, at=level) for level in levels)]
-    seeds = list_seeds({r.trial.seed for r in records})
+    seeds = list_seeds({r.trial.seed for r in records}) + tell_examples(records)
     return Table(
         "Robustness to noise", columns, rows, f"{metric} on the test data, {seeds}, by the noise added to inputs or states.", across="noise"
     )

@@ -131,7 +131,7 @@ def plan(cell: Cell, bias: bool = True, fuse_inputs: bool = False) -> Plan:
         cell: the cell.
         bias: whether the cell has its biases `b`.
         fuse_inputs: whether values that depend on the input alone are computed in the step, all but products of the input itself. It
-            gives the default plan of a cell without such values, and of one with a stencil or a mask.
+            gives the default plan of a cell without such values, and of one with a stencil, a mask, or time(), which is in float64.
 
     Raises:
         CellError: the function breaks the grammar of `cells.grammar.cell`.
@@ -142,7 +142,7 @@ def plan(cell: Cell, bias: bool = True, fuse_inputs: bool = False) -> Plan:
 @cache
 def _plan(cell: Cell, bias: bool, fuse_inputs: bool) -> Plan:
     known = _plan(cell, bias, False) if fuse_inputs else None
-    if known and (known.stencil_inputs or known.is_masked or not known.chained_inputs):
+    if known and (known.stencil_inputs or known.is_masked or known.uses_time or not known.chained_inputs):
         return known
     graph, outputs = trace(cell, bias)
     return Plan(cell, bias, graph, outputs, *Splitter(cell, graph, outputs, fuse_inputs).split())

@@ -24,7 +24,8 @@ class Splitter:
         self.stateful, self.from_input, self.hoisted = set[int](), set[int](), set[int]()
         for node in nodes:
             is_product = node.op == "product" and node.args[0].width != "D"  # a step has no values as wide as the input
-            chained = fuse_inputs and is_product and bool(node.args[0].args)  # the product of a value, as if it were a state's
+            of_value = is_product and bool(node.args[0].args) and id(node.args[0]) in self.from_input
+            chained = fuse_inputs and of_value  # as if the value were a state
             if node.op in ("state", "mask") or chained or any(id(a) in self.stateful for a in node.args):
                 self.stateful.add(id(node))
             if node.op in ("x", "before", "time", "noise", "mask_before") or any(id(a) in self.from_input for a in node.args):

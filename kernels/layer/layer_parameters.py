@@ -44,7 +44,7 @@ class LayerParameters(nn.Module):
     proj_size = 0
     """For code that reads nn.LSTM's: there is no projection."""
     exclude_torch_operator = False
-    """If True, "auto" selects neither torch's own operator nor "newton"."""
+    """If True, "auto" selects neither torch's own operator, nor the equations for one training step, nor "newton"."""
     is_quantized = False
     """True if matrices are on the grid of `quantize`, and a CPU reads them as int8."""
 
@@ -225,6 +225,7 @@ class LayerParameters(nn.Module):
     def keep_newton_history(self, warm_start: bool = False, pause: bool = False) -> Self:
         """Lets the schedule `newton` go by the layer's earlier calls, and returns the layer. Results then depend on those calls, within the
         tolerance of `newton`; they don't under torch.use_deterministic_algorithms, with memory="low" or in a graph, which keep no history.
+        torch.utils.checkpoint may find that a second forward pass saves other tensors than the first: use memory="low" instead.
 
         Args:
             warm_start: whether a pass begins with the solution of the last one of the same shape instead of zeros, as in training steps

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kernels.derive.plan import Plan
+from kernels.layer.equations import reason_for_equations
 from kernels.layer.torch_operator import needs_gradients
 from kernels.schedules.interface import SIXTEEN_BIT
 from kernels.schedules.persistent import tuning
@@ -165,8 +166,11 @@ def is_faster_in_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights:
 
     On two Zen 3 cores (median of 9, interleaved) the equations took 0.3 to 0.8 times the loop's time for most cells, at H = 16 to 1024
     and B = 1 and 32; torch's operator 0.3 to 0.6 times for vanilla and GRU, and for the LSTM 0.4 to 0.6 times below H = 256, but 0.7 to
-    2.2 times from there on. Two steps took 0.6 to 1.4 times. In 16 bit the loop is more accurate.
+    2.2 times from there on. Two steps took 0.6 to 1.4 times. In 16 bit the loop is more accurate,
+    and under autocast; torch.func's transforms are not for torch's operator.
     """
+    if torch.is_autocast_enabled("cpu") or reason_for_equations((x, *states, *weights.values())):
+        return False
     equivalent = plan.cell.torch_equivalent
     is_large = equivalent is not None and equivalent.mode == "LSTM" and states[0].shape[1] >= MIN_LSTM_SIZE
     return (

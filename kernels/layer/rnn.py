@@ -57,7 +57,7 @@ class RNN(LayerParameters):
         proj_size: not supported; must be 0.
         backend: "auto", "eager", "torch", "compiled", "stepwise", "persistent", "scan", "stencil" or "newton". "torch" is torch's own
             operator (cuDNN on a GPU), for the cells of torch.nn. Default: "auto", the fastest backend that can run; on a GPU this includes
-            "torch" and "newton" for sizes at which they were measured to be faster.
+            "torch" and "newton" for sizes at which they were measured to be faster; on a CPU one training step is torch's.
         memory: "full", or "low". With "low" the forward pass saves only the states, and the backward pass recomputes the rest by large
             products, chunk by chunk; "eager" runs the forward pass a second time. Default: "full"
         device, dtype: the device and dtype of the parameters. Default: torch's

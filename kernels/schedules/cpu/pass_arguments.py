@@ -16,7 +16,7 @@ from kernels.schedules.interface import ForwardResult, PassInputs, Products
 MIN_GRADIENT_CHUNK_ROWS = 128
 """Minimum number of rows of a thread's chunk of steps in the backward pass: a weight gradient is read and written once a chunk."""
 FIELDS = (
-    "T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "patience", "watched_count", "turn",
+    "T", "H", "rows_per_block", "threads", "max_offset", "chunk_steps", "blocks", "patience", "allowance", "watched_count", "turn",
     "row_starts", "block_starts", "unit_starts", "heads", "inputs", "projection_sizes", "projection_weights", "projection_bias", "hoisted",
     "terms", "vectors", "weights", "initial", "history", "keeps", "arguments", "offsets", "taps", "transposed_taps", "d_inputs",
     "d_projection_weights", "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes", "checksums",
@@ -90,7 +90,7 @@ def make_pass_arguments(
     numbers = {
         "T": T, "H": H, "rows_per_block": shares.rows_per_block, "threads": shares.threads, "blocks": shares.blocks,
         "max_offset": max((abs(k) for neighbours in offsets for k in neighbours), default=0),
-        "chunk_steps": max(1, MIN_GRADIENT_CHUNK_ROWS // shares.rows_per_block), "patience": shares.patience,
+        "chunk_steps": max(1, MIN_GRADIENT_CHUNK_ROWS // shares.rows_per_block), "patience": shares.patience, "allowance": shares.allowance,
         "turn": next(panels.turns) if is_packed else -1,
         "row_starts": row_starts.data_ptr(), "block_starts": shares.block_starts.data_ptr(),
     }  # fmt: skip

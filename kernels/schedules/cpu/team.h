@@ -25,14 +25,15 @@ static void begin_pause() {
     __atomic_store_n(&alone_until, now + next, __ATOMIC_RELAXED);
 }
 
-// A barrier that spins: a step takes microseconds. If a thread has waited for longer than `patience` ns, another one had no core, and the
-// pass goes on `alone`, with thread 0: all threads learn so at the same meeting, from the one that came last.
+// A barrier that spins: a step takes microseconds. A thread that has waited for longer than `patience` ns waits for one that has no core, and
+// lets others have its own. If it has done so for longer than `allowance` ns in all meetings, the pass goes on `alone`, with thread 0: all
+// threads learn so at the same meeting, from the one that came last.
 struct Barrier {
     alignas(64) int64_t arrived = 0;
     alignas(64) int64_t meetings = 0;
     bool late = false, alone = false;
 
-    void wait(int64_t count, int64_t patience) {
+    void wait(int64_t count, int64_t patience, int64_t& allowance) {
         const int64_t now = __atomic_load_n(&meetings, __ATOMIC_RELAXED);
         if (__atomic_add_fetch(&arrived, 1, __ATOMIC_ACQ_REL) == count) {
             __atomic_store_n(&arrived, 0, __ATOMIC_RELAXED);
@@ -43,7 +44,7 @@ struct Barrier {
             __atomic_store_n(&meetings, now + 1, __ATOMIC_RELEASE);  // all that the threads have written is seen by those that go on
             return;
         }
-        int64_t begin = 0;
+        int64_t begin = 0, over = 0;
         for (int64_t spins = 1; __atomic_load_n(&meetings, __ATOMIC_ACQUIRE) == now; spins++) {
             if (spins % 256) {
 #ifdef __x86_64__
@@ -53,10 +54,12 @@ struct Barrier {
             }
             const int64_t time = read_clock();
             if (!begin) begin = time;
-            if (time - begin <= patience) continue;
-            __atomic_store_n(&late, true, __ATOMIC_RELAXED);
+            over = time - begin - patience;
+            if (over <= 0) continue;
+            if (over > allowance) __atomic_store_n(&late, true, __ATOMIC_RELAXED);
             sched_yield();
         }
+        if (over > 0) allowance -= over;
     }
 };
 
@@ -66,19 +69,20 @@ struct Barrier {
 struct Team {
     Barrier& barrier;
     const int64_t H, patience;
+    int64_t allowance;
     const bool shares_units;
     int64_t count, me = omp_get_thread_num(), block, last_block;  // count: of those that meet
     Units units;
 
-    Team(Barrier& barrier, int64_t H, int64_t patience, const int64_t* unit_starts, int64_t threads, int64_t blocks)
-        : barrier(barrier), H(H), patience(patience), shares_units(unit_starts), count(omp_get_num_threads()), units{0, H} {
+    Team(Barrier& barrier, int64_t H, int64_t patience, int64_t allowance, const int64_t* unit_starts, int64_t threads, int64_t blocks)
+        : barrier(barrier), H(H), patience(patience), allowance(allowance), shares_units(unit_starts), count(omp_get_num_threads()), units{0, H} {
         block = me * blocks / count, last_block = (me + 1) * blocks / count;
         if (!shares_units || count != threads) count = 1;  // a region inside another one has one thread
         else units = {unit_starts[me], unit_starts[me + 1]};
         if (shares_units) block = 0, last_block = me < count;
     }
     void wait() {
-        if (count > 1) barrier.wait(count, patience);
+        if (count > 1) barrier.wait(count, patience, allowance);
     }
     // Whether the thread goes on after a meeting; thread 0 with all units if it is alone from now on, which `alone` is called for.
     template <class Alone> bool goes_on(Alone alone) {

@@ -2,7 +2,7 @@
 // loop.cpp.
 
 struct PassArguments {  // of a forward or backward pass, in the order of `PassArguments` in pass_arguments.py
-    int64_t T, H, rows_per_block, threads, max_offset, chunk_steps, blocks, patience, watched_count, turn;
+    int64_t T, H, rows_per_block, threads, max_offset, chunk_steps, blocks, patience, allowance, watched_count, turn;
     const int64_t* row_starts;       // (T + 1): the first row of each step in every tensor with rows (T, B, ·), and their number. Step t has
                                      // the rows of the first row_starts[t + 1] - row_starts[t] sequences
     const int64_t* block_starts;     // (blocks + 1): the first sequence of each block, and B
@@ -40,7 +40,7 @@ struct PassArguments {  // of a forward or backward pass, in the order of `PassA
         return sum;
     }
     int64_t scratch_size() const { return rows_per_block * ((STATES + COMPUTED + 1) * H + 2 * total_width()) + (VECTORS + 1) * H; }
-    Team make_team(Barrier& barrier) const { return {barrier, H, patience, unit_starts, threads, blocks}; }
+    Team make_team(Barrier& barrier) const { return {barrier, H, patience, allowance, unit_starts, threads, blocks}; }
     int64_t count_threads() const {  // those to start
         return unit_starts && __atomic_load_n(&alone_until, __ATOMIC_RELAXED) > read_clock() ? 1 : threads;
     }

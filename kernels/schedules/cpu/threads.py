@@ -24,12 +24,13 @@ MIN_SHARED_STEP_FLOP = 100_000
 """Minimum operations of a step whose units threads share, as they meet once a stage. Inference of an LSTM with one sequence on two busy
 Zen 3 cores (shortest of 6 s) took 1.05 times one thread's time at H=64, 70,000 operations a step, and 0.72 times at H=128, 270,000."""
 PATIENCE_NS = 200_000
-"""Nanoseconds that a thread waits for the others at least, before the pass goes on with one thread."""
+"""Nanoseconds that a thread waits for the others at least, before it counts as waiting for one that has no core."""
 FLOP_PER_NS = 20
-"""About the operations of a thread in a nanosecond, for how long a pass takes."""
+"""About the operations of a thread in a nanosecond, for how long a step and a pass take."""
 PASS_SHARE = 20
-"""A thread waits for this part of its pass, if that is longer: to wait once for a thread that has lost its core costs less than to go on
-alone. An LSTM with one sequence of 128 steps, H=1024, took 90 ms with 200 µs of patience, as long as one thread, and 51 ms with 10 ms."""
+"""The part of a pass that a thread waits for others without a core, in all, before the pass goes on with one thread: to wait once for one
+that has lost its core costs less than to go on alone. An LSTM with one sequence of 128 steps, H=1024, took 90 ms with 200 µs for all,
+as long as one thread, and 51 ms with 10 ms."""
 POINTWISE_COLUMNS = 32
 """The columns of a matrix whose product takes about as long as the pointwise functions of a unit."""
 
@@ -43,7 +44,8 @@ class Shares:
         block_starts: the first sequence of each block, and B.
         rows_per_block: the sequences of the largest block.
         unit_starts: the first unit of each thread, and H; None if threads share the blocks.
-        patience: the nanoseconds that a thread waits for the others, before the pass goes on with one thread.
+        patience: the nanoseconds that a thread waits for the others at a meeting before it counts.
+        allowance: the nanoseconds beyond those that it waits in the pass before the pass goes on with one thread.
     """
 
     threads: int
@@ -51,6 +53,7 @@ class Shares:
     rows_per_block: int
     unit_starts: Tensor | None = None
     patience: int = PATIENCE_NS
+    allowance: int = 0
 
     @property
     def blocks(self) -> int:
@@ -67,14 +70,14 @@ def share_work(inputs: PassInputs) -> Shares:
     if threads > B and step_flop >= MIN_SHARED_STEP_FLOP and not (inputs.plan.stencil_inputs or inputs.plan.reduces_states):
         starts = split_units(H, inputs.block_sizes, threads)
         if len(starts) - 1 > B:
-            return Shares(len(starts) - 1, whole_block(B), B, starts, find_patience(flop, step_flop, len(starts) - 1))
+            return Shares(len(starts) - 1, whole_block(B), B, starts, *find_patience(flop, step_flop, len(starts) - 1))
     threads = min(threads, B)
     return share_sequences(B, threads) if inputs.packed is None else share_by_length(inputs.packed, threads)
 
 
-def find_patience(flop: int, step_flop: int, threads: int) -> int:
-    """Returns the nanoseconds that a thread waits for the others: a step's time, or a part of the pass."""
-    return max(PATIENCE_NS, step_flop // (FLOP_PER_NS * threads), flop // (FLOP_PER_NS * PASS_SHARE))
+def find_patience(flop: int, step_flop: int, threads: int) -> tuple[int, int]:
+    """Returns the patience, a step's time or more, and the allowance of `Shares`."""
+    return max(PATIENCE_NS, step_flop // (FLOP_PER_NS * threads)), flop // (FLOP_PER_NS * threads * PASS_SHARE)
 
 
 @lru_cache(maxsize=64)

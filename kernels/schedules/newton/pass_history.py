@@ -4,6 +4,7 @@ Both options are off unless a layer asks for them, because a result then depends
 """
 
 from collections.abc import Hashable
+from threading import Lock
 
 from torch import Tensor
 
@@ -57,6 +58,7 @@ class History:
     def __init__(self, limit: int, warm_start: bool, pause: bool):
         self.limit, self.warm_start, self.pause = limit, warm_start, pause
         self.entries: dict[Hashable, tuple[PassHistory, PassHistory]] = {}
+        self.lock = Lock()
 
     def __reduce__(self) -> tuple[object, ...]:
         return History, (self.limit, self.warm_start, self.pause)
@@ -64,8 +66,9 @@ class History:
     def find(self, parameters: list[Tensor]) -> tuple[PassHistory, PassHistory]:
         """Returns the histories of a layer's forward and backward passes. A layer is known by where its parameters are."""
         key = tuple(t.data_ptr() for t in parameters)
-        if key not in self.entries:
-            while len(self.entries) >= self.limit:
+        with self.lock:
+            found = self.entries.pop(key, None) or (PassHistory(self.warm_start, self.pause), PassHistory(self.warm_start, self.pause))
+            self.entries[key] = found  # now the latest
+            while len(self.entries) > self.limit:
                 del self.entries[next(iter(self.entries))]
-            self.entries[key] = PassHistory(self.warm_start, self.pause), PassHistory(self.warm_start, self.pause)
-        return self.entries[key]
+        return found
