@@ -21,7 +21,7 @@ SIZES = [(1, 1, 3, 20), (21, 5, 7, 33), (40, 1, 5, 16)]
 
 @pytest.fixture
 def taken(monkeypatch):
-    """Whether each call took the fused plan."""
+    """A list that gets True for each call that takes the fused plan."""
     found, apply = [], input_products.apply
     monkeypatch.setattr(input_products, "apply", lambda made, *given, **options: (
         found.append(made is not plan(made.cell, made.bias)), apply(made, *given, **options))[1])  # fmt: skip

@@ -1,4 +1,4 @@
-"""What newton keeps from call to call: it changes how long a pass takes, not what comes out."""
+"""A history of newton changes how long a pass takes, not what comes out."""
 
 import copy
 import pickle
@@ -24,7 +24,7 @@ def halve(h, x):
 
 @pytest.fixture
 def updates(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
-    """Whether each update that has run was of gradients."""
+    """A list that gets True for each update of gradients, and False for each of states."""
     found, run = list[bool](), cpu_form.Iteration.update
     monkeypatch.setattr(cpu_form.Iteration, "update", lambda self: (found.append(self.system.is_reversed), run(self))[1])
     yield found

@@ -66,7 +66,7 @@ def test_stepwise_needs_a_gpu_or_the_interpreter(monkeypatch, fresh_warnings):
 
 @pytest.mark.parametrize("name", ["gru", "lstm", "minimal", "slstm", "wave"])
 def test_one_training_step_on_a_cpu(name, monkeypatch):
-    """By torch's operator or the equations, right with all gradients; anything else is the loop's."""
+    """Torch's operator or the equations run it, right with all gradients; the loop runs anything else."""
     loops, run = [], compiled.forward
     monkeypatch.setattr(compiled, "forward", lambda inputs, *rest: (loops.append(inputs.T), run(inputs, *rest))[1])
     rnn = RNN(name, 16, 16, num_layers=2)
@@ -94,7 +94,7 @@ def test_one_training_step_on_a_cpu(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["lstm", "minimal"])
 def test_one_training_step_in_torch_func(name):
-    """By the equations, which have all rules."""
+    """The equations run it: they have all rules."""
     rnn, x = RNN(name, D, H), torch.randn(2, 1, B, D)
     expected = torch.stack([rnn(part)[0] for part in x])
     weights = dict(rnn.named_parameters())

@@ -42,10 +42,9 @@ def compile_loops(units: Sequence[WorkUnit]) -> None:
     with contextlib.suppress(RuntimeError, OSError), ThreadPoolExecutor(os.cpu_count()) as pool:
         for dtype in {dtype for _, _, dtype in needed if library.compiler()}:
             library.build_products(dtype)
-            for build, made in sorted(
-                ((b, made) for b, made, its in needed if its == dtype), key=lambda pair: (pair[1].cell.name, pair[0])
-            ):
-                pool.submit(BUILDERS[build], made, dtype)
+            for build, made, its in needed:
+                if its == dtype:
+                    pool.submit(BUILDERS[build], made, dtype)
 
 
 def list_builds(kind: str, case: Case) -> Iterator[tuple[str, Plan, torch.dtype]]:

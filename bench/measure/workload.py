@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -47,9 +48,8 @@ class Workload:
     def infer(self) -> Tensor:
         """Returns y (T, B, H), computed without gradients by the call that is timed."""
         with torch.no_grad():
-            contestant = self.bind_inference()
-            contestant.setup()
-            found: Tensor = contestant.call()[0]
+            self.inference.setup()
+            found: Tensor = self.inference.call()[0]
             return found
 
     def train(self) -> tuple[Tensor, ...]:
@@ -62,13 +62,14 @@ class Workload:
     def make_contestant(self, mode: Mode) -> Contestant:
         """Returns the call that a mode times. In "backward" an untimed forward pass runs before each call."""
         if mode == "inference":
-            return self.bind_inference()
+            return self.inference
         if mode == "training":
             return Contestant(self.train)
         waiting: list[Tensor] = []
         return Contestant(lambda: self.differentiate(waiting.pop()), lambda: waiting.append(self.forward(self.inputs, self.states)[0]))
 
-    def bind_inference(self) -> Contestant:
+    @cached_property
+    def inference(self) -> Contestant:
         """Returns a call that returns y first: the layer's own with states in its shape, else that of `forward`."""
         if not isinstance(self.forward, LayerForward):
             return Contestant(lambda: self.forward(self.inputs, self.states), gradients=False)

@@ -22,7 +22,7 @@ FIELDS = (
     "d_projection_weights", "d_projection_bias", "d_weights", "finals", "panels", "unpacked", "watched", "watched_sizes", "checksums",
     "partial_sums", "scratch",
 )  # fmt: skip
-"""Those of the struct, in the same order."""
+"""The fields of the struct, in the same order."""
 WORDS = {name: k for k, name in enumerate(FIELDS)}
 """The word of each field."""
 

@@ -1,4 +1,4 @@
-"""What a layer keeps of its passes by the newton schedule, from call to call.
+"""Keeps solutions and pauses of the newton schedule for a layer, from call to call.
 
 Both options are off unless a layer asks for them, because a result then depends on the calls before it, within the tolerance.
 """
@@ -15,7 +15,7 @@ MAX_PAUSE = 64
 
 
 class PassHistory:
-    """What was found in the passes of one direction, forward or backward.
+    """The last solution of the passes in one direction, forward or backward, and how many calls are left of a pause.
 
     Args:
         warm_start, pause: as in `History`.
