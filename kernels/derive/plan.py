@@ -84,6 +84,11 @@ class Plan:
         return tuple(v for v, product in hoisted if (product is None and v.args) or (product is not None and product.args[0].args))
 
     @cached_property
+    def multiplies_values(self) -> bool:
+        """Returns whether a matrix is applied to a value of the input, and not to the input itself, in front of the loop."""
+        return any(t.projection is not None and t.projection.args[0].args for t in self.terms)
+
+    @cached_property
     def recurrent(self) -> tuple[str, ...]:
         """Returns the names of the matrices of the recurrent products."""
         return tuple(term.matrix for term in self.terms if term.matrix)

@@ -43,5 +43,4 @@ def choose_plan(
 def fuse_inputs(cell: Cell, bias: bool, T: int, B: int, H: int, trains: bool) -> Plan:
     """Returns the plan of a call by the C++ loop."""
     is_small = T <= MAX_STEPS or H <= MAX_SIZE or MIN_SEQUENCES[trains] <= B
-    multiplies = any(p is not None and p.args[0].args for p in (t.projection for t in plan(cell, bias).terms))
-    return plan(cell, bias, fuse_inputs=is_small or not multiplies)
+    return plan(cell, bias, fuse_inputs=is_small or not plan(cell, bias).multiplies_values)

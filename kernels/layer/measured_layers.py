@@ -166,21 +166,14 @@ def is_faster_in_torch(plan: Plan, x: Tensor, states: Sequence[Tensor], weights:
 
     On two Zen 3 cores (median of 9, interleaved) the equations took 0.3 to 0.8 times the loop's time for most cells, at H = 16 to 1024
     and B = 1 and 32; torch's operator 0.3 to 0.6 times for vanilla and GRU, and for the LSTM 0.4 to 0.6 times below H = 256, but 0.7 to
-    2.2 times from there on. Two steps took 0.6 to 1.4 times. In 16 bit the loop is more accurate,
-    and under autocast; torch.func's transforms are not for torch's operator.
+    2.2 times from there on. Two steps took 0.6 to 1.4 times. In 16 bit and under autocast the loop is
+    more accurate; torch's operator has no rules for torch.func's transforms.
     """
-    if torch.is_autocast_enabled("cpu") or reason_for_equations((x, *states, *weights.values())):
+    if not x.is_cpu or x.shape[0] != 1 or x.shape[1] == 0 or x.dtype in SIXTEEN_BIT or torch.is_autocast_enabled("cpu"):
         return False
     equivalent = plan.cell.torch_equivalent
     is_large = equivalent is not None and equivalent.mode == "LSTM" and states[0].shape[1] >= MIN_LSTM_SIZE
-    return (
-        x.is_cpu
-        and x.shape[0] == 1
-        and x.shape[1] > 0
-        and x.dtype not in SIXTEEN_BIT
-        and not is_large
-        and needs_gradients(x, states, weights)
-    )
+    return not is_large and needs_gradients(x, states, weights) and not reason_for_equations((x, *states, *weights.values()))
 
 
 def find_device(device: torch.device) -> str | None:
